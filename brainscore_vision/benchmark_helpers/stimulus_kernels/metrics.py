@@ -1,0 +1,175 @@
+"""Metrics that compare a kernel with responses: ridge, RDM correlation, CKA.
+
+A metric gets all tasks that share a kernel and a training set at once, so that what they have in common (an
+eigendecomposition, the ranks of the model's RDM) is computed once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterator, Sequence
+
+import numpy as np
+
+from . import ridge, similarity
+from .errors import ResponsesError, StimulusKernelError
+from .kernel import StimulusKernel
+from .ceilings import NoiseCeiling
+from .normalizations import NORMALIZATIONS, Normalized, ceiling_of, normalize_correlations, scaled_similarity
+from .responses import Responses, pearson_per_neuroid
+from .tasks import SubjectResult, SubjectTask
+
+DEFAULT_ALPHAS = tuple(10.0**exponent for exponent in range(-10, 11))
+"""21 penalties from 1e-10 to 1e10: wide, because the trace of K grows with the width of the layer."""
+
+
+@dataclass(frozen=True)
+class RidgeMetric:
+    """Ridge regression from features to responses; correlation per neuroid on the test stimuli.
+
+    Attributes
+    ----------
+    alphas : tuple of float
+        Penalties; with more than one, the leave-one-out error on the training stimuli chooses.
+    """
+
+    alphas: tuple[float, ...] = DEFAULT_ALPHAS
+    normalizations = NORMALIZATIONS
+
+    def __post_init__(self):
+        if not self.alphas or not all(np.isfinite(a) and a > 0 for a in self.alphas):
+            raise StimulusKernelError(f"alphas are positive numbers, at least one; received {self.alphas!r}.")
+
+    def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask]) -> Iterator[tuple[SubjectTask, SubjectResult]]:
+        """Results of tasks that share ``kernel`` and their training stimuli."""
+        train_ids = tasks[0].train_ids
+        decomposition = ridge.decompose(kernel.gram, kernel.positions(train_ids))
+        fitted: dict = {}
+        for task in tasks:
+            responses = task.load_responses()
+            train, test = responses.select(train_ids), responses.select(task.test_ids)
+            mean = train.values.mean(axis=0, dtype=float)
+            if task.load_responses not in fitted:  # tasks that differ in their test stimuli alone share a fit
+                fitted.clear()
+                coordinates = decomposition.vectors.T @ (train.values - mean)
+                fitted[task.load_responses] = coordinates, ridge.select_alpha(decomposition, coordinates, self.alphas)
+            coordinates, selection = fitted[task.load_responses]
+            cross = kernel.block(task.test_ids, train_ids)
+            prediction = ridge.predict(decomposition, cross, coordinates, mean, selection.alpha)
+            yield task, SubjectResult(
+                subject=task.subject,
+                n_train=len(train_ids),
+                n_test=len(task.test_ids),
+                n_features=kernel.n_features,
+                neuroids=test.neuroids,
+                published_ceiling=test.noise_ceiling,
+                test_ceiling=test.test_ceiling(),
+                correlations=pearson_per_neuroid(prediction, test.values, task.subject),
+                alpha=selection.alpha,
+                details={"leave_one_out_mean_squared_error": selection.mean_squared_error},
+            )
+
+    def normalize(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
+        """Each subject's numbers by normalisation, in order."""
+        return [normalize_correlations(r.correlations, r.published_ceiling, r.test_ceiling) for r in results]
+
+    def ceilings(self, tasks: Sequence[SubjectTask]) -> list[dict[str, float]]:
+        """Each subject's ceiling by normalisation, in order; needs no model."""
+        tests = (task.load_responses().select(task.test_ids) for task in tasks)
+        return [ceiling_of(test.noise_ceiling, test.test_ceiling()) for test in tests]
+
+
+@dataclass(frozen=True)
+class RDMMetric:
+    """Spearman correlation of the upper triangles of the two Pearson RDMs (Kriegeskorte et al. 2008)."""
+
+    normalizations = ("published",)
+
+    def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask]) -> Iterator[tuple[SubjectTask, SubjectResult]]:
+        """Results of tasks that share ``kernel``."""
+        model_ids, model_ranks = None, None
+        for task in tasks:
+            if task.test_ids != model_ids:
+                model_ids = task.test_ids
+                model_ranks = similarity.rdm_ranks(similarity.pearson_rdm(kernel.feature_covariation(model_ids)))
+            responses = task.load_responses().select(task.test_ids)
+            ranks = similarity.rdm_ranks(similarity.response_rdm(responses.values))
+            yield task, _similarity_result(task, kernel, responses, float(model_ranks @ ranks))
+
+    def normalize(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
+        """Each subject's numbers by normalisation, in order."""
+        return [{"published": scaled_similarity(r.similarity, rdm_ceiling(r.published_ceiling))} for r in results]
+
+    def ceilings(self, tasks: Sequence[SubjectTask]) -> list[dict[str, float]]:
+        """Each subject's ceiling by normalisation, in order; needs no model."""
+        return [{"published": rdm_ceiling(task.load_responses().noise_ceiling)} for task in tasks]
+
+
+@dataclass(frozen=True)
+class CKAMetric:
+    """Unbiased linear CKA (Kornblith et al. 2019; Song et al. 2012), divided by the agreement between subjects.
+
+    The ceiling of a subject is the mean CKA of its responses with those of each other subject: representations of
+    different subjects have no common neuroids to average over, so that pairs are what there is.
+    """
+
+    normalizations = ("published",)
+
+    def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask]) -> Iterator[tuple[SubjectTask, SubjectResult]]:
+        """Results of tasks that share ``kernel``."""
+        for task in tasks:
+            responses = task.load_responses().select(task.test_ids)
+            model = kernel.block(task.test_ids, task.test_ids)
+            yield (
+                task,
+                _similarity_result(
+                    task, kernel, responses, similarity.unbiased_cka(model, _response_kernel(responses))
+                ),
+            )
+
+    def normalize(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
+        """Each subject's numbers by normalisation, in order."""
+        ceilings = self.ceilings(tasks)
+        return [
+            {"published": scaled_similarity(result.similarity, ceiling["published"])}
+            for result, ceiling in zip(results, ceilings, strict=True)
+        ]
+
+    def ceilings(self, tasks: Sequence[SubjectTask]) -> list[dict[str, float]]:
+        """Each subject's ceiling by normalisation, in order; needs no model. The tasks share their stimuli."""
+        subjects = [task.subject for task in tasks]
+        if len(subjects) < 2:
+            raise ResponsesError(
+                f"The ceiling of cka is the agreement between subjects and needs at least two of them; "
+                f"received {subjects}. Add a subject, or use rdm-pearson."
+            )
+        kernels = [_response_kernel(task.load_responses().select(task.test_ids)) for task in tasks]
+        agreement = np.zeros((len(tasks), len(tasks)))
+        for i in range(len(tasks)):
+            for j in range(i):
+                agreement[i, j] = agreement[j, i] = similarity.unbiased_cka(kernels[i], kernels[j])
+        return [{"published": float(row.sum() / (len(tasks) - 1))} for row in agreement]
+
+
+def rdm_ceiling(published: NoiseCeiling) -> float:
+    """Mean over neuroids of √NC at the published repetitions: the ceiling of the published RDM scores."""
+    return float(np.sqrt(published.fraction).mean())
+
+
+def _response_kernel(responses: Responses) -> np.ndarray:
+    values = responses.values.astype(float)
+    values -= values.mean(axis=0)
+    return values @ values.T
+
+
+def _similarity_result(task, kernel, responses, value: float) -> SubjectResult:
+    return SubjectResult(
+        subject=task.subject,
+        n_train=0,
+        n_test=len(task.test_ids),
+        n_features=kernel.n_features,
+        neuroids=responses.neuroids,
+        published_ceiling=responses.noise_ceiling,
+        test_ceiling=responses.test_ceiling(),
+        similarity=value,
+    )

@@ -1,0 +1,68 @@
+"""A pool of stimuli that one kernel covers, in parts that several pools may share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol, Sequence
+
+from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
+
+from .errors import StimulusKernelError
+
+
+@dataclass(frozen=True)
+class StimulusPart:
+    """Stimuli that are always shown together, so that their features are recorded once for all pools that hold them.
+
+    Attributes
+    ----------
+    name : str
+        Unique within a run.
+    stimulus_ids : tuple of str
+    """
+
+    name: str
+    stimulus_ids: tuple[str, ...]
+
+
+class StimulusProvider(Protocol):
+    """Where the images of a pool come from. Pools are equal only if their providers are."""
+
+    def load_stimuli(self, stimulus_ids: Sequence[str]) -> StimulusSet:
+        """The given stimuli in their order, one image file each, as they were shown to the subjects."""
+
+    def content_hashes(self, stimulus_ids: Sequence[str]) -> dict[str, str]:
+        """Hash (hexadecimal) of what is shown, for each stimulus."""
+
+
+@dataclass(frozen=True)
+class StimulusPool:
+    """All stimuli of a kernel.
+
+    Attributes
+    ----------
+    name : str
+        For messages and progress.
+    parts : tuple of StimulusPart
+        Stacked in this order.
+    visual_degrees : float
+        Width of the stimuli as they were shown to the subjects, in degrees of visual angle.
+    provider : StimulusProvider
+    """
+
+    name: str
+    parts: tuple[StimulusPart, ...]
+    visual_degrees: float
+    provider: StimulusProvider = field(repr=False)
+
+    def __post_init__(self):
+        ids = self.stimulus_ids
+        if len(set(ids)) != len(ids):
+            raise StimulusKernelError(
+                f"A pool holds each stimulus once; {self.name} repeats {len(ids) - len(set(ids))} of {len(ids)}."
+            )
+
+    @property
+    def stimulus_ids(self) -> tuple[str, ...]:
+        """Stimuli of all parts, in order."""
+        return tuple(stimulus_id for part in self.parts for stimulus_id in part.stimulus_ids)

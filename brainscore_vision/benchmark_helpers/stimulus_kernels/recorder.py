@@ -1,0 +1,197 @@
+"""Features of a Brain-Score model, a batch of stimuli at a time.
+
+Any BrainModel is recorded through ``start_recording`` and ``look_at``. For the library's ModelCommitment two things are
+done better, with the same numbers: the layers of all regions are recorded in one forward pass, and batches are taken by
+a hook before Brain-Score packs them with per-feature coordinates (0.7 s for 196,608 features, however few the images).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from typing import Callable, Sequence
+
+import numpy as np
+from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
+from brainscore_vision.model_helpers.activations import core as activations_core
+from brainscore_vision.model_helpers.activations.core import ActivationsExtractorHelper
+from brainscore_vision.model_helpers.brain_transformation import ModelCommitment, RegionLayerMap
+from brainscore_vision.model_helpers.utils import make_list
+from tqdm.auto import tqdm as brainscore_tqdm
+
+from .errors import ModelOutputError, UnmappedRegionError
+
+TIME_BINS = [(0, 0)]
+"""One bin: fMRI responses of a stimulus have no time course here."""
+
+LOOK_AT_BLOCK = 64
+"""Stimuli per ``look_at`` where a model's whole answer is in memory at once."""
+
+HOOKED_BLOCK = 512
+"""Stimuli per ``look_at`` where batches are taken by a hook; a multiple of usual batch sizes."""
+
+Sink = Callable[[dict], None]
+"""Receives {recording label: features of shape (n_batch, n_features)} for consecutive stimuli."""
+
+
+class RegionRecorder:
+    """Records one region after the other, through the BrainModel interface alone."""
+
+    def __init__(self, model, regions: Sequence[str]):
+        self.model = model
+        self.labels = {region: region for region in regions}
+
+    def record(self, stimuli: StimulusSet, labels: Sequence[str], sink: Sink) -> None:
+        """Show ``stimuli``, and pass the features of ``labels`` to ``sink`` in the order of the stimuli."""
+        for start in range(0, len(stimuli), LOOK_AT_BLOCK):
+            block = _subset(stimuli, start, LOOK_AT_BLOCK)
+            sink({label: self._look_at(block, label) for label in labels})
+
+    def _look_at(self, block: StimulusSet, region: str) -> np.ndarray:
+        try:
+            self.model.start_recording(region, time_bins=TIME_BINS)
+            assembly = self.model.look_at(block, number_of_trials=1)
+        except KeyError as error:
+            if error.args and error.args[0] == region:
+                raise _unmapped(self.model, region, ()) from error
+            raise
+        return features_of(assembly, list(block["stimulus_id"]), self.model.identifier, region)
+
+
+class CommitmentRecorder:
+    """Records the layers of all regions of a ModelCommitment in one forward pass."""
+
+    def __init__(self, model: ModelCommitment, regions: Sequence[str]):
+        self.model = model
+        region_layers = model.layer_model.region_layer_map
+        for region in regions:
+            # a RegionLayerMap commits regions when they are asked for, so absence says nothing there
+            if not isinstance(region_layers, RegionLayerMap) and region not in region_layers:
+                raise _unmapped(model, region, tuple(region_layers))
+        self._layers = {region: tuple(make_list(region_layers[region])) for region in regions}
+        self.labels = {region: "+".join(layers) for region, layers in self._layers.items()}
+
+    def record(self, stimuli: StimulusSet, labels: Sequence[str], sink: Sink) -> None:
+        """Show ``stimuli``, and pass the features of ``labels`` to ``sink`` in the order of the stimuli."""
+        layers_of = {label: layers for region, layers in self._layers.items() if (label := self.labels[region]) in labels}
+        layers = sorted({layer for group in layers_of.values() for layer in group})
+        for start in range(0, len(stimuli), HOOKED_BLOCK):
+            block = _subset(stimuli, start, HOOKED_BLOCK)
+            paths = [str(block.get_stimulus(stimulus_id)) for stimulus_id in block["stimulus_id"]]
+            # the extractor shows repeated files once, so answers have to be dealt out to the stimuli
+            unique = {path: i for i, path in enumerate(dict.fromkeys(paths))}
+            rows = None if len(unique) == len(paths) else np.array([unique[path] for path in paths])
+            self._look_at(block, layers, layers_of, rows, len(unique), sink)
+
+    def _look_at(self, block, layers, layers_of, rows, n_unique: int, sink: Sink) -> None:
+        extractor, counted, held = self.model.activations_model._extractor, [], []
+
+        def take(batch):
+            n_batch = len(batch[layers[0]])
+            flat = {layer: np.reshape(batch[layer], (n_batch, -1)) for layer in layers}
+            features = {
+                label: flat[group[0]] if len(group) == 1 else np.concatenate([flat[layer] for layer in group], axis=1)
+                for label, group in layers_of.items()
+            }
+            counted.append(n_batch)
+            if rows is None:
+                sink({label: _check(values, self.model.identifier, label) for label, values in features.items()})
+            else:
+                held.append(features)
+            return type(batch)((layer, values[:, :1]) for layer, values in flat.items())
+
+        handle = extractor.register_batch_activations_hook(take)
+        try:
+            with _quiet_extractor():
+                self.model.activations_model(block, layers=layers, number_of_trials=1, require_variance=False)
+        finally:
+            handle.remove()
+        if sum(counted) != n_unique:
+            raise ModelOutputError(
+                f"{self.model.identifier} must answer once for each of {n_unique} stimuli, but answered {sum(counted)} "
+                f"times. Check the model's activations wrapper."
+            )
+        if rows is not None:
+            for label in layers_of:
+                values = np.concatenate([features[label] for features in held])
+                held[0][label] = _check(values[rows], self.model.identifier, label)
+            sink(held[0])
+
+
+def recorder_for(model, regions: Sequence[str]) -> RegionRecorder | CommitmentRecorder:
+    """The fastest recorder that gives a model's numbers for ``regions``."""
+    regions = tuple(dict.fromkeys(regions))
+    if type(model) is ModelCommitment and type(_extractor(model)) is ActivationsExtractorHelper:
+        return CommitmentRecorder(model, regions)
+    return RegionRecorder(model, regions)
+
+
+def features_of(assembly, stimulus_ids: Sequence[str], model: str, label: str) -> np.ndarray:
+    """Features of ``stimulus_ids``, in their order, from what ``look_at`` returned.
+
+    Raises
+    ------
+    ModelOutputError
+        Other stimuli than shown, more than one time bin, or features that are not finite.
+    """
+    if "time_bin" in assembly.dims:
+        if assembly.sizes["time_bin"] != 1:
+            raise ModelOutputError(
+                f"{model} was asked for the time bins {TIME_BINS} of {label} and answered with "
+                f"{assembly.sizes['time_bin']} of them."
+            )
+        assembly = assembly.squeeze("time_bin")
+    assembly = assembly.transpose("presentation", "neuroid")
+    answered = [str(s) for s in assembly["stimulus_id"].values]
+    if answered != list(stimulus_ids):
+        position = {s: i for i, s in enumerate(answered)}
+        if len(position) != len(answered) or set(position) != set(stimulus_ids):
+            missing = [s for s in stimulus_ids if s not in position]
+            raise ModelOutputError(
+                f"{model} must answer once for each of the {len(stimulus_ids)} stimuli it is shown; for {label} it answered "
+                f"{len(answered)} times, {len(missing)} stimuli are missing (the first: {missing[:3]})."
+            )
+        assembly = assembly.isel(presentation=[position[s] for s in stimulus_ids])
+    return _check(np.asarray(assembly.values), model, label, stimulus_ids)
+
+
+def _check(features: np.ndarray, model: str, label: str, stimulus_ids: Sequence[str] | None = None) -> np.ndarray:
+    if features.dtype.kind not in "fiub":
+        raise ModelOutputError(f"Features are numbers; {model} gave {features.dtype} for {label}.")
+    if features.dtype.kind == "f" and not np.isfinite(features).all():
+        bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+        which = f", the first for {stimulus_ids[bad[0]]}" if stimulus_ids is not None else ""
+        raise ModelOutputError(
+            f"Features must be finite, but {model} gave nan or infinity for {len(bad)} of {len(features)} stimuli of a "
+            f"batch in {label}{which}. Check the model on these images (weights, precision, preprocessing)."
+        )
+    return features
+
+
+def _extractor(model):
+    return getattr(model.activations_model, "_extractor", None)
+
+
+def _subset(stimuli: StimulusSet, start: int, size: int) -> StimulusSet:
+    block = StimulusSet(stimuli.iloc[start : start + size].reset_index(drop=True))
+    block.stimulus_paths = stimuli.stimulus_paths
+    block.identifier = None
+    return block
+
+
+def _unmapped(model, region: str, mapped: Sequence[str]) -> UnmappedRegionError:
+    known = f"It maps {', '.join(mapped)}." if mapped else "It does not say which regions it maps."
+    return UnmappedRegionError(
+        f"A benchmark records the region that it measures, but {model.identifier} maps no layer to {region}. {known} "
+        f"Add {region} to the model's region_layer_map."
+    )
+
+
+@contextlib.contextmanager
+def _quiet_extractor():
+    """Brain-Score's extractor shows two bars of its own per call; the engine shows one for the whole run."""
+    activations_core.tqdm = functools.partial(brainscore_tqdm, disable=True)
+    try:
+        yield
+    finally:
+        activations_core.tqdm = brainscore_tqdm

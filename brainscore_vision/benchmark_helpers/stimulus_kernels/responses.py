@@ -1,0 +1,115 @@
+"""Measured responses to stimuli, averaged over repetitions: what metrics compare a kernel with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Sequence
+
+import numpy as np
+import pandas as pd
+
+from .ceilings import NoiseCeiling
+from .errors import ResponsesError
+
+
+@dataclass(frozen=True)
+class Responses:
+    """One subject's responses in one region.
+
+    Attributes
+    ----------
+    subject : str
+    stimulus_ids : numpy.ndarray of str, shape (n,)
+        Each stimulus once.
+    values : numpy.ndarray, shape (n, neuroids)
+        Averages over repetitions, finite.
+    n_repetitions : numpy.ndarray of int, shape (n,)
+    neuroids : pandas.DataFrame
+        One row per neuroid; columns become coordinates of per-neuroid results.
+    noise_ceiling : NoiseCeiling
+        As published with the data, at the repetitions that it refers to.
+    """
+
+    subject: str
+    stimulus_ids: np.ndarray
+    values: np.ndarray
+    n_repetitions: np.ndarray
+    neuroids: pd.DataFrame
+    noise_ceiling: NoiseCeiling
+
+    def __post_init__(self):
+        n_stimuli, n_neuroids = self.values.shape
+        sizes = {
+            "stimulus_ids": (len(self.stimulus_ids), n_stimuli),
+            "n_repetitions": (len(self.n_repetitions), n_stimuli),
+            "neuroids": (len(self.neuroids), n_neuroids),
+            "noise_ceiling": (len(self.noise_ceiling.fraction), n_neuroids),
+        }
+        for name, (received, expected) in sizes.items():
+            if received != expected:
+                raise ResponsesError(
+                    f"{name} must match values of shape {self.values.shape}: {expected} needed, {received} received."
+                )
+        if n_neuroids == 0:
+            raise ResponsesError(f"No neuroid is left for {self.subject}. Lower the noise-ceiling threshold.")
+        if len(set(self.stimulus_ids)) != n_stimuli:
+            raise ResponsesError(
+                f"Responses hold each stimulus once: {n_stimuli} rows for {len(set(self.stimulus_ids))} stimuli of "
+                f"{self.subject}. Average over repetitions first."
+            )
+
+    def select(self, stimulus_ids: Sequence[str]) -> Responses:
+        """Responses to the given stimuli, in their order; an unknown stimulus is an error."""
+        position = {stimulus_id: i for i, stimulus_id in enumerate(self.stimulus_ids)}
+        missing = [s for s in stimulus_ids if s not in position]
+        if missing:
+            raise ResponsesError(
+                f"{self.subject} must have a response to each stimulus of the split; {len(missing)} of "
+                f"{len(stimulus_ids)} have none, the first: {missing[:3]}. Check the split against the assembly."
+            )
+        rows = np.array([position[s] for s in stimulus_ids], dtype=np.intp)
+        return replace(
+            self,
+            stimulus_ids=self.stimulus_ids[rows],
+            values=self.values[rows],
+            n_repetitions=self.n_repetitions[rows],
+        )
+
+    def test_ceiling(self) -> NoiseCeiling:
+        """The ceiling at the repetitions that these stimuli really have."""
+        return self.noise_ceiling.at(self.n_repetitions)
+
+
+def pearson_per_neuroid(prediction: np.ndarray, measured: np.ndarray, subject: str) -> np.ndarray:
+    """Pearson correlation over stimuli of each neuroid.
+
+    Parameters
+    ----------
+    prediction, measured : numpy.ndarray, shape (n, neuroids)
+    subject : str
+        For messages.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (neuroids,)
+
+    Raises
+    ------
+    ResponsesError
+        A neuroid whose measured responses, or whose predictions, do not vary over the stimuli has no correlation.
+    """
+    if len(prediction) < 3:
+        raise ResponsesError(f"A correlation needs at least 3 test stimuli, {subject} has {len(prediction)}.")
+    predicted = prediction - prediction.mean(axis=0)
+    centred = np.asarray(measured, dtype=float)
+    centred = centred - centred.mean(axis=0)
+    predicted_norm, measured_norm = np.linalg.norm(predicted, axis=0), np.linalg.norm(centred, axis=0)
+    for norm, what in ((measured_norm, "measured responses"), (predicted_norm, "predictions")):
+        constant = np.flatnonzero(~(norm > 0))
+        if len(constant):
+            raise ResponsesError(
+                f"A correlation needs values that vary, but the {what} of {len(constant)} of {len(norm)} neuroids of "
+                f"{subject} are constant over the {len(prediction)} test stimuli (the first: neuroid {constant[0]}). "
+                f"Leave constant neuroids out, or check the model's features for these stimuli."
+            )
+    return np.einsum("ij,ij->j", predicted, centred) / (predicted_norm * measured_norm)

@@ -1,0 +1,248 @@
+"""Ridge regression with an unpenalised intercept and its exact leave-one-out error, from a kernel.
+
+Symbols, as in METHODS.md: T the n training stimuli, Q the query (test) stimuli, K the kernel, Y the responses
+(n × neuroids), α the penalty.
+
+- Centring on the training stimuli: K̃_TT = H K_TT H with H = I - 11ᵀ/n.
+- Every vector that matters is orthogonal to the constant vector 1, so the decomposition is done in its complement:
+  B (n × n-1) is an orthonormal basis of it (a Householder reflection without its first column),
+  Bᵀ K_TT B = U Λ Uᵀ and V = B U. This removes the constant eigenvector exactly, where subtracting 1/(nα) from the
+  diagonal afterwards would lose every digit for small α.
+- Ŷ_Q = Ȳ + (K_QT - 1rᵀ) V (Λ+α)⁻¹ Vᵀ (Y - Ȳ), with r the mean of K_TT over its rows (Vᵀ1 = 0 takes care of the rest).
+- Leave-one-out: e_i = c_i / d_i with c = V w Vᵀ(Y - Ȳ), d = diag(V w Vᵀ), w = 1/(Λ+α)
+  (Golub, Heath & Wahba 1979; Rifkin & Lippert 2007).
+- One α for all neuroids: the smallest mean e², the first in the grid on a tie (scikit-learn's RidgeCV).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence
+
+import numpy as np
+from scipy import linalg
+
+from .errors import ModelOutputError, StimulusKernelError
+
+ROW_BLOCK = 1024
+NEUROID_BLOCK = 1024
+
+SKETCH_SIZE = 128
+SKETCH_MARGIN = 6.0
+SKETCH_SEED = 20260516
+
+
+@dataclass(frozen=True)
+class RidgeDecomposition:
+    """Eigendecomposition of a training kernel in the complement of the constant vector.
+
+    Attributes
+    ----------
+    vectors : numpy.ndarray of float64, shape (n, n - 1)
+        V, orthonormal columns, each orthogonal to the constant vector.
+    eigenvalues : numpy.ndarray of float64, shape (n - 1,)
+        Λ, ascending, not negative; those below n·ε·λ_max are zero.
+    column_mean : numpy.ndarray of float64, shape (n,)
+        r, the mean of K_TT over its rows.
+    """
+
+    vectors: np.ndarray
+    eigenvalues: np.ndarray
+    column_mean: np.ndarray
+
+
+@dataclass(frozen=True)
+class AlphaSelection:
+    """Outcome of the leave-one-out search.
+
+    Attributes
+    ----------
+    alpha : float
+    mean_squared_error : float
+        Mean over training stimuli and neuroids of e² at ``alpha``, in squared units of the responses.
+    evaluated : tuple of float
+        The penalties whose error was computed in full (see :func:`select_alpha`).
+    """
+
+    alpha: float
+    mean_squared_error: float
+    evaluated: tuple
+
+
+def decompose(kernel: np.ndarray, train: np.ndarray) -> RidgeDecomposition:
+    """Decompose the training part of a kernel.
+
+    Parameters
+    ----------
+    kernel : numpy.ndarray of float64, shape (m, m)
+    train : numpy.ndarray of int, shape (n,)
+        Rows of the training stimuli.
+
+    Returns
+    -------
+    RidgeDecomposition
+
+    Raises
+    ------
+    StimulusKernelError
+        Fewer than three training stimuli.
+    ModelOutputError
+        Features that do not vary over the training stimuli.
+
+    Notes
+    -----
+    Peak memory beyond ``kernel``: four matrices of n × n (LAPACK's dsyevd needs two of them as work space).
+    """
+    n = len(train)
+    if n < 3:
+        raise StimulusKernelError(f"Ridge with an intercept needs at least 3 training stimuli, received {n}.")
+    householder = np.full(n, 1 / np.sqrt(n))
+    householder[0] += 1.0
+    beta = 2 / (householder @ householder)
+    product, column_mean = np.empty(n), np.empty(n)
+    for start in range(0, n, ROW_BLOCK):
+        rows = kernel[np.ix_(train[start : start + ROW_BLOCK], train)]
+        product[start : start + ROW_BLOCK] = rows @ householder
+        column_mean[start : start + ROW_BLOCK] = rows.mean(axis=1)  # K is symmetric
+    product *= beta
+    product -= beta / 2 * (product @ householder) * householder
+    # P K P = K - v wᵀ - w vᵀ for the reflection P = I - β v vᵀ; its first row and column belong to the constant vector
+    reflected = np.empty((n - 1, n - 1), order="F")
+    for start in range(1, n, ROW_BLOCK):
+        columns = slice(start, min(start + ROW_BLOCK, n))
+        block = kernel[np.ix_(train[1:], train[columns])]
+        block -= np.outer(householder[1:], product[columns])
+        block -= np.outer(product[1:], householder[columns])
+        reflected[:, columns.start - 1 : columns.stop - 1] = block
+    eigenvalues, complement = linalg.eigh(
+        reflected, lower=True, driver="evd", overwrite_a=True, check_finite=False
+    )
+    largest = eigenvalues[-1]
+    if not largest > 0:
+        raise ModelOutputError(
+            f"Features must differ between stimuli, but over the {n} training stimuli they do not vary at all. "
+            f"Check that the model sees the images and that the recorded layer is not dead."
+        )
+    eigenvalues[eigenvalues < n * np.finfo(float).eps * largest] = 0.0
+    vectors = np.empty((n, n - 1))
+    loading = beta * (householder[1:] @ complement)
+    vectors[0] = -householder[0] * loading
+    for start in range(1, n, ROW_BLOCK):
+        rows = slice(start, min(start + ROW_BLOCK, n))
+        vectors[rows] = complement[rows.start - 1 : rows.stop - 1]
+        vectors[rows] -= np.outer(householder[rows], loading)
+    return RidgeDecomposition(vectors=vectors, eigenvalues=eigenvalues, column_mean=column_mean)
+
+
+def leave_one_out_weights(decomposition: RidgeDecomposition, alphas: np.ndarray) -> np.ndarray:
+    """d_i(α), the diagonal of V (Λ+α)⁻¹ Vᵀ, for each α; shape (n, n_alphas)."""
+    inverse = 1.0 / (decomposition.eigenvalues[:, None] + alphas[None, :])
+    diagonal = np.empty((len(decomposition.vectors), len(alphas)))
+    for start in range(0, len(diagonal), ROW_BLOCK):
+        rows = decomposition.vectors[start : start + ROW_BLOCK]
+        diagonal[start : start + ROW_BLOCK] = (rows * rows) @ inverse
+    return diagonal
+
+
+def leave_one_out_errors(decomposition: RidgeDecomposition, responses: np.ndarray, alpha: float) -> np.ndarray:
+    """e_i of each training stimulus and neuroid; ``responses`` of shape (n, neuroids), centred or not."""
+    coordinates = decomposition.vectors.T @ (responses - responses.mean(axis=0))
+    diagonal = leave_one_out_weights(decomposition, np.array([alpha]))
+    return _scaled_residuals(decomposition, coordinates, alpha, diagonal[:, 0])
+
+
+def select_alpha(decomposition: RidgeDecomposition, coordinates: np.ndarray, alphas: Sequence[float]) -> AlphaSelection:
+    """The penalty with the smallest mean leave-one-out error over stimuli and neuroids.
+
+    Parameters
+    ----------
+    decomposition : RidgeDecomposition
+    coordinates : numpy.ndarray of float64, shape (n - 1, neuroids)
+        Vᵀ (Y - Ȳ).
+    alphas : sequence of float
+        The grid, positive.
+
+    Returns
+    -------
+    AlphaSelection
+
+    Notes
+    -----
+    An exact error costs 2 n² × neuroids operations per penalty. With many neuroids, the errors of ``SKETCH_SIZE`` random
+    mixtures of them are computed first. For mixing weights of zero mean and unit variance, the error of a mixture has
+    the summed error of the neuroids as its expectation, so the mixtures are independent samples of what decides, and
+    paired between penalties. A penalty is dropped only if its error exceeds that of the sketch's best by more than
+    ``SKETCH_MARGIN`` standard errors of the paired difference; all others are computed in full, and those exact values
+    decide. The mixtures are seeded: the same data give the same choice.
+    """
+    alphas = np.asarray(alphas, dtype=float)
+    diagonal = leave_one_out_weights(decomposition, alphas)
+    candidates = np.arange(len(alphas))
+    n_neuroids = coordinates.shape[1]
+    if len(alphas) > 1 and n_neuroids > 2 * SKETCH_SIZE:
+        rng = np.random.default_rng(SKETCH_SEED)
+        mixing = rng.choice(np.array([-1.0, 1.0]), size=(n_neuroids, SKETCH_SIZE))
+        mixtures = coordinates @ mixing
+        samples = np.stack(
+            [
+                (_scaled_residuals(decomposition, mixtures, alpha, diagonal[:, i]) ** 2).sum(axis=0)
+                for i, alpha in enumerate(alphas)
+            ]
+        )  # n_alphas, SKETCH_SIZE
+        best = samples.mean(axis=1).argmin()
+        excess = samples - samples[best]
+        standard_error = excess.std(axis=1, ddof=1) / np.sqrt(SKETCH_SIZE)
+        candidates = np.flatnonzero(excess.mean(axis=1) <= SKETCH_MARGIN * standard_error)
+    errors = np.array(
+        [_squared_error(decomposition, coordinates, alphas[i], diagonal[:, i]) for i in candidates]
+    )
+    chosen = candidates[errors.argmin()]
+    return AlphaSelection(
+        alpha=float(alphas[chosen]),
+        mean_squared_error=float(errors.min() / (len(diagonal) * n_neuroids)),
+        evaluated=tuple(float(alphas[i]) for i in candidates),
+    )
+
+
+def predict(
+    decomposition: RidgeDecomposition,
+    cross_kernel: np.ndarray,
+    coordinates: np.ndarray,
+    response_mean: np.ndarray,
+    alpha: float,
+) -> np.ndarray:
+    """Ŷ_Q for query stimuli.
+
+    Parameters
+    ----------
+    cross_kernel : numpy.ndarray of float64, shape (n_query, n)
+        K_QT.
+    coordinates : numpy.ndarray of float64, shape (n - 1, neuroids)
+        Vᵀ (Y - Ȳ).
+    response_mean : numpy.ndarray of float64, shape (neuroids,)
+        Ȳ.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n_query, neuroids)
+    """
+    projected = (cross_kernel - decomposition.column_mean) @ decomposition.vectors
+    projected /= decomposition.eigenvalues + alpha
+    prediction = projected @ coordinates
+    prediction += response_mean
+    return prediction
+
+
+def _scaled_residuals(decomposition, coordinates, alpha, diagonal) -> np.ndarray:
+    weighted = coordinates / (decomposition.eigenvalues + alpha)[:, None]
+    residuals = decomposition.vectors @ weighted
+    residuals /= diagonal[:, None]
+    return residuals
+
+
+def _squared_error(decomposition, coordinates, alpha, diagonal) -> float:
+    total = 0.0
+    for start in range(0, coordinates.shape[1], NEUROID_BLOCK):
+        residuals = _scaled_residuals(decomposition, coordinates[:, start : start + NEUROID_BLOCK], alpha, diagonal)
+        total += np.einsum("ij,ij->", residuals, residuals)
+    return total

@@ -1,0 +1,107 @@
+"""Scores as Brain-Score records them: one loop aggregates subjects, folds, and their ceilings."""
+
+from __future__ import annotations
+
+from typing import Mapping
+
+import numpy as np
+import xarray as xr
+from brainscore_core.metrics import Score
+from brainscore_vision.metric_helpers.bootstrap_error import bootstrap_error, declare_no_error
+
+from .errors import StimulusKernelError
+from .normalizations import Normalized
+from .tasks import SubjectResult
+
+N_BOOTSTRAP = 200
+
+
+def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], normalization: str) -> Score:
+    """One subject's Score.
+
+    Returns
+    -------
+    Score
+        Scalar. ``attrs``: ``raw`` and ``ceiling`` (scalar Scores; with per-neuroid values in their own ``attrs['raw']``
+        where the metric has such), ``normalizations`` (dict of name to value), ``alpha``, counts, and why there is no
+        error: nothing can be resampled within one subject's single number.
+    """
+    if normalization not in normalized:
+        raise StimulusKernelError(
+            f"normalization={normalization!r} does not exist for this metric, which has {', '.join(normalized)}."
+        )
+    chosen = normalized[normalization]
+    score, raw, ceiling = Score(chosen.value), Score(chosen.raw), Score(chosen.ceiling)
+    if result.correlations is not None:
+        raw.attrs["raw"] = _per_neuroid(result.correlations, result)
+        ceiling.attrs["raw"] = _per_neuroid(result.test_ceiling.fraction, result)
+    for part in (score, raw, ceiling):
+        if not np.isfinite(part.item()):
+            raise StimulusKernelError(f"A score is a finite number; {result.subject} came out as {part.item()}.")
+        declare_no_error(part, reason="one subject's aggregate over neuroids: nothing to resample at this layer")
+    score.attrs.update(
+        raw=raw,
+        ceiling=ceiling,
+        normalizations={name: values.value for name, values in normalized.items()},
+        n_train=result.n_train,
+        n_test=result.n_test,
+        n_neuroids=len(result.neuroids),
+        n_features=result.n_features,
+        **result.details,
+    )
+    if result.alpha is not None:
+        score.attrs["alpha"] = result.alpha
+    return score
+
+
+def aggregate_scores(units: Mapping, over: str) -> Score:
+    """Mean Score over subjects or folds.
+
+    Parameters
+    ----------
+    units : mapping of label to Score
+        Each with ``raw`` and ``ceiling`` in its attrs.
+    over : {"subject", "fold"}
+        What the units are.
+
+    Returns
+    -------
+    Score
+        Scalar mean of the units' values. ``attrs``: ``raw``, ``ceiling`` (scalar Scores, means of the units' own),
+        ``raw_<over>s`` (the units' values), ``error`` and its provenance (bootstrap over the units, ``N_BOOTSTRAP``
+        draws), ``normalizations`` (means), and each unit's Score under its label.
+    """
+    score = _mean(units, over)
+    score.attrs["raw"] = _mean({label: unit.attrs["raw"] for label, unit in units.items()}, over)
+    score.attrs["ceiling"] = aggregate_ceilings({label: unit.attrs["ceiling"] for label, unit in units.items()}, over)
+    names = list(next(iter(units.values())).attrs["normalizations"])
+    score.attrs["normalizations"] = {
+        name: float(np.mean([unit.attrs["normalizations"][name] for unit in units.values()])) for name in names
+    }
+    for label, unit in units.items():
+        score.attrs[label if isinstance(label, str) else f"{over}_{label}"] = unit
+    return score
+
+
+def aggregate_ceilings(units: Mapping, over: str) -> Score:
+    """Mean ceiling over subjects or folds, with its error and the units' own ceilings."""
+    return _mean(units, over)
+
+
+def _mean(units: Mapping, over: str) -> Score:
+    values = xr.DataArray([unit.item() for unit in units.values()], dims=[over], coords={over: list(units)})
+    if not np.isfinite(values).all():
+        raise StimulusKernelError(f"Each {over} contributes a finite number; received {values.values.tolist()}.")
+    score = Score(float(values.mean()))
+    score.attrs[f"raw_{over}s"] = values
+    if len(values) == 1:
+        return declare_no_error(score, reason=f"a single {over}: nothing to resample")
+    score.attrs["error"] = bootstrap_error(values, over=[over], n_bootstrap=N_BOOTSTRAP)
+    score.attrs["error_over"] = [over]
+    score.attrs["n_bootstrap"] = N_BOOTSTRAP
+    return score
+
+
+def _per_neuroid(values: np.ndarray, result: SubjectResult) -> xr.DataArray:
+    coords = {name: ("neuroid", column.to_numpy()) for name, column in result.neuroids.items()}
+    return xr.DataArray(values, dims=["neuroid"], coords=coords)

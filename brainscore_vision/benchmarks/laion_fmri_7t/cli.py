@@ -1,0 +1,177 @@
+"""The command line, ``laion-score``."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(
+    help="Score vision models against the human brain on LAION-fMRI (7T, five people, 25,052 images).",
+    epilog="Start with `laion-score demo`: it needs no download. Exit codes: 0 done, 1 failed, 2 wrong usage.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+errors = Console(stderr=True, highlight=False)
+
+DatasetOption = Annotated[
+    Optional[str],
+    typer.Option(
+        "--dataset",
+        help="A dataset folder, 'published' (Brain-Score's files) or 'simulated'. Default: $LAION_FMRI_DATASET, else "
+        "laion_fmri's configured folder, else published.",
+    ),
+]
+SpoolOption = Annotated[
+    Optional[Path],
+    typer.Option("--spool-directory", help="Where features wait on disk between the forward pass and the kernel."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line instead of a table.")]
+
+
+@app.command("list")
+def list_benchmarks(
+    every: Annotated[bool, typer.Option("--all", help="Every identifier of the grammar, not only the registered 20.")] = False,
+    pattern: Annotated[Optional[str], typer.Argument(help="Show those that match, e.g. '*IT-ood*'.")] = None,
+) -> None:
+    """List benchmark identifiers."""
+    from .identifiers import all_identifiers
+
+    names = all_identifiers() if every else headline()
+    for name in names if pattern is None else fnmatch.filter(names, pattern):
+        print(name)
+
+
+@app.command()
+def score(
+    model: Annotated[str, typer.Argument(help="A registered identifier (alexnet), or file.py:function / module:function.")],
+    benchmarks: Annotated[
+        list[str], typer.Argument(help="Identifiers, patterns of registered ones ('*.V1-*'), or 'headline' for all 20.")
+    ],
+    dataset: DatasetOption = None,
+    as_json: JsonOption = False,
+    spool_directory: SpoolOption = None,
+) -> None:
+    """Score a model on benchmarks; all of them share forward passes and kernels.
+
+    Example: laion-score score pixels LAION_fMRI.V1-tau-ridgecv --dataset simulated
+    """
+    from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
+
+    from .identifiers import parse
+    from .models import find_model
+    from .reporting import as_record, score_table
+    from .scoring import score_all
+
+    identifiers = expand(benchmarks)
+    for identifier in identifiers:
+        parse(identifier)  # an error in the last name must not cost the work for the first
+    engine = EngineOptions(spool_directory=spool_directory)
+    scores = {}
+    for identifier, result in score_all(find_model(model), identifiers, dataset=dataset, engine=engine):
+        scores[identifier] = result
+        if as_json:
+            print(json.dumps(as_record(identifier, result)), flush=True)
+    if not as_json:
+        Console().print(score_table({model: {i: scores[i] for i in identifiers}}))
+
+
+@app.command()
+def simulate(
+    directory: Annotated[Path, typer.Argument(help="Folder to make the dataset in.")],
+    scale: Annotated[str, typer.Option(help="tiny, small, or full (the release's counts: minutes, about 6 GB).")] = "small",
+    seed: Annotated[int, typer.Option(help="Another seed is another dataset.")] = 0,
+) -> None:
+    """Make a simulated dataset, in the real one's form, whose truth is known."""
+    from brainscore_vision.data.laion_fmri_7t.simulation import simulate as make
+
+    start = time.monotonic()
+    path = make(directory, scale=scale, seed=seed)
+    errors.print(f"Simulated dataset ({scale}, seed {seed}) in {path}, {time.monotonic() - start:.0f} s.")
+    errors.print(f"Use it with --dataset {path}, or export LAION_FMRI_DATASET={path}")
+
+
+@app.command()
+def demo(as_json: JsonOption = False) -> None:
+    """Score two models that need no download on all 20 headline benchmarks, on simulated data."""
+    from tqdm.auto import tqdm
+
+    from .models import find_model
+    from .reporting import as_record, score_table
+    from .scoring import score_all
+
+    models = {"pixels": "pixels", "untrained AlexNet": f"{__package__}.models:untrained_alexnet"}
+    table = {}
+    for title, name in models.items():
+        table[title] = {}
+        with tqdm(total=len(headline()), desc=f"{title}: cells", unit="cell", disable=None) as bar:
+            for identifier, result in score_all(find_model(name), headline(), dataset="simulated"):
+                table[title][identifier] = result
+                bar.update()
+                if as_json:
+                    print(json.dumps({"model": title, **as_record(identifier, result)}), flush=True)
+    if not as_json:
+        Console().print(score_table({title: {i: row[i] for i in headline()} for title, row in table.items()}))
+        errors.print("Simulated data: these numbers show that everything runs, and say nothing about brains.")
+
+
+def headline() -> list[str]:
+    """The registered identifiers, in the order of their registration."""
+    from brainscore_vision import benchmark_registry
+
+    from .identifiers import FAMILIES
+
+    import_registrations()
+    return [name for name in benchmark_registry if name.partition(".")[0] in FAMILIES]
+
+
+def import_registrations() -> None:
+    """Registrations happen when the plugin's package is imported, which running this module as a script may not have done."""
+    import brainscore_vision.benchmarks.laion_fmri_7t  # noqa: F401
+
+
+def expand(names: list[str]) -> list[str]:
+    """Identifiers from identifiers, patterns of registered ones, and 'headline'."""
+    expanded: dict = {}
+    for name in names:
+        if name == "headline":
+            found = headline()
+        elif any(character in name for character in "*?"):
+            found = fnmatch.filter(headline(), name)
+            if not found:
+                raise typer.BadParameter(f"No registered benchmark matches {name!r}. See `laion-score list`.")
+        else:
+            found = [name]
+        expanded.update(dict.fromkeys(found))
+    return list(expanded)
+
+
+def main() -> None:
+    """Entry point: known errors are one clear message, unknown ones keep their traceback."""
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
+    from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
+
+    from .identifiers import IdentifierError
+    from .models import ModelSourceError
+
+    try:
+        app()
+    except (IdentifierError, ModelSourceError) as error:
+        errors.print(f"laion-score: {error}", markup=False, style="red")
+        sys.exit(2)
+    except (StimulusKernelError, DatasetError) as error:
+        errors.print(f"laion-score: {error}", markup=False, style="red")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

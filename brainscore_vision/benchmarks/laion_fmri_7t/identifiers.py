@@ -1,0 +1,243 @@
+"""The grammar of benchmark identifiers, and the settings that an identifier stands for.
+
+``{family}.{region}-{split}-{metric}``, or ``{family}.{region}-{metric}`` for metrics without a split. Settings that differ
+from the defaults follow in brackets, ``LAION_fMRI.V1-tau-ridgecv[subjects=sub-01+sub-03,threshold=20]``: two benchmarks
+whose numbers can differ never share an identifier, and every identifier can be built again from its text.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, replace
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels import DEFAULT_ALPHAS, NORMALIZATIONS
+from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES, REGION_UNIONS, REGIONS, SUBJECTS
+
+FAMILIES = {"LAION_fMRI": "shared", "LAION_fMRI_persubject": "persubject"}
+POOLS = tuple(FAMILIES.values())
+N_FOLDS = 5
+FOLD_FAMILIES = ("cluster_k5", "random")
+"""Splits that are the mean over their folds; ``<name>_<k>`` is one fold."""
+
+SPLITS = (
+    "tau",
+    "ood",
+    *(f"ood_{kind}" for kind in OOD_TYPES),
+    *FOLD_FAMILIES,
+    *(f"{family}_{fold}" for family in FOLD_FAMILIES for fold in range(N_FOLDS)),
+)
+SPLIT_METRICS = ("ridgecv", "ridge")
+SHARED_METRICS = ("rdm-pearson", "cka")
+"""Metrics without a split: they use the shared non-OOD images, which all subjects saw."""
+
+METRIC_ALPHAS = {"ridgecv": DEFAULT_ALPHAS, "ridge": (1.0,)}
+ALL_REGIONS = (*REGIONS, *REGION_UNIONS)
+DEFAULT_THRESHOLD = 30.0
+"""Percent; voxels with nc_12rep above it are scored."""
+
+_OPTION_NAMES = {"subjects", "threshold", "normalization", "alphas", "dataset"}
+
+
+class IdentifierError(ValueError):
+    """A benchmark identifier, or a setting of a benchmark, outside the grammar."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One benchmark's settings.
+
+    Attributes
+    ----------
+    region : str
+        V1, V2, V3, V4, IT or IT_full.
+    split : str or None
+        One of :data:`SPLITS`; None for metrics without a split.
+    metric : str
+        ridgecv, ridge, rdm-pearson or cka.
+    pool : str
+        "shared" or "persubject".
+    subjects : tuple of str
+    normalization : str
+        See :mod:`brainscore_vision.benchmark_helpers.stimulus_kernels.normalizations`.
+    noise_ceiling_threshold : float
+        Percent.
+    alphas : tuple of float or None
+        Ridge penalties; None for the metric's own.
+    dataset : str or None
+        What :func:`brainscore_vision.data.laion_fmri_7t.source.open_dataset` takes; None for the configured one.
+    """
+
+    region: str
+    split: str | None
+    metric: str
+    pool: str = "shared"
+    subjects: tuple[str, ...] = SUBJECTS
+    normalization: str = "published"
+    noise_ceiling_threshold: float = DEFAULT_THRESHOLD
+    alphas: tuple[float, ...] | None = None
+    dataset: str | None = None
+
+    def __post_init__(self):
+        _check(self.region in ALL_REGIONS, "region", self.region, ALL_REGIONS)
+        _check(self.metric in SPLIT_METRICS + SHARED_METRICS, "metric", self.metric, SPLIT_METRICS + SHARED_METRICS)
+        _check(self.pool in POOLS, "pool", self.pool, POOLS)
+        _check(self.normalization in NORMALIZATIONS, "normalization", self.normalization, NORMALIZATIONS)
+        object.__setattr__(self, "subjects", _subjects(self.subjects))
+        if self.metric in SPLIT_METRICS:
+            _check(self.split in SPLITS, "split", self.split, SPLITS)
+        elif self.split is not None:
+            raise IdentifierError(f"{self.metric} has no split; received split={self.split!r}. Leave it out.")
+        if self.metric in SHARED_METRICS:
+            self._check_shared_metric()
+        object.__setattr__(self, "alphas", self._own_alphas())
+        threshold = float(self.noise_ceiling_threshold)
+        if not 0 <= threshold < 100:
+            raise IdentifierError(
+                f"noise_ceiling_threshold is in percent, from 0 to below 100; received {self.noise_ceiling_threshold!r}."
+            )
+        object.__setattr__(self, "noise_ceiling_threshold", threshold)
+
+    def _check_shared_metric(self) -> None:
+        if self.pool != "shared":
+            raise IdentifierError(
+                f"{self.metric} compares subjects on the same images and exists for the shared pool only; received the "
+                f"per-subject pool. Use {_text(replace(self, pool='shared', dataset=None))!r}."
+            )
+        if self.normalization != "published":
+            raise IdentifierError(
+                f"{self.metric} has one ceiling, so its normalization is 'published'; received {self.normalization!r}."
+            )
+        if self.metric == "cka" and len(self.subjects) < 2:
+            raise IdentifierError(
+                f"The ceiling of cka is the agreement between subjects and needs at least two; received {self.subjects}."
+            )
+
+    def _own_alphas(self) -> tuple[float, ...] | None:
+        if self.metric in SHARED_METRICS:
+            if self.alphas is not None:
+                raise IdentifierError(f"{self.metric} has no alphas; received {self.alphas!r}. Leave them out.")
+            return None
+        alphas = METRIC_ALPHAS[self.metric] if self.alphas is None else tuple(float(a) for a in self.alphas)
+        if not alphas or not all(0 < a < float("inf") for a in alphas):
+            raise IdentifierError(f"alphas are positive numbers, at least one; received {self.alphas!r}.")
+        if self.metric == "ridge" and len(alphas) != 1:
+            raise IdentifierError(
+                f"ridge has one alpha; received {len(alphas)}. Use the metric ridgecv, which chooses among several."
+            )
+        return alphas
+
+    @property
+    def identifier(self) -> str:
+        """The benchmark's name."""
+        return _text(self)
+
+
+def parse(identifier: str, **options) -> Cell:
+    """Settings of a benchmark from its identifier.
+
+    Parameters
+    ----------
+    identifier : str
+    **options
+        Attributes of :class:`Cell` to set besides, e.g. ``subjects``.
+
+    Raises
+    ------
+    IdentifierError
+        Outside the grammar; the message names the nearest valid identifier.
+    """
+    head, bracket, tail = identifier.partition("[")
+    match = re.fullmatch(r"(?P<family>\w+)\.(?P<region>[A-Za-z0-9]+(?:_full)?)-(?P<rest>.+)", head)
+    if match and match["family"] in FAMILIES and (not bracket or tail.endswith("]")):
+        split, metric = _split_and_metric(match["rest"])
+        if metric is not None and match["region"] in ALL_REGIONS and (split in SPLITS or metric in SHARED_METRICS):
+            settings = _parse_options(tail[:-1]) if bracket else {}
+            settings.update(options)
+            pool = settings.pop("pool", FAMILIES[match["family"]])
+            return Cell(region=match["region"], split=split, metric=metric, pool=pool, **settings)
+    nearest = difflib.get_close_matches(head, all_identifiers(), n=1, cutoff=0.0)[0]
+    raise IdentifierError(
+        f"A benchmark is named family.region-split-metric (families {', '.join(FAMILIES)}; `laion-score list --all` shows "
+        f"all of them); received {identifier!r}. The nearest valid one is {nearest!r}."
+    )
+
+
+def all_identifiers() -> list[str]:
+    """Every identifier of the grammar with default settings."""
+    names = []
+    for family, pool in FAMILIES.items():
+        for region in ALL_REGIONS:
+            names += [f"{family}.{region}-{split}-{metric}" for split in SPLITS for metric in SPLIT_METRICS]
+            if pool == "shared":
+                names += [f"{family}.{region}-{metric}" for metric in SHARED_METRICS]
+    return names
+
+
+def _text(cell: Cell) -> str:
+    family = next(name for name, pool in FAMILIES.items() if pool == cell.pool)
+    middle = "" if cell.split is None else f"{cell.split}-"
+    settings = []
+    if cell.subjects != SUBJECTS:
+        settings.append(f"subjects={'+'.join(cell.subjects)}")
+    if cell.noise_ceiling_threshold != DEFAULT_THRESHOLD:
+        settings.append(f"threshold={cell.noise_ceiling_threshold:.12g}")
+    if cell.normalization != "published":
+        settings.append(f"normalization={cell.normalization}")
+    if cell.metric in METRIC_ALPHAS and cell.alphas not in (None, METRIC_ALPHAS[cell.metric]):
+        settings.append(f"alphas={';'.join(repr(a) for a in cell.alphas)}")
+    if cell.dataset is not None:
+        settings.append(f"dataset={cell.dataset}")
+    return f"{family}.{cell.region}-{middle}{cell.metric}" + (f"[{','.join(settings)}]" if settings else "")
+
+
+def _split_and_metric(rest: str) -> tuple[str | None, str | None]:
+    for metric in SHARED_METRICS:
+        if rest == metric:
+            return None, metric
+    for metric in SPLIT_METRICS:
+        if rest.endswith(f"-{metric}"):
+            return rest[: -len(metric) - 1], metric
+    return None, None
+
+
+def _parse_options(text: str) -> dict:
+    settings: dict = {}
+    while text:
+        name, _, rest = text.partition("=")
+        if name not in _OPTION_NAMES:
+            raise IdentifierError(
+                f"Settings of an identifier are {', '.join(sorted(_OPTION_NAMES))}; received {name!r} in [{text}]."
+            )
+        # the dataset comes last and may hold any character
+        value, text = (rest, "") if name == "dataset" else rest.partition(",")[::2]
+        settings[name] = value
+    parsed = {}
+    try:
+        if "subjects" in settings:
+            parsed["subjects"] = tuple(settings["subjects"].split("+"))
+        if "threshold" in settings:
+            parsed["noise_ceiling_threshold"] = float(settings["threshold"])
+        if "alphas" in settings:
+            parsed["alphas"] = tuple(float(a) for a in settings["alphas"].split(";"))
+    except ValueError as error:
+        raise IdentifierError(f"A number is needed in the settings {settings}: {error}.") from error
+    parsed.update({name: settings[name] for name in ("normalization", "dataset") if name in settings})
+    return parsed
+
+
+def _subjects(subjects) -> tuple[str, ...]:
+    if isinstance(subjects, str):
+        subjects = (subjects,)
+    unknown = [s for s in subjects if s not in SUBJECTS]
+    if unknown or not subjects or len(set(subjects)) != len(tuple(subjects)):
+        raise IdentifierError(
+            f"subjects are some of {', '.join(SUBJECTS)}, each once; received {', '.join(map(str, subjects)) or 'none'}."
+        )
+    return tuple(sorted(subjects))
+
+
+def _check(valid: bool, name: str, value, choices) -> None:
+    if not valid:
+        nearest = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.0)[0]
+        raise IdentifierError(f"{name} is one of {', '.join(choices)}; received {value!r}. The nearest is {nearest!r}.")

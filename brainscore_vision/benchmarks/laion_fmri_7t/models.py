@@ -1,0 +1,91 @@
+"""Where a model on the command line comes from, and the model of the demonstration."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+from pathlib import Path
+
+from brainscore_vision import load_model
+
+UNTRAINED_ALEXNET_SEED = 0
+UNTRAINED_ALEXNET_LAYERS = {
+    "V1": "features.2",
+    "V2": "features.7",
+    "V3": "features.7",
+    "V4": "features.7",
+    "IT": "features.12",
+}
+
+
+class ModelSourceError(ValueError):
+    """A model that cannot be found."""
+
+
+def find_model(name: str):
+    """A BrainModel from its name.
+
+    Parameters
+    ----------
+    name : str
+        A registered identifier, or ``package.module:function`` or ``file.py:function``, a function without arguments that
+        returns a BrainModel.
+
+    Raises
+    ------
+    ModelSourceError
+        No such registration, module, file or function.
+    """
+    place, colon, attribute = name.rpartition(":")
+    if not colon:
+        try:
+            return load_model(name)
+        except AssertionError as error:  # Brain-Score's search asserts that exactly one registration exists
+            raise ModelSourceError(
+                f"A model is a registered Brain-Score identifier (e.g. alexnet, pixels), or module:function or "
+                f"file.py:function that returns one; received {name!r} ({error})."
+            ) from error
+    module = _module(place, name)
+    if not hasattr(module, attribute):
+        raise ModelSourceError(f"{place} has no function {attribute!r}; received {name!r}.")
+    return getattr(module, attribute)()
+
+
+def untrained_alexnet():
+    """AlexNet with random weights (seeded), committed to regions: needs no download."""
+    import torch
+    import torchvision
+    from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper, load_preprocess_images
+    from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(UNTRAINED_ALEXNET_SEED)
+        network = torchvision.models.alexnet(weights=None)
+    identifier = f"alexnet-untrained-seed{UNTRAINED_ALEXNET_SEED}"
+    activations = PytorchWrapper(
+        identifier=identifier, model=network, preprocessing=functools.partial(load_preprocess_images, image_size=224)
+    )
+    return ModelCommitment(
+        identifier=identifier,
+        activations_model=activations,
+        layers=list(dict.fromkeys(UNTRAINED_ALEXNET_LAYERS.values())),
+        region_layer_map=dict(UNTRAINED_ALEXNET_LAYERS),
+    )
+
+
+def _module(place: str, name: str):
+    if place.endswith(".py"):
+        path = Path(place).expanduser()
+        if not path.is_file():
+            raise ModelSourceError(f"There is no file {path}; received {name!r}.")
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    try:
+        return importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        if error.name is None or not place.startswith(error.name):
+            raise  # the module exists, but something that it needs does not
+        raise ModelSourceError(f"There is no module {place!r}; received {name!r}.") from error

@@ -1,0 +1,122 @@
+"""Ridge from a kernel against scikit-learn and against brute force."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge, RidgeCV
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels import DEFAULT_ALPHAS, kernel_from_features
+from brainscore_vision.benchmark_helpers.stimulus_kernels import ridge
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, StimulusKernelError
+
+SHAPES = {"wide": (40, 12, 300), "long": (60, 15, 20), "square": (30, 8, 30)}
+OFFSETS = {"centred": (0.0, 1e-8), "mean a thousand times the spread": (1e3, 1e-6)}
+
+
+@pytest.fixture(params=SHAPES, ids=str)
+def shape(request):
+    return SHAPES[request.param]
+
+
+@pytest.fixture(params=OFFSETS, ids=str)
+def data(request, shape, rng):
+    """Features, responses, training rows, query rows and the tolerance that the offset allows."""
+    offset, tolerance = OFFSETS[request.param]
+    n_train, n_query, p = shape
+    n = n_train + n_query
+    features = rng.standard_normal((n, p)) + offset
+    weights = rng.standard_normal((p, 5)) / np.sqrt(p)
+    responses = (features - offset) @ weights + rng.standard_normal((n, 5)) * 2 + 3
+    # rows of a kernel are not sorted by their role
+    order = rng.permutation(n)
+    return features, responses, order[:n_train], order[n_train:], tolerance
+
+
+def fit(features, responses, train, alphas):
+    kernel = kernel_from_features(features, list(map(str, range(len(features)))))
+    decomposition = ridge.decompose(kernel.gram, train)
+    mean = responses[train].mean(axis=0)
+    coordinates = decomposition.vectors.T @ (responses[train] - mean)
+    return kernel, decomposition, mean, coordinates, ridge.select_alpha(decomposition, coordinates, alphas)
+
+
+def test_fixed_alpha_equals_scikit_learn(data):
+    features, responses, train, query, tolerance = data
+    kernel, decomposition, mean, coordinates, selection = fit(features, responses, train, [1.0])
+    assert selection.alpha == 1.0
+    predicted = ridge.predict(decomposition, kernel.gram[np.ix_(query, train)], coordinates, mean, 1.0)
+    expected = Ridge(alpha=1.0, solver="svd").fit(features[train], responses[train]).predict(features[query])
+    np.testing.assert_allclose(predicted, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
+
+
+def test_cross_validated_alpha_equals_scikit_learn(data):
+    features, responses, train, query, tolerance = data
+    kernel, decomposition, mean, coordinates, selection = fit(features, responses, train, DEFAULT_ALPHAS)
+    # scikit-learn itself loses digits when features are far from their mean, so it gets the centred ones
+    centre = features[train].mean(axis=0)
+    reference = RidgeCV(alphas=DEFAULT_ALPHAS).fit(features[train] - centre, responses[train])
+    assert selection.alpha == reference.alpha_
+    predicted = ridge.predict(decomposition, kernel.gram[np.ix_(query, train)], coordinates, mean, selection.alpha)
+    expected = reference.predict(features[query] - centre)
+    np.testing.assert_allclose(predicted, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("alpha", [1e-3, 1.0, 1e4])
+def test_leave_one_out_errors_equal_brute_force(data, alpha):
+    features, responses, train, _, tolerance = data
+    _, decomposition, _, _, selection = fit(features, responses, train, [alpha])
+    errors = ridge.leave_one_out_errors(decomposition, responses[train], alpha)
+    centred = features - features[train].mean(axis=0)
+    expected = np.empty_like(errors)
+    for i, row in enumerate(train):
+        others = np.delete(train, i)
+        model = Ridge(alpha=alpha, solver="svd").fit(centred[others], responses[others])
+        expected[i] = responses[row] - model.predict(centred[[row]])[0]
+    np.testing.assert_allclose(errors, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
+    np.testing.assert_allclose(selection.mean_squared_error, (expected**2).mean(), rtol=max(tolerance, 1e-7))
+
+
+def test_tiny_alpha_keeps_its_digits(rng):
+    """The constant vector's eigenvalue is exactly zero: handled carelessly, 1/alpha swamps the diagonal."""
+    features, responses = rng.standard_normal((25, 400)), rng.standard_normal((25, 3))
+    kernel = kernel_from_features(features, list(map(str, range(25))))
+    decomposition = ridge.decompose(kernel.gram, np.arange(25))
+    tiny, zero = (ridge.leave_one_out_errors(decomposition, responses, a) for a in (1e-10, 1e-30))
+    np.testing.assert_allclose(tiny, zero, rtol=1e-9)
+
+
+def test_sketched_search_chooses_what_the_full_search_chooses(rng):
+    """Over many data sets, dropping penalties by a sketch never changes the choice, and does save work."""
+    evaluated = []
+    for noise in (0.1, 1.0, 5.0, 50.0):
+        for n, p, neuroids in ((50, 80, 400), (80, 30, 300)):
+            for _ in range(4):
+                latent = rng.standard_normal((n, 10))
+                features = latent @ rng.standard_normal((10, p)) + rng.standard_normal((n, p))
+                common_noise = rng.standard_normal((n, 5)) @ rng.standard_normal((5, neuroids)) / 2
+                responses = latent @ rng.standard_normal((10, neuroids)) / 3
+                responses += noise * (common_noise + rng.standard_normal((n, neuroids)))
+                _, decomposition, _, coordinates, selection = fit(features, responses, np.arange(n), DEFAULT_ALPHAS)
+                diagonal = ridge.leave_one_out_weights(decomposition, np.array(DEFAULT_ALPHAS))
+                full = [
+                    ridge._squared_error(decomposition, coordinates, alpha, diagonal[:, i])
+                    for i, alpha in enumerate(DEFAULT_ALPHAS)
+                ]
+                assert selection.alpha == DEFAULT_ALPHAS[int(np.argmin(full))]
+                np.testing.assert_allclose(selection.mean_squared_error, min(full) / (n * neuroids), rtol=1e-12)
+                evaluated.append(len(selection.evaluated))
+    assert np.mean(evaluated) < len(DEFAULT_ALPHAS) / 2
+
+
+def test_first_alpha_wins_a_tie(rng):
+    features, responses = rng.standard_normal((12, 4)), rng.standard_normal((12, 2))
+    assert fit(features, responses, np.arange(12), [2.0, 2.0, 2.0])[-1].alpha == 2.0
+    assert fit(features, responses, np.arange(12), [2.0, 2.0])[-1].evaluated == (2.0, 2.0)
+
+
+def test_degenerate_input_is_named(rng):
+    constant = kernel_from_features(np.ones((6, 10)) * 3, list("abcdef"))
+    with pytest.raises(ModelOutputError, match="do not vary"):
+        ridge.decompose(constant.gram, np.arange(5))
+    kernel = kernel_from_features(rng.standard_normal((6, 10)), list("abcdef"))
+    with pytest.raises(StimulusKernelError, match="at least 3 training stimuli, received 2"):
+        ridge.decompose(kernel.gram, np.arange(2))
