@@ -32,10 +32,16 @@ class NoiseCeiling:
     def __post_init__(self):
         fraction = np.asarray(self.fraction, dtype=float)
         if not ((fraction >= 0) & (fraction <= 1)).all():
+            known = fraction[~np.isnan(fraction)]
+            extent = f"values from {known.min():g} to {known.max():g}" if len(known) else "no values"
             raise ResponsesError(
-                f"A noise ceiling is a fraction of variance between 0 and 1; received values from "
-                f"{np.nanmin(fraction):g} to {np.nanmax(fraction):g}, {int(np.isnan(fraction).sum())} nan. "
-                f"Divide percent by 100, and leave neuroids without a ceiling out."
+                f"A noise ceiling is a fraction of variance between 0 and 1; received {extent}, "
+                f"{fraction.size - len(known)} nan. Divide percent by 100, and leave neuroids without a ceiling out."
+            )
+        if not 0 < self.mean_inverse_repetitions <= 1:
+            raise ResponsesError(
+                f"A noise ceiling refers to a mean of 1/n_repetitions, above 0 and at most 1; received "
+                f"{self.mean_inverse_repetitions!r}. For 12 repetitions pass 1/12."
             )
         object.__setattr__(self, "fraction", fraction)
 

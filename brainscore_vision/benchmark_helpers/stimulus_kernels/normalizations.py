@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .ceilings import NoiseCeiling
-from .errors import StimulusKernelError
+from .errors import ResponsesError, StimulusKernelError
 
 NORMALIZATIONS = ("published", "explained_variance", "correlation")
 
@@ -62,7 +62,13 @@ def normalize_correlations(
         ``published``: median(r)² / median(√NC_reference), the formula behind Brain-Score's published table;
         ``explained_variance``: median(r·|r| / NC_test), the sign kept so that an unrelated model scores 0 and not its
         sampling bias; ``correlation``: mean(r / √NC_test).
+
+    Raises
+    ------
+    ResponsesError
+        A neuroid without any explainable variance.
     """
+    _check_divisible(at_test)
     signed_square = correlations * np.abs(correlations)
     root = np.sqrt(at_test.fraction)
     return {
@@ -82,12 +88,22 @@ def normalize_correlations(
 
 def ceiling_of(reference: NoiseCeiling, at_test: NoiseCeiling) -> dict[str, float]:
     """The ceilings of :func:`normalize_correlations`, which do not depend on the model."""
+    _check_divisible(at_test)
     root = np.sqrt(at_test.fraction)
     return {
         "published": float(np.median(np.sqrt(reference.fraction))),
         "explained_variance": float(np.median(at_test.fraction)),
         "correlation": float(np.mean(root)),
     }
+
+
+def _check_divisible(ceiling: NoiseCeiling) -> None:
+    without = np.flatnonzero(~(ceiling.fraction > 0))
+    if len(without):
+        raise ResponsesError(
+            f"A score is divided by each neuroid's noise ceiling, which has to be above 0; {len(without)} of "
+            f"{len(ceiling.fraction)} neuroids have none (the first: neuroid {without[0]}). Leave them out."
+        )
 
 
 def _published(correlations: np.ndarray, reference: NoiseCeiling) -> Normalized:

@@ -6,6 +6,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from .errors import StimulusKernelError
+
+DEVICES = ("cpu", "cuda")
+RANDOM_FEATURES = ("refuse", "accept")
+
 
 def engine_home() -> Path:
     """Folder of everything the engine keeps: ``$BRAINSCORE_HOME/stimulus_kernels`` (default ``~/.brain-score``)."""
@@ -18,14 +23,39 @@ class EngineOptions:
 
     Attributes
     ----------
+    store : bool
+        Keep kernels on disk and use those that are there.
+    store_directory : pathlib.Path or None
+        Where kernels are kept; None for ``engine_home() / "kernels"``.
     spool_directory : pathlib.Path or None
         Where features wait between the forward pass and the kernel; None for ``engine_home() / "spool"``.
+    random_features : {"refuse", "accept"}
+        What to do with a model whose features differ between two passes over the same images: raise, or score it once
+        without keeping its kernels.
+    max_memory : int or None
+        Bytes that the engine's own arrays may take at once, at the price of time; None for what is fastest.
+    device : {"cpu", "cuda"}
+        Where kernels and eigendecompositions are computed.
     progress : bool
         Show progress bars; they are silent when standard error is not a terminal.
     """
 
+    store: bool = True
+    store_directory: Path | None = None
     spool_directory: Path | None = None
+    random_features: str = "refuse"
+    max_memory: int | None = None
+    device: str = "cpu"
     progress: bool = True
+
+    def __post_init__(self):
+        for name, choices in (("random_features", RANDOM_FEATURES), ("device", DEVICES)):
+            if getattr(self, name) not in choices:
+                raise StimulusKernelError(f"{name} is one of {', '.join(choices)}; received {getattr(self, name)!r}.")
+
+    @property
+    def kernels(self) -> Path:
+        return Path(self.store_directory) if self.store_directory is not None else engine_home() / "kernels"
 
     @property
     def spool(self) -> Path:

@@ -60,13 +60,8 @@ class Responses:
 
     def select(self, stimulus_ids: Sequence[str]) -> Responses:
         """Responses to the given stimuli, in their order; an unknown stimulus is an error."""
+        self.check_stimuli(stimulus_ids)
         position = {stimulus_id: i for i, stimulus_id in enumerate(self.stimulus_ids)}
-        missing = [s for s in stimulus_ids if s not in position]
-        if missing:
-            raise ResponsesError(
-                f"{self.subject} must have a response to each stimulus of the split; {len(missing)} of "
-                f"{len(stimulus_ids)} have none, the first: {missing[:3]}. Check the split against the assembly."
-            )
         rows = np.array([position[s] for s in stimulus_ids], dtype=np.intp)
         return replace(
             self,
@@ -74,6 +69,16 @@ class Responses:
             values=self.values[rows],
             n_repetitions=self.n_repetitions[rows],
         )
+
+    def check_stimuli(self, stimulus_ids: Sequence[str]) -> None:
+        """Raise if there is no response to one of the given stimuli."""
+        known = set(self.stimulus_ids)
+        missing = [s for s in stimulus_ids if s not in known]
+        if missing:
+            raise ResponsesError(
+                f"{self.subject} must have a response to each stimulus of the split; {len(missing)} of "
+                f"{len(stimulus_ids)} have none, the first: {missing[:3]}. Check the split against the assembly."
+            )
 
     def test_ceiling(self) -> NoiseCeiling:
         """The ceiling at the repetitions that these stimuli really have."""

@@ -7,6 +7,7 @@ processes can share them, a stimulus set needs no identifier, and images that ch
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -15,8 +16,12 @@ from pathlib import Path
 
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.benchmark_helpers.screen import ImageConverter
+from PIL import Image
 
-from .errors import StimulusKernelError
+from .errors import StimulusKernelError, StorageError
+
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises for files that it cannot read or write; a broken chunk of a PNG is a SyntaxError."""
 
 
 def place_on_model_screen(
@@ -49,7 +54,7 @@ def place_on_model_screen(
     ids = list(stimuli["stimulus_id"])
     paths = {stimulus_id: Path(stimuli.get_stimulus(stimulus_id)) for stimulus_id in ids}
     if target_degrees != source_degrees:
-        folder = directory / f"source{source_degrees:g}-target{target_degrees:g}"
+        folder = directory / f"source{float(source_degrees)!r}-target{float(target_degrees)!r}"
         targets = {i: folder / content_hashes[i][:2] / f"{content_hashes[i]}{paths[i].suffix.lower()}" for i in ids}
         pending = {targets[i]: paths[i] for i in ids if not targets[i].exists()}
         if pending:
@@ -70,10 +75,15 @@ def _convert(source: Path, target: Path, source_degrees: float, target_degrees: 
             converted = ImageConverter(target_dir=scratch).convert_image(
                 image_path=source, source_degrees=source_degrees, target_degrees=target_degrees
             )
-        except OSError as error:
+        except UNREADABLE as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise StorageError(
+                    f"Images fitted to a model's field of view are kept in {target.parent}, where no space is left. "
+                    f"Free some, or set BRAINSCORE_HOME to a folder on another disk."
+                ) from error
             raise StimulusKernelError(
-                f"Each stimulus must be a readable image; {source} is not ({error}). Restore the file, "
-                f"e.g. by extracting the stimuli again."
+                f"Each stimulus must be a readable image; {source} is not ({type(error).__name__}: {error}). "
+                f"Restore the file, e.g. by extracting the stimuli again."
             ) from error
         os.replace(converted, target)
     finally:

@@ -8,8 +8,10 @@ sequential transfers and neither needs memory that grows with the layer's width.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +26,15 @@ class FeatureSpool:
     Parameters
     ----------
     path : pathlib.Path
-        File to write; its folder exists.
+        File to write; its folder exists. A journal is kept beside it.
     n_stimuli : int
     label : str
         Layer, for messages.
 
     Notes
     -----
-    The width and dtype come from the first batch.
+    The width and dtype come from the first batch. After each batch the journal gets a line with the batch's size and
+    checksum: a later run that finds the file resumes after the last batch whose checksum is right.
     """
 
     def __init__(self, path: Path, n_stimuli: int, label: str):
@@ -39,14 +42,50 @@ class FeatureSpool:
         self.label = label
         self.n_stimuli = n_stimuli
         self.n_features = 0
-        self.n_written = 0
         self.dtype: np.dtype | None = None
+        self._batches: list[dict] = []
         self._descriptor: int | None = None
+
+    @property
+    def journal(self) -> Path:
+        return self.path.with_suffix(".journal")
+
+    @property
+    def n_written(self) -> int:
+        """Stimuli whose features are on disk."""
+        return sum(batch["rows"] for batch in self._batches)
+
+    @property
+    def complete(self) -> bool:
+        return self.n_written == self.n_stimuli
 
     @property
     def n_bytes(self) -> int:
         """Size of the finished file."""
         return 0 if self.dtype is None else self.n_stimuli * self.n_features * self.dtype.itemsize
+
+    def resume(self) -> None:
+        """Take up what an interrupted run left, as far as it is whole."""
+        try:
+            header, *batches = (json.loads(line) for line in self.journal.read_text().splitlines())
+        except (FileNotFoundError, ValueError):  # no journal, or one that ends in the middle of a line
+            return
+        if header.get("n_stimuli") != self.n_stimuli or not self.path.exists():
+            return
+        self.n_features, self.dtype = header["n_features"], np.dtype(header["dtype"])
+        self._descriptor = os.open(self.path, os.O_RDWR)
+        for batch in batches:
+            if self._checksum_on_disk(batch["rows"]) != batch["checksum"]:
+                break
+            self._batches.append(batch)
+        self._write_journal()
+
+    def rewind(self, n_stimuli: int) -> None:
+        """Forget what comes after ``n_stimuli``, at the end of a batch before it."""
+        while self.n_written > n_stimuli:
+            self._batches.pop()
+        if self._descriptor is not None:
+            self._write_journal()
 
     def append(self, features: np.ndarray) -> None:
         """Write the features of the next stimuli, shape (n_batch, n_features)."""
@@ -58,37 +97,41 @@ class FeatureSpool:
                 f"before and {features.shape[1]} of type {features.dtype} now. "
                 f"Check for preprocessing that changes the image size from image to image."
             )
-        if self.n_written + len(features) > self.n_stimuli:
+        row = self.n_written
+        if row + len(features) > self.n_stimuli:
             raise ModelOutputError(
-                f"{self.label} answered for more stimuli ({self.n_written + len(features)}) than it was shown "
-                f"({self.n_stimuli})."
+                f"{self.label} answered for more stimuli ({row + len(features)}) than it was shown ({self.n_stimuli})."
             )
+        checksum = 0
         for start in range(0, self.n_features, COLUMN_BLOCK):
             tile = np.ascontiguousarray(features[:, start : start + COLUMN_BLOCK])
-            self._write(tile, self._offset(start, tile.shape[1], self.n_written))
-        self.n_written += len(features)
+            checksum = zlib.crc32(tile, checksum)
+            self._write(tile, self._offset(start, tile.shape[1], row))
+        self._batches.append({"rows": len(features), "checksum": checksum})
+        with open(self.journal, "a") as journal:
+            journal.write(json.dumps(self._batches[-1]) + "\n")
 
     def read_columns(self, start: int, stop: int) -> np.ndarray:
         """Features ``start`` to ``stop`` of all stimuli; ``start`` on the boundary of a column block."""
-        if self.n_written != self.n_stimuli:
+        if not self.complete:
             raise StorageError(f"{self.path} holds {self.n_written} of {self.n_stimuli} stimuli of {self.label}.")
         if start % COLUMN_BLOCK or stop != min(start + COLUMN_BLOCK, self.n_features):
             raise StorageError(f"A spool is read by blocks of {COLUMN_BLOCK} features; asked for {start} to {stop}.")
         columns = np.empty((self.n_stimuli, stop - start), dtype=self.dtype)
-        buffer, position = memoryview(columns).cast("B"), self._offset(start, stop - start, 0)
-        while len(buffer):
-            count = os.preadv(self._descriptor, [buffer], position)
-            if count == 0:
-                raise StorageError(f"{self.path} ends early, at byte {position} of {self.n_bytes}. Score again.")
-            buffer, position = buffer[count:], position + count
+        self._read(columns, self._offset(start, stop - start, 0))
         return columns
 
     def close(self) -> None:
-        """Remove the file; features are only kept until the kernels that need them are done."""
+        """Let go of the file; it stays for a later run."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def remove(self) -> None:
+        """Remove the file; features are only kept until the kernels that need them are done."""
+        self.close()
         self.path.unlink(missing_ok=True)
+        self.journal.unlink(missing_ok=True)
 
     def _create(self, features: np.ndarray) -> None:
         self.n_features, self.dtype = features.shape[1], features.dtype
@@ -103,6 +146,32 @@ class FeatureSpool:
                 raise self._full(free) from error
             if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # file systems that cannot reserve
                 raise
+        self._write_journal()
+
+    def _write_journal(self) -> None:
+        header = {"n_stimuli": self.n_stimuli, "n_features": self.n_features, "dtype": self.dtype.str}
+        scratch = self.journal.with_suffix(".new")
+        scratch.write_text("".join(json.dumps(line) + "\n" for line in (header, *self._batches)))
+        os.replace(scratch, self.journal)
+
+    def _checksum_on_disk(self, n_rows: int) -> int | None:
+        row, checksum = self.n_written, 0
+        for start in range(0, self.n_features, COLUMN_BLOCK):
+            tile = np.empty((n_rows, min(COLUMN_BLOCK, self.n_features - start)), dtype=self.dtype)
+            try:
+                self._read(tile, self._offset(start, tile.shape[1], row))
+            except StorageError:
+                return None
+            checksum = zlib.crc32(tile, checksum)
+        return checksum
+
+    def _read(self, array: np.ndarray, position: int) -> None:
+        buffer = memoryview(array).cast("B")
+        while len(buffer):
+            count = os.preadv(self._descriptor, [buffer], position)
+            if count == 0:
+                raise StorageError(f"{self.path} ends early, at byte {position} of {self.n_bytes}. Score again.")
+            buffer, position = buffer[count:], position + count
 
     def _write(self, tile: np.ndarray, position: int) -> None:
         buffer = memoryview(tile).cast("B")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 from dataclasses import replace
 
 from brainscore_core.metrics import Score
@@ -16,6 +17,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import BenchmarkInfo
 from brainscore_vision.data.laion_fmri_7t.constants import BIBTEX, SUBJECTS
+from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 from .cells import MODEL_REGION, make_tasks
@@ -209,6 +211,11 @@ def _tidy(options: dict) -> dict:
 
 def _dataset_option(dataset) -> str | None:
     """Datasets stand in identifiers, so an open one is named by what opens it again."""
-    if dataset is None or isinstance(dataset, str):
-        return dataset
-    return str(getattr(dataset, "name", dataset))
+    if isinstance(dataset, Dataset):
+        return dataset.name
+    if dataset is not None and not isinstance(dataset, (str, os.PathLike)):
+        raise IdentifierError(
+            f"dataset is 'simulated', 'published', a folder or an open Dataset; received {dataset!r}, a "
+            f"{type(dataset).__name__}."
+        )
+    return None if dataset is None else str(dataset)

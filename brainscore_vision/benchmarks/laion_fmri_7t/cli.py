@@ -76,13 +76,13 @@ def score(
     for identifier in identifiers:
         parse(identifier)  # an error in the last name must not cost the work for the first
     engine = EngineOptions(spool_directory=spool_directory)
-    scores = {}
-    for identifier, result in score_all(find_model(model), identifiers, dataset=dataset, engine=engine):
+    candidate, scores = find_model(model), {}
+    for identifier, result in score_all(candidate, identifiers, dataset=dataset, engine=engine):
         scores[identifier] = result
         if as_json:
             print(json.dumps(as_record(identifier, result)), flush=True)
     if not as_json:
-        Console().print(score_table({model: {i: scores[i] for i in identifiers}}))
+        Console().print(score_table({candidate.identifier: {i: scores[i] for i in identifiers}}))
 
 
 @app.command()

@@ -12,10 +12,11 @@ from rich.table import Table
 def score_table(scores: Mapping[str, Mapping[str, Score]]) -> Table:
     """A table with a row per benchmark and a column per model; ``scores[model][benchmark]``."""
     table = Table(title="Ceiled score ± standard error")
-    table.add_column("benchmark", no_wrap=True)
+    benchmarks = list(next(iter(scores.values())))
+    table.add_column("benchmark", no_wrap=True, min_width=max(map(len, benchmarks)))
     for model in scores:
-        table.add_column(model, justify="right", no_wrap=True)
-    for benchmark in next(iter(scores.values())):
+        table.add_column(model, justify="right", overflow="fold", min_width=len("0.000 ± 0.000"))
+    for benchmark in benchmarks:
         table.add_row(benchmark, *(_cell(row[benchmark]) for row in scores.values()))
     return table
 
