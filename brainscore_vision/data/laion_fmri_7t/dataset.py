@@ -1,0 +1,278 @@
+"""A dataset as the benchmarks see it: responses, stimuli, splits, and who has what."""
+
+import hashlib
+from pathlib import Path
+from typing import Protocol
+
+from .assembly_file import AssemblyFile
+from .constants import SUBJECTS
+from .errors import MissingDataError, SchemaError
+from .responses import ResponseCache, SubjectResponses, read_responses
+from .splits import Splits
+from .stimuli import MissingStimuli, StimulusSource, make_stimulus_set, stimulus_fingerprints
+
+
+class AssemblySource(Protocol):
+    """Where the assemblies of a dataset are."""
+
+    subjects: tuple[str, ...]
+
+    def path(self, subject: str) -> Path:
+        """Local file of a subject."""
+
+    def digest(self, subject: str) -> str:
+        """Hexadecimal digest that changes with the subject's data."""
+
+
+class Dataset:
+    """One version of the data, opened but not read.
+
+    Made by `source.open_dataset`. Nothing is loaded before it is asked for.
+
+    Parameters
+    ----------
+    name : str
+        ``simulated``, ``published`` or the folder.
+    root : Path or None
+        The dataset's folder, if it has one.
+    assemblies : AssemblySource
+    stimuli : StimulusSource
+    splits : Splits
+    is_simulated : bool
+        Whether the responses are made up; every score says so.
+    cache_bytes : int
+        Most memory for averaged responses that are kept for the next request.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        root: Path | None,
+        assemblies: AssemblySource,
+        stimuli: StimulusSource,
+        splits: Splits,
+        is_simulated: bool,
+        cache_bytes: int = 512 * 2**20,
+    ):
+        self.name = name
+        self.root = root
+        self.is_simulated = is_simulated
+        self._assemblies = assemblies
+        self._stimuli = stimuli
+        self._splits = splits
+        self._files: dict[str, AssemblyFile] = {}
+        self._responses = ResponseCache(cache_bytes)
+        self._fingerprint: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name!r}, subjects={', '.join(self.subjects) or 'none'})"
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Subjects that have an assembly, in ascending order."""
+        return self._assemblies.subjects
+
+    def describe(self) -> dict:
+        """What a score says about the data behind it.
+
+        Returns
+        -------
+        dict
+            name, root (str or None), simulated (bool), subjects (list of str), fingerprint.
+        """
+        return {
+            "name": self.name,
+            "root": None if self.root is None else str(self.root),
+            "simulated": self.is_simulated,
+            "subjects": list(self.subjects),
+            "fingerprint": self.fingerprint(),
+        }
+
+    def fingerprint(self) -> str:
+        """Short digest of everything that changes numbers: assemblies, splits, stimuli.
+
+        Returns
+        -------
+        str
+            16 hexadecimal digits, computed once. Independent of where the files lie and when they were written. Of the
+            trials, it sees all coordinates and the values at a few places.
+        """
+        if self._fingerprint is None:
+            digest = hashlib.sha1()
+            for subject in self.subjects:
+                digest.update(f"{subject} {self._assemblies.digest(subject)}\n".encode())
+            digest.update(f"{self._splits.fingerprint()}\n{self._stimuli.fingerprint()}".encode())
+            self._fingerprint = digest.hexdigest()[:16]
+        return self._fingerprint
+
+    def assembly_file(self, subject: str) -> AssemblyFile:
+        """A subject's trials on disk; a published assembly is downloaded on first use.
+
+        Raises
+        ------
+        MissingDataError
+            If the dataset lacks the subject.
+        """
+        if subject not in self._files:
+            self._files[subject] = AssemblyFile(self._assemblies.path(subject), subject)
+        return self._files[subject]
+
+    def responses(self, subject: str, region: str, *, noise_ceiling_threshold: float) -> SubjectResponses:
+        """Repetition averages over all trials of a region's reliable voxels.
+
+        Parameters
+        ----------
+        subject : str
+            Such as ``sub-01``.
+        region : str
+            V1, V2, V3, V4, IT or IT_full.
+        noise_ceiling_threshold : float
+            Percent; voxels with nc_12rep above it are kept.
+
+        Returns
+        -------
+        SubjectResponses
+            Of every stimulus that the subject saw; read-only, because it is cached.
+
+        Raises
+        ------
+        MissingDataError
+            If the dataset lacks the subject.
+        DatasetError
+            If the region is unknown or has no voxel above the threshold.
+        SchemaError
+            If the file breaks a rule of the dataset folder.
+        """
+        file = self.assembly_file(subject)
+        key = subject, region, float(noise_ceiling_threshold)
+        return self._responses.get(key, lambda: read_responses(file, region, noise_ceiling_threshold))
+
+    def assembly(self, subject: str):
+        """All trials of a subject as Brain-Score's NeuroidAssembly, (presentation, neuroid), read when computed with.
+
+        Raises
+        ------
+        MissingDataError
+            If the dataset lacks the subject.
+        SchemaError
+            If the file breaks a rule of the dataset folder.
+        """
+        from .loaders import read_assembly
+
+        return read_assembly(self.assembly_file(subject))
+
+    def stimulus_set(self, stimulus_ids=None):
+        """Stimuli as they were displayed: transparent pixels on grey, opaque images as they are.
+
+        Parameters
+        ----------
+        stimulus_ids : sequence of str, optional
+            Which, and in which order; all of the dataset by default.
+
+        Returns
+        -------
+        StimulusSet
+
+        Raises
+        ------
+        MissingDataError
+            If there are no images, or not those of every stimulus.
+        DatasetError
+            If an image cannot be read.
+        """
+        return make_stimulus_set(self._stimuli, None if stimulus_ids is None else list(stimulus_ids))
+
+    def stimulus_fingerprints(self, stimulus_ids) -> dict[str, str]:
+        """SHA-1 (hexadecimal) of the displayed file of each stimulus.
+
+        Raises
+        ------
+        MissingDataError, DatasetError
+            As `stimulus_set`.
+        """
+        return stimulus_fingerprints(self._stimuli, list(stimulus_ids))
+
+    def split_ids(self, pool: str, split: str) -> tuple[list[str], list[str]]:
+        """Train and test stimuli of a split.
+
+        Parameters
+        ----------
+        pool : str
+            ``shared``, or a subject for that subject's own pool.
+        split : str
+            ``tau``, ``ood``, ``ood_<type>``, ``cluster_k5_<k>`` or ``random_<k>``.
+
+        Raises
+        ------
+        DatasetError
+            If the pool or the split does not exist, or breaks a rule.
+        MissingDataError
+            If neither the dataset nor the package laion_fmri has the split.
+        """
+        train, test = self._splits.train_test_ids(pool, split)
+        self._check_known(
+            {*train, *test},
+            set(self._splits.pool_stimuli(pool)),
+            f"split {split} of pool {pool}",
+            f"pool {pool} (both sides of its ood split)",
+        )
+        return train, test
+
+    def pool_stimuli(self, pool: str) -> list[str]:
+        """Every stimulus of a pool: shared in-distribution ones, out-of-distribution ones, then the subject's own.
+
+        Returns
+        -------
+        list of str
+            The shared ones come first and in the same order in every pool.
+
+        Raises
+        ------
+        DatasetError
+            If the pool does not exist, or holds stimuli that the dataset does not have.
+        """
+        stimuli = self._splits.pool_stimuli(pool)
+        if not isinstance(self._stimuli, MissingStimuli):
+            self._check_known(
+                set(stimuli), set(self._stimuli.table()["stimulus_id"]), f"pool {pool}", f"dataset {self.name}"
+            )
+        return stimuli
+
+    def _check_known(self, stimulus_ids: set[str], known: set[str], what: str, where: str) -> None:
+        unknown = sorted(stimulus_ids - known)
+        if unknown:
+            raise SchemaError(
+                f"The {what} may name only stimuli of {where}; {len(unknown)} are unknown, first: "
+                f"{', '.join(map(repr, unknown[:3]))}. Use splits and stimuli of the same dataset."
+            )
+
+
+class FolderAssemblies:
+    """Assemblies of a dataset folder.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder; `source.open_dataset` has seen to it that it has ``assemblies``.
+    """
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.subjects = tuple(subject for subject in SUBJECTS if self._file(subject).is_file())
+
+    def path(self, subject: str) -> Path:
+        """A subject's file."""
+        if not self._file(subject).is_file():
+            raise MissingDataError(
+                f"Scoring {subject} needs {self._file(subject)}; the folder has "
+                f"{', '.join(self.subjects)}. Score these subjects (subjects=...), or put the file "
+                f"in place."
+            )
+        return self._file(subject)
+
+    def digest(self, subject: str) -> str:
+        """SHA-1 over the coordinates and a sample of the data."""
+        return AssemblyFile(self.path(subject), subject).sample_digest()
+
+    def _file(self, subject: str) -> Path:
+        return self.root / "assemblies" / f"{subject}.nc"

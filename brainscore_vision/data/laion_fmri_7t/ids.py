@@ -1,0 +1,147 @@
+"""The grammar of LAION-fMRI's stimulus ids.
+
+An id is the image's file name in the release. It says who saw the image, how often, and where the image comes from::
+
+    shared_12rep_LAION_cluster_<n>[_sorted-out]_i<k>.jpg        shared, shown 12 times
+    shared_12rep_THINGS+_kmeans_<n>_<concept>.jpg               shared, shown 12 times
+    shared_4rep_NSD_special{1000,100}_<n>.jpg                   shared, shown 4 times
+    shared_4rep_OOD_<type>_<rest>.{jpg,png}                     shared, shown 4 times, out of distribution
+    unique_LAION_{initial,fillup,new}_cluster_<n>_i<k>_pNN.jpg  one subject's, shown 4 times
+    unique_THINGS[+]_<concept>_pNN.jpg                          one subject's, shown 4 times
+
+Names are free text: blanks, plus signs and inner dots occur in the release.
+"""
+
+import re
+from dataclasses import dataclass
+
+from .constants import OOD_TYPES, PARTICIPANT_CODES
+from .errors import DatasetError
+
+SUBJECT_OF_PARTICIPANT = {code: subject for subject, code in PARTICIPANT_CODES.items()}
+"""``pNN`` of a unique image's id -> subject; the code is not the subject's number."""
+
+_UNIQUE_REPETITIONS = 4  # planned; ids of unique images do not spell it out
+
+# A name is a file's name: anything but a path separator or a line break.
+_FORMS = tuple(
+    re.compile(form)
+    for form in (
+        r"shared_(?P<reps>12)rep_(?P<dataset>LAION)_(?P<name>cluster_\d+(?:_sorted-out)?_i\d+)\.jpg",
+        r"shared_(?P<reps>12)rep_(?P<dataset>THINGS\+)_(?P<name>kmeans_\d+_[^/\\\r\n]+)\.jpg",
+        r"shared_(?P<reps>4)rep_(?P<dataset>NSD)_(?P<name>special(?:1000|100)_\d+)\.jpg",
+        r"shared_(?P<reps>4)rep_(?P<dataset>OOD)_(?P<ood_type>[a-zA-Z0-9-]+)_(?P<name>[^/\\\r\n]+)\.(?:jpg|png)",
+        r"unique_(?P<dataset>LAION)_(?P<name>(?:initial|fillup|new)_cluster_\d+_i\d+)_(?P<participant>p\d\d)\.jpg",
+        r"unique_(?P<dataset>THINGS\+?)_(?P<name>[^/\\\r\n]+)_(?P<participant>p\d\d)\.jpg",
+    )
+)
+
+
+@dataclass(frozen=True)
+class StimulusId:
+    """What a stimulus id says.
+
+    Attributes
+    ----------
+    text : str
+        The id itself, which is the image's file name, extension included.
+    shared : bool
+        Whether all subjects saw the image.
+    repetitions : int
+        Planned number of presentations per subject, 12 or 4; a few images lost one in the scanner.
+    dataset : str
+        Source of the image: "LAION", "THINGS+", "THINGS", "NSD" or "OOD".
+    name : str
+        What is left of the file name, for example "cluster_12_i3" or a concept.
+    ood_type : str or None
+        One of `constants.OOD_TYPES` for out-of-distribution images.
+    participant : str or None
+        Code ("p01" ...) of the one who saw a unique image.
+    subject : str or None
+        Subject ("sub-01" ...) who saw a unique image.
+    """
+
+    text: str
+    shared: bool
+    repetitions: int
+    dataset: str
+    name: str
+    ood_type: str | None = None
+    participant: str | None = None
+    subject: str | None = None
+
+
+def parse(stimulus_id: str) -> StimulusId:
+    """Read a stimulus id.
+
+    Parameters
+    ----------
+    stimulus_id : str
+
+    Returns
+    -------
+    StimulusId
+
+    Raises
+    ------
+    DatasetError
+        If the id is outside the grammar of this module's description, or names an unknown out-of-distribution type
+        or participant.
+    """
+    if not isinstance(stimulus_id, str):
+        raise DatasetError(
+            f"A stimulus id is a string, the image's file name; got {stimulus_id!r} ({type(stimulus_id).__name__})."
+        )
+    match = next(filter(None, (form.fullmatch(str(stimulus_id)) for form in _FORMS)), None)
+    if match is None:
+        raise DatasetError(
+            "A stimulus id is an image's file name such as 'shared_12rep_LAION_cluster_<n>_i<k>.jpg', "
+            "'shared_12rep_THINGS+_kmeans_<n>_<concept>.jpg', 'shared_4rep_NSD_special1000_<n>.jpg', "
+            "'shared_4rep_OOD_<type>_<rest>.jpg|png', 'unique_LAION_initial|fillup|new_cluster_<n>_i<k>_pNN.jpg' or "
+            f"'unique_THINGS[+]_<concept>_pNN.jpg'; got {stimulus_id!r}. Pass the name with its extension and without "
+            "a folder."
+        )
+    found = match.groupdict()
+    ood, participant = found.get("ood_type"), found.get("participant")
+    if ood is not None and ood not in OOD_TYPES:
+        raise DatasetError(
+            f"The type of an out-of-distribution image is one of {', '.join(OOD_TYPES)}; got {ood!r} in "
+            f"{stimulus_id!r}. Correct the id."
+        )
+    if participant is not None and participant not in SUBJECT_OF_PARTICIPANT:
+        raise DatasetError(
+            f"A unique image's id ends in one of {', '.join(sorted(SUBJECT_OF_PARTICIPANT))}; got {participant!r} in "
+            f"{stimulus_id!r}. Correct the id."
+        )
+    return StimulusId(
+        text=str(stimulus_id),
+        shared=participant is None,
+        repetitions=int(found.get("reps") or _UNIQUE_REPETITIONS),
+        dataset=found["dataset"],
+        name=found["name"],
+        ood_type=ood,
+        participant=participant,
+        subject=SUBJECT_OF_PARTICIPANT.get(participant),
+    )
+
+
+def ood_type(stimulus_id: str) -> str | None:
+    """Type of an out-of-distribution image (one of `constants.OOD_TYPES`); None for every other image.
+
+    Raises
+    ------
+    DatasetError
+        If the id is outside the grammar.
+    """
+    return parse(stimulus_id).ood_type
+
+
+def is_ood(stimulus_id: str) -> bool:
+    """Whether the image is out of distribution.
+
+    Raises
+    ------
+    DatasetError
+        If the id is outside the grammar.
+    """
+    return ood_type(stimulus_id) is not None

@@ -1,0 +1,11 @@
+"""A simulated LAION-fMRI: the release's form with made-up images and responses whose truth is known.
+
+``simulate(folder)`` writes a dataset folder that everything else reads as if it were real; ``Truth(folder)`` knows the
+signal under the noise.
+"""
+
+from .scales import SCALES, Scale
+from .truth import TrueSignal, Truth
+from .write import VERSION, ensure_default, needed_bytes, simulate
+
+__all__ = ["SCALES", "VERSION", "Scale", "TrueSignal", "Truth", "ensure_default", "needed_bytes", "simulate"]

@@ -1,0 +1,134 @@
+"""Builds a simulated dataset in an empty folder: images, features, signals, betas, splits."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from ..constants import SUBJECTS
+from ..ids import parse
+from . import images
+from .assembly_writer import AssemblyWriter
+from .betas import mean_inverse_repetitions, session_betas, zscore_in_place
+from .parallel import ordered_map
+from .scales import Scale
+from .sessions import schedule
+from .splits import make_splits, write_splits
+from .stimuli_ids import stimulus_table, subject_stimuli
+from .truth import write_truth
+from .visual_features import SIZE, feature_set, visual_features
+from .voxels import draw_signal, draw_voxels
+
+_BLOCK = 64  # images per task
+_CLIP = 4.0  # standard deviations; a few odd images must not carry a voxel's whole signal
+
+
+def build(root: Path, scale: Scale, seed: int, workers: int, progress: bool, attributes: dict[str, str | int]) -> None:
+    """Write everything but the mark that says that it is complete.
+
+    Parameters
+    ----------
+    root : Path
+        An empty folder.
+    scale : Scale
+    seed : int
+    workers : int
+        Threads.
+    progress : bool
+        Show bars on a terminal.
+    attributes : dict
+        Global attributes of the assemblies.
+    """
+    # one thread per product of matrices: rounding, and so the content, does not depend on the machine's load
+    with threadpool_limits(1):
+        table = stimulus_table(scale, seed)
+        features = write_images(root / "stimuli", table, scale.image_size, seed, workers, progress)
+        ids = table["stimulus_id"].to_numpy(dtype=str)
+        shared = np.flatnonzero((table["participant"] == "all").to_numpy())
+        write_splits(root / "splits" / "shared", make_splits("shared", ids[shared], features[shared], seed))
+        with _bar(len(SUBJECTS) * scale.sessions, "betas", "session", progress) as bar:
+            for subject in SUBJECTS:
+                rows = subject_stimuli(table, subject)
+                write_splits(root / "splits" / subject, make_splits(subject, ids[rows], features[rows], seed))
+                write_subject(root, scale, subject, ids[rows], features[rows], seed, workers, attributes, bar)
+
+
+def write_images(folder: Path, table: pd.DataFrame, size: int, seed: int, workers: int, progress: bool) -> np.ndarray:
+    """Write `images/` and `manifest.csv`, and say what the images look like.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n_stimuli, n_features) float32 features of the images as displayed, each standardised over all images.
+    """
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    names = list(zip(table["stimulus_id"], table["filename"], strict=True))
+    blocks = [names[start : start + _BLOCK] for start in range(0, len(names), _BLOCK)]
+
+    def make(block: list[tuple[str, str]]) -> np.ndarray:
+        shown = np.empty((len(block), SIZE, SIZE, 3), np.uint8)
+        for number, (stimulus_id, filename) in enumerate(block):
+            encoded = images.encode(images.render(stimulus_id, size, seed))
+            (folder / "images" / filename).write_bytes(encoded)
+            # from the file's own pixels: whoever reads the image can compute the same features
+            shown[number] = images.displayed(encoded, SIZE)
+        return visual_features(shown)
+
+    features = np.empty((len(names), len(feature_set().family)), np.float32)
+    done = 0
+    with _bar(len(names), "images", "image", progress) as bar:
+        for part in ordered_map(make, blocks, workers):
+            features[done : done + len(part)] = part
+            done += len(part)
+            bar.update(len(part))
+    table.to_csv(folder / "manifest.csv", index=False)
+    mean, spread = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
+    features -= mean.astype(np.float32)
+    features /= np.maximum(spread, 1e-6).astype(np.float32)
+    return np.clip(features, -_CLIP, _CLIP, out=features)
+
+
+def write_subject(
+    root: Path,
+    scale: Scale,
+    subject: str,
+    stimulus_ids: np.ndarray,
+    features: np.ndarray,
+    seed: int,
+    workers: int,
+    attributes: dict[str, str | int],
+    bar: tqdm,
+) -> None:
+    """Write one subject's assembly and truth; `features` is (n_stimuli, n_features), row by row for the ids."""
+    parsed = [parse(stimulus_id) for stimulus_id in stimulus_ids]
+    groups = np.array(["ood" if p.ood_type else "shared" if p.shared else "unique" for p in parsed])
+    repetitions = np.array([p.repetitions for p in parsed])
+    shared = np.array([p.shared for p in parsed])
+    trials = schedule(scale, stimulus_ids, repetitions, shared, subject, seed)
+    voxels = draw_voxels(scale, subject, seed)
+    signal = draw_signal(features, groups, feature_set(), voxels, subject, seed)
+    write_truth(root, subject, stimulus_ids, signal, voxels)
+    ceilings = {
+        "nc_4rep": voxels.noise_ceiling(1 / 4),
+        "nc_12rep": voxels.noise_ceiling(1 / 12),
+        "nc_allrep": voxels.noise_ceiling(mean_inverse_repetitions(trials["stimulus"].to_numpy())),
+    }
+
+    def measure(session: tuple[str, np.ndarray]) -> np.ndarray:
+        name, shown = session
+        betas = session_betas(signal[shown], voxels, subject, name, seed)
+        zscore_in_place(betas)
+        return betas
+
+    sessions = [(name, rows["stimulus"].to_numpy()) for name, rows in trials.groupby("session", sort=False)]
+    path = root / "assemblies" / f"{subject}.nc"
+    with AssemblyWriter(path, subject, trials, voxels, ceilings, attributes) as writer:
+        for betas in ordered_map(measure, sessions, workers):
+            writer.append(betas)
+            bar.update()
+
+
+def _bar(total: int, what: str, unit: str, progress: bool) -> tqdm:
+    return tqdm(total=total, desc=f"simulating {what}", unit=unit, disable=None if progress else True, leave=False)

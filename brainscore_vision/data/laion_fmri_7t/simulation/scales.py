@@ -1,0 +1,177 @@
+"""How much is simulated: counts of stimuli, trials and voxels."""
+
+from dataclasses import dataclass
+
+from ..constants import OOD_TYPES, REGIONS, SUBJECTS
+from ..errors import DatasetError
+
+
+@dataclass(frozen=True)
+class LostTrials:
+    """Images of one subject that miss their last repetition, by group (the release: eight trials a subject)."""
+
+    unique: int
+    shared_4rep: int
+    shared_12rep: int
+
+    @property
+    def total(self) -> int:
+        return self.unique + self.shared_4rep + self.shared_12rep
+
+
+@dataclass(frozen=True)
+class Scale:
+    """All counts of a simulated dataset.
+
+    Attributes
+    ----------
+    name : str
+    shared_laion, shared_things_plus : int
+        Shared images shown 12 times.
+    shared_nsd : int
+        Shared images shown 4 times.
+    ood : tuple of int
+        Shared out-of-distribution images, shown 4 times, in the order of `constants.OOD_TYPES`.
+    unique_laion, unique_things, unique_things_plus : int
+        Images per subject that only this subject saw, shown 4 times.
+    voxels : tuple of int
+        Voxels per region, in the order of `constants.REGIONS`.
+    voxel_spread : float
+        Subjects' regions differ in size by up to this fraction.
+    sessions : int
+    runs_per_session : int
+    lost : tuple of LostTrials
+        One per subject, in the order of `constants.SUBJECTS`.
+    image_size : int
+        Width and height of the images in pixels.
+    """
+
+    name: str
+    shared_laion: int
+    shared_things_plus: int
+    shared_nsd: int
+    ood: tuple[int, ...]
+    unique_laion: int
+    unique_things: int
+    unique_things_plus: int
+    voxels: tuple[int, ...]
+    voxel_spread: float
+    sessions: int
+    lost: tuple[LostTrials, ...]
+    image_size: int
+    runs_per_session: int = 12
+
+    @property
+    def shared_12rep(self) -> int:
+        return self.shared_laion + self.shared_things_plus
+
+    @property
+    def shared_4rep(self) -> int:
+        return self.shared_nsd + sum(self.ood)
+
+    @property
+    def shared(self) -> int:
+        return self.shared_12rep + self.shared_4rep
+
+    @property
+    def unique(self) -> int:
+        """Unique images of one subject."""
+        return self.unique_laion + self.unique_things + self.unique_things_plus
+
+    @property
+    def stimuli(self) -> int:
+        """Images of the whole dataset."""
+        return self.shared + len(SUBJECTS) * self.unique
+
+    @property
+    def planned_trials(self) -> int:
+        """Trials of one subject before any is lost."""
+        return 12 * self.shared_12rep + 4 * (self.shared_4rep + self.unique)
+
+    def ood_counts(self) -> dict[str, int]:
+        return dict(zip(OOD_TYPES, self.ood, strict=True))
+
+    def region_voxels(self) -> dict[str, int]:
+        return dict(zip(REGIONS, self.voxels, strict=True))
+
+    def lost_trials(self, subject: str) -> LostTrials:
+        return self.lost[SUBJECTS.index(subject)]
+
+    def trials(self, subject: str) -> int:
+        """Rows of the subject's assembly."""
+        return self.planned_trials - self.lost_trials(subject).total
+
+
+SCALES = {
+    scale.name: scale
+    for scale in (
+        # for unit tests: every group, type and region is there, in seconds
+        Scale(
+            name="tiny",
+            shared_laion=18,
+            shared_things_plus=8,
+            shared_nsd=14,
+            ood=(3,) * len(OOD_TYPES),
+            unique_laion=24,
+            unique_things=3,
+            unique_things_plus=3,
+            voxels=(14, 12, 10, 8, 16),
+            voxel_spread=0.15,
+            sessions=4,
+            lost=(LostTrials(1, 0, 1),) * len(SUBJECTS),
+            image_size=64,
+        ),
+        # the default: the demo scores two models on it within minutes
+        Scale(
+            name="small",
+            shared_laion=114,
+            shared_things_plus=43,
+            shared_nsd=43,
+            ood=(15, 12, 11, 10, 6, 5, 5, 5, 5),
+            unique_laion=180,
+            unique_things=6,
+            unique_things_plus=14,
+            voxels=(70, 60, 50, 40, 110),
+            voxel_spread=0.08,
+            sessions=6,
+            lost=(LostTrials(2, 0, 1),) * len(SUBJECTS),
+            image_size=112,
+        ),
+        # the release's counts
+        Scale(
+            name="full",
+            shared_laion=641,
+            shared_things_plus=240,
+            shared_nsd=240,
+            ood=(82, 72, 64, 60, 30, 24, 21, 10, 8),
+            unique_laion=4246,
+            unique_things=144,
+            unique_things_plus=322,
+            voxels=(1300, 1250, 1016, 430, 3400),
+            voxel_spread=0.0,
+            sessions=30,
+            lost=(
+                LostTrials(5, 0, 3),
+                LostTrials(4, 1, 3),
+                LostTrials(5, 0, 3),
+                LostTrials(4, 0, 4),
+                LostTrials(6, 0, 2),
+            ),
+            image_size=256,
+        ),
+    )
+}
+"""The scales by name."""
+
+
+def get_scale(name: str) -> Scale:
+    """The scale of that name.
+
+    Raises
+    ------
+    DatasetError
+        If there is none.
+    """
+    if name not in SCALES:
+        raise DatasetError(f"The scale of a simulation is one of {', '.join(SCALES)}; got {name!r}. Choose one.")
+    return SCALES[name]

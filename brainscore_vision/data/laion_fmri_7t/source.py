@@ -1,0 +1,193 @@
+"""Which dataset: from an argument, the environment or the machine's configuration to a `Dataset`."""
+
+import json
+import os
+from pathlib import Path
+
+from .assembly_header import open_netcdf
+from .constants import SUBJECTS
+from .dataset import Dataset, FolderAssemblies
+from .errors import DatasetError, MissingDataError
+from .published import PublishedAssemblies
+from .splits import Splits
+from .stimuli import HOW_TO_GET_STIMULI, MissingStimuli, StimulusSource, find_stimuli
+
+DATASET_VARIABLE = "LAION_FMRI_DATASET"
+STIMULI_VARIABLE = "LAION_FMRI_STIMULI"
+PUBLISHED = "published"
+SIMULATED = "simulated"
+MARKER = "dataset.json"
+
+_open: dict[str, tuple[tuple, Dataset]] = {}
+"""Datasets opened by this process, each with the state of its files, so that averaged responses are shared."""
+
+
+def open_dataset(dataset: "str | Path | Dataset | None" = None) -> Dataset:
+    """Find the data to score on.
+
+    Parameters
+    ----------
+    dataset : str, Path, Dataset or None
+        A folder, ``published`` or ``simulated``. None takes the environment variable LAION_FMRI_DATASET, else the
+        laion_fmri package's configured data folder if it holds assemblies, else ``published``. ``simulated`` is never
+        chosen for the caller.
+
+    Returns
+    -------
+    Dataset
+        The same object for the same, unchanged files. Apart from making the simulated dataset on its first use,
+        opening reads no data.
+
+    Raises
+    ------
+    MissingDataError
+        If a folder does not exist or is not a dataset folder.
+    """
+    if isinstance(dataset, Dataset):
+        return dataset
+    if dataset is None:
+        dataset = os.environ.get(DATASET_VARIABLE) or None
+    if dataset is None:
+        configured = laion_fmri_folder()
+        dataset = configured if configured is not None and _assembly_files(configured) else PUBLISHED
+    if dataset == PUBLISHED:
+        stimuli = _published_stimuli()
+        return _opened(
+            PUBLISHED,
+            stimuli.key,
+            lambda: Dataset(PUBLISHED, None, PublishedAssemblies(), stimuli, Splits(None), is_simulated=False),
+        )
+    if dataset == SIMULATED:
+        from .simulation import ensure_default
+
+        return _open_folder(ensure_default(), name=SIMULATED)
+    if not isinstance(dataset, (str, os.PathLike)):
+        raise DatasetError(
+            f"A dataset is a folder, {PUBLISHED!r} or {SIMULATED!r}; got {dataset!r}, a "
+            f"{type(dataset).__name__}. Pass one of these."
+        )
+    root = Path(dataset).expanduser().absolute()  # a later change of the working directory must not matter
+    return _open_folder(root, name=str(root))
+
+
+def laion_fmri_folder() -> Path | None:
+    """The data folder that the laion_fmri package is configured with; None without package or configuration."""
+    try:
+        from laion_fmri.config import get_data_dir
+    except ImportError:
+        return None
+    try:
+        from laion_fmri import DataDirNotSetError
+    except ImportError:  # older versions export nothing at top level
+        from laion_fmri._errors import DataDirNotSetError
+    try:
+        return Path(get_data_dir())
+    except DataDirNotSetError:
+        return None
+
+
+def _opened(key: str, state: tuple, make) -> Dataset:
+    if key not in _open or _open[key][0] != state:
+        _open[key] = state, make()
+    return _open[key][1]
+
+
+def _open_folder(root: Path, name: str) -> Dataset:
+    make_one = (
+        f"To make a simulated dataset there, run `laion-score simulate {root}`; for the published data, set "
+        f"{DATASET_VARIABLE}={PUBLISHED}."
+    )
+    if not root.is_dir():
+        raise MissingDataError(
+            f"A dataset is an existing folder with assemblies/sub-XX.nc, {PUBLISHED!r} or "
+            f"{SIMULATED!r}; {root} is not a folder. {make_one}"
+        )
+    files = _assembly_files(root)
+    if not files:
+        found = sorted(path.name for path in root.iterdir())
+        raise MissingDataError(
+            f"A dataset folder has assemblies/sub-XX.nc for at least one of {', '.join(SUBJECTS)}; "
+            f"{root} has {', '.join(found[:10]) or 'nothing'}. {make_one}"
+        )
+    marker = _read_marker(root)
+    state = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in _identifying_files(root))
+    return _opened(
+        f"{name} {root.resolve()}",
+        state,
+        lambda: Dataset(
+            name,
+            root,
+            FolderAssemblies(root),
+            _folder_stimuli(root),
+            _folder_splits(root),
+            is_simulated=_is_simulated(marker, files[0]),
+        ),
+    )
+
+
+def _assembly_files(root: Path) -> list[Path]:
+    return [path for subject in SUBJECTS if (path := root / "assemblies" / f"{subject}.nc").is_file()]
+
+
+def _identifying_files(root: Path) -> list[Path]:
+    """Files whose change makes another dataset; individual images are looked at when they are used."""
+    tables = [path for path in (root / "stimuli").glob("*") if path.is_file()]
+    return [*_assembly_files(root), *sorted(tables), *sorted((root / "splits").glob("*/*.json"))]
+
+
+def _read_marker(root: Path) -> dict:
+    """What the simulation says about a folder that it made, written last."""
+    path = root / MARKER
+    if not path.is_file():
+        return {}
+    try:
+        marker = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DatasetError(
+            f"{path} is JSON written by the simulation; it cannot be read: {error}. Run `laion-score "
+            f"simulate {root}` again."
+        ) from error
+    if marker.get("complete") is not True:
+        raise MissingDataError(
+            f"{path} must say that the simulated dataset is complete; it says {marker}. Run "
+            f"`laion-score simulate {root}` again."
+        )
+    return marker
+
+
+def _is_simulated(marker: dict, assembly: Path) -> bool:
+    if marker:
+        return marker.get("name") == SIMULATED
+    with open_netcdf(assembly) as file:  # a folder whose marker was lost still holds made-up responses
+        return "dataset" in file.ncattrs() and file.getncattr("dataset") == SIMULATED
+
+
+def _folder_stimuli(root: Path) -> StimulusSource:
+    return find_stimuli(root / "stimuli") or MissingStimuli(
+        f"Models need images; {root / 'stimuli'} has neither images/ with manifest.csv nor task-images_stimuli.h5 with "
+        f"task-images_metadata.csv. {HOW_TO_GET_STIMULI}"
+    )
+
+
+def _folder_splits(root: Path) -> Splits:
+    folder = root / "splits"
+    return Splits(folder if folder.is_dir() else None)
+
+
+def _published_stimuli() -> StimulusSource:
+    """Images for the published assemblies, which come without any."""
+    named = os.environ.get(STIMULI_VARIABLE)
+    if named:
+        folder = Path(named).expanduser()
+        return find_stimuli(folder) or MissingStimuli(
+            f"{STIMULI_VARIABLE} is a folder with manifest.csv and its images, or task-images_stimuli.h5 and "
+            f"task-images_metadata.csv; {folder} {'has neither' if folder.is_dir() else 'is not a folder'}. "
+            f"{HOW_TO_GET_STIMULI}"
+        )
+    configured = laion_fmri_folder()
+    found = find_stimuli(configured) if configured is not None else None
+    looked = f"{configured} has none" if configured is not None else "laion_fmri has no configured data folder"
+    return found or MissingStimuli(
+        f"Models need images, and the published assemblies come without; {STIMULI_VARIABLE} "
+        f"is not set and {looked}. {HOW_TO_GET_STIMULI}"
+    )

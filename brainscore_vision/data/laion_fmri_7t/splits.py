@@ -1,0 +1,225 @@
+"""Train and test stimuli of each split, from the dataset folder or from the laion_fmri package.
+
+A split file is ``splits/<pool>/<name>.json`` with ``{"name", "pool", "splitter", "params", "n_train", "n_test",
+"variants": [{"variant_id", "train_ids", "test_ids"}]}``. Its pool is its folder's: the text field inside keeps older
+labels. Variant 0 is used, the only one that the release has.
+"""
+
+import hashlib
+import importlib.util
+import json
+import re
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+
+from . import ids
+from .constants import OOD_TYPES, SUBJECTS
+from .errors import DatasetError, MissingDataError, SchemaError
+
+SHARED_POOL = "shared"
+N_FOLDS = 5
+SPLIT_FORMS = "tau, ood, ood_<type>, cluster_k5_<0-4>, random_<0-4>"
+_SPLIT = re.compile(rf"(?P<file>tau|ood|cluster_k5_[0-{N_FOLDS - 1}]|random_[0-{N_FOLDS - 1}])|ood_(?P<ood_type>.+)")
+
+
+def parse_split(split: str) -> tuple[str, str | None]:
+    """Name of the split's file, and the kind of out-of-distribution images that it is limited to.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such split.
+    """
+    match = _SPLIT.fullmatch(split)
+    if match is None:
+        raise DatasetError(f"A split is one of {SPLIT_FORMS}; got {split!r}. Choose one of these.")
+    ood_type = match["ood_type"]
+    if ood_type is None:
+        return match["file"], None
+    if ood_type not in OOD_TYPES:
+        raise DatasetError(
+            f"The kind of an ood_<type> split is one of {', '.join(OOD_TYPES)}; got {ood_type!r}. Choose one of these."
+        )
+    return "ood", ood_type
+
+
+class Splits:
+    """Splits of one dataset.
+
+    Parameters
+    ----------
+    folder : Path or None
+        The dataset's ``splits`` folder. A split that it lacks, or all where it is None, come from `laion_fmri.splits`.
+    """
+
+    def __init__(self, folder: Path | None):
+        self.folder = folder
+        self._load = lru_cache(maxsize=None)(self._load_uncached)
+        self._sorted_pool = lru_cache(maxsize=None)(self._sorted_pool_uncached)
+
+    def train_test_ids(self, pool: str, split: str) -> tuple[list[str], list[str]]:
+        """Stimulus ids on either side of a split, in the order of its file.
+
+        Parameters
+        ----------
+        pool : str
+            ``shared`` or a subject.
+        split : str
+            ``tau``, ``ood``, ``ood_<type>``, ``cluster_k5_<k>`` or ``random_<k>``. ``ood_<type>`` is tested on that
+            kind alone and trained like ``ood``.
+
+        Raises
+        ------
+        DatasetError
+            If the pool or the split does not exist, or its two sides break a rule.
+        MissingDataError
+            If neither the folder nor an installed laion_fmri has the split.
+        """
+        name, ood_type = parse_split(split)
+        train, test = self._load(pool, name)
+        if ood_type is not None:
+            test = [stimulus_id for stimulus_id in test if ids.ood_type(stimulus_id) == ood_type]
+            if not test:
+                raise SchemaError(
+                    f"Split {split} of pool {pool} needs test images of kind {ood_type}; split ood has "
+                    f"none. Add them to its test_ids, or score another kind."
+                )
+        return list(train), list(test)
+
+    def pool_stimuli(self, pool: str) -> list[str]:
+        """Every stimulus of a pool: shared in-distribution ones, out-of-distribution ones, then the subject's own.
+
+        Each group is sorted, so that the shared ones come first and in the same order in every pool.
+
+        Raises
+        ------
+        SchemaError
+            If a subject's pool does not hold exactly the shared pool's stimuli among its shared ones.
+        """
+        stimuli, n_shared = self._sorted_pool(pool)
+        if pool != SHARED_POOL:
+            own_shared, shared = stimuli[:n_shared], self._sorted_pool(SHARED_POOL)[0]
+            if own_shared != shared:
+                differing = sorted(set(own_shared) ^ set(shared))
+                raise SchemaError(
+                    f"Pool {pool} holds all shared images and the subject's own; its ood split and that "
+                    f"of pool shared disagree about {len(differing)} shared images, first: "
+                    f"{differing[0]!r}. Take both files from the same version of the splits."
+                )
+        return list(stimuli)
+
+    def _sorted_pool_uncached(self, pool: str) -> tuple[list[str], int]:
+        """The pool in its order, and how many of its stimuli are shared."""
+        train, test = self._load(pool, "ood")
+        own = {stimulus_id for stimulus_id in train if not ids.parse(stimulus_id).shared}
+        shared = sorted(set(train) - own) + sorted(test)
+        return shared + sorted(own), len(shared)
+
+    def fingerprint(self) -> str:
+        """SHA-1 over the bytes of every split file at hand, in the folder and in an installed laion_fmri."""
+        digest = hashlib.sha1()
+        for folder in (self.folder, _packaged_folder()):
+            for path in sorted(folder.glob("*/*.json")) if folder is not None else []:
+                digest.update(f"{path.parent.name}/{path.name}\0".encode())
+                digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+    def _load_uncached(self, pool: str, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        if pool != SHARED_POOL and pool not in SUBJECTS:
+            raise DatasetError(
+                f"A pool is {SHARED_POOL} or a subject, {', '.join(SUBJECTS)}; got {pool!r}. Choose one of these."
+            )
+        path = self.folder / pool / f"{name}.json" if self.folder is not None else None
+        if path is not None and path.is_file():
+            origin, (train, test) = str(path), _read_split_file(path)
+        else:
+            origin, (train, test) = f"laion_fmri.splits, {name} of {pool}", _packaged_split(pool, name, path)
+        _check_split(origin, pool, name, train, test)
+        return tuple(train), tuple(test)
+
+
+def _read_split_file(path: Path) -> tuple[list[str], list[str]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        variant = content["variants"][0]
+        sides = variant["train_ids"], variant["test_ids"]
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise SchemaError(
+            f"{path}: a split file is JSON with variants[0].train_ids and .test_ids; reading it gave "
+            f"{type(error).__name__}: {error}. Restore the file from the release's splits."
+        ) from error
+    for side in sides:
+        if not isinstance(side, list) or not all(isinstance(stimulus_id, str) for stimulus_id in side):
+            raise SchemaError(
+                f"{path}: train_ids and test_ids are lists of stimulus ids; found {type(side).__name__}, "
+                f"{str(side)[:60]}. Restore the file from the release's splits."
+            )
+    return sides
+
+
+def _packaged_split(pool: str, name: str, path: Path | None) -> tuple[list[str], list[str]]:
+    try:
+        from laion_fmri.splits import get_train_test_ids
+    except ImportError as error:
+        looked = f"there is no {path}, and" if path is not None else "this dataset brings no splits of its own, and"
+        raise MissingDataError(
+            f"Split {name} of pool {pool} comes from the dataset's splits folder or from the package "
+            f"laion_fmri; {looked} laion_fmri cannot be imported ({error}). Install this plugin with "
+            f"its extra, pip install '.[laion]', or put the split file in place."
+        ) from error
+    try:
+        return get_train_test_ids(name, pool)
+    except FileNotFoundError as error:
+        raise MissingDataError(
+            f"The package laion_fmri brings the release's splits; the installed one lacks {name} of "
+            f"pool {pool}: {error}. Install its newest version, pip install '.[laion]'."
+        ) from error
+
+
+def _packaged_folder() -> Path | None:
+    """Folder of the split files inside an installed laion_fmri."""
+    spec = importlib.util.find_spec("laion_fmri")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0]) / "splits" / "data"
+
+
+def _check_split(origin: str, pool: str, name: str, train: list[str], test: list[str]) -> None:
+    """Refuse a split that would score something else than its name says."""
+    remedy = "Restore the split from the release (laion_fmri.splits), or correct it."
+    for side, stimulus_ids in (("train", train), ("test", test)):
+        if not stimulus_ids:
+            raise SchemaError(f"{origin}: both sides of a split have stimuli; {side} has none. {remedy}")
+        if len(set(stimulus_ids)) < len(stimulus_ids):
+            repeated = [stimulus_id for stimulus_id, count in Counter(stimulus_ids).items() if count > 1]
+            raise SchemaError(
+                f"{origin}: a stimulus occurs once on a side of a split; {side} repeats "
+                f"{len(repeated)}, first: {repeated[0]!r}. {remedy}"
+            )
+    both = sorted(set(train) & set(test))
+    if both:
+        raise SchemaError(
+            f"{origin}: train and test are disjoint; {len(both)} stimuli are in both, first: {both[0]!r}. {remedy}"
+        )
+    parsed = {stimulus_id: ids.parse(stimulus_id) for stimulus_id in (*train, *test)}
+    foreign = sorted(text for text, parts in parsed.items() if not parts.shared and parts.subject != pool)
+    if foreign:
+        raise SchemaError(
+            f"{origin}: pool {pool} holds shared images"
+            f"{'' if pool == SHARED_POOL else ' and unique images of ' + pool}; {len(foreign)} stimuli "
+            f"are of someone else, first: {foreign[0]!r} ({parsed[foreign[0]].subject}). {remedy}"
+        )
+    ood_train = sorted(text for text in train if parsed[text].ood_type)
+    if ood_train:
+        raise SchemaError(
+            f"{origin}: out-of-distribution images are for testing only; train has {len(ood_train)}, "
+            f"first: {ood_train[0]!r}. {remedy}"
+        )
+    misplaced = sorted(text for text in test if bool(parsed[text].ood_type) != (name == "ood"))
+    if misplaced:
+        rule = "only out-of-distribution images" if name == "ood" else "no out-of-distribution images"
+        raise SchemaError(
+            f"{origin}: the test side of {name} has {rule}; {len(misplaced)} break this, first: "
+            f"{misplaced[0]!r}. {remedy}"
+        )

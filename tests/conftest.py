@@ -1,0 +1,74 @@
+"""Fixtures of the whole suite, and the guard against testing a stale install."""
+
+import shutil
+import tempfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from install_check import REPOSITORY, install_problem, installed_package
+
+SEED = 20260301
+
+_HOMES = {
+    "LAION_FMRI_7T_HOME": "laion_fmri_7t",
+    "BRAINSCORE_HOME": "brain-score",
+    "BRAINIO_HOME": "brainio",
+    "RESULTCACHING_HOME": "result_caching",
+    "XDG_CONFIG_HOME": "config",
+}
+"""Variable -> folder of the session's temporary home: nothing is read from or written to the user's own."""
+
+_UNSET = ("LAION_FMRI_DATASET", "LAION_FMRI_STIMULI", "RESULTCACHING_DISABLE", "RESULTCACHING_CACHEDONLY")
+
+
+def pytest_configure(config):
+    problem = install_problem(REPOSITORY / "brainscore_vision", installed_package())
+    if problem:
+        pytest.exit(problem, returncode=pytest.ExitCode.USAGE_ERROR)
+    # Brain-Score and result_caching read some of these when they are imported, so fixtures would come too late.
+    config.laion_home = Path(tempfile.mkdtemp(prefix="laion-fmri-7t-tests-"))
+    environment = pytest.MonkeyPatch()
+    _isolate(environment, config.laion_home)
+    config.add_cleanup(environment.undo)
+
+
+def pytest_unconfigure(config):
+    if hasattr(config, "laion_home"):
+        shutil.rmtree(config.laion_home, ignore_errors=True)
+
+
+def _isolate(environment: pytest.MonkeyPatch, home: Path) -> None:
+    for name in _UNSET:
+        environment.delenv(name, raising=False)
+    environment.setenv("BS_INSTALL_DEPENDENCIES", "no")
+    for name, folder in _HOMES.items():
+        environment.setenv(name, str(home / folder))
+
+
+@pytest.fixture(autouse=True)
+def isolated_home(request, monkeypatch) -> Path:
+    """The session's temporary home; each test starts with the same environment and without cached results.
+
+    What tests may share (the default simulated dataset, extracted images) stays; Brain-Score's result cache is emptied,
+    since it is keyed by identifiers that different tests use for different data.
+    """
+    home = request.config.laion_home
+    _isolate(monkeypatch, home)
+    yield home
+    shutil.rmtree(home / "result_caching", ignore_errors=True)
+
+
+@pytest.fixture
+def rng(request) -> np.random.Generator:
+    """Random generator of this test alone: the same in every run and in any order of tests."""
+    return np.random.default_rng([SEED, zlib.crc32(request.node.nodeid.encode())])
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tmp_path_factory) -> Path:
+    """Folder of a simulated dataset of the smallest scale; tests do not write to it."""
+    from brainscore_vision.data.laion_fmri_7t.simulation import simulate
+
+    return simulate(tmp_path_factory.mktemp("tiny") / "dataset", scale="tiny", progress=False)
