@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge, RidgeCV
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels import DEFAULT_ALPHAS, kernel_from_features
-from brainscore_vision.benchmark_helpers.stimulus_kernels import ridge
+from brainscore_vision.benchmark_helpers.stimulus_kernels import DEFAULT_ALPHAS, build_kernel, kernel_from_features, ridge
+from brainscore_vision.benchmark_helpers.stimulus_kernels.compute import Compute
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, StimulusKernelError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernel import ArrayFeatures
+
+TORCH = Compute(device="cpu:0")
+"""The GPU's code path where there is no GPU: what torch calls the first CPU."""
 
 SHAPES = {"wide": (40, 12, 300), "long": (60, 15, 20), "square": (30, 8, 30)}
 OFFSETS = {"centred": (0.0, 1e-8), "mean a thousand times the spread": (1e3, 1e-6)}
@@ -34,8 +38,7 @@ def data(request, shape, rng):
 def fit(features, responses, train, alphas):
     kernel = kernel_from_features(features, list(map(str, range(len(features)))))
     decomposition = ridge.decompose(kernel.gram, train)
-    mean = responses[train].mean(axis=0)
-    coordinates = decomposition.vectors.T @ (responses[train] - mean)
+    coordinates, mean = decomposition.coordinates(responses[train])
     return kernel, decomposition, mean, coordinates, ridge.select_alpha(decomposition, coordinates, alphas)
 
 
@@ -111,6 +114,28 @@ def test_first_alpha_wins_a_tie(rng):
     features, responses = rng.standard_normal((12, 4)), rng.standard_normal((12, 2))
     assert fit(features, responses, np.arange(12), [2.0, 2.0, 2.0])[-1].alpha == 2.0
     assert fit(features, responses, np.arange(12), [2.0, 2.0])[-1].evaluated == (2.0, 2.0)
+
+
+@pytest.mark.parametrize("compute", [Compute("cpu", 2 * 59**2 * 8), TORCH], ids=["little memory", "torch"])
+def test_other_ways_to_compute_change_nothing(rng, compute):
+    features, responses = rng.standard_normal((60, 2000)), rng.standard_normal((60, 6))
+    ids, train = list(map(str, range(60))), np.arange(60)
+    expected_kernel = kernel_from_features(features, ids)
+    kernel = build_kernel([ArrayFeatures(features)], ids, compute)
+    np.testing.assert_allclose(kernel.gram, expected_kernel.gram, rtol=1e-12, atol=1e-10)
+    expected, decomposition = ridge.decompose(expected_kernel.gram, train), ridge.decompose(kernel.gram, train, compute)
+    np.testing.assert_allclose(decomposition.eigenvalues, expected.eigenvalues, rtol=1e-11)
+    for alpha in (1e-10, 1.0, 1e5):
+        errors = [ridge.leave_one_out_errors(d, responses, alpha) for d in (expected, decomposition)]
+        np.testing.assert_allclose(errors[0], errors[1], rtol=1e-9, atol=1e-10)
+    choices = [ridge.select_alpha(d, d.coordinates(responses)[0], DEFAULT_ALPHAS) for d in (expected, decomposition)]
+    assert choices[0].alpha == choices[1].alpha
+
+
+def test_a_budget_that_is_too_small_is_named(rng):
+    kernel = kernel_from_features(rng.standard_normal((20, 30)), list(map(str, range(20))))
+    with pytest.raises(StimulusKernelError, match=r"20 training stimuli needs at least 5,776 bytes; max_memory allows 100"):
+        ridge.decompose(kernel.gram, np.arange(20), Compute(max_memory=100))
 
 
 def test_degenerate_input_is_named(rng):

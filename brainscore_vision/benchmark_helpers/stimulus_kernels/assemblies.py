@@ -23,13 +23,15 @@ def block_diagonal_concat(assemblies: Sequence[NeuroidAssembly]) -> NeuroidAssem
     Returns
     -------
     NeuroidAssembly
-        Shape (sum of presentations, sum of neuroids), float, nan off the diagonal blocks.
+        Shape (sum of presentations, sum of neuroids), float, nan off the diagonal blocks. A scalar coordinate is kept.
 
     Raises
     ------
     ResponsesError
-        No assembly, other dimensions, or a coordinate that one of them lacks.
+        No assembly, other dimensions, or a coordinate that would be lost: one that an assembly lacks, a scalar that
+        differs between them, one on both dimensions.
     """
+    assemblies = list(assemblies)
     if not assemblies:
         raise ResponsesError("block_diagonal_concat needs at least one assembly, received none.")
     coords_of = []
@@ -55,9 +57,24 @@ def block_diagonal_concat(assemblies: Sequence[NeuroidAssembly]) -> NeuroidAssem
     for assembly, (n_rows, n_columns) in zip(assemblies, sizes, strict=True):
         values[row : row + n_rows, column : column + n_columns] = assembly.transpose(*DIMS).values
         row, column = row + n_rows, column + n_columns
-    coords = {
-        name: (dims, np.concatenate([coords[name][1] for coords in coords_of]))
-        for name, (dims, _) in expected.items()
-        if dims in ((DIMS[0],), (DIMS[1],))
-    }
+    coords = {name: _joined(name, [coords[name] for coords in coords_of]) for name in expected}
     return NeuroidAssembly(values, dims=DIMS, coords=coords)
+
+
+def _joined(name: str, parts: list):
+    """One coordinate of the whole from those of the blocks, each as (dimensions, values)."""
+    dims = parts[0][0]
+    if len(dims) == 1:
+        return dims, np.concatenate([values for _, values in parts])
+    if dims:
+        raise ResponsesError(
+            f"A coordinate belongs to {DIMS[0]}, to {DIMS[1]} or to the whole assembly; {name} lies on {dims}. Drop it, or "
+            f"keep it as an assembly of its own."
+        )
+    first, *others = (np.asarray(values).item() for _, values in parts)
+    if any(other != first for other in others):
+        raise ResponsesError(
+            f"A scalar coordinate must be the same in all assemblies, or it would be lost; {name} is "
+            f"{', '.join(map(repr, (first, *others)))}. Put it on {DIMS[0]} or {DIMS[1]}, or drop it."
+        )
+    return first

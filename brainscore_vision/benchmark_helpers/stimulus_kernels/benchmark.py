@@ -112,6 +112,18 @@ class MultiSubjectNeuralBenchmark(KernelBenchmark):
             raise StimulusKernelError(
                 f"{self.identifier} needs at least one subject and each of them once; received {subjects}."
             )
+        metrics = list(dict.fromkeys(task.metric for task in tasks))
+        if len(metrics) > 1:
+            raise StimulusKernelError(
+                f"The subjects of a benchmark are scored alike; {self.identifier} has {len(metrics)} metrics: {metrics}. "
+                f"Make a benchmark of each."
+            )
+        if self.normalization not in metrics[0].normalizations:
+            raise StimulusKernelError(
+                f"The normalization of {self.identifier} is one that its metric has, "
+                f"{', '.join(metrics[0].normalizations)}; received {self.normalization!r}."
+            )
+        metrics[0].check_subjects(subjects)
         return tasks
 
     @property
@@ -140,15 +152,22 @@ class KFoldNeuralBenchmark(KernelBenchmark):
     Parameters
     ----------
     info : BenchmarkInfo
-    folds : sequence of KernelBenchmark
-        In order; fold k is labelled k.
+    folds : sequence of MultiSubjectNeuralBenchmark
+        In order, with one normalisation; fold k is labelled k.
     options : EngineOptions, optional
     """
 
-    def __init__(self, info, folds: Sequence[KernelBenchmark], options: EngineOptions | None = None):
+    def __init__(self, info, folds: Sequence[MultiSubjectNeuralBenchmark], options: EngineOptions | None = None):
         super().__init__(info, options)
         if not folds:
             raise StimulusKernelError(f"{info.identifier} needs at least one fold, received none.")
+        normalizations = list(dict.fromkeys(fold.normalization for fold in folds))
+        if len(normalizations) > 1:
+            raise StimulusKernelError(
+                f"A mean over folds needs values of one normalization; the folds of {info.identifier} have "
+                f"{', '.join(normalizations)}. Choose one of them for all."
+            )
+        self.normalization = normalizations[0]
         self.folds = tuple(folds)
 
     def tasks(self) -> tuple[SubjectTask, ...]:
@@ -159,7 +178,9 @@ class KFoldNeuralBenchmark(KernelBenchmark):
         return aggregate_ceilings({k: fold.ceiling for k, fold in enumerate(self.folds)}, over="fold")
 
     def score_results(self, results: Mapping[SubjectTask, SubjectResult]) -> Score:
-        score = aggregate_scores({k: fold.score_results(results) for k, fold in enumerate(self.folds)}, over="fold")
+        folds = {k: fold.score_results(results) for k, fold in enumerate(self.folds)}
+        score = aggregate_scores(folds, over="fold")
+        score.attrs["normalization"] = self.normalization
         return self.annotate(score)
 
 

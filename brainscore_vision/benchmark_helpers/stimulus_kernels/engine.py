@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Iterator, Sequence
 
+from .compute import Compute
 from .kernel import StimulusKernel
 from .options import EngineOptions
 from .records import ModelKernels
@@ -50,7 +51,7 @@ def evaluate(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Ite
                 by_label[recorder.labels[task.model_region]].append(task)
             kernels.prepare(pool, list(by_label))
             for label, label_tasks in by_label.items():
-                yield from _evaluate_on(kernels.kernel(pool, label), label_tasks)
+                yield from _evaluate_on(kernels.kernel(pool, label), label_tasks, kernels.compute)
             kept_parts = {part for later in list(by_pool)[i + 1 :] for part in later.parts}
             kernels.drop(part for part in pool.parts if part not in kept_parts)
 
@@ -70,10 +71,10 @@ def check_data(tasks: Sequence[SubjectTask]) -> None:
             responses.check_stimuli(stimulus_ids)
 
 
-def _evaluate_on(kernel: StimulusKernel, tasks: Sequence[SubjectTask]):
+def _evaluate_on(kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute):
     groups: dict = defaultdict(list)
     for task in tasks:
         groups[task.metric, task.train_ids].append(task)
     for (metric, _), group in groups.items():
         # tasks of one subject and region follow each other: their responses are read once
-        yield from metric.evaluate(kernel, sorted(group, key=lambda task: (task.region, task.subject)))
+        yield from metric.evaluate(kernel, sorted(group, key=lambda task: (task.region, task.subject)), compute)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Protocol, Sequence
 
 import numpy as np
-from scipy.linalg import blas
 
+from .compute import Compute
 from .errors import ModelOutputError, StimulusKernelError
 
 COLUMN_BLOCK = 1024
@@ -122,7 +122,9 @@ class StimulusKernel:
         return products
 
 
-def build_kernel(sources: Sequence[FeatureSource], stimulus_ids: Sequence[str], on_columns=None) -> StimulusKernel:
+def build_kernel(
+    sources: Sequence[FeatureSource], stimulus_ids: Sequence[str], compute: Compute | None = None, on_columns=None
+) -> StimulusKernel:
     """Accumulate the kernel of stacked feature sources, a block of columns at a time.
 
     Parameters
@@ -131,6 +133,8 @@ def build_kernel(sources: Sequence[FeatureSource], stimulus_ids: Sequence[str], 
         Stacked along stimuli; all of the same width.
     stimulus_ids : sequence of str
         Identifiers of the stacked stimuli, unique.
+    compute : Compute, optional
+        Where to compute; the CPU if None.
     on_columns : callable, optional
         Called with the number of columns done since the last call (for a progress bar).
 
@@ -148,7 +152,7 @@ def build_kernel(sources: Sequence[FeatureSource], stimulus_ids: Sequence[str], 
     Notes
     -----
     Peak memory beyond K is n_stimuli × COLUMN_BLOCK × 8 bytes, whatever the number of features.
-    Symmetric products (BLAS dsyrk) cost half of a general one.
+    Accumulation is in float64, whatever the features are.
     """
     widths = sorted({source.n_features for source in sources})
     if len(widths) != 1:
@@ -159,7 +163,7 @@ def build_kernel(sources: Sequence[FeatureSource], stimulus_ids: Sequence[str], 
     n, p = sum(source.n_stimuli for source in sources), widths[0]
     if n != len(stimulus_ids):
         raise StimulusKernelError(f"One identifier per stimulus is needed: {n} rows, {len(stimulus_ids)} identifiers.")
-    gram = np.zeros((n, n), order="F")
+    gram = (compute if compute is not None else Compute()).gram_accumulator(n)
     row_sum, row_dot_mean = np.zeros(n), np.zeros(n)
     mean_sum = mean_square = 0.0
     pivot = None
@@ -173,18 +177,16 @@ def build_kernel(sources: Sequence[FeatureSource], stimulus_ids: Sequence[str], 
         # a common offset of all feature means carries no information: subtracting it early keeps the sums small
         pivot = feature_mean.mean() if pivot is None else pivot
         feature_mean -= pivot
-        # features.T is a Fortran-ordered view; trans=1 makes dsyrk form features @ features.T from it without a copy
-        gram = blas.dsyrk(1.0, features.T, beta=1.0, c=gram, trans=1, lower=1, overwrite_c=1)
+        gram.add(features)
         row_sum += features.sum(axis=1)
         row_dot_mean += features @ feature_mean
         mean_sum += feature_mean.sum()
         mean_square += feature_mean @ feature_mean
         if on_columns is not None:
             on_columns(stop - start)
-    _mirror_lower(gram)
     return StimulusKernel(
         stimulus_ids=np.asarray(stimulus_ids),
-        gram=gram,
+        gram=gram.result(),
         n_features=p,
         row_mean=row_sum / p,
         row_dot_mean=row_dot_mean - mean_sum / p * row_sum,
@@ -215,14 +217,3 @@ def _raise_not_finite(features: np.ndarray, stimulus_ids: Sequence[str]) -> None
         f"Features must be finite, but those of {len(bad)} of {len(stimulus_ids)} stimuli hold nan or infinity, the first: "
         f"{[str(stimulus_ids[i]) for i in bad[:3]]}. Check the model on these images."
     )
-
-
-def _mirror_lower(matrix: np.ndarray, block: int = 1024) -> None:
-    """Copy the lower triangle of a square matrix onto its upper one, in place and in blocks."""
-    n = matrix.shape[0]
-    for i in range(0, n, block):
-        rows = slice(i, min(i + block, n))
-        matrix[: rows.start, rows] = matrix[rows, : rows.start].T
-        square = matrix[rows, rows]
-        upper = np.triu_indices(square.shape[0], 1)
-        square[upper] = square.T[upper]

@@ -12,12 +12,15 @@ from typing import Iterator, Sequence
 import numpy as np
 
 from . import ridge, similarity
+from .compute import Compute
 from .errors import ResponsesError, StimulusKernelError
 from .kernel import StimulusKernel
 from .ceilings import NoiseCeiling
 from .normalizations import NORMALIZATIONS, Normalized, ceiling_of, normalize_correlations, scaled_similarity
 from .responses import Responses, pearson_per_neuroid
 from .tasks import SubjectResult, SubjectTask
+
+Results = Iterator[tuple[SubjectTask, SubjectResult]]
 
 DEFAULT_ALPHAS = tuple(10.0**exponent for exponent in range(-10, 11))
 """21 penalties from 1e-10 to 1e10: wide, because the trace of K grows with the width of the layer."""
@@ -40,20 +43,23 @@ class RidgeMetric:
         if not self.alphas or not all(np.isfinite(a) and a > 0 for a in self.alphas):
             raise StimulusKernelError(f"alphas are positive numbers, at least one; received {self.alphas!r}.")
 
-    def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask]) -> Iterator[tuple[SubjectTask, SubjectResult]]:
+    def check_subjects(self, subjects: Sequence[str]) -> None:
+        """Any number will do."""
+
+    def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
         """Results of tasks that share ``kernel`` and their training stimuli."""
         train_ids = tasks[0].train_ids
-        decomposition = ridge.decompose(kernel.gram, kernel.positions(train_ids))
+        decomposition = ridge.decompose(kernel.gram, kernel.positions(train_ids), compute)
         fitted: dict = {}
         for task in tasks:
             responses = task.load_responses()
             train, test = responses.select(train_ids), responses.select(task.test_ids)
-            mean = train.values.mean(axis=0, dtype=float)
             if task.load_responses not in fitted:  # tasks that differ in their test stimuli alone share a fit
                 fitted.clear()
-                coordinates = decomposition.vectors.T @ (train.values - mean)
-                fitted[task.load_responses] = coordinates, ridge.select_alpha(decomposition, coordinates, self.alphas)
-            coordinates, selection = fitted[task.load_responses]
+                coordinates, mean = decomposition.coordinates(train.values)
+                selection = ridge.select_alpha(decomposition, coordinates, self.alphas)
+                fitted[task.load_responses] = coordinates, mean, selection
+            coordinates, mean, selection = fitted[task.load_responses]
             cross = kernel.block(task.test_ids, train_ids)
             prediction = ridge.predict(decomposition, cross, coordinates, mean, selection.alpha)
             yield task, SubjectResult(
@@ -85,7 +91,10 @@ class RDMMetric:
 
     normalizations = ("published",)
 
-    def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask]) -> Iterator[tuple[SubjectTask, SubjectResult]]:
+    def check_subjects(self, subjects: Sequence[str]) -> None:
+        """Any number will do."""
+
+    def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
         """Results of tasks that share ``kernel``."""
         model_ids, model_ranks = None, None
         for task in tasks:
@@ -115,7 +124,15 @@ class CKAMetric:
 
     normalizations = ("published",)
 
-    def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask]) -> Iterator[tuple[SubjectTask, SubjectResult]]:
+    def check_subjects(self, subjects: Sequence[str]) -> None:
+        """Raise if there are too few to agree."""
+        if len(subjects) < 2:
+            raise ResponsesError(
+                f"The ceiling of cka is the agreement between subjects and needs at least two of them; "
+                f"received {list(subjects)}. Add a subject, or use rdm-pearson."
+            )
+
+    def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
         """Results of tasks that share ``kernel``."""
         for task in tasks:
             responses = task.load_responses().select(task.test_ids)
@@ -137,12 +154,7 @@ class CKAMetric:
 
     def ceilings(self, tasks: Sequence[SubjectTask]) -> list[dict[str, float]]:
         """Each subject's ceiling by normalisation, in order; needs no model. The tasks share their stimuli."""
-        subjects = [task.subject for task in tasks]
-        if len(subjects) < 2:
-            raise ResponsesError(
-                f"The ceiling of cka is the agreement between subjects and needs at least two of them; "
-                f"received {subjects}. Add a subject, or use rdm-pearson."
-            )
+        self.check_subjects([task.subject for task in tasks])
         kernels = [_response_kernel(task.load_responses().select(task.test_ids)) for task in tasks]
         agreement = np.zeros((len(tasks), len(tasks)))
         for i in range(len(tasks)):

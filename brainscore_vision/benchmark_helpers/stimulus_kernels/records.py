@@ -13,6 +13,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
+from .compute import Compute
 from .errors import ModelOutputError, StimulusKernelError, StorageError
 from .identity import ModelIdentity, digest, features_key, kernel_key
 from .kernel import StimulusKernel, build_kernel
@@ -37,6 +38,7 @@ class ModelKernels:
 
     def __init__(self, model, recorder, options: EngineOptions):
         self._model, self._recorder, self._options = model, recorder, options
+        self.compute = Compute.on(options.device, options.max_memory)
         self._identity = ModelIdentity.of(model)
         self._store = KernelStore(options.kernels) if options.store else None
         self._spools: dict[tuple[str, StimulusPart], FeatureSpool] = {}
@@ -84,7 +86,7 @@ class ModelKernels:
             self.prepare(pool, [label])
         spools = [self._spools[label, part] for part in pool.parts if part.stimulus_ids]
         with self._bar(spools[0].n_features, "features", f"kernel {label}, {pool.name}") as bar:
-            kernel = build_kernel(spools, pool.stimulus_ids, on_columns=bar.update)
+            kernel = build_kernel(spools, pool.stimulus_ids, self.compute, on_columns=bar.update)
         if self._store is not None and label not in self._unstable:
             description = {
                 "model": self._identity.identifier,

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from typing import Sequence
 
 import numpy as np
-from scipy import linalg
 
+from .compute import Compute
 from .errors import ModelOutputError, StimulusKernelError
 
 ROW_BLOCK = 1024
@@ -44,11 +44,19 @@ class RidgeDecomposition:
         Λ, ascending, not negative; those below n·ε·λ_max are zero.
     column_mean : numpy.ndarray of float64, shape (n,)
         r, the mean of K_TT over its rows.
+    compute : Compute
+        Where products with V run.
     """
 
     vectors: np.ndarray
     eigenvalues: np.ndarray
     column_mean: np.ndarray
+    compute: Compute = Compute()
+
+    def coordinates(self, responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Vᵀ (Y - Ȳ), shape (n - 1, neuroids), and Ȳ, of responses of shape (n, neuroids)."""
+        mean = responses.mean(axis=0, dtype=float)
+        return self.compute.matmul(self.vectors.T, responses - mean), mean
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ class AlphaSelection:
     evaluated: tuple
 
 
-def decompose(kernel: np.ndarray, train: np.ndarray) -> RidgeDecomposition:
+def decompose(kernel: np.ndarray, train: np.ndarray, compute: Compute | None = None) -> RidgeDecomposition:
     """Decompose the training part of a kernel.
 
     Parameters
@@ -77,6 +85,8 @@ def decompose(kernel: np.ndarray, train: np.ndarray) -> RidgeDecomposition:
     kernel : numpy.ndarray of float64, shape (m, m)
     train : numpy.ndarray of int, shape (n,)
         Rows of the training stimuli.
+    compute : Compute, optional
+        Where to compute; the CPU if None.
 
     Returns
     -------
@@ -91,8 +101,9 @@ def decompose(kernel: np.ndarray, train: np.ndarray) -> RidgeDecomposition:
 
     Notes
     -----
-    Peak memory beyond ``kernel``: four matrices of n × n (LAPACK's dsyevd needs two of them as work space).
+    Peak memory beyond ``kernel``: three matrices of n × n (:meth:`~.compute.Compute.eigh_driver`).
     """
+    compute = compute if compute is not None else Compute()
     n = len(train)
     if n < 3:
         raise StimulusKernelError(f"Ridge with an intercept needs at least 3 training stimuli, received {n}.")
@@ -114,9 +125,8 @@ def decompose(kernel: np.ndarray, train: np.ndarray) -> RidgeDecomposition:
         block -= np.outer(householder[1:], product[columns])
         block -= np.outer(product[1:], householder[columns])
         reflected[:, columns.start - 1 : columns.stop - 1] = block
-    eigenvalues, complement = linalg.eigh(
-        reflected, lower=True, driver="evd", overwrite_a=True, check_finite=False
-    )
+    eigenvalues, complement = compute.eigh(reflected)
+    del reflected
     largest = eigenvalues[-1]
     if not largest > 0:
         raise ModelOutputError(
@@ -131,7 +141,7 @@ def decompose(kernel: np.ndarray, train: np.ndarray) -> RidgeDecomposition:
         rows = slice(start, min(start + ROW_BLOCK, n))
         vectors[rows] = complement[rows.start - 1 : rows.stop - 1]
         vectors[rows] -= np.outer(householder[rows], loading)
-    return RidgeDecomposition(vectors=vectors, eigenvalues=eigenvalues, column_mean=column_mean)
+    return RidgeDecomposition(vectors=vectors, eigenvalues=eigenvalues, column_mean=column_mean, compute=compute)
 
 
 def leave_one_out_weights(decomposition: RidgeDecomposition, alphas: np.ndarray) -> np.ndarray:
@@ -146,7 +156,7 @@ def leave_one_out_weights(decomposition: RidgeDecomposition, alphas: np.ndarray)
 
 def leave_one_out_errors(decomposition: RidgeDecomposition, responses: np.ndarray, alpha: float) -> np.ndarray:
     """e_i of each training stimulus and neuroid; ``responses`` of shape (n, neuroids), centred or not."""
-    coordinates = decomposition.vectors.T @ (responses - responses.mean(axis=0))
+    coordinates, _ = decomposition.coordinates(responses)
     diagonal = leave_one_out_weights(decomposition, np.array([alpha]))
     return _scaled_residuals(decomposition, coordinates, alpha, diagonal[:, 0])
 
@@ -235,7 +245,7 @@ def predict(
 
 def _scaled_residuals(decomposition, coordinates, alpha, diagonal) -> np.ndarray:
     weighted = coordinates / (decomposition.eigenvalues + alpha)[:, None]
-    residuals = decomposition.vectors @ weighted
+    residuals = decomposition.compute.matmul(decomposition.vectors, weighted)
     residuals /= diagonal[:, None]
     return residuals
 

@@ -15,13 +15,14 @@ from typing import Iterator
 
 import numpy as np
 
+from .compute import mirror_lower
 from .errors import StimulusKernelError, StorageError
 from .kernel import StimulusKernel
 from .probe import Probe
 
 MAGIC = b"stimulus-kernel-1\n"
 HASH_BYTES = 32
-ROWS_PER_STEP = 256
+COLUMNS_PER_STEP = 256
 
 _logger = logging.getLogger(__name__)
 
@@ -184,16 +185,13 @@ class KernelStore:
             n = len(header["stimulus_ids"])
             read = _ArrayReader(file, path, checksum)
             gram = np.empty((n, n), order="F")
-            row = 0
-            while row < n:
-                stop = min(row + ROWS_PER_STEP, n)
-                packed = read((row + 1 + stop) * (stop - row) // 2)
-                start = 0
-                for i in range(row, stop):
-                    gram[: i + 1, i] = packed[start : start + i + 1]
-                    start += i + 1
-                row = stop
-            _mirror_upper(gram)
+            for first in range(0, n, COLUMNS_PER_STEP):
+                columns = range(first, min(first + COLUMNS_PER_STEP, n))
+                packed, start = read(sum(n - i for i in columns)), 0
+                for i in columns:
+                    gram[i:, i] = packed[start : start + n - i]
+                    start += n - i
+            mirror_lower(gram)
             row_mean, row_dot_mean = read(n), read(n)
             k, width = header["probe"]
             sample, mean, norm = read(k * width).reshape(k, width), read(k), read(k)
@@ -218,8 +216,9 @@ class KernelStore:
 
 def _arrays(kernel: StimulusKernel, probe: Probe) -> Iterator[memoryview]:
     n = len(kernel.stimulus_ids)
-    for row in range(0, n, ROWS_PER_STEP):
-        yield memoryview(np.concatenate([kernel.gram[: i + 1, i] for i in range(row, min(row + ROWS_PER_STEP, n))])).cast("B")
+    for first in range(0, n, COLUMNS_PER_STEP):
+        columns = range(first, min(first + COLUMNS_PER_STEP, n))
+        yield memoryview(np.concatenate([kernel.gram[i:, i] for i in columns])).cast("B")
     for array in (kernel.row_mean, kernel.row_dot_mean, probe.sample, probe.mean, probe.norm):
         yield memoryview(np.ascontiguousarray(array, dtype=float).ravel()).cast("B")
 
@@ -256,14 +255,3 @@ class _ArrayReader:
             raise DamagedKernelError(f"{self._path} is shorter than its header says.")
         self._checksum.update(buffer)
         return array
-
-
-def _mirror_upper(matrix: np.ndarray, block: int = 1024) -> None:
-    """Copy the upper triangle of a square matrix onto its lower one, in place and in blocks."""
-    n = matrix.shape[0]
-    for i in range(0, n, block):
-        columns = slice(i, min(i + block, n))
-        matrix[columns, : columns.start] = matrix[: columns.start, columns].T
-        square = matrix[columns, columns]
-        lower = np.tril_indices(square.shape[0], -1)
-        square[lower] = square.T[lower]

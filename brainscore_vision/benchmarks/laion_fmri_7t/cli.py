@@ -11,7 +11,8 @@ from typing import Annotated, Optional
 
 import typer
 from rich.console import Console
-from rich.table import Table
+
+from . import cli_cache
 
 app = typer.Typer(
     help="Score vision models against the human brain on LAION-fMRI (7T, five people, 25,052 images).",
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(cli_cache.app, name="cache")
 errors = Console(stderr=True, highlight=False)
 
 DatasetOption = Annotated[
@@ -31,10 +33,21 @@ DatasetOption = Annotated[
         "laion_fmri's configured folder, else published.",
     ),
 ]
+StoreOption = Annotated[Optional[Path], typer.Option("--store-directory", help="Where kernels are kept for later runs.")]
 SpoolOption = Annotated[
     Optional[Path],
     typer.Option("--spool-directory", help="Where features wait on disk between the forward pass and the kernel."),
 ]
+NoStoreOption = Annotated[bool, typer.Option("--no-store", help="Keep no kernels, and use none that are kept.")]
+RandomOption = Annotated[
+    bool,
+    typer.Option("--accept-random-features", help="Score a model whose features differ from pass to pass, once, unkept."),
+]
+MemoryOption = Annotated[
+    Optional[float],
+    typer.Option("--max-memory", help="GB that the engine's matrices may take at once, at the price of time."),
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu or cuda, for kernels and decompositions.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line instead of a table.")]
 
 
@@ -59,7 +72,12 @@ def score(
     ],
     dataset: DatasetOption = None,
     as_json: JsonOption = False,
+    store_directory: StoreOption = None,
     spool_directory: SpoolOption = None,
+    no_store: NoStoreOption = False,
+    accept_random_features: RandomOption = False,
+    max_memory: MemoryOption = None,
+    device: DeviceOption = "cpu",
 ) -> None:
     """Score a model on benchmarks; all of them share forward passes and kernels.
 
@@ -75,7 +93,14 @@ def score(
     identifiers = expand(benchmarks)
     for identifier in identifiers:
         parse(identifier)  # an error in the last name must not cost the work for the first
-    engine = EngineOptions(spool_directory=spool_directory)
+    engine = EngineOptions(
+        store=not no_store,
+        store_directory=store_directory,
+        spool_directory=spool_directory,
+        random_features="accept" if accept_random_features else "refuse",
+        max_memory=None if max_memory is None else int(max_memory * 1e9),
+        device=device,
+    )
     candidate, scores = find_model(model), {}
     for identifier, result in score_all(candidate, identifiers, dataset=dataset, engine=engine):
         scores[identifier] = result
