@@ -51,13 +51,14 @@ def _isolate(environment: pytest.MonkeyPatch, home: Path) -> None:
 def isolated_home(request, monkeypatch) -> Path:
     """The session's temporary home; each test starts with the same environment and without cached results.
 
-    What tests may share (the default simulated dataset, extracted images) stays; Brain-Score's result cache is emptied,
-    since it is keyed by identifiers that different tests use for different data.
+    What tests may share (the default simulated dataset, extracted images) stays. Caches of scores and kernels are
+    emptied: a test that counts forward passes, or uses other data under the same identifier, must not see earlier ones.
     """
     home = request.config.laion_home
     _isolate(monkeypatch, home)
     yield home
-    shutil.rmtree(home / "result_caching", ignore_errors=True)
+    for variable in ("BRAINSCORE_HOME", "RESULTCACHING_HOME"):
+        shutil.rmtree(home / _HOMES[variable], ignore_errors=True)
 
 
 @pytest.fixture

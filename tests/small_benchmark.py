@@ -52,7 +52,9 @@ class MadeResponses:
     def __call__(self) -> Responses:
         rng = np.random.default_rng([7, ord(self.subject)])
         stimuli = self.provider.load_stimuli(self.stimulus_ids)
-        colours = np.array([np.asarray(Image.open(stimuli.get_stimulus(i))).mean(axis=(0, 1)) for i in self.stimulus_ids])
+        colours = np.array(
+            [np.asarray(Image.open(stimuli.get_stimulus(i))).mean(axis=(0, 1)) for i in self.stimulus_ids]
+        )
         values = (colours - colours.mean(axis=0)) @ rng.standard_normal((3, 4)) / 10
         values += rng.standard_normal(values.shape)
         return Responses(

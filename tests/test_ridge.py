@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge, RidgeCV
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels import DEFAULT_ALPHAS, build_kernel, kernel_from_features, ridge
+from brainscore_vision.benchmark_helpers.stimulus_kernels import (
+    DEFAULT_ALPHAS,
+    build_kernel,
+    kernel_from_features,
+    ridge,
+)
 from brainscore_vision.benchmark_helpers.stimulus_kernels.compute import Compute
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernel import ArrayFeatures
@@ -134,7 +139,9 @@ def test_other_ways_to_compute_change_nothing(rng, compute):
 
 def test_a_budget_that_is_too_small_is_named(rng):
     kernel = kernel_from_features(rng.standard_normal((20, 30)), list(map(str, range(20))))
-    with pytest.raises(StimulusKernelError, match=r"20 training stimuli needs at least 5,776 bytes; max_memory allows 100"):
+    with pytest.raises(
+        StimulusKernelError, match=r"20 training stimuli needs at least 5,776 bytes; max_memory allows 100"
+    ):
         ridge.decompose(kernel.gram, np.arange(20), Compute(max_memory=100))
 
 

@@ -83,7 +83,11 @@ def test_a_key_changes_with_everything_that_changes_a_kernel(folder):
     pool = next(iter(make_benchmark(folder).tasks())).pool
     identity = ModelIdentity("m", "1", 8.0)
     keys = [kernel_key(identity, "layer", pool)]
-    for other in (replace(identity, identifier="n"), replace(identity, revision="2"), replace(identity, visual_degrees=9)):
+    for other in (
+        replace(identity, identifier="n"),
+        replace(identity, revision="2"),
+        replace(identity, visual_degrees=9),
+    ):
         keys.append(kernel_key(other, "layer", pool))
     keys.append(kernel_key(identity, "other layer", pool))
     keys.append(kernel_key(identity, "layer", replace(pool, visual_degrees=9.2)))

@@ -14,6 +14,7 @@ from .metrics import DEFAULT_ALPHAS, CKAMetric, RDMMetric, RidgeMetric
 from .normalizations import NORMALIZATIONS
 from .options import EngineOptions
 from .pool import StimulusPart, StimulusPool
+from .recorder_lookup import LookupModel
 from .responses import Responses
 from .tasks import SubjectTask
 
@@ -22,6 +23,7 @@ __all__ = [
     "DEFAULT_ALPHAS",
     "EngineOptions",
     "KFoldNeuralBenchmark",
+    "LookupModel",
     "MultiSubjectNeuralBenchmark",
     "NORMALIZATIONS",
     "NoiseCeiling",

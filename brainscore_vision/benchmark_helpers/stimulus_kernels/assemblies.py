@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly, walk_coords
@@ -49,7 +49,9 @@ def block_diagonal_concat(assemblies: Sequence[NeuroidAssembly]) -> NeuroidAssem
             )
         wrong = [name for name in expected if expected[name][0] != coords[name][0]]
         if wrong:
-            raise ResponsesError(f"Coordinates must lie on the same dimension everywhere; number {i} differs in {wrong}.")
+            raise ResponsesError(
+                f"Coordinates must lie on the same dimension everywhere; number {i} differs in {wrong}."
+            )
     sizes = np.array([[assembly.sizes[dim] for dim in DIMS] for assembly in assemblies])
     dtype = np.result_type(*[assembly.dtype for assembly in assemblies], np.float32)
     values = np.full(sizes.sum(axis=0), np.nan, dtype=dtype)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Iterator, Mapping, Sequence
 
 from brainscore_core.benchmarks import Benchmark
 from brainscore_core.metrics import Score
 
 from .engine import evaluate
 from .errors import StimulusKernelError
+from .memory import MemoryForecast, forecast
 from .normalizations import check_normalization
 from .options import EngineOptions
 from .scores import aggregate_ceilings, aggregate_scores, subject_score
@@ -82,6 +83,21 @@ class KernelBenchmark(Benchmark):
         """Add facts of the dataset to a finished Score; subclasses may."""
         return score
 
+    def preallocate_memory(self, candidate, raise_if_oom: bool = True) -> MemoryForecast:
+        """What scoring ``candidate`` will need; Brain-Score calls it before scoring.
+
+        Raises
+        ------
+        MemoryError
+            More than there is, if ``raise_if_oom``.
+        """
+        expected = forecast(candidate, self.tasks(), self.options)
+        if raise_if_oom and expected.additional > expected.available:
+            raise MemoryError(
+                f"{self.identifier} needs {expected} Free memory, or bound what the engine takes (max_memory)."
+            )
+        return expected
+
     def __call__(self, candidate) -> Score:
         (_, score), *_ = list(score_benchmarks(candidate, [self], self.options))
         return score
@@ -131,7 +147,9 @@ class MultiSubjectNeuralBenchmark(KernelBenchmark):
         tasks = self.tasks()
         ceilings = tasks[0].metric.ceilings(tasks)
         by_subject = {t.subject: Score(c[self.normalization]) for t, c in zip(tasks, ceilings, strict=True)}
-        return aggregate_ceilings(by_subject, over="subject")
+        ceiling = aggregate_ceilings(by_subject, over="subject")
+        ceiling.attrs.update(tasks[0].metric.ceiling_details(tasks))
+        return ceiling
 
     def score_results(self, results: Mapping[SubjectTask, SubjectResult]) -> Score:
         tasks = self.tasks()
@@ -142,6 +160,7 @@ class MultiSubjectNeuralBenchmark(KernelBenchmark):
             for result, values in zip(own, normalized, strict=True)
         }
         score = aggregate_scores(scores, over="subject")
+        score.attrs["ceiling"].attrs.update(tasks[0].metric.ceiling_details(tasks, own))
         score.attrs["normalization"] = self.normalization
         return self.annotate(score)
 

@@ -2,7 +2,7 @@
 
 Per neuroid, NC = ncsnr² / (ncsnr² + m), the fraction of the variance of repetition averages that the stimulus explains,
 with m the mean over stimuli of 1/n_repetitions. Source: the NSD data manual's rule for mixed repetitions
-(Allen et al. 2022), which LAION-fMRI's maps follow.
+(Allen et al. 2022).
 """
 
 from __future__ import annotations

@@ -8,17 +8,21 @@ parts that later pools need stay on disk, others go), by recorded layer (one ker
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from .compute import Compute
 from .kernel import StimulusKernel
 from .options import EngineOptions
-from .records import ModelKernels
 from .recorder import recorder_for
+from .recorder_lookup import narrow
+from .records import ModelKernels
 from .tasks import SubjectResult, SubjectTask
 
 
-def evaluate(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Iterator[tuple[SubjectTask, SubjectResult]]:
+def evaluate(
+    model, tasks: Sequence[SubjectTask], options: EngineOptions
+) -> Iterator[tuple[SubjectTask, SubjectResult]]:
     """Evaluate tasks of one model, in the order that costs least.
 
     Parameters
@@ -40,9 +44,12 @@ def evaluate(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Ite
     """
     tasks = list(dict.fromkeys(tasks))
     recorder = recorder_for(model, [task.model_region for task in tasks])
-    check_data(tasks)
+    originals: dict = defaultdict(list)
+    for task, narrowed, dropped in narrow(model, tasks):
+        originals[narrowed].append((task, dropped))
+    check_data(list(originals), images=recorder.needs_images)
     by_pool: dict = defaultdict(list)
-    for task in tasks:
+    for task in originals:
         by_pool[task.pool].append(task)
     with ModelKernels(model, recorder, options) as kernels:
         for i, (pool, pool_tasks) in enumerate(by_pool.items()):
@@ -51,18 +58,20 @@ def evaluate(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Ite
                 by_label[recorder.labels[task.model_region]].append(task)
             kernels.prepare(pool, list(by_label))
             for label, label_tasks in by_label.items():
-                yield from _evaluate_on(kernels.kernel(pool, label), label_tasks, kernels.compute)
+                for narrowed, result in _evaluate_on(kernels.kernel(pool, label), label_tasks, kernels.compute):
+                    for task, dropped in originals[narrowed]:
+                        yield task, replace(result, dropped_stimuli=dropped)
             kept_parts = {part for later in list(by_pool)[i + 1 :] for part in later.parts}
             kernels.drop(part for part in pool.parts if part not in kept_parts)
 
 
-def check_data(tasks: Sequence[SubjectTask]) -> None:
-    """Read what will be compared, and find every image, before a model is asked to look at anything.
+def check_data(tasks: Sequence[SubjectTask], images: bool = True) -> None:
+    """Read what will be compared, and find every image (if wanted), before a model is asked to look at anything.
 
     A forward pass over thousands of images is the long work; whatever is wrong with the data is said before it. Providers
     and loaders keep what they have read.
     """
-    for pool in dict.fromkeys(task.pool for task in tasks):
+    for pool in dict.fromkeys(task.pool for task in tasks) if images else ():
         pool.provider.load_stimuli(pool.stimulus_ids)
         pool.provider.content_hashes(pool.stimulus_ids)
     for task in sorted(tasks, key=lambda task: (task.subject, task.region)):

@@ -11,6 +11,7 @@ from pathlib import Path
 from brainscore_core.plugin_management.import_plugin import ImportPlugin
 
 from .pool import StimulusPart, StimulusPool
+from .recorder_lookup import LookupModel
 
 ENGINE_VERSION = 1
 """Increased when kernels of the same model and stimuli come out differently."""
@@ -27,19 +28,25 @@ class ModelIdentity:
         Hash of the plugin's files for registered models. Others have none: their identifier may lie, which the
         fingerprint of their features finds out (see :mod:`.probe`).
     visual_degrees : float
+    features_version : str or None
+        Of a model that looks its features up (:mod:`.recorder_lookup`): stands for the contents of images, which such a
+        model never sees.
     """
 
     identifier: str
     revision: str | None
     visual_degrees: float
+    features_version: str | None = None
 
     @classmethod
     def of(cls, model) -> ModelIdentity:
-        return cls(str(model.identifier), plugin_revision(model.identifier), float(model.visual_degrees()))
+        version = str(model.features_version) if isinstance(model, LookupModel) else None
+        return cls(str(model.identifier), plugin_revision(model.identifier), float(model.visual_degrees()), version)
 
     @property
     def key(self) -> str:
-        return digest({"model": self.identifier, "revision": self.revision, "degrees": self.visual_degrees})
+        described = {"model": self.identifier, "revision": self.revision, "degrees": self.visual_degrees}
+        return digest(described if self.features_version is None else {**described, "features": self.features_version})
 
 
 def features_key(model: ModelIdentity, label: str, part: StimulusPart, pool: StimulusPool) -> str:
@@ -67,7 +74,8 @@ def digest(description) -> str:
 
 
 def _description(model: ModelIdentity, label: str, pool: StimulusPool, stimulus_ids) -> dict:
-    hashes = pool.provider.content_hashes(stimulus_ids)
+    looked_up = model.features_version is not None
+    hashes = dict.fromkeys(stimulus_ids) if looked_up else pool.provider.content_hashes(stimulus_ids)
     return {
         "engine": ENGINE_VERSION,
         "model": model.key,

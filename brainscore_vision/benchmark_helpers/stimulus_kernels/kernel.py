@@ -8,8 +8,9 @@ have means far above their spread, and X Xᵀ would spend its digits on those me
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, Sequence
+from typing import Protocol
 
 import numpy as np
 

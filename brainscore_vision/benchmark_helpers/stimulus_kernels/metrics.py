@@ -6,18 +6,20 @@ eigendecomposition, the ranks of the model's RDM) is computed once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from . import ridge, similarity
+from .bootstrap import N_DRAWS, Draws, rank_classes, rdm_draws, resampled_counts, ridge_draws, stimuli_digest
+from .ceilings import NoiseCeiling
 from .compute import Compute
 from .errors import ResponsesError, StimulusKernelError
 from .kernel import StimulusKernel
-from .ceilings import NoiseCeiling
 from .normalizations import NORMALIZATIONS, Normalized, ceiling_of, normalize_correlations, scaled_similarity
 from .responses import Responses, pearson_per_neuroid
+from .rsa_ceilings import nili_bounds, split_half_reliability
 from .tasks import SubjectResult, SubjectTask
 
 Results = Iterator[tuple[SubjectTask, SubjectResult]]
@@ -34,9 +36,12 @@ class RidgeMetric:
     ----------
     alphas : tuple of float
         Penalties; with more than one, the leave-one-out error on the training stimuli chooses.
+    bootstrap_draws : int
+        Resamplings of the test stimuli behind each subject's interval.
     """
 
     alphas: tuple[float, ...] = DEFAULT_ALPHAS
+    bootstrap_draws: int = N_DRAWS
     normalizations = NORMALIZATIONS
 
     def __post_init__(self):
@@ -51,6 +56,7 @@ class RidgeMetric:
         train_ids = tasks[0].train_ids
         decomposition = ridge.decompose(kernel.gram, kernel.positions(train_ids), compute)
         fitted: dict = {}
+        counts = None
         for task in tasks:
             responses = task.load_responses()
             train, test = responses.select(train_ids), responses.select(task.test_ids)
@@ -62,17 +68,25 @@ class RidgeMetric:
             coordinates, mean, selection = fitted[task.load_responses]
             cross = kernel.block(task.test_ids, train_ids)
             prediction = ridge.predict(decomposition, cross, coordinates, mean, selection.alpha)
-            yield task, SubjectResult(
-                subject=task.subject,
-                n_train=len(train_ids),
-                n_test=len(task.test_ids),
-                n_features=kernel.n_features,
-                neuroids=test.neuroids,
-                published_ceiling=test.noise_ceiling,
-                test_ceiling=test.test_ceiling(),
-                correlations=pearson_per_neuroid(prediction, test.values, task.subject),
-                alpha=selection.alpha,
-                details={"leave_one_out_mean_squared_error": selection.mean_squared_error},
+            correlations = pearson_per_neuroid(prediction, test.values, task.subject)
+            if counts is None or task.test_ids != counts[0]:
+                counts = task.test_ids, resampled_counts(task.test_ids, self.bootstrap_draws)
+            draws = ridge_draws(prediction, test.values, test.n_repetitions, test.noise_ceiling, counts[1])
+            yield (
+                task,
+                SubjectResult(
+                    subject=task.subject,
+                    n_train=len(train_ids),
+                    n_test=len(task.test_ids),
+                    n_features=kernel.n_features,
+                    neuroids=test.neuroids,
+                    published_ceiling=test.noise_ceiling,
+                    test_ceiling=test.test_ceiling(),
+                    correlations=correlations,
+                    alpha=selection.alpha,
+                    draws=Draws(draws, stimuli_digest(task.test_ids, self.bootstrap_draws)),
+                    details={"leave_one_out_mean_squared_error": selection.mean_squared_error},
+                ),
             )
 
     def normalize(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
@@ -84,11 +98,22 @@ class RidgeMetric:
         tests = (task.load_responses().select(task.test_ids) for task in tasks)
         return [ceiling_of(test.noise_ceiling, test.test_ceiling()) for test in tests]
 
+    def ceiling_details(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult] | None = None) -> dict:
+        """Nothing beside the ceilings."""
+        return {}
+
 
 @dataclass(frozen=True)
 class RDMMetric:
-    """Spearman correlation of the upper triangles of the two Pearson RDMs (Kriegeskorte et al. 2008)."""
+    """Spearman correlation of the upper triangles of the two Pearson RDMs (Kriegeskorte et al. 2008).
 
+    Attributes
+    ----------
+    bootstrap_draws : int
+        Resamplings of the stimuli behind each subject's interval.
+    """
+
+    bootstrap_draws: int = N_DRAWS
     normalizations = ("published",)
 
     def check_subjects(self, subjects: Sequence[str]) -> None:
@@ -96,14 +121,25 @@ class RDMMetric:
 
     def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
         """Results of tasks that share ``kernel``."""
-        model_ids, model_ranks = None, None
+        model_ids = None
         for task in tasks:
             if task.test_ids != model_ids:
                 model_ids = task.test_ids
-                model_ranks = similarity.rdm_ranks(similarity.pearson_rdm(kernel.feature_covariation(model_ids)))
+                rdm = similarity.pearson_rdm(kernel.feature_covariation(model_ids))
+                model_ranks, model_classes = similarity.rdm_ranks(rdm), rank_classes(rdm)
+                counts = resampled_counts(model_ids, self.bootstrap_draws)
             responses = task.load_responses().select(task.test_ids)
-            ranks = similarity.rdm_ranks(similarity.response_rdm(responses.values))
-            yield task, _similarity_result(task, kernel, responses, float(model_ranks @ ranks))
+            rdm = similarity.response_rdm(responses.values)
+            ranks = similarity.rdm_ranks(rdm)
+            draws = rdm_draws(model_classes, rank_classes(rdm), counts) / rdm_ceiling(responses.noise_ceiling)
+            yield (
+                task,
+                replace(
+                    _similarity_result(task, kernel, responses, float(model_ranks @ ranks)),
+                    draws=Draws({"published": draws}, stimuli_digest(model_ids, self.bootstrap_draws)),
+                    measured_ranks=ranks.astype(np.float32),
+                ),
+            )
 
     def normalize(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
         """Each subject's numbers by normalisation, in order."""
@@ -112,6 +148,32 @@ class RDMMetric:
     def ceilings(self, tasks: Sequence[SubjectTask]) -> list[dict[str, float]]:
         """Each subject's ceiling by normalisation, in order; needs no model."""
         return [{"published": rdm_ceiling(task.load_responses().noise_ceiling)} for task in tasks]
+
+    def ceiling_details(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult] | None = None) -> dict:
+        """What else is known about how well RDMs could be predicted; needs no model.
+
+        Parameters
+        ----------
+        tasks : sequence of SubjectTask
+        results : sequence of SubjectResult, optional
+            Of these tasks, in their order: spares computing the subjects' RDMs again.
+
+        Returns
+        -------
+        dict of str to dict of str to float
+            ``nili_lower``, ``nili_upper`` (with two or more subjects that share their stimuli) and
+            ``split_half_reliability`` (with halves of the trials), per subject.
+        """
+        subjects = [task.subject for task in tasks]
+        details = {}
+        if len(tasks) > 1 and len({task.test_ids for task in tasks}) == 1:
+            measured = [r.measured_ranks for r in results] if results is not None else map(_measured_ranks, tasks)
+            bounds = nili_bounds(list(measured))
+            for name, values in zip(("nili_lower", "nili_upper"), bounds, strict=True):
+                details[name] = dict(zip(subjects, values.tolist(), strict=True))
+        if all(task.load_halves is not None for task in tasks):
+            details["split_half_reliability"] = {task.subject: _split_half(task) for task in tasks}
+        return details
 
 
 @dataclass(frozen=True)
@@ -146,7 +208,7 @@ class CKAMetric:
 
     def normalize(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
         """Each subject's numbers by normalisation, in order."""
-        ceilings = self.ceilings(tasks)
+        ceilings = self.ceilings([task.without(r.dropped_stimuli) for task, r in zip(tasks, results, strict=True)])
         return [
             {"published": scaled_similarity(result.similarity, ceiling["published"])}
             for result, ceiling in zip(results, ceilings, strict=True)
@@ -162,10 +224,25 @@ class CKAMetric:
                 agreement[i, j] = agreement[j, i] = similarity.unbiased_cka(kernels[i], kernels[j])
         return [{"published": float(row.sum() / (len(tasks) - 1))} for row in agreement]
 
+    def ceiling_details(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult] | None = None) -> dict:
+        """Nothing beside the ceilings."""
+        return {}
+
 
 def rdm_ceiling(published: NoiseCeiling) -> float:
     """Mean over neuroids of √NC at the published repetitions: the ceiling of the published RDM scores."""
     return float(np.sqrt(published.fraction).mean())
+
+
+def _measured_ranks(task: SubjectTask) -> np.ndarray:
+    """As in a result: single precision, as one per subject and cell is kept until all cells of a run are done."""
+    rdm = similarity.response_rdm(task.load_responses().select(task.test_ids).values)
+    return similarity.rdm_ranks(rdm).astype(np.float32)
+
+
+def _split_half(task: SubjectTask) -> float:
+    halves = (similarity.rdm_ranks(similarity.response_rdm(half.values)) for half in task.load_halves(task.test_ids))
+    return split_half_reliability(*halves)
 
 
 def _response_kernel(responses: Responses) -> np.ndarray:

@@ -86,6 +86,36 @@ def normalize_correlations(
     }
 
 
+def normalize_draws(
+    correlations: np.ndarray, reference: NoiseCeiling, mean_inverse_repetitions: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The values of :func:`normalize_correlations` for many sets of correlations at once.
+
+    Parameters
+    ----------
+    correlations : numpy.ndarray of float64, shape (draws, neuroids)
+    reference : NoiseCeiling
+        As published with the data.
+    mean_inverse_repetitions : numpy.ndarray of float64, shape (draws,)
+        m of each draw's test stimuli.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray of float64, shape (draws,)
+    """
+    signal = reference.fraction * reference.mean_inverse_repetitions
+    # NC at a draw's repetitions, as NoiseCeiling.at has it; draws, neuroids
+    at_test = signal / (signal + np.outer(mean_inverse_repetitions, 1 - reference.fraction))
+    published = np.median(correlations, axis=1) ** 2 / np.median(np.sqrt(reference.fraction))
+    explained = np.median(correlations * np.abs(correlations) / at_test, axis=1)
+    at_test **= 0.5
+    return {
+        "published": published,
+        "explained_variance": explained,
+        "correlation": np.mean(correlations / at_test, axis=1),
+    }
+
+
 def ceiling_of(reference: NoiseCeiling, at_test: NoiseCeiling) -> dict[str, float]:
     """The ceilings of :func:`normalize_correlations`, which do not depend on the model."""
     _check_divisible(at_test)

@@ -5,8 +5,8 @@ An identifier can lie: weights change under the same name, dropout stays on. The
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 import numpy as np
 
@@ -44,7 +44,9 @@ class Probe:
         positions = np.linspace(0, n_features - 1, min(N_FEATURES, n_features)).astype(int)
         # row by row: a wide layer must not be held a second time in float64
         rows = [np.asarray(row, dtype=float) for row in features[:, positions]]
-        wide = [(float(np.mean(row, dtype=float)), float(np.sqrt(np.sum(np.square(row, dtype=float))))) for row in features]
+        wide = [
+            (float(np.mean(row, dtype=float)), float(np.sqrt(np.sum(np.square(row, dtype=float))))) for row in features
+        ]
         mean, norm = np.array(wide).T
         return cls(np.array(rows), mean, norm, n_features)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
@@ -20,6 +20,7 @@ from brainscore_vision.model_helpers.utils import make_list
 from tqdm.auto import tqdm as brainscore_tqdm
 
 from .errors import ModelOutputError, UnmappedRegionError
+from .recorder_lookup import LookupModel, LookupRecorder
 
 TIME_BINS = [(0, 0)]
 """One bin: fMRI responses of a stimulus have no time course here."""
@@ -36,6 +37,8 @@ Sink = Callable[[dict], None]
 
 class RegionRecorder:
     """Records one region after the other, through the BrainModel interface alone."""
+
+    needs_images = True
 
     def __init__(self, model, regions: Sequence[str]):
         self.model = model
@@ -61,6 +64,8 @@ class RegionRecorder:
 class CommitmentRecorder:
     """Records the layers of all regions of a ModelCommitment in one forward pass."""
 
+    needs_images = True
+
     def __init__(self, model: ModelCommitment, regions: Sequence[str]):
         self.model = model
         region_layers = model.layer_model.region_layer_map
@@ -73,7 +78,9 @@ class CommitmentRecorder:
 
     def record(self, stimuli: StimulusSet, labels: Sequence[str], sink: Sink) -> None:
         """Show ``stimuli``, and pass the features of ``labels`` to ``sink`` in the order of the stimuli."""
-        layers_of = {label: layers for region, layers in self._layers.items() if (label := self.labels[region]) in labels}
+        layers_of = {
+            label: layers for region, layers in self._layers.items() if (label := self.labels[region]) in labels
+        }
         layers = sorted({layer for group in layers_of.values() for layer in group})
         for start in range(0, len(stimuli), HOOKED_BLOCK):
             block = _subset(stimuli, start, HOOKED_BLOCK)
@@ -118,9 +125,11 @@ class CommitmentRecorder:
             sink(held[0])
 
 
-def recorder_for(model, regions: Sequence[str]) -> RegionRecorder | CommitmentRecorder:
+def recorder_for(model, regions: Sequence[str]) -> RegionRecorder | CommitmentRecorder | LookupRecorder:
     """The fastest recorder that gives a model's numbers for ``regions``."""
     regions = tuple(dict.fromkeys(regions))
+    if isinstance(model, LookupModel):
+        return LookupRecorder(model, regions)
     if type(model) is ModelCommitment and type(_extractor(model)) is ActivationsExtractorHelper:
         return CommitmentRecorder(model, regions)
     return RegionRecorder(model, regions)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from datetime import datetime, timezone
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Iterable, Sequence
 
 import numpy as np
+from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
@@ -92,13 +93,17 @@ class ModelKernels:
                 "model": self._identity.identifier,
                 "label": label,
                 "pool": pool.name,
-                "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
             }
             self._store.save(key, kernel, self._probe(pool, label), description)
         return kernel
 
     def _recorded(self, pool: StimulusPool, label: str) -> bool:
         return all((label, part) in self._spools for part in pool.parts if part.stimulus_ids)
+
+    def n_features(self, pool: StimulusPool, label: str) -> int:
+        """Width of the features that are recorded under ``label``; shows the model a handful of images at first."""
+        return self._probe(pool, label).n_features
 
     def drop(self, parts: Iterable[StimulusPart]) -> None:
         """Remove the features of parts that no later kernel needs."""
@@ -252,6 +257,10 @@ class ModelKernels:
         self._unstable.add(label)
 
     def _place(self, pool: StimulusPool, stimulus_ids: Sequence[str]):
+        if not self._recorder.needs_images:
+            named = StimulusSet({"stimulus_id": list(stimulus_ids)})
+            named.stimulus_paths, named.identifier = {}, None
+            return named
         placed = place_on_model_screen(
             stimuli=pool.provider.load_stimuli(stimulus_ids),
             content_hashes=pool.provider.content_hashes(stimulus_ids),
@@ -265,7 +274,9 @@ class ModelKernels:
 
     def _bar(self, total: int, unit: str, description: str) -> tqdm:
         # disable=None: silent when standard error is not a terminal
-        return tqdm(total=total, unit=unit, desc=description, leave=False, disable=None if self._options.progress else True)
+        return tqdm(
+            total=total, unit=unit, desc=description, leave=False, disable=None if self._options.progress else True
+        )
 
 
 def _from(stimuli, start: int):

@@ -16,8 +16,8 @@ Symbols, as in METHODS.md: T the n training stimuli, Q the query (test) stimuli,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 import numpy as np
 
@@ -203,9 +203,7 @@ def select_alpha(decomposition: RidgeDecomposition, coordinates: np.ndarray, alp
         excess = samples - samples[best]
         standard_error = excess.std(axis=1, ddof=1) / np.sqrt(SKETCH_SIZE)
         candidates = np.flatnonzero(excess.mean(axis=1) <= SKETCH_MARGIN * standard_error)
-    errors = np.array(
-        [_squared_error(decomposition, coordinates, alphas[i], diagonal[:, i]) for i in candidates]
-    )
+    errors = np.array([_squared_error(decomposition, coordinates, alphas[i], diagonal[:, i]) for i in candidates])
     chosen = candidates[errors.argmin()]
     return AlphaSelection(
         alpha=float(alphas[chosen]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
@@ -23,8 +23,9 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
     -------
     Score
         Scalar. ``attrs``: ``raw`` and ``ceiling`` (scalar Scores; with per-neuroid values in their own ``attrs['raw']``
-        where the metric has such), ``normalizations`` (dict of name to value), ``alpha``, counts, and why there is no
-        error: nothing can be resampled within one subject's single number.
+        where the metric has such), ``normalizations`` (dict of name to value), ``alpha``, counts, why there is no error
+        over subjects, and where the metric resamples stimuli: ``interval`` (95 %, two floats), ``bootstrap`` (DataArray
+        over draws, in the chosen normalisation) and ``bootstrap_stimuli`` (digest; equal ones are paired draws).
     """
     if normalization not in normalized:
         raise StimulusKernelError(
@@ -38,7 +39,7 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
     for part in (score, raw, ceiling):
         if not np.isfinite(part.item()):
             raise StimulusKernelError(f"A score is a finite number; {result.subject} came out as {part.item()}.")
-        declare_no_error(part, reason="one subject's aggregate over neuroids: nothing to resample at this layer")
+        declare_no_error(part, reason="one subject's aggregate over neuroids; see interval for resampled stimuli")
     score.attrs.update(
         raw=raw,
         ceiling=ceiling,
@@ -49,8 +50,14 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
         n_features=result.n_features,
         **result.details,
     )
+    if result.draws is not None:
+        score.attrs["interval"] = result.draws.interval(normalization)
+        score.attrs["bootstrap"] = xr.DataArray(result.draws.values[normalization], dims=["draw"])
+        score.attrs["bootstrap_stimuli"] = result.draws.stimuli
     if result.alpha is not None:
         score.attrs["alpha"] = result.alpha
+    if result.dropped_stimuli:
+        score.attrs["dropped_stimuli"] = list(result.dropped_stimuli)
     return score
 
 
@@ -78,6 +85,9 @@ def aggregate_scores(units: Mapping, over: str) -> Score:
     score.attrs["normalizations"] = {
         name: float(np.mean([unit.attrs["normalizations"][name] for unit in units.values()])) for name in names
     }
+    dropped = {s for unit in units.values() for s in unit.attrs.get("dropped_stimuli", ())}
+    if dropped:
+        score.attrs["dropped_stimuli"] = sorted(dropped)
     for label, unit in units.items():
         score.attrs[label if isinstance(label, str) else f"{over}_{label}"] = unit
     return score

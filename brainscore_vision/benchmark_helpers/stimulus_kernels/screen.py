@@ -59,7 +59,11 @@ def place_on_model_screen(
         pending = {targets[i]: paths[i] for i in ids if not targets[i].exists()}
         if pending:
             with ThreadPoolExecutor(max_workers=os.cpu_count()) as workers:
-                list(workers.map(lambda item: _convert(item[1], item[0], source_degrees, target_degrees), pending.items()))
+                list(
+                    workers.map(
+                        lambda item: _convert(item[1], item[0], source_degrees, target_degrees), pending.items()
+                    )
+                )
         paths = targets
     placed = StimulusSet({"stimulus_id": ids})
     placed.stimulus_paths = {stimulus_id: str(path) for stimulus_id, path in paths.items()}

@@ -58,7 +58,12 @@ def rdm_ranks(rdm: np.ndarray) -> np.ndarray:
     """
     if len(rdm) < 3:
         raise StimulusKernelError(f"Comparing RDMs needs at least 3 stimuli, received {len(rdm)}.")
-    ranks = rankdata(rdm[np.triu_indices(len(rdm), k=1)])
+    return spearman_ranks(rdm[np.triu_indices(len(rdm), k=1)])
+
+
+def spearman_ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks of dissimilarities, shape (pairs,), centred and scaled to unit length."""
+    ranks = rankdata(values)
     ranks -= ranks.mean()
     length = np.linalg.norm(ranks)
     if not length > 0:

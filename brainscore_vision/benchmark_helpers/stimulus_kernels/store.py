@@ -9,9 +9,9 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
 
 import numpy as np
 
@@ -65,8 +65,8 @@ class KernelStore:
     Notes
     -----
     A file is: a magic line; the length of the header (8 bytes); the header (JSON: description, stimulus ids, array
-    shapes) and a BLAKE2b checksum of all until there; the arrays and a checksum of everything. Of K, one triangle is kept. Writers write a temporary file,
-    flush it to the disk and rename it, so a file under its final name is complete.
+    shapes) and a BLAKE2b checksum of all until there; the arrays and a checksum of everything. Of K, one triangle is kept.
+    Writers write a temporary file, flush it to the disk and rename it, so a file under its final name is complete.
     """
 
     def __init__(self, directory: Path):
@@ -209,7 +209,7 @@ class KernelStore:
 
     def _full(self, needed: int, free: int) -> StorageError:
         return StorageError(
-            f"Kernels need {needed:,} bytes in {self.directory}, where {free:,} are free. Free some (laion-score cache "
+            f"Kernels need {needed:,} bytes in {self.directory}, where {free:,} are free. Free some (cache "
             f"clear), choose another folder (--store-directory), or keep none (--no-store)."
         )
 

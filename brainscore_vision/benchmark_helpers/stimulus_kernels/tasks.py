@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
+from .bootstrap import Draws
 from .ceilings import NoiseCeiling
 from .pool import StimulusPool
 from .responses import Responses
@@ -33,6 +34,9 @@ class SubjectTask:
     load_responses : callable
         ``load_responses() -> Responses`` of all stimuli of the subject, called when the task's turn comes. Part of what
         makes tasks equal, so a frozen dataclass with ``__call__`` serves better than a closure.
+    load_halves : callable or None
+        ``load_halves(stimulus_ids) -> (Responses, Responses)``: averages over two halves of each stimulus's trials, of the
+        stimuli asked for that have two or more; called by metrics that report the reliability of RDMs.
     """
 
     subject: str
@@ -43,6 +47,18 @@ class SubjectTask:
     test_ids: tuple[str, ...]
     metric: object
     load_responses: Callable[[], Responses] = field(repr=False)
+    load_halves: Callable[[tuple[str, ...]], tuple[Responses, Responses]] | None = field(default=None, repr=False)
+
+    def without(self, stimulus_ids: Collection[str]) -> SubjectTask:
+        """The same task with some of its training and test stimuli left out."""
+        if not stimulus_ids:
+            return self
+        left_out = set(stimulus_ids)
+        return replace(
+            self,
+            train_ids=tuple(s for s in self.train_ids if s not in left_out),
+            test_ids=tuple(s for s in self.test_ids if s not in left_out),
+        )
 
 
 @dataclass(frozen=True)
@@ -64,6 +80,8 @@ class SubjectResult:
         The ridge penalty.
     details : dict
         Further facts that belong beside the score.
+    dropped_stimuli : tuple of str
+        Stimuli of the task that were left out because the model has no features for them.
     """
 
     subject: str
@@ -76,4 +94,7 @@ class SubjectResult:
     correlations: np.ndarray | None = None
     similarity: float | None = None
     alpha: float | None = None
+    draws: Draws | None = None
+    measured_ranks: np.ndarray | None = None
     details: dict = field(default_factory=dict)
+    dropped_stimuli: tuple[str, ...] = ()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 
@@ -20,6 +20,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
 from brainscore_vision.data.laion_fmri_7t.constants import VISUAL_DEGREES
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
+from brainscore_vision.data.laion_fmri_7t.responses import SubjectResponses
 
 from .identifiers import Cell
 
@@ -59,16 +60,35 @@ class RegionResponses:
         measured = self.dataset.responses(
             self.subject, self.region, noise_ceiling_threshold=self.noise_ceiling_threshold
         )
-        return Responses(
-            subject=self.subject,
-            stimulus_ids=measured.stimulus_ids,
-            values=measured.values,
-            n_repetitions=measured.n_repetitions,
-            neuroids=measured.neuroids,
-            noise_ceiling=NoiseCeiling(
-                measured.neuroids["nc_12rep"].to_numpy(dtype=float) / 100, 1 / PUBLISHED_REPETITIONS
-            ),
+        return _as_responses(measured)
+
+
+@dataclass(frozen=True)
+class RegionHalves:
+    """Reads averages over two halves of the trials, as :class:`RegionResponses` reads averages over all of them."""
+
+    dataset: Dataset
+    subject: str
+    region: str
+    noise_ceiling_threshold: float
+
+    def __call__(self, stimulus_ids: Sequence[str]) -> tuple[Responses, Responses]:
+        halves = self.dataset.half_responses(
+            self.subject, self.region, stimulus_ids, noise_ceiling_threshold=self.noise_ceiling_threshold
         )
+        return _as_responses(halves.first), _as_responses(halves.second)
+
+
+def _as_responses(measured: SubjectResponses) -> Responses:
+    ceiling = NoiseCeiling(measured.neuroids["nc_12rep"].to_numpy(dtype=float) / 100, 1 / PUBLISHED_REPETITIONS)
+    return Responses(
+        subject=measured.subject,
+        stimulus_ids=measured.stimulus_ids,
+        values=measured.values,
+        n_repetitions=measured.n_repetitions,
+        neuroids=measured.neuroids,
+        noise_ceiling=ceiling,
+    )
 
 
 def make_tasks(cell: Cell, dataset: Dataset) -> list[SubjectTask]:
@@ -94,6 +114,7 @@ def make_tasks(cell: Cell, dataset: Dataset) -> list[SubjectTask]:
                 test_ids=tuple(test),
                 metric=_metric(cell),
                 load_responses=RegionResponses(dataset, subject, cell.region, cell.noise_ceiling_threshold),
+                load_halves=RegionHalves(dataset, subject, cell.region, cell.noise_ceiling_threshold),
             )
         )
     return tasks
@@ -107,7 +128,9 @@ def stimulus_pool(dataset: Dataset, pool: str) -> StimulusPool:
         common = set(shared.stimulus_ids)
         unique = tuple(s for s in dataset.pool_stimuli(pool) if s not in common)
         parts = (shared, StimulusPart(f"images of {pool}", unique))
-    return StimulusPool(name=f"pool {pool}", parts=parts, visual_degrees=VISUAL_DEGREES, provider=DatasetStimuli(dataset))
+    return StimulusPool(
+        name=f"pool {pool}", parts=parts, visual_degrees=VISUAL_DEGREES, provider=DatasetStimuli(dataset)
+    )
 
 
 def _stimuli(cell: Cell, dataset: Dataset, pool: str) -> tuple[Sequence[str], Sequence[str]]:

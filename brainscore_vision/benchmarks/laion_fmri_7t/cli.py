@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -26,25 +26,29 @@ app.add_typer(cli_cache.app, name="cache")
 errors = Console(stderr=True, highlight=False)
 
 DatasetOption = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(
         "--dataset",
         help="A dataset folder, 'published' (Brain-Score's files) or 'simulated'. Default: $LAION_FMRI_DATASET, else "
         "laion_fmri's configured folder, else published.",
     ),
 ]
-StoreOption = Annotated[Optional[Path], typer.Option("--store-directory", help="Where kernels are kept for later runs.")]
+StoreOption = Annotated[
+    Path | None, typer.Option("--store-directory", help="Where kernels are kept for later runs.")
+]
 SpoolOption = Annotated[
-    Optional[Path],
+    Path | None,
     typer.Option("--spool-directory", help="Where features wait on disk between the forward pass and the kernel."),
 ]
 NoStoreOption = Annotated[bool, typer.Option("--no-store", help="Keep no kernels, and use none that are kept.")]
 RandomOption = Annotated[
     bool,
-    typer.Option("--accept-random-features", help="Score a model whose features differ from pass to pass, once, unkept."),
+    typer.Option(
+        "--accept-random-features", help="Score a model whose features differ from pass to pass, once, unkept."
+    ),
 ]
 MemoryOption = Annotated[
-    Optional[float],
+    float | None,
     typer.Option("--max-memory", help="GB that the engine's matrices may take at once, at the price of time."),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu or cuda, for kernels and decompositions.")]
@@ -53,8 +57,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 
 @app.command("list")
 def list_benchmarks(
-    every: Annotated[bool, typer.Option("--all", help="Every identifier of the grammar, not only the registered 20.")] = False,
-    pattern: Annotated[Optional[str], typer.Argument(help="Show those that match, e.g. '*IT-ood*'.")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every identifier of the grammar, not only the registered 20.")
+    ] = False,
+    pattern: Annotated[str | None, typer.Argument(help="Show those that match, e.g. '*IT-ood*'.")] = None,
 ) -> None:
     """List benchmark identifiers."""
     from .identifiers import all_identifiers
@@ -66,7 +72,9 @@ def list_benchmarks(
 
 @app.command()
 def score(
-    model: Annotated[str, typer.Argument(help="A registered identifier (alexnet), or file.py:function / module:function.")],
+    model: Annotated[
+        str, typer.Argument(help="A registered identifier (alexnet), or file.py:function / module:function.")
+    ],
     benchmarks: Annotated[
         list[str], typer.Argument(help="Identifiers, patterns of registered ones ('*.V1-*'), or 'headline' for all 20.")
     ],
@@ -113,7 +121,9 @@ def score(
 @app.command()
 def simulate(
     directory: Annotated[Path, typer.Argument(help="Folder to make the dataset in.")],
-    scale: Annotated[str, typer.Option(help="tiny, small, or full (the release's counts: minutes, about 6 GB).")] = "small",
+    scale: Annotated[
+        str, typer.Option(help="tiny, small, or full (the release's counts: minutes, about 6 GB).")
+    ] = "small",
     seed: Annotated[int, typer.Option(help="Another seed is another dataset.")] = 0,
 ) -> None:
     """Make a simulated dataset, in the real one's form, whose truth is known."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,7 +15,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.store import KernelSto
 
 app = typer.Typer(help="Kernels that are kept on disk: list, verify or clear them.", no_args_is_help=True)
 
-StoreOption = Annotated[Optional[Path], typer.Option("--store-directory", help="Where kernels are kept.")]
+StoreOption = Annotated[Path | None, typer.Option("--store-directory", help="Where kernels are kept.")]
 
 
 @app.command("list")
@@ -27,7 +27,9 @@ def list_kernels(store_directory: StoreOption = None) -> None:
     for entry in KernelStore(options.kernels).entries():
         total += entry.n_bytes
         size = f"{entry.n_bytes / 1e6:.1f}"
-        table.add_row(entry.model, entry.label, entry.pool, f"{entry.n_stimuli:,}", f"{entry.n_features:,}", size, entry.created)
+        table.add_row(
+            entry.model, entry.label, entry.pool, f"{entry.n_stimuli:,}", f"{entry.n_features:,}", size, entry.created
+        )
     Console().print(table)
     print(f"{table.row_count} kernels, {total / 1e6:.1f} MB in {options.kernels}")
 
@@ -47,9 +49,9 @@ def verify(store_directory: StoreOption = None) -> None:
 
 @app.command()
 def clear(
-    model: Annotated[Optional[str], typer.Option(help="Only the kernels of this model.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only the kernels of this model.")] = None,
     store_directory: StoreOption = None,
-    spool_directory: Annotated[Optional[Path], typer.Option(help="Where features wait.")] = None,
+    spool_directory: Annotated[Path | None, typer.Option(help="Where features wait.")] = None,
 ) -> None:
     """Remove stored kernels, and what killed runs left."""
     options = EngineOptions(store_directory=store_directory, spool_directory=spool_directory)

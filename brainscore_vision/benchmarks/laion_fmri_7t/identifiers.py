@@ -91,12 +91,16 @@ class Cell:
         if self.metric in SHARED_METRICS:
             self._check_shared_metric()
         object.__setattr__(self, "alphas", self._own_alphas())
-        threshold = float(self.noise_ceiling_threshold)
+        (threshold,) = _numbers((self.noise_ceiling_threshold,)) or (float("nan"),)
         if not 0 <= threshold < 100:
             raise IdentifierError(
                 f"noise_ceiling_threshold is in percent, from 0 to below 100; received {self.noise_ceiling_threshold!r}."
             )
         object.__setattr__(self, "noise_ceiling_threshold", threshold)
+        if self.dataset == "":
+            raise IdentifierError(
+                "dataset is 'simulated', 'published' or a folder; received an empty one. Leave it out."
+            )
 
     def _check_shared_metric(self) -> None:
         if self.pool != "shared":
@@ -118,7 +122,7 @@ class Cell:
             if self.alphas is not None:
                 raise IdentifierError(f"{self.metric} has no alphas; received {self.alphas!r}. Leave them out.")
             return None
-        alphas = METRIC_ALPHAS[self.metric] if self.alphas is None else tuple(float(a) for a in self.alphas)
+        alphas = METRIC_ALPHAS[self.metric] if self.alphas is None else _numbers(self.alphas)
         if not alphas or not all(0 < a < float("inf") for a in alphas):
             raise IdentifierError(f"alphas are positive numbers, at least one; received {self.alphas!r}.")
         if self.metric == "ridge" and len(alphas) != 1:
@@ -145,22 +149,35 @@ def parse(identifier: str, **options) -> Cell:
     Raises
     ------
     IdentifierError
-        Outside the grammar; the message names the nearest valid identifier.
+        Outside the grammar; the message names the nearest valid identifier. Or an option that contradicts the identifier.
     """
     head, bracket, tail = identifier.partition("[")
     match = re.fullmatch(r"(?P<family>\w+)\.(?P<region>[A-Za-z0-9]+(?:_full)?)-(?P<rest>.+)", head)
     if match and match["family"] in FAMILIES and (not bracket or tail.endswith("]")):
         split, metric = _split_and_metric(match["rest"])
         if metric is not None and match["region"] in ALL_REGIONS and (split in SPLITS or metric in SHARED_METRICS):
-            settings = _parse_options(tail[:-1]) if bracket else {}
-            settings.update(options)
-            pool = settings.pop("pool", FAMILIES[match["family"]])
-            return Cell(region=match["region"], split=split, metric=metric, pool=pool, **settings)
-    nearest = difflib.get_close_matches(head, all_identifiers(), n=1, cutoff=0.0)[0]
+            said = {"region": match["region"], "split": split, "metric": metric, "pool": FAMILIES[match["family"]]}
+            if bracket:
+                said.update(_parse_options(tail[:-1]))
+            return _with_options(Cell(**said), said, options)
+    nearest = _nearest(head)
     raise IdentifierError(
         f"A benchmark is named family.region-split-metric (families {', '.join(FAMILIES)}; `laion-score list --all` shows "
         f"all of them); received {identifier!r}. The nearest valid one is {nearest!r}."
     )
+
+
+def _with_options(cell: Cell, said: dict, options: dict) -> Cell:
+    """A cell with options besides what its identifier said, which they may repeat and not change."""
+    options = {name: value for name, value in options.items() if value is not None}  # None: not given
+    changed = replace(cell, **options)
+    for name in options.keys() & said.keys():
+        if getattr(changed, name) != getattr(cell, name):
+            raise IdentifierError(
+                f"A setting has one value; {cell.identifier!r} stands for {name}={getattr(cell, name)!r}, but received the "
+                f"option {name}={options[name]!r} besides. Give it in one place."
+            )
+    return changed
 
 
 def all_identifiers() -> list[str]:
@@ -181,7 +198,7 @@ def _text(cell: Cell) -> str:
     if cell.subjects != SUBJECTS:
         settings.append(f"subjects={'+'.join(cell.subjects)}")
     if cell.noise_ceiling_threshold != DEFAULT_THRESHOLD:
-        settings.append(f"threshold={cell.noise_ceiling_threshold:.12g}")
+        settings.append(f"threshold={cell.noise_ceiling_threshold!r}".removesuffix(".0"))
     if cell.normalization != "published":
         settings.append(f"normalization={cell.normalization}")
     if cell.metric in METRIC_ALPHAS and cell.alphas not in (None, METRIC_ALPHAS[cell.metric]):
@@ -209,6 +226,10 @@ def _parse_options(text: str) -> dict:
             raise IdentifierError(
                 f"Settings of an identifier are {', '.join(sorted(_OPTION_NAMES))}; received {name!r} in [{text}]."
             )
+        if name in settings:
+            raise IdentifierError(
+                f"A setting of an identifier stands in it once; {name} is repeated. Keep one of them."
+            )
         # the dataset comes last and may hold any character
         value, text = (rest, "") if name == "dataset" else rest.partition(",")[::2]
         settings[name] = value
@@ -227,14 +248,28 @@ def _parse_options(text: str) -> dict:
 
 
 def _subjects(subjects) -> tuple[str, ...]:
-    if isinstance(subjects, str):
-        subjects = (subjects,)
+    subjects = (subjects,) if isinstance(subjects, str) else tuple(subjects)
     unknown = [s for s in subjects if s not in SUBJECTS]
-    if unknown or not subjects or len(set(subjects)) != len(tuple(subjects)):
+    if unknown or not subjects or len(set(subjects)) != len(subjects):
         raise IdentifierError(
             f"subjects are some of {', '.join(SUBJECTS)}, each once; received {', '.join(map(str, subjects)) or 'none'}."
         )
     return tuple(sorted(subjects))
+
+
+def _nearest(name: str) -> str:
+    """The valid identifier that someone who typed ``name`` most likely meant."""
+    names = all_identifiers()
+    continued = [valid for valid in names if name and valid.startswith(name)]
+    return min(continued, key=len) if continued else difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
+
+
+def _numbers(values) -> tuple[float, ...]:
+    """Floats; empty if one of the values is none."""
+    try:
+        return tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        return ()
 
 
 def _check(valid: bool, name: str, value, choices) -> None:

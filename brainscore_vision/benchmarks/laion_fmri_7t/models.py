@@ -7,6 +7,8 @@ import importlib
 import importlib.util
 from pathlib import Path
 
+from brainscore_core.plugin_management.import_plugin import ImportPlugin
+
 from brainscore_vision import load_model
 
 UNTRAINED_ALEXNET_SEED = 0
@@ -40,12 +42,13 @@ def find_model(name: str):
     place, colon, attribute = name.rpartition(":")
     if not colon:
         try:
-            return load_model(name)
+            ImportPlugin("brainscore_vision", "models", name)
         except AssertionError as error:  # Brain-Score's search asserts that exactly one registration exists
             raise ModelSourceError(
                 f"A model is a registered Brain-Score identifier (e.g. alexnet, pixels), or module:function or "
                 f"file.py:function that returns one; received {name!r} ({error})."
             ) from error
+        return load_model(name)
     module = _module(place, name)
     if not hasattr(module, attribute):
         raise ModelSourceError(f"{place} has no function {attribute!r}; received {name!r}.")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from brainscore_core.metrics import Score
 
-from brainscore_vision import load_model
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, score_benchmarks
 
 from .benchmark import benchmark as build_benchmark
+from .models import ModelSourceError, find_model
+
+MODEL_INTERFACE = ("identifier", "visual_degrees", "start_recording", "look_at")
+"""What scoring needs of a BrainModel."""
 
 
 def score_model(model, benchmark, dataset=None) -> Score:
@@ -57,5 +60,18 @@ def score_all(
 
 
 def resolve_model(model):
-    """A BrainModel from a registered identifier or from itself."""
-    return load_model(model) if isinstance(model, str) else model
+    """A BrainModel from a registered identifier (or what else :func:`.models.find_model` takes) or from itself.
+
+    Raises
+    ------
+    ModelSourceError
+        No such model, or something that is none.
+    """
+    model = find_model(model) if isinstance(model, str) else model
+    missing = [name for name in MODEL_INTERFACE if not hasattr(model, name)]
+    if missing:
+        raise ModelSourceError(
+            f"A model is a registered identifier or a BrainModel; received a {type(model).__name__}, which has no "
+            f"{', '.join(missing)}. Commit a network to brain regions with Brain-Score's ModelCommitment."
+        )
+    return model

@@ -5,7 +5,7 @@ in blocks of at most `block_bytes`, and only the sums per stimulus stay.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -75,19 +75,105 @@ class AssemblyFile:
         SchemaError
             If a trial of these voxels is NaN or infinite.
         """
+        stimulus_ids, codes = self._stimuli
+        counts = np.bincount(codes, minlength=len(stimulus_ids))
+        return stimulus_ids, self._means(columns, codes, counts), counts
+
+    def half_averages(
+        self, columns: np.ndarray, wanted: Sequence[str]
+    ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        """Means over the even and over the odd repetitions (the first, third, ...; the second, fourth, ...).
+
+        Parameters
+        ----------
+        columns : numpy.ndarray of int, shape (n_columns,)
+            Positions on the neuroid dimension, ascending.
+        wanted : sequence of str
+            Stimuli to average; those with fewer than two trials are left out.
+
+        Returns
+        -------
+        stimulus_ids : numpy.ndarray of str, shape (n_stimuli,)
+            Sorted.
+        means : two of numpy.ndarray of float32, shape (n_stimuli, n_columns)
+        counts : two of numpy.ndarray of int64, shape (n_stimuli,)
+            Trials behind each mean.
+
+        Raises
+        ------
+        SchemaError
+            If a trial of these voxels is NaN or infinite.
+        """
+        stimulus_ids, codes = self._stimuli
+        trials = np.bincount(codes, minlength=len(stimulus_ids))
+        kept = np.flatnonzero(np.isin(stimulus_ids, list(wanted)) & (trials >= 2))
+        position = np.full(len(stimulus_ids), -1)
+        position[kept] = np.arange(len(kept))
+        # the order of a stimulus's own trials: repetition numbers may have gaps where a trial was lost
+        order = self.header.presentations.groupby("stimulus_id")["repetition"].rank().to_numpy().astype(int) - 1
+        halves = np.where(position[codes] < 0, -1, 2 * position[codes] + order % 2)
+        counts = np.bincount(halves[halves >= 0], minlength=2 * len(kept))
+        means = self._means(columns, halves, counts)
+        return stimulus_ids[kept], (means[::2], means[1::2]), (counts[::2], counts[1::2])
+
+    def moments(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[int, np.ndarray]]:
+        """Sums and sums of squares of trials, in one pass: what estimates of reliability need.
+
+        Parameters
+        ----------
+        columns : numpy.ndarray of int, shape (n_columns,)
+            Positions on the neuroid dimension, ascending.
+
+        Returns
+        -------
+        stimulus_ids : numpy.ndarray of str, shape (n_stimuli,)
+            Sorted.
+        counts : numpy.ndarray of int64, shape (n_stimuli,)
+            Trials of each stimulus.
+        sums : numpy.ndarray of float64, shape (n_stimuli, n_columns)
+            Over the trials of each stimulus.
+        squares : dict of int to numpy.ndarray of float64, shape (n_columns,)
+            Number of repetitions -> sum of squares over all trials of the stimuli that were shown so often.
+        """
         columns = np.asarray(columns, dtype=np.int64)
         stimulus_ids, codes = self._stimuli
         counts = np.bincount(codes, minlength=len(stimulus_ids))
-        sums = np.zeros((len(stimulus_ids), len(columns)))
+        repetitions, group = np.unique(counts, return_inverse=True)
+        squares = np.zeros((len(repetitions), len(columns)))
+
+        def add_squares(rows: slice, positions: slice, block: np.ndarray) -> None:
+            of_trial = group[codes[rows]]
+            for g in np.unique(of_trial):
+                trials = block[of_trial == g].astype(float)
+                squares[g, positions] += np.einsum("ij,ij->j", trials, trials)
+
+        sums = self._sums(columns, codes, len(stimulus_ids), also=add_squares)
+        return stimulus_ids, counts, sums, dict(zip(repetitions.tolist(), squares, strict=True))
+
+    def _means(self, columns: np.ndarray, codes: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Mean of the trials of each code, float32, shape (n_codes, n_columns)."""
+        sums = self._sums(columns, codes, len(counts))
+        means = np.empty(sums.shape, dtype=np.float32)
+        np.divide(sums, counts[:, None], out=means, casting="same_kind")
+        return means
+
+    def _sums(self, columns: np.ndarray, codes: np.ndarray, n_codes: int, also: Callable | None = None) -> np.ndarray:
+        """Sum of the trials of each code, float64, shape (n_codes, n_columns); trials with a negative code are skipped.
+
+        ``also(rows, positions, block)`` is called with every block.
+        """
+        columns = np.asarray(columns, dtype=np.int64)
+        sums = np.zeros((n_codes, len(columns)))
         for rows, positions, block in self.blocks(columns):
             of_tile = sums[:, positions]
             for code, trial in zip(codes[rows], block, strict=True):  # faster here than sparse products or np.add.at
-                of_tile[code] += trial
+                if code >= 0:
+                    of_tile[code] += trial
+            if also is not None:
+                also(rows, positions, block)
         if not np.isfinite(sums).all():  # a sum of finite float32 values cannot overflow float64
             raise SchemaError(self._describe_non_finite(columns))
-        means = np.empty(sums.shape, dtype=np.float32)
-        np.divide(sums, counts[:, None], out=means, casting="same_kind")
-        return stimulus_ids, means, counts
+        return sums
 
     def blocks(self, columns: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
         """Walk the trials of some voxels.

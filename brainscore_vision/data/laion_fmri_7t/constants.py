@@ -40,7 +40,8 @@ STIMULUS_SET_IDENTIFIER = "LAION_fMRI_stim"
 
 BIBTEX = """@inproceedings{zerbe_laion_fmri_2026,
     title = {{LAION-fMRI}: A densely sampled {7T-fMRI} dataset providing broad coverage of natural image diversity},
-    author = {Zerbe, Josefine and Roth, Johannes and Mell, Maggie Mae and Herholz, Peer and Knapen, Tomas and Hebart, Martin N.},
+    author = {Zerbe, Josefine and Roth, Johannes and Mell, Maggie Mae and Herholz, Peer and Knapen, Tomas
+              and Hebart, Martin N.},
     year = {2026},
     booktitle = {Vision Sciences Society Annual Meeting},
     url = {https://laion-fmri.hebartlab.com}

@@ -1,13 +1,15 @@
 """A dataset as the benchmarks see it: responses, stimuli, splits, and who has what."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from .assembly_file import AssemblyFile
 from .constants import SUBJECTS
+from .embeddings import find_feature_file
 from .errors import MissingDataError, SchemaError
-from .responses import ResponseCache, SubjectResponses, read_responses
+from .responses import HalfResponses, ResponseCache, SubjectResponses, read_half_responses, read_responses
 from .splits import Splits
 from .stimuli import MissingStimuli, StimulusSource, make_stimulus_set, stimulus_fingerprints
 
@@ -40,6 +42,8 @@ class Dataset:
     splits : Splits
     is_simulated : bool
         Whether the responses are made up; every score says so.
+    feature_folders : sequence of Path
+        Where released embeddings and segmentations may be.
     cache_bytes : int
         Most memory for averaged responses that are kept for the next request.
     """
@@ -52,6 +56,7 @@ class Dataset:
         stimuli: StimulusSource,
         splits: Splits,
         is_simulated: bool,
+        feature_folders: Sequence[Path] = (),
         cache_bytes: int = 512 * 2**20,
     ):
         self.name = name
@@ -60,6 +65,7 @@ class Dataset:
         self._assemblies = assemblies
         self._stimuli = stimuli
         self._splits = splits
+        self._feature_folders = tuple(feature_folders)
         self._files: dict[str, AssemblyFile] = {}
         self._responses = ResponseCache(cache_bytes)
         self._fingerprint: str | None = None
@@ -147,6 +153,29 @@ class Dataset:
         key = subject, region, float(noise_ceiling_threshold)
         return self._responses.get(key, lambda: read_responses(file, region, noise_ceiling_threshold))
 
+    def half_responses(
+        self, subject: str, region: str, stimulus_ids: Sequence[str], *, noise_ceiling_threshold: float
+    ) -> HalfResponses:
+        """Averages over the even and over the odd repetitions of some stimuli.
+
+        Parameters
+        ----------
+        subject, region, noise_ceiling_threshold
+            As for `responses`.
+        stimulus_ids : sequence of str
+            Those with fewer than two trials are left out.
+
+        Raises
+        ------
+        DatasetError
+            As `responses`.
+        """
+        file = self.assembly_file(subject)
+        key = subject, region, float(noise_ceiling_threshold), tuple(stimulus_ids)
+        return self._responses.get(
+            key, lambda: read_half_responses(file, region, noise_ceiling_threshold, stimulus_ids)
+        )
+
     def assembly(self, subject: str):
         """All trials of a subject as Brain-Score's NeuroidAssembly, (presentation, neuroid), read when computed with.
 
@@ -191,6 +220,10 @@ class Dataset:
             As `stimulus_set`.
         """
         return stimulus_fingerprints(self._stimuli, list(stimulus_ids))
+
+    def feature_file(self, name: str) -> Path:
+        """File of released features, one of `embeddings.FEATURE_FILES`; MissingDataError if it is not there."""
+        return find_feature_file(name, self._feature_folders, self.name)
 
     def split_ids(self, pool: str, split: str) -> tuple[list[str], list[str]]:
         """Train and test stimuli of a split.

@@ -2,13 +2,14 @@
 
 import logging
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from .assembly_file import AssemblyFile
-from .assembly_header import NOISE_CEILINGS
+from .assembly_header import DIMENSIONS, NOISE_CEILINGS
 from .constants import REGION_UNIONS, REGIONS
 from .errors import DatasetError, SchemaError
 
@@ -75,6 +76,29 @@ class SubjectResponses:
             self.subject, self.region, wanted, self.values[positions], self.n_repetitions[positions], self.neuroids
         )
 
+    def to_assembly(self):
+        """The same as Brain-Score's NeuroidAssembly, for metrics that want one.
+
+        Returns
+        -------
+        NeuroidAssembly, float32 (presentation, neuroid)
+            A copy. Coordinates: presentation: stimulus_id, n_repetitions, subject_id_pres; neuroid: subject_id and the
+            columns of `neuroids`. One row per stimulus, so there is no repetition.
+        """
+        from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
+
+        n_stimuli, n_neuroids = self.values.shape
+        presentations = {
+            "stimulus_id": self.stimulus_ids.astype(object),
+            "n_repetitions": self.n_repetitions,
+            "subject_id_pres": np.full(n_stimuli, self.subject, dtype=object),
+        }
+        neuroids = {"subject_id": np.full(n_neuroids, self.subject, dtype=object)}
+        neuroids |= {name: column.to_numpy() for name, column in self.neuroids.items()}
+        coords = {name: (DIMENSIONS[0], values) for name, values in presentations.items()}
+        coords |= {name: (DIMENSIONS[1], values) for name, values in neuroids.items()}
+        return NeuroidAssembly(self.values.copy(), dims=DIMENSIONS, coords=coords)
+
 
 def region_members(region: str) -> tuple[str, ...]:
     """Stored regions that a region name stands for.
@@ -115,6 +139,67 @@ def read_responses(file: AssemblyFile, region: str, noise_ceiling_threshold: flo
     SchemaError
         If the file breaks a rule of the dataset folder, such as finite betas.
     """
+    columns, kept = reliable_voxels(file, region, noise_ceiling_threshold)
+    stimulus_ids, values, counts = file.averages(columns)
+    for array in (stimulus_ids, values, counts):
+        array.setflags(write=False)  # these are cached: a caller must not change what the next one gets
+    subject = file.header.neuroids["subject_id"].iloc[0]
+    return SubjectResponses(subject, region, stimulus_ids, values, counts, kept)
+
+
+@dataclass(frozen=True)
+class HalfResponses:
+    """The same voxels' averages over two halves of the trials; see :meth:`.assembly_file.AssemblyFile.half_averages`."""
+
+    first: SubjectResponses
+    second: SubjectResponses
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the arrays take, in bytes."""
+        return self.first.nbytes + self.second.nbytes
+
+
+def read_half_responses(
+    file: AssemblyFile, region: str, noise_ceiling_threshold: float, stimulus_ids: Sequence[str]
+) -> HalfResponses:
+    """Average the even and the odd repetitions of a region's reliable voxels.
+
+    Parameters
+    ----------
+    file : AssemblyFile
+    region : str
+    noise_ceiling_threshold : float
+        Percent; as for `read_responses`.
+    stimulus_ids : sequence of str
+        Those with fewer than two trials are left out.
+
+    Returns
+    -------
+    HalfResponses
+
+    Raises
+    ------
+    DatasetError, SchemaError
+        As `read_responses`.
+    """
+    columns, kept = reliable_voxels(file, region, noise_ceiling_threshold)
+    found, values, counts = file.half_averages(columns, stimulus_ids)
+    subject = file.header.neuroids["subject_id"].iloc[0]
+    for array in (found, *values, *counts):
+        array.setflags(write=False)
+    first, second = (SubjectResponses(subject, region, found, values[i], counts[i], kept) for i in (0, 1))
+    return HalfResponses(first, second)
+
+
+def reliable_voxels(file: AssemblyFile, region: str, noise_ceiling_threshold: float) -> tuple[np.ndarray, pd.DataFrame]:
+    """Voxels of a region with nc_12rep above a threshold (percent): positions in the file, and their coordinates.
+
+    Raises
+    ------
+    DatasetError, SchemaError
+        As `read_responses`.
+    """
     members = region_members(region)
     neuroids = file.header.neuroids
     in_region = neuroids["region"].isin(members).to_numpy()
@@ -150,10 +235,7 @@ def read_responses(file: AssemblyFile, region: str, noise_ceiling_threshold: flo
             f"{kept['voxel_index_in_brain_mask'][without.any(axis=1)].iloc[0]}. Rebuild these coordinates "
             f"from the release's maps."
         )
-    stimulus_ids, values, counts = file.averages(columns)
-    for array in (stimulus_ids, values, counts):
-        array.setflags(write=False)  # these are cached: a caller must not change what the next one gets
-    return SubjectResponses(neuroids["subject_id"].iloc[0], region, stimulus_ids, values, counts, kept)
+    return columns, kept
 
 
 class ResponseCache:
@@ -167,7 +249,7 @@ class ResponseCache:
 
     def __init__(self, max_bytes: int = 512 * 2**20):
         self.max_bytes = max_bytes
-        self._entries: OrderedDict[tuple, SubjectResponses] = OrderedDict()
+        self._entries: OrderedDict[tuple, SubjectResponses | HalfResponses] = OrderedDict()
 
     def get(self, key: tuple, make) -> SubjectResponses:
         """The entry under `key`, made by ``make()`` if it is not there."""

@@ -51,11 +51,19 @@ def open_dataset(dataset: "str | Path | Dataset | None" = None) -> Dataset:
         configured = laion_fmri_folder()
         dataset = configured if configured is not None and _assembly_files(configured) else PUBLISHED
     if dataset == PUBLISHED:
-        stimuli = _published_stimuli()
+        stimuli, folders = _published_stimuli(), _published_feature_folders()
         return _opened(
             PUBLISHED,
-            stimuli.key,
-            lambda: Dataset(PUBLISHED, None, PublishedAssemblies(), stimuli, Splits(None), is_simulated=False),
+            (*stimuli.key, folders),
+            lambda: Dataset(
+                PUBLISHED,
+                None,
+                PublishedAssemblies(),
+                stimuli,
+                Splits(None),
+                is_simulated=False,
+                feature_folders=folders,
+            ),
         )
     if dataset == SIMULATED:
         from .simulation import ensure_default
@@ -121,6 +129,7 @@ def _open_folder(root: Path, name: str) -> Dataset:
             _folder_stimuli(root),
             _folder_splits(root),
             is_simulated=_is_simulated(marker, files[0]),
+            feature_folders=(root / "stimuli",),
         ),
     )
 
@@ -172,6 +181,12 @@ def _folder_stimuli(root: Path) -> StimulusSource:
 def _folder_splits(root: Path) -> Splits:
     folder = root / "splits"
     return Splits(folder if folder.is_dir() else None)
+
+
+def _published_feature_folders() -> tuple[Path, ...]:
+    named, configured = os.environ.get(STIMULI_VARIABLE), laion_fmri_folder()
+    folders = [Path(named).expanduser()] if named else []
+    return tuple(p for folder in [*folders, *([configured] if configured else [])] for p in (folder, folder / "stimuli"))
 
 
 def _published_stimuli() -> StimulusSource:

@@ -1,4 +1,4 @@
-"""Single-trial betas: signal plus noise, in percent signal change and z-scored."""
+"""Single-trial betas: signal plus noise, in percent signal change."""
 
 import numpy as np
 
@@ -32,24 +32,6 @@ def session_betas(signal: np.ndarray, voxels: Voxels, subject: str, session: str
     betas *= voxels.gain
     betas += voxels.baseline
     return betas
-
-
-def zscore_in_place(betas: np.ndarray) -> None:
-    """Give each voxel (column) mean 0 and standard deviation 1 (ddof 0) over the trials of one session.
-
-    Parameters
-    ----------
-    betas : numpy.ndarray
-        (n_trials, n_voxels) float32, changed.
-    """
-    n = len(betas)
-    mean = betas.sum(0, dtype=np.float64) / n
-    betas -= mean.astype(np.float32)
-    # the mean was rounded to float32: take what is left of it out of the variance
-    rest = betas.sum(0, dtype=np.float64) / n
-    power = np.einsum("ij,ij->j", betas, betas, dtype=np.float64) / n
-    betas -= rest.astype(np.float32)
-    betas *= (1 / np.sqrt(np.maximum(power - rest**2, 1e-12))).astype(np.float32)
 
 
 def mean_inverse_repetitions(stimulus: np.ndarray) -> float:

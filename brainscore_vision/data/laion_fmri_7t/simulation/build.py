@@ -7,11 +7,12 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from ..assembly_writer import AssemblyWriter
 from ..constants import SUBJECTS
 from ..ids import parse
+from ..zscore import zscore_in_place
 from . import images
-from .assembly_writer import AssemblyWriter
-from .betas import mean_inverse_repetitions, session_betas, zscore_in_place
+from .betas import mean_inverse_repetitions, session_betas
 from .parallel import ordered_map
 from .scales import Scale
 from .sessions import schedule
@@ -110,11 +111,17 @@ def write_subject(
     voxels = draw_voxels(scale, subject, seed)
     signal = draw_signal(features, groups, feature_set(), voxels, subject, seed)
     write_truth(root, subject, stimulus_ids, signal, voxels)
-    ceilings = {
-        "nc_4rep": voxels.noise_ceiling(1 / 4),
-        "nc_12rep": voxels.noise_ceiling(1 / 12),
-        "nc_allrep": voxels.noise_ceiling(mean_inverse_repetitions(trials["stimulus"].to_numpy())),
-    }
+    neuroids = pd.DataFrame(
+        {
+            "subject_id": subject,
+            "region": voxels.region,
+            "roi": voxels.roi,
+            "voxel_index_in_brain_mask": voxels.index_in_brain_mask,
+            "nc_4rep": voxels.noise_ceiling(1 / 4),
+            "nc_12rep": voxels.noise_ceiling(1 / 12),
+            "nc_allrep": voxels.noise_ceiling(mean_inverse_repetitions(trials["stimulus"].to_numpy())),
+        }
+    )
 
     def measure(session: tuple[str, np.ndarray]) -> np.ndarray:
         name, shown = session
@@ -124,7 +131,7 @@ def write_subject(
 
     sessions = [(name, rows["stimulus"].to_numpy()) for name, rows in trials.groupby("session", sort=False)]
     path = root / "assemblies" / f"{subject}.nc"
-    with AssemblyWriter(path, subject, trials, voxels, ceilings, attributes) as writer:
+    with AssemblyWriter(path, trials, neuroids, attributes) as writer:
         for betas in ordered_map(measure, sessions, workers):
             writer.append(betas)
             bar.update()

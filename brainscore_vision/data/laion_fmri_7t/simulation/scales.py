@@ -44,6 +44,10 @@ class Scale:
         One per subject, in the order of `constants.SUBJECTS`.
     image_size : int
         Width and height of the images in pixels.
+    grid : tuple of int
+        Voxels along the axes of the volumes.
+    brain_voxels : int
+        Voxels in the brain mask; those of the regions are among them.
     """
 
     name: str
@@ -60,6 +64,8 @@ class Scale:
     lost: tuple[LostTrials, ...]
     image_size: int
     runs_per_session: int = 12
+    grid: tuple[int, int, int] = (20, 22, 18)
+    brain_voxels: int = 3_600
 
     @property
     def shared_12rep(self) -> int:
@@ -158,6 +164,8 @@ SCALES = {
                 LostTrials(6, 0, 2),
             ),
             image_size=256,
+            grid=(143, 143, 143),
+            brain_voxels=272_080,  # sub-01, anatomical mask
         ),
     )
 }

@@ -6,11 +6,12 @@ import numpy as np
 from scipy.special import expit, logit, ndtri
 
 from ..constants import REGIONS
+from .brain import squeezed
 from .rng import generator
 from .scales import Scale
 from .visual_features import FeatureSet
 
-_BRAIN_MASK_VOXELS = 272_080  # sub-01, anatomical mask
+_BRAIN_MASK_VOXELS = 272_080  # sub-01, anatomical mask; a scale with a smaller brain has its places in proportion
 
 _ROIS = {"V1": ("V1d", "V1v"), "V2": ("V2d", "V2v"), "V3": ("V3d", "V3v"), "V4": ("hV4",), "IT": ("laionventral",)}
 
@@ -62,7 +63,7 @@ class Voxels:
     region, roi : numpy.ndarray
         (n_voxels,) str; each region is one run of voxels, in the order of `constants.REGIONS`.
     index_in_brain_mask : numpy.ndarray
-        (n_voxels,) int32, no two alike.
+        (n_voxels,) int32, ascending.
     ncsnr : numpy.ndarray
         (n_voxels,) float32, standard deviation of the signal over stimuli, in standard deviations of the noise.
     gain, baseline : numpy.ndarray
@@ -108,11 +109,12 @@ def draw_voxels(scale: Scale, subject: str, seed: int) -> Voxels:
         for region, count in scale.region_voxels().items()
     }
     total = sum(counts.values())
-    positions = rng.choice(_BRAIN_MASK_VOXELS, total, replace=False).astype(np.int32)
-    rois, ceilings, indices = [], [], []
+    # ascending over all regions, since that is the order of voxels in an assembly that was built from the volumes
+    positions = np.sort(rng.choice(_BRAIN_MASK_VOXELS, total, replace=False))
+    positions = squeezed(positions, _BRAIN_MASK_VOXELS, scale.brain_voxels)
+    rois, ceilings = [], []
     for region in REGIONS:
         n, names = counts[region], _ROIS[region]
-        indices.append(np.sort(positions[len(rois) : len(rois) + n]))
         rois += [names[i * len(names) // n] for i in range(n)]
         quantiles = ndtri((np.arange(n) + 0.5) / n)
         ceilings.append(expit(logit(_MEDIAN_NC_12REP[region] / 100) + _NC_SPREAD * rng.permutation(quantiles)))
@@ -120,7 +122,7 @@ def draw_voxels(scale: Scale, subject: str, seed: int) -> Voxels:
     return Voxels(
         region=np.repeat(REGIONS, [counts[region] for region in REGIONS]),
         roi=np.array(rois),
-        index_in_brain_mask=np.concatenate(indices),
+        index_in_brain_mask=positions,
         ncsnr=np.sqrt(ceiling / (1 - ceiling) / 12).astype(np.float32),
         gain=rng.lognormal(0, 0.4, total).astype(np.float32),
         baseline=rng.normal(0.5, 0.5, total).astype(np.float32),

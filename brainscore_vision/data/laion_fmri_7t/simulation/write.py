@@ -15,7 +15,7 @@ from .build import build
 from .parallel import worker_count
 from .scales import Scale, get_scale
 
-VERSION = 1
+VERSION = 2
 """Goes up whenever the same seed and scale give another content."""
 
 _MARK = "dataset.json"

@@ -1,4 +1,4 @@
-"""Writes one subject's assembly session by session, so that the trial matrix is never in memory as a whole."""
+"""Writes one subject's assembly block by block, so that the trial matrix is never in memory as a whole."""
 
 import math
 from pathlib import Path
@@ -7,12 +7,14 @@ import netCDF4
 import numpy as np
 import pandas as pd
 
-from ..constants import ASSEMBLY_IDENTIFIER
-from .voxels import Voxels
+from .assembly_header import DATA_VARIABLE, DIMENSIONS, NEUROID_REQUIRED, PRESENTATION_OPTIONAL, PRESENTATION_REQUIRED
+from .constants import ASSEMBLY_IDENTIFIER
 
 # Readers ask for a region's columns, in blocks of rows or at once. At the release's size, chunks of about this shape
 # are read up to twice as fast as plain rows, three times where the region is narrow (V4). Noise does not compress.
 _CHUNK = (1024, 128)
+
+NORMALIZATION = "zscore-within-session"
 
 
 class AssemblyWriter:
@@ -23,51 +25,36 @@ class AssemblyWriter:
     Parameters
     ----------
     path : Path
-    subject : str
-    trials : pandas.DataFrame
-        One row per presentation: `stimulus_id`, `repetition`, `session`, `run`, `beta_index`.
-    voxels : Voxels
-    ceilings : dict
-        Name of a neuroid coordinate, such as "nc_12rep" -> (n_voxels,) float32 noise ceiling in percent.
+    presentations : pandas.DataFrame
+        One row per trial: `stimulus_id`, `repetition`, `session`, `run`, `beta_index`.
+    neuroids : pandas.DataFrame
+        One row per voxel: `subject_id` (one subject), `region`, `roi`, `voxel_index_in_brain_mask`, `nc_4rep`,
+        `nc_12rep`, `nc_allrep` (percent).
     attributes : dict
         Further global attributes.
     """
 
     def __init__(
-        self,
-        path: Path,
-        subject: str,
-        trials: pd.DataFrame,
-        voxels: Voxels,
-        ceilings: dict[str, np.ndarray],
-        attributes: dict[str, str | int],
+        self, path: Path, presentations: pd.DataFrame, neuroids: pd.DataFrame, attributes: dict[str, str | int]
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._shape = (len(trials), len(voxels))
+        self._shape = (len(presentations), len(neuroids))
         self._row = 0
         self._file = netCDF4.Dataset(path, "w", format="NETCDF4")
         self._file.set_fill_off()
-        for name, length in zip(("presentation", "neuroid"), self._shape, strict=True):
-            self._file.createDimension(name, length)
-        presentation = {name: trials[name].to_numpy() for name in _PRESENTATION}
-        neuroid = {
-            "subject_id": np.full(len(voxels), subject),
-            "region": voxels.region,
-            "roi": voxels.roi,
-            "voxel_index_in_brain_mask": voxels.index_in_brain_mask,
-            **ceilings,
-        }
-        for dimension, coordinates in (("presentation", presentation), ("neuroid", neuroid)):
-            for name, values in coordinates.items():
-                self._coordinate(name, dimension, values)
+        names = (PRESENTATION_REQUIRED + PRESENTATION_OPTIONAL, NEUROID_REQUIRED)
+        for dimension, length, table, columns in zip(
+            DIMENSIONS, self._shape, (presentations, neuroids), names, strict=True
+        ):
+            self._file.createDimension(dimension, length)
+            for name in columns:
+                self._coordinate(name, dimension, table[name].to_numpy())
         chunk = [math.ceil(length / math.ceil(length / size)) for size, length in zip(_CHUNK, self._shape, strict=True)]
-        self._data = self._file.createVariable(
-            "data", "f4", ("presentation", "neuroid"), chunksizes=chunk, fill_value=False
-        )
-        self._data.coordinates = " ".join([*presentation, *neuroid])  # makes them coordinates, not data, to xarray
+        self._data = self._file.createVariable(DATA_VARIABLE, "f4", DIMENSIONS, chunksizes=chunk, fill_value=False)
+        self._data.coordinates = " ".join(names[0] + names[1])  # makes them coordinates, not data, to xarray
         about = {
-            "identifier": ASSEMBLY_IDENTIFIER.format(subject=subject),
-            "normalization": "zscore-within-session",
+            "identifier": ASSEMBLY_IDENTIFIER.format(subject=neuroids["subject_id"].iloc[0]),
+            "normalization": NORMALIZATION,
             **attributes,
         }
         self._file.setncatts(about)
@@ -90,6 +77,3 @@ class AssemblyWriter:
         text = values.dtype.kind in "OU"
         variable = self._file.createVariable(name, str if text else values.dtype, (dimension,))
         variable[:] = values.astype(object) if text else values
-
-
-_PRESENTATION = ("stimulus_id", "repetition", "session", "run", "beta_index")

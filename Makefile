@@ -1,0 +1,65 @@
+# Everything happens in a virtual environment of this checkout; `make` alone lists the commands.
+VENV   ?= .venv
+PYTHON ?= $(shell for candidate in python3.11 python3.12 python3; do \
+            "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
+            && echo "$$candidate" && break; done)
+# Extra arguments of the programs that are run: make test PYTEST_ARGS="-k ridge", make demo DEMO_ARGS="--json".
+PYTEST_ARGS ?=
+DEMO_ARGS   ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Folders are listed too: one of them changes when a file is removed.
+SOURCES := $(shell find brainscore_vision -name __pycache__ -prune -o -print | sed 's/ /\\ /g')
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test install lint format clean
+.NOTPARALLEL:
+
+help: ## list these commands
+	@echo "usage: make COMMAND [PYTHON=python3.11] [VENV=.venv]"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1@\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS=@ read -r name text; do \
+	    printf '  %-10s %s\n' "$$name" "$$text"; done
+
+demo: $(VENV)/.plugin ## score two models on the 20 headline benchmarks, on simulated data; no download but packages
+	$(BIN)/laion-score demo $(DEMO_ARGS)
+
+test: $(VENV)/.test-requirements $(VENV)/.plugin ## run the test suite (PYTEST_ARGS="-k ridge -m 'not slow'")
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+install: $(VENV)/.requirements ## put the checkout's files into the environment, in seconds; after each edit
+	@rm -f $(VENV)/.plugin
+	@$(MAKE) --no-print-directory $(VENV)/.plugin
+
+lint: $(VENV)/.test-requirements ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.test-requirements ## mend style and formatting
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.python:
+	@test -n "$(PYTHON)" || { echo "make: found neither Python 3.11 nor 3.12: name one with PYTHON=/path/to/python" >&2; exit 1; }
+	"$(PYTHON)" -m venv "$(VENV)"
+	@touch $@
+
+# Requirements are resolved anew when setup.py changed, and only then.
+$(VENV)/.requirements: setup.py $(VENV)/.python
+	@echo "Installing brainscore-vision and what it needs (PyTorch among it): some minutes, once"
+	$(PIP) install "setuptools>=77" wheel
+	$(PIP) install --no-build-isolation .
+	@touch $@
+
+$(VENV)/.test-requirements: setup.py $(VENV)/.requirements
+	$(PIP) install --no-build-isolation ".[test]"
+	@touch $@
+
+# A forced reinstall uninstalls the files of the previous one first, so none of them stays behind.
+$(VENV)/.plugin: $(VENV)/.requirements setup.py README.md LICENSE pyproject.toml $(SOURCES)
+	$(PIP) install --quiet --no-deps --no-build-isolation --force-reinstall .
+	@touch $@

@@ -1,0 +1,136 @@
+"""Models whose features are looked up in a table: any precomputed features, and the dataset's own embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels import LookupModel
+from brainscore_vision.data.laion_fmri_7t.embeddings import DatasetModel
+from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+
+from .tables import FeatureTable, open_table
+
+
+class StimulusFeatureModel(LookupModel):
+    """A BrainModel whose answer to a stimulus is its row in a feature table, for any region; it opens no image.
+
+    Parameters
+    ----------
+    table : FeatureTable
+    identifier : str
+    missing : {"error", "drop"}
+        What to do about stimuli that are needed, but absent or not valid: raise, or leave them out of training and test,
+        which the Score says in ``attrs['dropped_stimuli']``.
+    """
+
+    def __init__(self, table: FeatureTable, identifier: str, missing: str = "error"):
+        super().__init__(missing)
+        self._table, self._identifier = table, identifier
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | Path,
+        ids: str | Path | Sequence[str] | None = None,
+        key: str | None = None,
+        identifier: str | None = None,
+        missing: str = "error",
+    ) -> StimulusFeatureModel:
+        """A model of the features in a file.
+
+        Parameters
+        ----------
+        path, ids, key
+            As for :func:`.tables.open_table`.
+        identifier : str, optional
+            The file's name without its ending by default.
+        missing : {"error", "drop"}
+
+        Raises
+        ------
+        TableError
+            The file breaks a rule of feature tables.
+        """
+        return cls(open_table(path, ids, key), identifier or f"features-{Path(path).stem}", missing)
+
+    @classmethod
+    def from_arrays(
+        cls, features: np.ndarray, ids: Sequence[str], identifier: str, missing: str = "error"
+    ) -> StimulusFeatureModel:
+        """A model of features in memory: ``features`` of shape (n_stimuli, n_features), one of ``ids`` per row."""
+        return cls(FeatureTable.of_arrays(features, ids), identifier, missing)
+
+    @classmethod
+    def from_reader(cls, reader, name: str, missing: str = "error") -> StimulusFeatureModel:
+        """A model of one space of a reader that ``laion_fmri.embeddings.load_embeddings`` returned.
+
+        The reader says which file; the numbers, and which of them are valid, are read from there.
+        """
+        return cls.from_file(reader[name].file.filename, identifier=f"LAION_fMRI-{name}", missing=missing)
+
+    @property
+    def table(self) -> FeatureTable:
+        """The features, opened but not read."""
+        return self._table
+
+    @property
+    def identifier(self) -> str:
+        return self._identifier
+
+    @property
+    def features_version(self) -> str:
+        return self.table.version
+
+    def known(self, stimulus_ids: Sequence[str]) -> Collection[str]:
+        positions = self.table.positions
+        return [stimulus_id for stimulus_id in stimulus_ids if stimulus_id in positions]
+
+    def features_for(self, stimulus_ids: Sequence[str]) -> np.ndarray:
+        return self.table.rows(stimulus_ids)
+
+    def remedy(self, unknown: Sequence[str]) -> str:
+        absent = len(set(unknown).difference(self.table.ids.tolist()))
+        return (
+            f"{absent} are absent from {self.table.name} and {len(unknown) - absent} are marked as not valid there. "
+            + super().remedy(unknown)
+        )
+
+
+class EmbeddingModel(StimulusFeatureModel, DatasetModel):
+    """One of the embeddings that the dataset ships, of all its images.
+
+    Parameters
+    ----------
+    name : str
+        One of `embeddings.EMBEDDING_MODELS`.
+    dataset : str, Path, Dataset, optional
+        Whose embeddings; without it, those of the dataset that is scored on, else of the configured one.
+    missing : {"error", "drop"}
+    """
+
+    def __init__(self, name: str, dataset=None, missing: str = "error"):
+        LookupModel.__init__(self, missing)
+        self.name, self._dataset = name, dataset
+
+    def bind(self, dataset) -> EmbeddingModel:
+        return self if self._dataset is not None else type(self)(self.name, dataset, self.missing)
+
+    @property
+    def identifier(self) -> str:
+        return f"LAION_fMRI-{self.name}"
+
+    @property
+    def table(self) -> FeatureTable:
+        """The embeddings as they are on disk now; a file that was replaced is opened again."""
+        path = open_dataset(self._dataset).feature_file(self.name)
+        state = path.stat()
+        return _opened(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _opened(path: Path, size: int, modified: int) -> FeatureTable:
+    return open_table(path, ids="image_ids", key="embedding")

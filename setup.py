@@ -1,0 +1,74 @@
+"""Packaging: our folders go beside brainscore-vision's own, inside its package.
+
+Brain-Score finds plugins by a text search below the folder that ``brainscore_vision`` was imported from, so the files
+have to lie there; editable installs cannot serve it. Only folders that are ours alone are listed, and none of their
+parents: two distributions never own one file.
+"""
+
+import tempfile
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+
+FOLDERS = (
+    "brainscore_vision/benchmark_helpers/stimulus_kernels",
+    "brainscore_vision/benchmarks/laion_fmri_7t",
+    "brainscore_vision/data/laion_fmri_7t",
+    "brainscore_vision/models/laion_fmri_7t",
+)
+DATA_SUFFIXES = ("css", "csv", "html", "j2", "js", "json", "md", "svg", "txt", "yaml", "yml")
+
+ROOTS = [folder.replace("/", ".") for folder in FOLDERS if (HERE / folder).is_dir()]
+PACKAGES = [
+    package
+    for root in ROOTS
+    for package in (root, *(f"{root}.{name}" for name in find_packages(str(HERE / root.replace(".", "/")))))
+]
+
+# A build folder kept in the checkout would carry deleted files into the next wheel.
+with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
+    setup(
+        name="laion-fmri-7t",
+        version="0.1.0",
+        description="Brain-Score benchmarks on the LAION-fMRI 7T dataset, from stimulus-by-stimulus kernels",
+        long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+        long_description_content_type="text/markdown",
+        author="LAION-fMRI 7T plugin authors",
+        license="MIT",
+        license_files=["LICENSE"],
+        packages=PACKAGES,
+        package_data={root: [f"**/*.{suffix}" for suffix in DATA_SUFFIXES] for root in ROOTS},
+        python_requires=">=3.11",
+        install_requires=[
+            "brainscore-vision>=2.4.2,<3",
+            "brainscore-core>=2.4",
+            "numpy>=1.26",
+            "scipy>=1.11.1",
+            "scikit-learn>=1.5",
+            "pandas>=2.1",
+            "xarray>=2022.3",
+            "h5py>=3.10",
+            "netCDF4>=1.6.5",
+            "Pillow>=10",
+            "torch>=2.6",
+            "torchvision>=0.21",
+            "tqdm>=4.66.1",
+            "filelock>=3.13.1",
+            "threadpoolctl>=3.2",
+            "typer>=0.15.1",
+            "rich>=13",
+        ],
+        extras_require={
+            "test": ["pytest>=8.2", "ruff>=0.17.5,<0.18", "setuptools>=77", "wheel"],
+            "laion": ["laion-fmri @ git+https://github.com/ViCCo-Group/LAION-fMRI.git@main"],
+        },
+        entry_points={"console_scripts": ["laion-score = brainscore_vision.benchmarks.laion_fmri_7t.cli:main"]},
+        classifiers=[
+            "Intended Audience :: Science/Research",
+            "Programming Language :: Python :: 3.11",
+            "Topic :: Scientific/Engineering",
+        ],
+        options={"build": {"build_base": scratch}, "egg_info": {"egg_base": scratch}},
+    )
