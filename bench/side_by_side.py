@@ -101,7 +101,7 @@ def main() -> int:
         else:
             shutil.rmtree(folder, ignore_errors=True)
     print_report(report)
-    return 0 if report["agree"] else 1
+    return 0 if report["agree"] and report["complete"] else 1
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -214,7 +214,8 @@ def summarize(
         },
         "ratio_is_upper_bound": BUNDLED in sides and not sides[BUNDLED]["complete"],
         "agreement": agreement,
-        "agree": all(found["agrees"] for found in agreement.values()),
+        "agree": all(found["agrees"] for found in agreement.values() if found["compared"]),
+        "complete": all(found["compared"] for found in agreement.values()),
         "runs": [{"side": run.side, "repeat": run.repeat, **asdict(run.measured), "cells": run.cells} for run in runs],
     }
 
@@ -229,7 +230,7 @@ def agree(name: str, ours: list[Run], theirs: list[Run]) -> dict:
         for subject, expected in other.cells[name]["subjects"].items()
     ]
     if not pairs:
-        return {"compared": 0, "max_raw_difference": None, "alphas_equal": None, "agrees": False}
+        return {"compared": 0, "max_raw_difference": None, "alphas_equal": None, "agrees": None}
     difference = max(abs(mine["raw"] - expected["raw"]) for mine, expected in pairs)
     alphas_equal = all(mine["alpha"] == expected["alpha"] for mine, expected in pairs)
     return {
@@ -260,7 +261,12 @@ def print_report(report: dict) -> None:
             difference, alphas = "not compared", ""
         agreement.add_row(name, str(values["compared"]), difference, alphas)
     out.print(agreement)
-    out.print("Raw scores and alphas agree." if report["agree"] else "[bold red]The two sides do not agree.[/bold red]")
+    if not report["agree"]:
+        out.print("[bold red]The two sides do not agree.[/bold red]")
+    elif report["complete"]:
+        out.print("Raw scores and alphas agree.")
+    else:
+        out.print("A side did not finish; what could be compared agrees.")
 
 
 if __name__ == "__main__":

@@ -19,8 +19,9 @@ from brainscore_vision.benchmarks.laion_fmri_7t import (
     score_model,
 )
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import IdentifierError
-from brainscore_vision.benchmarks.laion_fmri_7t.models import ModelSourceError, find_model, untrained_alexnet
+from brainscore_vision.benchmarks.laion_fmri_7t.models import ModelSourceError, locate_model, untrained_alexnet
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
+from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 NAME = "LAION_fMRI.V1-ood-ridge"
@@ -117,29 +118,49 @@ def test_something_that_is_no_model(tiny_dataset, model, message):
         score_model(model, NAME, dataset=tiny_dataset)
 
 
-def test_a_wrong_benchmark_is_found_before_the_model_is_made(monkeypatch):
+@pytest.fixture
+def expensive(monkeypatch):
+    """Registered models raise when they are loaded."""
+
     def load(identifier):
         raise AssertionError("weights were loaded")
 
     monkeypatch.setattr("brainscore_vision.benchmarks.laion_fmri_7t.models.load_model", load)
-    with pytest.raises(IdentifierError, match="nearest"):
-        score_model("pixels", "LAION_fMRI.V1-ood-rigde")
-    with pytest.raises(AssertionError, match="weights were loaded"):  # an error of the model's own is not hidden
-        score_model("pixels", NAME)
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "error"),
+    [
+        ("LAION_fMRI.V1-ood-rigde", None, IdentifierError),
+        (NAME, "no/such/folder", MissingDataError),
+        (f"{NAME}[dataset=no/such/folder]", None, MissingDataError),
+    ],
+    ids=["identifier", "argument", "in the name"],
+)
+def test_what_is_wrong_is_found_before_a_model_is_loaded(expensive, name, dataset, error):
+    with pytest.raises(error):
+        score_model("pixels", name, dataset=dataset)
+    with pytest.raises(error):
+        list(score_all("pixels", ["LAION_fMRI.V1-tau-ridge", name], dataset=dataset))
+
+
+def test_an_error_of_the_models_own_is_not_hidden(expensive, tiny_dataset):
+    with pytest.raises(AssertionError, match="weights were loaded"):
+        score_model("pixels", NAME, dataset=tiny_dataset)
 
 
 def test_models_from_a_file(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text("import models\n\ndef make():\n    return models.CountingModel(identifier='mine')\n")
-    assert find_model(f"{file}:make").identifier == "mine"
-    assert find_model("models:CountingModel").identifier.startswith("features-")
+    assert locate_model(f"{file}:make")().identifier == "mine"
+    assert locate_model("models:CountingModel")().identifier.startswith("features-")
 
 
 def test_a_module_that_needs_something_else_says_so(tmp_path, monkeypatch):
     (tmp_path / "broken_module.py").write_text("import something_that_is_not_installed\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="something_that_is_not_installed"):
-        find_model("broken_module:make")
+        locate_model("broken_module:make")
 
 
 def test_the_demos_model_is_the_same_each_time():

@@ -9,17 +9,20 @@ aggregate the results to a Score.
 from .assemblies import block_diagonal_concat
 from .benchmark import KFoldNeuralBenchmark, MultiSubjectNeuralBenchmark, score_benchmarks
 from .ceilings import NoiseCeiling
+from .comparison import Comparison, compare
 from .kernel import StimulusKernel, build_kernel, kernel_from_features
 from .metrics import DEFAULT_ALPHAS, CKAMetric, RDMMetric, RidgeMetric
 from .normalizations import NORMALIZATIONS
 from .options import EngineOptions
 from .pool import StimulusPart, StimulusPool
 from .recorder_lookup import LookupModel
+from .reliability import Reliability, reliability_from_sums, reliability_from_trials
 from .responses import Responses
 from .tasks import SubjectTask
 
 __all__ = [
     "CKAMetric",
+    "Comparison",
     "DEFAULT_ALPHAS",
     "EngineOptions",
     "KFoldNeuralBenchmark",
@@ -29,6 +32,7 @@ __all__ = [
     "NoiseCeiling",
     "RDMMetric",
     "Responses",
+    "Reliability",
     "RidgeMetric",
     "StimulusKernel",
     "StimulusPart",
@@ -36,6 +40,9 @@ __all__ = [
     "SubjectTask",
     "block_diagonal_concat",
     "build_kernel",
+    "compare",
     "kernel_from_features",
+    "reliability_from_sums",
+    "reliability_from_trials",
     "score_benchmarks",
 ]

@@ -29,7 +29,7 @@ INTERVAL = 0.95
 MIN_DISTINCT = 3
 """A draw with fewer distinct stimuli says nothing about a correlation and is drawn again."""
 
-BLOCK_BYTES = 64 * 2**20
+BLOCK_BYTES = 16 * 2**20
 """What correlations of a block of draws, and intermediate products, may take each."""
 
 RANK_BINS = 128

@@ -7,17 +7,21 @@ The CPU uses LAPACK through scipy, a GPU torch, both in double precision.
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
 from scipy.linalg import blas
+from threadpoolctl import threadpool_limits
 
 from .errors import StimulusKernelError
 
 _logger = logging.getLogger(__name__)
 
 BYTES = 8  # of a float64
+SMALL_MATRIX = 1200
+"""Rows up to which an eigendecomposition runs on one thread."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,9 @@ class Compute:
 
             values, vectors = torch.linalg.eigh(torch.from_numpy(matrix).to(self.device))
             return values.cpu().numpy(), vectors.cpu().numpy()
-        return linalg.eigh(matrix, driver=self.eigh_driver(len(matrix)), overwrite_a=True, check_finite=False)
+        # beside other load, threads that wait for each other in small problems cost up to a hundred times the work
+        with threadpool_limits(1) if len(matrix) <= SMALL_MATRIX else nullcontext():
+            return linalg.eigh(matrix, driver=self.eigh_driver(len(matrix)), overwrite_a=True, check_finite=False)
 
     def eigh_driver(self, n: int) -> str:
         """Divide and conquer (three matrices of n × n at once), or MRRR (two, slower) if memory is short.

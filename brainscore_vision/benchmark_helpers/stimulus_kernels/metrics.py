@@ -130,14 +130,14 @@ class RDMMetric:
                 counts = resampled_counts(model_ids, self.bootstrap_draws)
             responses = task.load_responses().select(task.test_ids)
             rdm = similarity.response_rdm(responses.values)
-            ranks = similarity.rdm_ranks(rdm)
+            ranks = similarity.triangle_ranks(rdm)
             draws = rdm_draws(model_classes, rank_classes(rdm), counts) / rdm_ceiling(responses.noise_ceiling)
             yield (
                 task,
                 replace(
-                    _similarity_result(task, kernel, responses, float(model_ranks @ ranks)),
+                    _similarity_result(task, kernel, responses, float(model_ranks @ similarity.unit_ranks(ranks))),
                     draws=Draws({"published": draws}, stimuli_digest(model_ids, self.bootstrap_draws)),
-                    measured_ranks=ranks.astype(np.float32),
+                    measured_ranks=_compact(ranks),
                 ),
             )
 
@@ -235,13 +235,20 @@ def rdm_ceiling(published: NoiseCeiling) -> float:
 
 
 def _measured_ranks(task: SubjectTask) -> np.ndarray:
-    """As in a result: single precision, as one per subject and cell is kept until all cells of a run are done."""
-    rdm = similarity.response_rdm(task.load_responses().select(task.test_ids).values)
-    return similarity.rdm_ranks(rdm).astype(np.float32)
+    return _compact(
+        similarity.triangle_ranks(similarity.response_rdm(task.load_responses().select(task.test_ids).values))
+    )
+
+
+def _compact(ranks: np.ndarray) -> np.ndarray:
+    """Twice the ranks, whole numbers with mid-ranks too: one array per subject and cell is kept until a run is done."""
+    return (2 * ranks).astype(np.int32)
 
 
 def _split_half(task: SubjectTask) -> float:
-    halves = (similarity.rdm_ranks(similarity.response_rdm(half.values)) for half in task.load_halves(task.test_ids))
+    halves = (
+        similarity.triangle_ranks(similarity.response_rdm(half.values)) for half in task.load_halves(task.test_ids)
+    )
     return split_half_reliability(*halves)
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import rankdata
 
 from .errors import ResponsesError
-from .similarity import spearman_ranks
+from .similarity import unit_ranks
 
 
 def nili_bounds(ranks: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -23,8 +24,8 @@ def nili_bounds(ranks: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     ranks : sequence of numpy.ndarray, shape (pairs,)
-        One per subject, of the same stimuli: ranks of the RDM's upper triangle, centred, of unit length
-        (:func:`~.similarity.rdm_ranks`).
+        One per subject, of the same stimuli: ranks of the RDM's upper triangle (:func:`~.similarity.triangle_ranks`), or whole
+        multiples of them.
 
     Returns
     -------
@@ -40,10 +41,11 @@ def nili_bounds(ranks: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         raise ResponsesError(f"Bounds from other subjects need at least two subjects; received {len(ranks)}.")
     if len({len(r) for r in ranks}) > 1:
         raise ResponsesError(f"RDMs of the same stimuli have as many pairs; received {[len(r) for r in ranks]}.")
-    total = np.sum(ranks, axis=0, dtype=float)
-    mean_ranks = spearman_ranks(total)
-    upper = np.array([mean_ranks @ own for own in ranks])
-    lower = np.array([spearman_ranks(total - own) @ own for own in ranks])
+    total = np.sum(ranks, axis=0, dtype=float)  # sums of ranks are exact, so that equal means stay ties
+    total_ranks = unit_ranks(rankdata(total))
+    subjects = [unit_ranks(own) for own in ranks]
+    upper = np.array([total_ranks @ own for own in subjects])
+    lower = np.array([unit_ranks(rankdata(total - own)) @ unit for own, unit in zip(ranks, subjects, strict=True)])
     return lower, upper
 
 
@@ -55,7 +57,7 @@ def split_half_reliability(ranks_a: np.ndarray, ranks_b: np.ndarray) -> float:
     Parameters
     ----------
     ranks_a, ranks_b : numpy.ndarray, shape (pairs,)
-        Centred ranks of unit length.
+        Ranks of the upper triangles.
     """
-    r = float(ranks_a @ ranks_b)
+    r = float(unit_ranks(ranks_a) @ unit_ranks(ranks_b))
     return 2 * r / (1 + r)

@@ -56,19 +56,23 @@ def rdm_ranks(rdm: np.ndarray) -> np.ndarray:
 
     The inner product of two such vectors is the Spearman correlation of the two RDMs.
     """
+    return unit_ranks(triangle_ranks(rdm))
+
+
+def triangle_ranks(rdm: np.ndarray) -> np.ndarray:
+    """Ranks of the upper triangle, from 1, with mid-ranks for ties; float64, shape (n (n-1) / 2,)."""
     if len(rdm) < 3:
         raise StimulusKernelError(f"Comparing RDMs needs at least 3 stimuli, received {len(rdm)}.")
-    return spearman_ranks(rdm[np.triu_indices(len(rdm), k=1)])
+    return rankdata(rdm[np.triu_indices(len(rdm), k=1)])
 
 
-def spearman_ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks of dissimilarities, shape (pairs,), centred and scaled to unit length."""
-    ranks = rankdata(values)
-    ranks -= ranks.mean()
-    length = np.linalg.norm(ranks)
+def unit_ranks(ranks: np.ndarray) -> np.ndarray:
+    """Ranks centred and scaled to unit length."""
+    centred = ranks - ranks.mean()
+    length = np.linalg.norm(centred)
     if not length > 0:
         raise ModelOutputError("All dissimilarities of an RDM are equal, so their ranks say nothing.")
-    return ranks / length
+    return centred / length
 
 
 def hsic(kernel_a: np.ndarray, kernel_b: np.ndarray) -> float:

@@ -5,6 +5,7 @@ until a benchmark is used.
 """
 
 from brainscore_vision import benchmark_registry
+from brainscore_vision.benchmark_helpers.stimulus_kernels import compare
 from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS as DEFAULT_SUBJECTS
 
 from .benchmark import LAIONfMRI, LAIONfMRICKA, LAIONfMRIClusterCV, LAIONfMRIRSA, benchmark, load_assembly
@@ -17,6 +18,7 @@ __all__ = [
     "LAIONfMRIClusterCV",
     "LAIONfMRIRSA",
     "benchmark",
+    "compare",
     "load_assembly",
     "score_model",
 ]

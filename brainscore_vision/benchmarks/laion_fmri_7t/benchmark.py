@@ -18,6 +18,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
 from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import BenchmarkInfo
 from brainscore_vision.data.laion_fmri_7t.constants import BIBTEX, SUBJECTS
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
+from brainscore_vision.data.laion_fmri_7t.embeddings import bind
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 from .cells import MODEL_REGION, make_tasks
@@ -30,9 +31,15 @@ _logger = logging.getLogger(__name__)
 
 
 class _DatasetScores:
-    """Writes on every Score which data it was computed from."""
+    """Binds models whose features come with a dataset to the benchmark's, and writes on every Score which data it is of."""
 
     cell: Cell
+
+    def __call__(self, candidate) -> Score:
+        return super().__call__(bind(candidate, self.cell.dataset))
+
+    def preallocate_memory(self, candidate, raise_if_oom: bool = True):
+        return super().preallocate_memory(bind(candidate, self.cell.dataset), raise_if_oom)
 
     def annotate(self, score: Score) -> Score:
         dataset = open_dataset(self.cell.dataset)

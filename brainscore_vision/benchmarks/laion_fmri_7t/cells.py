@@ -93,13 +93,7 @@ def _as_responses(measured: SubjectResponses) -> Responses:
 
 def make_tasks(cell: Cell, dataset: Dataset) -> list[SubjectTask]:
     """One task per subject of a cell with a single split; reads splits and headers, neither images nor responses."""
-    missing = [subject for subject in cell.subjects if subject not in dataset.subjects]
-    if missing:
-        raise MissingDataError(
-            f"{cell.identifier} needs the assembly of each of its subjects; {dataset.name} lacks {', '.join(missing)} and has "
-            f"{', '.join(dataset.subjects) or 'none'}. Add assemblies/{missing[0]}.nc, or choose subjects "
-            f"(subjects={dataset.subjects!r})."
-        )
+    check_subjects(cell.identifier, cell.subjects, dataset)
     tasks = []
     for subject in cell.subjects:
         pool = "shared" if cell.pool == "shared" else subject
@@ -118,6 +112,17 @@ def make_tasks(cell: Cell, dataset: Dataset) -> list[SubjectTask]:
             )
         )
     return tasks
+
+
+def check_subjects(what: str, subjects: Sequence[str], dataset: Dataset) -> None:
+    """Raise MissingDataError if ``dataset`` lacks the assembly of one of the subjects that ``what`` needs."""
+    missing = [subject for subject in subjects if subject not in dataset.subjects]
+    if missing:
+        raise MissingDataError(
+            f"{what} needs the assembly of each of its subjects; {dataset.name} lacks {', '.join(missing)} and has "
+            f"{', '.join(dataset.subjects) or 'none'}. Add assemblies/{missing[0]}.nc, or choose subjects "
+            f"(subjects={dataset.subjects!r})."
+        )
 
 
 def stimulus_pool(dataset: Dataset, pool: str) -> StimulusPool:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from . import cli_cache
+from . import cli_cache, cli_ceilings, cli_check, cli_data, cli_features
 
 app = typer.Typer(
     help="Score vision models against the human brain on LAION-fMRI (7T, five people, 25,052 images).",
@@ -23,7 +23,31 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(cli_cache.app, name="cache")
-errors = Console(stderr=True, highlight=False)
+app.add_typer(cli_data.app, name="data")
+app.command()(cli_ceilings.ceilings)
+app.command()(cli_check.check)
+app.command()(cli_features.partition)
+errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+"""Nothing is wrapped or read as markup: paths have to survive."""
+
+
+def known_scale(name: str) -> str:
+    """Return ``name`` if simulations come in it: a wrong one is wrong usage."""
+    from brainscore_vision.data.laion_fmri_7t.simulation import SCALES
+
+    if name not in SCALES:
+        raise typer.BadParameter(f"A scale is one of {', '.join(SCALES)}; received {name!r}.")
+    return name
+
+
+def known_device(name: str) -> str:
+    """Return ``name`` if kernels can be computed there."""
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.options import DEVICES
+
+    if name not in DEVICES:
+        raise typer.BadParameter(f"A device is one of {', '.join(DEVICES)}; received {name!r}.")
+    return name
+
 
 DatasetOption = Annotated[
     str | None,
@@ -33,9 +57,7 @@ DatasetOption = Annotated[
         "laion_fmri's configured folder, else published.",
     ),
 ]
-StoreOption = Annotated[
-    Path | None, typer.Option("--store-directory", help="Where kernels are kept for later runs.")
-]
+StoreOption = Annotated[Path | None, typer.Option("--store-directory", help="Where kernels are kept for later runs.")]
 SpoolOption = Annotated[
     Path | None,
     typer.Option("--spool-directory", help="Where features wait on disk between the forward pass and the kernel."),
@@ -49,9 +71,26 @@ RandomOption = Annotated[
 ]
 MemoryOption = Annotated[
     float | None,
-    typer.Option("--max-memory", help="GB that the engine's matrices may take at once, at the price of time."),
+    typer.Option(
+        "--max-memory", help="GB that the engine's matrices may take at once, at the price of time.", min=1e-3
+    ),
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu or cuda, for kernels and decompositions.")]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="cpu or cuda, for kernels and decompositions.", callback=known_device)
+]
+SubjectsOption = Annotated[
+    str | None, typer.Option("--subjects", help="Subjects joined by commas, sub-01,sub-03; default: all.")
+]
+NormalizationOption = Annotated[
+    str | None,
+    typer.Option(
+        "--normalization",
+        help="published, explained_variance or correlation; --json shows all three whichever is chosen.",
+    ),
+]
+ThresholdOption = Annotated[
+    float | None, typer.Option("--threshold", help="Percent; voxels with nc_12rep above it are scored. Default: 30.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line instead of a table.")]
 
 
@@ -76,9 +115,17 @@ def score(
         str, typer.Argument(help="A registered identifier (alexnet), or file.py:function / module:function.")
     ],
     benchmarks: Annotated[
-        list[str], typer.Argument(help="Identifiers, patterns of registered ones ('*.V1-*'), or 'headline' for all 20.")
-    ],
+        list[str] | None,
+        typer.Argument(help="Identifiers, patterns of registered ones ('*.V1-*'), or 'headline' for all 20."),
+    ] = None,
+    features: cli_features.FeaturesOption = None,
+    ids: cli_features.IdsOption = None,
+    key: cli_features.KeyOption = None,
+    drop_missing: cli_features.DropOption = False,
     dataset: DatasetOption = None,
+    subjects: SubjectsOption = None,
+    normalization: NormalizationOption = None,
+    threshold: ThresholdOption = None,
     as_json: JsonOption = False,
     store_directory: StoreOption = None,
     spool_directory: SpoolOption = None,
@@ -94,13 +141,20 @@ def score(
     from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 
     from .identifiers import parse
-    from .models import find_model
-    from .reporting import as_record, score_table
+    from .reporting import as_record, print_scores
     from .scoring import score_all
 
-    identifiers = expand(benchmarks)
-    for identifier in identifiers:
-        parse(identifier)  # an error in the last name must not cost the work for the first
+    candidate, names = cli_features.candidate_and_names(model, benchmarks, features, ids, key, drop_missing)
+    identifiers = expand(names)
+    settings = {
+        "subjects": None if subjects is None else tuple(subjects.split(",")),
+        "normalization": normalization,
+        "noise_ceiling_threshold": threshold,
+    }
+    for identifier in identifiers:  # an error in the last name must not cost the work for the first
+        parse(identifier, dataset=dataset, **settings)
+    # settings are part of a benchmark's name, and its results go under it
+    identifiers = list(dict.fromkeys(parse(identifier, **settings).identifier for identifier in identifiers))
     engine = EngineOptions(
         store=not no_store,
         store_directory=store_directory,
@@ -109,27 +163,42 @@ def score(
         max_memory=None if max_memory is None else int(max_memory * 1e9),
         device=device,
     )
-    candidate, scores = find_model(model), {}
-    for identifier, result in score_all(candidate, identifiers, dataset=dataset, engine=engine):
-        scores[identifier] = result
-        if as_json:
-            print(json.dumps(as_record(identifier, result)), flush=True)
-    if not as_json:
-        Console().print(score_table({candidate.identifier: {i: scores[i] for i in identifiers}}))
+    scores = {}
+    try:
+        for identifier, result in score_all(candidate, identifiers, dataset=dataset, engine=engine):
+            scores[identifier] = result
+            if as_json:
+                print(json.dumps(as_record(identifier, result)), flush=True)
+    finally:  # what is done is shown even if a later cell fails
+        if scores and not as_json:
+            done = {identifier: scores[identifier] for identifier in identifiers if identifier in scores}
+            print_scores({next(iter(done.values())).attrs["model_identifier"]: done})
 
 
 @app.command()
 def simulate(
     directory: Annotated[Path, typer.Argument(help="Folder to make the dataset in.")],
     scale: Annotated[
-        str, typer.Option(help="tiny, small, or full (the release's counts: minutes, about 6 GB).")
+        str,
+        typer.Option(help="tiny, small, or full (the release's counts: minutes, about 6 GB).", callback=known_scale),
     ] = "small",
-    seed: Annotated[int, typer.Option(help="Another seed is another dataset.")] = 0,
+    seed: Annotated[int, typer.Option(help="Another seed is another dataset.", min=0)] = 0,
+    raw: Annotated[
+        bool,
+        typer.Option("--raw", help="The release's files instead, for rebuild_assemblies.py to make assemblies of."),
+    ] = False,
 ) -> None:
     """Make a simulated dataset, in the real one's form, whose truth is known."""
+    start = time.monotonic()
+    if raw:
+        from brainscore_vision.data.laion_fmri_7t.simulation.raw import simulate_raw
+
+        path = simulate_raw(directory, scale=scale, seed=seed)
+        errors.print(f"Simulated released files ({scale}, seed {seed}) in {path}, {time.monotonic() - start:.0f} s.")
+        errors.print(f"Build assemblies of them with: python rebuild_assemblies.py {path}")
+        return
     from brainscore_vision.data.laion_fmri_7t.simulation import simulate as make
 
-    start = time.monotonic()
     path = make(directory, scale=scale, seed=seed)
     errors.print(f"Simulated dataset ({scale}, seed {seed}) in {path}, {time.monotonic() - start:.0f} s.")
     errors.print(f"Use it with --dataset {path}, or export LAION_FMRI_DATASET={path}")
@@ -137,25 +206,28 @@ def simulate(
 
 @app.command()
 def demo(as_json: JsonOption = False) -> None:
-    """Score two models that need no download on all 20 headline benchmarks, on simulated data."""
+    """Score models that need no download on all 20 headline benchmarks, on simulated data."""
     from tqdm.auto import tqdm
 
-    from .models import find_model
-    from .reporting import as_record, score_table
+    from .identifiers import parse
+    from .reporting import as_record, print_scores
     from .scoring import score_all
 
     models = {"pixels": "pixels", "untrained AlexNet": f"{__package__}.models:untrained_alexnet"}
+    models |= {name: f"LAION_fMRI-{name}" for name in ("CLIP", "DINOv2", "PEcore", "SigLIP2", "nouns")}
+    shared = [identifier for identifier in headline() if parse(identifier).pool == "shared"]
     table = {}
     for title, name in models.items():
         table[title] = {}
-        with tqdm(total=len(headline()), desc=f"{title}: cells", unit="cell", disable=None) as bar:
-            for identifier, result in score_all(find_model(name), headline(), dataset="simulated"):
+        cells = shared if title == "nouns" else headline()  # images of a single subject are not segmented
+        with tqdm(total=len(cells), desc=f"{title}: cells", unit="cell", disable=None) as bar:
+            for identifier, result in score_all(name, cells, dataset="simulated"):
                 table[title][identifier] = result
                 bar.update()
                 if as_json:
-                    print(json.dumps({"model": title, **as_record(identifier, result)}), flush=True)
+                    print(json.dumps(as_record(identifier, result)), flush=True)
     if not as_json:
-        Console().print(score_table({title: {i: row[i] for i in headline()} for title, row in table.items()}))
+        print_scores({title: {i: row[i] for i in headline() if i in row} for title, row in table.items()})
         errors.print("Simulated data: these numbers show that everything runs, and say nothing about brains.")
 
 
@@ -199,13 +271,17 @@ def main() -> None:
     from .models import ModelSourceError
 
     try:
-        app()
+        app(prog_name="laion-score")
     except (IdentifierError, ModelSourceError) as error:
-        errors.print(f"laion-score: {error}", markup=False, style="red")
-        sys.exit(2)
+        fail(error, 2)
     except (StimulusKernelError, DatasetError) as error:
-        errors.print(f"laion-score: {error}", markup=False, style="red")
-        sys.exit(1)
+        fail(error, 1)
+
+
+def fail(error: Exception, code: int) -> None:
+    """End with one line on standard error, which nothing wraps."""
+    errors.print(f"laion-score: {' '.join(str(error).split())}", style="red")
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 from brainscore_core.plugin_management.import_plugin import ImportPlugin
+from brainscore_vision.model_interface import BrainModel
 
 from brainscore_vision import load_model
 
@@ -25,14 +27,19 @@ class ModelSourceError(ValueError):
     """A model that cannot be found."""
 
 
-def find_model(name: str):
-    """A BrainModel from its name.
+def locate_model(name: str) -> Callable[[], BrainModel]:
+    """What makes a BrainModel of a name; finding it loads no weights.
 
     Parameters
     ----------
     name : str
         A registered identifier, or ``package.module:function`` or ``file.py:function``, a function without arguments that
         returns a BrainModel.
+
+    Returns
+    -------
+    callable
+        Without arguments.
 
     Raises
     ------
@@ -48,11 +55,11 @@ def find_model(name: str):
                 f"A model is a registered Brain-Score identifier (e.g. alexnet, pixels), or module:function or "
                 f"file.py:function that returns one; received {name!r} ({error})."
             ) from error
-        return load_model(name)
+        return functools.partial(load_model, name)
     module = _module(place, name)
     if not hasattr(module, attribute):
         raise ModelSourceError(f"{place} has no function {attribute!r}; received {name!r}.")
-    return getattr(module, attribute)()
+    return getattr(module, attribute)
 
 
 def untrained_alexnet():

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from brainscore_core.metrics import Score
+from brainscore_vision.model_interface import BrainModel
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, score_benchmarks
+from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import KernelBenchmark
+from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import MeanPartition, Partition
+from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import partition as partition_tasks
+from brainscore_vision.data.laion_fmri_7t.embeddings import bind
 
 from .benchmark import benchmark as build_benchmark
-from .models import ModelSourceError, find_model
+from .identifiers import IdentifierError
+from .models import ModelSourceError, locate_model
 
 MODEL_INTERFACE = ("identifier", "visual_degrees", "start_recording", "look_at")
 """What scoring needs of a BrainModel."""
@@ -39,7 +45,7 @@ def score_model(model, benchmark, dataset=None) -> Score:
             f"A benchmark object brings its own dataset; received dataset={dataset!r} besides {benchmark.identifier}. "
             f"Pass the dataset when building the benchmark, or pass the identifier."
         )
-    return benchmark(resolve_model(model))
+    return benchmark(_model_for(model, [benchmark]))
 
 
 def score_all(
@@ -55,19 +61,75 @@ def score_all(
     options = {} if dataset is None else {"dataset": dataset}
     benchmarks = {identifier: build_benchmark(identifier, **options) for identifier in dict.fromkeys(identifiers)}
     names = {id(benchmark): identifier for identifier, benchmark in benchmarks.items()}
-    for benchmark, score in score_benchmarks(resolve_model(model), list(benchmarks.values()), engine):
+    candidate = bind(_model_for(model, benchmarks.values()), dataset)
+    for benchmark, score in score_benchmarks(candidate, list(benchmarks.values()), engine):
         yield names[id(benchmark)], score
 
 
-def resolve_model(model):
-    """A BrainModel from a registered identifier (or what else :func:`.models.find_model` takes) or from itself.
+def partition(
+    model_a, model_b, benchmark: str | KernelBenchmark, dataset=None, engine: EngineOptions | None = None
+) -> dict[str, Partition | MeanPartition]:
+    """Partition the variance that two models explain: unique to each, shared, and together.
 
-    Raises
-    ------
-    ModelSourceError
-        No such model, or something that is none.
+    Parameters
+    ----------
+    model_a, model_b : str or brainscore_vision.model_interface.BrainModel
+    benchmark : str or benchmark
+        A ridge benchmark with one split.
+    dataset : str, pathlib.Path or Dataset, optional
+        As for :func:`score_model`.
+    engine : EngineOptions, optional
+
+    Returns
+    -------
+    dict
+        A Partition per subject, and their MeanPartition under "mean"; see
+        :mod:`brainscore_vision.benchmark_helpers.stimulus_kernels.partition` for the formulas.
     """
-    model = find_model(model) if isinstance(model, str) else model
+    return dict(partition_all(model_a, model_b, [benchmark], dataset, engine))[_name(benchmark)]
+
+
+def partition_all(
+    model_a, model_b, benchmarks: Sequence, dataset=None, engine: EngineOptions | None = None
+) -> Iterator[tuple[str, dict[str, Partition | MeanPartition]]]:
+    """:func:`partition` on many benchmarks, which share kernels and decompositions; yields each when it is done."""
+    options = {} if dataset is None else {"dataset": dataset}
+    built = [build_benchmark(b, **options) if isinstance(b, str) else b for b in benchmarks]
+    names = [_name(b) for b in benchmarks]
+    waiting, order = {}, {}
+    for name, one in zip(names, built, strict=True):
+        order[name] = one.tasks()
+        if len({task.subject for task in order[name]}) < len(order[name]):
+            raise IdentifierError(
+                f"Variance is partitioned on one split; {name} is a mean over folds. Name one of them."
+            )
+        waiting[name] = dict.fromkeys(order[name])
+    models = [bind(_model_for(model, built), built[0].cell.dataset) for model in (model_a, model_b)]
+    every_task = [task for tasks in order.values() for task in tasks]
+    for task, done in partition_tasks(*models, every_task, engine):
+        for name in [name for name, tasks in waiting.items() if task in tasks]:
+            waiting[name][task] = done
+            if None not in waiting[name].values():
+                parts = [waiting[name][task] for task in order[name]]
+                del waiting[name]
+                yield name, {**{p.subject: p for p in parts}, "mean": MeanPartition.of(parts)}
+
+
+def _name(benchmark) -> str:
+    return benchmark if isinstance(benchmark, str) else benchmark.identifier
+
+
+def _model_for(model, benchmarks) -> BrainModel:
+    """The model, made after its name, the datasets and the splits are found: weights may be a long download."""
+    make = locate_model(model) if isinstance(model, str) else lambda: model
+    for benchmark in benchmarks:
+        if isinstance(benchmark, KernelBenchmark):
+            benchmark.tasks()
+    return check_model(make())
+
+
+def check_model(model) -> BrainModel:
+    """Return ``model`` if it is a BrainModel, else raise ModelSourceError."""
     missing = [name for name in MODEL_INTERFACE if not hasattr(model, name)]
     if missing:
         raise ModelSourceError(

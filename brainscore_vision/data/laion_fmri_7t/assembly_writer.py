@@ -75,5 +75,6 @@ class AssemblyWriter:
 
     def _coordinate(self, name: str, dimension: str, values: np.ndarray) -> None:
         text = values.dtype.kind in "OU"
-        variable = self._file.createVariable(name, str if text else values.dtype, (dimension,))
+        kind = str if text else values.dtype.newbyteorder("=")  # NIfTI says "<" where netCDF4 expects "="
+        variable = self._file.createVariable(name, kind, (dimension,))
         variable[:] = values.astype(object) if text else values

@@ -9,7 +9,15 @@ from .assembly_file import AssemblyFile
 from .constants import SUBJECTS
 from .embeddings import find_feature_file
 from .errors import MissingDataError, SchemaError
-from .responses import HalfResponses, ResponseCache, SubjectResponses, read_half_responses, read_responses
+from .responses import (
+    HalfResponses,
+    ResponseCache,
+    SubjectResponses,
+    TrialMoments,
+    read_half_responses,
+    read_moments,
+    read_responses,
+)
 from .splits import Splits
 from .stimuli import MissingStimuli, StimulusSource, make_stimulus_set, stimulus_fingerprints
 
@@ -175,6 +183,10 @@ class Dataset:
         return self._responses.get(
             key, lambda: read_half_responses(file, region, noise_ceiling_threshold, stimulus_ids)
         )
+
+    def trial_moments(self, subject: str, region: str, *, noise_ceiling_threshold: float) -> TrialMoments:
+        """Sums and sums of squares of a region's single trials; parameters and errors as for `responses`."""
+        return read_moments(self.assembly_file(subject), region, noise_ceiling_threshold)
 
     def assembly(self, subject: str):
         """All trials of a subject as Brain-Score's NeuroidAssembly, (presentation, neuroid), read when computed with.

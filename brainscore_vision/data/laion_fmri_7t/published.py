@@ -153,3 +153,11 @@ def fetch(published: PublishedObject) -> Path:
             f"the internet and try again, or point LAION_FMRI_DATASET to a dataset folder, or set "
             f"it to 'simulated'."
         ) from error
+
+
+def local_copy(published: PublishedObject) -> Path | None:
+    """Where a published object was downloaded to, None if it was not; its content is not read."""
+    from brainscore_core.supported_data_standards.brainio.fetch import get_local_data_path
+
+    path = Path(get_local_data_path()) / published.sha1 / f"assy_{published.identifier}.nc"
+    return path if path.is_file() else None

@@ -192,6 +192,43 @@ def read_half_responses(
     return HalfResponses(first, second)
 
 
+@dataclass(frozen=True)
+class TrialMoments:
+    """What estimates of reliability need of one subject's trials in one region.
+
+    Attributes
+    ----------
+    stimulus_ids : numpy.ndarray of str, shape (n_stimuli,)
+        Sorted.
+    n_repetitions : numpy.ndarray of int, shape (n_stimuli,)
+    sums : numpy.ndarray of float64, shape (n_stimuli, n_neuroids)
+        Over the trials of each stimulus.
+    squares : dict of int to numpy.ndarray of float64, shape (n_neuroids,)
+        Number of repetitions -> sum of squares over all trials of the stimuli that were shown so often.
+    neuroids : pandas.DataFrame
+        As in `SubjectResponses`.
+    """
+
+    stimulus_ids: np.ndarray
+    n_repetitions: np.ndarray
+    sums: np.ndarray
+    squares: dict[int, np.ndarray]
+    neuroids: pd.DataFrame
+
+
+def read_moments(file: AssemblyFile, region: str, noise_ceiling_threshold: float) -> TrialMoments:
+    """Sum up the trials of a region's reliable voxels, in one pass and without holding them.
+
+    Raises
+    ------
+    DatasetError, SchemaError
+        As `read_responses`.
+    """
+    columns, kept = reliable_voxels(file, region, noise_ceiling_threshold)
+    stimulus_ids, counts, sums, squares = file.moments(columns)
+    return TrialMoments(stimulus_ids, counts, sums, squares, kept)
+
+
 def reliable_voxels(file: AssemblyFile, region: str, noise_ceiling_threshold: float) -> tuple[np.ndarray, pd.DataFrame]:
     """Voxels of a region with nc_12rep above a threshold (percent): positions in the file, and their coordinates.
 

@@ -186,7 +186,9 @@ def _folder_splits(root: Path) -> Splits:
 def _published_feature_folders() -> tuple[Path, ...]:
     named, configured = os.environ.get(STIMULI_VARIABLE), laion_fmri_folder()
     folders = [Path(named).expanduser()] if named else []
-    return tuple(p for folder in [*folders, *([configured] if configured else [])] for p in (folder, folder / "stimuli"))
+    return tuple(
+        p for folder in [*folders, *([configured] if configured else [])] for p in (folder, folder / "stimuli")
+    )
 
 
 def _published_stimuli() -> StimulusSource:

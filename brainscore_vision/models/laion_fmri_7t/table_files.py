@@ -67,7 +67,9 @@ def _opened(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise TableError(f"{path} must be an HDF5 file; opening it gave: {error}. Download or write it again.") from error
+        raise TableError(
+            f"{path} must be an HDF5 file; opening it gave: {error}. Download or write it again."
+        ) from error
 
 
 def open_npz(path: Path, key: str | None, id_key: str | None, want_ids: bool) -> Stored:
@@ -94,7 +96,9 @@ def open_npy(path: Path, key: str | None, id_key: str | None, want_ids: bool) ->
 def open_frame(path: Path, key: str | None, id_key: str | None, want_ids: bool) -> Stored:
     """Columns of a CSV or Parquet table."""
     if key is not None:
-        raise TableError(f"{path}: the features of a table are all its columns but the ids; key={key!r} has no meaning here.")
+        raise TableError(
+            f"{path}: the features of a table are all its columns but the ids; key={key!r} has no meaning here."
+        )
     names = [id_key] if id_key is not None else list(ID_KEYS)
     if path.suffix.lower() == ".csv":
         frame = pd.read_csv(path, dtype=dict.fromkeys(names, str), keep_default_na=True, encoding="utf-8")
@@ -102,7 +106,9 @@ def open_frame(path: Path, key: str | None, id_key: str | None, want_ids: bool) 
         try:
             frame = pd.read_parquet(path)
         except ImportError as error:
-            raise TableError(f"Reading {path} needs pandas' Parquet engine: pip install pyarrow, or convert the table.") from error
+            raise TableError(
+                f"Reading {path} needs pandas' Parquet engine: pip install pyarrow, or convert the table."
+            ) from error
     ids, valid = None, None
     if want_ids:
         column = _id_key(path, dict.fromkeys(map(str, frame.columns), 1), id_key)

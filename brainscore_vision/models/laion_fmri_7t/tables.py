@@ -181,7 +181,9 @@ def check_ids(ids: np.ndarray, name: str) -> None:
         )
     empty = np.flatnonzero(series == "")
     if len(empty):
-        raise TableError(f"{name}: every row has an id; {len(empty)} of {len(ids)} are empty, the first in row {empty[0]}.")
+        raise TableError(
+            f"{name}: every row has an id; {len(empty)} of {len(ids)} are empty, the first in row {empty[0]}."
+        )
 
 
 def file_digest(path: Path) -> str:

@@ -64,12 +64,12 @@ def read_betas(path: Path, voxels: np.ndarray) -> SessionBetas:
     try:
         with open(path, "rb") as raw:
             hashed = _HashedReader(raw)
-            with gzip.GzipFile(fileobj=io.BufferedReader(hashed, _BUFFER), mode="rb") as stream:
+            with io.BufferedReader(hashed, _BUFFER) as compressed, gzip.GzipFile(fileobj=compressed) as stream:
                 header = _read_header(stream, path)
                 values = _read_voxels(stream, header, voxels, path)
-                if stream.read(1):
+                if stream.read(1):  # also where gzip's checksum is compared
                     raise SchemaError(f"{path}: the file goes on after its {len(values):,} trials. {_DOWNLOAD_AGAIN}")
-            hashed.read_rest()
+                hashed.read_rest()
     except BROKEN as error:
         raise SchemaError(
             f"Betas are a complete gzipped NIfTI file; {path} ({path.stat().st_size:,} bytes) cannot be read to its "
@@ -101,9 +101,8 @@ def _read_voxels(stream: io.BufferedIOBase, header: nib.Nifti1Header, voxels: np
     """(n_trials, n_voxels) float32."""
     *shape, n_trials = header.get_data_shape()
     dtype = header.get_data_dtype()
-    slope, intercept = (1.0 if header["scl_slope"] in (0, np.nan) else None), 0.0
-    slope, intercept = header.get_slope_inter() if slope is None else (slope, intercept)
-    scaled = (slope not in (None, 1.0)) or (intercept not in (None, 0.0))
+    slope, intercept = header.get_slope_inter()  # None, None where the numbers are as stored
+    scaled = slope is not None and (slope, intercept) != (1.0, 0.0)
     # NIfTI stores the first axis fastest
     places = np.ravel_multi_index(np.unravel_index(np.asarray(voxels), shape, order="C"), shape, order="F")
     volume = np.empty(int(np.prod(shape)), dtype)
@@ -113,7 +112,7 @@ def _read_voxels(stream: io.BufferedIOBase, header: nib.Nifti1Header, voxels: np
         _fill(stream, view, f"{path}: trial {trial} of {n_trials}")
         taken = volume[places]
         if scaled:
-            taken = taken.astype(np.float64) * (1.0 if slope is None else slope) + (intercept or 0.0)
+            taken = taken.astype(np.float64) * slope + intercept
         values[trial] = taken
     return values
 

@@ -133,7 +133,9 @@ def dataset_mark(root: Path) -> dict:
     try:
         mark = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise SchemaError(f"{path} describes the dataset in JSON; it cannot be read: {error}. Make it again.") from error
+        raise SchemaError(
+            f"{path} describes the dataset in JSON; it cannot be read: {error}. Make it again."
+        ) from error
     if not isinstance(mark, dict):
         raise SchemaError(f"{path} describes the dataset by a JSON object; found {type(mark).__name__}. Make it again.")
     return mark

@@ -120,7 +120,8 @@ def roi_labels(rules: tuple[RegionRule, ...] = RULES) -> tuple[str, ...]:
 def rules_text(rules: tuple[RegionRule, ...] = RULES) -> str:
     """The table in one line, for the assembly's attributes."""
     return "; ".join(
-        f"{rule.region} = {' | '.join(rule.rois)}{' minus the regions before' if rule.remainder else ''}" for rule in rules
+        f"{rule.region} = {' | '.join(rule.rois)}{' minus the regions before' if rule.remainder else ''}"
+        for rule in rules
     )
 
 

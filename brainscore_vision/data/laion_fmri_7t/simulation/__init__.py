@@ -6,6 +6,16 @@ signal under the noise.
 
 from .scales import SCALES, Scale
 from .truth import TrueSignal, Truth
-from .write import VERSION, ensure_default, needed_bytes, simulate
+from .write import VERSION, default_folder, ensure_default, needed_bytes, simulate
 
-__all__ = ["SCALES", "VERSION", "Scale", "TrueSignal", "Truth", "ensure_default", "needed_bytes", "simulate"]
+__all__ = [
+    "SCALES",
+    "VERSION",
+    "Scale",
+    "TrueSignal",
+    "Truth",
+    "default_folder",
+    "ensure_default",
+    "needed_bytes",
+    "simulate",
+]

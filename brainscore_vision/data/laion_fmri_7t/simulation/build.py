@@ -1,4 +1,4 @@
-"""Builds a simulated dataset in an empty folder: images, features, signals, betas, splits."""
+"""Builds a simulated dataset in an empty folder: images, embeddings, signals, betas, splits."""
 
 from pathlib import Path
 
@@ -13,8 +13,10 @@ from ..ids import parse
 from ..zscore import zscore_in_place
 from . import images
 from .betas import mean_inverse_repetitions, session_betas
+from .embeddings import write_embeddings
 from .parallel import ordered_map
 from .scales import Scale
+from .segmentations import write_segmentations
 from .sessions import schedule
 from .splits import make_splits, write_splits
 from .stimuli_ids import stimulus_table, subject_stimuli
@@ -48,6 +50,8 @@ def build(root: Path, scale: Scale, seed: int, workers: int, progress: bool, att
         features = write_images(root / "stimuli", table, scale.image_size, seed, workers, progress)
         ids = table["stimulus_id"].to_numpy(dtype=str)
         shared = np.flatnonzero((table["participant"] == "all").to_numpy())
+        write_embeddings(root / "stimuli", ids, features, scale, seed)
+        write_segmentations(root / "stimuli", ids[shared], features[shared], scale.image_size, seed, workers)
         write_splits(root / "splits" / "shared", make_splits("shared", ids[shared], features[shared], seed))
         with _bar(len(SUBJECTS) * scale.sessions, "betas", "session", progress) as bar:
             for subject in SUBJECTS:
@@ -85,6 +89,11 @@ def write_images(folder: Path, table: pd.DataFrame, size: int, seed: int, worker
             done += len(part)
             bar.update(len(part))
     table.to_csv(folder / "manifest.csv", index=False)
+    return standardised(features)
+
+
+def standardised(features: np.ndarray) -> np.ndarray:
+    """Features (n_stimuli, n_features) float32 with mean 0 and standard deviation 1 over stimuli, clipped; in place."""
     mean, spread = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
     features -= mean.astype(np.float32)
     features /= np.maximum(spread, 1e-6).astype(np.float32)

@@ -44,6 +44,8 @@ class Scale:
         One per subject, in the order of `constants.SUBJECTS`.
     image_size : int
         Width and height of the images in pixels.
+    embedding_widths : tuple of int
+        Features per embedding, in the order of `embeddings.EMBEDDING_MODELS`.
     grid : tuple of int
         Voxels along the axes of the volumes.
     brain_voxels : int
@@ -64,6 +66,7 @@ class Scale:
     lost: tuple[LostTrials, ...]
     image_size: int
     runs_per_session: int = 12
+    embedding_widths: tuple[int, ...] = (24, 24, 24, 27)
     grid: tuple[int, int, int] = (20, 22, 18)
     brain_voxels: int = 3_600
 
@@ -142,6 +145,7 @@ SCALES = {
             sessions=6,
             lost=(LostTrials(2, 0, 1),) * len(SUBJECTS),
             image_size=112,
+            embedding_widths=(128, 128, 128, 144),
         ),
         # the release's counts
         Scale(
@@ -164,6 +168,7 @@ SCALES = {
                 LostTrials(6, 0, 2),
             ),
             image_size=256,
+            embedding_widths=(1024, 1024, 1024, 1152),
             grid=(143, 143, 143),
             brain_voxels=272_080,  # sub-01, anatomical mask
         ),

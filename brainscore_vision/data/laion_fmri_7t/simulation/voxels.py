@@ -155,7 +155,7 @@ def draw_signal(
     numpy.ndarray
         (n_stimuli, n_voxels) float32, in standard deviations of the noise of a single trial.
     """
-    mixed = _mixtures(features[:, described.columns(_MIXED_FAMILIES)], seed)
+    mixed = mixtures(features, described, seed)
     signal = np.empty((len(features), len(voxels)), np.float32)
     for region, tuning in TUNINGS.items():
         columns = voxels.columns(region)
@@ -185,11 +185,12 @@ def _local_weights(
     return preference[index] * np.exp(-distance / np.float32(2 * tuning.field**2))
 
 
-def _mixtures(features: np.ndarray, seed: int) -> np.ndarray:
+def mixtures(features: np.ndarray, described: FeatureSet, seed: int) -> np.ndarray:
     """(n_stimuli, n_mixtures) float32: a fixed random layer of saturating units, the same in every subject."""
+    seen = features[:, described.columns(_MIXED_FAMILIES)]
     rng = generator(seed, "mixtures")
-    weights = rng.standard_normal((features.shape[1], _N_MIXTURES), dtype=np.float32)
-    return np.tanh(features @ weights * np.float32(1.2 / np.sqrt(features.shape[1])))
+    weights = rng.standard_normal((seen.shape[1], _N_MIXTURES), dtype=np.float32)
+    return np.tanh(seen @ weights * np.float32(1.2 / np.sqrt(seen.shape[1])))
 
 
 def _standardised(values: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from .build import build
 from .parallel import worker_count
 from .scales import Scale, get_scale
 
-VERSION = 2
+VERSION = 3
 """Goes up whenever the same seed and scale give another content."""
 
 _MARK = "dataset.json"
@@ -90,9 +90,14 @@ def ensure_default() -> Path:
     Path
         Its folder.
     """
+    return simulate(default_folder())
+
+
+def default_folder() -> Path:
+    """Where `ensure_default` makes its dataset; it need not be there."""
     from ..home import laion_home  # the environment decides it when it is asked for
 
-    return simulate(laion_home() / "simulated" / f"{VERSION}-small-seed0")
+    return laion_home() / "simulated" / f"{VERSION}-small-seed0"
 
 
 def needed_bytes(scale: Scale) -> int:
@@ -102,7 +107,9 @@ def needed_bytes(scale: Scale) -> int:
     numbers = len(SUBJECTS) * rows * voxels * 4
     images = scale.stimuli * (4096 + scale.image_size**2 // 2)
     splits = 12 * 64 * (scale.shared + len(SUBJECTS) * (scale.shared + scale.unique))
-    return numbers + images + splits + 4_000_000
+    embeddings = scale.stimuli * (sum(scale.embedding_widths) * 2 + 4 * 64)
+    masks = scale.shared * 6 * (512 + scale.image_size**2 // 16)  # compressed
+    return numbers + images + splits + embeddings + masks + 4_000_000
 
 
 def _attributes(wanted: dict) -> dict[str, str | int]:
@@ -147,7 +154,8 @@ def _sizes(root: Path) -> dict[str, int]:
     """Bytes of every file but the images, which are too many to look at each time."""
     files = (path for folder in ("assemblies", "splits", "truth") for path in sorted((root / folder).rglob("*.*")))
     sizes = {path.relative_to(root).as_posix(): path.stat().st_size for path in files if path.is_file()}
-    return {**sizes, "stimuli/manifest.csv": (root / "stimuli" / "manifest.csv").stat().st_size}
+    tables = (path for path in sorted((root / "stimuli").iterdir()) if path.is_file())
+    return {**sizes, **{path.relative_to(root).as_posix(): path.stat().st_size for path in tables}}
 
 
 def _require_space(folder: Path, scale: Scale) -> None:

@@ -1,0 +1,81 @@
+"""From the released LAION-fMRI data to the assemblies that are scored.
+
+    python rebuild_assemblies.py FOLDER                     build assemblies/sub-XX.nc from the released files in FOLDER
+    python rebuild_assemblies.py FOLDER --download --build  get the files first, with laion_fmri's own command
+    python rebuild_assemblies.py FOLDER --verify            compare what was built with what Brain-Score publishes
+    python rebuild_assemblies.py FOLDER --package           write the published form
+
+Steps that are finished are not done again; an interrupted run goes on where it was. Exit codes: 0 all subjects done,
+1 some failed or differ, 2 wrong usage.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
+from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
+from brainscore_vision.data.laion_fmri_7t.packaging import command
+from brainscore_vision.data.laion_fmri_7t.packaging.plan import BuildOptions
+from brainscore_vision.data.laion_fmri_7t.packaging.volumes import ANATOMICAL, MASK_DEFINITIONS
+from brainscore_vision.data.laion_fmri_7t.source import laion_fmri_folder
+
+
+def parser() -> argparse.ArgumentParser:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = arguments.add_argument
+    add("folder", type=Path, nargs="?", help="the data folder; default: the one that laion_fmri is configured with")
+    add("--subjects", nargs="+", default=SUBJECTS, metavar="sub-XX", help="default: all five")
+    for action, text in (
+        (command.DOWNLOAD, "download what the subjects lack (`laion-fmri download`; about 3 GB a session)"),
+        (command.BUILD, "build the assemblies; what happens if no step is named"),
+        (command.CROSS_CHECK, "compare masks and maps with what laion_fmri reads"),
+        (command.VERIFY, "compare with the published assemblies"),
+        (command.PACKAGE, "write the published schema with Brain-Score's packaging tools"),
+    ):
+        add(f"--{action}", dest="actions", action="append_const", const=action, help=text)
+    masks = "; ".join(f"{name}: {text}" for name, text in MASK_DEFINITIONS.items())
+    add("--mask", choices=MASK_DEFINITIONS, default=ANATOMICAL, help=f"brain mask. {masks}. Default: {ANATOMICAL}")
+    add("--sessions", nargs="+", metavar="ses-XX", help="default: all of the release; the assembly says which")
+    add("--scratch", type=Path, help="where finished sessions wait; default: assemblies/.rebuild in the folder")
+    add("--start-over", action="store_true", help="discard finished sessions and replace assemblies")
+    add("--published", type=Path, help="folder of published files to verify against; default: download them")
+    add("--package-folder", type=Path, help="where --package writes; default: packaged in the folder")
+    add("--jobs", type=int, default=4, help="transfers at once; default: 4")
+    return arguments
+
+
+def main(argv: list[str] | None = None) -> int:
+    given = parser().parse_args(argv)
+    root = given.folder or laion_fmri_folder()
+    if root is None or not root.is_dir():
+        print(f"rebuild_assemblies.py: the data folder must exist; got {root}. Name it.", file=sys.stderr)
+        return command.WRONG_USAGE
+    try:
+        subjects = command.check_subjects(given.subjects)
+    except DatasetError as error:
+        print(f"rebuild_assemblies.py: {error}", file=sys.stderr)
+        return command.WRONG_USAGE
+    options = BuildOptions(
+        mask=given.mask,
+        sessions=tuple(sorted(given.sessions)) if given.sessions else None,
+        scratch=given.scratch,
+        start_over=given.start_over,
+        progress=lambda sessions: tqdm(sessions, desc="sessions", unit="session", disable=None, leave=False),
+    )
+    request = command.Request(
+        root=root.expanduser().absolute(),
+        subjects=subjects,
+        actions=tuple(given.actions or (command.BUILD,)),
+        options=options,
+        published=given.published,
+        package_folder=given.package_folder,
+        jobs=given.jobs,
+    )
+    return command.run(request, say=lambda line: print(line, flush=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

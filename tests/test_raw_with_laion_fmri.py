@@ -1,0 +1,116 @@
+"""The simulated release read by the release's own package: every accessor that rebuilding relies on says the same."""
+
+import inspect
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
+from brainscore_vision.data.laion_fmri_7t.packaging import package_view
+from brainscore_vision.data.laion_fmri_7t.packaging.betas import read_betas
+from brainscore_vision.data.laion_fmri_7t.packaging.layout import NOISE_CEILING_MAPS, SubjectFiles, expected_sessions
+from brainscore_vision.data.laion_fmri_7t.packaging.package_view import compare_with_package, open_with_package
+from brainscore_vision.data.laion_fmri_7t.packaging.regions import roi_labels
+from brainscore_vision.data.laion_fmri_7t.packaging.trials import read_trials
+from brainscore_vision.data.laion_fmri_7t.packaging.volumes import read_brain_mask, read_volume
+from brainscore_vision.data.laion_fmri_7t.simulation.raw import write_raw
+
+SUBJECT = "sub-01"
+
+
+@pytest.fixture(scope="module")
+def released(tiny_dataset, tmp_path_factory) -> Path:
+    return write_raw(tiny_dataset, tmp_path_factory.mktemp("released") / "data")
+
+
+@pytest.fixture
+def package():
+    return pytest.importorskip("laion_fmri.subject", reason="laion_fmri is not installed: pip install '.[laion]'")
+
+
+@pytest.fixture
+def reader(package, released, tmp_path):
+    """The package's subject. For a version with the layout of May 2026, the files are laid where that version looks."""
+    root = tmp_path / "data"
+    shutil.copytree(released, root)
+    files = SubjectFiles(root, SUBJECT)
+    if "source" not in inspect.signature(package.Subject.get_brain_mask).parameters:
+        shutil.copyfile(
+            files.anatomical_mask, files.folder / f"{SUBJECT}_task-images_space-T1w_desc-meanR2gt15mask_mask.nii.gz"
+        )
+        rois = root / "derivatives" / "atlases" / SUBJECT / "rois"
+        rois.mkdir(parents=True)
+        for label, path in files.roi_files().items():
+            shutil.copyfile(path, rois / f"{label}.nii.gz")
+    return package.Subject(SUBJECT, str(root)), files
+
+
+def test_every_accessor_that_is_used_agrees(reader):
+    subject, files = reader
+    mask, _ = read_brain_mask(files, "anatomical")
+    np.testing.assert_array_equal(subject.get_brain_mask(), mask)
+    assert subject.get_n_voxels() == mask.sum()
+    assert tuple(subject.get_sessions()) == expected_sessions(files.root)
+    assert set(subject.get_available_rois()) == set(files.roi_files())
+    for label in roi_labels():
+        ours = read_volume(files.roi_files()[label])[0][mask] > 0
+        np.testing.assert_array_equal(subject.get_roi_mask(label), ours)
+    for description in NOISE_CEILING_MAPS.values():
+        ours = read_volume(files.noise_ceiling(description))[0][mask]
+        np.testing.assert_array_equal(subject.get_noise_ceiling(desc=description), ours)
+    for session in subject.get_sessions():
+        ours = read_volume(files.session_noise_ceiling(session))[0][mask]
+        np.testing.assert_array_equal(subject.get_noise_ceiling(session=session), ours)
+        theirs = subject.get_trial_info(session).rename(columns={"label": "stimulus_id"})
+        table = read_trials(files.trials(session), session)
+        pd.testing.assert_frame_equal(table, theirs[list(table)])
+        betas = read_betas(files.betas(session), np.flatnonzero(mask)).values
+        np.testing.assert_array_equal(subject.get_betas(session=session), betas)
+        np.testing.assert_array_equal(
+            subject.get_betas(session=session, roi="hV4"), betas[:, subject.get_roi_mask("hV4")]
+        )
+
+
+def test_cross_check_of_the_program(reader, released):
+    subject, files = reader
+    if "source" not in inspect.signature(type(subject).get_brain_mask).parameters:
+        with pytest.raises(MissingDataError, match="earlier layout.*pip install"):
+            open_with_package(released, SUBJECT)
+        pytest.skip("this laion_fmri has an earlier layout: the cross-check refuses it, as it should")
+    checks = compare_with_package(open_with_package(files.root, SUBJECT), files, "anatomical")
+    assert len(checks) == 1 + len(roi_labels()) + 3
+    assert all(check.agrees for check in checks), checks
+
+
+class Stub:
+    """The accessors of a newer laion_fmri, over the files here, with one wrong answer."""
+
+    def __init__(self, files: SubjectFiles, wrong: str):
+        self.files, self.wrong = files, wrong
+
+    def get_brain_mask(self, source="anatomical", res="1pt8"):
+        return read_brain_mask(self.files, source)[0]
+
+    def get_roi_mask(self, query):
+        mask = read_volume(self.files.roi_files()[query])[0][self.get_brain_mask()] > 0
+        return ~mask if query == self.wrong else mask
+
+    def get_noise_ceiling(self, session=None, desc=None, mask_source="anatomical"):
+        values = read_volume(self.files.noise_ceiling(desc))[0][self.get_brain_mask(mask_source)]
+        return values[:-1] if desc == self.wrong else values
+
+
+@pytest.mark.parametrize("wrong", ["nothing", "V3d", "Noiseceiling4rep"])
+def test_cross_check_finds_what_differs(released, wrong):
+    files = SubjectFiles(released, SUBJECT)
+    checks = compare_with_package(Stub(files, wrong), files, "anatomical")
+    assert [check.what.split()[-1] for check in checks if not check.agrees] == [wrong] * (wrong != "nothing")
+
+
+def test_without_the_package_the_error_says_how_to_get_it(released, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "laion_fmri.subject", None)
+    with pytest.raises(MissingDataError, match=r"pip install '\.\[laion\]'"):
+        package_view.open_with_package(released, SUBJECT)
