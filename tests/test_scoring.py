@@ -10,6 +10,7 @@ from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidA
 from models import CountingModel, FeatureModel, pixel_features
 from PIL import Image
 
+from brainscore_vision import load_model
 from brainscore_vision.benchmarks.laion_fmri_7t import (
     DEFAULT_SUBJECTS,
     LAIONfMRI,
@@ -25,6 +26,7 @@ from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 NAME = "LAION_fMRI.V1-ood-ridge"
+SIDES = ("train", "test")
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +207,7 @@ def test_models_see_images_as_people_did(tiny_dataset):
 
 
 @pytest.mark.parametrize("pool", ["shared", "persubject"])
-@pytest.mark.parametrize("side", ["train", "test"])
+@pytest.mark.parametrize("side", SIDES)
 def test_load_assembly(tiny_dataset, pool, side):
     subjects = ("sub-06", "sub-01", "sub-03")
     assembly = load_assembly("IT", "tau", side, pool=pool, subjects=subjects, dataset=tiny_dataset)
@@ -234,7 +236,8 @@ def test_load_assembly(tiny_dataset, pool, side):
     stimuli = assembly.attrs["stimulus_set"]
     assert set(stimuli["stimulus_id"]) == set(assembly["stimulus_id"].values)
     assert len(stimuli) == len(set(stimuli["stimulus_id"]))
-    assert assembly.attrs["stimulus_set_identifier"] == stimuli.identifier == "LAION_fMRI_stim"
+    assert assembly.attrs["stimulus_set_identifier"] == stimuli.identifier
+    assert stimuli.identifier.startswith("LAION_fMRI_stim-")
 
 
 def trials_of(root, subject, region, stimulus_ids, threshold=30):
@@ -260,6 +263,19 @@ def test_load_assembly_options(tiny_dataset, monkeypatch):
     # one subject's block is an assembly without gaps
     one = load_assembly("V1", "random_2", "train", subjects="sub-05")
     assert np.isfinite(one.values).all()
+
+
+def test_brain_score_does_not_mix_up_the_images_of_two_sides(tiny_dataset):
+    """Brain-Score keeps a registered model's activations by the name of a stimulus set."""
+    sides = {side: load_assembly("V1", "tau", side, dataset=tiny_dataset).attrs["stimulus_set"] for side in SIDES}
+    assert len({stimuli.identifier for stimuli in sides.values()}) == len(SIDES)
+    model = load_model("pixels")
+    model.start_recording("V1", [(0, 0)])
+    for stimuli in sides.values():
+        answer = model.look_at(stimuli)
+        assert answer["stimulus_id"].values.tolist() == stimuli["stimulus_id"].tolist()
+    again = load_assembly("V1", "tau", "test", dataset=tiny_dataset).attrs["stimulus_set"]
+    assert again.identifier == sides["test"].identifier
 
 
 def test_an_assembly_is_a_copy(tiny_dataset):

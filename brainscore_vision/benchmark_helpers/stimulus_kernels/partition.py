@@ -205,7 +205,9 @@ def _predictions(gram: np.ndarray, kernel: StimulusKernel, tasks: Sequence[Subje
             selection = ridge.select_alpha(decomposition, coordinates, task.metric.alphas)
             cross = gram[np.ix_(kernel.positions(task.test_ids), train)]
             prediction = ridge.predict(decomposition, cross, coordinates, mean, selection.alpha)
-            prediction -= mean  # no correlation sees it; with it, single precision would lose what a strong penalty leaves
+            prediction -= (
+                mean  # no correlation sees it; with it, single precision would lose what a strong penalty leaves
+            )
             found[task] = prediction.astype(np.float32), selection.alpha
     return found
 

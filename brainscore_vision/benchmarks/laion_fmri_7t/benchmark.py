@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
 import os
 from dataclasses import replace
@@ -181,7 +182,8 @@ def load_assembly(region: str, split: str, side: str, **options):
     -------
     NeuroidAssembly
         (presentation × neuroid), averages over repetitions, each subject on its own block, nan elsewhere.
-        ``attrs['stimulus_set']`` holds the images.
+        ``attrs['stimulus_set']`` holds the images, under a name that other images do not have: Brain-Score keeps a model's
+        activations by it.
     """
     if side not in ("train", "test"):
         raise IdentifierError(f"side is train or test; received {side!r}.")
@@ -199,8 +201,12 @@ def load_assembly(region: str, split: str, side: str, **options):
             .to_assembly()
         )
     assembly = block_diagonal_concat(slices)
-    assembly.attrs["stimulus_set"] = dataset.stimulus_set(list(stimulus_ids))
-    assembly.attrs["stimulus_set_identifier"] = assembly.attrs["stimulus_set"].identifier
+    stimulus_set = dataset.stimulus_set(list(stimulus_ids))
+    shown = dataset.stimulus_fingerprints(list(stimulus_ids))
+    digest = hashlib.sha1("\n".join(f"{name} {sha1}" for name, sha1 in shown.items()).encode()).hexdigest()[:12]
+    stimulus_set.identifier = f"{stimulus_set.identifier}-{digest}"
+    assembly.attrs["stimulus_set"] = stimulus_set
+    assembly.attrs["stimulus_set_identifier"] = stimulus_set.identifier
     return assembly
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling, reliability_from_sums
 from brainscore_vision.data.laion_fmri_7t.constants import REGIONS
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
-from brainscore_vision.data.laion_fmri_7t.responses import TrialMoments
+from brainscore_vision.data.laion_fmri_7t.trial_summaries import TrialMoments
 
 from .cells import PUBLISHED_REPETITIONS
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from brainscore_core.metrics import Score
 from brainscore_vision.model_interface import BrainModel
@@ -11,7 +11,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import KernelBenchmark
 from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import MeanPartition, Partition
 from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import partition as partition_tasks
-from brainscore_vision.data.laion_fmri_7t.embeddings import bind
+from brainscore_vision.data.laion_fmri_7t.embeddings import DatasetModel, bind
 
 from .benchmark import benchmark as build_benchmark
 from .identifiers import IdentifierError
@@ -61,7 +61,7 @@ def score_all(
     options = {} if dataset is None else {"dataset": dataset}
     benchmarks = {identifier: build_benchmark(identifier, **options) for identifier in dict.fromkeys(identifiers)}
     names = {id(benchmark): identifier for identifier, benchmark in benchmarks.items()}
-    candidate = bind(_model_for(model, benchmarks.values()), dataset)
+    candidate = _bound(_model_for(model, benchmarks.values()), benchmarks.values())
     for benchmark, score in score_benchmarks(candidate, list(benchmarks.values()), engine):
         yield names[id(benchmark)], score
 
@@ -104,7 +104,7 @@ def partition_all(
                 f"Variance is partitioned on one split; {name} is a mean over folds. Name one of them."
             )
         waiting[name] = dict.fromkeys(order[name])
-    models = [bind(_model_for(model, built), built[0].cell.dataset) for model in (model_a, model_b)]
+    models = [_bound(_model_for(model, built), built) for model in (model_a, model_b)]
     every_task = [task for tasks in order.values() for task in tasks]
     for task, done in partition_tasks(*models, every_task, engine):
         for name in [name for name, tasks in waiting.items() if task in tasks]:
@@ -117,6 +117,17 @@ def partition_all(
 
 def _name(benchmark) -> str:
     return benchmark if isinstance(benchmark, str) else benchmark.identifier
+
+
+def _bound(model, benchmarks: Iterable) -> BrainModel:
+    """A model whose features come with a dataset gets those of the dataset that it is scored on."""
+    datasets = list(dict.fromkeys(one.cell.dataset for one in benchmarks))
+    if isinstance(model, DatasetModel) and len(datasets) > 1:
+        raise IdentifierError(
+            f"The features of {model.identifier} come with a dataset, so it is scored on one at a time; received benchmarks "
+            f"on {', '.join(str(dataset) for dataset in datasets)}. Score each by itself."
+        )
+    return bind(model, datasets[0])
 
 
 def _model_for(model, benchmarks) -> BrainModel:

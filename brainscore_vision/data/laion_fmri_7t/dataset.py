@@ -6,20 +6,12 @@ from pathlib import Path
 from typing import Protocol
 
 from .assembly_file import AssemblyFile
-from .constants import SUBJECTS
 from .embeddings import find_feature_file
-from .errors import MissingDataError, SchemaError
-from .responses import (
-    HalfResponses,
-    ResponseCache,
-    SubjectResponses,
-    TrialMoments,
-    read_half_responses,
-    read_moments,
-    read_responses,
-)
+from .errors import SchemaError
+from .responses import ResponseCache, SubjectResponses, read_responses
 from .splits import Splits
 from .stimuli import MissingStimuli, StimulusSource, make_stimulus_set, stimulus_fingerprints
+from .trial_summaries import HalfResponses, TrialMoments, read_half_responses, read_moments
 
 
 class AssemblySource(Protocol):
@@ -290,34 +282,3 @@ class Dataset:
                 f"The {what} may name only stimuli of {where}; {len(unknown)} are unknown, first: "
                 f"{', '.join(map(repr, unknown[:3]))}. Use splits and stimuli of the same dataset."
             )
-
-
-class FolderAssemblies:
-    """Assemblies of a dataset folder.
-
-    Parameters
-    ----------
-    root : Path
-        The dataset's folder; `source.open_dataset` has seen to it that it has ``assemblies``.
-    """
-
-    def __init__(self, root: Path):
-        self.root = root
-        self.subjects = tuple(subject for subject in SUBJECTS if self._file(subject).is_file())
-
-    def path(self, subject: str) -> Path:
-        """A subject's file."""
-        if not self._file(subject).is_file():
-            raise MissingDataError(
-                f"Scoring {subject} needs {self._file(subject)}; the folder has "
-                f"{', '.join(self.subjects)}. Score these subjects (subjects=...), or put the file "
-                f"in place."
-            )
-        return self._file(subject)
-
-    def digest(self, subject: str) -> str:
-        """SHA-1 over the coordinates and a sample of the data."""
-        return AssemblyFile(self.path(subject), subject).sample_digest()
-
-    def _file(self, subject: str) -> Path:
-        return self.root / "assemblies" / f"{subject}.nc"

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from .assembly_header import open_netcdf
 from .constants import SUBJECTS
-from .dataset import Dataset, FolderAssemblies
+from .dataset import Dataset
 from .errors import DatasetError, MissingDataError
+from .folder_assemblies import FolderAssemblies
 from .published import PublishedAssemblies
 from .splits import Splits
 from .stimuli import HOW_TO_GET_STIMULI, MissingStimuli, StimulusSource, find_stimuli

@@ -70,7 +70,10 @@ class StimulusFeatureModel(LookupModel):
 
         The reader says which file; the numbers, and which of them are valid, are read from there.
         """
-        return cls.from_file(reader[name].file.filename, identifier=f"LAION_fMRI-{name}", missing=missing)
+        features = reader[name]  # an h5py dataset
+        return cls.from_file(
+            features.file.filename, "image_ids", "embedding", identifier=f"LAION_fMRI-{name}", missing=missing
+        )
 
     @property
     def table(self) -> FeatureTable:

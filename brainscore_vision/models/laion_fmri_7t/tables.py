@@ -164,7 +164,7 @@ def read_ids(path: Path) -> list[str]:
         if array.ndim != 1:
             raise TableError(f"{path}: ids are one column; received shape {array.shape}.")
         return [text(value) for value in array]
-    lines = [line.strip().strip('"') for line in path.readtext(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line.strip().strip('"') for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     return lines[1:] if lines and lines[0] in ID_KEYS else lines
 
 

@@ -2,7 +2,6 @@
 
 import pytest
 from brainscore_vision.model_interface import BrainModel
-from pytest import approx
 
 from brainscore_vision import load_model, score
 
@@ -21,4 +20,4 @@ def test_loads_without_data(identifier):
 @pytest.mark.parametrize("identifier", REGISTERED)
 def test_score(identifier):
     result = score(model_identifier=identifier, benchmark_identifier="LAION_fMRI.IT-tau-ridgecv", conda_active=True)
-    assert result.item() == approx(0.5, abs=0.5)
+    assert result.item() == pytest.approx(0.5, abs=0.5)
