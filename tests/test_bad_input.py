@@ -25,6 +25,7 @@ from models import (
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import (
     ModelOutputError,
     ResponsesError,
+    StimulusKernelError,
     UnmappedRegionError,
 )
 from brainscore_vision.benchmarks.laion_fmri_7t import benchmark, score_model
@@ -364,6 +365,15 @@ def test_a_model_that_answers_differently_each_time(root):
     with pytest.raises(ModelOutputError) as error:
         score(noisy, root)
     check(error, "answer alike to the same images", "differ between two passes", "evaluation mode")
+
+
+@pytest.mark.parametrize("degrees", [None, 0, float("nan"), "8"])
+def test_a_model_without_a_field_of_view(root, degrees):
+    model = CountingModel(visual_degrees=degrees, identifier="no-degrees")
+    with pytest.raises(StimulusKernelError) as error:
+        score(model, root)
+    check(error, "positive number of degrees", f"no-degrees says {degrees!r}", "Set visual_degrees")
+    assert model.looks == []
 
 
 def test_features_that_say_nothing(root):

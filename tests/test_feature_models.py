@@ -1,10 +1,12 @@
 """Models whose features are looked up: the same scores as any model, without an image, and honest about what is missing."""
 
 import shutil
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from brainscore_core.plugin_management.handle_metadata import validate_metadata_file
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from models import FeatureModel
 
@@ -18,8 +20,10 @@ from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 from brainscore_vision.data.laion_fmri_7t.embeddings import EMBEDDING_MODELS, FEATURE_FILES
 from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+from brainscore_vision.models import laion_fmri_7t as plugin
 from brainscore_vision.models.laion_fmri_7t import EmbeddingModel, StimulusFeatureModel
 from brainscore_vision.models.laion_fmri_7t.test import *  # noqa: F403 - the plugin's tests are tests of this suite too
+from brainscore_vision.models.laion_fmri_7t.test import REGISTERED
 
 CELLS = (
     "LAION_fMRI.V1-tau-ridgecv",
@@ -228,6 +232,17 @@ def test_features_of_one_name_do_not_share_kernels(tiny_dataset):
     )
     assert ModelIdentity.of(first).key != ModelIdentity.of(second).key
     assert score_model(first, CELLS[0], dataset=tiny_dataset) != score_model(second, CELLS[0], dataset=tiny_dataset)
+
+
+def test_memory_is_forecast_without_images(without_images):
+    expected = benchmark(CELLS[0], dataset=without_images).preallocate_memory(load_model("LAION_fMRI-CLIP"))
+    assert 0 < expected.additional < expected.available
+
+
+def test_metadata_are_valid_and_complete():
+    problems, metadata = validate_metadata_file(Path(plugin.__file__).parent / "metadata.yaml")
+    assert problems == []
+    assert sorted(metadata["models"]) == sorted(REGISTERED)
 
 
 def test_it_is_a_brain_model_that_reads_ids_alone(tiny_dataset):

@@ -79,6 +79,7 @@ def test_several_keep_the_names_they_were_asked_by(tiny_dataset):
     assert sorted(name for name, _ in results) == sorted(set(names))
     scores = dict(results)
     assert scores[NAME].item() == scores[f"{NAME}[threshold=30]"].item()
+    assert list(score_all(CountingModel(), [], dataset=tiny_dataset)) == []
 
 
 def test_all_cells_share_one_look_at_the_images(tiny_dataset):

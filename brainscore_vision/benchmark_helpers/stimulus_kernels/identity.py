@@ -6,10 +6,12 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Real
 from pathlib import Path
 
 from brainscore_core.plugin_management.import_plugin import ImportPlugin
 
+from .errors import StimulusKernelError
 from .pool import StimulusPart, StimulusPool
 from .recorder_lookup import LookupModel
 
@@ -40,8 +42,14 @@ class ModelIdentity:
 
     @classmethod
     def of(cls, model) -> ModelIdentity:
+        degrees = model.visual_degrees()
+        if not isinstance(degrees, Real) or not degrees > 0:
+            raise StimulusKernelError(
+                f"A model's field of view is a positive number of degrees; {model.identifier} says {degrees!r}. "
+                f"Set visual_degrees when committing the model."
+            )
         version = str(model.features_version) if isinstance(model, LookupModel) else None
-        return cls(str(model.identifier), plugin_revision(model.identifier), float(model.visual_degrees()), version)
+        return cls(str(model.identifier), plugin_revision(model.identifier), float(degrees), version)
 
     @property
     def key(self) -> str:

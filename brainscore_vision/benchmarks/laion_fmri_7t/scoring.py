@@ -127,7 +127,7 @@ def _bound(model, benchmarks: Iterable) -> BrainModel:
             f"The features of {model.identifier} come with a dataset, so it is scored on one at a time; received benchmarks "
             f"on {', '.join(str(dataset) for dataset in datasets)}. Score each by itself."
         )
-    return bind(model, datasets[0])
+    return bind(model, datasets[0]) if datasets else model
 
 
 def _model_for(model, benchmarks) -> BrainModel:
