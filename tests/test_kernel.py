@@ -64,3 +64,8 @@ def test_bad_input_is_named(rng):
     features[3, 4] = np.nan
     with pytest.raises(ModelOutputError, match="1 of 5 stimuli.*stimulus 3"):
         kernel_from_features(features, ids(5))
+
+
+def test_features_too_large_to_be_squared_are_named(rng):
+    with pytest.raises(ModelOutputError, match="too large to be squared.*10 features of 5 stimuli"):
+        kernel_from_features(rng.standard_normal((5, 10)) * 1e200, ids(5))

@@ -51,7 +51,7 @@ def test_fixed_alpha_equals_scikit_learn(data):
     features, responses, train, query, tolerance = data
     kernel, decomposition, mean, coordinates, selection = fit(features, responses, train, [1.0])
     assert selection.alpha == 1.0
-    predicted = ridge.predict(decomposition, kernel.gram[np.ix_(query, train)], coordinates, mean, 1.0)
+    predicted = ridge.predict(decomposition, kernel.gram[np.ix_(query, train)], coordinates, 1.0, mean)
     expected = Ridge(alpha=1.0, solver="svd").fit(features[train], responses[train]).predict(features[query])
     np.testing.assert_allclose(predicted, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
 
@@ -63,7 +63,7 @@ def test_cross_validated_alpha_equals_scikit_learn(data):
     centre = features[train].mean(axis=0)
     reference = RidgeCV(alphas=DEFAULT_ALPHAS).fit(features[train] - centre, responses[train])
     assert selection.alpha == reference.alpha_
-    predicted = ridge.predict(decomposition, kernel.gram[np.ix_(query, train)], coordinates, mean, selection.alpha)
+    predicted = ridge.predict(decomposition, kernel.gram[np.ix_(query, train)], coordinates, selection.alpha, mean)
     expected = reference.predict(features[query] - centre)
     np.testing.assert_allclose(predicted, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
 
@@ -143,6 +143,18 @@ def test_a_budget_that_is_too_small_is_named(rng):
         StimulusKernelError, match=r"20 training stimuli needs at least 5,776 bytes; max_memory allows 100"
     ):
         ridge.decompose(kernel.gram, np.arange(20), Compute(max_memory=100))
+
+
+def test_predictions_far_below_the_mean_keep_their_digits(rng):
+    features, responses = rng.standard_normal((30, 8)), rng.standard_normal((30, 4))
+    kernels = [kernel_from_features(features * scale, list(map(str, range(30)))) for scale in (1.0, 1e-12)]
+    predictions = []
+    for kernel, alpha in zip(kernels, (1e14, 1e-10), strict=True):  # alpha scales with the square of the features
+        decomposition = ridge.decompose(kernel.gram, np.arange(20))
+        coordinates, _ = decomposition.coordinates(responses[:20])
+        predictions.append(ridge.predict(decomposition, kernel.gram[20:, :20], coordinates, alpha))
+    np.testing.assert_allclose(*predictions, rtol=1e-9)
+    assert np.abs(predictions[0]).max() < 1e-10
 
 
 def test_degenerate_input_is_named(rng):

@@ -180,14 +180,21 @@ def build_kernel(
         feature_mean -= pivot
         gram.add(features)
         row_sum += features.sum(axis=1)
-        row_dot_mean += features @ feature_mean
-        mean_sum += feature_mean.sum()
-        mean_square += feature_mean @ feature_mean
+        with np.errstate(over="ignore", invalid="ignore"):  # found out below, from K itself
+            row_dot_mean += features @ feature_mean
+            mean_sum += feature_mean.sum()
+            mean_square += feature_mean @ feature_mean
         if on_columns is not None:
             on_columns(stop - start)
+    products = gram.result()
+    if not np.isfinite(np.diag(products)).all():
+        raise ModelOutputError(
+            "Inner products of features must stay finite, but the largest feature is too large to be squared in float64. "
+            f"Check the model's scale: {p} features of {n} stimuli."
+        )
     return StimulusKernel(
         stimulus_ids=np.asarray(stimulus_ids),
-        gram=gram.result(),
+        gram=products,
         n_features=p,
         row_mean=row_sum / p,
         row_dot_mean=row_dot_mean - mean_sum / p * row_sum,

@@ -62,12 +62,12 @@ class RidgeMetric:
             train, test = responses.select(train_ids), responses.select(task.test_ids)
             if task.load_responses not in fitted:  # tasks that differ in their test stimuli alone share a fit
                 fitted.clear()
-                coordinates, mean = decomposition.coordinates(train.values)
+                coordinates, _ = decomposition.coordinates(train.values)
                 selection = ridge.select_alpha(decomposition, coordinates, self.alphas)
-                fitted[task.load_responses] = coordinates, mean, selection
-            coordinates, mean, selection = fitted[task.load_responses]
+                fitted[task.load_responses] = coordinates, selection
+            coordinates, selection = fitted[task.load_responses]
             cross = kernel.block(task.test_ids, train_ids)
-            prediction = ridge.predict(decomposition, cross, coordinates, mean, selection.alpha)
+            prediction = ridge.predict(decomposition, cross, coordinates, selection.alpha)
             correlations = pearson_per_neuroid(prediction, test.values, task.subject)
             if counts is None or task.test_ids != counts[0]:
                 counts = task.test_ids, resampled_counts(task.test_ids, self.bootstrap_draws)

@@ -204,7 +204,7 @@ def _predictions(gram: np.ndarray, kernel: StimulusKernel, tasks: Sequence[Subje
             coordinates, mean = decomposition.coordinates(responses.values)
             selection = ridge.select_alpha(decomposition, coordinates, task.metric.alphas)
             cross = gram[np.ix_(kernel.positions(task.test_ids), train)]
-            prediction = ridge.predict(decomposition, cross, coordinates, mean, selection.alpha)
+            prediction = ridge.predict(decomposition, cross, coordinates, selection.alpha, mean)
             prediction -= (
                 mean  # no correlation sees it; with it, single precision would lose what a strong penalty leaves
             )

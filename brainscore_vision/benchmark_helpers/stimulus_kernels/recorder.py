@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -74,7 +75,7 @@ class CommitmentRecorder:
             if not isinstance(region_layers, RegionLayerMap) and region not in region_layers:
                 raise _unmapped(model, region, tuple(region_layers))
         self._layers = {region: tuple(make_list(region_layers[region])) for region in regions}
-        self.labels = {region: "+".join(layers) for region, layers in self._layers.items()}
+        self.labels = {region: _label(layers) for region, layers in self._layers.items()}
 
     def record(self, stimuli: StimulusSet, labels: Sequence[str], sink: Sink) -> None:
         """Show ``stimuli``, and pass the features of ``labels`` to ``sink`` in the order of the stimuli."""
@@ -143,11 +144,17 @@ def features_of(assembly, stimulus_ids: Sequence[str], model: str, label: str) -
     ModelOutputError
         Other stimuli than shown, more than one time bin, or features that are not finite.
     """
+    # a level of a multi-index is no entry of coords in older xarray, but can be asked for
+    if not {"presentation", "neuroid"} <= set(getattr(assembly, "dims", ())) or not hasattr(assembly, "stimulus_id"):
+        raise ModelOutputError(
+            f"{model} must answer look_at with an assembly (presentation × neuroid) that names each stimulus_id; for {label} "
+            f"it gave {type(assembly).__name__}{getattr(assembly, 'dims', '')}. See Brain-Score's BrainModel interface."
+        )
     if "time_bin" in assembly.dims:
         if assembly.sizes["time_bin"] != 1:
             raise ModelOutputError(
                 f"{model} was asked for the time bins {TIME_BINS} of {label} and answered with "
-                f"{assembly.sizes['time_bin']} of them."
+                f"{assembly.sizes['time_bin']} of them. Return one bin per bin asked for."
             )
         assembly = assembly.squeeze("time_bin")
     assembly = assembly.transpose("presentation", "neuroid")
@@ -156,15 +163,22 @@ def features_of(assembly, stimulus_ids: Sequence[str], model: str, label: str) -
         position = {s: i for i, s in enumerate(answered)}
         if len(position) != len(answered) or set(position) != set(stimulus_ids):
             missing = [s for s in stimulus_ids if s not in position]
+            unasked = [s for s in position if s not in set(stimulus_ids)]
             raise ModelOutputError(
                 f"{model} must answer once for each of the {len(stimulus_ids)} stimuli it is shown; for {label} it answered "
-                f"{len(answered)} times, {len(missing)} stimuli are missing (the first: {missing[:3]})."
+                f"{len(answered)} times, {len(answered) - len(position)} of them repeated, {len(missing)} stimuli are missing "
+                f"(the first: {missing[:3]}), {len(unasked)} were not shown (the first: {unasked[:3]}). "
+                f"Check how the model names and orders its answers."
             )
         assembly = assembly.isel(presentation=[position[s] for s in stimulus_ids])
     return _check(np.asarray(assembly.values), model, label, stimulus_ids)
 
 
 def _check(features: np.ndarray, model: str, label: str, stimulus_ids: Sequence[str] | None = None) -> np.ndarray:
+    if features.shape[1] == 0:
+        raise ModelOutputError(
+            f"A layer has at least one feature; {model} gave none for {label}. Check the layer's name."
+        )
     if features.dtype.kind not in "fiub":
         raise ModelOutputError(f"Features are numbers; {model} gave {features.dtype} for {label}.")
     if features.dtype.kind == "f" and not np.isfinite(features).all():
@@ -175,6 +189,11 @@ def _check(features: np.ndarray, model: str, label: str, stimulus_ids: Sequence[
             f"batch in {label}{which}. Check the model on these images (weights, precision, preprocessing)."
         )
     return features
+
+
+def _label(layers: Sequence[str]) -> str:
+    """One name for recorded layers; a layer's own name may hold any separator."""
+    return layers[0] if len(layers) == 1 else json.dumps(layers)
 
 
 def _extractor(model):

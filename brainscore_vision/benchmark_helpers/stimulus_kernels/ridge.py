@@ -216,8 +216,8 @@ def predict(
     decomposition: RidgeDecomposition,
     cross_kernel: np.ndarray,
     coordinates: np.ndarray,
-    response_mean: np.ndarray,
     alpha: float,
+    response_mean: np.ndarray | float = 0.0,
 ) -> np.ndarray:
     """Ŷ_Q for query stimuli.
 
@@ -227,8 +227,10 @@ def predict(
         K_QT.
     coordinates : numpy.ndarray of float64, shape (n - 1, neuroids)
         Vᵀ (Y - Ȳ).
-    response_mean : numpy.ndarray of float64, shape (neuroids,)
-        Ȳ.
+    alpha : float
+    response_mean : numpy.ndarray of float64, shape (neuroids,), optional
+        Ȳ. Without it, predictions are those of Y - Ȳ: all that a correlation needs, with every digit kept where
+        predictions are far smaller than the mean.
 
     Returns
     -------
