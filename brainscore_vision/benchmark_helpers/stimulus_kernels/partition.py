@@ -201,13 +201,11 @@ def _predictions(gram: np.ndarray, kernel: StimulusKernel, tasks: Sequence[Subje
         decomposition = ridge.decompose(gram, train, compute)
         for task in sorted(group, key=lambda task: (task.region, task.subject)):
             responses = task.load_responses().select(train_ids)
-            coordinates, mean = decomposition.coordinates(responses.values)
+            coordinates, _ = decomposition.coordinates(responses.values)
             selection = ridge.select_alpha(decomposition, coordinates, task.metric.alphas)
             cross = gram[np.ix_(kernel.positions(task.test_ids), train)]
-            prediction = ridge.predict(decomposition, cross, coordinates, selection.alpha, mean)
-            prediction -= (
-                mean  # no correlation sees it; with it, single precision would lose what a strong penalty leaves
-            )
+            # without the mean, which no correlation sees: single precision then keeps what a strong penalty leaves
+            prediction = ridge.predict(decomposition, cross, coordinates, selection.alpha)
             found[task] = prediction.astype(np.float32), selection.alpha
     return found
 
