@@ -9,7 +9,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import compare
 from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS as DEFAULT_SUBJECTS
 
 from .benchmark import LAIONfMRI, LAIONfMRICKA, LAIONfMRIClusterCV, LAIONfMRIRSA, benchmark, load_assembly
-from .scoring import score_model
+from .scoring import partition, score_model
 
 __all__ = [
     "DEFAULT_SUBJECTS",
@@ -20,6 +20,7 @@ __all__ = [
     "benchmark",
     "compare",
     "load_assembly",
+    "partition",
     "score_model",
 ]
 
