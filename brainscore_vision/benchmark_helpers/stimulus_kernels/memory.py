@@ -13,13 +13,17 @@ from .engine import check_data
 from .kernel import COLUMN_BLOCK
 from .metrics import RidgeMetric
 from .options import EngineOptions
-from .recorder import LOOK_AT_BLOCK, RegionRecorder, recorder_for
+from .recorder import LOOK_AT_BLOCK, recorder_for
 from .recorder_lookup import narrow
 from .records import ModelKernels
 from .ridge import NEUROID_BLOCK, SKETCH_SIZE
 from .tasks import SubjectTask
 
 GIB = 1024**3
+FEATURE_BYTES = 4
+"""Of a float32 feature, which most models give."""
+ANSWER_COPIES = 3
+"""A batch's answer as the extractor holds it, as it is handed on, and as it is checked and written."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,10 @@ def forecast(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Mem
     with ModelKernels(model, recorder, options) as kernels:
         before = _status("VmHWM")
         widths = [kernels.n_features(task.pool, recorder.labels[task.model_region]) for task in tasks]
-    measured = max(0, _status("VmHWM") - max(before, _status("VmRSS")))
-    if isinstance(recorder, RegionRecorder):  # the small pass was smaller than a block: the answer and its copies scale
-        measured = max(measured, LOOK_AT_BLOCK * max(widths) * BYTES * 3)
+    after = _status("VmHWM")
+    # the small pass runs whole batches, but hands on few answers: those of a full batch, and their copies, come on top
+    answers = LOOK_AT_BLOCK * sum(set(widths)) * FEATURE_BYTES * ANSWER_COPIES
+    measured = answers + (after - _status("VmRSS") if after > before else 0)
     sizes = [_stages(task, options) for task in tasks]
     return MemoryForecast(
         resident=_status("VmRSS"),

@@ -106,7 +106,8 @@ class CommitmentRecorder:
                 sink({label: _check(values, self.model.identifier, label) for label, values in features.items()})
             else:
                 held.append(features)
-            return type(batch)((layer, values[:, :1]) for layer, values in flat.items())
+            # a copy: a view would keep the whole answer in memory until the next one is there
+            return type(batch)((layer, values[:, :1].copy()) for layer, values in flat.items())
 
         handle = extractor.register_batch_activations_hook(take)
         try:
