@@ -64,6 +64,8 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
         ],
         extras_require={
             "test": ["pytest>=8.2", "ruff>=0.17.5,<0.18", "setuptools>=77", "wheel"],
+            # later ones want numpy 2, which brainscore-vision rules out, and do not say so in their metadata
+            "parquet": ["pyarrow>=21,<22"],
             "laion": ["laion-fmri @ git+https://github.com/ViCCo-Group/LAION-fMRI.git@main"],
         },
         entry_points={"console_scripts": ["laion-score = brainscore_vision.benchmarks.laion_fmri_7t.cli:main"]},

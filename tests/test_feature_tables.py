@@ -44,7 +44,7 @@ def write(path, features):
 @pytest.mark.parametrize("ending", ["h5", "npz", "csv", "parquet"])
 def test_every_format_gives_the_same_rows(tmp_path, features, ending):
     if ending == "parquet":
-        pytest.importorskip("pyarrow", reason="pandas reads Parquet with pyarrow, which is not a requirement")
+        pytest.importorskip("pyarrow", reason="pandas reads Parquet with pyarrow, the extra [parquet]")
     table = open_table(write(tmp_path / f"table.{ending}", features))
     wanted = [IDS[7], IDS[0], IDS[3]]
     np.testing.assert_allclose(table.rows(wanted), features[[7, 0, 3]], rtol=1e-6)
@@ -60,7 +60,7 @@ def test_parquet_without_its_engine_says_what_to_install(tmp_path, features, mon
         raise ImportError("no engine")
 
     monkeypatch.setattr(pd, "read_parquet", missing)
-    with pytest.raises(TableError, match="pip install pyarrow"):
+    with pytest.raises(TableError, match=r"pip install '\.\[parquet\]'"):
         open_table(path)
 
 

@@ -107,7 +107,7 @@ def open_frame(path: Path, key: str | None, id_key: str | None, want_ids: bool) 
             frame = pd.read_parquet(path)
         except ImportError as error:
             raise TableError(
-                f"Reading {path} needs pandas' Parquet engine: pip install pyarrow, or convert the table."
+                f"Reading {path} needs pandas' Parquet engine: pip install '.[parquet]' (pyarrow), or convert the table."
             ) from error
     ids, valid = None, None
     if want_ids:
