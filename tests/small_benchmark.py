@@ -1,13 +1,12 @@
 """A benchmark of a made-up dataset, small enough to be scored many times: for tests of the store and of interruptions."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from PIL import Image
+from second_dataset import Images
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     EngineOptions,
@@ -26,26 +25,10 @@ SUBJECTS = ("A", "B")
 
 
 @dataclass(frozen=True)
-class ImageFolder:
-    """Stimuli ``<id>.png`` of a folder."""
-
-    folder: Path
-
-    def load_stimuli(self, stimulus_ids):
-        stimuli = StimulusSet({"stimulus_id": list(stimulus_ids)})
-        stimuli.stimulus_paths = {i: str(self.folder / f"{i}.png") for i in stimulus_ids}
-        stimuli.identifier = None
-        return stimuli
-
-    def content_hashes(self, stimulus_ids):
-        return {i: hashlib.sha1((self.folder / f"{i}.png").read_bytes()).hexdigest() for i in stimulus_ids}
-
-
-@dataclass(frozen=True)
 class MadeResponses:
     """Responses that follow the mean colours of the images, with noise."""
 
-    provider: ImageFolder
+    provider: Images
     subject: str
     stimulus_ids: tuple
 
@@ -79,7 +62,7 @@ def make_images(folder: Path, n: int, seed: int = 0) -> Path:
 
 def make_benchmark(folder: Path, n_common: int = 20, n_own: int = 12, **engine) -> MultiSubjectNeuralBenchmark:
     """Two subjects with common images and images of their own; ``engine`` are EngineOptions."""
-    provider = ImageFolder(folder)
+    provider = Images(folder)
     common = StimulusPart("common images", tuple(f"image {i}" for i in range(n_common)))
 
     def tasks():

@@ -219,7 +219,7 @@ class TestAnswers:
 class TestCommittedModels:
     """The same rules for models whose batches are taken by a hook."""
 
-    def refuse(self, record, folder, misbehave, match):
+    def check_refused(self, record, folder, misbehave, match):
         model = small_network({"V1": "pool"}, misbehave=misbehave)
         with pytest.raises(ModelOutputError, match=match) as error:
             record(recorder_for(model, ["V1"]), stimulus_set(folder, 21))
@@ -230,7 +230,7 @@ class TestCommittedModels:
             activations["pool"][3] = np.nan
             return activations
 
-        self.refuse(record, folder, misbehave, "must be finite, but .* for 1 of 7 stimuli")
+        self.check_refused(record, folder, misbehave, "must be finite, but .* for 1 of 7 stimuli")
 
     def test_other_width_in_a_later_batch(self, record, folder):
         calls = []
@@ -241,14 +241,14 @@ class TestCommittedModels:
                 activations["pool"] = activations["pool"][:, :5]
             return activations
 
-        self.refuse(record, folder, misbehave, "same features for all stimuli.*96 .* before and 80")
+        self.check_refused(record, folder, misbehave, "same features for all stimuli.*96 .* before and 80")
 
     def test_fewer_answers_than_stimuli(self, record, folder):
         def misbehave(activations):
             activations["pool"] = activations["pool"][1:]
             return activations
 
-        self.refuse(record, folder, misbehave, "answer once for each of 21 stimuli, but answered 18")
+        self.check_refused(record, folder, misbehave, "answer once for each of 21 stimuli, but answered 18")
 
 
 class TestUnmappedRegion:
