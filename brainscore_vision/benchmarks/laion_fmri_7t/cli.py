@@ -13,6 +13,22 @@ import typer
 from rich.console import Console
 
 from . import cli_cache, cli_ceilings, cli_check, cli_data, cli_features
+from .cli_options import (
+    DatasetOption,
+    DeviceOption,
+    JsonOption,
+    MemoryOption,
+    NormalizationOption,
+    NoStoreOption,
+    RandomOption,
+    SpoolOption,
+    StoreOption,
+    SubjectsOption,
+    ThresholdOption,
+    engine_options,
+    expand,
+    headline,
+)
 
 app = typer.Typer(
     help="Score vision models against the human brain on LAION-fMRI (7T, five people, 25,052 images).",
@@ -38,60 +54,6 @@ def known_scale(name: str) -> str:
     if name not in SCALES:
         raise typer.BadParameter(f"A scale is one of {', '.join(SCALES)}; received {name!r}.")
     return name
-
-
-def known_device(name: str) -> str:
-    """Return ``name`` if kernels can be computed there."""
-    from brainscore_vision.benchmark_helpers.stimulus_kernels.options import DEVICES
-
-    if name not in DEVICES:
-        raise typer.BadParameter(f"A device is one of {', '.join(DEVICES)}; received {name!r}.")
-    return name
-
-
-DatasetOption = Annotated[
-    str | None,
-    typer.Option(
-        "--dataset",
-        help="A dataset folder, 'published' (Brain-Score's files) or 'simulated'. Default: $LAION_FMRI_DATASET, else "
-        "laion_fmri's configured folder, else published.",
-    ),
-]
-StoreOption = Annotated[Path | None, typer.Option("--store-directory", help="Where kernels are kept for later runs.")]
-SpoolOption = Annotated[
-    Path | None,
-    typer.Option("--spool-directory", help="Where features wait on disk between the forward pass and the kernel."),
-]
-NoStoreOption = Annotated[bool, typer.Option("--no-store", help="Keep no kernels, and use none that are kept.")]
-RandomOption = Annotated[
-    bool,
-    typer.Option(
-        "--accept-random-features", help="Score a model whose features differ from pass to pass, once, unkept."
-    ),
-]
-MemoryOption = Annotated[
-    float | None,
-    typer.Option(
-        "--max-memory", help="GB that the engine's matrices may take at once, at the price of time.", min=1e-3
-    ),
-]
-DeviceOption = Annotated[
-    str, typer.Option("--device", help="cpu or cuda, for kernels and decompositions.", callback=known_device)
-]
-SubjectsOption = Annotated[
-    str | None, typer.Option("--subjects", help="Subjects joined by commas, sub-01,sub-03; default: all.")
-]
-NormalizationOption = Annotated[
-    str | None,
-    typer.Option(
-        "--normalization",
-        help="published, explained_variance or correlation; --json shows all three whichever is chosen.",
-    ),
-]
-ThresholdOption = Annotated[
-    float | None, typer.Option("--threshold", help="Percent; voxels with nc_12rep above it are scored. Default: 30.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line instead of a table.")]
 
 
 @app.command("list")
@@ -138,8 +100,6 @@ def score(
 
     Example: laion-score score pixels LAION_fMRI.V1-tau-ridgecv --dataset simulated
     """
-    from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
-
     from .identifiers import parse
     from .reporting import as_record, print_scores
     from .scoring import score_all
@@ -155,14 +115,7 @@ def score(
         parse(identifier, dataset=dataset, **settings)
     # settings are part of a benchmark's name, and its results go under it
     identifiers = list(dict.fromkeys(parse(identifier, **settings).identifier for identifier in identifiers))
-    engine = EngineOptions(
-        store=not no_store,
-        store_directory=store_directory,
-        spool_directory=spool_directory,
-        random_features="accept" if accept_random_features else "refuse",
-        max_memory=None if max_memory is None else int(max_memory * 1e9),
-        device=device,
-    )
+    engine = engine_options(no_store, store_directory, spool_directory, accept_random_features, max_memory, device)
     scores = {}
     try:
         for identifier, result in score_all(candidate, identifiers, dataset=dataset, engine=engine):
@@ -229,37 +182,6 @@ def demo(as_json: JsonOption = False) -> None:
     if not as_json:
         print_scores({title: {i: row[i] for i in headline() if i in row} for title, row in table.items()})
         errors.print("Simulated data: these numbers show that everything runs, and say nothing about brains.")
-
-
-def headline() -> list[str]:
-    """The registered identifiers, in the order of their registration."""
-    from brainscore_vision import benchmark_registry
-
-    from .identifiers import FAMILIES
-
-    import_registrations()
-    return [name for name in benchmark_registry if name.partition(".")[0] in FAMILIES]
-
-
-def import_registrations() -> None:
-    """Registrations happen when the plugin's package is imported, which running this module as a script may not have done."""
-    import brainscore_vision.benchmarks.laion_fmri_7t  # noqa: F401
-
-
-def expand(names: list[str]) -> list[str]:
-    """Identifiers from identifiers, patterns of registered ones, and 'headline'."""
-    expanded: dict = {}
-    for name in names:
-        if name == "headline":
-            found = headline()
-        elif any(character in name for character in "*?"):
-            found = fnmatch.filter(headline(), name)
-            if not found:
-                raise typer.BadParameter(f"No registered benchmark matches {name!r}. See `laion-score list`.")
-        else:
-            found = [name]
-        expanded.update(dict.fromkeys(found))
-    return list(expanded)
 
 
 def main() -> None:
