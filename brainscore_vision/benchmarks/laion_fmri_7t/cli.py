@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from . import cli_cache, cli_ceilings, cli_check, cli_data, cli_features
+from . import cli_cache, cli_ceilings, cli_check, cli_data, cli_features, cli_record
 from .cli_options import (
     DatasetOption,
     DeviceOption,
@@ -43,6 +43,7 @@ app.add_typer(cli_data.app, name="data")
 app.command()(cli_ceilings.ceilings)
 app.command()(cli_check.check)
 app.command()(cli_features.partition)
+app.command()(cli_record.record)
 errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 """Nothing is wrapped or read as markup: paths have to survive."""
 
@@ -190,13 +191,15 @@ def main() -> None:
     from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
 
     from .identifiers import IdentifierError
+    from .leaderboard import LeaderboardError
     from .models import ModelSourceError
+    from .results import ResultsError
 
     try:
         app(prog_name="laion-score")
     except (IdentifierError, ModelSourceError) as error:
         fail(error, 2)
-    except (StimulusKernelError, DatasetError) as error:
+    except (StimulusKernelError, DatasetError, LeaderboardError, ResultsError) as error:
         fail(error, 1)
 
 
