@@ -61,8 +61,10 @@ def record(
 
     Example: laion-score record results.db --benchmark 'LAION_fMRI.*' --dry-run
     """
-    from .leaderboard import LeaderboardError, Submitter, open_database, place_name
-    from .leaderboard import record as record_results
+    from .leaderboard.database import open_database, place_name
+    from .leaderboard.errors import LeaderboardError
+    from .leaderboard.recording import Submitter
+    from .leaderboard.recording import record as record_results
     from .results import ResultsDatabase
 
     chosen = [
