@@ -113,7 +113,9 @@ def recorded(path: Path, scores: Iterable, model: str, benchmarks: list[str], da
 
 def _check_together(failures: bool, export: Path | None, voxels: Path | None, maintain: bool, shown: bool) -> None:
     if maintain and (failures or export or voxels or shown):
-        raise typer.BadParameter("--verify and --clean are for the whole file and show no results: leave the others out.")
+        raise typer.BadParameter(
+            "--verify and --clean are for the whole file and show no results: leave the others out."
+        )
     if failures and (export or voxels):
         raise typer.BadParameter("Failures are shown, or printed with --json; they are not exported.")
     if shown and (export or voxels):
