@@ -52,10 +52,10 @@ def results(
         Path | None, typer.Option("--voxels", help="Write a row per voxel to .csv or .parquet (ridge benchmarks).")
     ] = None,
     verify: Annotated[
-        bool,
-        typer.Option(
-            "--verify", help="Read everything; exit code 1 if something is damaged. Remove what killed runs left."
-        ),
+        bool, typer.Option("--verify", help="Read everything; exit code 1 if something is damaged.")
+    ] = False,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Remove files with values per voxel that no result refers to.")
     ] = False,
 ) -> None:
     """List, filter and export the results in a file.
