@@ -36,8 +36,7 @@ def record(
         list[str] | None, typer.Option("--benchmark", help="Likewise benchmarks, '*.IT-*'. Default: all.")
     ] = None,
     dataset: Annotated[
-        str | None,
-        typer.Option("--dataset", help="Results of these data alone: a fingerprint or its beginning, or a name."),
+        list[str] | None, typer.Option("--dataset", help="Likewise datasets, by name or fingerprint.")
     ] = None,
     user: Annotated[
         str | None,
@@ -65,12 +64,12 @@ def record(
     from .leaderboard.errors import LeaderboardError
     from .leaderboard.recording import Submitter
     from .leaderboard.recording import record as record_results
-    from .results import ResultsDatabase
+    from .results import ResultsDatabase, matches
 
     chosen = [
         result
         for result in ResultsDatabase(results, create=False).results(model or (), benchmark or ())
-        if dataset is None or dataset == result.dataset["name"] or result.dataset_fingerprint.startswith(dataset)
+        if matches(dataset or (), str(result.dataset.get("name")), result.dataset_fingerprint)
     ]
     if not chosen:
         raise LeaderboardError(
@@ -90,7 +89,10 @@ def record(
         for recording in recorded:
             print(json.dumps(_as_record(recording)))
     else:
-        Console().print(_table(recorded), soft_wrap=True)
+        console = Console()
+        if not console.is_terminal:  # nobody's window is too narrow
+            console.width = 300
+        console.print(_table(recorded))
     counts = ", ".join(f"{n} {status}" for status, n in Counter(recording.status for recording in recorded).items())
     message = (
         f"Nothing was written to {place_name(place)}; it would be" if dry_run else f"Written to {place_name(place)}"
@@ -115,22 +117,15 @@ def _as_record(recording) -> dict:
 
 
 def _table(recorded) -> Table:
-    names = {"no_wrap": True, "overflow": "ignore"}
-    table = Table()
-    for title in ("model", "benchmark", "below"):
-        table.add_column(title, **names)
+    table = Table("model", "benchmark", "in the tree below")
     for title in ("raw", "ceiled", "ceiling"):
-        table.add_column(title, justify="right", **names)
-    table.add_column("status", **names)
+        table.add_column(title, justify="right", no_wrap=True, min_width=len("0.000 ± 0.000"))
+    table.add_column("status", no_wrap=True, min_width=len("unchanged"))
     for recording in recorded:
-        result = recording.result
-        names_ = (recording.model, result.benchmark, " > ".join(recording.place[:-1]) or "–")
-        numbers = (
-            f"{result.raw:.3f}",
-            _number(result.value, result.error),
-            _number(result.ceiling, result.ceiling_error),
-        )
-        table.add_row(*map(Text, (*names_, *numbers, recording.status)))
+        result, path = recording.result, recording.place[:-1]
+        names = (recording.model, result.benchmark, path[-1] if path else "–")
+        ceiled, ceiling = _number(result.value, result.error), _number(result.ceiling, result.ceiling_error)
+        table.add_row(*map(Text, (*names, f"{result.raw:.3f}", ceiled, ceiling, recording.status)))
     return table
 
 

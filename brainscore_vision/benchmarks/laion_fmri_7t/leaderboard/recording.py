@@ -7,7 +7,6 @@ benchmark tree above the benchmarks, users, and one submission for each new mode
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -46,7 +45,7 @@ LAST_ORDER = 999
 """Position among siblings, as brainscore_core gives it to new benchmarks."""
 
 SAME_CEILING = 1e-6
-"""Relative difference below which two ceilings are one, computed on two machines."""
+"""Difference, as a fraction of the ceiling, below which two ceilings (or their errors) are one, computed on two machines."""
 
 SIMULATED = "simulated data: says nothing about brains"
 
@@ -203,7 +202,8 @@ def _ensure_nodes(nodes: Iterable[str]) -> None:
 def _check_ceiling(instance: tables.BenchmarkInstance, result: Result) -> None:
     """Scores of one version of a benchmark were divided by one ceiling, that of the first model recorded."""
     kept, given = (instance.ceiling, instance.ceiling_error), (result.ceiling, result.ceiling_error)
-    if not all(_same(a, b) for a, b in zip(kept, given, strict=True)):
+    within = SAME_CEILING * abs(result.ceiling)
+    if not all(_same(a, b, within) for a, b in zip(kept, given, strict=True)):
         raise LeaderboardError(
             f"Models of a benchmark are compared under one ceiling; the database has {kept[0]!r} ± {kept[1]!r} for version "
             f"{result.benchmark_version} of {result.benchmark}, {result_name(result)} has {given[0]!r} ± {given[1]!r}: these "
@@ -211,8 +211,8 @@ def _check_ceiling(instance: tables.BenchmarkInstance, result: Result) -> None:
         )
 
 
-def _same(a: float | None, b: float | None) -> bool:
-    return a == b if a is None or b is None else math.isclose(a, b, rel_tol=SAME_CEILING)
+def _same(a: float | None, b: float | None, within: float) -> bool:
+    return a == b if a is None or b is None else abs(a - b) <= within
 
 
 def _model(result: Result, user: tables.User, public: bool) -> tables.Model:
