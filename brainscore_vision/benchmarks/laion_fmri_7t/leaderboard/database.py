@@ -76,7 +76,9 @@ def _postgresql(url: str, scheme: str) -> peewee.PostgresqlDatabase:
     database = settings.pop("database")
     if not database:
         raise LeaderboardError(f"{rule}; received one without a database. Add its name after the last slash.")
-    return peewee.PostgresqlDatabase(database, **{"connect_timeout": CONNECT_SECONDS, **settings})
+    # for tables that are made: peewee's own choice for its FloatField is a column of single precision
+    wide = {"FLOAT": "DOUBLE PRECISION"}
+    return peewee.PostgresqlDatabase(database, field_types=wide, **{"connect_timeout": CONNECT_SECONDS, **settings})
 
 
 def place_name(place: str) -> str:
