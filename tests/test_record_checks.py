@@ -108,7 +108,9 @@ def test_simulated_data_are_said_in_the_comment(tmp_path):
     [
         ("mysql://me:secret@host/scores", "received mysql://"),
         ("postgresql://me:secret@host", "without a database"),
-        ("postgresql://me:secret@host:99999/scores", "Port out of range"),
+        ("postgresql://me:secret@[host/scores", "cannot be read"),
+        ("postgresql://me:sec%retsecret@host/scores", "cannot be read"),
+        ("postgresql://me:secret@host/scores?unknown=1", "cannot be read"),
         ("no/such/folder/scores.db", "received 'no/such/folder/scores.db'"),
         ("", "received ''"),
         ("FOLDER", "a SQLite file in a folder that exists"),
@@ -127,13 +129,13 @@ def test_what_a_url_says_is_used():
     assert database.database == "scores"
     assert database.connect_params == {
         "host": "host",
-        "port": 5433,
+        "port": "5433",
         "user": "me@home",
         "password": "s/ecret",
         "sslmode": "require",
         "connect_timeout": places.CONNECT_SECONDS,
     }
-    assert open_database("postgres://host/scores?connect_timeout=3").connect_params["connect_timeout"] == 3
+    assert open_database("postgres://host/scores?connect_timeout=3").connect_params["connect_timeout"] == "3"
 
 
 def test_names_of_places_hide_passwords():
@@ -142,8 +144,9 @@ def test_names_of_places_hide_passwords():
 
 
 def test_a_server_that_does_not_answer():
-    with pytest.raises(LeaderboardError, match="nothing was recorded: .*refused"):
-        record([RESULT], open_database("postgresql://me:secret@127.0.0.1:1/scores"))
+    for port, message in ((1, "nothing was recorded: .*refused"), (99999, "nothing was recorded: .*port")):
+        with pytest.raises(LeaderboardError, match=message):
+            record([RESULT], open_database(f"postgresql://me:secret@127.0.0.1:{port}/scores"))
 
 
 def test_files_of_others_are_left_alone(tmp_path):

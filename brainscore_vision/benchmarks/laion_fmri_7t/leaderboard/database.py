@@ -13,8 +13,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import peewee
+import psycopg2
+import psycopg2.extensions
 from brainscore_core.submission.database_models import PeeweeBase
-from playhouse import db_url
 
 from ..results.tables import APPLICATION_ID
 from .errors import LeaderboardError
@@ -64,16 +65,15 @@ def open_database(place: str, in_memory: bool = False) -> peewee.Database:
 
 
 def _postgresql(url: str, scheme: str) -> peewee.PostgresqlDatabase:
-    rule = (
-        "The URL of Brain-Score's database is postgresql://user@host:port/database"  # the given one may hold a password
-    )
+    # the URL itself is not shown: it may hold a password
+    rule = "The URL of Brain-Score's database is postgresql://user@host:port/database"
     if scheme not in SCHEMES:
         raise LeaderboardError(f"{rule}, or it is a SQLite file without scheme; received {scheme}://...")
     try:
-        settings = db_url.parse(url, unquote_password=True, unquote_user=True)
-    except ValueError as error:
-        raise LeaderboardError(f"{rule}; received one that cannot be read: {error}.") from error
-    database = settings.pop("database")
+        settings = psycopg2.extensions.parse_dsn(url)
+    except psycopg2.ProgrammingError:
+        raise LeaderboardError(f"{rule}; received one that cannot be read. Write %40 for @ in a password.") from None
+    database = settings.pop("dbname", None)
     if not database:
         raise LeaderboardError(f"{rule}; received one without a database. Add its name after the last slash.")
     # for tables that are made: peewee's own choice for its FloatField is a column of single precision
