@@ -28,7 +28,7 @@ def way(request, monkeypatch):
     """Every test here runs on both ways to decompose; bands of a few diagonals, so that small matrices have several blocks."""
     if request.param == "band":
         monkeypatch.setattr(f"{ridge.decompose.__module__}.BAND_FROM", 0)
-        monkeypatch.setattr(f"{reduce_to_band.__module__}.WIDTH", 4)
+        monkeypatch.setattr(f"{ridge.decompose.__module__}.BAND_WIDTH", 4)
         monkeypatch.setattr(f"{reduce_to_band.__module__}.CHUNK", 10)
         monkeypatch.setattr(f"{reduce_to_band.__module__}.ROW_BLOCK", 16)
     return request.param

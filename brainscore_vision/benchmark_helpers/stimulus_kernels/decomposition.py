@@ -6,17 +6,23 @@ Symbols as in :mod:`.ridge`. Λ is diagonal for few stimuli, or if it is singula
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .band import BandMatrix, reduce_to_band
 from .compute import Compute
 from .errors import ModelOutputError, StimulusKernelError
+
+if TYPE_CHECKING:
+    from .band import BandMatrix
 
 ROW_BLOCK = 1024
 
 BAND_FROM = 1500
 """Training stimuli from which a band matrix is made on the CPU; of fewer, an eigendecomposition takes as long."""
+
+BAND_WIDTH = 64
+"""Diagonals of the band below the main one."""
 
 
 @dataclass(frozen=True)
@@ -131,9 +137,13 @@ def decompose(
 
     vectors, middle = None, None
     if takes_band(n, compute, n_features):
+        from .band import (
+            reduce_to_band,  # with torch, which takes seconds to import and the command line can do without
+        )
+
         reflected = _reflected(kernel, train, householder, product)
         vectors = np.empty((n, n - 1))
-        middle = reduce_to_band(reflected, vectors[1:])
+        middle = reduce_to_band(reflected, vectors[1:], BAND_WIDTH)
         if not middle.is_above(n * np.finfo(float).eps):
             vectors, middle = None, None
         del reflected

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from brainscore_vision.benchmark_helpers.memory import available_memory_gb
 
-from .band import WIDTH
 from .compute import BYTES, Compute
-from .decomposition import takes_band
+from .decomposition import BAND_WIDTH, takes_band
 from .engine import check_data
 from .kernel import COLUMN_BLOCK
 from .metrics import RidgeMetric
@@ -102,7 +101,7 @@ def _stages(task: SubjectTask, compute: Compute, n_features: int) -> tuple[int, 
     square = n_train * n_train * BYTES
     banded = takes_band(n_train, compute, n_features)
     decomposition = (2 if banded or compute.eigh_driver(n_train - 1) == "evr" else 3) * square
-    factors = 2 * len(task.metric.alphas) * n_train * WIDTH * BYTES if banded else 0
+    factors = 2 * len(task.metric.alphas) * n_train * BAND_WIDTH * BYTES if banded else 0
     responses = n_train * n_neuroids * (4 + 2 * BYTES)
     products = 2 * n_train * max(SKETCH_SIZE, min(n_neuroids, NEUROID_BLOCK)) * BYTES
     return accumulation, kernel + decomposition, kernel + square + responses + max(products, factors)
