@@ -1,8 +1,10 @@
 """The results database: Scores come back as they were, and questions are answered from what was added."""
 
 import dataclasses
+import re
 import sqlite3
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from brainscore_core.metrics import Score
 from brainscore_vision.benchmark_helpers.validate_error import assert_valid_uncertainty
 from scored_cells import CELLS, CKA, FOLDS, ONE_SUBJECT, RDM, RIDGE, STARTED, assert_same_tree, copied, facts, scores
 
-from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS, compare
+from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS, cli, compare
 from brainscore_vision.benchmarks.laion_fmri_7t.reporting import as_record
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase, ResultsError, RunFacts, run_facts
 from brainscore_vision.benchmarks.laion_fmri_7t.results import tables as schema
@@ -329,3 +331,13 @@ def test_two_databases_at_once(tmp_path, tiny_dataset):
     b.add(row[CKA], facts(row[CKA]))
     assert (found(a), found(b)) == ([("one", RIDGE)], [("one", CKA)])
     assert not b.voxel_directory.exists()  # cka has nothing per voxel and no draws
+
+
+def test_the_readme_explains_every_table_and_column(filled):
+    text = (Path(cli.__file__).parent / "README.md").read_text(encoding="utf-8")
+    with sqlite3.connect(filled.path) as file:
+        columns = [row[1] for row in file.execute("PRAGMA table_info(scores)")]
+        tables = [row[0] for row in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        query = re.search(r'dbGetQuery\(con, "(.*?)"\)', text, re.DOTALL)[1]
+        assert len(file.execute(query).fetchall()) == 2 * (3 * 5 + 1)  # subjects of cells without folds
+    assert [name for name in (*columns, *tables) if f"`{name}`" not in text] == []

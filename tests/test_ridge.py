@@ -10,7 +10,9 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     kernel_from_features,
     ridge,
 )
+from brainscore_vision.benchmark_helpers.stimulus_kernels.band import BandMatrix, reduce_to_band
 from brainscore_vision.benchmark_helpers.stimulus_kernels.compute import Compute
+from brainscore_vision.benchmark_helpers.stimulus_kernels.decomposition import Spectrum
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernel import ArrayFeatures
 
@@ -19,6 +21,17 @@ TORCH = Compute(device="cpu:0")
 
 SHAPES = {"wide": (40, 12, 300), "long": (60, 15, 20), "square": (30, 8, 30)}
 OFFSETS = {"centred": (0.0, 1e-8), "mean a thousand times the spread": (1e3, 1e-6)}
+
+
+@pytest.fixture(params=["eigenvectors", "band"], autouse=True)
+def way(request, monkeypatch):
+    """Every test here runs on both ways to decompose; bands of a few diagonals, so that small matrices have several blocks."""
+    if request.param == "band":
+        monkeypatch.setattr(f"{ridge.decompose.__module__}.BAND_FROM", 0)
+        monkeypatch.setattr(f"{ridge.decompose.__module__}.BAND_WIDTH", 4)
+        monkeypatch.setattr(f"{reduce_to_band.__module__}.CHUNK", 10)
+        monkeypatch.setattr(f"{reduce_to_band.__module__}.ROW_BLOCK", 16)
+    return request.param
 
 
 @pytest.fixture(params=SHAPES, ids=str)
@@ -92,12 +105,12 @@ def test_tiny_alpha_keeps_its_digits(rng):
     np.testing.assert_allclose(tiny, zero, rtol=1e-9)
 
 
-def test_sketched_search_chooses_what_the_full_search_chooses(rng):
+def test_sketched_search_chooses_what_the_full_search_chooses(way, rng):
     """Over many data sets, dropping penalties by a sketch never changes the choice, and does save work."""
     evaluated = []
     for noise in (0.1, 1.0, 5.0, 50.0):
         for n, p, neuroids in ((50, 80, 400), (80, 30, 300)):
-            for _ in range(4):
+            for _ in range(4 if way == "eigenvectors" else 1):
                 latent = rng.standard_normal((n, 10))
                 features = latent @ rng.standard_normal((10, p)) + rng.standard_normal((n, p))
                 common_noise = rng.standard_normal((n, 5)) @ rng.standard_normal((5, neuroids)) / 2
@@ -115,6 +128,19 @@ def test_sketched_search_chooses_what_the_full_search_chooses(rng):
     assert np.mean(evaluated) < len(DEFAULT_ALPHAS) / 2
 
 
+def test_the_way_follows_from_the_kernel(way, rng):
+    """A band is made only where no eigenvalue would be set to zero."""
+    features = rng.standard_normal((40, 300))
+    ids = list(map(str, range(40)))
+    expected = BandMatrix if way == "band" else Spectrum
+    assert type(ridge.decompose(kernel_from_features(features, ids).gram, np.arange(40)).middle) is expected
+    twice = features[[*range(20), *range(20)]]
+    assert type(ridge.decompose(kernel_from_features(twice, ids).gram, np.arange(40)).middle) is Spectrum
+    few = kernel_from_features(features[:, :30], ids)
+    assert type(ridge.decompose(few.gram, np.arange(40)).middle) is Spectrum
+    assert type(ridge.decompose(few.gram, np.arange(40), n_features=30).middle) is Spectrum
+
+
 def test_first_alpha_wins_a_tie(rng):
     features, responses = rng.standard_normal((12, 4)), rng.standard_normal((12, 2))
     assert fit(features, responses, np.arange(12), [2.0, 2.0, 2.0])[-1].alpha == 2.0
@@ -129,7 +155,7 @@ def test_other_ways_to_compute_change_nothing(rng, compute):
     kernel = build_kernel([ArrayFeatures(features)], ids, compute)
     np.testing.assert_allclose(kernel.gram, expected_kernel.gram, rtol=1e-12, atol=1e-10)
     expected, decomposition = ridge.decompose(expected_kernel.gram, train), ridge.decompose(kernel.gram, train, compute)
-    np.testing.assert_allclose(decomposition.eigenvalues, expected.eigenvalues, rtol=1e-11)
+    np.testing.assert_allclose(decomposition.mean_eigenvalue, expected.mean_eigenvalue, rtol=1e-11)
     for alpha in (1e-10, 1.0, 1e5):
         errors = [ridge.leave_one_out_errors(d, responses, alpha) for d in (expected, decomposition)]
         np.testing.assert_allclose(errors[0], errors[1], rtol=1e-9, atol=1e-10)

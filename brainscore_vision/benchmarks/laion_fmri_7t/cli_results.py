@@ -139,31 +139,33 @@ def _show_results(database, found: list, subjects: bool, as_json: bool) -> None:
 
 
 def _table(found: list) -> Table:
-    table = Table("id", "model", "benchmark", title="Ceiled score ± standard error")
-    for name in ("score", "raw", "ceiling"):
+    several = len({result.dataset_fingerprint for result in found}) > 1
+    table = Table(title="Ceiled score ± standard error", caption=None if several else _dataset(found[0]))
+    for name in ("id", "model", "benchmark", *(["dataset"] if several else [])):
+        table.add_column(name, overflow="fold")
+    for name in ("score", "raw", "ceiling", "s", "peak GB"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name in ("dataset", "scored (UTC)"):
-        table.add_column(name)
-    for name in ("s", "peak GB"):
-        table.add_column(name, justify="right")
+    table.add_column("scored (UTC)", no_wrap=True)
     for r in found:
         table.add_row(
             str(r.id),
             Text(r.model),
             Text(r.benchmark),
+            *([_dataset(r)] if several else []),
             _value(r.value, r.error),
             f"{r.raw:.3f}",
             f"{r.ceiling:.3f}",
-            Text(_dataset(r)),
-            f"{r.started:%Y-%m-%d %H:%M}",
             f"{r.seconds:.1f}",
             f"{r.peak_memory_bytes / 1e9:.2f}",
+            f"{r.started:%Y-%m-%d %H:%M}",
         )
     return table
 
 
 def _subject_table(found: list) -> Table:
-    table = Table("id", "model", "benchmark", "subject", title="Ceiled score per subject [95 % over test images]")
+    table = Table(title="Ceiled score per subject [95 % over test images]")
+    for name in ("id", "model", "benchmark", "subject"):
+        table.add_column(name, overflow="fold")
     for name in ("score", "raw", "ceiling", "alpha", "train", "test", "voxels", "features"):
         table.add_column(name, justify="right", no_wrap=True)
     for r in found:
@@ -242,8 +244,8 @@ def _record(result) -> dict:
     return record
 
 
-def _dataset(result) -> str:
-    return f"{result.dataset.get('name')}{' (simulated)' if result.is_simulated else ''}"
+def _dataset(result) -> Text:
+    return Text(f"{result.dataset.get('name')}{' (simulated)' if result.is_simulated else ''}")
 
 
 def _value(value: float, error: float | None) -> str:

@@ -10,6 +10,7 @@ import resource
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from .errors import ResultsError
 
@@ -34,6 +35,7 @@ class RunFacts:
     started : datetime.datetime
         With a time zone; kept as UTC.
     seconds : float
+        That the result took; for what a run shares, see :func:`~.recording.record_scores`.
     peak_memory_bytes : int
         Of the process, since it began.
     machine : str
@@ -80,9 +82,18 @@ def run_facts(
 
 
 def peak_memory_bytes() -> int:
-    """Most memory that this process had in RAM at once so far."""
+    """Most memory that this process had in RAM at once so far; without its children."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:  # not Linux
+        status = ""
+    for line in status.splitlines():
+        name, _, value = line.partition(":")
+        if name == "VmHWM":
+            return int(value.split()[0]) * 1024  # KiB
+    # second choice: on Linux this may be of the process that started this one
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes
 
 
 @functools.cache

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -153,17 +153,24 @@ def _about(result: Result) -> dict:
         "benchmark": result.benchmark,
         "benchmark_version": result.benchmark_version,
     }
-    try:
-        cell = asdict(parse(result.benchmark))
-    except IdentifierError:  # a benchmark of another dataset
-        cell = {}
-    about |= {name: cell.get(name) for name in ("pool", "region", "split", "metric")}
-    return about | {
+    return {
+        **about,
+        **_cell(result.benchmark),
         "normalization": result.normalization,
         "dataset": result.dataset.get("name"),
         "dataset_fingerprint": result.dataset_fingerprint,
         "is_simulated": result.is_simulated,
     }
+
+
+@functools.cache
+def _cell(benchmark: str) -> dict[str, str | None]:
+    """What a benchmark's identifier says; nothing for names outside the grammar."""
+    try:
+        cell = parse(benchmark)
+    except IdentifierError:
+        cell = None
+    return {name: getattr(cell, name, None) for name in ("pool", "region", "split", "metric")}
 
 
 def _aggregate(mean: Result | FoldResult) -> dict:
