@@ -243,6 +243,18 @@ def test_what_is_there_is_left(kept_by_brain_score, results):
     assert counts(place)["user"] == 2
 
 
+@pytest.mark.parametrize("place", ["postgresql"], indirect=True)
+def test_what_only_postgresql_holds(place, results):
+    """nan for no error, as its endpoint records it, and models without a submission, as its website allows them."""
+    write(place, results)
+    query(place, "UPDATE brainscore_benchmarkinstance SET ceiling_error = 'NaN' WHERE ceiling_error IS NULL")
+    query(place, "ALTER TABLE brainscore_model ALTER COLUMN submission_id DROP NOT NULL")
+    query(place, "UPDATE brainscore_model SET submission_id = NULL")
+    before = counts(place)
+    assert {recording.status for recording in write(place, results)} == {"unchanged"}
+    assert counts(place) == before
+
+
 def test_brain_scores_own_tables_and_connections_are_as_before(place, results, tmp_path):
     database = peewee.SqliteDatabase(str(tmp_path / "other.sqlite3"))
     before = tables.database_proxy.obj

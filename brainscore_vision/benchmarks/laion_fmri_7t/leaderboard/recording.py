@@ -7,6 +7,7 @@ benchmark tree above the benchmarks, users, and one submission for each new mode
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -212,13 +213,17 @@ def _check_ceiling(instance: tables.BenchmarkInstance, result: Result) -> None:
 
 
 def _same(a: float | None, b: float | None, within: float) -> bool:
-    return a == b if a is None or b is None else abs(a - b) <= within
+    # recorded by Brain-Score's endpoint, an error that there is not may also be nan
+    known = [number is not None and not math.isnan(number) for number in (a, b)]
+    return abs(a - b) <= within if all(known) else not any(known)
 
 
 def _model(result: Result, user: tables.User, public: bool) -> tables.Model:
     """The model's entry; a new one comes with a submission of its own."""
     name = model_name(result)
     entry = tables.Model.get_or_none(tables.Model.name == name)
+    if entry is not None and entry.submission_id is None:  # as the website allows; brainscore_core wants one
+        return entry
     submission = entry.submission if entry is not None else None
     if entry is None:
         submission = recorder.submissionentry_from_meta(NO_JENKINS_RUN, user_id=user.id, model_type=MODEL_TYPE)
