@@ -17,9 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-WIDTH = 64
-"""Rows of a block, and diagonals of the band below the main one."""
-
 CHUNK = 512
 """Columns of the trailing matrix that are updated at once: only those on and below its diagonal."""
 
@@ -28,11 +25,11 @@ ROW_BLOCK = 1024
 
 @dataclass(frozen=True)
 class BandMatrix:
-    """A symmetric matrix of n × n whose entries further than ``WIDTH`` from the diagonal are zero, in blocks.
+    """A symmetric matrix of n × n whose entries further than a width from the diagonal are zero, in blocks.
 
     Attributes
     ----------
-    diagonal : list of torch.Tensor of float64, shape (WIDTH, WIDTH) or less for the last
+    diagonal : list of torch.Tensor of float64, shape (width, width) or less for the last
         Symmetric blocks on the diagonal.
     below : list of torch.Tensor of float64
         Blocks below them, one fewer; upper triangular.
@@ -42,9 +39,8 @@ class BandMatrix:
     below: list
 
     @property
-    def mean_eigenvalue(self) -> float:
-        """The trace over n."""
-        return sum(block.trace().item() for block in self.diagonal) / sum(len(block) for block in self.diagonal)
+    def trace(self) -> float:
+        return sum(block.trace().item() for block in self.diagonal)
 
     def is_above(self, relative: float) -> bool:
         """Whether all eigenvalues exceed ``relative`` times (a bound of) the largest; may say no without need."""
@@ -106,7 +102,7 @@ class BandMatrix:
         return lower, below
 
 
-def reduce_to_band(matrix: np.ndarray, basis: np.ndarray, width: int | None = None) -> BandMatrix:
+def reduce_to_band(matrix: np.ndarray, basis: np.ndarray, width: int) -> BandMatrix:
     """B and Q with ``matrix`` = Q B Qᵀ, by block Householder reflections.
 
     Parameters
@@ -115,8 +111,8 @@ def reduce_to_band(matrix: np.ndarray, basis: np.ndarray, width: int | None = No
         Symmetric, in Fortran order; only the lower triangle is read. Overwritten.
     basis : numpy.ndarray of float64, shape (n, n)
         Receives Q, orthonormal; rows or columns contiguous.
-    width : int, optional
-        ``WIDTH`` if None.
+    width : int
+        Rows of a block, and diagonals of the band below the main one.
 
     Returns
     -------
@@ -126,7 +122,6 @@ def reduce_to_band(matrix: np.ndarray, basis: np.ndarray, width: int | None = No
     -----
     8/3 n³ operations in products of matrices. No memory beyond the two arrays but some columns.
     """
-    width = WIDTH if width is None else width
     n, trailing, factors = len(matrix), torch.from_numpy(matrix), []
     for first in range(width, n, width):
         panel, rest = trailing[first:, first - width : first], trailing[first:, first:]
