@@ -64,6 +64,16 @@ def test_a_table(run, file, tiny_dataset):
     assert "1 could not be scored: see them with --failures." in err
 
 
+@pytest.mark.parametrize("width", [20, 80, 250])
+def test_names_stay_whole_in_any_terminal(run, file, monkeypatch, width):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # for rich: this is a terminal
+    monkeypatch.setenv("COLUMNS", str(width))
+    for arguments in ((), ("--subjects",)):
+        _, out, _ = run("results", file, *arguments)
+        assert [cell for cell in CELLS if cell not in out] == []
+        assert ("raw" in out) == (width == 250)  # less important columns give way
+
+
 def test_filters(run, file):
     code, out, _ = run("results", file, "--model", "tw*", "--benchmark", ONE_SUBJECT, "--benchmark", "*.V1-*", "--json")
     assert code == 0

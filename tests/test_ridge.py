@@ -6,13 +6,15 @@ from sklearn.linear_model import Ridge, RidgeCV
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     DEFAULT_ALPHAS,
+    band,
     build_kernel,
     kernel_from_features,
     ridge,
 )
-from brainscore_vision.benchmark_helpers.stimulus_kernels.band import BandMatrix, reduce_to_band
+from brainscore_vision.benchmark_helpers.stimulus_kernels import (
+    decomposition as decompositions,
+)
 from brainscore_vision.benchmark_helpers.stimulus_kernels.compute import Compute
-from brainscore_vision.benchmark_helpers.stimulus_kernels.decomposition import Spectrum
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernel import ArrayFeatures
 
@@ -23,14 +25,19 @@ SHAPES = {"wide": (40, 12, 300), "long": (60, 15, 20), "square": (30, 8, 30)}
 OFFSETS = {"centred": (0.0, 1e-8), "mean a thousand times the spread": (1e3, 1e-6)}
 
 
-@pytest.fixture(params=["eigenvectors", "band"], autouse=True)
+WAYS = ("eigenvectors", "band", "low rank")
+
+
+@pytest.fixture(params=WAYS, autouse=True)
 def way(request, monkeypatch):
-    """Every test here runs on both ways to decompose; bands of a few diagonals, so that small matrices have several blocks."""
-    if request.param == "band":
-        monkeypatch.setattr(f"{ridge.decompose.__module__}.BAND_FROM", 0)
-        monkeypatch.setattr(f"{ridge.decompose.__module__}.BAND_WIDTH", 4)
-        monkeypatch.setattr(f"{reduce_to_band.__module__}.CHUNK", 10)
-        monkeypatch.setattr(f"{reduce_to_band.__module__}.ROW_BLOCK", 16)
+    """Every test here runs on all ways to decompose; bands of a few diagonals, so that small matrices have several blocks."""
+    if request.param != "eigenvectors":
+        monkeypatch.setattr(decompositions, "MANY", 0)
+        monkeypatch.setattr(decompositions, "way_to_decompose", lambda *_: request.param)
+        monkeypatch.setattr(decompositions, "BAND_WIDTH", 4)
+        monkeypatch.setattr(decompositions, "ROW_BLOCK", 16)
+        monkeypatch.setattr(band, "CHUNK", 10)
+        monkeypatch.setattr(band, "ROW_BLOCK", 16)
     return request.param
 
 
@@ -128,17 +135,18 @@ def test_sketched_search_chooses_what_the_full_search_chooses(way, rng):
     assert np.mean(evaluated) < len(DEFAULT_ALPHAS) / 2
 
 
-def test_the_way_follows_from_the_kernel(way, rng):
-    """A band is made only where no eigenvalue would be set to zero."""
-    features = rng.standard_normal((40, 300))
-    ids = list(map(str, range(40)))
-    expected = BandMatrix if way == "band" else Spectrum
-    assert type(ridge.decompose(kernel_from_features(features, ids).gram, np.arange(40)).middle) is expected
+def test_what_a_way_leaves_behind(way, rng):
+    """A band only where no eigenvalue would be set to zero; only the vectors that features reach, if they are few."""
+    features, ids, train = rng.standard_normal((40, 300)), list(map(str, range(40))), np.arange(40)
+
+    def made(features):
+        found = ridge.decompose(kernel_from_features(features, ids).gram, train)
+        return type(found.middle), found.vectors.shape[1]
+
+    assert made(features) == (band.BandMatrix if way == "band" else decompositions.Spectrum, 39)
     twice = features[[*range(20), *range(20)]]
-    assert type(ridge.decompose(kernel_from_features(twice, ids).gram, np.arange(40)).middle) is Spectrum
-    few = kernel_from_features(features[:, :30], ids)
-    assert type(ridge.decompose(few.gram, np.arange(40)).middle) is Spectrum
-    assert type(ridge.decompose(few.gram, np.arange(40), n_features=30).middle) is Spectrum
+    assert made(twice) == (decompositions.Spectrum, 19 if way == "low rank" else 39)
+    assert made(features[:, :12]) == (decompositions.Spectrum, 12 if way == "low rank" else 39)
 
 
 def test_first_alpha_wins_a_tie(rng):
@@ -181,6 +189,24 @@ def test_predictions_far_below_the_mean_keep_their_digits(rng):
         predictions.append(ridge.predict(decomposition, kernel.gram[20:, :20], coordinates, alpha))
     np.testing.assert_allclose(*predictions, rtol=1e-9)
     assert np.abs(predictions[0]).max() < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("n", "n_features", "device", "expected"),
+    [
+        (1499, None, "cpu", "eigenvectors"),
+        (1500, None, "cpu", "band"),
+        (1500, 1500, "cpu", "band"),
+        (1500, 1499, "cpu", "eigenvectors"),
+        (1500, 750, "cpu", "low rank"),
+        (1499, 10, "cpu", "eigenvectors"),
+        (5000, None, "cuda", "eigenvectors"),
+        (5000, 10, "cuda", "eigenvectors"),
+    ],
+)
+def test_the_way_follows_from_the_sizes(n, n_features, device, expected, monkeypatch):
+    monkeypatch.undo()
+    assert decompositions.way_to_decompose(n, Compute(device), n_features) == expected
 
 
 def test_degenerate_input_is_named(rng):

@@ -39,9 +39,8 @@ class BandMatrix:
     below: list
 
     @property
-    def mean_eigenvalue(self) -> float:
-        """The trace over n."""
-        return sum(block.trace().item() for block in self.diagonal) / sum(len(block) for block in self.diagonal)
+    def trace(self) -> float:
+        return sum(block.trace().item() for block in self.diagonal)
 
     def is_above(self, relative: float) -> bool:
         """Whether all eigenvalues exceed ``relative`` times (a bound of) the largest; may say no without need."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from brainscore_vision.benchmark_helpers.memory import available_memory_gb
 
 from .compute import BYTES, Compute
-from .decomposition import BAND_WIDTH, takes_band
+from .decomposition import BAND_WIDTH, way_to_decompose
 from .engine import check_data
 from .kernel import COLUMN_BLOCK
 from .metrics import RidgeMetric
@@ -99,9 +99,9 @@ def _stages(task: SubjectTask, compute: Compute, n_features: int) -> tuple[int, 
     if not isinstance(task.metric, RidgeMetric):
         return accumulation, kernel, kernel + 4 * n_test * n_test * BYTES
     square = n_train * n_train * BYTES
-    banded = takes_band(n_train, compute, n_features)
-    decomposition = (2 if banded or compute.eigh_driver(n_train - 1) == "evr" else 3) * square
-    factors = 2 * len(task.metric.alphas) * n_train * BAND_WIDTH * BYTES if banded else 0
+    way = way_to_decompose(n_train, compute, n_features)
+    decomposition = (3 if way == "eigenvectors" and compute.eigh_driver(n_train - 1) == "evd" else 2) * square
+    factors = 2 * len(task.metric.alphas) * n_train * BAND_WIDTH * BYTES if way == "band" else 0
     responses = n_train * n_neuroids * (4 + 2 * BYTES)
     products = 2 * n_train * max(SKETCH_SIZE, min(n_neuroids, NEUROID_BLOCK)) * BYTES
     return accumulation, kernel + decomposition, kernel + square + responses + max(products, factors)

@@ -8,7 +8,8 @@ Symbols, as in METHODS.md: T the n training stimuli, Q the query (test) stimuli,
   B (n × n-1) is an orthonormal basis of it (a Householder reflection without its first column),
   Bᵀ K_TT B = U Λ Uᵀ and V = B U. This removes the constant eigenvector exactly, where subtracting 1/(nα) from the
   diagonal afterwards would lose every digit for small α.
-- Of many stimuli, a band matrix is made instead of the diagonal Λ (:mod:`.band`): all formulas stay, with another Λ.
+- For many stimuli Λ may be a band matrix instead (:mod:`.band`), or leave out its zeros (:mod:`.decomposition`): the
+  formulas stay.
 - Ŷ_Q = Ȳ + (K_QT - 1rᵀ) V (Λ+α)⁻¹ Vᵀ (Y - Ȳ), with r the mean of K_TT over its rows (Vᵀ1 = 0 takes care of the rest).
 - Leave-one-out: e_i = c_i / d_i with c = V w Vᵀ(Y - Ȳ), d = diag(V w Vᵀ), w = (Λ+α)⁻¹
   (Golub, Heath & Wahba 1979; Rifkin & Lippert 2007).
@@ -61,7 +62,7 @@ class AlphaSelection:
 
 def leave_one_out_weights(decomposition: RidgeDecomposition, alphas: np.ndarray) -> np.ndarray:
     """d_i(α), the diagonal of V (Λ+α)⁻¹ Vᵀ, for each α; shape (n, n_alphas)."""
-    return decomposition.middle.weights(decomposition.vectors, alphas)
+    return decomposition.weights(alphas)
 
 
 def leave_one_out_errors(decomposition: RidgeDecomposition, responses: np.ndarray, alpha: float) -> np.ndarray:
@@ -77,8 +78,8 @@ def select_alpha(decomposition: RidgeDecomposition, coordinates: np.ndarray, alp
     Parameters
     ----------
     decomposition : RidgeDecomposition
-    coordinates : numpy.ndarray of float64, shape (n - 1, neuroids)
-        Vᵀ (Y - Ȳ).
+    coordinates : numpy.ndarray of float64, shape (rows, neuroids)
+        Vᵀ (Y - Ȳ), as :meth:`RidgeDecomposition.coordinates` gives them.
     alphas : sequence of float
         The grid, positive.
 
@@ -135,8 +136,8 @@ def predict(
     ----------
     cross_kernel : numpy.ndarray of float64, shape (n_query, n)
         K_QT.
-    coordinates : numpy.ndarray of float64, shape (n - 1, neuroids)
-        Vᵀ (Y - Ȳ).
+    coordinates : numpy.ndarray of float64, shape (rows, neuroids)
+        Vᵀ (Y - Ȳ), as :meth:`RidgeDecomposition.coordinates` gives them.
     alpha : float
     response_mean : numpy.ndarray of float64, shape (neuroids,), optional
         Ȳ. Without it, predictions are those of Y - Ȳ: all that a correlation needs, with every digit kept where
@@ -147,13 +148,13 @@ def predict(
     numpy.ndarray of float64, shape (n_query, neuroids)
     """
     projected = (cross_kernel - decomposition.column_mean) @ decomposition.vectors
-    prediction = projected @ decomposition.middle.solve(coordinates, alpha)
+    prediction = projected @ decomposition.solve(coordinates, alpha)[: projected.shape[1]]
     prediction += response_mean
     return prediction
 
 
 def _scaled_residuals(decomposition, coordinates, alpha, diagonal) -> np.ndarray:
-    residuals = decomposition.compute.matmul(decomposition.vectors, decomposition.middle.solve(coordinates, alpha))
+    residuals = decomposition.expand(decomposition.solve(coordinates, alpha))
     residuals /= diagonal[:, None]
     return residuals
 

@@ -47,6 +47,7 @@ def to_xarray(results: Sequence[Result]) -> xr.Dataset:
         ``peak_memory_bytes``. Over (model, benchmark, subject): ``subject_score``, ``subject_raw``, ``subject_ceiling``,
         ``alpha``, ``n_train`` ...; ``interval`` besides over ``limit`` (low, high). ``normalized`` and ``subject_normalized``
         besides over ``normalization``. Subjects of benchmarks with folds are means over folds. nan: there is no such number.
+        ``attrs['datasets']`` says which data, and whether they are simulated.
 
     Raises
     ------
@@ -99,11 +100,16 @@ def to_xarray(results: Sequence[Result]) -> xr.Dataset:
                 put("interval", value, **own, limit=limit)
             for name, value in unit.normalizations.items():
                 put("subject_normalized", value, **own, normalization=name)
-    dataset = xr.Dataset(arrays)
+    dataset = xr.Dataset(arrays, attrs={"datasets": "; ".join(_unique(map(_provenance, results)))})
     for name, unit in (("seconds", "s"), ("peak_memory_bytes", "bytes")):
         if name in dataset:
             dataset[name].attrs["units"] = unit
     return dataset
+
+
+def _provenance(result: Result) -> str:
+    simulated = ", simulated" if result.is_simulated else ""
+    return f"{result.dataset.get('name')} ({result.dataset_fingerprint}{simulated})"
 
 
 def _rows(result: Result) -> list[dict]:
