@@ -63,7 +63,16 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
             "rich>=13",
         ],
         extras_require={
-            "test": ["pytest>=8.2", "ruff>=0.17.5,<0.18", "setuptools>=77", "wheel"],
+            "test": [
+                "pytest>=8.2",
+                "ruff>=0.17.5,<0.18",
+                "setuptools>=77",
+                "wheel",
+                # the notebook's test and `make notebook`
+                "ipykernel>=6.29",
+                "nbclient>=0.10",
+                "nbformat>=5.10",
+            ],
             # later ones want numpy 2, which brainscore-vision rules out, and do not say so in their metadata
             "parquet": ["pyarrow>=21,<22"],
             "laion": ["laion-fmri @ git+https://github.com/ViCCo-Group/LAION-fMRI.git@main"],
