@@ -68,6 +68,11 @@ def write(content: bytes, directory: Path, stem: str) -> Path:
     return path
 
 
+def files(directory: Path) -> list[Path]:
+    """Files that :func:`write` made in a folder, also those that it was killed over."""
+    return sorted([*directory.glob(f"result-*{SUFFIX}"), *directory.glob(f"{WRITING}*")])
+
+
 def read(path: Path) -> dict[str, dict]:
     """Per place: ``correlations`` and ``ceilings`` (DataArrays with dims (neuroid,)) and ``draws``, where there are such.
 
