@@ -52,6 +52,8 @@ def evaluate(
     for task in originals:
         by_pool[task.pool].append(task)
     with ModelKernels(model, recorder, options) as kernels:
+        for n_train in {len(task.train_ids) for task in originals if task.train_ids}:
+            kernels.compute.eigh_driver(n_train - 1)  # raises if max_memory does not allow any
         for i, (pool, pool_tasks) in enumerate(by_pool.items()):
             by_label: dict = defaultdict(list)
             for task in pool_tasks:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +15,15 @@ from .engine import check_data
 from .kernel import COLUMN_BLOCK
 from .metrics import RidgeMetric
 from .options import EngineOptions
-from .recorder import LOOK_AT_BLOCK, recorder_for
+from .recorder import recorder_for
 from .recorder_lookup import narrow
 from .records import ModelKernels
 from .ridge import NEUROID_BLOCK, SKETCH_SIZE
 from .tasks import SubjectTask
 
 GIB = 1024**3
-FEATURE_BYTES = 4
-"""Of a float32 feature, which most models give."""
-ANSWER_COPIES = 3
-"""A batch's answer as the extractor holds it, as it is handed on, and as it is checked and written."""
+SAMPLING_SECONDS = 0.001
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True)
@@ -76,17 +76,13 @@ def forecast(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Mem
     recorder = recorder_for(model, [task.model_region for task in tasks])
     tasks = [narrowed for _, narrowed, _ in narrow(model, tasks)]
     check_data(tasks, images=recorder.needs_images)
-    with ModelKernels(model, recorder, options) as kernels:
-        before = _status("VmHWM")
-        widths = [kernels.n_features(task.pool, recorder.labels[task.model_region]) for task in tasks]
-    after = _status("VmHWM")
-    # the small pass runs whole batches, but hands on few answers: those of a full batch, and their copies, come on top
-    answers = LOOK_AT_BLOCK * sum(set(widths)) * FEATURE_BYTES * ANSWER_COPIES
-    measured = answers + (after - _status("VmRSS") if after > before else 0)
+    with ModelKernels(model, recorder, options) as kernels, ResidentPeak() as peak:
+        for task in tasks:
+            kernels.n_features(task.pool, recorder.labels[task.model_region])
     sizes = [_stages(task, options) for task in tasks]
     return MemoryForecast(
-        resident=_status("VmRSS"),
-        recording=measured,
+        resident=resident_bytes(),
+        recording=int(peak.transient * recorder.growth()),
         kernel=max(size[0] for size in sizes),
         decomposition=max(size[1] for size in sizes),
         evaluation=max(size[2] for size in sizes),
@@ -108,10 +104,35 @@ def _stages(task: SubjectTask, options: EngineOptions) -> tuple[int, int, int]:
     return accumulation, kernel + (3 if driver == "evd" else 2) * square, kernel + square + responses + products
 
 
-def _status(field: str) -> int:
-    """A field of this process' status, in bytes; VmRSS is what it holds, VmHWM the most it ever held."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == field:
-            return int(value.split()[0]) * 1024
-    raise RuntimeError(f"The operating system does not report {field} in /proc/self/status.")
+class ResidentPeak:
+    """Resident memory while a ``with`` block runs, sampled by a thread.
+
+    The system's own high-water mark only tells when the block rises above all that came before it.
+
+    Attributes
+    ----------
+    transient : int
+        Bytes that the block held at most and gave back.
+    """
+
+    transient = 0
+
+    def __enter__(self) -> ResidentPeak:
+        self._peak, self._done = resident_bytes(), threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._done.set()
+        self._thread.join()
+        self.transient = max(0, self._peak - resident_bytes())
+
+    def _sample(self) -> None:
+        while not self._done.wait(SAMPLING_SECONDS):
+            self._peak = max(self._peak, resident_bytes())
+
+
+def resident_bytes() -> int:
+    """What this process holds in memory now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_BYTES
