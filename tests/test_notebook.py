@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import nbformat
 import pytest
 from install_check import REPOSITORY
 from nbclient.exceptions import CellExecutionError
-from run_notebook import METADATA, clean, execute
+from run_notebook import METADATA, clean, execute, main
 from test_identifiers import REGISTERED
+from typer.main import get_command
 
+from brainscore_vision.benchmarks.laion_fmri_7t import cli
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
 
 NOTEBOOK = REPOSITORY / "usage_examples.ipynb"
@@ -175,10 +178,38 @@ def test_linked_files_exist(committed):
     assert [link for link in links if not (REPOSITORY / link).is_file()] == []
 
 
+def shown_commands(notebook) -> list[str]:
+    blocks = [block for cell in notebook.cells for block in re.findall(r"```sh\n(.*?)```", cell.source, re.DOTALL)]
+    return [line for block in blocks for line in block.splitlines() if line]
+
+
+def test_commands_that_are_shown_can_be_given(committed):
+    lines = shown_commands(committed)
+    assert {line.split()[1] for line in lines} >= {"list", "score", "partition", "sweep", "results", "report", "record"}
+    for line in lines:
+        program, *arguments = shlex.split(line)
+        assert program == "laion-score"
+        command = get_command(cli.app)
+        while hasattr(command, "commands"):
+            name = arguments.pop(0)
+            command = command.commands[name]
+        command.make_context(name, arguments)  # reads the arguments as a run would, and runs nothing
+
+
 def test_a_cell_that_fails_stops_the_run(tmp_path):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0"), nbformat.v4.new_code_cell("2")])
     with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
         execute(notebook, tmp_path, os.environ)
+
+
+def test_a_notebook_that_fails_is_left_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "fails.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("print(1)\n1 / 0")]), path)
+    before = path.read_bytes()
+    monkeypatch.setattr(sys, "argv", ["run_notebook.py", str(path)])
+    with pytest.raises(CellExecutionError):
+        main()
+    assert path.read_bytes() == before
 
 
 def test_what_is_stripped(tmp_path):
