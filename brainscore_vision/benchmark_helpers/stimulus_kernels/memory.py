@@ -11,6 +11,7 @@ from pathlib import Path
 from brainscore_vision.benchmark_helpers.memory import available_memory_gb
 
 from .compute import BYTES, Compute
+from .decomposition import BAND_WIDTH, way_to_decompose
 from .engine import check_data
 from .kernel import COLUMN_BLOCK
 from .metrics import RidgeMetric
@@ -77,9 +78,9 @@ def forecast(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Mem
     tasks = [narrowed for _, narrowed, _ in narrow(model, tasks)]
     check_data(tasks, images=recorder.needs_images)
     with ModelKernels(model, recorder, options) as kernels, ResidentPeak() as peak:
-        for task in tasks:
-            kernels.n_features(task.pool, recorder.labels[task.model_region])
-    sizes = [_stages(task, options) for task in tasks]
+        widths = [kernels.n_features(task.pool, recorder.labels[task.model_region]) for task in tasks]
+        compute = kernels.compute
+    sizes = [_stages(task, compute, n_features) for task, n_features in zip(tasks, widths, strict=True)]
     return MemoryForecast(
         resident=resident_bytes(),
         recording=int(peak.transient * recorder.growth()),
@@ -90,7 +91,7 @@ def forecast(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Mem
     )
 
 
-def _stages(task: SubjectTask, options: EngineOptions) -> tuple[int, int, int]:
+def _stages(task: SubjectTask, compute: Compute, n_features: int) -> tuple[int, int, int]:
     n, n_train, n_test = len(task.pool.stimulus_ids), len(task.train_ids), len(task.test_ids)
     n_neuroids = task.load_responses().values.shape[1]
     kernel = n * n * BYTES
@@ -98,10 +99,12 @@ def _stages(task: SubjectTask, options: EngineOptions) -> tuple[int, int, int]:
     if not isinstance(task.metric, RidgeMetric):
         return accumulation, kernel, kernel + 4 * n_test * n_test * BYTES
     square = n_train * n_train * BYTES
-    driver = Compute(max_memory=options.max_memory).eigh_driver(n_train - 1)
+    way = way_to_decompose(n_train, compute, n_features)
+    decomposition = (3 if way == "eigenvectors" and compute.eigh_driver(n_train - 1) == "evd" else 2) * square
+    factors = 2 * len(task.metric.alphas) * n_train * BAND_WIDTH * BYTES if way == "band" else 0
     responses = n_train * n_neuroids * (4 + 2 * BYTES)
     products = 2 * n_train * max(SKETCH_SIZE, min(n_neuroids, NEUROID_BLOCK)) * BYTES
-    return accumulation, kernel + (3 if driver == "evd" else 2) * square, kernel + square + responses + products
+    return accumulation, kernel + decomposition, kernel + square + responses + max(products, factors)
 
 
 class ResidentPeak:
