@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -132,56 +132,72 @@ def _show_results(database, found: list, subjects: bool, as_json: bool) -> None:
     if not found:
         _notes.print(f"No result in {shlex.quote(str(database.path))} matches.")
     else:
-        _console().print(_subject_table(found) if subjects else _table(found))
+        _print(lambda whole: (_subject_table if subjects else _table)(found, whole))
     n_failures = len(database.failures())
     if n_failures:
         _notes.print(f"{n_failures} could not be scored: see them with --failures.")
 
 
-def _table(found: list) -> Table:
-    table = Table("id", "model", "benchmark", title="Ceiled score ± standard error")
-    for name in ("score", "raw", "ceiling"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ("dataset", "scored (UTC)"):
-        table.add_column(name)
-    for name in ("s", "peak GB"):
-        table.add_column(name, justify="right")
+def _table(found: list, whole: bool) -> Table:
+    several = len({result.dataset_fingerprint for result in found}) > 1
+    title = "Ceiled score ± standard error"
+    table = _frame(title, ["id", "model", "benchmark"], ["dataset"] if several else [])
+    _add_numbers(table, ["score"], ["raw", "ceiling", "s", "peak GB", "scored (UTC)"] if whole else [])
+    table.caption = None if several else _dataset(found[0])
     for r in found:
+        more = (f"{r.raw:.3f}", f"{r.ceiling:.3f}", f"{r.seconds:.1f}", f"{r.peak_memory_bytes / 1e9:.2f}")
         table.add_row(
             str(r.id),
             Text(r.model),
             Text(r.benchmark),
+            *([_dataset(r)] if several else []),
             _value(r.value, r.error),
-            f"{r.raw:.3f}",
-            f"{r.ceiling:.3f}",
-            Text(_dataset(r)),
-            f"{r.started:%Y-%m-%d %H:%M}",
-            f"{r.seconds:.1f}",
-            f"{r.peak_memory_bytes / 1e9:.2f}",
+            *((*more, f"{r.started:%Y-%m-%d %H:%M}") if whole else ()),
         )
     return table
 
 
-def _subject_table(found: list) -> Table:
-    table = Table("id", "model", "benchmark", "subject", title="Ceiled score per subject [95 % over test images]")
-    for name in ("score", "raw", "ceiling", "alpha", "train", "test", "voxels", "features"):
-        table.add_column(name, justify="right", no_wrap=True)
+def _subject_table(found: list, whole: bool) -> Table:
+    table = _frame("Ceiled score per subject [95 % over test images]", ["id", "model", "benchmark", "subject"])
+    counts = ["train", "test", "voxels", "features"]
+    _add_numbers(table, ["score"], ["raw", "ceiling", "alpha", *counts] if whole else [])
     for r in found:
         for subject, unit in r.by_subject().items():
             interval = "" if unit.interval is None else f" [{unit.interval[0]:.3f}, {unit.interval[1]:.3f}]"
-            counts = (unit.n_train, unit.n_test, unit.n_neuroids, unit.n_features)
-            table.add_row(
-                str(r.id),
-                Text(r.model),
-                Text(r.benchmark),
-                subject,
-                Text(f"{unit.value:.3f}{interval}"),
-                f"{unit.raw:.3f}",
-                f"{unit.ceiling:.3f}",
-                "–" if unit.alpha is None else f"{unit.alpha:g}",
-                *("–" if count is None else f"{count:,}" for count in counts),
-            )
+            alpha = "–" if unit.alpha is None else f"{unit.alpha:g}"
+            numbers = (unit.n_train, unit.n_test, unit.n_neuroids, unit.n_features)
+            more = (f"{unit.raw:.3f}", f"{unit.ceiling:.3f}", alpha, *("–" if n is None else f"{n:,}" for n in numbers))
+            names = (Text(r.model), Text(r.benchmark), subject)
+            table.add_row(str(r.id), *names, Text(f"{unit.value:.3f}{interval}"), *(more if whole else ()))
     return table
+
+
+def _frame(title: str, *names: list[str]) -> Table:
+    table = Table(title=title)
+    for name in (name for some in names for name in some):
+        table.add_column(name, no_wrap=True)
+    return table
+
+
+def _add_numbers(table: Table, *names: list[str]) -> None:
+    for name in (name for some in names for name in some):
+        table.add_column(name, justify="right", no_wrap=True)
+
+
+def _print(make: Callable[[bool], Table]) -> None:
+    """Print a table with all columns if the terminal has room for them, else with the most important; names stay whole."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH
+    table = make(True)
+    if console.measure(table, options=_boundless(console)).maximum > console.width:
+        table = make(False)
+    console.width = max(console.width, console.measure(table, options=_boundless(console)).maximum)
+    console.print(table, soft_wrap=True)
+
+
+def _boundless(console: Console):
+    return console.options.update(max_width=10_000)
 
 
 def _show_failures(found: list, as_json: bool) -> None:
@@ -198,7 +214,7 @@ def _show_failures(found: list, as_json: bool) -> None:
     for failure in found:
         cells = (failure.model, failure.benchmark or "(the model could not be made)", failure.error)
         table.add_row(*map(Text, cells), f"{failure.started:%Y-%m-%d %H:%M}")
-    _console().print(table)
+    _print(lambda whole: table)
 
 
 def _maintain(database, verify: bool, clean: bool) -> None:
@@ -242,16 +258,9 @@ def _record(result) -> dict:
     return record
 
 
-def _dataset(result) -> str:
-    return f"{result.dataset.get('name')}{' (simulated)' if result.is_simulated else ''}"
+def _dataset(result) -> Text:
+    return Text(f"{result.dataset.get('name')}{' (simulated)' if result.is_simulated else ''}")
 
 
 def _value(value: float, error: float | None) -> str:
     return f"{value:.3f}" + ("" if error is None else f" ± {error:.3f}")
-
-
-def _console() -> Console:
-    console = Console()
-    if not console.is_terminal:
-        console.width = _WIDTH
-    return console

@@ -53,15 +53,17 @@ class ResultsDatabase:
     """
 
     def __init__(self, path: str | Path, create: bool = True):
-        self.path = Path(path).expanduser()
+        self.path = Path(path).expanduser().resolve()  # also after a change of the folder, and beside what a link means
         if self.path.is_dir():
             raise ResultsError(f"Results are kept in a file; {self.path} is a folder. Name a file in it.")
-        if create:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        elif not self.path.exists():
-            raise ResultsError(
-                f"There is no results file {self.path}. `laion-score score MODEL BENCHMARK --results {self.path}` makes one."
-            )
+        if not self.path.exists():
+            if create:
+                _make_folder(self.path.parent)
+            else:
+                raise ResultsError(
+                    f"There is no results file {self.path}. `laion-score score MODEL BENCHMARK --results {self.path}` makes "
+                    f"one."
+                )
         self.connection = make_database(self.path)
         self.tables = define_tables(self.connection)
         check_or_create(self.connection, self.tables, create)
@@ -81,15 +83,7 @@ class ResultsDatabase:
         """Raise ResultsError if nothing can be added; to be called before long work."""
         with writing(self.connection):
             self.connection.execute_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")  # what it is already
-        try:
-            self.voxel_directory.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.voxel_directory):
-                pass
-        except OSError as error:
-            raise ResultsError(
-                f"Values per voxel are kept in {self.voxel_directory}, which cannot be written ({error.strerror}). Choose "
-                f"another results file, or mend the folder."
-            ) from error
+        _make_folder(self.voxel_directory)
 
     def add(self, score: Score, run: RunFacts) -> int:
         """Add a model's Score on a benchmark.
@@ -116,36 +110,31 @@ class ResultsDatabase:
         content = voxels.encode(
             root, {"model": facts["model_identifier"], "benchmark": benchmark, "dataset": run.dataset_fingerprint}
         )
-        t, written = self.tables, None
-        try:
-            with writing(self.connection):
-                result = t.Result.create(
-                    run=add_run(t, run),
-                    model=one_row(
-                        t.Model,
-                        identifier=facts["model_identifier"],
-                        requested=run.model,
-                        revision=run.model_revision or "",
-                    ),
-                    benchmark=one_row(t.Benchmark, identifier=benchmark, version=run.benchmark_version),
-                    dataset=one_row(
-                        t.Dataset,
-                        fingerprint=run.dataset_fingerprint,
-                        is_simulated=bool(facts["dataset"].get("simulated", False)),
-                        description=facts["dataset"],
-                    ),
-                    benchmark_as_scored=facts["benchmark_identifier"],
-                    normalization=facts["normalization"],
-                )
-                add_tree(t, root, result)
-                if content is not None:
-                    written = voxels.write(content, self.voxel_directory, f"result-{result.id:06d}")
-                    result.voxel_file = written.name
-                    result.save()
-        except BaseException:
-            if written is not None:
-                written.unlink(missing_ok=True)
-            raise
+        t = self.tables
+        with writing(self.connection):
+            result = t.Result.create(
+                run=add_run(t, run),
+                model=one_row(
+                    t.Model,
+                    identifier=facts["model_identifier"],
+                    requested=run.model,
+                    revision=run.model_revision or "",
+                ),
+                benchmark=one_row(t.Benchmark, identifier=benchmark, version=run.benchmark_version),
+                dataset=one_row(
+                    t.Dataset,
+                    fingerprint=run.dataset_fingerprint,
+                    is_simulated=bool(facts["dataset"].get("simulated", False)),
+                    description=facts["dataset"],
+                ),
+                benchmark_as_scored=facts["benchmark_identifier"],
+                normalization=facts["normalization"],
+            )
+            add_tree(t, root, result)
+            if content is not None:
+                # last, and never taken back: once rows may refer to a file, a left-over is better than a missing one
+                result.voxel_file = voxels.write(content, self.voxel_directory, f"result-{result.id:06d}").name
+                result.save()
         return result.id
 
     def add_failure(self, model: str, benchmark: str | None, run: RunFacts, error: str, traceback: str) -> int:
@@ -270,6 +259,19 @@ def matches(patterns: Sequence[str], *names: str) -> bool:
     """Whether one of ``names`` fits one of ``patterns``, or there are none. Brackets stand for themselves."""
     escaped = [pattern.replace("[", "[[]") for pattern in patterns]
     return not patterns or any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in escaped)
+
+
+def _make_folder(folder: Path) -> None:
+    """A folder that can be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ResultsError(
+            f"Results are kept in {folder}, which cannot be written ({error.strerror}). Choose another results file, or mend "
+            f"the folder."
+        ) from error
 
 
 def _facts(score: Score, run: RunFacts) -> dict:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -47,6 +47,7 @@ def to_xarray(results: Sequence[Result]) -> xr.Dataset:
         ``peak_memory_bytes``. Over (model, benchmark, subject): ``subject_score``, ``subject_raw``, ``subject_ceiling``,
         ``alpha``, ``n_train`` ...; ``interval`` besides over ``limit`` (low, high). ``normalized`` and ``subject_normalized``
         besides over ``normalization``. Subjects of benchmarks with folds are means over folds. nan: there is no such number.
+        ``attrs['datasets']`` says which data, and whether they are simulated.
 
     Raises
     ------
@@ -99,11 +100,16 @@ def to_xarray(results: Sequence[Result]) -> xr.Dataset:
                 put("interval", value, **own, limit=limit)
             for name, value in unit.normalizations.items():
                 put("subject_normalized", value, **own, normalization=name)
-    dataset = xr.Dataset(arrays)
+    dataset = xr.Dataset(arrays, attrs={"datasets": "; ".join(_unique(map(_provenance, results)))})
     for name, unit in (("seconds", "s"), ("peak_memory_bytes", "bytes")):
         if name in dataset:
             dataset[name].attrs["units"] = unit
     return dataset
+
+
+def _provenance(result: Result) -> str:
+    simulated = ", simulated" if result.is_simulated else ""
+    return f"{result.dataset.get('name')} ({result.dataset_fingerprint}{simulated})"
 
 
 def _rows(result: Result) -> list[dict]:
@@ -153,17 +159,24 @@ def _about(result: Result) -> dict:
         "benchmark": result.benchmark,
         "benchmark_version": result.benchmark_version,
     }
-    try:
-        cell = asdict(parse(result.benchmark))
-    except IdentifierError:  # a benchmark of another dataset
-        cell = {}
-    about |= {name: cell.get(name) for name in ("pool", "region", "split", "metric")}
-    return about | {
+    return {
+        **about,
+        **_cell(result.benchmark),
         "normalization": result.normalization,
         "dataset": result.dataset.get("name"),
         "dataset_fingerprint": result.dataset_fingerprint,
         "is_simulated": result.is_simulated,
     }
+
+
+@functools.cache
+def _cell(benchmark: str) -> dict[str, str | None]:
+    """What a benchmark's identifier says; nothing for names outside the grammar."""
+    try:
+        cell = parse(benchmark)
+    except IdentifierError:
+        cell = None
+    return {name: getattr(cell, name, None) for name in ("pool", "region", "split", "metric")}
 
 
 def _aggregate(mean: Result | FoldResult) -> dict:
