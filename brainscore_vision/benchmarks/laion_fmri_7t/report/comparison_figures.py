@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -17,7 +16,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import Comparison, com
 from brainscore_vision.benchmark_helpers.stimulus_kernels.comparison import ComparisonError
 
 from ..results import ResultsError
-from .drawing import INK, Figure, draw, listing, short_names
+from .drawing import INK, Figure, draw, listing, row_labels
 from .study import Study, Variant
 
 MOST_MODELS = 6
@@ -89,7 +88,7 @@ def compare_models(study: Study, variant: Variant) -> Compared:
 
 def comparison_figure(study: Study, compared: Compared) -> Figure:
     """A matrix of differences per region."""
-    regions, names = compared.regions, short_names(compared.models, 22)
+    regions, names = compared.regions, row_labels(compared.models, 22)
     largest = max(abs(c.mean.value) for c in compared.pairs.values()) or 1.0
     norm = Normalize(-largest, largest)
     size = len(compared.models)
@@ -103,12 +102,18 @@ def comparison_figure(study: Study, compared: Compared) -> Figure:
                 continue
             _paint_matrix(axes, compared, regions[index], norm)
             axes.set_title(regions[index])
-            labels = [f"{names[model]}  {number}" for number, model in enumerate(compared.models, start=1)]
-            labels = labels if index % n_columns == 0 else range(1, size + 1)
+            labels = [f"{names[model]} ({number})" for number, model in enumerate(compared.models, start=1)]
+            labels = labels if index % n_columns == 0 else [f"({number})" for number in range(1, size + 1)]
             axes.set_yticks([*(np.arange(size - 1) + 0.5), size - 1 + LAST_ROW / 2], labels)
             axes.set_ylim(size - 1 + LAST_ROW, 0)
-            axes.set_xticks(np.arange(size - 1) + 0.5, [f"− {number}" for number in range(2, size + 1)])
-        bar = canvas.colorbar(ScalarMappable(norm, colormaps[COLOUR_MAP].resampled(COLOURS_SHOWN)), ax=panels, shrink=0.7, aspect=25, pad=0.015)
+            axes.set_xticks(np.arange(size - 1) + 0.5, [f"− ({number})" for number in range(2, size + 1)])
+        bar = canvas.colorbar(
+            ScalarMappable(norm, colormaps[COLOUR_MAP].resampled(COLOURS_SHOWN)),
+            ax=panels,
+            shrink=0.7,
+            aspect=25,
+            pad=0.015,
+        )
         bar.solids.set(rasterized=False, edgecolor="face")
         bar.set_label("difference of ceiled scores, row minus column", rotation_mode="anchor")
         bar.outline.set_visible(False)

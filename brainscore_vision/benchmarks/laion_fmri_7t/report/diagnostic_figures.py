@@ -94,8 +94,8 @@ def alpha_figure(study: Study, found: Sequence[Penalty]) -> Figure:
     return draw(
         name="alphas",
         question="Is the ridge penalty inside its grid?",
-        caption=f"Each point is the alpha that leave-one-out chose for one model and subject (and fold), spread sideways to show "
-        f"how many agree. {n_edge} of {len(found)} lie at the edge of the grid: there a better alpha may lie beyond, or the "
+        caption=f"Each point is the alpha that leave-one-out chose for one model and subject (and fold), spread sideways to "
+        f"show how many agree. {n_edge:,} of {len(found):,} lie at the edge of the grid: a better alpha may lie beyond, or the "
         f"features say so little that the largest penalty is best.{more}",
         alt=f"Strip plot of {len(found)} ridge penalties by region; {n_edge} are at the edge of the grid.",
         height=0.5 + 2.1 * n_rows,
@@ -121,9 +121,11 @@ def voxel_figure(study: Study) -> Figure:
         for threshold, axes in zip(thresholds, panels, strict=True):
             for offset, subject in zip(offsets, subjects, strict=True):
                 own = [(i + offset, counts[threshold].get((subject, r))) for i, r in enumerate(regions)]
-                places, numbers = zip(*[(x, n) for x, n in own if n is not None], strict=True) if any(
-                    n is not None for _, n in own
-                ) else ((), ())
+                places, numbers = (
+                    zip(*[(x, n) for x, n in own if n is not None], strict=True)
+                    if any(n is not None for _, n in own)
+                    else ((), ())
+                )
                 look = subject_look(subject)
                 axes.vlines(places, 0, numbers, color=look["color"], linewidth=1.5, alpha=0.5)
                 axes.plot(places, numbers, linestyle="", markersize=5.5, markeredgewidth=0, label=subject, **look)
@@ -162,7 +164,7 @@ def _paint_alphas(axes, found: Sequence[Penalty], variant: Variant) -> None:
                 place + np.asarray(spread),
                 [np.log10(alpha)] * len(same),
                 linestyle="",
-                markersize=4,
+                markersize=5.5 if same[0].at_edge else 4,
                 markeredgewidth=0,
                 alpha=0.8,
                 **look,
@@ -174,5 +176,10 @@ def _paint_alphas(axes, found: Sequence[Penalty], variant: Variant) -> None:
     axes.set(title=variant.label, xlim=(-0.5, len(regions) - 0.5), ylim=(low - room, high + room))
     axes.set_xticks(range(len(regions)), regions)
     ticks = sorted(grid) if len(grid) <= MOST_TICKS else [10.0 ** round(power) for power in np.linspace(low, high, 5)]
-    axes.set_yticks(np.log10(ticks), [f"{tick:g}" for tick in ticks])
+    axes.set_yticks(np.log10(ticks), [_power(tick) for tick in ticks])
     tidy(axes, "y")
+
+
+def _power(alpha: float) -> str:
+    mantissa, _, exponent = f"{alpha:.0e}".partition("e")
+    return f"1e{int(exponent)}" if mantissa == "1" and abs(int(exponent)) > 2 else f"{alpha:g}"

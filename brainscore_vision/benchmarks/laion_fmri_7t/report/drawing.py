@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -30,7 +31,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 GREY, INK, WARNING = "#8a8a8a", "#222222", "#B00020"
-LONGEST_NAME = 30
+LONGEST_NAME = 52
+
+_PART = re.compile(r"[-._/:\s]")
 
 STYLE = {
     "svg.fonttype": "none",
@@ -142,14 +145,34 @@ def short_names(names: Iterable[str], longest: int = LONGEST_NAME) -> dict[str, 
     """Names with their middle left out where they are too long for a figure; different ones stay different."""
     short: dict[str, str] = {}
     for name in dict.fromkeys(names):
-        half = (longest - 1) // 2
-        text = name if len(name) <= longest else f"{name[: longest - 1 - half]}…{name[-half:]}"
-        number = 2
+        clean = " ".join(name.split())
+        text, number = _shortened(clean, longest), 2
         while text in short.values():
-            text = f"{name[: longest - 6 - half]}…{name[-half:]} ({number})"
-            number += 1
-        short[name] = " ".join(text.split())
+            ending = f" ({number})"
+            text, number = _shortened(clean, longest - len(ending)) + ending, number + 1
+        short[name] = text
     return short
+
+
+def _shortened(name: str, longest: int) -> str:
+    if len(name) <= longest:
+        return name
+    end = (longest - 1) // 2
+    return f"{name[: longest - 1 - end]}…{name[-end:]}"
+
+
+def row_labels(names: Iterable[str], width: int = LONGEST_NAME // 2) -> dict[str, str]:
+    """:func:`short_names` on up to two lines of about ``width`` letters, broken where a part of the name ends."""
+    labels = {}
+    for name, text in short_names(names, 2 * width).items():
+        ends = [
+            match.end()
+            for match in _PART.finditer(text)
+            if match.end() <= width + 2 and len(text) - match.end() <= width + 2
+        ]
+        middle = max(ends, default=width)
+        labels[name] = text if len(text) <= width else f"{text[:middle]}\n{text[middle:]}"
+    return labels
 
 
 def listing(items: Iterable[str]) -> str:

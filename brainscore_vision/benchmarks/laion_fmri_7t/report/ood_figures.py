@@ -10,7 +10,7 @@ from matplotlib.figure import SubFigure
 
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
 
-from .drawing import Figure, draw, listing, short_names
+from .drawing import Figure, draw, listing, row_labels
 from .study import OOD_PREFIX, TOP, Study, Variant
 
 COLOUR_MAP = "cividis"
@@ -35,7 +35,7 @@ def ood_figure(study: Study, group: Variant) -> Figure:
     grids = {region: _grid(study, shown, kinds, region) for region in regions}
     finite = np.concatenate([grid[np.isfinite(grid)] for grid in grids.values()])
     norm = Normalize(min(0.0, float(finite.min())), float(finite.max()))
-    names = short_names(ranked, 24)
+    names = row_labels(shown, 24)
 
     def paint(canvas: SubFigure) -> None:
         n_columns = min(N_COLUMNS, len(regions))
@@ -47,10 +47,14 @@ def ood_figure(study: Study, group: Variant) -> Figure:
             _paint_grid(axes, grids[regions[index]], norm)
             axes.set_title(regions[index])
             axes.set_yticks(np.arange(len(shown)) + 0.5, [names[m] for m in shown] if index % n_columns == 0 else [])
-            axes.set_xticks(
-                np.arange(len(OOD_TYPES)) + 0.5, OOD_TYPES, rotation=35, ha="right", rotation_mode="anchor"
-            )
-        bar = canvas.colorbar(ScalarMappable(norm, colormaps[COLOUR_MAP].resampled(COLOURS_SHOWN)), ax=panels, shrink=0.7, aspect=25, pad=0.015)
+            axes.set_xticks(np.arange(len(OOD_TYPES)) + 0.5, OOD_TYPES, rotation=35, ha="right", rotation_mode="anchor")
+        bar = canvas.colorbar(
+            ScalarMappable(norm, colormaps[COLOUR_MAP].resampled(COLOURS_SHOWN)),
+            ax=panels,
+            shrink=0.7,
+            aspect=25,
+            pad=0.015,
+        )
         bar.solids.set(rasterized=False, edgecolor="face")
         bar.set_label("ceiled score", rotation_mode="anchor")
         bar.outline.set_visible(False)
@@ -67,7 +71,7 @@ def ood_figure(study: Study, group: Variant) -> Figure:
         caption="Colour and number: mean ceiled score over subjects, on the test images of one category; all panels have one "
         f"colour scale. Models are sorted by their mean over categories and regions.{many}{empty}",
         alt=f"Heat map of ceiled scores, {len(shown)} models by nine categories. Hardest on average: {hardest}.",
-        height=rows * (1.15 + 0.24 * max(len(shown), 2)),
+        height=rows * (1.15 + (0.31 if any("\n" in name for name in names.values()) else 0.24) * max(len(shown), 2)),
         paint=paint,
         simulated=study.is_simulated,
     )
@@ -99,4 +103,6 @@ def _paint_grid(axes, grid: np.ndarray, norm: Normalize) -> None:
     for (row, column), value in np.ndenumerate(grid):
         if np.isfinite(value):
             colour = "white" if norm(value) < 0.55 else "black"
-            axes.text(column + 0.5, row + 0.5, f"{value:.2f}", size=7.5, color=colour, ha="center", va="center_baseline")
+            axes.text(
+                column + 0.5, row + 0.5, f"{value:.2f}", size=7.5, color=colour, ha="center", va="center_baseline"
+            )

@@ -57,9 +57,19 @@
       table.parentElement.hidden = !visible.includes(true) || [...table.tBodies[0].rows].every((row) => row.hidden);
     }
     const total = new Set(tables.flatMap((table) => [...table.tBodies[0].rows].map((row) => row.cells[0].textContent)));
+    measure();
     count.textContent = `${shown.size} of ${total.size} models`;
   }
 
+  // The second row of heads sticks below the first, however many lines that has.
+  function measure() {
+    for (const table of tables) {
+      const group = table.querySelector("th.group:not([hidden])");
+      if (group) table.style.setProperty("--head", `${group.offsetHeight}px`);
+    }
+  }
+
+  window.addEventListener("resize", measure);
   models.addEventListener("input", filter);
   benchmarks.addEventListener("input", filter);
   document.querySelector(".filters").addEventListener("submit", (event) => event.preventDefault());

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 
-from .drawing import COLOURS, GREY, INK, MARKERS, Figure, draw, listing, short_names, tidy
+from .drawing import COLOURS, GREY, INK, MARKERS, Figure, draw, listing, row_labels, tidy
 from .study import Study, Variant
 
 NAMED = len(MARKERS)
@@ -70,7 +70,8 @@ def _pair_figure(
     regions = [r for r in study.regions(a, b) if _models(study, a, b, [r])]
     models = [model for model in study.models if model in _models(study, a, b, regions)]
     named, rest = models[:NAMED], models[NAMED:]
-    names = short_names(models)
+    names = row_labels(named)
+    legend_columns = 4 if max(map(len, names.values())) <= 24 else 3
     n_columns = min(4, len(regions))
     n_rows = -(-len(regions) // n_columns)
 
@@ -89,14 +90,17 @@ def _pair_figure(
         limits = _limits(study, a, b, regions, models)
         panels[0, 0].set(xlim=limits, ylim=limits)
         canvas.supxlabel(f"ceiled score, {words[0]}", fontsize=9)
-        canvas.supylabel(f"ceiled score,\n{words[1]}", fontsize=9)
+        for axes in panels[:, 0]:
+            axes.set_ylabel(f"ceiled score,\n{words[1]}")
         handles = [Line2D([], [], label=names[m], markersize=6, linestyle="", **_look(i)) for i, m in enumerate(named)]
         if rest:
             handles.append(Line2D([], [], label=f"{len(rest)} other models", markersize=4, linestyle="", **_look(None)))
         handles.append(Line2D([], [], color=INK, linewidth=0.9, linestyle=(0, (4, 3)), label="equal scores"))
-        canvas.legend(handles=handles, loc="outside upper left", ncols=4, columnspacing=1.5, handletextpad=0.4)
+        canvas.legend(
+            handles=handles, loc="outside upper left", ncols=legend_columns, columnspacing=1.5, handletextpad=0.4
+        )
 
-    legend_rows = -(-(len(named) + bool(rest) + 1) // 4)
+    legend_rows = -(-(len(named) + bool(rest) + 1) // legend_columns)
     return draw(
         name=name,
         question=question,
@@ -108,7 +112,9 @@ def _pair_figure(
             else ""
         ),
         alt=f"Scatter plot of {len(models)} models, {words[1]} against {words[0]}. {_gaps(study, a, b, regions, models)}",
-        height=0.62 + n_rows * (9.0 / max(n_columns, 3) + 0.3) + 0.22 * legend_rows,
+        height=0.55
+        + n_rows * (9.0 / max(n_columns, 3) + 0.3)
+        + (0.36 if any("\n" in name for name in names.values()) else 0.22) * legend_rows,
         paint=paint,
         simulated=study.is_simulated,
     )
@@ -130,7 +136,9 @@ def _paint_point(axes, x, y, index: int | None) -> None:
     if named:
         for low, high, fixed, along in ((x.value, x.error, y.value, "x"), (y.value, y.error, x.value, "y")):
             ends, still = [low - (high or 0), low + (high or 0)], [fixed, fixed]
-            axes.plot(*((ends, still) if along == "x" else (still, ends)), color=colour, linewidth=1, alpha=0.6, zorder=2)
+            axes.plot(
+                *((ends, still) if along == "x" else (still, ends)), color=colour, linewidth=1, alpha=0.6, zorder=2
+            )
     axes.plot(x.value, y.value, linestyle="", markersize=6.5 if named else 4, zorder=3 + named, **_look(index))
 
 

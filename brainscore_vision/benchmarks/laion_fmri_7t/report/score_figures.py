@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib.figure import SubFigure
@@ -10,8 +10,9 @@ from matplotlib.lines import Line2D
 
 from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
 
+from ..identifiers import ALL_REGIONS
 from ..results import Result
-from .drawing import GREY, INK, Figure, draw, listing, short_names, subject_look, tidy
+from .drawing import GREY, INK, Figure, draw, listing, row_labels, subject_look, tidy
 from .study import TOP, Study, Variant
 
 SPREAD = 0.62
@@ -26,7 +27,7 @@ WHAT = {
 
 
 def drawn_variants(study: Study) -> list[Variant]:
-    """Those with a figure of their own: OOD categories have a heat map, single folds the table, unless there is nothing else."""
+    """Those with a figure of their own: OOD categories have a heat map, single folds the table, if there is more."""
     main = [v for v in study.variants if not (v.is_ood_type or v.is_single_fold)]
     return main or study.variants
 
@@ -35,7 +36,8 @@ def score_figure(study: Study, variant: Variant) -> Figure:
     """Models as rows, regions as panels: means with standard errors, subjects with intervals."""
     regions = study.regions(variant)
     ranked = study.models_of([variant], regions)
-    shown, names = ranked[:TOP], short_names(ranked)
+    shown = ranked[:TOP]
+    names = row_labels(shown)
     many = len(ranked) > TOP
     found = [study.cells[m, variant, r] for m in ranked for r in regions if (m, variant, r) in study.cells]
     subjects = subjects_of(found)
@@ -86,16 +88,11 @@ def score_figure(study: Study, variant: Variant) -> Figure:
 def ceiling_figure(study: Study) -> Figure:
     """Best model's raw scores beside the ceilings, a row per split and metric."""
     variants = drawn_variants(study)
-    regions = study.regions(*variants[:0]) or sorted({r for _, v, r in study.cells if v in variants})
-    regions = [r for r in regions if any((m, v, r) in study.cells for m in study.models for v in variants)]
-    best = {
-        (v, r): max(
-            (study.cells[m, v, r] for m in study.models if (m, v, r) in study.cells), key=lambda result: result.value
-        )
-        for v in variants
-        for r in regions
-        if r in study.regions(v)
-    }
+    best: dict[tuple[Variant, str], Result] = {}
+    for (_, variant, region), result in study.cells.items():
+        if variant in variants and ((variant, region) not in best or result.value > best[variant, region].value):
+            best[variant, region] = result
+    regions = [region for region in ALL_REGIONS if any(own == region for _, own in best)]
     subjects = subjects_of(best.values())
 
     def paint(canvas: SubFigure) -> None:
@@ -106,12 +103,17 @@ def ceiling_figure(study: Study) -> Figure:
                     _paint_ceiling(axes, row, best[variant, region], subjects)
             axes.set(title=region, ylim=(len(variants) - 0.5, -0.5), yticks=range(len(variants)))
             tidy(axes, "x")
-            axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
+        panels[0].set_xlim(*_raw_limits(best.values()))
         panels[0].set_yticklabels([variant.label.replace(" · ", "\n", 1) for variant in variants])
         canvas.supxlabel("raw score, and ceiling in the same unit (correlation, or fraction of variance)", fontsize=9)
         canvas.legend(handles=_ceiling_legend(subjects), loc="outside upper left", ncols=7, columnspacing=1.2)
 
-    shares = listing(f"{v.label}, {r}: {best[v, r].raw:.2f} of {best[v, r].ceiling:.2f}" for v, r in list(best)[:6])
+    shares = listing(
+        f"{v.label}, {r}: {best[v, r].raw:.2f} of {best[v, r].ceiling:.2f}"
+        for v in variants
+        for r in regions
+        if (v, r) in best
+    )
     return draw(
         name="ceilings",
         question="How much of the ceiling does the best model reach?",
@@ -160,7 +162,7 @@ def _places(n: int) -> np.ndarray:
     return np.linspace(-SPREAD / 2, SPREAD / 2, n) if n > 1 else np.zeros(1)
 
 
-def subjects_of(results) -> list[str]:
+def subjects_of(results: Iterable[Result]) -> list[str]:
     """Subjects of any of the results: the dataset's in their order, then others."""
     names = {subject for result in results for subject in result.by_subject()}
     return [s for s in SUBJECTS if s in names] + sorted(names - set(SUBJECTS))
@@ -169,7 +171,9 @@ def subjects_of(results) -> list[str]:
 def _legend(subjects: Sequence[str]) -> list[Line2D]:
     handles = [Line2D([], [], marker="|", color=INK, markersize=11, markeredgewidth=1.8, linestyle="", label="mean")]
     for subject in subjects:
-        handles.append(Line2D([], [], markersize=5, linewidth=1, markeredgewidth=0, label=subject, **subject_look(subject)))
+        handles.append(
+            Line2D([], [], markersize=5, linewidth=1, markeredgewidth=0, label=subject, **subject_look(subject))
+        )
     return [*handles, Line2D([], [], color=INK, linewidth=1, linestyle=(0, (4, 3)), label="ceiling")]
 
 
@@ -189,6 +193,12 @@ def _limits(found: Sequence[Result]) -> tuple[float, float]:
     low, high = min(values), max(values)
     room = 0.04 * (high - low)
     return low - room, high + room
+
+
+def _raw_limits(results: Iterable[Result]) -> tuple[float, float]:
+    units = [unit for result in results for unit in result.by_subject().values()]
+    values = [0.0, *(unit.raw for unit in units), *(unit.ceiling for unit in units)]
+    return min(values), 1.06 * max(values)
 
 
 def _normalizations(found: Sequence[Result]) -> list[str]:

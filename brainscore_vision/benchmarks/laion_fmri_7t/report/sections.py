@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
 
+from ..identifiers import ALL_REGIONS
 from .comparison_figures import LEVEL, Compared, compare_models, comparison_figure
 from .diagnostic_figures import Penalty, alpha_figure, penalties, voxel_figure
 from .drawing import Figure
@@ -55,7 +56,9 @@ class Section:
 
 def section_makers(study: Study) -> list[Callable[[], Section]]:
     """One callable per section, slow ones among them, in the order of the page."""
-    return [lambda make=make: make(study) for make in (_scores, _ceilings, _gap, _categories, _pools, _compared, _checks)]
+    return [
+        lambda make=make: make(study) for make in (_scores, _ceilings, _gap, _categories, _pools, _compared, _checks)
+    ]
 
 
 def _scores(study: Study) -> Section:
@@ -64,7 +67,9 @@ def _scores(study: Study) -> Section:
     text = "One figure per split, metric and pool; all of them share colours and markers of subjects."
     if left_out:
         text += " OOD categories have their own section, and single folds are in the table."
-    text, remedy = (text, None) if variants else ("", _to_run(study, "There are no scores of known benchmarks.", ["headline"]))
+    text, remedy = (
+        (text, None) if variants else ("", _to_run(study, "There are no scores of known benchmarks.", ["headline"]))
+    )
     return Section("scores", "Scores by region", text, tuple(score_figure(study, v) for v in variants), remedy)
 
 
@@ -99,8 +104,8 @@ def _counterparts(study: Study, *splits: str) -> list[str]:
 def _categories(study: Study) -> Section:
     figures = tuple(ood_figure(study, group) for group in ood_groups(study))
     text = "Each category's images were tested by themselves, with the model fitted on natural images."
-    regions = study.regions() and sorted({region for _, _, region in study.cells}) or ["IT"]
-    names = [f"{pool_names()['shared']}.{regions[0]}-{OOD_PREFIX}{kind}-ridgecv" for kind in OOD_TYPES]
+    regions = [region for region in ALL_REGIONS if any(region == own for _, _, own in study.cells)] or ["IT"]
+    names = [f"{pool_names()['shared']}.{regions[-1]}-{OOD_PREFIX}{kind}-ridgecv" for kind in OOD_TYPES]
     remedy = _to_run(study, "No benchmark of a single category was scored. For one region:", names)
     return Section("categories", "Out-of-distribution categories", text, figures, None if figures else remedy)
 

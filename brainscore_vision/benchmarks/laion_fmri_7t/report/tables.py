@@ -14,6 +14,10 @@ WIDEST = 16
 """Columns of one table of scores; more stand in tables below each other, so that each fits a window and a sheet."""
 
 
+LONG_NAME = 22
+"""Letters of a model's name that a narrow first column has room for."""
+
+
 @dataclass(frozen=True)
 class Column:
     """One benchmark."""
@@ -47,6 +51,10 @@ class ScoreTable:
     @property
     def title(self) -> str:
         return "; ".join(group.label for group in self.groups)
+
+    @property
+    def has_long_names(self) -> bool:
+        return any(len(model) > LONG_NAME for model, _ in self.rows)
 
 
 @dataclass(frozen=True)
@@ -143,7 +151,10 @@ def provenance(study: Study) -> list[tuple[str, str]]:
         ("Dataset", f"{data.get('name')} ({kind})"),
         ("Fingerprint of the dataset", results[0].dataset_fingerprint),
         ("Subjects", ", ".join(data.get("subjects", ())) or "unknown"),
-        ("Results", f"{len(results)} of {len(study.models)} models on {len({r.benchmark for r in results})} benchmarks"),
+        (
+            "Results",
+            f"{len(results)} of {len(study.models)} models on {len({r.benchmark for r in results})} benchmarks",
+        ),
         ("Normalization", _counted(r.normalization for r in results)),
         ("Version of the benchmarks", _counted(str(r.benchmark_version) for r in results)),
         ("Scored", _period([r.started for r in results])),

@@ -113,7 +113,9 @@ def _write(directory: Path, page: str, figures: Sequence[Figure]) -> None:
             if old.name not in kept and is_ours(old):
                 old.unlink(missing_ok=True)
     except OSError as error:
-        raise ReportError(f"A report is written to {directory}, which failed: {error}. Give --out a folder to write in.") from error
+        raise ReportError(
+            f"A report is written to {directory}, which failed: {error}. Give --out a folder to write in."
+        ) from error
 
 
 def _replace(path: Path, text: str) -> None:
