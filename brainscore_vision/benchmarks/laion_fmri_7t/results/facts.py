@@ -52,11 +52,7 @@ class RunFacts:
     versions: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
-        if self.started.tzinfo is None:
-            raise ResultsError(
-                f"Times are kept with their zone; received started={self.started}. Use datetime.now(UTC)."
-            )
-        object.__setattr__(self, "started", self.started.astimezone(UTC))
+        object.__setattr__(self, "started", _with_zone(self.started).astimezone(UTC))
 
 
 def run_facts(
@@ -76,7 +72,7 @@ def run_facts(
         dataset_fingerprint=dataset_fingerprint,
         benchmark_version=benchmark_version,
         started=started,
-        seconds=(finished - started).total_seconds(),
+        seconds=(finished - _with_zone(started)).total_seconds(),
         peak_memory_bytes=peak_memory_bytes(),
         machine=machine(),
         versions=dict(versions()),
@@ -105,3 +101,9 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:  # a checkout on the path has no metadata
             continue
     return found
+
+
+def _with_zone(started: datetime) -> datetime:
+    if started.tzinfo is None:
+        raise ResultsError(f"Times are kept with their zone; received started={started}. Use datetime.now(UTC).")
+    return started
