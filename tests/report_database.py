@@ -57,7 +57,7 @@ def zoo(dataset: Path, size: int = 100) -> list:
     found = []
     for number in range(size):
         row = scores(dataset)[MODELS[number % len(MODELS)]]
-        cells = (TAU, OOD, OWN, IT, RDM) if number % 7 else (TAU, IT)
+        cells = (TAU, OOD, IT) if number % 7 else (TAU, IT)
         found += [renamed(row[cell], f"network_{number}-blocks.{number % 12}.attention.output") for cell in cells]
     return found
 

@@ -115,7 +115,7 @@ def comparison_figure(study: Study, compared: Compared) -> Figure:
             pad=0.015,
         )
         bar.solids.set(rasterized=False, edgecolor="face")
-        bar.set_label("difference of ceiled scores, row minus column", rotation_mode="anchor")
+        bar.set_label("difference of ceiled\nscores, row − column", rotation_mode="anchor")
         bar.outline.set_visible(False)
 
     solid = sum(_is_solid(compared, key) for key in compared.pairs)
