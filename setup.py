@@ -62,12 +62,14 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
             "threadpoolctl>=3.2",
             "typer>=0.15.1",
             "rich>=13",
+            "jinja2>=3.1",
         ],
         extras_require={
             "test": [
                 "pytest>=8.2",
                 "pyarrow>=21,<22",
                 "ruff>=0.17.5,<0.18",
+                "selenium>=4.20",
                 "setuptools>=77",
                 "wheel",
                 # the notebook's test and `make notebook`

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from . import cli_cache, cli_ceilings, cli_check, cli_data, cli_features, cli_results
+from . import cli_cache, cli_ceilings, cli_check, cli_data, cli_features, cli_report, cli_results
 from .cli_options import (
     DatasetOption,
     DeviceOption,
@@ -43,6 +43,7 @@ app.add_typer(cli_data.app, name="data")
 app.command()(cli_ceilings.ceilings)
 app.command()(cli_check.check)
 app.command()(cli_features.partition)
+app.command()(cli_report.report)
 app.command()(cli_results.results)
 errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 """Nothing is wrapped or read as markup: paths have to survive."""
