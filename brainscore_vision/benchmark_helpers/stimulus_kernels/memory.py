@@ -83,7 +83,7 @@ def forecast(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Mem
     # the small pass runs whole batches, but hands on few answers: those of a full batch, and their copies, come on top
     answers = LOOK_AT_BLOCK * sum(set(widths)) * FEATURE_BYTES * ANSWER_COPIES
     measured = answers + (after - _status("VmRSS") if after > before else 0)
-    sizes = [_stages(task, options) for task in tasks]
+    sizes = [stage_bytes(task, task.load_responses().values.shape[1], options) for task in tasks]
     return MemoryForecast(
         resident=_status("VmRSS"),
         recording=measured,
@@ -94,9 +94,12 @@ def forecast(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Mem
     )
 
 
-def _stages(task: SubjectTask, options: EngineOptions) -> tuple[int, int, int]:
+def stage_bytes(task: SubjectTask, n_neuroids: int, options: EngineOptions) -> tuple[int, int, int]:
+    """Bytes that the engine's matrices take in the stages kernel, decomposition and evaluation of a task.
+
+    Needs neither the model nor the responses, only how many neuroids there are.
+    """
     n, n_train, n_test = len(task.pool.stimulus_ids), len(task.train_ids), len(task.test_ids)
-    n_neuroids = task.load_responses().values.shape[1]
     kernel = n * n * BYTES
     accumulation = kernel + 2 * n * COLUMN_BLOCK * BYTES
     if not isinstance(task.metric, RidgeMetric):
