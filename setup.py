@@ -58,12 +58,13 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
             "matplotlib>=3.8.4",
             "tqdm>=4.66.1",
             "filelock>=3.13.1",
+            "peewee>=3.17",
             "threadpoolctl>=3.2",
             "typer>=0.15.1",
             "rich>=13",
         ],
         extras_require={
-            "test": ["pytest>=8.2", "ruff>=0.17.5,<0.18", "setuptools>=77", "wheel"],
+            "test": ["pytest>=8.2", "pyarrow>=21,<22", "ruff>=0.17.5,<0.18", "setuptools>=77", "wheel"],
             # later ones want numpy 2, which brainscore-vision rules out, and do not say so in their metadata
             "parquet": ["pyarrow>=21,<22"],
             "laion": ["laion-fmri @ git+https://github.com/ViCCo-Group/LAION-fMRI.git@main"],

@@ -1,0 +1,268 @@
+"""Results in one SQLite file, and values per voxel in a folder beside it."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from brainscore_core.metrics import Score
+
+from ..identifiers import IdentifierError, parse
+from . import voxels
+from .errors import ResultsError
+from .facts import RunFacts
+from .packing import Node, pack, unpack
+from .records import Failure, Result
+from .rows import add_run, add_tree, latest_failures, one_row, read_trees, result_rows, to_failure, to_result
+from .tables import check_or_create, define_tables, make_database, reading, writing
+
+_FACTS = ("model_identifier", "benchmark_identifier", "dataset", "normalization")
+
+
+class ResultsDatabase:
+    """A results file.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The SQLite file. Values per voxel and draws are in the folder ``<path>.voxels``; the two are moved together.
+    create : bool
+        Make the file if there is none.
+
+    Raises
+    ------
+    ResultsError
+        No such file, or one of another application or version; also raised by the methods where the file cannot be read or
+        written.
+
+    Notes
+    -----
+    Any number of processes may add to one file. Who adds waits for the only right to write, and writes the rows and the file
+    with values per voxel under it: a writer that is killed leaves nothing that a reader sees. Connections are opened for
+    each call, so an object may be used in several threads and after a fork.
+    """
+
+    def __init__(self, path: str | Path, create: bool = True):
+        self.path = Path(path).expanduser()
+        if self.path.is_dir():
+            raise ResultsError(f"Results are kept in a file; {self.path} is a folder. Name a file in it.")
+        if create:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        elif not self.path.exists():
+            raise ResultsError(
+                f"There is no results file {self.path}. `laion-score score MODEL BENCHMARK --results {self.path}` makes one."
+            )
+        self._database = make_database(self.path)
+        self._tables = define_tables(self._database)
+        check_or_create(self._database, self._tables, create)
+
+    def __repr__(self) -> str:
+        return f"ResultsDatabase({str(self.path)!r})"
+
+    def __reduce__(self):
+        return ResultsDatabase, (self.path,)
+
+    @property
+    def voxel_directory(self) -> Path:
+        """Folder of the files with values per voxel; made when first written to."""
+        return self.path.with_name(f"{self.path.name}.voxels")
+
+    def add(self, score: Score, run: RunFacts) -> int:
+        """Add a model's Score on a benchmark.
+
+        Parameters
+        ----------
+        score : Score
+            As :func:`~..scoring.score_all` yields it.
+        run : RunFacts
+
+        Returns
+        -------
+        int
+            Its id.
+
+        Raises
+        ------
+        ResultsError
+            A Score that lacks something, or is of other data than ``run`` says; nothing is added.
+        """
+        facts = _facts(score, run)
+        root = pack(score)
+        benchmark = without_dataset(facts["benchmark_identifier"])
+        content = voxels.encode(
+            root, {"model": facts["model_identifier"], "benchmark": benchmark, "dataset": run.dataset_fingerprint}
+        )
+        t, written = self._tables, None
+        try:
+            with writing(self._database):
+                result = t.Result.create(
+                    run=add_run(t, run),
+                    model=one_row(
+                        t.Model,
+                        identifier=facts["model_identifier"],
+                        requested=run.model,
+                        revision=run.model_revision or "",
+                    ),
+                    benchmark=one_row(t.Benchmark, identifier=benchmark, version=run.benchmark_version),
+                    dataset=one_row(
+                        t.Dataset,
+                        fingerprint=run.dataset_fingerprint,
+                        is_simulated=bool(facts["dataset"].get("simulated", False)),
+                        description=facts["dataset"],
+                    ),
+                    benchmark_as_scored=facts["benchmark_identifier"],
+                    normalization=facts["normalization"],
+                )
+                add_tree(t, root, result)
+                if content is not None:
+                    written = voxels.write(content, self.voxel_directory, f"result-{result.id:06d}")
+                    result.voxel_file = written.name
+                    result.save()
+        except BaseException:
+            if written is not None:
+                written.unlink(missing_ok=True)
+            raise
+        return result.id
+
+    def add_failure(self, model: str, benchmark: str | None, run: RunFacts, error: str, traceback: str) -> int:
+        """Add that a model could not be scored.
+
+        Parameters
+        ----------
+        model : str
+            As it was asked for.
+        benchmark : str or None
+            None if the model could not even be made.
+        run : RunFacts
+        error : str
+            Class and message of the exception.
+        traceback : str
+
+        Returns
+        -------
+        int
+            Its id.
+        """
+        with writing(self._database):
+            failure = self._tables.Failure.create(
+                run=add_run(self._tables, run),
+                requested_model=model,
+                model_revision=run.model_revision,
+                benchmark=None if benchmark is None else without_dataset(benchmark),
+                benchmark_version=run.benchmark_version,
+                dataset_fingerprint=run.dataset_fingerprint,
+                error=error,
+                traceback=traceback,
+            )
+        return failure.run_id
+
+    def results(self, models: Iterable[str] = (), benchmarks: Iterable[str] = (), latest: bool = True) -> list[Result]:
+        """Results in the order of adding.
+
+        Parameters
+        ----------
+        models, benchmarks : iterable of str
+            Names or patterns (``*``, ``?``); a model is found by its own identifier and by what was asked for. None: all.
+        latest : bool
+            The newest of each model, benchmark and dataset alone.
+        """
+        models, benchmarks = tuple(models), tuple(benchmarks)
+        with reading(self._database):
+            rows = [
+                row
+                for row in result_rows(self._tables)
+                if matches(models, row.model.identifier, row.model.requested)
+                and matches(benchmarks, row.benchmark.identifier)
+            ]
+            if latest:
+                newest = {(r.model.identifier, r.benchmark.identifier, r.dataset.fingerprint): r.id for r in rows}
+                rows = [row for row in rows if row.id in newest.values()]
+            trees = read_trees(self._tables, [row.id for row in rows])
+        return [to_result(row, trees[row.id]) for row in rows]
+
+    def failures(
+        self, models: Iterable[str] = (), benchmarks: Iterable[str] = (), latest: bool = True
+    ) -> list[Failure]:
+        """Failures in the order of adding; parameters as for :meth:`results`.
+
+        Of several attempts at one model, benchmark and dataset, ``latest`` gives the last if it failed. That a model could not
+        be made (``benchmark`` is None) concerns every benchmark, and is past once it was scored on any.
+        """
+        models, benchmarks = tuple(models), tuple(benchmarks)
+        t = self._tables
+        with reading(self._database):
+            rows = t.Failure.select(t.Failure, t.Run).join(t.Run).order_by(t.Failure.run)
+            failures = [
+                to_failure(row)
+                for row in rows
+                if matches(models, row.requested_model)
+                and (row.benchmark is None or matches(benchmarks, row.benchmark))
+            ]
+            successes = [
+                (row.run_id, row.model.requested, row.benchmark.identifier, row.dataset.fingerprint)
+                for row in result_rows(t)
+            ]
+        return latest_failures(failures, successes) if latest else failures
+
+    def score(self, result_id: int) -> Score:
+        """The Score of a result, as it was added.
+
+        Raises
+        ------
+        ResultsError
+            No such result, or its file with values per voxel is missing or damaged.
+        """
+        with reading(self._database):
+            row = result_rows(self._tables).where(self._tables.Result.id == result_id).first()
+            if row is None:
+                raise ResultsError(
+                    f"A result is named by its id, which `laion-score results {self.path}` shows; there is none with "
+                    f"{result_id!r}."
+                )
+            root = read_trees(self._tables, [row.id])[row.id]
+        arrays = {} if row.voxel_file is None else voxels.read(self.voxel_directory / row.voxel_file)
+        score = unpack(
+            _with_arrays(root, arrays), {"dataset": row.dataset.description, "normalization": row.normalization}
+        )
+        score.attrs.update(model_identifier=row.model.identifier, benchmark_identifier=row.benchmark_as_scored)
+        return score
+
+
+def without_dataset(benchmark: str) -> str:
+    """A benchmark's identifier without the dataset that it may name; names outside the grammar are left as they are."""
+    try:
+        return replace(parse(benchmark), dataset=None).identifier
+    except IdentifierError:
+        return benchmark
+
+
+def matches(patterns: Sequence[str], *names: str) -> bool:
+    """Whether one of ``names`` fits one of ``patterns``, or there are none. Brackets stand for themselves."""
+    escaped = [pattern.replace("[", "[[]") for pattern in patterns]
+    return not patterns or any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in escaped)
+
+
+def _facts(score: Score, run: RunFacts) -> dict:
+    """What a Score says of itself as a whole."""
+    missing = [name for name in _FACTS if name not in score.attrs]
+    if missing:
+        raise ResultsError(
+            f"A result says what it is of; the Score lacks {', '.join(missing)} in attrs. Add what score_all yields."
+        )
+    fingerprint = score.attrs["dataset"].get("fingerprint")
+    if fingerprint != run.dataset_fingerprint:
+        raise ResultsError(
+            f"A result is of one dataset; the Score says {fingerprint!r}, RunFacts {run.dataset_fingerprint!r}. Take the "
+            f"fingerprint from score.attrs['dataset']."
+        )
+    return {name: score.attrs[name] for name in _FACTS}
+
+
+def _with_arrays(node: Node, arrays: dict, place: tuple[str, ...] = ()) -> Node:
+    return replace(
+        node,
+        children=tuple(_with_arrays(child, arrays, (*place, child.name)) for child in node.children),
+        **arrays.get("/".join(place), {}),
+    )

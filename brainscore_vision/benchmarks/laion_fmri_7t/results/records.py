@@ -1,0 +1,180 @@
+"""What a results database answers with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class UnitResult:
+    """One subject's numbers.
+
+    Attributes
+    ----------
+    value, raw, ceiling : float
+        The ceiled score, what was divided, and by what.
+    interval : tuple of float or None
+        95 % over resampled test stimuli; None for metrics that resample none.
+    alpha : float or None
+        The ridge penalty; None for metrics without one.
+    n_train, n_test, n_neuroids, n_features : int or None
+        None where several folds differ.
+    normalizations : dict of str to float
+    """
+
+    value: float
+    raw: float
+    ceiling: float
+    interval: tuple[float, float] | None
+    alpha: float | None
+    n_train: int | None
+    n_test: int | None
+    n_neuroids: int | None
+    n_features: int | None
+    normalizations: dict[str, float]
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """One fold's numbers: means over its subjects.
+
+    Attributes
+    ----------
+    value, raw, ceiling : float
+    error, raw_error, ceiling_error : float or None
+        Standard errors by resampling subjects; None where they cannot be estimated.
+    normalizations : dict of str to float
+    subjects : dict of str to UnitResult
+    """
+
+    value: float
+    error: float | None
+    raw: float
+    raw_error: float | None
+    ceiling: float
+    ceiling_error: float | None
+    normalizations: dict[str, float]
+    subjects: dict[str, UnitResult]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One model on one benchmark.
+
+    Attributes
+    ----------
+    id : int
+        Of the result in its database; grows with the order of adding.
+    model : str
+        The model's own identifier.
+    requested_model : str
+        As it was asked for; see :class:`~.facts.RunFacts`, as for the attributes that are not explained here.
+    benchmark : str
+        Without the dataset that the identifier may name, which ``dataset`` describes.
+    value, raw, ceiling : float
+        Means over subjects, or over folds.
+    error, raw_error, ceiling_error : float or None
+        Standard errors; None where they cannot be estimated.
+    normalization : str
+        Which of ``normalizations`` is the value.
+    dataset : dict
+        As Dataset.describe() gives it.
+    subjects : dict of str to UnitResult
+        Empty where there are folds.
+    folds : dict of str to FoldResult
+        ``fold_0`` ...; empty for benchmarks with one split.
+    dropped_stimuli : tuple of str
+        Stimuli that were left out because the model has no features for them.
+    """
+
+    id: int
+    model: str
+    requested_model: str
+    model_revision: str | None
+    benchmark: str
+    benchmark_version: int
+    value: float
+    error: float | None
+    raw: float
+    raw_error: float | None
+    ceiling: float
+    ceiling_error: float | None
+    normalization: str
+    normalizations: dict[str, float]
+    dataset: dict
+    dataset_fingerprint: str
+    is_simulated: bool
+    subjects: dict[str, UnitResult]
+    folds: dict[str, FoldResult]
+    started: datetime
+    seconds: float
+    peak_memory_bytes: int
+    machine: str
+    versions: dict[str, str]
+    dropped_stimuli: tuple[str, ...] = field(default=())
+
+    def by_subject(self) -> dict[str, UnitResult]:
+        """Each subject's numbers: its own, or means over folds, which have neither interval nor alpha."""
+        if not self.folds:
+            return self.subjects
+        names = next(iter(self.folds.values())).subjects
+        return {name: _mean([fold.subjects[name] for fold in self.folds.values()]) for name in names}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A model that could not be scored on a benchmark.
+
+    Attributes
+    ----------
+    id : int
+        Counts results and failures together in the order of adding.
+    model : str
+        As it was asked for.
+    benchmark : str or None
+        None if the model could not even be made.
+    error : str
+        Class and message of the exception.
+    traceback : str
+    """
+
+    id: int
+    model: str
+    model_revision: str | None
+    benchmark: str | None
+    benchmark_version: int
+    dataset_fingerprint: str
+    error: str
+    traceback: str
+    started: datetime
+    seconds: float
+    peak_memory_bytes: int
+    machine: str
+    versions: dict[str, str]
+
+
+def _mean(units: list[UnitResult]) -> UnitResult:
+    return UnitResult(
+        value=_average(u.value for u in units),
+        raw=_average(u.raw for u in units),
+        ceiling=_average(u.ceiling for u in units),
+        interval=None,
+        alpha=None,
+        **{
+            name: _common(getattr(u, name) for u in units) for name in ("n_train", "n_test", "n_neuroids", "n_features")
+        },
+        normalizations={name: _average(u.normalizations[name] for u in units) for name in units[0].normalizations},
+    )
+
+
+def _average(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+def _common(values: Iterable):
+    different = set(values)
+    return different.pop() if len(different) == 1 else None

@@ -1,0 +1,222 @@
+"""The tables of a results file, and which files are one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import peewee
+
+from .errors import ResultsError
+
+APPLICATION_ID = 0x4C463754
+"""Marks SQLite files as ours (LF7T), in the place that SQLite provides for it."""
+
+SCHEMA_VERSION = 1
+"""Increased when tables change; also ``PRAGMA user_version`` of a file."""
+
+BUSY_SECONDS = 300
+"""How long a writer waits for others."""
+
+MEAN, FOLD, SUBJECT = "mean", "fold", "subject"
+"""What a row of ``score`` is of."""
+
+_VIEW = """
+CREATE VIEW scores AS SELECT
+    result.id AS result, model.identifier AS model, model.requested AS requested_model, model.revision AS model_revision,
+    benchmark.identifier AS benchmark, benchmark.version AS benchmark_version, dataset.fingerprint AS dataset_fingerprint,
+    dataset.is_simulated, result.normalization, score.level, parent.label AS fold, score.label, score.value, score.error,
+    score.raw, score.raw_error, score.ceiling, score.ceiling_error, score.interval_low, score.interval_high, score.alpha,
+    score.n_train, score.n_test, score.n_neuroids, score.n_features, run.started, run.seconds, run.peak_memory_bytes,
+    run.machine
+FROM score
+JOIN result ON score.result_id = result.id
+JOIN run ON result.run_id = run.id
+JOIN model ON result.model_id = model.id
+JOIN benchmark ON result.benchmark_id = benchmark.id
+JOIN dataset ON result.dataset_id = dataset.id
+LEFT JOIN score AS parent ON score.parent_id = parent.id AND parent.level = 'fold'
+"""
+
+
+class JSONField(peewee.TextField):
+    """Lists, dicts, strings and finite numbers, as text that SQLite's own JSON functions read too."""
+
+    def db_value(self, value):
+        return None if value is None else json.dumps(value, allow_nan=False, sort_keys=True)
+
+    def python_value(self, value):
+        return None if value is None else json.loads(value)
+
+
+def define_tables(database: peewee.Database) -> SimpleNamespace:
+    """The tables, bound to ``database`` and to no other: several files may be open at once."""
+
+    class Table(peewee.Model):
+        class Meta:
+            legacy_table_names = False
+
+    class Schema(Table):
+        version = peewee.IntegerField(primary_key=True)
+        created = peewee.TextField()
+
+    class Model(Table):
+        identifier = peewee.TextField()
+        requested = peewee.TextField()
+        revision = peewee.TextField()  # empty where there is none: SQL takes no two NULLs for equal
+
+        class Meta:
+            indexes = ((("identifier", "requested", "revision"), True),)
+
+    class Benchmark(Table):
+        identifier = peewee.TextField()
+        version = peewee.IntegerField()
+
+        class Meta:
+            indexes = ((("identifier", "version"), True),)
+
+    class Dataset(Table):
+        fingerprint = peewee.TextField()
+        is_simulated = peewee.BooleanField()
+        description = JSONField()
+
+        class Meta:
+            indexes = ((("fingerprint", "description"), True),)
+
+    class Run(Table):
+        id = peewee.AutoField()
+        started = peewee.TextField()
+        seconds = peewee.DoubleField()
+        peak_memory_bytes = peewee.BigIntegerField()
+        machine = peewee.TextField()
+        versions = JSONField()
+
+    class Result(Table):
+        run = peewee.ForeignKeyField(Run, unique=True)
+        model = peewee.ForeignKeyField(Model)
+        benchmark = peewee.ForeignKeyField(Benchmark)
+        dataset = peewee.ForeignKeyField(Dataset)
+        benchmark_as_scored = peewee.TextField()
+        normalization = peewee.TextField()
+        voxel_file = peewee.TextField(null=True)
+
+    class Score(Table):
+        result = peewee.ForeignKeyField(Result)
+        parent = peewee.ForeignKeyField("self", null=True)
+        level = peewee.TextField()
+        position = peewee.IntegerField()
+        label = peewee.TextField()
+        value = peewee.DoubleField()
+        error = peewee.DoubleField(null=True)
+        raw = peewee.DoubleField()
+        raw_error = peewee.DoubleField(null=True)
+        ceiling = peewee.DoubleField()
+        ceiling_error = peewee.DoubleField(null=True)
+        interval_low = peewee.DoubleField(null=True)
+        interval_high = peewee.DoubleField(null=True)
+        alpha = peewee.DoubleField(null=True)
+        n_train = peewee.IntegerField(null=True)
+        n_test = peewee.IntegerField(null=True)
+        n_neuroids = peewee.IntegerField(null=True)
+        n_features = peewee.IntegerField(null=True)
+        bootstrap_stimuli = peewee.TextField(null=True)
+        details = JSONField()
+        raw_details = JSONField()
+        ceiling_details = JSONField()
+
+    class Normalization(Table):
+        score = peewee.ForeignKeyField(Score)
+        name = peewee.TextField()
+        value = peewee.DoubleField()
+
+        class Meta:
+            primary_key = peewee.CompositeKey("score", "name")
+
+    class Failure(Table):
+        run = peewee.ForeignKeyField(Run, unique=True)
+        requested_model = peewee.TextField()
+        model_revision = peewee.TextField(null=True)
+        benchmark = peewee.TextField(null=True)
+        benchmark_version = peewee.IntegerField()
+        dataset_fingerprint = peewee.TextField()
+        error = peewee.TextField()
+        traceback = peewee.TextField()
+
+    tables = [Schema, Model, Benchmark, Dataset, Run, Result, Score, Normalization, Failure]
+    database.bind(tables, bind_refs=False, bind_backrefs=False)
+    return SimpleNamespace(**{table.__name__: table for table in tables})
+
+
+def make_database(path: Path) -> peewee.SqliteDatabase:
+    """The connection's settings; the journal is SQLite's default, which unlike others works on network filesystems."""
+    return peewee.SqliteDatabase(str(path), pragmas={"foreign_keys": 1}, timeout=BUSY_SECONDS)
+
+
+@contextmanager
+def reading(database: peewee.SqliteDatabase) -> Iterator[None]:
+    """One state of the file for several queries; others may write meanwhile and are seen afterwards."""
+    with _own_errors(database), database.connection_context(), database.atomic("DEFERRED"):
+        yield
+
+
+@contextmanager
+def writing(database: peewee.SqliteDatabase) -> Iterator[None]:
+    """A transaction that has the only right to write from its beginning: all of it is kept, or nothing."""
+    with _own_errors(database), database.connection_context(), database.atomic("IMMEDIATE"):
+        yield
+
+
+def check_or_create(database: peewee.SqliteDatabase, tables: SimpleNamespace, create: bool) -> None:
+    """Make the tables if the file is new and may be made; raise ResultsError if it is not a results file of this version."""
+    with reading(database):
+        is_new = _check(database)
+    if not is_new:
+        return
+    if not create:
+        raise ResultsError(f"{database.database} is empty: it holds no results. Name a file that scores were added to.")
+    with writing(database):
+        if _check(database):  # another process may have been faster
+            database.create_tables(vars(tables).values())
+            database.execute_sql(_VIEW)
+            tables.Schema.create(version=SCHEMA_VERSION, created=datetime.now(UTC).isoformat())
+            database.execute_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            database.execute_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _check(database: peewee.SqliteDatabase) -> bool:
+    """Whether the file is still empty."""
+    application, version, n_objects = (
+        database.execute_sql(query).fetchone()[0]
+        for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT COUNT(*) FROM sqlite_master")
+    )
+    if application == APPLICATION_ID and version == SCHEMA_VERSION:
+        return False
+    if application == APPLICATION_ID:
+        remedy = (
+            "Update this package"
+            if version > SCHEMA_VERSION
+            else "Read it with the version of this package that wrote it, and score into a new file"
+        )
+        raise ResultsError(
+            f"Results are kept in tables of version {SCHEMA_VERSION}; {database.database} has version {version}. {remedy}."
+        )
+    if n_objects or application or version:
+        raise ResultsError(
+            f"{database.database} is an SQLite file of another application, which is left alone. Choose another file."
+        )
+    return True
+
+
+@contextmanager
+def _own_errors(database: peewee.SqliteDatabase) -> Iterator[None]:
+    try:
+        yield
+    except peewee.DatabaseError as error:
+        raise ResultsError(
+            f"Results are kept in an SQLite file that can be read and written; {database.database}: {error}. Is it a results "
+            f"file, is its folder writable, is there room on the disk?"
+        ) from error

@@ -1,0 +1,137 @@
+"""Per-voxel values and bootstrap draws of one result: one HDF5 file.
+
+Groups are the places in the tree, ``sub-01`` or ``fold_0/sub-01``. Each may hold ``correlation`` and ``noise_ceiling`` (one
+value per voxel; the ceiling is a fraction of variance), ``neuroids/<coordinate>`` and ``bootstrap`` (one ceiled score per
+draw). Checksums are HDF5's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import uuid
+from pathlib import Path
+
+import h5py
+import numpy as np
+import xarray as xr
+
+from .errors import ResultsError
+from .packing import Node
+
+CORRELATION, CEILING, NEUROIDS, DRAWS = "correlation", "noise_ceiling", "neuroids", "bootstrap"
+SUFFIX = ".h5"
+WRITING = ".writing-"
+_CHECKED = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "fletcher32": True}
+
+
+def encode(root: Node, about: dict[str, str]) -> bytes | None:
+    """The content of a result's file; None if it has nothing per voxel and no draws. ``about`` is for people."""
+    nodes = [(place, node) for place, node in root.walk() if node.draws is not None or node.correlations is not None]
+    if not nodes:
+        return None
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.attrs.update(about)
+        written: dict[str, h5py.Group] = {}
+        for place, node in nodes:
+            group = file.require_group(place) if place else file
+            if node.draws is not None:
+                group.create_dataset(DRAWS, data=node.draws, **_CHECKED)
+            if node.correlations is not None:
+                _check_coordinates(place, node)
+                group.create_dataset(CORRELATION, data=np.asarray(node.correlations.values, float), **_CHECKED)
+                group.create_dataset(CEILING, data=np.asarray(node.ceilings.values, float), **_CHECKED)
+                _write_neuroids(group, node.correlations, written)
+    return buffer.getvalue()
+
+
+def write(content: bytes, directory: Path, stem: str) -> Path:
+    """Write a file whole or not at all, on the disk when this returns; its name is like no other."""
+    directory.mkdir(parents=True, exist_ok=True)
+    token = uuid.uuid4().hex[:12]
+    path, scratch = directory / f"{stem}-{token}{SUFFIX}", directory / f"{WRITING}{token}"
+    try:
+        with open(scratch, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+    folder = os.open(directory, os.O_RDONLY)  # a name is on the disk when its folder is
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return path
+
+
+def read(path: Path) -> dict[str, dict]:
+    """Per place: ``correlations`` and ``ceilings`` (DataArrays with dims (neuroid,)) and ``draws``, where there are such.
+
+    Raises
+    ------
+    ResultsError
+        No such file, or a damaged one.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            found: dict[str, dict] = {}
+            file.visititems(lambda place, item: _read_group(place, item, found))
+            _read_group("", file, found)
+            return found
+    except FileNotFoundError as error:
+        raise ResultsError(
+            f"Values per voxel and draws lie beside the results; {path} is missing. Keep the folder {path.parent.name} next to "
+            f"its database, or score again."
+        ) from error
+    except (OSError, KeyError, RuntimeError) as error:  # what h5py raises for files that are not whole
+        raise ResultsError(f"{path} is damaged ({error}). Restore it from a copy, or score again.") from error
+
+
+def _read_group(place: str, group, found: dict) -> None:
+    if not isinstance(group, h5py.Group) or not (CORRELATION in group or DRAWS in group):
+        return
+    arrays: dict = {}
+    if DRAWS in group:
+        arrays["draws"] = group[DRAWS][()]
+    if CORRELATION in group:
+        coords = {}
+        for name, dataset in group[NEUROIDS].items():
+            is_text = h5py.check_string_dtype(dataset.dtype) is not None
+            coords[name] = ("neuroid", dataset.asstr()[()] if is_text else dataset[()])
+        for key, name in (("correlations", CORRELATION), ("ceilings", CEILING)):
+            arrays[key] = xr.DataArray(group[name][()], dims=["neuroid"], coords=coords)
+    found[place] = arrays
+
+
+def _write_neuroids(group: h5py.Group, values: xr.DataArray, written: dict[str, h5py.Group]) -> None:
+    """Coordinates of the voxels; where another fold has the same ones, they are linked and not written again."""
+    arrays = {str(name): coord.values for name, coord in values.coords.items()}
+    digest = hashlib.sha1()
+    for name, array in arrays.items():
+        digest.update(f"{name} {array.dtype} ".encode())
+        digest.update("\0".join(map(str, array)).encode() if array.dtype.kind in "OU" else array.tobytes())
+    key = digest.hexdigest()
+    if key in written:
+        group[NEUROIDS] = written[key]
+        return
+    written[key] = group.create_group(NEUROIDS, track_order=True)
+    for name, array in arrays.items():
+        if array.dtype.kind in "OU":
+            encoded = [str(item).encode() for item in array]
+            width = max(1, *map(len, encoded))  # of fixed width, since HDF5 checks no other text
+            array = np.array(encoded, dtype=h5py.string_dtype("utf-8", width))
+        written[key].create_dataset(name, data=array, **_CHECKED)
+
+
+def _check_coordinates(place: str, node: Node) -> None:
+    if node.ceilings is None or not all(
+        name in node.ceilings.coords and np.array_equal(node.ceilings.coords[name].values, coord.values)
+        for name, coord in node.correlations.coords.items()
+    ):
+        raise ResultsError(
+            f"Correlations and ceilings per voxel are of the same voxels in the same order; those of {place} are not."
+        )
