@@ -64,9 +64,19 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
             "rich>=13",
         ],
         extras_require={
-            "test": ["pytest>=8.2", "pyarrow>=21,<22", "ruff>=0.17.5,<0.18", "setuptools>=77", "wheel"],
+            "test": [
+                "distributed>=2025.5",
+                "pytest>=8.2",
+                "pyarrow>=21,<22",
+                "ruff>=0.17.5,<0.18",
+                "setuptools>=77",
+                "wheel",
+            ],
             # later ones want numpy 2, which brainscore-vision rules out, and do not say so in their metadata
             "parquet": ["pyarrow>=21,<22"],
+            "sweep": ["distributed>=2025.5"],
+            # schedulers of clusters, SLURM among them
+            "cluster": ["distributed>=2025.5", "dask-jobqueue>=0.9"],
             "laion": ["laion-fmri @ git+https://github.com/ViCCo-Group/LAION-fMRI.git@main"],
         },
         entry_points={"console_scripts": ["laion-score = brainscore_vision.benchmarks.laion_fmri_7t.cli:main"]},

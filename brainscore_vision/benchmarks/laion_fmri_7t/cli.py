@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from . import cli_cache, cli_ceilings, cli_check, cli_data, cli_features
+from . import cli_cache, cli_ceilings, cli_check, cli_data, cli_features, cli_sweep
 from .cli_options import (
     DatasetOption,
     DeviceOption,
@@ -43,6 +43,7 @@ app.add_typer(cli_data.app, name="data")
 app.command()(cli_ceilings.ceilings)
 app.command()(cli_check.check)
 app.command()(cli_features.partition)
+app.command()(cli_sweep.sweep)
 errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 """Nothing is wrapped or read as markup: paths have to survive."""
 
@@ -191,12 +192,13 @@ def main() -> None:
 
     from .identifiers import IdentifierError
     from .models import ModelSourceError
+    from .sweep.errors import SweepError
 
     try:
         app(prog_name="laion-score")
     except (IdentifierError, ModelSourceError) as error:
         fail(error, 2)
-    except (StimulusKernelError, DatasetError) as error:
+    except (StimulusKernelError, DatasetError, SweepError) as error:
         fail(error, 1)
 
 
