@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +24,6 @@ from .cli_options import (
 )
 
 errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells give it."""
 
 
 def sweep(
@@ -86,7 +85,8 @@ def sweep(
     On a cluster, start a scheduler, and workers with `dask worker ADDRESS --nthreads 1 --resources MEMORY=32e9` (bytes),
     and name it with --scheduler. Store, dataset and model files have to be on a disk that all machines see.
 
-    Needs the extra 'sweep'. Exit codes: 0 all scored, 1 some failed, 2 wrong usage, 130 stopped by Ctrl-C.
+    Needs the extra 'sweep'. Exit codes: 0 all scored, 1 some failed, 2 wrong usage, 130 stopped by Ctrl-C (143 by
+    SIGTERM).
 
     Example: laion-score sweep alexnet resnet50_tutorial --benchmarks headline --results results.db --dataset simulated
     """
@@ -116,10 +116,12 @@ def sweep(
         errors.print(f"Nothing to do: all {plan.n_done} cells are in {results}. Score them once more with --again.")
         return
     try:
-        summary = _run(plan, Settings(engine, threads), database, workers, scheduler)
+        with _terminated_in_order():
+            summary = _run(plan, Settings(engine, threads), database, workers, scheduler)
     except KeyboardInterrupt as interrupt:
         errors.print(f"Stopped. What is done is in {results}; the same command goes on from there.", style="red")
-        raise typer.Exit(INTERRUPTED) from interrupt
+        number = interrupt.args[0] if interrupt.args else signal.SIGINT
+        raise typer.Exit(128 + number) from interrupt  # as shells give it
     errors.print(
         f"{summary.n_scored} cells scored now, {summary.n_done} before. See them: laion-score results {results}"
     )
@@ -149,6 +151,20 @@ def listed(names: list[str]) -> list[str]:
             raise typer.BadParameter(f"{path} is read as a list, one name per line; it holds none.")
         found += filter(None, names_in_file)
     return list(dict.fromkeys(found))
+
+
+@contextmanager
+def _terminated_in_order():
+    """What ends jobs on clusters, SIGTERM, does what Ctrl-C does."""
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt(number)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(plan, settings, database, workers: int | None, scheduler: str | None):

@@ -93,7 +93,7 @@ def local_client(workers: LocalWorkers) -> Iterator:
         processes=True,
         memory_limit=workers.memory,
         resources={RESOURCE: workers.memory},
-        dashboard_address="127.0.0.1:0" if has_dashboard() else None,
+        dashboard_address="127.0.0.1:0",  # any free port
         scheduler_kwargs={"allowed_failures": ALLOWED_DEATHS},
         preload=[_IGNORE_INTERRUPTS],
         silence_logs=logging.CRITICAL,  # what matters of a death is recorded with the task
