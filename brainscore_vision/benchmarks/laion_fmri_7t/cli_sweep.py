@@ -63,6 +63,15 @@ def sweep(
             min=1,
         ),
     ] = None,
+    allowed_deaths: Annotated[
+        int,
+        typer.Option(
+            "--allowed-deaths",
+            help="Workers that may die of a task (of lack of memory, mostly) before it counts as failed. With --scheduler, "
+            "its own setting distributed.scheduler.allowed-failures counts.",
+            min=0,
+        ),
+    ] = 2,
     again: Annotated[
         bool, typer.Option("--again", help="Score what the results have already, too; the newest counts.")
     ] = False,
@@ -107,7 +116,7 @@ def sweep(
             errors.print(f"laion-score: {problem}", style="red")
         raise typer.Exit(2) from error
     engine = engine_options(False, store_directory, spool_directory, False, max_memory, device)
-    database = None if dry_run and not results.expanduser().exists() else ResultsDatabase(results, create=not dry_run)
+    database = ResultsDatabase(results, create=False) if results.expanduser().exists() else None
     plan = make_plan(*names, results=database, again=again)
     if dry_run:
         _show(plan, engine, workers, scheduler)
@@ -115,9 +124,10 @@ def sweep(
     if not plan.n_todo:
         errors.print(f"Nothing to do: all {plan.n_done} cells are in {results}. Score them once more with --again.")
         return
+    database = database or ResultsDatabase(results)
     try:
         with _terminated_in_order():
-            summary = _run(plan, Settings(engine, threads), database, workers, scheduler)
+            summary = _run(plan, Settings(engine, threads), database, workers, scheduler, allowed_deaths)
     except KeyboardInterrupt as interrupt:
         errors.print(f"Stopped. What is done is in {results}; the same command goes on from there.", style="red")
         number = interrupt.args[0] if interrupt.args else signal.SIGINT
@@ -167,7 +177,7 @@ def _terminated_in_order():
         signal.signal(signal.SIGTERM, before)
 
 
-def _run(plan, settings, database, workers: int | None, scheduler: str | None):
+def _run(plan, settings, database, workers: int | None, scheduler: str | None, allowed_deaths: int):
     from contextlib import ExitStack
     from dataclasses import replace
 
@@ -181,7 +191,7 @@ def _run(plan, settings, database, workers: int | None, scheduler: str | None):
     with ExitStack() as stack:
         if scheduler is None:
             shape = _shape(plan, expected, workers)
-            client = stack.enter_context(local_client(shape))
+            client = stack.enter_context(local_client(shape, allowed_deaths))
             settings = replace(settings, threads=settings.threads or shape.threads)
             where = f"{shape.n} workers of {settings.threads} threads and {shape.memory / 1e9:.1f} GB"
         else:

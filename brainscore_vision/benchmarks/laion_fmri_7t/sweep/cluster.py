@@ -20,7 +20,7 @@ MEMORY_SHARE = 0.9
 """Of the memory that is available: the rest is for what else runs on the machine."""
 
 ALLOWED_DEATHS = 2
-"""Workers that a task may cost and be tried again."""
+"""Workers that a task may cost and be tried again; a scheduler that is not ours has a setting of its own."""
 
 CONNECT_SECONDS = 30
 
@@ -82,8 +82,15 @@ def this_machine() -> tuple[int, int]:
 
 
 @contextmanager
-def local_client(workers: LocalWorkers) -> Iterator:
-    """A client of a cluster of our own, which ends with the block."""
+def local_client(workers: LocalWorkers, allowed_deaths: int = ALLOWED_DEATHS) -> Iterator:
+    """A client of a cluster of our own, which ends with the block.
+
+    Parameters
+    ----------
+    workers : LocalWorkers
+    allowed_deaths : int
+        Workers that a task may cost and be tried again.
+    """
     _need_distributed()
     from distributed import Client, LocalCluster
 
@@ -94,7 +101,7 @@ def local_client(workers: LocalWorkers) -> Iterator:
         memory_limit=workers.memory,
         resources={RESOURCE: workers.memory},
         dashboard_address="127.0.0.1:0",  # any free port
-        scheduler_kwargs={"allowed_failures": ALLOWED_DEATHS},
+        scheduler_kwargs={"allowed_failures": allowed_deaths},
         preload=[_IGNORE_INTERRUPTS],
         silence_logs=logging.CRITICAL,  # what matters of a death is recorded with the task
     )

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from ..results import ResultsDatabase, run_facts
 from ..scoring import build_all
-from .cluster import ALLOWED_DEATHS, RESOURCE, memory_of_workers
+from .cluster import RESOURCE, memory_of_workers
 from .errors import SweepError
 from .plan import ModelPlan, Plan, shared_work
 from .progress import Board
@@ -143,7 +143,7 @@ class _Sweep:
                 error = future.exception()
                 if not isinstance(error, KilledWorker):
                     self._fail_all(work, f"{type(error).__name__}: {error}", "".join(_lines(future)))
-                elif self._was_bystander(work):
+                elif self._was_bystander(work, error.allowed_failures):
                     self._waiting.appendleft(work)
                 else:
                     self._fail_all(work, _deadly(work, error), machine=str(error.last_worker.address))
@@ -153,11 +153,11 @@ class _Sweep:
                     f"What is done is in {self._database.path}; run the sweep again to go on."
                 )
 
-    def _was_bystander(self, work: Work) -> bool:
+    def _was_bystander(self, work: Work, allowed_deaths: int) -> bool:
         """Whether a task only waited on workers that died: dask counts those against it too."""
         tries = self._tries[work.name]
         begun = Counter(event["key"] for _, event in self._client.get_events(self._name) or ())
-        return sum(begun[key] for key in tries) <= ALLOWED_DEATHS and len(tries) < MOST_TRIES
+        return sum(begun[key] for key in tries) <= allowed_deaths and len(tries) < MOST_TRIES
 
     def _keep(self, work: Work, outcome: Outcome) -> None:
         if outcome.wants_bytes is not None:
