@@ -24,6 +24,8 @@ ALLOWED_DEATHS = 2
 
 CONNECT_SECONDS = 30
 
+NEVER = "1000 days"
+
 LOGGED = "brainscore_vision"
 """Loggers whose messages on workers are shown by the sweep."""
 
@@ -92,9 +94,21 @@ def local_client(workers: LocalWorkers, allowed_deaths: int = ALLOWED_DEATHS) ->
         Workers that a task may cost and be tried again.
     """
     _need_distributed()
-    from distributed import Client, LocalCluster
+    import dask
+    from distributed import Client
 
-    cluster = LocalCluster(
+    # dask looks some seconds after a death whether the worker is back, and gives it up for ever if it is not at that moment
+    # (it may have died once more): a sweep would wait for a worker that never comes
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": NEVER}):
+        with _local_cluster(workers, allowed_deaths) as cluster, Client(cluster) as client:
+            client.forward_logging(LOGGED)
+            yield client
+
+
+def _local_cluster(workers: LocalWorkers, allowed_deaths: int):
+    from distributed import LocalCluster
+
+    return LocalCluster(
         n_workers=workers.n,
         threads_per_worker=1,
         processes=True,
@@ -105,9 +119,6 @@ def local_client(workers: LocalWorkers, allowed_deaths: int = ALLOWED_DEATHS) ->
         preload=[_IGNORE_INTERRUPTS],
         silence_logs=logging.CRITICAL,  # what matters of a death is recorded with the task
     )
-    with cluster, Client(cluster) as client:
-        client.forward_logging(LOGGED)
-        yield client
 
 
 @contextmanager

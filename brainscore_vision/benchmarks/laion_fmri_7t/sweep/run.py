@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 import uuid
 from collections import Counter, deque
@@ -23,6 +24,9 @@ TICK_SECONDS = 1.0
 AT_ONCE_PER_THREAD, AT_ONCE = 2, 8
 """Tasks that the scheduler knows of: enough to keep workers busy and to make an adaptive cluster grow, and few enough that
 a dying worker takes few bystanders with it."""
+
+PATIENCE_SECONDS = 20.0
+"""Without any worker, before the sweep says so."""
 
 MOST_TRIES = 5
 """Of a task whose workers die before it can say that it has begun."""
@@ -80,6 +84,7 @@ class _Sweep:
         self._tries: dict[str, list[str]] = {}  # work -> keys under which dask knows its tries
         self._failures: list[tuple[str, str | None, str]] = []
         self._n_scored = 0
+        self._workers_seen: float | None = time.monotonic()  # None: it was said that there are none
 
     def run(self) -> Summary:
         memory_of_workers(self._client)
@@ -96,6 +101,7 @@ class _Sweep:
 
     def _submit(self) -> None:
         offered = memory_of_workers(self._client)
+        self._tell_of_workers(offered)
         room = max(AT_ONCE, AT_ONCE_PER_THREAD * sum(self._client.nthreads().values()))
         while self._waiting and len(self._running) < room:
             work = self._waiting.popleft()
@@ -120,6 +126,15 @@ class _Sweep:
             tries.append(key)
             self._running[future] = work
             self._board.began(work)
+
+    def _tell_of_workers(self, offered: list[float]) -> None:
+        """Say once that there are no workers, after a while: a queue may start them later, and a dead one is replaced."""
+        now = time.monotonic()
+        if offered:
+            self._workers_seen = now
+        elif self._workers_seen is not None and now - self._workers_seen > PATIENCE_SECONDS:
+            self._board.line(f"The scheduler at {self._client.scheduler.address} has no workers; waiting for some.")
+            self._workers_seen = None
 
     def _next_done(self) -> list:
         if not self._running:
