@@ -99,10 +99,10 @@ def local_client(workers: LocalWorkers, allowed_deaths: int = ALLOWED_DEATHS) ->
 
     # dask looks some seconds after a death whether the worker is back, and gives it up for ever if it is not at that moment
     # (it may have died once more): a sweep would wait for a worker that never comes
-    with dask.config.set({"distributed.deploy.lost-worker-timeout": NEVER}):
-        with _local_cluster(workers, allowed_deaths) as cluster, Client(cluster) as client:
-            client.forward_logging(LOGGED)
-            yield client
+    patient = dask.config.set({"distributed.deploy.lost-worker-timeout": NEVER})
+    with patient, _local_cluster(workers, allowed_deaths) as cluster, Client(cluster) as client:
+        client.forward_logging(LOGGED)
+        yield client
 
 
 def _local_cluster(workers: LocalWorkers, allowed_deaths: int):
