@@ -114,7 +114,7 @@ def dropped_alpha(dataset: Dataset) -> dict:
     for name, rows in features.items():
         kernel = np.array(rows) @ np.array(rows).T
         decomposition = ridge.decompose(kernel, np.arange(len(train)))
-        cross, alpha = kernel[len(train) :, : len(train)], float(decomposition.eigenvalues.mean())
+        cross, alpha = kernel[len(train) :, : len(train)], decomposition.mean_eigenvalue
         for region in REGIONS:
             means = []
             for subject in dataset.subjects:

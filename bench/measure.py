@@ -106,7 +106,7 @@ def run_measured(
             while process.poll() is None:
                 tree = _tree(process)
                 tree_peak = max(tree_peak, sum(_resident(member) for member in tree))
-                process_peak = max(process_peak, *(_high_water_mark(member.pid) for member in tree))
+                process_peak = max(process_peak, *(high_water_mark(member.pid) for member in tree))
                 most = max(most, len(tree))
                 if psutil.virtual_memory().available < least_available_bytes:
                     stopped = f"stopped: less than {least_available_bytes / 1e9:.1f} GB of memory left"
@@ -158,7 +158,8 @@ def _resident(process: psutil.Process) -> int:
         return 0
 
 
-def _high_water_mark(pid: int) -> int:
+def high_water_mark(pid: int) -> int:
+    """Most that a process ever held in memory, bytes; 0 where the system does not say."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:  # ended, or a system without /proc

@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from measure import high_water_mark
+
 LAYERS = {
     "alexnet features.12": ("alexnet", "features.12"),
     "alexnet features.2": ("alexnet", "features.2"),
@@ -45,7 +47,7 @@ def committed(network: str, layer: str):
 def one_layer(name: str, dataset: str, max_memory: float | None) -> dict:
     """Score V1 tau and ood of one subject; call in a fresh process."""
     from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, score_benchmarks
-    from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import _status, forecast
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import forecast
     from brainscore_vision.benchmarks.laion_fmri_7t import benchmark
 
     cells = [
@@ -61,7 +63,7 @@ def one_layer(name: str, dataset: str, max_memory: float | None) -> dict:
         "layer": name,
         "n_features": next(iter(scores.values())).attrs["sub-01"].attrs["n_features"],
         "seconds": time.monotonic() - start,
-        "peak_bytes": _status("VmHWM"),
+        "peak_bytes": high_water_mark(os.getpid()),
         "forecast_bytes": expected.peak,
         "scores": {identifier: score.item() for identifier, score in scores.items()},
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from install_check import REPOSITORY, install_problem, installed_package
+from threadpoolctl import threadpool_limits
 
 SEED = 20260301
 
@@ -59,6 +60,15 @@ def isolated_home(request, monkeypatch) -> Path:
     yield home
     for variable in ("BRAINSCORE_HOME", "RESULTCACHING_HOME"):
         shutil.rmtree(home / _HOMES[variable], ignore_errors=True)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Threads that wait for each other in matrices of a test's size cost up to a hundred times the work, beside other load."""
+    import torch  # noqa: F401  its thread pools can be limited once they are loaded
+
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture

@@ -152,6 +152,32 @@ def test_one_forward_pass_serves_all_regions(folder, record):
     assert seen == [["conv", "head", "pool"]] * 3
 
 
+@pytest.mark.parametrize(("allowed", "sizes"), [(3, [7, 2, 2, 2, 2, 2, 2, 2]), (0.5, [7] + 14 * [1]), (100, [7, 7, 7])])
+def test_batches_of_wide_layers_are_small(allowed, sizes, folder, record, monkeypatch):
+    stimuli, seen = stimulus_set(folder, 21), []
+
+    def count(activations):
+        seen.append(len(activations["conv"]))
+        return activations
+
+    expected = record(CommitmentRecorder(small_network({"V1": "conv"}), ["V1"]), stimuli)["V1"]
+    monkeypatch.setattr(f"{CommitmentRecorder.__module__}.BATCH_BYTES", int(allowed * expected[0].nbytes))
+    model = small_network({"V1": "conv"}, misbehave=count)
+    np.testing.assert_allclose(record(CommitmentRecorder(model, ["V1"]), stimuli)["V1"], expected, rtol=0, atol=1e-6)
+    assert seen == sizes
+    assert model.activations_model._extractor._batch_size == 7
+
+
+def test_batches_of_other_frameworks_keep_their_size(folder, monkeypatch):
+    monkeypatch.setattr(f"{CommitmentRecorder.__module__}.BATCH_BYTES", 1)
+    model = small_network({"V1": "conv"})
+    recorder = CommitmentRecorder(model, ["V1"])
+    recorder.record(stimulus_set(folder, 9), ["conv"], lambda batch: None)
+    assert (recorder.batch_size(["conv"]), recorder.growth()) == (1, 1 / 7)
+    monkeypatch.setattr(f"{CommitmentRecorder.__module__}.PytorchWrapper", type("AnotherWrapper", (), {}))
+    assert (recorder.batch_size(["conv"]), recorder.growth()) == (7, 1.0)
+
+
 def test_nothing_is_left_behind(folder, record, isolated_home):
     model = small_network({"V1": "conv"})
     bar = activations_core.tqdm
@@ -248,7 +274,7 @@ class TestCommittedModels:
             activations["pool"] = activations["pool"][1:]
             return activations
 
-        self.check_refused(record, folder, misbehave, "answer once for each of 21 stimuli, but answered 18")
+        self.check_refused(record, folder, misbehave, "answer once for each of 7 stimuli, but answered 6")
 
 
 class TestUnmappedRegion:

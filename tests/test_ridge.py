@@ -6,9 +6,13 @@ from sklearn.linear_model import Ridge, RidgeCV
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     DEFAULT_ALPHAS,
+    band,
     build_kernel,
     kernel_from_features,
     ridge,
+)
+from brainscore_vision.benchmark_helpers.stimulus_kernels import (
+    decomposition as decompositions,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.compute import Compute
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, StimulusKernelError
@@ -19,6 +23,22 @@ TORCH = Compute(device="cpu:0")
 
 SHAPES = {"wide": (40, 12, 300), "long": (60, 15, 20), "square": (30, 8, 30)}
 OFFSETS = {"centred": (0.0, 1e-8), "mean a thousand times the spread": (1e3, 1e-6)}
+
+
+WAYS = ("eigenvectors", "band", "low rank")
+
+
+@pytest.fixture(params=WAYS, autouse=True)
+def way(request, monkeypatch):
+    """Every test here runs on all ways to decompose; bands of a few diagonals, so that small matrices have several blocks."""
+    if request.param != "eigenvectors":
+        monkeypatch.setattr(decompositions, "MANY", 0)
+        monkeypatch.setattr(decompositions, "way_to_decompose", lambda *_: request.param)
+        monkeypatch.setattr(decompositions, "BAND_WIDTH", 4)
+        monkeypatch.setattr(decompositions, "ROW_BLOCK", 16)
+        monkeypatch.setattr(band, "CHUNK", 10)
+        monkeypatch.setattr(band, "ROW_BLOCK", 16)
+    return request.param
 
 
 @pytest.fixture(params=SHAPES, ids=str)
@@ -92,12 +112,12 @@ def test_tiny_alpha_keeps_its_digits(rng):
     np.testing.assert_allclose(tiny, zero, rtol=1e-9)
 
 
-def test_sketched_search_chooses_what_the_full_search_chooses(rng):
+def test_sketched_search_chooses_what_the_full_search_chooses(way, rng):
     """Over many data sets, dropping penalties by a sketch never changes the choice, and does save work."""
     evaluated = []
     for noise in (0.1, 1.0, 5.0, 50.0):
         for n, p, neuroids in ((50, 80, 400), (80, 30, 300)):
-            for _ in range(4):
+            for _ in range(4 if way == "eigenvectors" else 1):
                 latent = rng.standard_normal((n, 10))
                 features = latent @ rng.standard_normal((10, p)) + rng.standard_normal((n, p))
                 common_noise = rng.standard_normal((n, 5)) @ rng.standard_normal((5, neuroids)) / 2
@@ -115,6 +135,20 @@ def test_sketched_search_chooses_what_the_full_search_chooses(rng):
     assert np.mean(evaluated) < len(DEFAULT_ALPHAS) / 2
 
 
+def test_what_a_way_leaves_behind(way, rng):
+    """A band only where no eigenvalue would be set to zero; only the vectors that features reach, if they are few."""
+    features, ids, train = rng.standard_normal((40, 300)), list(map(str, range(40))), np.arange(40)
+
+    def made(features):
+        found = ridge.decompose(kernel_from_features(features, ids).gram, train)
+        return type(found.middle), found.vectors.shape[1]
+
+    assert made(features) == (band.BandMatrix if way == "band" else decompositions.Spectrum, 39)
+    twice = features[[*range(20), *range(20)]]
+    assert made(twice) == (decompositions.Spectrum, 19 if way == "low rank" else 39)
+    assert made(features[:, :12]) == (decompositions.Spectrum, 12 if way == "low rank" else 39)
+
+
 def test_first_alpha_wins_a_tie(rng):
     features, responses = rng.standard_normal((12, 4)), rng.standard_normal((12, 2))
     assert fit(features, responses, np.arange(12), [2.0, 2.0, 2.0])[-1].alpha == 2.0
@@ -129,7 +163,7 @@ def test_other_ways_to_compute_change_nothing(rng, compute):
     kernel = build_kernel([ArrayFeatures(features)], ids, compute)
     np.testing.assert_allclose(kernel.gram, expected_kernel.gram, rtol=1e-12, atol=1e-10)
     expected, decomposition = ridge.decompose(expected_kernel.gram, train), ridge.decompose(kernel.gram, train, compute)
-    np.testing.assert_allclose(decomposition.eigenvalues, expected.eigenvalues, rtol=1e-11)
+    np.testing.assert_allclose(decomposition.mean_eigenvalue, expected.mean_eigenvalue, rtol=1e-11)
     for alpha in (1e-10, 1.0, 1e5):
         errors = [ridge.leave_one_out_errors(d, responses, alpha) for d in (expected, decomposition)]
         np.testing.assert_allclose(errors[0], errors[1], rtol=1e-9, atol=1e-10)
@@ -155,6 +189,24 @@ def test_predictions_far_below_the_mean_keep_their_digits(rng):
         predictions.append(ridge.predict(decomposition, kernel.gram[20:, :20], coordinates, alpha))
     np.testing.assert_allclose(*predictions, rtol=1e-9)
     assert np.abs(predictions[0]).max() < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("n", "n_features", "device", "expected"),
+    [
+        (1499, None, "cpu", "eigenvectors"),
+        (1500, None, "cpu", "band"),
+        (1500, 1500, "cpu", "band"),
+        (1500, 1499, "cpu", "eigenvectors"),
+        (1500, 750, "cpu", "low rank"),
+        (1499, 10, "cpu", "eigenvectors"),
+        (5000, None, "cuda", "eigenvectors"),
+        (5000, 10, "cuda", "eigenvectors"),
+    ],
+)
+def test_the_way_follows_from_the_sizes(n, n_features, device, expected, monkeypatch):
+    monkeypatch.undo()
+    assert decompositions.way_to_decompose(n, Compute(device), n_features) == expected
 
 
 def test_degenerate_input_is_named(rng):

@@ -112,6 +112,8 @@ def _prepared(
     by_pool: dict = defaultdict(list)
     for task in tasks:
         by_pool[task.pool].append(task)
+    for n_train in {len(task.train_ids) for task in tasks if task.train_ids}:
+        kernels.compute.eigh_driver(n_train - 1)  # raises if max_memory does not allow any
     for i, (pool, pool_tasks) in enumerate(by_pool.items()):
         by_label: dict = defaultdict(list)
         for task in pool_tasks:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,21 +11,20 @@ from pathlib import Path
 from brainscore_vision.benchmark_helpers.memory import available_memory_gb
 
 from .compute import BYTES, Compute
+from .decomposition import BAND_WIDTH, way_to_decompose
 from .engine import check_data
 from .kernel import COLUMN_BLOCK
 from .metrics import RidgeMetric
 from .options import EngineOptions
-from .recorder import LOOK_AT_BLOCK, recorder_for
+from .recorder import recorder_for
 from .recorder_lookup import narrow
 from .records import ModelKernels
 from .ridge import NEUROID_BLOCK, SKETCH_SIZE
 from .tasks import SubjectTask
 
 GIB = 1024**3
-FEATURE_BYTES = 4
-"""Of a float32 feature, which most models give."""
-ANSWER_COPIES = 3
-"""A batch's answer as the extractor holds it, as it is handed on, and as it is checked and written."""
+SAMPLING_SECONDS = 0.001
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True)
@@ -76,17 +77,16 @@ def forecast(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Mem
     recorder = recorder_for(model, [task.model_region for task in tasks])
     tasks = [narrowed for _, narrowed, _ in narrow(model, tasks)]
     check_data(tasks, images=recorder.needs_images)
-    with ModelKernels(model, recorder, options) as kernels:
-        before = _status("VmHWM")
+    with ModelKernels(model, recorder, options) as kernels, ResidentPeak() as peak:
         widths = [kernels.n_features(task.pool, recorder.labels[task.model_region]) for task in tasks]
-    after = _status("VmHWM")
-    # the small pass runs whole batches, but hands on few answers: those of a full batch, and their copies, come on top
-    answers = LOOK_AT_BLOCK * sum(set(widths)) * FEATURE_BYTES * ANSWER_COPIES
-    measured = answers + (after - _status("VmRSS") if after > before else 0)
-    sizes = [stage_bytes(task, task.load_responses().values.shape[1], options) for task in tasks]
+        compute = kernels.compute
+    sizes = [
+        stage_bytes(task, task.load_responses().values.shape[1], compute, n_features)
+        for task, n_features in zip(tasks, widths, strict=True)
+    ]
     return MemoryForecast(
-        resident=_status("VmRSS"),
-        recording=measured,
+        resident=resident_bytes(),
+        recording=int(peak.transient * recorder.growth()),
         kernel=max(size[0] for size in sizes),
         decomposition=max(size[1] for size in sizes),
         evaluation=max(size[2] for size in sizes),
@@ -94,10 +94,10 @@ def forecast(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Mem
     )
 
 
-def stage_bytes(task: SubjectTask, n_neuroids: int, options: EngineOptions) -> tuple[int, int, int]:
+def stage_bytes(task: SubjectTask, n_neuroids: int, compute: Compute, n_features: int) -> tuple[int, int, int]:
     """Bytes that the engine's matrices take in the stages kernel, decomposition and evaluation of a task.
 
-    Needs neither the model nor the responses, only how many neuroids there are.
+    Needs neither the model nor the responses, only how many features and neuroids there are.
     """
     n, n_train, n_test = len(task.pool.stimulus_ids), len(task.train_ids), len(task.test_ids)
     kernel = n * n * BYTES
@@ -105,16 +105,43 @@ def stage_bytes(task: SubjectTask, n_neuroids: int, options: EngineOptions) -> t
     if not isinstance(task.metric, RidgeMetric):
         return accumulation, kernel, kernel + 4 * n_test * n_test * BYTES
     square = n_train * n_train * BYTES
-    driver = Compute(max_memory=options.max_memory).eigh_driver(n_train - 1)
+    way = way_to_decompose(n_train, compute, n_features)
+    decomposition = (3 if way == "eigenvectors" and compute.eigh_driver(n_train - 1) == "evd" else 2) * square
+    factors = 2 * len(task.metric.alphas) * n_train * BAND_WIDTH * BYTES if way == "band" else 0
     responses = n_train * n_neuroids * (4 + 2 * BYTES)
     products = 2 * n_train * max(SKETCH_SIZE, min(n_neuroids, NEUROID_BLOCK)) * BYTES
-    return accumulation, kernel + (3 if driver == "evd" else 2) * square, kernel + square + responses + products
+    return accumulation, kernel + decomposition, kernel + square + responses + max(products, factors)
 
 
-def _status(field: str) -> int:
-    """A field of this process' status, in bytes; VmRSS is what it holds, VmHWM the most it ever held."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == field:
-            return int(value.split()[0]) * 1024
-    raise RuntimeError(f"The operating system does not report {field} in /proc/self/status.")
+class ResidentPeak:
+    """Resident memory while a ``with`` block runs, sampled by a thread.
+
+    The system's own high-water mark only tells when the block rises above all that came before it.
+
+    Attributes
+    ----------
+    transient : int
+        Bytes that the block held at most and gave back.
+    """
+
+    transient = 0
+
+    def __enter__(self) -> ResidentPeak:
+        self._peak, self._done = resident_bytes(), threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._done.set()
+        self._thread.join()
+        self.transient = max(0, self._peak - resident_bytes())
+
+    def _sample(self) -> None:
+        while not self._done.wait(SAMPLING_SECONDS):
+            self._peak = max(self._peak, resident_bytes())
+
+
+def resident_bytes() -> int:
+    """What this process holds in memory now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_BYTES

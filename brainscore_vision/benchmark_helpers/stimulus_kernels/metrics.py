@@ -54,7 +54,7 @@ class RidgeMetric:
     def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
         """Results of tasks that share ``kernel`` and their training stimuli."""
         train_ids = tasks[0].train_ids
-        decomposition = ridge.decompose(kernel.gram, kernel.positions(train_ids), compute)
+        decomposition = ridge.decompose(kernel.gram, kernel.positions(train_ids), compute, kernel.n_features)
         fitted: dict = {}
         counts = None
         for task in tasks:

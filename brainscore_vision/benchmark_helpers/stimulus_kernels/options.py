@@ -33,7 +33,8 @@ class EngineOptions:
         What to do with a model whose features differ between two passes over the same images: raise, or score it once
         without keeping its kernels.
     max_memory : int or None
-        Bytes that the engine's own arrays may take at once, at the price of time; None for what is fastest.
+        Bytes that a decomposition, the largest of the engine's steps, may take; None for what is fastest. With less than
+        three matrices of training stimuli × training stimuli it takes longer, with less than two nothing starts.
     device : {"cpu", "cuda"}
         Where kernels and eigendecompositions are computed.
     progress : bool

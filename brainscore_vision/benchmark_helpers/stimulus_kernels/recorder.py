@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.model_helpers.activations import core as activations_core
 from brainscore_vision.model_helpers.activations.core import ActivationsExtractorHelper
+from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 from brainscore_vision.model_helpers.brain_transformation import ModelCommitment, RegionLayerMap
 from brainscore_vision.model_helpers.utils import make_list
 from tqdm.auto import tqdm as brainscore_tqdm
@@ -32,6 +34,12 @@ LOOK_AT_BLOCK = 64
 HOOKED_BLOCK = 512
 """Stimuli per ``look_at`` where batches are taken by a hook; a multiple of usual batch sizes."""
 
+FIRST_BLOCK = 8
+"""Stimuli that are shown first where the width of the layers is not known yet."""
+
+BATCH_BYTES = 64 * 2**20
+"""What a batch's answer may take in a network on the CPU: the activations around a wide layer take several times as much."""
+
 Sink = Callable[[dict], None]
 """Receives {recording label: features of shape (n_batch, n_features)} for consecutive stimuli."""
 
@@ -44,6 +52,10 @@ class RegionRecorder:
     def __init__(self, model, regions: Sequence[str]):
         self.model = model
         self.labels = {region: region for region in regions}
+
+    def growth(self) -> float:
+        """Stimuli at once in a recording, beside those in a pass over a few before it."""
+        return LOOK_AT_BLOCK / FIRST_BLOCK
 
     def record(self, stimuli: StimulusSet, labels: Sequence[str], sink: Sink) -> None:
         """Show ``stimuli``, and pass the features of ``labels`` to ``sink`` in the order of the stimuli."""
@@ -76,6 +88,36 @@ class CommitmentRecorder:
                 raise _unmapped(model, region, tuple(region_layers))
         self._layers = {region: tuple(make_list(region_layers[region])) for region in regions}
         self.labels = {region: _label(layers) for region, layers in self._layers.items()}
+        self._answer_bytes: dict[str, int] = {}
+
+    def batch_size(self, layers: Sequence[str]) -> int:
+        """Images that the network sees at once when these layers are recorded.
+
+        The extractor's own number; but for PyTorch networks on the CPU, which gain nothing from large batches, no more
+        than make an answer of ``BATCH_BYTES``, and ``FIRST_BLOCK`` as long as the answer's size is not known.
+        """
+        own = self.model.activations_model._extractor._batch_size
+        if not self._may_shrink():
+            return own
+        if not set(layers) <= self._answer_bytes.keys():
+            return min(own, FIRST_BLOCK)
+        fitting = BATCH_BYTES // sum(self._answer_bytes[layer] for layer in layers)
+        return min(own, 2 ** max(0, fitting.bit_length() - 1))
+
+    def growth(self) -> float:
+        """Images at once in a recording of all layers, beside those in a pass over a few stimuli before it.
+
+        A batch that may not shrink is filled up, however few the stimuli: nothing grows.
+        """
+        if not self._may_shrink():
+            return 1.0
+        return self.batch_size(list(self._answer_bytes)) / min(
+            FIRST_BLOCK, self.model.activations_model._extractor._batch_size
+        )
+
+    def _may_shrink(self) -> bool:
+        wrapper = self.model.activations_model
+        return isinstance(wrapper, PytorchWrapper) and wrapper._device.type == "cpu"
 
     def record(self, stimuli: StimulusSet, labels: Sequence[str], sink: Sink) -> None:
         """Show ``stimuli``, and pass the features of ``labels`` to ``sink`` in the order of the stimuli."""
@@ -83,8 +125,11 @@ class CommitmentRecorder:
             label: layers for region, layers in self._layers.items() if (label := self.labels[region]) in labels
         }
         layers = sorted({layer for group in layers_of.values() for layer in group})
-        for start in range(0, len(stimuli), HOOKED_BLOCK):
-            block = _subset(stimuli, start, HOOKED_BLOCK)
+        start = 0
+        while start < len(stimuli):
+            known = set(layers) <= self._answer_bytes.keys()
+            block = _subset(stimuli, start, HOOKED_BLOCK if known else min(FIRST_BLOCK, self.batch_size(layers)))
+            start += len(block)
             paths = [str(block.get_stimulus(stimulus_id)) for stimulus_id in block["stimulus_id"]]
             # the extractor shows repeated files once, so answers have to be dealt out to the stimuli
             unique = {path: i for i, path in enumerate(dict.fromkeys(paths))}
@@ -96,7 +141,8 @@ class CommitmentRecorder:
 
         def take(batch):
             n_batch = len(batch[layers[0]])
-            flat = {layer: np.reshape(batch[layer], (n_batch, -1)) for layer in layers}
+            flat = {layer: _flat(batch[layer]) for layer in layers}
+            self._answer_bytes.update((layer, v.shape[1] * v.itemsize) for layer, v in flat.items())
             features = {
                 label: flat[group[0]] if len(group) == 1 else np.concatenate([flat[layer] for layer in group], axis=1)
                 for label, group in layers_of.items()
@@ -110,10 +156,13 @@ class CommitmentRecorder:
             return type(batch)((layer, values[:, :1].copy()) for layer, values in flat.items())
 
         handle = extractor.register_batch_activations_hook(take)
+        own_batch_size = extractor._batch_size
         try:
+            extractor._batch_size = self.batch_size(layers)
             with _quiet_extractor():
                 self.model.activations_model(block, layers=layers, number_of_trials=1, require_variance=False)
         finally:
+            extractor._batch_size = own_batch_size
             handle.remove()
         if sum(counted) != n_unique:
             raise ModelOutputError(
@@ -190,6 +239,11 @@ def _check(features: np.ndarray, model: str, label: str, stimulus_ids: Sequence[
             f"batch in {label}{which}. Check the model on these images (weights, precision, preprocessing)."
         )
     return features
+
+
+def _flat(answer: np.ndarray) -> np.ndarray:
+    """Shape (n_batch, n_features); a batch of no answers too, whose number of features -1 could not stand for."""
+    return np.reshape(answer, (len(answer), math.prod(np.shape(answer)[1:])))
 
 
 def _label(layers: Sequence[str]) -> str:

@@ -8,8 +8,10 @@ Symbols, as in METHODS.md: T the n training stimuli, Q the query (test) stimuli,
   B (n × n-1) is an orthonormal basis of it (a Householder reflection without its first column),
   Bᵀ K_TT B = U Λ Uᵀ and V = B U. This removes the constant eigenvector exactly, where subtracting 1/(nα) from the
   diagonal afterwards would lose every digit for small α.
+- For many stimuli Λ may be a band matrix instead (:mod:`.band`), or leave out its zeros (:mod:`.decomposition`): the
+  formulas stay.
 - Ŷ_Q = Ȳ + (K_QT - 1rᵀ) V (Λ+α)⁻¹ Vᵀ (Y - Ȳ), with r the mean of K_TT over its rows (Vᵀ1 = 0 takes care of the rest).
-- Leave-one-out: e_i = c_i / d_i with c = V w Vᵀ(Y - Ȳ), d = diag(V w Vᵀ), w = 1/(Λ+α)
+- Leave-one-out: e_i = c_i / d_i with c = V w Vᵀ(Y - Ȳ), d = diag(V w Vᵀ), w = (Λ+α)⁻¹
   (Golub, Heath & Wahba 1979; Rifkin & Lippert 2007).
 - One α for all neuroids: the smallest mean e², the first in the grid on a tie (scikit-learn's RidgeCV).
 """
@@ -21,42 +23,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .compute import Compute
-from .errors import ModelOutputError, StimulusKernelError
+from .decomposition import RidgeDecomposition, decompose
 
-ROW_BLOCK = 1024
+__all__ = [
+    "AlphaSelection",
+    "RidgeDecomposition",
+    "decompose",
+    "leave_one_out_errors",
+    "leave_one_out_weights",
+    "predict",
+    "select_alpha",
+]
+
 NEUROID_BLOCK = 1024
 
 SKETCH_SIZE = 128
 SKETCH_MARGIN = 6.0
 SKETCH_SEED = 20260516
-
-
-@dataclass(frozen=True)
-class RidgeDecomposition:
-    """Eigendecomposition of a training kernel in the complement of the constant vector.
-
-    Attributes
-    ----------
-    vectors : numpy.ndarray of float64, shape (n, n - 1)
-        V, orthonormal columns, each orthogonal to the constant vector.
-    eigenvalues : numpy.ndarray of float64, shape (n - 1,)
-        Λ, ascending, not negative; those below n·ε·λ_max are zero.
-    column_mean : numpy.ndarray of float64, shape (n,)
-        r, the mean of K_TT over its rows.
-    compute : Compute
-        Where products with V run.
-    """
-
-    vectors: np.ndarray
-    eigenvalues: np.ndarray
-    column_mean: np.ndarray
-    compute: Compute = Compute()
-
-    def coordinates(self, responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Vᵀ (Y - Ȳ), shape (n - 1, neuroids), and Ȳ, of responses of shape (n, neuroids)."""
-        mean = responses.mean(axis=0, dtype=float)
-        return self.compute.matmul(self.vectors.T, responses - mean), mean
 
 
 @dataclass(frozen=True)
@@ -77,81 +60,9 @@ class AlphaSelection:
     evaluated: tuple
 
 
-def decompose(kernel: np.ndarray, train: np.ndarray, compute: Compute | None = None) -> RidgeDecomposition:
-    """Decompose the training part of a kernel.
-
-    Parameters
-    ----------
-    kernel : numpy.ndarray of float64, shape (m, m)
-    train : numpy.ndarray of int, shape (n,)
-        Rows of the training stimuli.
-    compute : Compute, optional
-        Where to compute; the CPU if None.
-
-    Returns
-    -------
-    RidgeDecomposition
-
-    Raises
-    ------
-    StimulusKernelError
-        Fewer than three training stimuli.
-    ModelOutputError
-        Features that do not vary over the training stimuli.
-
-    Notes
-    -----
-    Peak memory beyond ``kernel``: three matrices of n × n (:meth:`~.compute.Compute.eigh_driver`).
-    """
-    compute = compute if compute is not None else Compute()
-    n = len(train)
-    if n < 3:
-        raise StimulusKernelError(f"Ridge with an intercept needs at least 3 training stimuli, received {n}.")
-    householder = np.full(n, 1 / np.sqrt(n))
-    householder[0] += 1.0
-    beta = 2 / (householder @ householder)
-    product, column_mean = np.empty(n), np.empty(n)
-    for start in range(0, n, ROW_BLOCK):
-        rows = kernel[np.ix_(train[start : start + ROW_BLOCK], train)]
-        product[start : start + ROW_BLOCK] = rows @ householder
-        column_mean[start : start + ROW_BLOCK] = rows.mean(axis=1)  # K is symmetric
-    product *= beta
-    product -= beta / 2 * (product @ householder) * householder
-    # P K P = K - v wᵀ - w vᵀ for the reflection P = I - β v vᵀ; its first row and column belong to the constant vector
-    reflected = np.empty((n - 1, n - 1), order="F")
-    for start in range(1, n, ROW_BLOCK):
-        columns = slice(start, min(start + ROW_BLOCK, n))
-        block = kernel[np.ix_(train[1:], train[columns])]
-        block -= np.outer(householder[1:], product[columns])
-        block -= np.outer(product[1:], householder[columns])
-        reflected[:, columns.start - 1 : columns.stop - 1] = block
-    eigenvalues, complement = compute.eigh(reflected)
-    del reflected
-    largest = eigenvalues[-1]
-    if not largest > 0:
-        raise ModelOutputError(
-            f"Features must differ between stimuli, but over the {n} training stimuli they do not vary at all. "
-            f"Check that the model sees the images and that the recorded layer is not dead."
-        )
-    eigenvalues[eigenvalues < n * np.finfo(float).eps * largest] = 0.0
-    vectors = np.empty((n, n - 1))
-    loading = beta * (householder[1:] @ complement)
-    vectors[0] = -householder[0] * loading
-    for start in range(1, n, ROW_BLOCK):
-        rows = slice(start, min(start + ROW_BLOCK, n))
-        vectors[rows] = complement[rows.start - 1 : rows.stop - 1]
-        vectors[rows] -= np.outer(householder[rows], loading)
-    return RidgeDecomposition(vectors=vectors, eigenvalues=eigenvalues, column_mean=column_mean, compute=compute)
-
-
 def leave_one_out_weights(decomposition: RidgeDecomposition, alphas: np.ndarray) -> np.ndarray:
     """d_i(α), the diagonal of V (Λ+α)⁻¹ Vᵀ, for each α; shape (n, n_alphas)."""
-    inverse = 1.0 / (decomposition.eigenvalues[:, None] + alphas[None, :])
-    diagonal = np.empty((len(decomposition.vectors), len(alphas)))
-    for start in range(0, len(diagonal), ROW_BLOCK):
-        rows = decomposition.vectors[start : start + ROW_BLOCK]
-        diagonal[start : start + ROW_BLOCK] = (rows * rows) @ inverse
-    return diagonal
+    return decomposition.weights(alphas)
 
 
 def leave_one_out_errors(decomposition: RidgeDecomposition, responses: np.ndarray, alpha: float) -> np.ndarray:
@@ -167,8 +78,8 @@ def select_alpha(decomposition: RidgeDecomposition, coordinates: np.ndarray, alp
     Parameters
     ----------
     decomposition : RidgeDecomposition
-    coordinates : numpy.ndarray of float64, shape (n - 1, neuroids)
-        Vᵀ (Y - Ȳ).
+    coordinates : numpy.ndarray of float64, shape (rows, neuroids)
+        Vᵀ (Y - Ȳ), as :meth:`RidgeDecomposition.coordinates` gives them.
     alphas : sequence of float
         The grid, positive.
 
@@ -225,8 +136,8 @@ def predict(
     ----------
     cross_kernel : numpy.ndarray of float64, shape (n_query, n)
         K_QT.
-    coordinates : numpy.ndarray of float64, shape (n - 1, neuroids)
-        Vᵀ (Y - Ȳ).
+    coordinates : numpy.ndarray of float64, shape (rows, neuroids)
+        Vᵀ (Y - Ȳ), as :meth:`RidgeDecomposition.coordinates` gives them.
     alpha : float
     response_mean : numpy.ndarray of float64, shape (neuroids,), optional
         Ȳ. Without it, predictions are those of Y - Ȳ: all that a correlation needs, with every digit kept where
@@ -237,15 +148,13 @@ def predict(
     numpy.ndarray of float64, shape (n_query, neuroids)
     """
     projected = (cross_kernel - decomposition.column_mean) @ decomposition.vectors
-    projected /= decomposition.eigenvalues + alpha
-    prediction = projected @ coordinates
+    prediction = projected @ decomposition.solve(coordinates, alpha)[: projected.shape[1]]
     prediction += response_mean
     return prediction
 
 
 def _scaled_residuals(decomposition, coordinates, alpha, diagonal) -> np.ndarray:
-    weighted = coordinates / (decomposition.eigenvalues + alpha)[:, None]
-    residuals = decomposition.compute.matmul(decomposition.vectors, weighted)
+    residuals = decomposition.expand(decomposition.solve(coordinates, alpha))
     residuals /= diagonal[:, None]
     return residuals
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from . import cli_cache, cli_ceilings, cli_check, cli_data, cli_features, cli_sweep
+from . import cli_cache, cli_ceilings, cli_check, cli_data, cli_features, cli_results, cli_sweep
 from .cli_options import (
     DatasetOption,
     DeviceOption,
@@ -43,6 +43,7 @@ app.add_typer(cli_data.app, name="data")
 app.command()(cli_ceilings.ceilings)
 app.command()(cli_check.check)
 app.command()(cli_features.partition)
+app.command()(cli_results.results)
 app.command()(cli_sweep.sweep)
 errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 """Nothing is wrapped or read as markup: paths have to survive."""
@@ -96,6 +97,7 @@ def score(
     accept_random_features: RandomOption = False,
     max_memory: MemoryOption = None,
     device: DeviceOption = "cpu",
+    results: cli_results.ResultsOption = None,
 ) -> None:
     """Score a model on benchmarks; all of them share forward passes and kernels.
 
@@ -118,8 +120,12 @@ def score(
     identifiers = list(dict.fromkeys(parse(identifier, **settings).identifier for identifier in identifiers))
     engine = engine_options(no_store, store_directory, spool_directory, accept_random_features, max_memory, device)
     scores = {}
+    done_scores = score_all(candidate, identifiers, dataset=dataset, engine=engine)
+    if results is not None:
+        asked = model if features is None else str(features)
+        done_scores = cli_results.recorded(results, done_scores, asked, identifiers, dataset)
     try:
-        for identifier, result in score_all(candidate, identifiers, dataset=dataset, engine=engine):
+        for identifier, result in done_scores:
             scores[identifier] = result
             if as_json:
                 print(json.dumps(as_record(identifier, result)), flush=True)
@@ -192,13 +198,14 @@ def main() -> None:
 
     from .identifiers import IdentifierError
     from .models import ModelSourceError
+    from .results.errors import ResultsError
     from .sweep.errors import SweepError
 
     try:
         app(prog_name="laion-score")
     except (IdentifierError, ModelSourceError) as error:
         fail(error, 2)
-    except (StimulusKernelError, DatasetError, SweepError) as error:
+    except (StimulusKernelError, DatasetError, ResultsError, SweepError) as error:
         fail(error, 1)
 
 

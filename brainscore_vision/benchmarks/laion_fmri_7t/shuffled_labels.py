@@ -67,7 +67,7 @@ def shuffled_scores(dataset: Dataset) -> Iterator[ShuffledScore]:
     n_train = len(train)
     decomposition = ridge.decompose(kernel, np.arange(n_train))
     cross = kernel[n_train:, :n_train]
-    alpha = float(decomposition.eigenvalues.mean())  # one penalty of the kernel's own size: no search is needed here
+    alpha = decomposition.mean_eigenvalue  # one penalty of the kernel's own size: no search is needed here
     noise = STANDARD_ERRORS / np.sqrt(N_SHUFFLES * (len(test) - 1))
     for subject in dataset.subjects:
         for region in REGIONS:

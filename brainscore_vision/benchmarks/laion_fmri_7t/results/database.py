@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from .facts import RunFacts
 from .packing import Node, pack, unpack
 from .records import Failure, Result
 from .rows import add_run, add_tree, latest_failures, one_row, read_trees, result_rows, to_failure, to_result
-from .tables import check_or_create, define_tables, make_database, reading, writing
+from .tables import SCHEMA_VERSION, check_or_create, define_tables, make_database, reading, writing
 
 _FACTS = ("model_identifier", "benchmark_identifier", "dataset", "normalization")
 
@@ -37,6 +38,13 @@ class ResultsDatabase:
         No such file, or one of another application or version; also raised by the methods where the file cannot be read or
         written.
 
+    Attributes
+    ----------
+    path : pathlib.Path
+    connection : peewee.SqliteDatabase
+    tables : types.SimpleNamespace
+        Peewee's models of the tables, for queries that this class does not have; see :mod:`.tables` for transactions.
+
     Notes
     -----
     Any number of processes may add to one file. Who adds waits for the only right to write, and writes the rows and the file
@@ -45,18 +53,20 @@ class ResultsDatabase:
     """
 
     def __init__(self, path: str | Path, create: bool = True):
-        self.path = Path(path).expanduser()
+        self.path = Path(path).expanduser().resolve()  # also after a change of the folder, and beside what a link means
         if self.path.is_dir():
             raise ResultsError(f"Results are kept in a file; {self.path} is a folder. Name a file in it.")
-        if create:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        elif not self.path.exists():
-            raise ResultsError(
-                f"There is no results file {self.path}. `laion-score score MODEL BENCHMARK --results {self.path}` makes one."
-            )
-        self._database = make_database(self.path)
-        self._tables = define_tables(self._database)
-        check_or_create(self._database, self._tables, create)
+        if not self.path.exists():
+            if create:
+                _make_folder(self.path.parent)
+            else:
+                raise ResultsError(
+                    f"There is no results file {self.path}. `laion-score score MODEL BENCHMARK --results {self.path}` makes "
+                    f"one."
+                )
+        self.connection = make_database(self.path)
+        self.tables = define_tables(self.connection)
+        check_or_create(self.connection, self.tables, create)
 
     def __repr__(self) -> str:
         return f"ResultsDatabase({str(self.path)!r})"
@@ -68,6 +78,12 @@ class ResultsDatabase:
     def voxel_directory(self) -> Path:
         """Folder of the files with values per voxel; made when first written to."""
         return self.path.with_name(f"{self.path.name}.voxels")
+
+    def check_writable(self) -> None:
+        """Raise ResultsError if nothing can be added; to be called before long work."""
+        with writing(self.connection):
+            self.connection.execute_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")  # what it is already
+        _make_folder(self.voxel_directory)
 
     def add(self, score: Score, run: RunFacts) -> int:
         """Add a model's Score on a benchmark.
@@ -94,36 +110,31 @@ class ResultsDatabase:
         content = voxels.encode(
             root, {"model": facts["model_identifier"], "benchmark": benchmark, "dataset": run.dataset_fingerprint}
         )
-        t, written = self._tables, None
-        try:
-            with writing(self._database):
-                result = t.Result.create(
-                    run=add_run(t, run),
-                    model=one_row(
-                        t.Model,
-                        identifier=facts["model_identifier"],
-                        requested=run.model,
-                        revision=run.model_revision or "",
-                    ),
-                    benchmark=one_row(t.Benchmark, identifier=benchmark, version=run.benchmark_version),
-                    dataset=one_row(
-                        t.Dataset,
-                        fingerprint=run.dataset_fingerprint,
-                        is_simulated=bool(facts["dataset"].get("simulated", False)),
-                        description=facts["dataset"],
-                    ),
-                    benchmark_as_scored=facts["benchmark_identifier"],
-                    normalization=facts["normalization"],
-                )
-                add_tree(t, root, result)
-                if content is not None:
-                    written = voxels.write(content, self.voxel_directory, f"result-{result.id:06d}")
-                    result.voxel_file = written.name
-                    result.save()
-        except BaseException:
-            if written is not None:
-                written.unlink(missing_ok=True)
-            raise
+        t = self.tables
+        with writing(self.connection):
+            result = t.Result.create(
+                run=add_run(t, run),
+                model=one_row(
+                    t.Model,
+                    identifier=facts["model_identifier"],
+                    requested=run.model,
+                    revision=run.model_revision or "",
+                ),
+                benchmark=one_row(t.Benchmark, identifier=benchmark, version=run.benchmark_version),
+                dataset=one_row(
+                    t.Dataset,
+                    fingerprint=run.dataset_fingerprint,
+                    is_simulated=bool(facts["dataset"].get("simulated", False)),
+                    description=facts["dataset"],
+                ),
+                benchmark_as_scored=facts["benchmark_identifier"],
+                normalization=facts["normalization"],
+            )
+            add_tree(t, root, result)
+            if content is not None:
+                # last, and never taken back: once rows may refer to a file, a left-over is better than a missing one
+                result.voxel_file = voxels.write(content, self.voxel_directory, f"result-{result.id:06d}").name
+                result.save()
         return result.id
 
     def add_failure(self, model: str, benchmark: str | None, run: RunFacts, error: str, traceback: str) -> int:
@@ -145,9 +156,9 @@ class ResultsDatabase:
         int
             Its id.
         """
-        with writing(self._database):
-            failure = self._tables.Failure.create(
-                run=add_run(self._tables, run),
+        with writing(self.connection):
+            failure = self.tables.Failure.create(
+                run=add_run(self.tables, run),
                 requested_model=model,
                 model_revision=run.model_revision,
                 benchmark=None if benchmark is None else without_dataset(benchmark),
@@ -169,17 +180,17 @@ class ResultsDatabase:
             The newest of each model, benchmark and dataset alone.
         """
         models, benchmarks = tuple(models), tuple(benchmarks)
-        with reading(self._database):
+        with reading(self.connection):
             rows = [
                 row
-                for row in result_rows(self._tables)
+                for row in result_rows(self.tables)
                 if matches(models, row.model.identifier, row.model.requested)
                 and matches(benchmarks, row.benchmark.identifier)
             ]
             if latest:
                 newest = {(r.model.identifier, r.benchmark.identifier, r.dataset.fingerprint): r.id for r in rows}
                 rows = [row for row in rows if row.id in newest.values()]
-            trees = read_trees(self._tables, [row.id for row in rows])
+            trees = read_trees(self.tables, [row.id for row in rows])
         return [to_result(row, trees[row.id]) for row in rows]
 
     def failures(
@@ -191,8 +202,8 @@ class ResultsDatabase:
         be made (``benchmark`` is None) concerns every benchmark, and is past once it was scored on any.
         """
         models, benchmarks = tuple(models), tuple(benchmarks)
-        t = self._tables
-        with reading(self._database):
+        t = self.tables
+        with reading(self.connection):
             rows = t.Failure.select(t.Failure, t.Run).join(t.Run).order_by(t.Failure.run)
             failures = [
                 to_failure(row)
@@ -214,20 +225,26 @@ class ResultsDatabase:
         ResultsError
             No such result, or its file with values per voxel is missing or damaged.
         """
-        with reading(self._database):
-            row = result_rows(self._tables).where(self._tables.Result.id == result_id).first()
+        row, root = self._find(result_id)
+        score = unpack(root, {"dataset": row.dataset.description, "normalization": row.normalization})
+        score.attrs.update(model_identifier=row.model.identifier, benchmark_identifier=row.benchmark_as_scored)
+        return score
+
+    def tree(self, result_id: int) -> Node:
+        """The numbers of a result as a tree, with values per voxel and draws; raises as :meth:`score`."""
+        return self._find(result_id)[1]
+
+    def _find(self, result_id: int):
+        with reading(self.connection):
+            row = result_rows(self.tables).where(self.tables.Result.id == result_id).first()
             if row is None:
                 raise ResultsError(
                     f"A result is named by its id, which `laion-score results {self.path}` shows; there is none with "
                     f"{result_id!r}."
                 )
-            root = read_trees(self._tables, [row.id])[row.id]
+            root = read_trees(self.tables, [row.id])[row.id]
         arrays = {} if row.voxel_file is None else voxels.read(self.voxel_directory / row.voxel_file)
-        score = unpack(
-            _with_arrays(root, arrays), {"dataset": row.dataset.description, "normalization": row.normalization}
-        )
-        score.attrs.update(model_identifier=row.model.identifier, benchmark_identifier=row.benchmark_as_scored)
-        return score
+        return row, _with_arrays(root, arrays)
 
 
 def without_dataset(benchmark: str) -> str:
@@ -242,6 +259,19 @@ def matches(patterns: Sequence[str], *names: str) -> bool:
     """Whether one of ``names`` fits one of ``patterns``, or there are none. Brackets stand for themselves."""
     escaped = [pattern.replace("[", "[[]") for pattern in patterns]
     return not patterns or any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in escaped)
+
+
+def _make_folder(folder: Path) -> None:
+    """A folder that can be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ResultsError(
+            f"Results are kept in {folder}, which cannot be written ({error.strerror}). Choose another results file, or mend "
+            f"the folder."
+        ) from error
 
 
 def _facts(score: Score, run: RunFacts) -> dict:

@@ -10,6 +10,7 @@ import resource
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from .errors import ResultsError
 
@@ -34,6 +35,7 @@ class RunFacts:
     started : datetime.datetime
         With a time zone; kept as UTC.
     seconds : float
+        That the result took; for what a run shares, see :func:`~.recording.record_scores`.
     peak_memory_bytes : int
         Of the process, since it began.
     machine : str
@@ -52,11 +54,7 @@ class RunFacts:
     versions: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
-        if self.started.tzinfo is None:
-            raise ResultsError(
-                f"Times are kept with their zone; received started={self.started}. Use datetime.now(UTC)."
-            )
-        object.__setattr__(self, "started", self.started.astimezone(UTC))
+        object.__setattr__(self, "started", _with_zone(self.started).astimezone(UTC))
 
 
 def run_facts(
@@ -76,7 +74,7 @@ def run_facts(
         dataset_fingerprint=dataset_fingerprint,
         benchmark_version=benchmark_version,
         started=started,
-        seconds=(finished - started).total_seconds(),
+        seconds=(finished - _with_zone(started)).total_seconds(),
         peak_memory_bytes=peak_memory_bytes(),
         machine=machine(),
         versions=dict(versions()),
@@ -84,9 +82,18 @@ def run_facts(
 
 
 def peak_memory_bytes() -> int:
-    """Most memory that this process had in RAM at once so far."""
+    """Most memory that this process had in RAM at once so far; without its children."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:  # not Linux
+        status = ""
+    for line in status.splitlines():
+        name, _, value = line.partition(":")
+        if name == "VmHWM":
+            return int(value.split()[0]) * 1024  # KiB
+    # second choice: on Linux this may be of the process that started this one
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes
 
 
 @functools.cache
@@ -105,3 +112,9 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:  # a checkout on the path has no metadata
             continue
     return found
+
+
+def _with_zone(started: datetime) -> datetime:
+    if started.tzinfo is None:
+        raise ResultsError(f"Times are kept with their zone; received started={started}. Use datetime.now(UTC).")
+    return started

@@ -131,7 +131,8 @@ def latest_failures(failures: Iterable[Failure], successes: Iterable[tuple[int, 
         for name in (benchmark, None):  # a model that was scored on anything could be made
             for data in (fingerprint, ""):
                 past[model, name, data] = max(run, past.get((model, name, data), 0))
-    return [failure for key, failure in last.items() if past.get(key, 0) < failure.id]
+    current = (failure for key, failure in last.items() if past.get(key, 0) < failure.id)
+    return sorted(current, key=lambda failure: failure.id)
 
 
 def _mean(tree: Node) -> dict:

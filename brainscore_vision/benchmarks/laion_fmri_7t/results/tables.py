@@ -218,5 +218,5 @@ def _own_errors(database: peewee.SqliteDatabase) -> Iterator[None]:
     except peewee.DatabaseError as error:
         raise ResultsError(
             f"Results are kept in an SQLite file that can be read and written; {database.database}: {error}. Is it a results "
-            f"file, is its folder writable, is there room on the disk?"
+            f"file, is its folder writable, is there room, does the filesystem know locks?"
         ) from error

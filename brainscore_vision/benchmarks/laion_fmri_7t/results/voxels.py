@@ -48,24 +48,45 @@ def encode(root: Node, about: dict[str, str]) -> bytes | None:
 
 
 def write(content: bytes, directory: Path, stem: str) -> Path:
-    """Write a file whole or not at all, on the disk when this returns; its name is like no other."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Write a file whole or not at all, on the disk when this returns; its name is like no other.
+
+    Raises
+    ------
+    ResultsError
+        The folder cannot be written, or is full.
+    """
     token = uuid.uuid4().hex[:12]
     path, scratch = directory / f"{stem}-{token}{SUFFIX}", directory / f"{WRITING}{token}"
     try:
+        directory.mkdir(parents=True, exist_ok=True)
         with open(scratch, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
-    folder = os.open(directory, os.O_RDONLY)  # a name is on the disk when its folder is
+        _flush_names(directory)
+    except OSError as error:
+        for left in (scratch, path):
+            left.unlink(missing_ok=True)
+        raise ResultsError(
+            f"Values per voxel need {len(content):,} bytes in {directory}, which cannot be written ({error.strerror}). Mend "
+            f"that, and score again: kernels that are kept are used again."
+        ) from error
+    return path
+
+
+def _flush_names(directory: Path) -> None:
+    """A file's name is on the disk when its folder is."""
+    folder = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
-    return path
+
+
+def files(directory: Path) -> list[Path]:
+    """Files that :func:`write` made in a folder, also those that it was killed over."""
+    return sorted([*directory.glob(f"result-*{SUFFIX}"), *directory.glob(f"{WRITING}*")])
 
 
 def read(path: Path) -> dict[str, dict]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import KernelBenchmark
+from brainscore_vision.benchmark_helpers.stimulus_kernels.compute import Compute
 from brainscore_vision.benchmark_helpers.stimulus_kernels.identity import plugin_revision
 from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import stage_bytes
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
@@ -194,4 +195,7 @@ def expected_bytes(plan: Plan, engine: EngineOptions) -> int:
     """Memory of the largest task, as far as it is known before a model is made."""
     wanted = {target.identifier for model in plan.models for target in model.todo}
     tasks = {task for built in build_all(sorted(wanted)).values() for task in built.tasks()}
-    return PROGRAM_BYTES + max((max(stage_bytes(task, 0, engine)) for task in tasks), default=0)
+    compute = Compute(max_memory=engine.max_memory)
+    # as many features as stimuli: no shortcut for narrow layers
+    sizes = (stage_bytes(task, 0, compute, len(task.pool.stimulus_ids)) for task in tasks)
+    return PROGRAM_BYTES + max((max(size) for size in sizes), default=0)

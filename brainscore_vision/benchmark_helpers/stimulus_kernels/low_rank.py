@@ -1,0 +1,48 @@
+"""Eigendecomposition of a kernel of few features: in as many dimensions as there are features, not stimuli.
+
+The kernel of p features has at most p eigenvalues that are not zero. A Cholesky factorisation with pivots stops when nothing
+is left (LAPACK's pstrf; Higham 2002, section 10.3), K = L Lᵀ with L of n × p; what remains are products of n × p and an
+eigendecomposition of p × p.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import linalg
+from scipy.linalg import lapack
+
+
+def low_rank_eigh(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Eigenvalues that are not zero, and their vectors, of a positive semi-definite matrix.
+
+    Parameters
+    ----------
+    matrix : numpy.ndarray of float64, shape (n, n)
+        In Fortran order; overwritten.
+
+    Returns
+    -------
+    eigenvalues : numpy.ndarray of float64, shape (r,)
+        Ascending, above n·ε·λ_max.
+    vectors : numpy.ndarray of float64, shape (n, r)
+    None instead of both
+        The matrix is zero, or too close to one of another rank to say.
+    """
+    n, epsilon = len(matrix), np.finfo(float).eps
+    largest = np.diag(matrix).max()
+    if not largest > 0:
+        return None
+    factor, pivots, rank, _ = lapack.dpstrf(matrix, tol=n * epsilon * largest, lower=1, overwrite_a=1)
+    lower = np.empty((n, rank))
+    lower[pivots - 1] = np.tril(factor[:, :rank])
+    try:  # twice: the second pass makes orthonormal what the condition of L has left (Yamamoto et al. 2015)
+        first = linalg.cholesky(lower.T @ lower, lower=False, check_finite=False)
+        basis = lower @ linalg.solve_triangular(first, np.eye(rank), check_finite=False)
+        second = linalg.cholesky(basis.T @ basis, lower=False, check_finite=False)
+    except linalg.LinAlgError:
+        return None
+    basis = basis @ linalg.solve_triangular(second, np.eye(rank), check_finite=False)
+    triangle = second @ first
+    eigenvalues, vectors = linalg.eigh(triangle @ triangle.T, driver="evd", check_finite=False)
+    kept = eigenvalues >= n * epsilon * eigenvalues[-1]
+    return eigenvalues[kept], basis @ vectors[:, kept]

@@ -1,0 +1,183 @@
+"""Results as files of other programs, by the suffix of the file's name."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from .database import ResultsDatabase
+from .errors import ResultsError
+from .frames import to_dataframe, to_xarray
+from .packing import Node
+from .records import Result
+
+SUFFIXES = (".csv", ".parquet", ".json", ".nc")
+VOXEL_SUFFIXES = (".csv", ".parquet")
+
+
+def check_suffix(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
+    """Raise ResultsError for a file of unknown form, or whose form needs what is not installed."""
+    if path.suffix not in suffixes:
+        raise ResultsError(
+            f"What is written is told by the file's suffix, one of {', '.join(suffixes)}; received {path.name!r}."
+        )
+    if path.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise ResultsError(
+            f"Parquet is written with pyarrow, which is not installed; received {path.name!r}. Install the extra: "
+            f"pip install '.[parquet]' in the project's folder, or choose .csv."
+        )
+
+
+def export(results: Sequence[Result], path: Path) -> None:
+    """Write results to a file.
+
+    Parameters
+    ----------
+    results : sequence of Result
+    path : pathlib.Path
+        ``.csv``, ``.parquet`` and ``.json`` (a list of objects) hold the rows of :func:`~.frames.to_dataframe`, ``.nc``
+        (netCDF) the arrays of :func:`~.frames.to_xarray`.
+
+    Raises
+    ------
+    ResultsError
+        An unknown suffix, no results, or a file that cannot be written; an existing file is then left as it was.
+    """
+    check_suffix(path)
+    if not results:
+        raise ResultsError(f"There are no results to write to {path}: nothing matches.")
+    if path.suffix == ".nc":
+        arrays = to_xarray(results)
+        _replace(path, lambda scratch: arrays.to_netcdf(scratch, engine="netcdf4"))
+        return
+    frame = to_dataframe(results)
+    writers = {
+        ".csv": lambda scratch: frame.to_csv(scratch, index=False),
+        ".parquet": lambda scratch: frame.to_parquet(scratch, index=False, engine="pyarrow"),
+        ".json": lambda scratch: scratch.write_text(json.dumps(_plain_rows(frame), indent=1) + "\n", encoding="utf-8"),
+    }
+    _replace(path, writers[path.suffix])
+
+
+def voxel_frames(database: ResultsDatabase, results: Iterable[Result]) -> Iterator[pd.DataFrame]:
+    """Values per voxel, a table per result that has such.
+
+    Yields
+    ------
+    pandas.DataFrame
+        A row per voxel (and fold): result, model, benchmark, fold, subject, ``correlation`` on the test stimuli,
+        ``noise_ceiling`` at their repetitions (fraction of variance), and the voxel's coordinates in the dataset.
+    """
+    for result in results:
+        parts = []
+        for place, node in database.tree(result.id).walk():
+            if node.correlations is not None:
+                *fold, subject = place.split("/")
+                about = {"fold": fold[0] if fold else None, "subject": subject}
+                parts.append(_voxels(node).assign(**about))
+        if parts:
+            frame = pd.concat(parts, ignore_index=True)
+            about = {"result": result.id, "model": result.model, "benchmark": result.benchmark}
+            first = pd.DataFrame({**about, "fold": frame.pop("fold"), "subject": frame.pop("subject")})
+            yield pd.concat([first, frame], axis=1)
+
+
+def export_voxels(database: ResultsDatabase, results: Iterable[Result], path: Path) -> int:
+    """Write :func:`voxel_frames` to a ``.csv`` or ``.parquet`` file, one result in memory at a time.
+
+    Returns
+    -------
+    int
+        Number of rows.
+
+    Raises
+    ------
+    ResultsError
+        As :func:`export`; or no result has values per voxel.
+    """
+    check_suffix(path, VOXEL_SUFFIXES)
+    write = _voxels_as_csv if path.suffix == ".csv" else _voxels_as_parquet
+    return _replace(path, lambda scratch: write(voxel_frames(database, results), scratch, path))
+
+
+def _voxels(node: Node) -> pd.DataFrame:
+    coords = {str(name): coord.values for name, coord in node.correlations.coords.items()}
+    return pd.DataFrame({"correlation": node.correlations.values, "noise_ceiling": node.ceilings.values, **coords})
+
+
+def _voxels_as_csv(frames: Iterator[pd.DataFrame], scratch: Path, path: Path) -> int:
+    n_rows, columns = 0, None
+    with open(scratch, "w", encoding="utf-8", newline="") as file:
+        for frame in frames:
+            columns = list(frame) if columns is None else columns
+            _same_columns(frame, columns, path)
+            frame.to_csv(file, index=False, header=n_rows == 0)
+            n_rows += len(frame)
+    return _some(n_rows, path)
+
+
+def _voxels_as_parquet(frames: Iterator[pd.DataFrame], scratch: Path, path: Path) -> int:
+    import pyarrow
+    import pyarrow.parquet
+
+    n_rows, writer = 0, None
+    try:
+        for frame in frames:
+            frame["fold"] = frame["fold"].astype("string")  # empty for most benchmarks, which would be another type
+            table = pyarrow.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
+            if writer is None:
+                writer = pyarrow.parquet.ParquetWriter(scratch, table.schema)
+            _same_columns(frame, writer.schema.names, path)
+            writer.write_table(table.cast(writer.schema))
+            n_rows += len(frame)
+    finally:
+        if writer is not None:
+            writer.close()
+    return _some(n_rows, path)
+
+
+def _same_columns(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
+    if list(frame) != list(columns):
+        raise ResultsError(
+            f"Voxels in one file have the same coordinates; result {frame['result'].iloc[0]} differs in "
+            f"{', '.join(sorted(set(frame) ^ set(columns))) or 'their order'}. Write {path.name} of one dataset at a time."
+        )
+
+
+def _some(n_rows: int, path: Path) -> int:
+    if n_rows == 0:
+        raise ResultsError(
+            f"There are no values per voxel to write to {path}: no result matches, or none is of a ridge benchmark (others "
+            f"compare regions as wholes)."
+        )
+    return n_rows
+
+
+def _replace(path: Path, write):
+    """Write a scratch file beside ``path`` that takes its place when it is whole."""
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
+            scratch = Path(folder) / path.name
+            answer = write(scratch)
+            scratch.replace(path)
+            return answer
+    except OSError as error:
+        raise ResultsError(
+            f"Results are written to a file in a folder that exists and is writable; {path}: {error.strerror or error}."
+        ) from error
+
+
+def _plain_rows(frame: pd.DataFrame) -> list[dict]:
+    """Rows as JSON has them: what is missing is None."""
+    return [
+        {
+            name: None if pd.isna(value) else getattr(value, "item", lambda value=value: value)()
+            for name, value in row.items()
+        }
+        for row in frame.astype(object).to_dict(orient="records")
+    ]

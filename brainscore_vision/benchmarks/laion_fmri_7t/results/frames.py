@@ -1,0 +1,199 @@
+"""Results as a table with a row per number, and as arrays."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ..identifiers import IdentifierError, parse
+from .errors import ResultsError
+from .packing import COUNTS
+from .records import FoldResult, Result, UnitResult
+from .tables import FOLD, MEAN, SUBJECT
+
+INTEGERS = ("benchmark_version", *COUNTS, "n_dropped_stimuli", "peak_memory_bytes")
+LIMITS = ("low", "high")
+
+
+def to_dataframe(results: Iterable[Result]) -> pd.DataFrame:
+    """A tidy table: a row per mean, fold and subject of each result.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``level`` says what a row is of: ``mean``, ``fold`` (mean over the subjects of one fold) or ``subject`` (of ``fold``,
+        where there are folds). ``score``, ``raw`` and ``ceiling`` are in the units of ``normalization``;
+        ``score_<normalization>`` are all of them. What a row does not have is missing: subjects have an interval and no error.
+    """
+    rows = [row for result in results for row in _rows(result)]
+    frame = pd.DataFrame(rows)
+    for name in frame.columns.intersection(INTEGERS):
+        frame[name] = frame[name].astype("Int64")
+    return frame
+
+
+def to_xarray(results: Sequence[Result]) -> xr.Dataset:
+    """Arrays over models, benchmarks and subjects.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over (model, benchmark): ``score``, ``error``, ``raw``, ``raw_error``, ``ceiling``, ``ceiling_error``, ``seconds``,
+        ``peak_memory_bytes``. Over (model, benchmark, subject): ``subject_score``, ``subject_raw``, ``subject_ceiling``,
+        ``alpha``, ``n_train`` ...; ``interval`` besides over ``limit`` (low, high). ``normalized`` and ``subject_normalized``
+        besides over ``normalization``. Subjects of benchmarks with folds are means over folds. nan: there is no such number.
+        ``attrs['datasets']`` says which data, and whether they are simulated.
+
+    Raises
+    ------
+    ResultsError
+        Several results of one model on one benchmark: of several datasets, or earlier ones too.
+    """
+    models, benchmarks = _unique(r.model for r in results), _unique(r.benchmark for r in results)
+    seen: dict[tuple[str, str], Result] = {}
+    for result in results:
+        if (result.model, result.benchmark) in seen:
+            raise ResultsError(
+                f"Arrays have one value per model and benchmark; received several of {result.model} on {result.benchmark}, "
+                f"of datasets {seen[result.model, result.benchmark].dataset_fingerprint} and {result.dataset_fingerprint}. "
+                f"Choose one dataset, and the latest results alone."
+            )
+        seen[result.model, result.benchmark] = result
+    subjects = sorted(_unique(name for result in results for name in result.by_subject()))
+    names = _unique(name for result in results for name in result.normalizations)
+    coords = {
+        "model": models,
+        "benchmark": benchmarks,
+        "subject": subjects,
+        "normalization": names,
+        "limit": list(LIMITS),
+    }
+    arrays: dict[str, xr.DataArray] = {}
+
+    def put(name: str, value, **place) -> None:
+        if name not in arrays:
+            shape = [len(coords[dimension]) for dimension in place]
+            arrays[name] = xr.DataArray(np.full(shape, np.nan), {d: coords[d] for d in place}, list(place))
+        if value is not None:
+            arrays[name].values[tuple(coords[d].index(label) for d, label in place.items())] = value
+
+    for (model, benchmark), result in seen.items():
+        cell = {"model": model, "benchmark": benchmark}
+        for name, value in _aggregate(result).items():
+            put(name, value, **cell)
+        put("seconds", result.seconds, **cell)
+        put("peak_memory_bytes", result.peak_memory_bytes, **cell)
+        for name, value in result.normalizations.items():
+            put("normalized", value, **cell, normalization=name)
+        for subject, unit in result.by_subject().items():
+            own = {**cell, "subject": subject}
+            for name in ("value", "raw", "ceiling"):
+                put(f"subject_{'score' if name == 'value' else name}", getattr(unit, name), **own)
+            for name in ("alpha", *COUNTS):
+                put(name, getattr(unit, name), **own)
+            for limit, value in zip(LIMITS, unit.interval or (None, None), strict=True):
+                put("interval", value, **own, limit=limit)
+            for name, value in unit.normalizations.items():
+                put("subject_normalized", value, **own, normalization=name)
+    dataset = xr.Dataset(arrays, attrs={"datasets": "; ".join(_unique(map(_provenance, results)))})
+    for name, unit in (("seconds", "s"), ("peak_memory_bytes", "bytes")):
+        if name in dataset:
+            dataset[name].attrs["units"] = unit
+    return dataset
+
+
+def _provenance(result: Result) -> str:
+    simulated = ", simulated" if result.is_simulated else ""
+    return f"{result.dataset.get('name')} ({result.dataset_fingerprint}{simulated})"
+
+
+def _rows(result: Result) -> list[dict]:
+    about = _about(result)
+    run = {
+        "n_dropped_stimuli": len(result.dropped_stimuli),
+        "started": result.started.isoformat(),
+        "seconds": result.seconds,
+        "peak_memory_bytes": result.peak_memory_bytes,
+        "machine": result.machine,
+        "versions": json.dumps(result.versions, sort_keys=True),
+    }
+
+    def row(level: str, numbers: dict, fold: str | None = None, subject: str | None = None) -> dict:
+        return {**about, "level": level, "fold": fold, "subject": subject, **_EMPTY, **numbers, **run}
+
+    rows = [row(MEAN, _aggregate(result) | _named(result))]
+    rows += [row(SUBJECT, _numbers(unit), subject=name) for name, unit in result.subjects.items()]
+    for fold, means in result.folds.items():
+        rows.append(row(FOLD, _aggregate(means) | _named(means), fold=fold))
+        rows += [row(SUBJECT, _numbers(unit), fold=fold, subject=name) for name, unit in means.subjects.items()]
+    return rows
+
+
+_EMPTY = dict.fromkeys(
+    (
+        "score",
+        "error",
+        "interval_low",
+        "interval_high",
+        "raw",
+        "raw_error",
+        "ceiling",
+        "ceiling_error",
+        "alpha",
+        *COUNTS,
+    )
+)
+
+
+def _about(result: Result) -> dict:
+    about = {
+        "result": result.id,
+        "model": result.model,
+        "requested_model": result.requested_model,
+        "model_revision": result.model_revision,
+        "benchmark": result.benchmark,
+        "benchmark_version": result.benchmark_version,
+    }
+    return {
+        **about,
+        **_cell(result.benchmark),
+        "normalization": result.normalization,
+        "dataset": result.dataset.get("name"),
+        "dataset_fingerprint": result.dataset_fingerprint,
+        "is_simulated": result.is_simulated,
+    }
+
+
+@functools.cache
+def _cell(benchmark: str) -> dict[str, str | None]:
+    """What a benchmark's identifier says; nothing for names outside the grammar."""
+    try:
+        cell = parse(benchmark)
+    except IdentifierError:
+        cell = None
+    return {name: getattr(cell, name, None) for name in ("pool", "region", "split", "metric")}
+
+
+def _aggregate(mean: Result | FoldResult) -> dict:
+    names = ("value", "error", "raw", "raw_error", "ceiling", "ceiling_error")
+    return {"score" if name == "value" else name: getattr(mean, name) for name in names}
+
+
+def _numbers(unit: UnitResult) -> dict:
+    low, high = unit.interval or (None, None)
+    numbers = {"score": unit.value, "raw": unit.raw, "ceiling": unit.ceiling, "alpha": unit.alpha}
+    counts = {name: getattr(unit, name) for name in COUNTS}
+    return {**numbers, "interval_low": low, "interval_high": high, **counts, **_named(unit)}
+
+
+def _named(numbers: Result | FoldResult | UnitResult) -> dict:
+    return {f"score_{name}": value for name, value in numbers.normalizations.items()}
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))

@@ -1,0 +1,145 @@
+"""Scores on their way into a database: added as they are done, and what could not be scored with the reason."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+
+from brainscore_core.metrics import Score
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels.identity import plugin_revision
+from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
+from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+
+from ..benchmark import VERSION
+from ..identifiers import IdentifierError, parse
+from .database import ResultsDatabase
+from .facts import run_facts
+
+
+def record_scores(
+    database: ResultsDatabase,
+    scores: Iterable[tuple[str, Score]],
+    *,
+    model: str,
+    benchmarks: Sequence[str],
+    dataset=None,
+    unrecorded: tuple[type[Exception], ...] = (),
+) -> Iterator[tuple[str, Score]]:
+    """Add each Score of a run to a database when it is done.
+
+    ``seconds`` of a result is the time since the previous result of the run was there, or since the run began: benchmarks
+    share forward passes and kernels, whose time falls to the one that needs them first. Over a run, the seconds add up to its
+    duration.
+
+    Parameters
+    ----------
+    database : ResultsDatabase
+    scores : iterable of tuple of str and Score
+        As :func:`~..scoring.score_all` yields them; ``record_scores`` iterates over it once.
+    model : str
+        As it was asked for.
+    benchmarks : sequence of str
+        All identifiers that the run is to score, as ``scores`` yields them.
+    dataset : str, pathlib.Path or Dataset, optional
+        As for :func:`~..scoring.score_all`.
+    unrecorded : tuple of exception classes
+        Those that are no failure of the model, such as a name that was typed wrong; they are raised alone.
+
+    Yields
+    ------
+    tuple of str and Score
+        As received, once the Score is in the database.
+
+    Raises
+    ------
+    ResultsError
+        The database cannot be written, which is found out before scoring begins; or a Score cannot be kept.
+    Exception
+        Whatever ``scores`` raises, after a failure was added for each benchmark that is not done. An interrupted run
+        (KeyboardInterrupt) is no failure of the model.
+    """
+    database.check_writable()
+    revision = plugin_revision(model)
+    waiting = dict.fromkeys(benchmarks)
+    scores, started = iter(scores), datetime.now(UTC)
+    while True:
+        try:
+            benchmark, score = next(scores)
+        except StopIteration:
+            return
+        except unrecorded:
+            raise
+        except Exception as error:
+            record_failures(database, error, model=model, benchmarks=list(waiting), started=started, dataset=dataset)
+            raise
+        finished = datetime.now(UTC)
+        facts = run_facts(
+            model,
+            model_revision=revision,
+            started=started,
+            finished=finished,
+            dataset_fingerprint=score.attrs["dataset"]["fingerprint"],
+            benchmark_version=VERSION,
+        )
+        database.add(score, facts)
+        waiting.pop(benchmark, None)
+        yield benchmark, score
+        started = finished
+
+
+def record_failures(
+    database: ResultsDatabase,
+    error: BaseException,
+    *,
+    model: str,
+    benchmarks: Sequence[str | None],
+    started: datetime,
+    dataset=None,
+) -> list[int]:
+    """Add the reason why benchmarks could not be scored, once for each; ``[None]`` if the model could not be made.
+
+    Parameters
+    ----------
+    database : ResultsDatabase
+    error : BaseException
+    model, dataset
+        As for :func:`record_scores`.
+    benchmarks : sequence of str or None
+    started : datetime.datetime
+        When the work began that failed.
+
+    Returns
+    -------
+    list of int
+        The failures' ids.
+    """
+    message = " ".join(f"{type(error).__name__}: {error}".split())
+    text = "".join(traceback.format_exception(error))
+    revision = plugin_revision(model)
+    return [
+        database.add_failure(
+            model,
+            benchmark,
+            run_facts(
+                model,
+                model_revision=revision,
+                started=started,
+                dataset_fingerprint=dataset_fingerprint(benchmark, dataset),
+                benchmark_version=VERSION,
+            ),
+            message,
+            text,
+        )
+        for benchmark in benchmarks
+    ]
+
+
+def dataset_fingerprint(benchmark: str | None, dataset=None) -> str:
+    """Fingerprint of the data that a benchmark is scored on; empty if they cannot be opened."""
+    try:
+        chosen = dataset if benchmark is None else parse(benchmark, dataset=dataset).dataset
+        return open_dataset(chosen).fingerprint()
+    except (DatasetError, IdentifierError):  # often just what failed, so that it must not hide the failure
+        return ""
