@@ -67,6 +67,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
         ],
         extras_require={
             "test": [
+                "distributed>=2025.5",
                 "pytest>=8.2",
                 "pytest-check>=2.3",
                 "pyarrow>=21,<22",
@@ -81,6 +82,9 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
             ],
             # later ones want numpy 2, which brainscore-vision rules out, and do not say so in their metadata
             "parquet": ["pyarrow>=21,<22"],
+            "sweep": ["distributed>=2025.5"],
+            # schedulers of clusters, SLURM among them
+            "cluster": ["distributed>=2025.5", "dask-jobqueue>=0.9"],
             "laion": ["laion-fmri @ git+https://github.com/ViCCo-Group/LAION-fMRI.git@main"],
         },
         entry_points={"console_scripts": ["laion-score = brainscore_vision.benchmarks.laion_fmri_7t.cli:main"]},
