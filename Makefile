@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := $(shell find brainscore_vision -name __pycache__ -prune -o -print | sed 's/ /\\ /g')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test install lint format clean
+.PHONY: help demo test install lint format notebook clean
 .NOTPARALLEL:
 
 help: ## list these commands
@@ -38,6 +38,9 @@ lint: $(VENV)/.test-requirements ## check style and formatting
 format: $(VENV)/.test-requirements ## mend style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+notebook: $(VENV)/.test-requirements $(VENV)/.plugin ## execute usage_examples.ipynb anew and clean its outputs, after changes that show in them
+	$(BIN)/python tools/run_notebook.py usage_examples.ipynb
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache build dist *.egg-info

@@ -63,18 +63,28 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
             "threadpoolctl>=3.2",
             "typer>=0.15.1",
             "rich>=13",
+            "jinja2>=3.1",
         ],
         extras_require={
             "test": [
+                "distributed>=2025.5",
                 "pytest>=8.2",
                 "pytest-check>=2.3",
                 "pyarrow>=21,<22",
                 "ruff>=0.17.5,<0.18",
+                "selenium>=4.20",
                 "setuptools>=77",
                 "wheel",
+                # the notebook's test and `make notebook`
+                "ipykernel>=6.29",
+                "nbclient>=0.10",
+                "nbformat>=5.10",
             ],
             # later ones want numpy 2, which brainscore-vision rules out, and do not say so in their metadata
             "parquet": ["pyarrow>=21,<22"],
+            "sweep": ["distributed>=2025.5"],
+            # schedulers of clusters, SLURM among them
+            "cluster": ["distributed>=2025.5", "dask-jobqueue>=0.9"],
             "laion": ["laion-fmri @ git+https://github.com/ViCCo-Group/LAION-fMRI.git@main"],
         },
         entry_points={"console_scripts": ["laion-score = brainscore_vision.benchmarks.laion_fmri_7t.cli:main"]},

@@ -10,6 +10,7 @@ from .assemblies import block_diagonal_concat
 from .benchmark import KFoldNeuralBenchmark, MultiSubjectNeuralBenchmark, score_benchmarks
 from .ceilings import NoiseCeiling
 from .comparison import Comparison, compare
+from .engine import missing_kernels, prepare_kernels
 from .kernel import StimulusKernel, build_kernel, kernel_from_features
 from .metrics import DEFAULT_ALPHAS, CKAMetric, RDMMetric, RidgeMetric
 from .normalizations import NORMALIZATIONS
@@ -42,6 +43,8 @@ __all__ = [
     "build_kernel",
     "compare",
     "kernel_from_features",
+    "missing_kernels",
+    "prepare_kernels",
     "reliability_from_sums",
     "reliability_from_trials",
     "score_benchmarks",

@@ -12,8 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from .compute import Compute
+from .errors import StimulusKernelError
 from .kernel import StimulusKernel
 from .options import EngineOptions
+from .pool import StimulusPool
 from .recorder import recorder_for
 from .recorder_lookup import narrow
 from .records import ModelKernels
@@ -48,23 +50,79 @@ def evaluate(
     for task, narrowed, dropped in narrow(model, tasks):
         originals[narrowed].append((task, dropped))
     check_data(list(originals), images=recorder.needs_images)
-    by_pool: dict = defaultdict(list)
-    for task in originals:
-        by_pool[task.pool].append(task)
     with ModelKernels(model, recorder, options) as kernels:
-        for n_train in {len(task.train_ids) for task in originals if task.train_ids}:
-            kernels.compute.eigh_driver(n_train - 1)  # raises if max_memory does not allow any
-        for i, (pool, pool_tasks) in enumerate(by_pool.items()):
-            by_label: dict = defaultdict(list)
-            for task in pool_tasks:
-                by_label[recorder.labels[task.model_region]].append(task)
-            kernels.prepare(pool, list(by_label))
-            for label, label_tasks in by_label.items():
-                for narrowed, result in _evaluate_on(kernels.kernel(pool, label), label_tasks, kernels.compute):
-                    for task, dropped in originals[narrowed]:
-                        yield task, replace(result, dropped_stimuli=dropped)
-            kept_parts = {part for later in list(by_pool)[i + 1 :] for part in later.parts}
-            kernels.drop(part for part in pool.parts if part not in kept_parts)
+        for pool, label, label_tasks in _prepared(kernels, recorder.labels, list(originals)):
+            for narrowed, result in _evaluate_on(kernels.kernel(pool, label), label_tasks, kernels.compute):
+                for task, dropped in originals[narrowed]:
+                    yield task, replace(result, dropped_stimuli=dropped)
+
+
+def prepare_kernels(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> dict[str, str]:
+    """Put every kernel that ``tasks`` need into the store, where evaluating them finds it: in this process or another.
+
+    Does what :func:`evaluate` does before it compares anything, with as many forward passes, and checks the kernels that
+    are there already.
+
+    Parameters
+    ----------
+    model : brainscore_vision.model_interface.BrainModel
+    tasks : sequence of SubjectTask
+    options : EngineOptions
+        With ``store``.
+
+    Returns
+    -------
+    dict of str to str
+        Model region to the label of what is recorded for it: tasks of equal labels and pools share a kernel, and those of
+        equal training stimuli besides an eigendecomposition.
+
+    Raises
+    ------
+    StimulusKernelError
+        As :func:`evaluate`, or ``options`` keep no kernels.
+    """
+    if not options.store or options.random_features != "refuse":
+        raise StimulusKernelError(
+            f"Kernels are prepared for later runs, which find them in the store; received store={options.store}, "
+            f"random_features={options.random_features!r}. Use store=True and random_features='refuse'."
+        )
+    recorder = recorder_for(model, [task.model_region for task in tasks])
+    narrowed = list(dict.fromkeys(narrowed for _, narrowed, _ in narrow(model, tasks)))
+    check_data(narrowed, images=recorder.needs_images)
+    with ModelKernels(model, recorder, options) as kernels:
+        for pool, label, _ in _prepared(kernels, recorder.labels, narrowed):
+            kernels.kernel(pool, label)  # making it keeps it
+    return dict(recorder.labels)
+
+
+def missing_kernels(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> list[str]:
+    """Kernels that evaluating ``tasks`` would have to make with forward passes, each as "label, pool"; shows no image."""
+    recorder = recorder_for(model, [task.model_region for task in tasks])
+    wanted = dict.fromkeys(
+        (narrowed.pool, recorder.labels[narrowed.model_region]) for _, narrowed, _ in narrow(model, tasks)
+    )
+    with ModelKernels(model, recorder, options) as kernels:
+        return [f"{label}, {pool.name}" for pool, label in wanted if kernels.missing(pool, [label])]
+
+
+def _prepared(
+    kernels: ModelKernels, labels: dict[str, str], tasks: Sequence[SubjectTask]
+) -> Iterator[tuple[StimulusPool, str, list[SubjectTask]]]:
+    """Pool and label of each kernel with the tasks that need it; what it is made of is there, and goes after its last use."""
+    by_pool: dict = defaultdict(list)
+    for task in tasks:
+        by_pool[task.pool].append(task)
+    for n_train in {len(task.train_ids) for task in tasks if task.train_ids}:
+        kernels.compute.eigh_driver(n_train - 1)  # raises if max_memory does not allow any
+    for i, (pool, pool_tasks) in enumerate(by_pool.items()):
+        by_label: dict = defaultdict(list)
+        for task in pool_tasks:
+            by_label[labels[task.model_region]].append(task)
+        kernels.prepare(pool, list(by_label))
+        for label, label_tasks in by_label.items():
+            yield pool, label, label_tasks
+        kept_parts = {part for later in list(by_pool)[i + 1 :] for part in later.parts}
+        kernels.drop(part for part in pool.parts if part not in kept_parts)
 
 
 def check_data(tasks: Sequence[SubjectTask], images: bool = True) -> None:

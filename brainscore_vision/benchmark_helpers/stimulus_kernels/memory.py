@@ -80,7 +80,10 @@ def forecast(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Mem
     with ModelKernels(model, recorder, options) as kernels, ResidentPeak() as peak:
         widths = [kernels.n_features(task.pool, recorder.labels[task.model_region]) for task in tasks]
         compute = kernels.compute
-    sizes = [_stages(task, compute, n_features) for task, n_features in zip(tasks, widths, strict=True)]
+    sizes = [
+        stage_bytes(task, task.load_responses().values.shape[1], compute, n_features)
+        for task, n_features in zip(tasks, widths, strict=True)
+    ]
     return MemoryForecast(
         resident=resident_bytes(),
         recording=int(peak.transient * recorder.growth()),
@@ -91,9 +94,12 @@ def forecast(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Mem
     )
 
 
-def _stages(task: SubjectTask, compute: Compute, n_features: int) -> tuple[int, int, int]:
+def stage_bytes(task: SubjectTask, n_neuroids: int, compute: Compute, n_features: int) -> tuple[int, int, int]:
+    """Bytes that the engine's matrices take in the stages kernel, decomposition and evaluation of a task.
+
+    Needs neither the model nor the responses, only how many features and neuroids there are.
+    """
     n, n_train, n_test = len(task.pool.stimulus_ids), len(task.train_ids), len(task.test_ids)
-    n_neuroids = task.load_responses().values.shape[1]
     kernel = n * n * BYTES
     accumulation = kernel + 2 * n * COLUMN_BLOCK * BYTES
     if not isinstance(task.metric, RidgeMetric):

@@ -65,7 +65,7 @@ class ModelKernels:
 
     def prepare(self, pool: StimulusPool, labels: Sequence[str]) -> None:
         """Make sure that the kernels of a pool can be had, showing the model what it has not seen yet."""
-        missing = self._missing(pool, labels)
+        missing = self.missing(pool, labels)
         if not missing:
             return
         if self._store is not None:
@@ -114,7 +114,8 @@ class ModelKernels:
     def _key(self, pool: StimulusPool, label: str) -> str:
         return kernel_key(self._identity, label, pool)
 
-    def _missing(self, pool: StimulusPool, labels: Sequence[str]) -> list[str]:
+    def missing(self, pool: StimulusPool, labels: Sequence[str]) -> list[str]:
+        """Those of ``labels`` whose kernels are not in the store; all of them where none are kept."""
         if self._store is None:
             return list(labels)
         return [label for label in labels if not self._store.has(self._key(pool, label))]
@@ -131,10 +132,10 @@ class ModelKernels:
                 if not announced:
                     _logger.warning("Another process is making kernels of %s; waiting.", self._identity.identifier)
                     announced = True
-                missing = self._missing(pool, missing)
+                missing = self.missing(pool, missing)
                 continue
             self._lock = lock
-            return self._missing(pool, missing)
+            return self.missing(pool, missing)
         return missing
 
     def _new_lock(self) -> FileLock:

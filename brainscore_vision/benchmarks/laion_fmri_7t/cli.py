@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from . import cli_cache, cli_ceilings, cli_check, cli_data, cli_features, cli_record, cli_results
+from . import cli_cache, cli_ceilings, cli_check, cli_data, cli_features, cli_record, cli_report, cli_results, cli_sweep
 from .cli_options import (
     DatasetOption,
     DeviceOption,
@@ -44,7 +44,9 @@ app.command()(cli_ceilings.ceilings)
 app.command()(cli_check.check)
 app.command()(cli_features.partition)
 app.command()(cli_record.record)
+app.command()(cli_report.report)
 app.command()(cli_results.results)
+app.command()(cli_sweep.sweep)
 errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 """Nothing is wrapped or read as markup: paths have to survive."""
 
@@ -200,12 +202,13 @@ def main() -> None:
     from .leaderboard.errors import LeaderboardError
     from .models import ModelSourceError
     from .results.errors import ResultsError
+    from .sweep.errors import SweepError
 
     try:
         app(prog_name="laion-score")
     except (IdentifierError, ModelSourceError) as error:
         fail(error, 2)
-    except (StimulusKernelError, DatasetError, LeaderboardError, ResultsError) as error:
+    except (StimulusKernelError, DatasetError, LeaderboardError, ResultsError, SweepError) as error:
         fail(error, 1)
 
 

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from .cli_options import DatasetOption
+
 PICTURES = (".svg", ".png", ".pdf")
 
 
@@ -20,7 +22,7 @@ def known_picture(path: Path | None) -> Path | None:
 
 
 def ceilings(
-    dataset: Annotated[str | None, typer.Option(help="As for score.")] = None,
+    dataset: DatasetOption = None,
     subjects: Annotated[
         str | None, typer.Option(help="Subjects joined by commas, sub-01,sub-03; default: all.")
     ] = None,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
+from .cli_options import DatasetOption
 
-def check(dataset: Annotated[str | None, typer.Option(help="As for score.")] = None) -> None:
+
+def check(dataset: DatasetOption = None) -> None:
     """Check a dataset, one line per rule; exit code 1 if one is broken."""
     from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 

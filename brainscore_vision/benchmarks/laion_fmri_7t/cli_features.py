@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from .cli_options import DatasetOption, JsonOption, NoStoreOption, StoreOption
+
 FeaturesOption = Annotated[
     Path | None,
     typer.Option(
@@ -55,11 +57,11 @@ def partition(
     model_a: Annotated[str, typer.Argument(help="A registered identifier, file.py:function, or a table of features.")],
     model_b: Annotated[str, typer.Argument(help="Likewise.")],
     benchmarks: Annotated[list[str], typer.Argument(help="Ridge benchmarks with one split.")],
-    dataset: Annotated[str | None, typer.Option(help="As for score.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line instead of a table.")] = False,
+    dataset: DatasetOption = None,
+    as_json: JsonOption = False,
     drop_missing: DropOption = False,
-    store_directory: Annotated[Path | None, typer.Option(help="Where kernels are kept for later runs.")] = None,
-    no_store: Annotated[bool, typer.Option("--no-store", help="Keep no kernels, and use none that are kept.")] = False,
+    store_directory: StoreOption = None,
+    no_store: NoStoreOption = False,
 ) -> None:
     """Partition explained variance between two models: unique to each, and shared.
 

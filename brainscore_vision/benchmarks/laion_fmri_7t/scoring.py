@@ -58,10 +58,9 @@ def score_all(
     tuple of str and Score
         Identifier as given, and Score; in the order in which they are done.
     """
-    options = {} if dataset is None else {"dataset": dataset}
-    benchmarks = {identifier: build_benchmark(identifier, **options) for identifier in dict.fromkeys(identifiers)}
+    benchmarks = build_all(identifiers, dataset)
     names = {id(benchmark): identifier for identifier, benchmark in benchmarks.items()}
-    candidate = _bound(_model_for(model, benchmarks.values()), benchmarks.values())
+    candidate = ready_model(model, benchmarks.values())
     for benchmark, score in score_benchmarks(candidate, list(benchmarks.values()), engine):
         yield names[id(benchmark)], score
 
@@ -113,6 +112,18 @@ def partition_all(
                 parts = [waiting[name][task] for task in order[name]]
                 del waiting[name]
                 yield name, {**{p.subject: p for p in parts}, "mean": MeanPartition.of(parts)}
+
+
+def build_all(identifiers: Iterable[str], dataset=None) -> dict[str, KernelBenchmark]:
+    """Benchmarks by the identifiers given, each once; loads nothing."""
+    options = {} if dataset is None else {"dataset": dataset}
+    return {identifier: build_benchmark(identifier, **options) for identifier in dict.fromkeys(identifiers)}
+
+
+def ready_model(model, benchmarks: Iterable[KernelBenchmark]) -> BrainModel:
+    """The model of a name, or a model itself, checked and given the features that come with the benchmarks' dataset."""
+    benchmarks = list(benchmarks)
+    return _bound(_model_for(model, benchmarks), benchmarks)
 
 
 def _name(benchmark) -> str:

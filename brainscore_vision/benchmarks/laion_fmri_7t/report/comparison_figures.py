@@ -1,0 +1,178 @@
+"""Models, or layers, against each other on one benchmark: paired differences and what they are worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import SubFigure
+from scipy.stats import false_discovery_control
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels import Comparison, compare
+from brainscore_vision.benchmark_helpers.stimulus_kernels.comparison import ComparisonError
+
+from ..results import ResultsError
+from .drawing import INK, Figure, draw, listing, row_labels
+from .study import Study, Variant
+
+MOST_MODELS = 6
+"""Models in one matrix: 15 pairs can be read and tested together, 4,950 cannot."""
+
+LEVEL = 0.05
+LAST_ROW = 0.4
+"""Height of the last model's row, which explains its number and has no cell."""
+
+COLOUR_MAP = "PuOr"
+N_COLUMNS = 2
+COLOURS_SHOWN = 65
+"""In the bar beside the panels: each is a shape in the file."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The comparisons of one variant.
+
+    Attributes
+    ----------
+    variant : Variant
+    models : list of str
+        The best first.
+    n_candidates : int
+        Models with a result that could have been compared.
+    pairs : dict of (str, str, str) to Comparison
+        By region, better-ranked and worse-ranked model.
+    adjusted : dict of (str, str, str) to float
+        p values of the mean differences, after Benjamini and Hochberg over all pairs and regions.
+    problems : list of str
+        Why some could not be compared.
+    """
+
+    variant: Variant
+    models: list[str]
+    n_candidates: int
+    pairs: dict[tuple[str, str, str], Comparison]
+    adjusted: dict[tuple[str, str, str], float]
+    problems: list[str]
+
+    @property
+    def regions(self) -> list[str]:
+        return list(dict.fromkeys(region for region, _, _ in self.pairs))
+
+
+def compare_models(study: Study, variant: Variant) -> Compared:
+    """Compare the best models of a variant, pair by pair and region by region."""
+    regions = study.regions(variant)
+    ranked = study.models_of([variant], regions)
+    models, pairs, problems = ranked[:MOST_MODELS], {}, []
+    for region in regions:
+        scores = {}
+        for model in models:
+            if (model, variant, region) in study.cells:
+                try:
+                    scores[model] = study.load(study.cells[model, variant, region])
+                except ResultsError as error:  # its draws are in a file that is missing or damaged
+                    problems.append(str(error))
+        for a, b in combinations(scores, 2):
+            try:
+                pairs[region, a, b] = compare(scores[a], scores[b])
+            except ComparisonError as error:
+                problems.append(f"{a} and {b}: {error}")
+    p_values = [comparison.mean.p_value for comparison in pairs.values()]
+    adjusted = dict(zip(pairs, false_discovery_control(p_values), strict=True)) if pairs else {}
+    return Compared(variant, models, len(ranked), pairs, adjusted, list(dict.fromkeys(problems)))
+
+
+def comparison_figure(study: Study, compared: Compared) -> Figure:
+    """A matrix of differences per region."""
+    regions, names = compared.regions, row_labels(compared.models, 22)
+    largest = max(abs(c.mean.value) for c in compared.pairs.values()) or 1.0
+    norm = Normalize(-largest, largest)
+    size = len(compared.models)
+
+    def paint(canvas: SubFigure) -> None:
+        n_columns = min(N_COLUMNS, len(regions))
+        panels = canvas.subplots(-(-len(regions) // n_columns), n_columns, squeeze=False)
+        for index, axes in enumerate(panels.flat):
+            if index >= len(regions):
+                axes.set_visible(False)
+                continue
+            _paint_matrix(axes, compared, regions[index], norm)
+            axes.set_title(regions[index])
+            labels = [f"{names[model]} ({number})" for number, model in enumerate(compared.models, start=1)]
+            labels = labels if index % n_columns == 0 else [f"({number})" for number in range(1, size + 1)]
+            axes.set_yticks([*(np.arange(size - 1) + 0.5), size - 1 + LAST_ROW / 2], labels)
+            axes.set_ylim(size - 1 + LAST_ROW, 0)
+            axes.set_xticks(np.arange(size - 1) + 0.5, [f"− ({number})" for number in range(2, size + 1)])
+        bar = canvas.colorbar(
+            ScalarMappable(norm, colormaps[COLOUR_MAP].resampled(COLOURS_SHOWN)),
+            ax=panels,
+            shrink=0.7,
+            aspect=25,
+            pad=0.015,
+        )
+        bar.solids.set(rasterized=False, edgecolor="face")
+        bar.set_label("difference of ceiled\nscores, row − column", rotation_mode="anchor")
+        bar.outline.set_visible(False)
+
+    solid = sum(_is_solid(compared, key) for key in compared.pairs)
+    n_subjects = sorted({len(c.subjects) for c in compared.pairs.values()})
+    chosen = (
+        f"Of {compared.n_candidates} models the {size} with the best mean over these regions are compared: with more, neither "
+        "the matrix nor its tests would say much. "
+        if compared.n_candidates > size
+        else ""
+    )
+    rows = -(-len(regions) // N_COLUMNS)
+    return draw(
+        name=f"compared-{compared.variant.stem}",
+        question=f"Which models differ? {compared.variant.label}",
+        caption=f"Each cell: row minus column, mean over subjects of the ceiled score, with its 95 % interval over resampled "
+        f"test stimuli, the same draws for both models; below, in how many of {listing(map(str, n_subjects))} subjects the row "
+        f"is better. ★: the difference has the same sign in every subject, and p < {LEVEL:g} after Benjamini and Hochberg's "
+        f"correction over the {len(compared.pairs)} comparisons of this figure. The intervals speak about other stimuli, not "
+        f"about other people. {chosen}A layer that was scored as a model of its own is compared like any other.",
+        alt=f"Matrices of pairwise differences between {size} models in {listing(regions)}; {solid} of "
+        f"{len(compared.pairs)} differences are reliable.",
+        height=rows * (0.75 + 0.56 * max(size - 1 + LAST_ROW, 2)),
+        paint=paint,
+        simulated=study.is_simulated,
+    )
+
+
+def _is_solid(compared: Compared, key: tuple[str, str, str]) -> bool:
+    """Whether a difference is the same in every subject, and significant among all that were tested."""
+    comparison = compared.pairs[key]
+    agreed = max(comparison.n_positive, comparison.n_negative) == len(comparison.subjects)
+    return agreed and compared.adjusted[key] < LEVEL
+
+
+def _paint_matrix(axes, compared: Compared, region: str, norm: Normalize) -> None:
+    size = len(compared.models)
+    grid = np.full((size - 1, size - 1), np.nan)  # rows without the last model, columns without the first
+    for (own, a, b), comparison in compared.pairs.items():
+        if own == region:
+            grid[compared.models.index(a), compared.models.index(b) - 1] = comparison.mean.value
+    axes.pcolormesh(np.ma.masked_invalid(grid), norm=norm, cmap=COLOUR_MAP, edgecolors="white", linewidth=1)
+    axes.tick_params(length=0)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    for (own, a, b), comparison in compared.pairs.items():
+        if own == region:
+            x, y = compared.models.index(b) - 0.5, compared.models.index(a) + 0.5
+            colour = "white" if abs(norm(comparison.mean.value) - 0.5) > 0.27 else INK
+            star = " ★" if _is_solid(compared, (own, a, b)) else ""
+            style = {"ha": "center", "va": "center_baseline", "color": colour}
+            low, high = comparison.mean.interval
+            axes.text(x, y - 0.26, f"{_signed(comparison.mean.value, 3)}{star}", size=7.5, weight="bold", **style)
+            axes.text(x, y + 0.02, f"{_signed(low, 2)} … {_signed(high, 2)}", size=6, **style)
+            axes.text(x, y + 0.28, f"{comparison.n_positive} of {len(comparison.subjects)}", size=6, **style)
+
+
+def _signed(value: float, digits: int) -> str:
+    """With a minus sign as wide as a plus; zero has none."""
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")

@@ -1,0 +1,187 @@
+"""The look of all figures, and how one becomes SVG."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.figure import SubFigure
+
+from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
+
+from .svg import TITLE_ID, inline, standalone
+
+CREATOR = "laion-score report"
+"""Marks pages and pictures as ours."""
+
+WIDTH = 10.0
+"""Inches; the same for all figures, so that letters are as large everywhere."""
+
+TITLE_HEIGHT = 0.34
+NOTE_HEIGHT = 0.24
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7A5C00")
+"""Okabe and Ito's, which eyes with any kind of colour vision tell apart; their yellow is too pale on white."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
+GREY, INK, WARNING = "#8a8a8a", "#222222", "#B00020"
+LONGEST_NAME = 52
+
+_PART = re.compile(r"[-._/:\s]")
+
+STYLE = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # a name may hold a dollar sign
+    "font.family": "sans-serif",
+    # matplotlib lays out with the first, which it brings along; the others are as wide or narrower
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Liberation Sans", "Arial", "sans-serif"],
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8.5,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#666666",
+    "axes.linewidth": 0.7,
+    "xtick.color": "#444444",
+    "ytick.color": INK,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.grid": False,
+    "grid.color": "#e3e3e3",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a report.
+
+    Attributes
+    ----------
+    name : str
+        Unique; letters, digits, dots, underscores and hyphens.
+    question : str
+        Its title.
+    caption : str
+        What points, lines and colours are.
+    alt : str
+        What it shows, for those who cannot see it.
+    svg : str
+        A file of its own.
+    markup : str
+        An element of the page.
+    """
+
+    name: str
+    question: str
+    caption: str
+    alt: str
+    svg: str
+    markup: str
+
+
+def draw(
+    name: str,
+    question: str,
+    caption: str,
+    alt: str,
+    height: float,
+    paint: Callable[[SubFigure], None],
+    simulated: bool,
+) -> Figure:
+    """Make a figure; ``paint`` fills :data:`WIDTH` × ``height`` inches, below the title and above the note on simulation."""
+    note = NOTE_HEIGHT if simulated else 0.0
+    total = height + TITLE_HEIGHT + note
+    with mpl.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+        # letters that the font lacks are for the reader's browser to find
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        canvas = Canvas(figsize=(WIDTH, total), layout="constrained")
+        # bands of their own: legends and labels of a whole figure would cover title and note
+        _, middle, _ = canvas.subfigures(3, 1, height_ratios=[TITLE_HEIGHT, height, max(note, 1e-3)], hspace=0)
+        title = canvas.text(0.005, 1 - 0.08 / total, question, size=11.5, weight="bold", va="top", ha="left")
+        title.set(gid=TITLE_ID, in_layout=False)
+        if simulated:
+            text = "Simulated data: these numbers say nothing about brains."
+            canvas.text(0.995, 0.06 / total, text, size=8, style="italic", color=WARNING, ha="right", in_layout=False)
+        paint(middle)
+        buffer = io.StringIO()
+        canvas.savefig(buffer, format="svg", metadata={"Date": None, "Creator": CREATOR, "Title": question})
+    drawn = buffer.getvalue()
+    return Figure(
+        name=name,
+        question=question,
+        caption=caption,
+        alt=alt,
+        svg=standalone(drawn, alt),
+        markup=inline(drawn, f"fig-{name}", alt, title_height=72 * TITLE_HEIGHT),
+    )
+
+
+def subject_look(subject: str) -> dict:
+    """Colour and marker of a subject, the same in all figures."""
+    index = SUBJECTS.index(subject) if subject in SUBJECTS else hash_index(subject)
+    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+
+
+def hash_index(name: str) -> int:
+    """A number that depends on the name alone."""
+    return sum(name.encode())
+
+
+def short_names(names: Iterable[str], longest: int = LONGEST_NAME) -> dict[str, str]:
+    """Names with their middle left out where they are too long for a figure; different ones stay different."""
+    short: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        clean = " ".join(name.split())
+        text, number = _shortened(clean, longest), 2
+        while text in short.values():
+            ending = f" ({number})"
+            text, number = _shortened(clean, longest - len(ending)) + ending, number + 1
+        short[name] = text
+    return short
+
+
+def _shortened(name: str, longest: int) -> str:
+    if len(name) <= longest:
+        return name
+    end = (longest - 1) // 2
+    return f"{name[: longest - 1 - end]}…{name[-end:]}"
+
+
+def row_labels(names: Iterable[str], width: int = LONGEST_NAME // 2) -> dict[str, str]:
+    """:func:`short_names` on up to two lines of about ``width`` letters, broken where a part of the name ends."""
+    labels = {}
+    for name, text in short_names(names, 2 * width).items():
+        ends = [
+            match.end()
+            for match in _PART.finditer(text)
+            if match.end() <= width + 2 and len(text) - match.end() <= width + 2
+        ]
+        middle = max(ends, default=width)
+        labels[name] = text if len(text) <= width else f"{text[:middle]}\n{text[middle:]}"
+    return labels
+
+
+def listing(items: Iterable[str]) -> str:
+    """Words in a row: a, b and c."""
+    *head, last = items
+    return f"{', '.join(head)} and {last}" if head else last
+
+
+def tidy(axes: Axes, axis: str) -> None:
+    """A panel with lines to read values off along one axis, and no ticks."""
+    axes.grid(axis=axis)
+    axes.tick_params(length=0)

@@ -1,0 +1,108 @@
+"""Which kinds of out-of-distribution images are hard: models by categories."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import SubFigure
+
+from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
+
+from .drawing import Figure, draw, listing, row_labels
+from .study import OOD_PREFIX, TOP, Study, Variant
+
+COLOUR_MAP = "cividis"
+"""Perceptually uniform, and the same to eyes with red-green deficiency."""
+
+N_COLUMNS = 2
+COLOURS_SHOWN = 65
+"""In the bar beside the panels: each is a shape in the file."""
+
+
+def ood_groups(study: Study) -> list[Variant]:
+    """One variant (of the split ood) for each set of category variants that differ in the category alone."""
+    return list(dict.fromkeys(v.with_split("ood") for v in study.variants if v.is_ood_type))
+
+
+def ood_figure(study: Study, group: Variant) -> Figure:
+    """A heat map per region."""
+    kinds = {kind: group.with_split(OOD_PREFIX + kind) for kind in OOD_TYPES}
+    regions = [r for r in study.regions() if any(v in kinds.values() and own == r for _, v, own in study.cells)]
+    ranked = study.models_of(kinds.values(), regions)
+    shown = ranked[:TOP]
+    grids = {region: _grid(study, shown, kinds, region) for region in regions}
+    finite = np.concatenate([grid[np.isfinite(grid)] for grid in grids.values()])
+    norm = Normalize(min(0.0, float(finite.min())), float(finite.max()))
+    names = row_labels(shown, 24)
+
+    def paint(canvas: SubFigure) -> None:
+        n_columns = min(N_COLUMNS, len(regions))
+        panels = canvas.subplots(-(-len(regions) // n_columns), n_columns, squeeze=False)
+        for index, axes in enumerate(panels.flat):
+            if index >= len(regions):
+                axes.set_visible(False)
+                continue
+            _paint_grid(axes, grids[regions[index]], norm)
+            axes.set_title(regions[index])
+            axes.set_yticks(np.arange(len(shown)) + 0.5, [names[m] for m in shown] if index % n_columns == 0 else [])
+            axes.set_xticks(np.arange(len(OOD_TYPES)) + 0.5, OOD_TYPES, rotation=35, ha="right", rotation_mode="anchor")
+        bar = canvas.colorbar(
+            ScalarMappable(norm, colormaps[COLOUR_MAP].resampled(COLOURS_SHOWN)),
+            ax=panels,
+            shrink=0.7,
+            aspect=25,
+            pad=0.015,
+        )
+        bar.solids.set(rasterized=False, edgecolor="face")
+        bar.set_label("ceiled score", rotation_mode="anchor")
+        bar.outline.set_visible(False)
+
+    hardest = listing(f"{r} {OOD_TYPES[int(np.argmin(_column_means(grids[r])))]}" for r in regions)
+    pool = "shared pool" if group.cell.pool == "shared" else "per-subject pool"
+    many = f" The {TOP} best of {len(ranked)} models are shown." if len(ranked) > TOP else ""
+    empty = " Empty: not scored." if any(np.isnan(grid).any() for grid in grids.values()) else ""
+    rows = -(-len(regions) // N_COLUMNS)
+    settings = f" · {group.settings}" if group.settings else ""
+    return draw(
+        name=f"categories-{group.stem}",
+        question=f"Which out-of-distribution categories are hard? {group.cell.metric} · {pool}{settings}",
+        caption="Colour and number: mean ceiled score over subjects, on the test images of one category; all panels have one "
+        f"colour scale. Models are sorted by their mean over categories and regions.{many}{empty}",
+        alt=f"Heat map of ceiled scores, {len(shown)} models by nine categories. Hardest on average: {hardest}.",
+        height=rows * (1.15 + (0.31 if any("\n" in name for name in names.values()) else 0.24) * max(len(shown), 2)),
+        paint=paint,
+        simulated=study.is_simulated,
+    )
+
+
+def _grid(study: Study, models, kinds, region: str) -> np.ndarray:
+    grid = np.full((len(models), len(kinds)), np.nan)  # models, categories
+    for row, model in enumerate(models):
+        for column, variant in enumerate(kinds.values()):
+            result = study.cells.get((model, variant, region))
+            if result is not None:
+                grid[row, column] = result.value
+    return grid
+
+
+def _column_means(grid: np.ndarray) -> np.ndarray:
+    scored = np.isfinite(grid).any(axis=0)
+    means = np.full(grid.shape[1], np.inf)
+    means[scored] = np.nanmean(grid[:, scored], axis=0)
+    return means
+
+
+def _paint_grid(axes, grid: np.ndarray, norm: Normalize) -> None:
+    axes.pcolormesh(np.ma.masked_invalid(grid), norm=norm, cmap=COLOUR_MAP, edgecolors="white", linewidth=1)
+    axes.invert_yaxis()
+    axes.tick_params(length=0)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    for (row, column), value in np.ndenumerate(grid):
+        if np.isfinite(value):
+            colour = "white" if norm(value) < 0.55 else "black"
+            axes.text(
+                column + 0.5, row + 0.5, f"{value:.2f}", size=7.5, color=colour, ha="center", va="center_baseline"
+            )

@@ -1,0 +1,237 @@
+"""Scores by region: a figure per split and metric, and one of raw scores beside their ceilings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from matplotlib.figure import SubFigure
+from matplotlib.lines import Line2D
+
+from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
+
+from ..identifiers import ALL_REGIONS
+from ..results import Result
+from .drawing import GREY, INK, Figure, draw, listing, row_labels, subject_look, tidy
+from .study import TOP, Study, Variant
+
+SPREAD = 0.62
+"""Of a row's height, over which subjects are spread."""
+
+WHAT = {
+    "tau": "held-out natural images",
+    "ood": "out-of-distribution images",
+    "cluster_k5": "held-out clusters of images",
+    "random": "random held-out images",
+}
+
+
+def drawn_variants(study: Study) -> list[Variant]:
+    """Those with a figure of their own: OOD categories have a heat map, single folds the table, if there is more."""
+    main = [v for v in study.variants if not (v.is_ood_type or v.is_single_fold)]
+    return main or study.variants
+
+
+def score_figure(study: Study, variant: Variant) -> Figure:
+    """Models as rows, regions as panels: means with standard errors, subjects with intervals."""
+    regions = study.regions(variant)
+    ranked = study.models_of([variant], regions)
+    shown = ranked[:TOP]
+    names = row_labels(shown)
+    many = len(ranked) > TOP
+    found = [study.cells[m, variant, r] for m in ranked for r in regions if (m, variant, r) in study.cells]
+    subjects = subjects_of(found)
+
+    def paint(canvas: SubFigure) -> None:
+        panels = canvas.subplots(
+            2 if many else 1,
+            len(regions),
+            sharex=True,
+            squeeze=False,
+            height_ratios=[len(shown), 1.3] if many else None,
+        )
+        for column, region in enumerate(regions):
+            axes = panels[0, column]
+            for row, model in enumerate(shown):
+                result = study.cells.get((model, variant, region))
+                if result is not None:
+                    _paint_row(axes, row, result, subjects)
+            axes.set(title=region, ylim=(len(shown) - 0.5, -0.5), yticks=range(len(shown)))
+            axes.set_yticklabels([names[m] for m in shown] if column == 0 else [])
+            for row in range(1, len(shown)):
+                axes.axhline(row - 0.5, color="#eeeeee", linewidth=0.6, zorder=0)
+            if many:
+                values = [study.cells[m, variant, region].value for m in ranked if (m, variant, region) in study.cells]
+                _paint_strip(panels[1, column], values, f"all {len(ranked)}" if column == 0 else "")
+        for axes in panels.flat:
+            tidy(axes, "x")
+            axes.axvline(1, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+            axes.axvline(0, color="#aaaaaa", linewidth=0.8)
+        panels[0, 0].set_xlim(*_limits(found))
+        canvas.supxlabel(f"ceiled score (normalization: {listing(_normalizations(found))})", fontsize=9)
+        canvas.legend(handles=_legend(subjects), loc="outside upper left", ncols=len(subjects) + 2, columnspacing=1.2)
+
+    n_rows = len(shown) + (1.6 if many else 0)
+    best = [max((m for m in ranked if (m, variant, r) in study.cells), key=_value(study, variant, r)) for r in regions]
+    tops = listing(f"{r} {m} {_value(study, variant, r)(m):.3f}" for r, m in zip(regions, best, strict=True))
+    return draw(
+        name=f"scores-{variant.stem}",
+        question=f"How well do models predict {_what(variant)}? {variant.label}",
+        caption=_caption(len(ranked), len(shown), bool(found[0].folds), variant),
+        alt=f"Dot plot of ceiled scores, {len(shown)} models by {len(regions)} regions, {variant.label}. Best: {tops}.",
+        height=0.95 + n_rows * (0.36 if len(shown) > 4 else 0.44),
+        paint=paint,
+        simulated=study.is_simulated,
+    )
+
+
+def ceiling_figure(study: Study) -> Figure:
+    """Best model's raw scores beside the ceilings, a row per split and metric."""
+    variants = drawn_variants(study)
+    best: dict[tuple[Variant, str], Result] = {}
+    for (_, variant, region), result in study.cells.items():
+        if variant in variants and ((variant, region) not in best or result.value > best[variant, region].value):
+            best[variant, region] = result
+    regions = [region for region in ALL_REGIONS if any(own == region for _, own in best)]
+    subjects = subjects_of(best.values())
+
+    def paint(canvas: SubFigure) -> None:
+        panels = canvas.subplots(1, len(regions), sharex=True, sharey=True, squeeze=False)[0]
+        for region, axes in zip(regions, panels, strict=True):
+            for row, variant in enumerate(variants):
+                if (variant, region) in best:
+                    _paint_ceiling(axes, row, best[variant, region], subjects)
+            axes.set(title=region, ylim=(len(variants) - 0.5, -0.5), yticks=range(len(variants)))
+            tidy(axes, "x")
+        panels[0].set_xlim(*_raw_limits(best.values()))
+        panels[0].set_yticklabels([variant.label.replace(" · ", "\n", 1) for variant in variants])
+        canvas.supxlabel("raw score, and ceiling in the same unit (correlation, or fraction of variance)", fontsize=9)
+        canvas.legend(handles=_ceiling_legend(subjects), loc="outside upper left", ncols=7, columnspacing=1.2)
+
+    shares = listing(
+        f"{v.label}, {r}: {best[v, r].raw:.2f} of {best[v, r].ceiling:.2f}"
+        for v in variants
+        for r in regions
+        if (v, r) in best
+    )
+    return draw(
+        name="ceilings",
+        question="How much of the ceiling does the best model reach?",
+        caption="Filled: the best model's raw score in each subject; open: that subject's noise ceiling, in the same unit. "
+        "The bar spans the means over subjects. The unit is the metric's: for the published normalization of a ridge "
+        "benchmark the median correlation over voxels and the median √NC; for rdm-pearson the rank correlation of RDMs. "
+        "The best model is that with the highest ceiled score in the region.",
+        alt=f"Raw scores of the best model and noise ceilings per subject. {shares}.",
+        height=0.95 + 0.5 * len(variants),
+        paint=paint,
+        simulated=study.is_simulated,
+    )
+
+
+def _paint_row(axes, row: int, result: Result, subjects: Sequence[str]) -> None:
+    error = result.error or 0.0
+    axes.plot([result.value - error, result.value + error], [row, row], color=INK, linewidth=4, alpha=0.25, zorder=2)
+    units = result.by_subject()
+    for place, subject in zip(_places(len(subjects)), subjects, strict=True):
+        if subject in units:
+            unit, look = units[subject], subject_look(subject)
+            if unit.interval is not None:
+                axes.plot(unit.interval, [row + place] * 2, color=look["color"], linewidth=1, alpha=0.75, zorder=3)
+            axes.plot(unit.value, row + place, markersize=3.6, linestyle="", markeredgewidth=0, zorder=4, **look)
+    axes.plot(result.value, row, marker="|", markersize=15, markeredgewidth=1.8, color=INK, zorder=5)
+
+
+def _paint_strip(axes, values: Sequence[float], label: str) -> None:
+    axes.plot(values, np.zeros(len(values)), marker="|", linestyle="", markersize=13, color=GREY, alpha=0.8)
+    axes.plot(np.median(values), 0, marker="v", color=INK, markersize=5, linestyle="")
+    axes.set(ylim=(-0.6, 0.6), yticks=[0])
+    axes.set_yticklabels([label])
+
+
+def _paint_ceiling(axes, row: int, result: Result, subjects: Sequence[str]) -> None:
+    axes.plot([result.raw, result.ceiling], [row, row], color=GREY, linewidth=4, alpha=0.35, solid_capstyle="butt")
+    units = result.by_subject()
+    for place, subject in zip(_places(len(subjects)), subjects, strict=True):
+        if subject in units:
+            look = {**subject_look(subject), "linestyle": "", "markersize": 4}
+            axes.plot(units[subject].raw, row + place, markeredgewidth=0.8, **look)
+            axes.plot(units[subject].ceiling, row + place, fillstyle="none", markeredgewidth=0.9, **look)
+
+
+def _places(n: int) -> np.ndarray:
+    return np.linspace(-SPREAD / 2, SPREAD / 2, n) if n > 1 else np.zeros(1)
+
+
+def subjects_of(results: Iterable[Result]) -> list[str]:
+    """Subjects of any of the results: the dataset's in their order, then others."""
+    names = {subject for result in results for subject in result.by_subject()}
+    return [s for s in SUBJECTS if s in names] + sorted(names - set(SUBJECTS))
+
+
+def _legend(subjects: Sequence[str]) -> list[Line2D]:
+    handles = [Line2D([], [], marker="|", color=INK, markersize=11, markeredgewidth=1.8, linestyle="", label="mean")]
+    for subject in subjects:
+        handles.append(
+            Line2D([], [], markersize=5, linewidth=1, markeredgewidth=0, label=subject, **subject_look(subject))
+        )
+    return [*handles, Line2D([], [], color=INK, linewidth=1, linestyle=(0, (4, 3)), label="ceiling")]
+
+
+def _ceiling_legend(subjects: Sequence[str]) -> list[Line2D]:
+    handles = [
+        Line2D([], [], marker="o", color=INK, linestyle="", markersize=5, label="raw score"),
+        Line2D([], [], marker="o", color=INK, linestyle="", markersize=5, fillstyle="none", label="ceiling"),
+    ]
+    return handles + [Line2D([], [], markersize=5, linestyle="", label=s, **subject_look(s)) for s in subjects]
+
+
+def _limits(found: Sequence[Result]) -> tuple[float, float]:
+    values = [0.0, 1.0]
+    for result in found:
+        for unit in result.by_subject().values():
+            values += [unit.value, *(unit.interval or ())]
+    low, high = min(values), max(values)
+    room = 0.04 * (high - low)
+    return low - room, high + room
+
+
+def _raw_limits(results: Iterable[Result]) -> tuple[float, float]:
+    units = [unit for result in results for unit in result.by_subject().values()]
+    values = [0.0, *(unit.raw for unit in units), *(unit.ceiling for unit in units)]
+    return min(values), 1.06 * max(values)
+
+
+def _normalizations(found: Sequence[Result]) -> list[str]:
+    return sorted({result.normalization for result in found})
+
+
+def _value(study: Study, variant: Variant, region: str):
+    return lambda model: study.cells[model, variant, region].value
+
+
+def _what(variant: Variant) -> str:
+    if variant.cell.split is None:
+        return {"cka": "similarity of stimuli (CKA)"}.get(variant.cell.metric, "the geometry of responses (RDMs)")
+    return f"responses to {WHAT.get(variant.cell.split, 'test images')}"
+
+
+def _caption(n_models: int, n_shown: int, has_folds: bool, variant: Variant) -> str:
+    text = (
+        "Black stroke: mean over subjects; grey bar: ± standard error (bootstrap over "
+        f"{'folds' if has_folds else 'subjects'}). Each marker is a subject"
+    )
+    if has_folds:
+        text += ", the mean over folds. "
+    elif variant.cell.metric == "cka":
+        text += ". "
+    else:
+        text += ", its thin line the 95 % interval over resampled test stimuli. "
+    text += "Dashed: the ceiling. "
+    if n_models > n_shown:
+        text += (
+            f"The {n_shown} best of {n_models} models are shown by name, and all of them in the strip below (strokes; "
+            "triangle: median)."
+        )
+    else:
+        text += "Models are sorted by their mean over these regions."
+    return text

@@ -1,0 +1,85 @@
+"""Matplotlib's SVG, made fit to stand with others in one page: unique ids, contained styles, a text alternative."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+SVG = "http://www.w3.org/2000/svg"
+XLINK = "http://www.w3.org/1999/xlink"
+TITLE_ID = "report-title"
+"""Id of the group that a page leaves out, because it has the title as a heading."""
+
+ElementTree.register_namespace("", SVG)
+ElementTree.register_namespace("xlink", XLINK)
+
+_LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
+_REFERENCE = re.compile(r"url\(#([^)]+)\)")
+
+
+def standalone(svg: str, alt: str) -> str:
+    """A file of its own: as drawn, with a text alternative.
+
+    Parameters
+    ----------
+    svg : str
+        As matplotlib writes it.
+    alt : str
+        What the picture shows, in words.
+    """
+    root = _read(svg)
+    _describe(root, alt)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def inline(svg: str, name: str, alt: str, title_height: float) -> str:
+    """An element of a page, without its title; ids start with ``name``.
+
+    Parameters
+    ----------
+    svg : str
+        As matplotlib writes it.
+    name : str
+        Unique in the page.
+    alt : str
+        What the picture shows, in words.
+    title_height : float
+        Points to cut off at the top.
+    """
+    root = _read(svg)
+    for parent in root.iter():
+        for child in list(parent):
+            if child.tag in (f"{{{SVG}}}metadata", f"{{{SVG}}}title") or child.get("id") == TITLE_ID:
+                parent.remove(child)
+    for element in root.iter():
+        if element.tag == f"{{{SVG}}}style":  # matplotlib's reaches every element of the page
+            element.text = (element.text or "").replace("*", f"#{name} *", 1)
+        for attribute, value in element.items():
+            if attribute == "id":
+                element.set("id", f"{name}--{value}")
+            elif attribute == f"{{{XLINK}}}href":
+                element.set(attribute, f"#{name}--{value.removeprefix('#')}")
+            else:
+                element.set(attribute, _REFERENCE.sub(rf"url(#{name}--\1)", value))
+    _describe(root, alt)
+    left, top, width, height = map(float, root.get("viewBox").split())
+    root.set("viewBox", f"{left:g} {top + title_height:g} {width:g} {height - title_height:g}")
+    root.set("id", name)
+    for size in ("width", "height"):
+        del root.attrib[size]
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _describe(root: ElementTree.Element, alt: str) -> None:
+    root.set("role", "img")
+    root.set("aria-label", alt)
+
+
+def _read(svg: str) -> ElementTree.Element:
+    """Elements, with coordinates to a hundredth of a point: more is half the file and cannot be seen."""
+    root = ElementTree.fromstring(svg)
+    for element in root.iter():
+        for attribute in ("d", "x", "y", "transform"):
+            if attribute in element.attrib:
+                element.set(attribute, _LONG_NUMBER.sub(lambda match: f"{float(match[0]):.2f}", element.get(attribute)))
+    return root

@@ -1,0 +1,197 @@
+"""What a report says in tables: all scores, and where they come from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..results import Result
+from .study import Study
+
+WIDEST = 16
+"""Columns of one table of scores; more stand in tables below each other, so that each fits a window and a sheet."""
+
+
+LONG_NAME = 22
+"""Letters of a model's name that a narrow first column has room for."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One benchmark."""
+
+    label: str
+    benchmark: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Benchmarks that differ in their region alone, under one heading."""
+
+    label: str
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Scores of all models that have any of them.
+
+    Attributes
+    ----------
+    groups : tuple of Group
+    rows : tuple of (str, tuple of (Result or None))
+        A model, and its result in each column.
+    """
+
+    groups: tuple[Group, ...]
+    rows: tuple[tuple[str, tuple[Result | None, ...]], ...]
+
+    @property
+    def title(self) -> str:
+        return "; ".join(group.label for group in self.groups)
+
+    @property
+    def has_long_names(self) -> bool:
+        return any(len(model) > LONG_NAME for model, _ in self.rows)
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What scoring one model took.
+
+    Attributes
+    ----------
+    model, requested, revision : str
+    n_results : int
+    seconds : float
+        Sum over its results.
+    peak_memory_bytes : int
+        The largest.
+    newest : datetime.datetime
+    machines : str
+    """
+
+    model: str
+    requested: str
+    revision: str
+    n_results: int
+    seconds: float
+    peak_memory_bytes: int
+    newest: datetime
+    machines: str
+
+
+def score_tables(study: Study) -> list[ScoreTable]:
+    """All results, split into tables of a readable width."""
+    cells = {(model, result.benchmark): result for (model, _, _), result in study.cells.items()}
+    groups = []
+    for variant in study.variants:
+        names = {region: variant.identifier(region) for region in study.regions(variant)}
+        groups.append(Group(variant.label, tuple(Column(region, name) for region, name in names.items())))
+        for (model, own, region), result in study.cells.items():
+            if own == variant:
+                cells[model, names[region]] = result
+    if study.unknown:
+        cells |= {(result.model, result.benchmark): result for result in study.unknown}
+        names = sorted({result.benchmark for result in study.unknown})
+        groups += [
+            Group("other benchmarks", tuple(Column(name, name) for name in names[start : start + WIDEST]))
+            for start in range(0, len(names), WIDEST)
+        ]
+    return [_table(part, cells, study.models) for part in _parts(groups)]
+
+
+def _parts(groups: Sequence[Group]) -> list[list[Group]]:
+    parts: list[list[Group]] = []
+    width = WIDEST
+    for group in groups:
+        if width + len(group.columns) > WIDEST:
+            parts.append([])
+            width = 0
+        parts[-1].append(group)
+        width += len(group.columns)
+    return parts
+
+
+def _table(groups: Sequence[Group], cells: dict, models: Sequence[str]) -> ScoreTable:
+    columns = [column for group in groups for column in group.columns]
+    rows = [(model, tuple(cells.get((model, column.benchmark)) for column in columns)) for model in models]
+    return ScoreTable(tuple(groups), tuple((m, own) for m, own in rows if any(cell is not None for cell in own)))
+
+
+def model_facts(study: Study) -> list[ModelFacts]:
+    """Time, memory and machines per model, in the order of the study."""
+    facts = []
+    for model in study.models:
+        own = [result for result in study.results if result.model == model]
+        facts.append(
+            ModelFacts(
+                model=model,
+                requested=", ".join(sorted({r.requested_model for r in own})),
+                revision=", ".join(sorted({r.model_revision for r in own if r.model_revision})),
+                n_results=len(own),
+                seconds=sum(r.seconds for r in own),
+                peak_memory_bytes=max(r.peak_memory_bytes for r in own),
+                newest=max(r.started for r in own),
+                machines=", ".join(sorted({r.machine for r in own})),
+            )
+        )
+    return facts
+
+
+def provenance(study: Study) -> list[tuple[str, str]]:
+    """Name and value of what the reader of the numbers should know about their making."""
+    results = study.results
+    data = study.dataset
+    kind = "simulated: says nothing about brains" if study.is_simulated else "measured"
+    rows = [
+        ("Results database", study.path.name),
+        ("Dataset", f"{data.get('name')} ({kind})"),
+        ("Fingerprint of the dataset", results[0].dataset_fingerprint),
+        ("Subjects", ", ".join(data.get("subjects", ())) or "unknown"),
+        (
+            "Results",
+            f"{len(results)} of {len(study.models)} models on {len({r.benchmark for r in results})} benchmarks",
+        ),
+        ("Normalization", _counted(r.normalization for r in results)),
+        ("Version of the benchmarks", _counted(str(r.benchmark_version) for r in results)),
+        ("Scored", _period([r.started for r in results])),
+        ("Time, all results", duration(sum(r.seconds for r in results))),
+        ("Largest peak memory", f"{max(r.peak_memory_bytes for r in results) / 1e9:.1f} GB"),
+        ("Machines", _counted(r.machine for r in results)),
+    ]
+    packages = sorted({name for r in results for name in r.versions})
+    rows += [(name, _counted(r.versions[name] for r in results if name in r.versions)) for name in packages]
+    dropped = sorted({stimulus for r in results for stimulus in r.dropped_stimuli})
+    if dropped:
+        rows.append(("Stimuli left out of some results", f"{len(dropped)}, such as {', '.join(dropped[:3])}"))
+    return rows
+
+
+def _counted(values) -> str:
+    """The value, or each of several with the number of results that have it."""
+    counts = Counter(values)
+    if len(counts) == 1:
+        return next(iter(counts))
+    return "; ".join(f"{value} ({number} results)" for value, number in sorted(counts.items()))
+
+
+def _period(times: Sequence[datetime]) -> str:
+    first, last = min(times), max(times)
+    if first.date() == last.date():
+        return f"{moment(first)} to {last:%H:%M} UTC" if first != last else f"{moment(first)} UTC"
+    return f"{moment(first)} to {moment(last)} UTC"
+
+
+def moment(time: datetime) -> str:
+    """Date and time to the minute."""
+    return f"{time:%Y-%m-%d %H:%M}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, whichever can be read."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,201 @@
+"""What a sweep has to do: models × benchmarks, less what the results database has already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
+from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import KernelBenchmark
+from brainscore_vision.benchmark_helpers.stimulus_kernels.compute import Compute
+from brainscore_vision.benchmark_helpers.stimulus_kernels.identity import plugin_revision
+from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import stage_bytes
+from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+
+from ..benchmark import build
+from ..identifiers import IdentifierError, parse
+from ..models import ModelSourceError, locate_model
+from ..scoring import build_all
+from .errors import UnknownNamesError
+
+PROGRAM_BYTES = 2 * 10**9
+"""Memory of a worker before its model is known: Python with torch, a usual model, a batch of its features. A guess that
+the first task of the model replaces by what it measures."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A benchmark as the results database knows it.
+
+    Attributes
+    ----------
+    identifier : str
+        What builds it on any machine: names the dataset, folders with their whole path.
+    name : str
+        The same without the dataset, which the fingerprint stands for.
+    version : int
+    dataset_fingerprint : str
+    """
+
+    identifier: str
+    name: str
+    version: int
+    dataset_fingerprint: str
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """One model's share.
+
+    Attributes
+    ----------
+    model : str
+        As :func:`~brainscore_vision.benchmarks.laion_fmri_7t.models.locate_model` takes it; files with their whole path.
+    revision : str or None
+        Hash of the files of the plugin that registers it; None for others.
+    todo, done : tuple of Target
+    """
+
+    model: str
+    revision: str | None
+    todo: tuple[Target, ...]
+    done: tuple[Target, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All of a sweep.
+
+    Attributes
+    ----------
+    models : tuple of ModelPlan
+    """
+
+    models: tuple[ModelPlan, ...]
+
+    @property
+    def n_todo(self) -> int:
+        """Cells to score."""
+        return sum(len(model.todo) for model in self.models)
+
+    @property
+    def n_done(self) -> int:
+        """Cells that the results database has."""
+        return sum(len(model.done) for model in self.models)
+
+
+def check_names(models: Iterable[str], benchmarks: Iterable[str], **settings) -> tuple[list[str], list[str]]:
+    """Models and benchmarks in the form that everything else uses, each once.
+
+    Parameters
+    ----------
+    models, benchmarks : iterable of str
+    **settings
+        Options of benchmarks, as for :func:`~brainscore_vision.benchmarks.laion_fmri_7t.identifiers.parse`.
+
+    Raises
+    ------
+    UnknownNamesError
+        Names all that cannot be located. What goes wrong when a model is imported or made is not looked for.
+    """
+    problems, located, identifiers = [], {}, {}
+    for name in benchmarks:
+        try:
+            identifiers[parse(name, **settings).identifier] = None
+        except IdentifierError as error:
+            problems.append(str(error))
+    for name in models:
+        try:
+            locate_model(name)
+        except ModelSourceError as error:
+            problems.append(str(error))
+            continue
+        except (Exception, SystemExit):  # noqa: BLE001 - code of others, run on import: recorded when a worker meets it
+            pass
+        located[with_whole_path(name)] = None
+    if problems:
+        raise UnknownNamesError(problems)
+    return list(located), list(identifiers)
+
+
+def with_whole_path(model: str) -> str:
+    """``file.py:function`` with the file's whole path, which workers with other working directories find."""
+    place, colon, attribute = model.rpartition(":")
+    if not colon or not place.endswith(".py"):
+        return model
+    return f"{Path(place).expanduser().resolve()}:{attribute}"
+
+
+def make_plan(models: Sequence[str], benchmarks: Sequence[str], results=None, again: bool = False) -> Plan:
+    """Plan a sweep.
+
+    Parameters
+    ----------
+    models, benchmarks : sequence of str
+        From :func:`check_names`.
+    results : ResultsDatabase, optional
+        What has been done; None for nothing.
+    again : bool
+        Plan what is done too.
+
+    Raises
+    ------
+    DatasetError
+        The dataset, a subject or a split is not there.
+    """
+    targets = [_target(identifier) for identifier in benchmarks]
+    known = set() if again or results is None else {_key(result) for result in results.results(latest=False)}
+    plans = []
+    for model in models:
+        revision = None if ":" in model else plugin_revision(model)
+        done = [t for t in targets if (model, revision, t.name, t.version, t.dataset_fingerprint) in known]
+        plans.append(ModelPlan(model, revision, tuple(t for t in targets if t not in done), tuple(done)))
+    return Plan(tuple(plans))
+
+
+def _target(identifier: str) -> Target:
+    cell = parse(identifier)
+    dataset = open_dataset(cell.dataset)
+    cell = replace(cell, dataset=dataset.name)
+    built = build(cell)
+    built.tasks()  # subjects and splits are found now, not by a worker
+    return Target(cell.identifier, replace(cell, dataset=None).identifier, built.version, dataset.fingerprint())
+
+
+def _key(result) -> tuple:
+    return (
+        result.requested_model,
+        result.model_revision,
+        result.benchmark,
+        result.benchmark_version,
+        result.dataset_fingerprint,
+    )
+
+
+def shared_work(benchmarks: Mapping[str, KernelBenchmark], labels: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """Identifiers in groups that share a kernel and a training set, so that an eigendecomposition serves all of a group.
+
+    Parameters
+    ----------
+    benchmarks : mapping of identifier to benchmark
+    labels : mapping of model region to what is recorded for it
+        See :func:`~brainscore_vision.benchmark_helpers.stimulus_kernels.prepare_kernels`.
+    """
+    groups: list[tuple[set, list[str]]] = []
+    for identifier, benchmark in benchmarks.items():
+        needs = {(labels[task.model_region], task.pool.stimulus_ids, task.train_ids) for task in benchmark.tasks()}
+        sharing = [group for group in groups if group[0] & needs]
+        groups = [group for group in groups if not group[0] & needs]
+        groups.append((needs.union(*(g[0] for g in sharing)), [*(i for g in sharing for i in g[1]), identifier]))
+    return [tuple(identifiers) for _, identifiers in groups]
+
+
+def expected_bytes(plan: Plan, engine: EngineOptions) -> int:
+    """Memory of the largest task, as far as it is known before a model is made."""
+    wanted = {target.identifier for model in plan.models for target in model.todo}
+    tasks = {task for built in build_all(sorted(wanted)).values() for task in built.tasks()}
+    compute = Compute(max_memory=engine.max_memory)
+    # as many features as stimuli: no shortcut for narrow layers
+    sizes = (stage_bytes(task, 0, compute, len(task.pool.stimulus_ids)) for task in tasks)
+    return PROGRAM_BYTES + max((max(size) for size in sizes), default=0)

@@ -1,0 +1,251 @@
+"""What workers do: make the kernels of a model, and score groups of benchmarks on them.
+
+Whatever a model or a cell raises becomes a part of the outcome: the sweep records it and goes on.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from brainscore_core.metrics import Score
+from threadpoolctl import threadpool_limits
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, missing_kernels, prepare_kernels
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StorageError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import forecast
+
+from ..models import locate_model
+from ..results import RunFacts, run_facts
+from ..scoring import build_all, check_model, ready_model, score_all
+from .plan import ModelPlan, Target
+
+_kept = threading.local()
+"""The model that a thread used last: groups of one model often follow each other, and making one can take seconds."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all tasks of a sweep have in common.
+
+    Attributes
+    ----------
+    engine : EngineOptions
+    threads : int or None
+        Of linear algebra, per task; None for what the worker has.
+    topic : str or None
+        Where tasks announce on the scheduler that they have begun, so that a dead worker's task is told from those that
+        only waited there.
+    """
+
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    threads: int | None = None
+    topic: str | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """One task.
+
+    Attributes
+    ----------
+    plan : ModelPlan
+        Of the task's model; ``todo`` is what this task is for.
+    cells : bool
+        Score the benchmarks, with kernels that are there; else make the kernels.
+    bytes : int
+        Memory that it will need.
+    measured : bool
+        Whether ``bytes`` comes from the model itself.
+    name : str
+        Unique; made up.
+    """
+
+    plan: ModelPlan
+    cells: bool
+    bytes: int
+    measured: bool = False
+    name: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def facts(self, target: Target | None, started: datetime) -> RunFacts:
+        """Facts of something that began at ``started`` and ended now, in this process."""
+        target = self.plan.todo[0] if target is None else target
+        return run_facts(
+            self.plan.model,
+            started=started,
+            dataset_fingerprint=target.dataset_fingerprint,
+            benchmark_version=target.version,
+            model_revision=self.plan.revision,
+        )
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Something to be recorded as a failure; ``target`` None: the model could not even be made."""
+
+    target: Target | None
+    error: str
+    traceback: str
+    run: RunFacts
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One cell's Score."""
+
+    target: Target
+    score: Score
+    run: RunFacts
+
+
+@dataclass
+class Outcome:
+    """What a worker sends back.
+
+    Attributes
+    ----------
+    scored : list of Scored
+    failed : list of Failed
+    labels : dict of str to str
+        Model region to the label of what is recorded for it, where kernels were made.
+    bytes : int or None
+        Memory that scoring on the kernels will need.
+    wants_bytes : int or None
+        The task needs so much memory, more than it was given, and has done nothing.
+    """
+
+    scored: list[Scored] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+    labels: dict[str, str] = field(default_factory=dict)
+    bytes: int | None = None
+    wants_bytes: int | None = None
+
+
+class _WantsMemory(Exception):
+    """Carries the bytes that a model was measured to need."""
+
+
+def do(work: Work, settings: Settings, key: str) -> Outcome:
+    """Entry point on a worker."""
+    if settings.topic is not None:
+        from distributed import get_worker
+
+        get_worker().log_event(settings.topic, {"key": key})
+    with _threads(settings.threads):
+        return (_score if work.cells else _make_kernels)(work, settings)
+
+
+def _make_kernels(work: Work, settings: Settings) -> Outcome:
+    """Make the kernels of all regions together; if that fails, of each by itself, so that one bad layer costs its own cells."""
+    started, outcome = datetime.now(UTC), Outcome()
+    try:
+        model = _model(work.plan.model)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded by the sweep with its traceback
+        return Outcome(failed=[_failed(work, None, error, started)])
+    targets = {target.identifier: target for target in work.plan.todo}
+    benchmarks = build_all(targets)
+    waiting = [list(benchmarks)]
+    while waiting:
+        names = waiting.pop(0)
+        try:
+            _make_kernels_of(model, [benchmarks[name] for name in names], work, settings, outcome)
+        except _WantsMemory as wish:
+            return Outcome(wants_bytes=wish.args[0])
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded by the sweep with its traceback
+            by_region: dict = defaultdict(list)
+            for name in names:
+                by_region[benchmarks[name].tasks()[0].model_region].append(name)
+            if len(by_region) > 1:
+                waiting += by_region.values()
+            else:
+                outcome.failed += [_failed(work, targets[name], error, started) for name in names]
+    return outcome
+
+
+def _make_kernels_of(model, benchmarks: list, work: Work, settings: Settings, outcome: Outcome) -> None:
+    candidate = ready_model(model, benchmarks)
+    tasks = [task for benchmark in benchmarks for task in benchmark.tasks()]
+    expected = forecast(candidate, tasks, settings.engine)
+    if expected.peak > work.bytes and not work.measured:
+        raise _WantsMemory(expected.peak)
+    if expected.additional > expected.available:
+        raise MemoryError(
+            f"{work.plan.model} needs {expected} Use fewer workers per machine, or bound what the engine takes "
+            f"(--max-memory)."
+        )
+    outcome.labels.update(prepare_kernels(candidate, tasks, settings.engine))
+    needed = expected.resident + max(expected.decomposition, expected.evaluation)
+    outcome.bytes = max(needed, outcome.bytes or 0)
+
+
+def _score(work: Work, settings: Settings) -> Outcome:
+    """Score the cells of a group; after a failure, those that are left one by one, so that each has its own error."""
+    started, outcome = datetime.now(UTC), Outcome()
+    left = {target.identifier: target for target in work.plan.todo}
+    together = True
+    while left:
+        names = list(left) if together else [next(iter(left))]
+        try:
+            for identifier, score in _scores(work, names, settings):
+                target, run = left.pop(identifier), work.facts(left.get(identifier), started)
+                run = replace(run, dataset_fingerprint=score.attrs["dataset"]["fingerprint"])
+                outcome.scored.append(Scored(target, score, run))
+                started = datetime.now(UTC)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded by the sweep with its traceback
+            if len(names) == 1:
+                outcome.failed.append(_failed(work, left.pop(names[0]), error, started))
+                started = datetime.now(UTC)
+            together = False
+    return outcome
+
+
+def _scores(work: Work, names: list[str], settings: Settings) -> Iterator[tuple[str, Score]]:
+    benchmarks = build_all(names).values()
+    candidate = ready_model(_model(work.plan.model), benchmarks)
+    tasks = [task for benchmark in benchmarks for task in benchmark.tasks()]
+    missing = missing_kernels(candidate, tasks, settings.engine)
+    if missing:  # making them here would show every image again, once per group
+        raise StorageError(
+            f"Kernels that the sweep has made are found by all of its workers; {settings.engine.kernels}, as this worker "
+            f"sees it, lacks {'; '.join(missing)}. Keep them in a folder that all machines share (--store-directory)."
+        )
+    yield from score_all(candidate, names, engine=settings.engine)
+
+
+def _model(name: str):
+    if getattr(_kept, "name", None) != name:
+        _kept.name = _kept.model = None  # the old one goes before the new one comes
+        _kept.model = check_model(locate_model(name)())
+        _kept.name = name
+    return _kept.model
+
+
+def _failed(work: Work, target: Target | None, error: BaseException, started: datetime) -> Failed:
+    return Failed(
+        target=target,
+        error=f"{type(error).__name__}: {error}",
+        traceback="".join(traceback.format_exception(error)),
+        run=work.facts(target, started),
+    )
+
+
+@contextmanager
+def _threads(limit: int | None) -> Iterator[None]:
+    if limit is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(limit)
+    try:
+        with threadpool_limits(limit):
+            yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,374 @@
+"""Sweeps on workers in this process: what is scored, what is recorded, what is done again."""
+
+import importlib.util
+import io
+import signal
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+import typer
+from distributed import Client, LocalCluster
+from models import CountingModel, small_network
+from rich.console import Console
+from sweep_models import CELLS, write_models
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, missing_kernels, prepare_kernels
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.probe import N_STIMULI
+from brainscore_vision.benchmarks.laion_fmri_7t import cli, cli_sweep, score_model
+from brainscore_vision.benchmarks.laion_fmri_7t.cli_sweep import listed
+from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
+from brainscore_vision.benchmarks.laion_fmri_7t.scoring import build_all
+from brainscore_vision.benchmarks.laion_fmri_7t.sweep import (
+    Settings,
+    SweepError,
+    UnknownNamesError,
+    check_names,
+    cluster,
+    make_plan,
+    run_sweep,
+    tasks,
+)
+from brainscore_vision.benchmarks.laion_fmri_7t.sweep.plan import shared_work
+from brainscore_vision.benchmarks.laion_fmri_7t.sweep.progress import Board, LiveBoard
+
+V1, IT, OWN = CELLS
+ENGINE = EngineOptions(progress=False)
+EXPECTED = 10**9
+
+
+@pytest.fixture
+def model_file(tmp_path):
+    return write_models(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def address():
+    """A scheduler with one worker of one thread, in this process."""
+    with LocalCluster(
+        n_workers=1,
+        threads_per_worker=1,
+        processes=False,
+        protocol="tcp",
+        dashboard_address="127.0.0.1:0",
+        resources={cluster.RESOURCE: 64e9},
+    ) as local:
+        yield local.scheduler_address
+
+
+@pytest.fixture
+def sweep(address, tmp_path, model_file, tiny_dataset):
+    """``sweep(functions, cells, **options) -> (Summary, ResultsDatabase, lines)``."""
+
+    def sweep(functions, cells=CELLS, again=False, board=Board, settings=None, **plan):
+        database = ResultsDatabase(tmp_path / "results.db")
+        names = check_names([f"{model_file}:{name}" for name in functions], cells, dataset=str(tiny_dataset))
+        made = make_plan(*names, results=database, again=again)
+        shown = board(made, Console(file=io.StringIO(), width=200))
+        with cluster.remote_client(address) as client, shown.shown():
+            summary = run_sweep(client, made, settings or Settings(ENGINE), database, EXPECTED, shown)
+        return summary, database, shown.console.file.getvalue()
+
+    return sweep
+
+
+def values(database):
+    return {(r.model, r.benchmark): r.value for r in database.results()}
+
+
+def test_scores_are_those_of_score_model(sweep, tiny_dataset):
+    summary, database, lines = sweep(["healthy", "network"])
+    assert (summary.n_scored, summary.failures) == (2 * len(CELLS), ())
+    network = small_network({"V1": "conv", "V2": "conv", "V4": "pool", "IT": "pool"}, identifier="network alone")
+    alone = {"healthy": CountingModel(identifier="healthy alone"), "network": network}
+    for (model, cell), value in values(database).items():
+        assert value == pytest.approx(score_model(alone[model], cell, dataset=tiny_dataset).item(), abs=1e-9)
+    assert len(values(database)) == summary.n_scored
+    assert "6 of 6 cells scored" in lines
+
+
+def test_a_model_sees_each_image_once_for_all_cells(sweep, tmp_path, tiny_dataset):
+    sweep(["healthy"])
+    seen = Counter((tmp_path / "healthy saw").read_text().splitlines())
+    (benchmark,) = build_all([OWN], tiny_dataset).values()
+    images = {i for task in benchmark.tasks() for i in task.pool.stimulus_ids}
+    assert {line.split(" ", 1)[1] for line in seen} == images
+    # besides, each task compares a handful of images with the fingerprint in the store
+    assert sum(count > 1 for count in seen.values()) <= 2 * 6 * N_STIMULI
+
+
+def test_what_is_done_is_not_done_again(sweep, tmp_path):
+    sweep(["healthy"], CELLS[:2])
+    saw = tmp_path / "healthy saw"
+    saw.unlink()
+    summary, database, _ = sweep(["healthy"])
+    assert (summary.n_scored, summary.n_done) == (1, 2)
+    assert len(database.results(latest=False)) == 3
+    saw.unlink()
+    assert sweep(["healthy"])[0].n_scored == 0
+    assert not saw.exists()
+    summary, database, _ = sweep(["healthy"], again=True)
+    assert (summary.n_scored, summary.n_done) == (3, 0)
+    assert len(database.results(latest=False)) == 6
+    # from the kernels in the store: nothing but the handful of images was shown
+    assert max(Counter(line.split(" ")[0] for line in saw.read_text().splitlines()).values()) < 100
+
+
+def test_other_data_are_not_done_yet(model_file, tmp_path, tiny_dataset, sweep):
+    from brainscore_vision.data.laion_fmri_7t.simulation import simulate
+
+    _, database, _ = sweep(["healthy"], [V1])
+    other = simulate(tmp_path / "other", scale="tiny", seed=1, progress=False)
+    names = check_names([f"{model_file}:healthy"], [V1, f"{V1}[dataset={other}]"], dataset=None)
+    names[1][0] = f"{V1}[dataset={tiny_dataset}]"
+    (plan,) = make_plan(*names, results=database).models
+    assert [target.identifier for target in plan.todo] == [f"{V1}[dataset={other}]"]
+    assert [target.name for target in plan.done] == [V1]
+
+
+def test_a_model_that_cannot_be_made_is_recorded_and_tried_again(sweep, tmp_path):
+    summary, database, _ = sweep(["late", "healthy"], [V1])
+    assert summary.n_scored == 1
+    assert [(benchmark, error) for _, benchmark, error in summary.failures] == [
+        (None, "FileNotFoundError: the weights are not there")
+    ]
+    (failure,) = database.failures()
+    assert failure.benchmark is None
+    assert 'raise FileNotFoundError("the weights are not there")' in failure.traceback
+    (tmp_path / "weights").touch()
+    summary, database, _ = sweep(["late", "healthy"], [V1])
+    assert (summary.n_scored, summary.n_done, summary.failures) == (1, 1, ())
+    assert database.failures() == []
+
+
+def test_a_layer_with_nan_costs_its_own_cells(sweep):
+    summary, database, _ = sweep(["nan_in_it"])
+    assert summary.n_scored == 2
+    assert [benchmark for _, benchmark, _ in summary.failures] == [IT]
+    (failure,) = database.failures()
+    assert failure.benchmark == IT
+    assert "ModelOutputError" in failure.error
+
+
+def test_a_cell_that_fails_leaves_the_others_of_its_group(sweep, monkeypatch):
+    cells = ["LAION_fMRI.V1-ood-ridge", "LAION_fMRI.V1-ood_gabor-ridge", "LAION_fMRI.V1-ood_shape-ridge"]
+    honest = tasks.score_all
+
+    def score_all(model, names, engine):
+        for name, score in honest(model, names, engine=engine):
+            if "gabor" in name:
+                raise ZeroDivisionError("made up")
+            yield name, score
+
+    monkeypatch.setattr(tasks, "score_all", score_all)
+    summary, database, _ = sweep(["healthy"], cells)
+    assert sorted(benchmark for _, benchmark in values(database)) == [cells[0], cells[2]]
+    assert [failure[1:] for failure in summary.failures] == [(cells[1], "ZeroDivisionError: made up")]
+    assert 'raise ZeroDivisionError("made up")' in database.failures()[0].traceback
+
+
+def test_kernels_that_workers_do_not_share_are_not_made_again_in_silence(sweep, monkeypatch, tmp_path):
+    honest = tasks.prepare_kernels
+
+    def on_another_machine(model, todo, engine):
+        return honest(model, todo, EngineOptions(progress=False, store_directory=tmp_path / "another machine's"))
+
+    monkeypatch.setattr(tasks, "prepare_kernels", on_another_machine)
+    summary, _, _ = sweep(["healthy"], [V1])
+    assert summary.n_scored == 0
+    assert "a folder that all machines share (--store-directory)" in summary.failures[0][2]
+
+
+def test_a_task_asks_for_what_its_model_was_measured_to_need(sweep, monkeypatch):
+    asked, honest = [], Client.submit
+
+    def submit(client, function, work, *args, resources, **options):
+        asked.append((work.cells, resources[cluster.RESOURCE], work.measured))
+        return honest(client, function, work, *args, resources=resources, **options)
+
+    monkeypatch.setattr(Client, "submit", submit)
+    monkeypatch.setattr(f"{__name__}.EXPECTED", 1000)
+    assert sweep(["healthy"], [V1])[0].n_scored == 1
+    guess, measured, scoring = asked
+    assert guess == (False, 1000, False)
+    assert measured[2]
+    assert measured[1] > 10**7
+    assert scoring[0]
+
+
+def test_a_task_that_no_worker_can_hold_is_a_failure_and_no_wait(sweep, monkeypatch, address):
+    monkeypatch.setattr("brainscore_vision.benchmarks.laion_fmri_7t.sweep.run.memory_of_workers", lambda _: [5000])
+    summary, _, _ = sweep(["healthy"])
+    assert summary.n_scored == 0
+    assert len(summary.failures) == len(CELLS)
+    assert all("the largest worker has 0.0 GB" in failure[2] for failure in summary.failures)
+
+
+def test_workers_without_memory_are_an_error_before_the_work():
+    bare = LocalCluster(n_workers=1, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0")
+    lacking = pytest.raises(SweepError, match="--resources MEMORY=32e9")
+    with bare, cluster.remote_client(bare.scheduler_address) as client, lacking:
+        cluster.memory_of_workers(client)
+
+
+def test_no_scheduler_there(monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
+    with pytest.raises(SweepError, match="does not answer"), cluster.remote_client("tcp://127.0.0.1:1"):
+        pass
+
+
+def test_distributed_is_an_extra(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SweepError, match=r"pip install 'laion-fmri-7t\[sweep\]'"), cluster.remote_client("tcp://x:1"):
+        pass
+
+
+def test_a_live_table_shows_the_same(sweep):
+    lines = sweep(["healthy", "late"], [V1], board=LiveBoard)[2]
+    assert "the weights are not there" in lines
+    assert "1 of 2 cells scored, 1 failed" in lines
+    assert "1/1" in lines
+
+
+# the command
+
+
+def command(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr(sys, "argv", ["laion-score", "sweep", *map(str, arguments)])
+    try:
+        cli.main()
+        code = 0
+    except SystemExit as end:
+        code = end.code or 0
+    return code, *capsys.readouterr()
+
+
+def test_command_on_a_scheduler(monkeypatch, capsys, address, model_file, tmp_path, tiny_dataset):
+    (tmp_path / "models.txt").write_text(f"{model_file}:healthy\n{model_file}:late\n")
+    (tmp_path / "cells.txt").write_text(f"{V1}\n{IT}\n")
+    common = [tmp_path / "models.txt", "-b", tmp_path / "cells.txt", "--dataset", tiny_dataset]
+    common += ["--results", tmp_path / "new" / "results.db"]
+    code, out, _ = command(monkeypatch, capsys, *common, "--dry-run")
+    assert code == 0
+    assert "2 tasks make kernels, one per model; then 4 cells are scored on them, 0 are done." in out
+    assert not (tmp_path / "new").exists()
+    code, out, err = command(monkeypatch, capsys, *common, "--scheduler", address)
+    assert code == 1
+    assert out == ""  # what is shown on the way is no result
+    assert f"4 cells of 2 models on the 1 workers of {address}; 0 cells are done already" in err
+    assert "1 failures, with tracebacks in the results" in err
+    (tmp_path / "weights").touch()
+    code, out, _ = command(monkeypatch, capsys, *common, "--dry-run")
+    assert "1 tasks make kernels, one per model; then 2 cells are scored on them, 2 are done." in out
+    assert command(monkeypatch, capsys, *common, "--scheduler", address)[0] == 0
+    code, _, err = command(monkeypatch, capsys, *common, "--scheduler", address)
+    assert code == 0
+    assert "Nothing to do: all 4 cells are in" in err
+
+
+def test_wrong_usage(monkeypatch, capsys, model_file, tmp_path, tiny_dataset):
+    results = tmp_path / "results.db"
+    common = ["-b", V1, "-b", "LAION_fMRI.V1-tau-rigde", "--dataset", tiny_dataset, "--results", results]
+    code, _, err = command(monkeypatch, capsys, f"{model_file}:healthy", "no-such-model", *common)
+    assert code == 2
+    assert "nearest valid one is 'LAION_fMRI.V1-tau-ridge'" in err
+    assert "received 'no-such-model'" in err
+    both = ["--workers", 2, "--scheduler", "tcp://x:1"]
+    assert command(monkeypatch, capsys, f"{model_file}:healthy", *common, *both)[0] == 2
+    code, _, err = command(
+        monkeypatch, capsys, f"{model_file}:healthy", *common[:2], *common[4:], "--dataset", tmp_path
+    )
+    assert code == 1
+    assert "A dataset folder has assemblies/sub-XX.nc" in err
+    assert not results.exists()
+
+
+def test_a_job_that_is_ended_is_interrupted():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt) as caught, cli_sweep._terminated_in_order():
+        signal.raise_signal(signal.SIGTERM)
+    assert caught.value.args == (signal.SIGTERM,)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+# planning
+
+
+def test_every_unknown_name_is_told(model_file, tiny_dataset):
+    models = ["alexnet-not-there", f"{model_file}:healthy", f"{model_file}:nothing", "absent.py:make"]
+    with pytest.raises(UnknownNamesError) as caught:
+        check_names(models, [V1, "LAION_fMRI.V9-tau-ridge"], dataset=str(tiny_dataset))
+    assert len(caught.value.problems) == 4
+    for name in ("LAION_fMRI.V9-tau-ridge", "alexnet-not-there", "nothing", "absent.py"):
+        assert name in str(caught.value)
+
+
+def test_a_file_that_fails_on_import_is_left_to_the_worker(tmp_path, sweep, model_file):
+    model_file.write_text("import nothing_of_this_name\n")
+    summary, database, _ = sweep(["healthy"], [V1])
+    assert summary.failures[0][1:] == (None, "ModuleNotFoundError: No module named 'nothing_of_this_name'")
+    assert "sweep_made.py" in database.failures()[0].traceback
+
+
+def test_lists_in_files(tmp_path):
+    file = tmp_path / "names.txt"
+    file.write_text("# ours\nalexnet\n\npixels  # made here\n")
+    assert listed(["a", str(file), f"@{file}", "b"]) == ["a", "alexnet", "pixels", "b"]
+    for name, content in (("empty.txt", "# none\n"), ("binary.txt", b"\xff\xfe\x00")):
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        with pytest.raises(typer.BadParameter, match="one name per line"):
+            listed([str(tmp_path / name)])
+    with pytest.raises(typer.BadParameter, match="No such file"):
+        listed([f"@{tmp_path / 'absent.txt'}"])
+
+
+def test_cells_that_share_a_decomposition_are_one_task(tiny_dataset):
+    region = "LAION_fMRI.{}-{}".format
+    cells = [region("V1", "ood-ridgecv"), region("V1", "ood_gabor-ridgecv"), region("V2", "ood-ridge")]
+    cells += [region("V1", "tau-ridgecv"), region("IT", "ood-ridgecv"), "LAION_fMRI_persubject.V1-ood-ridgecv"]
+    labels = {"V1": "conv", "V2": "conv", "IT": "head"}
+    groups = shared_work(build_all(cells, tiny_dataset), labels)
+    assert sorted(map(sorted, groups)) == sorted(map(sorted, [cells[:3], *([cell] for cell in cells[3:])]))
+    # two groups become one where a third shares with both
+    subjects = [f"{cells[5]}[subjects={names}]" for names in ("sub-01", "sub-03", "sub-01+sub-03")]
+    assert [set(group) for group in shared_work(build_all(subjects, tiny_dataset), labels)] == [set(subjects)]
+
+
+@pytest.mark.parametrize(
+    ("cores", "available", "n_tasks", "wanted", "expected"),
+    [
+        (16, 100, 50, None, (8, 2, 11)),
+        (16, 30, 50, None, (2, 8, 13)),  # memory for two
+        (16, 5, 50, None, (1, 16, 4)),  # not even for one: it is tried
+        (16, 100, 3, None, (3, 5, 30)),
+        (2, 100, 50, None, (1, 2, 90)),
+        (2, 100, 50, 4, (4, 1, 22)),
+    ],
+)
+def test_sharing_out_a_machine(cores, available, n_tasks, wanted, expected):
+    workers = cluster.local_workers(cores, available * 10**9, 10 * 10**9, n_tasks, wanted)
+    assert (workers.n, workers.threads, workers.memory // 10**9) == expected
+
+
+# the engine's part
+
+
+def test_prepared_kernels_are_found(tmp_path, tiny_dataset):
+    model = CountingModel(identifier="prepared")
+    todo = [task for benchmark in build_all(CELLS, tiny_dataset).values() for task in benchmark.tasks()]
+    assert len(missing_kernels(model, todo, ENGINE)) == 2 + 5  # V1 and IT of the shared pool, V1 of five pools
+    assert model.looks == []
+    assert prepare_kernels(model, todo, ENGINE) == {"V1": "V1", "IT": "IT"}
+    assert missing_kernels(model, todo, ENGINE) == []
+    model.looks.clear()
+    score = score_model(model, OWN, dataset=tiny_dataset)
+    assert np.isfinite(score.item())
+    assert len(model.shown) <= 2 * N_STIMULI
+
+
+@pytest.mark.parametrize("options", [{"store": False}, {"random_features": "accept"}])
+def test_kernels_are_prepared_to_be_kept(options):
+    with pytest.raises(StimulusKernelError, match="find them in the store"):
+        prepare_kernels(CountingModel(), [], EngineOptions(**options))
