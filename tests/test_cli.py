@@ -307,7 +307,7 @@ def test_a_process_prints_records_alone(process, tiny_dataset):
     # no bars where nobody watches, and one line that says that the data are made up
     assert "\r" not in done.stderr
     assert [line for line in done.stderr.splitlines() if "laion" in line.lower()] == [
-        f"Scores on {tiny_dataset} are scores on simulated data: they say nothing about brains."
+        f"The data of {tiny_dataset} are simulated: scores on them say nothing about brains."
     ] or str(tiny_dataset) in done.stderr
 
 

@@ -8,6 +8,7 @@ a hook before Brain-Score packs them with per-feature coordinates (0.7 s for 196
 from __future__ import annotations
 
 import contextlib
+import difflib
 import functools
 import json
 import math
@@ -87,6 +88,7 @@ class CommitmentRecorder:
             if not isinstance(region_layers, RegionLayerMap) and region not in region_layers:
                 raise _unmapped(model, region, tuple(region_layers))
         self._layers = {region: tuple(make_list(region_layers[region])) for region in regions}
+        _check_layers(model, self._layers)
         self.labels = {region: _label(layers) for region, layers in self._layers.items()}
         self._answer_bytes: dict[str, int] = {}
 
@@ -239,6 +241,24 @@ def _check(features: np.ndarray, model: str, label: str, stimulus_ids: Sequence[
             f"batch in {label}{which}. Check the model on these images (weights, precision, preprocessing)."
         )
     return features
+
+
+def _check_layers(model: ModelCommitment, layers_of: dict[str, tuple[str, ...]]) -> None:
+    """Raise UnmappedRegionError if a PyTorch network lacks a layer that a region is mapped to."""
+    wrapper = model.activations_model
+    if not isinstance(wrapper, PytorchWrapper):
+        return
+    for region, layers in layers_of.items():
+        for layer in layers:
+            try:
+                wrapper.get_layer(layer)
+            except AssertionError as error:  # how the wrapper says so
+                known = [name for name, _ in wrapper.layers()]
+                nearest = difflib.get_close_matches(str(layer), known, n=3, cutoff=0.0)
+                raise UnmappedRegionError(
+                    f"A region is mapped to a layer of the network; {model.identifier} maps {region} to {layer!r}, which it "
+                    f"does not have. The nearest of its {len(known)} layers are {', '.join(map(repr, nearest))}."
+                ) from error
 
 
 def _flat(answer: np.ndarray) -> np.ndarray:

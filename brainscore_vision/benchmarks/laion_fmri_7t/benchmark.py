@@ -28,6 +28,9 @@ from .identifiers import DEFAULT_THRESHOLD, FOLD_FAMILIES, N_FOLDS, Cell, Identi
 VERSION = 1
 """Increased when scores change."""
 
+OPTIONS = ("pool", "subjects", "normalization", "noise_ceiling_threshold", "alphas", "dataset")
+"""Settings of a benchmark beside its region, split and metric; keyword-only."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -75,7 +78,7 @@ class FoldsBenchmark(_DatasetScores, KFoldNeuralBenchmark):
 
 @functools.cache
 def _warn_once_of_simulation(dataset: str) -> None:
-    _logger.warning("Scores on %s are scores on simulated data: they say nothing about brains.", dataset)
+    _logger.warning("The data of %s are simulated: scores on them say nothing about brains.", dataset)
 
 
 def build(cell: Cell, engine: EngineOptions | None = None) -> SingleSplitBenchmark | FoldsBenchmark:
@@ -217,6 +220,9 @@ def _info(cell: Cell) -> BenchmarkInfo:
 
 
 def _tidy(options: dict) -> dict:
+    unknown = [name for name in options if name not in OPTIONS]
+    if unknown:
+        raise TypeError(f"Options of a benchmark are {', '.join(OPTIONS)}; received {', '.join(unknown)}.")
     if "dataset" in options:
         options = {**options, "dataset": _dataset_option(options["dataset"])}
     return options

@@ -60,6 +60,24 @@ def known_scale(name: str) -> str:
     return name
 
 
+def print_versions(wanted: bool) -> None:
+    """Print what is installed, and end."""
+    if wanted:
+        from .results.facts import versions
+
+        print("\n".join(f"{name} {number}" for name, number in versions().items()))
+        raise typer.Exit
+
+
+@app.callback()
+def laion_score(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print versions and exit.", callback=print_versions, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command("list")
 def list_benchmarks(
     every: Annotated[
@@ -71,8 +89,11 @@ def list_benchmarks(
     from .identifiers import all_identifiers
 
     names = all_identifiers() if every else headline()
-    for name in names if pattern is None else fnmatch.filter(names, pattern):
+    found = names if pattern is None else fnmatch.filter(names, pattern)
+    for name in found:
         print(name)
+    if not found:
+        fail(ValueError(f"no identifier matches {pattern!r}" + ("" if every else "; --all searches every one.")), 1)
 
 
 @app.command()

@@ -15,6 +15,9 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.store import KernelSto
 
 app = typer.Typer(help="Kernels that are kept on disk: list, verify or clear them.", no_args_is_help=True)
 
+UNLIMITED_WIDTH = 300
+"""Characters of a line where no terminal breaks it."""
+
 StoreOption = Annotated[Path | None, typer.Option("--store-directory", help="Where kernels are kept.")]
 
 
@@ -22,7 +25,9 @@ StoreOption = Annotated[Path | None, typer.Option("--store-directory", help="Whe
 def list_kernels(store_directory: StoreOption = None) -> None:
     """List the stored kernels and their size."""
     options = EngineOptions(store_directory=store_directory)
-    table = Table("model", "layer", "pool", "stimuli", "features", "MB", "created")
+    table = Table()
+    for name in ("model", "layer", "pool", "stimuli", "features", "MB", "created"):
+        table.add_column(name, overflow="fold")  # names stay whole
     total = 0
     for entry in KernelStore(options.kernels).entries():
         total += entry.n_bytes
@@ -30,7 +35,8 @@ def list_kernels(store_directory: StoreOption = None) -> None:
         table.add_row(
             entry.model, entry.label, entry.pool, f"{entry.n_stimuli:,}", f"{entry.n_features:,}", size, entry.created
         )
-    Console().print(table)
+    console = Console()
+    console.print(table, width=None if console.is_terminal else UNLIMITED_WIDTH)
     print(f"{table.row_count} kernels, {total / 1e6:.1f} MB in {options.kernels}")
 
 

@@ -44,6 +44,8 @@ def candidate_and_names(model: str, benchmarks: list[str] | None, features: Path
     if features is None:
         if ids is not None or key is not None:
             raise typer.BadParameter("--ids and --key say how to read a table: name it with --features.")
+        if _is_benchmark(model):
+            raise typer.BadParameter(f"The model comes first, then its benchmarks; received {model!r} as the model.")
         if not benchmarks:
             raise typer.BadParameter("Name at least one benchmark after the model.")
         return (_dropping(_resolved(model)) if drop_missing else model), benchmarks
@@ -90,6 +92,16 @@ def partition(
             table.add_row(name, subject, *cells)
     if not as_json:
         Console().print(table)
+
+
+def _is_benchmark(name: str) -> bool:
+    from .identifiers import IdentifierError, parse
+
+    try:
+        parse(name)
+    except IdentifierError:
+        return False
+    return True
 
 
 def _resolved(name: str):

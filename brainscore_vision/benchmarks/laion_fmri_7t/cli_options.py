@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +31,8 @@ def expand(names: list[str]) -> list[str]:
     for name in names:
         if name == "headline":
             found = headline()
+        elif difflib.get_close_matches(name, ["headline"]):
+            raise typer.BadParameter(f"The registered benchmarks together are called headline; received {name!r}.")
         elif any(character in name for character in "*?"):
             found = fnmatch.filter(headline(), name)
             if not found:
@@ -91,8 +94,20 @@ NormalizationOption = Annotated[
         help="published, explained_variance or correlation; --json shows all three whichever is chosen.",
     ),
 ]
+
+
+def percent(threshold: float | None) -> float | None:
+    """Return a threshold; one that looks like a fraction is taken at its word, and said."""
+    if threshold is not None and 0 < threshold < 1:
+        typer.echo(f"--threshold is in percent: {threshold:g} means {threshold:g} %, not {threshold:.0%}.", err=True)
+    return threshold
+
+
 ThresholdOption = Annotated[
-    float | None, typer.Option("--threshold", help="Percent; voxels with nc_12rep above it are scored. Default: 30.")
+    float | None,
+    typer.Option(
+        "--threshold", help="Percent; voxels with nc_12rep above it are scored. Default: 30.", callback=percent
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line instead of a table.")]
 

@@ -261,7 +261,8 @@ def _nearest(name: str) -> str:
     """The valid identifier that someone who typed ``name`` most likely meant."""
     names = all_identifiers()
     continued = [valid for valid in names if name and valid.startswith(name)]
-    return min(continued, key=len) if continued else difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
+    usual_first = min(continued, key=lambda valid: (not valid.endswith("-ridgecv"), len(valid)), default=None)
+    return usual_first if continued else difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
 
 
 def _numbers(values) -> tuple[float, ...]:

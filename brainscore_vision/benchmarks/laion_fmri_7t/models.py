@@ -50,6 +50,8 @@ def locate_model(name: str) -> Callable[[], BrainModel]:
     problem = _registration_problem(name)
     if problem is None:  # first: registered names may hold a colon too
         return functools.partial(load_model, name)
+    if name.endswith(".py"):
+        raise ModelSourceError(f"A file may hold many functions: name the one that returns a model, {name}:FUNCTION.")
     if not colon:
         raise ModelSourceError(
             f"A model is a registered Brain-Score identifier (e.g. alexnet, pixels), or module:function or "

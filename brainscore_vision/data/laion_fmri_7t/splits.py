@@ -166,7 +166,7 @@ def _packaged_split(pool: str, name: str, path: Path | None) -> tuple[list[str],
         raise MissingDataError(
             f"Split {name} of pool {pool} comes from the dataset's splits folder or from the package "
             f"laion_fmri; {looked} laion_fmri cannot be imported ({error}). Install this plugin with "
-            f"its extra, pip install '.[laion]', or put the split file in place."
+            f"its extra, pip install '.[laion]', or put the split file in place. To try without any data: --dataset simulated."
         ) from error
     try:
         return get_train_test_ids(name, pool)
