@@ -65,7 +65,14 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
             "jinja2>=3.1",
         ],
         extras_require={
-            "test": ["pytest>=8.2", "pyarrow>=21,<22", "ruff>=0.17.5,<0.18", "setuptools>=77", "wheel", "selenium>=4.20"],
+            "test": [
+                "pytest>=8.2",
+                "pyarrow>=21,<22",
+                "ruff>=0.17.5,<0.18",
+                "setuptools>=77",
+                "wheel",
+                "selenium>=4.20",
+            ],
             # later ones want numpy 2, which brainscore-vision rules out, and do not say so in their metadata
             "parquet": ["pyarrow>=21,<22"],
             "laion": ["laion-fmri @ git+https://github.com/ViCCo-Group/LAION-fMRI.git@main"],
