@@ -133,7 +133,7 @@ def _compared(study: Study) -> Section:
 
 def _second_model(study: Study, compared: Sequence[Compared]) -> Remedy:
     first = study.results[0]
-    other = next(name for name in SECOND_MODELS if name not in (first.model, first.requested_model))
+    other = next((name for name in SECOND_MODELS if name not in (first.model, first.requested_model)), SECOND_MODELS[0])
     text = "A comparison needs two models with scores on one ridge or rdm-pearson benchmark. Score another one:"
     names = [r.benchmark for r in study.results if r.model == first.model][:4]
     names = names if compared else ["headline"]
