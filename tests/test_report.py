@@ -24,7 +24,9 @@ from report_database import (
     scores,
     zoo,
 )
+from scored_cells import CELLS as SMALL_CELLS
 from scored_cells import STARTED, copied, facts
+from scored_cells import scores as small_scores
 
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS, compare
 from brainscore_vision.benchmarks.laion_fmri_7t.cli_options import expand
@@ -279,7 +281,7 @@ def test_a_hundred_models(tiny_dataset, tmp_path):
     assert "all 100" in texts
     assert len([text for text in texts if re.match(r"network_\d+-", text)]) == TOP
     captions = [e[2] for e in page.all("figcaption")]
-    assert sum("best of" in c or "other 77 are grey" in c or "models the 6 with" in c for c in captions) >= 5
+    assert sum(bool(re.search(r"12 best of|other \d\d are grey|models the 6 with", c)) for c in captions) == 5
     assert all(path.stat().st_size < 400_000 for path in (tmp_path / "page" / "figures").iterdir())
 
 
@@ -318,6 +320,16 @@ def test_names_are_text(tiny_dataset, tmp_path):
 
 
 # Data of several kinds
+
+
+def test_special_settings_and_metrics(tiny_dataset, tmp_path):
+    """One subject, so no standard error; a fixed penalty, so no alphas to check; folds; no draws."""
+    rows = [score for row in small_scores(tiny_dataset).values() for score in row.values()]
+    page = Page(write_report(fill(tmp_path / "results.db", rows), tmp_path / "page").read_text("utf-8"))
+    assert "scores-LAION_fMRI-ood-ridge-subjects-sub-01" in {p.stem for p in (tmp_path / "page" / "figures").iterdir()}
+    assert {e[1]["data-benchmark"] for e in page.all("th") if "data-benchmark" in e[1]} == set(SMALL_CELLS)
+    titles = [e[2] for e in page.all("h3")]
+    assert any(title.endswith("ood · ridge · shared pool · subjects=sub-01") for title in titles)
 
 
 def test_one_dataset_at_a_time(tiny_dataset, tmp_path):

@@ -63,7 +63,7 @@ def test_figures_render(page):
              }).map(t => t.textContent);
              return [box.width, box.height, drawn, svg.querySelectorAll("text").length, out]; })"""
     )
-    assert len(boxes) >= 10
+    assert len(boxes) >= 8
     for width, height, paths, texts, cut_off in boxes:
         assert width > 900
         assert height > 100

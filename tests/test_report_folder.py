@@ -80,6 +80,30 @@ def test_a_report_that_cannot_be_made_leaves_the_earlier_one(database, tmp_path,
     assert before == {path: path.read_bytes() for path in (tmp_path / "page").rglob("*") if path.is_file()}
 
 
+@pytest.mark.parametrize("n_written", [0, 1, 3])
+def test_an_interrupted_report_is_taken_for_one(database, tmp_path, monkeypatch, n_written):
+    replace, written = writing._replace, []
+
+    def killed(path, text):
+        if len(written) == n_written:
+            raise KeyboardInterrupt
+        written.append(path)
+        replace(path, text)
+
+    monkeypatch.setattr(writing, "_replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_report(database, tmp_path / "page", benchmarks=["*-tau-*"])
+    monkeypatch.setattr(writing, "_replace", replace)
+    assert write_report(database, tmp_path / "page", benchmarks=["*-tau-*"]).exists()
+
+
+def test_figures_of_another_are_other_things(database, tmp_path):
+    (tmp_path / "page" / "figures").mkdir(parents=True)
+    (tmp_path / "page" / "figures" / "mine.svg").write_text("<svg/>")
+    with pytest.raises(ReportError, match="holds other things"):
+        write_report(database, tmp_path / "page")
+
+
 def test_command(run, database, tmp_path):
     out = tmp_path / "a page"
     code, stdout, stderr = run("report", database.path, "--out", out, "--benchmark", "*tau*", "--title", "Of & V1")

@@ -69,7 +69,10 @@ def _pair_figure(
 ) -> Figure:
     regions = [r for r in study.regions(a, b) if _models(study, a, b, [r])]
     models = [model for model in study.models if model in _models(study, a, b, regions)]
-    named, rest = models[:NAMED], models[NAMED:]
+    # the same marker in every figure, unless this one has none of the best
+    looks = {model: index for index, model in enumerate(study.models[:NAMED]) if model in models}
+    looks = looks or {model: index for index, model in enumerate(models[:NAMED])}
+    named, rest = list(looks), [model for model in models if model not in looks]
     names = row_labels(named)
     legend_columns = 4 if max(map(len, names.values())) <= 24 else 3
     n_columns = min(4, len(regions))
@@ -80,8 +83,7 @@ def _pair_figure(
         for region, axes in zip(regions, panels.flat, strict=False):
             for model in reversed(models):  # the best on top
                 if (model, a, region) in study.cells and (model, b, region) in study.cells:
-                    index = named.index(model) if model in named else None
-                    _paint_point(axes, study.cells[model, a, region], study.cells[model, b, region], index)
+                    _paint_point(axes, study.cells[model, a, region], study.cells[model, b, region], looks.get(model))
             axes.axline((0, 0), slope=1, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
             axes.set(title=region, aspect="equal")
             tidy(axes, "both")
@@ -92,7 +94,7 @@ def _pair_figure(
         canvas.supxlabel(f"ceiled score, {words[0]}", fontsize=9)
         for axes in panels[:, 0]:
             axes.set_ylabel(f"ceiled score,\n{words[1]}")
-        handles = [Line2D([], [], label=names[m], markersize=6, linestyle="", **_look(i)) for i, m in enumerate(named)]
+        handles = [Line2D([], [], label=names[m], markersize=6, linestyle="", **_look(looks[m])) for m in named]
         if rest:
             handles.append(Line2D([], [], label=f"{len(rest)} other models", markersize=4, linestyle="", **_look(None)))
         handles.append(Line2D([], [], color=INK, linewidth=0.9, linestyle=(0, (4, 3)), label="equal scores"))
@@ -106,8 +108,8 @@ def _pair_figure(
         question=question,
         caption=f"Each point is a model, its lines ± one standard error of the mean over subjects. {reading}"
         + (
-            f" The {NAMED} models with the best mean rank over all benchmarks of this report have markers of their own; the "
-            f"other {len(rest)} are grey."
+            f" The models with the best mean rank over all benchmarks of this report have markers of their own; the other "
+            f"{len(rest)} are grey."
             if rest
             else ""
         ),

@@ -10,13 +10,15 @@ from matplotlib.lines import Line2D
 
 from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
 
-from ..identifiers import ALL_REGIONS
+from ..identifiers import ALL_REGIONS, SPLIT_METRICS
 from ..results import Result
 from .drawing import GREY, INK, Figure, draw, listing, row_labels, subject_look, tidy
 from .study import TOP, Study, Variant
 
 SPREAD = 0.62
 """Of a row's height, over which subjects are spread."""
+
+PERFECT = {"color": INK, "linewidth": 1.2, "linestyle": ":"}
 
 WHAT = {
     "tau": "held-out natural images",
@@ -41,6 +43,7 @@ def score_figure(study: Study, variant: Variant) -> Figure:
     many = len(ranked) > TOP
     found = [study.cells[m, variant, r] for m in ranked for r in regions if (m, variant, r) in study.cells]
     subjects = subjects_of(found)
+    perfect = _perfect(study, variant, regions)
 
     def paint(canvas: SubFigure) -> None:
         panels = canvas.subplots(
@@ -67,9 +70,18 @@ def score_figure(study: Study, variant: Variant) -> Figure:
             tidy(axes, "x")
             axes.axvline(1, color=INK, linewidth=1, linestyle=(0, (4, 3)))
             axes.axvline(0, color="#aaaaaa", linewidth=0.8)
+        if perfect:
+            for column, region in enumerate(regions):
+                for axes in panels[:, column]:
+                    axes.axvline(perfect[region], **PERFECT)
         panels[0, 0].set_xlim(*_limits(found))
         canvas.supxlabel(f"ceiled score (normalization: {listing(_normalizations(found))})", fontsize=9)
-        canvas.legend(handles=_legend(subjects), loc="outside upper left", ncols=len(subjects) + 2, columnspacing=1.2)
+        canvas.legend(
+            handles=_legend(subjects, bool(perfect)),
+            loc="outside upper left",
+            ncols=len(subjects) + 3,
+            columnspacing=1.2,
+        )
 
     n_rows = len(shown) + (1.6 if many else 0)
     best = [max((m for m in ranked if (m, variant, r) in study.cells), key=_value(study, variant, r)) for r in regions]
@@ -168,13 +180,14 @@ def subjects_of(results: Iterable[Result]) -> list[str]:
     return [s for s in SUBJECTS if s in names] + sorted(names - set(SUBJECTS))
 
 
-def _legend(subjects: Sequence[str]) -> list[Line2D]:
+def _legend(subjects: Sequence[str], has_perfect: bool) -> list[Line2D]:
     handles = [Line2D([], [], marker="|", color=INK, markersize=11, markeredgewidth=1.8, linestyle="", label="mean")]
     for subject in subjects:
         handles.append(
             Line2D([], [], markersize=5, linewidth=1, markeredgewidth=0, label=subject, **subject_look(subject))
         )
-    return [*handles, Line2D([], [], color=INK, linewidth=1, linestyle=(0, (4, 3)), label="ceiling")]
+    handles.append(Line2D([], [], color=INK, linewidth=1, linestyle=(0, (4, 3)), label="1, the ceiling"))
+    return [*handles, Line2D([], [], label="r = √NC", **PERFECT)] if has_perfect else handles
 
 
 def _ceiling_legend(subjects: Sequence[str]) -> list[Line2D]:
@@ -183,6 +196,20 @@ def _ceiling_legend(subjects: Sequence[str]) -> list[Line2D]:
         Line2D([], [], marker="o", color=INK, linestyle="", markersize=5, fillstyle="none", label="ceiling"),
     ]
     return handles + [Line2D([], [], markersize=5, linestyle="", label=s, **subject_look(s)) for s in subjects]
+
+
+def _perfect(study: Study, variant: Variant, regions: Sequence[str]) -> dict[str, float]:
+    """Region -> score of predictions as good as the ceiling; empty where that is 1, as it is in all but one case.
+
+    ``published`` divides median(r)² by median(√NC), so that r = √NC gives the ceiling itself.
+    """
+    if variant.cell.metric not in SPLIT_METRICS or variant.cell.normalization != "published":
+        return {}
+    ceilings: dict[str, list[float]] = {region: [] for region in regions}
+    for (_, own, region), result in study.cells.items():
+        if own == variant:
+            ceilings[region].append(result.ceiling)
+    return {region: float(np.mean(values)) for region, values in ceilings.items()}
 
 
 def _limits(found: Sequence[Result]) -> tuple[float, float]:
@@ -227,6 +254,11 @@ def _caption(n_models: int, n_shown: int, has_folds: bool, variant: Variant) -> 
     else:
         text += ", its thin line the 95 % interval over resampled test stimuli. "
     text += "Dashed: the ceiling. "
+    if variant.cell.metric in SPLIT_METRICS and variant.cell.normalization == "published":
+        text += (
+            "Dotted: what predictions as good as the ceiling, r = √NC at 12 repetitions, would score, because this "
+            "normalization divides r² by √NC. "
+        )
     if n_models > n_shown:
         text += (
             f"The {n_shown} best of {n_models} models are shown by name, and all of them in the strip below (strokes; "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
@@ -55,7 +55,7 @@ class Section:
 
 
 def section_makers(study: Study) -> list[Callable[[], Section]]:
-    """One callable per section, slow ones among them, in the order of the page."""
+    """One callable per section, in the order of the page; some take seconds."""
     return [
         lambda make=make: make(study) for make in (_scores, _ceilings, _gap, _categories, _pools, _compared, _checks)
     ]
@@ -133,7 +133,7 @@ def _compared(study: Study) -> Section:
 
 def _second_model(study: Study, compared: Sequence[Compared]) -> Remedy:
     first = study.results[0]
-    other = next(name for name in SECOND_MODELS if name not in (first.model, first.requested_model))
+    other = next((name for name in SECOND_MODELS if name not in (first.model, first.requested_model)), SECOND_MODELS[0])
     text = "A comparison needs two models with scores on one ridge or rdm-pearson benchmark. Score another one:"
     names = [r.benchmark for r in study.results if r.model == first.model][:4]
     names = names if compared else ["headline"]
@@ -160,9 +160,3 @@ def _to_run(study: Study, text: str, benchmarks: Sequence[str], model: str | Non
     words = ["laion-score", "score", model or study.results[0].requested_model, *benchmarks]
     words += ["--results", str(study.path), *(["--dataset", str(where)] if where else [])]
     return Remedy(text, shlex.join(words))
-
-
-def make_sections(makers: Sequence[Callable[[], Section]]) -> Iterator[Section]:
-    """Sections, one after the other."""
-    for make in makers:
-        yield make()

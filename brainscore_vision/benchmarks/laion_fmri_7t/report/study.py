@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +109,7 @@ class Study:
     left_out: dict[str, str]
     load: Callable[[Result], Score]
 
-    @property
+    @cached_property
     def results(self) -> list[Result]:
         return [*self.cells.values(), *self.unknown]
 
@@ -116,7 +117,7 @@ class Study:
     def is_simulated(self) -> bool:
         return any(result.is_simulated for result in self.results)
 
-    @property
+    @cached_property
     def models(self) -> list[str]:
         """The best first, by their mean rank over the benchmarks that they were scored on."""
         ranks: dict[str, list[float]] = {result.model: [] for result in self.results}
@@ -132,7 +133,7 @@ class Study:
             groups.setdefault((variant, region), []).append(result)
         return list(groups.items())
 
-    @property
+    @cached_property
     def variants(self) -> list[Variant]:
         return sorted({variant for _, variant, _ in self.cells}, key=lambda variant: variant.rank)
 

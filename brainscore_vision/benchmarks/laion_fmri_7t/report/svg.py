@@ -13,6 +13,7 @@ TITLE_ID = "report-title"
 ElementTree.register_namespace("", SVG)
 ElementTree.register_namespace("xlink", XLINK)
 
+_COORDINATES = ("d", "x", "y", "width", "height", "transform")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 
@@ -76,10 +77,25 @@ def _describe(root: ElementTree.Element, alt: str) -> None:
 
 
 def _read(svg: str) -> ElementTree.Element:
-    """Elements, with coordinates to a hundredth of a point: more is half the file and cannot be seen."""
+    """Elements, the same whenever the same is drawn: the layout's last digits differ from run to run, and ids with them.
+
+    Coordinates are rounded to a hundredth of a point, and ids that others refer to are numbered.
+    """
     root = ElementTree.fromstring(svg)
+    numbers: dict[str, str] = {}
     for element in root.iter():
-        for attribute in ("d", "x", "y", "transform"):
-            if attribute in element.attrib:
-                element.set(attribute, _LONG_NUMBER.sub(lambda match: f"{float(match[0]):.2f}", element.get(attribute)))
+        for attribute, value in element.items():
+            if attribute in _COORDINATES:
+                element.set(attribute, _LONG_NUMBER.sub(lambda match: f"{float(match[0]):.2f}", value))
+            referred = [value.removeprefix("#")] if attribute == f"{{{XLINK}}}href" else _REFERENCE.findall(value)
+            for name in referred:
+                numbers.setdefault(name, f"r{len(numbers) + 1}")
+    for element in root.iter():
+        for attribute, value in element.items():
+            if attribute == "id":
+                element.set("id", numbers.get(value, value))
+            elif attribute == f"{{{XLINK}}}href":
+                element.set(attribute, f"#{numbers[value.removeprefix('#')]}")
+            else:
+                element.set(attribute, _REFERENCE.sub(lambda match: f"url(#{numbers[match[1]]})", value))
     return root

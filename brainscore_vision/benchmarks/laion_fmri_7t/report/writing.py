@@ -14,7 +14,7 @@ from ..results import ResultsDatabase
 from .drawing import CREATOR, Figure
 from .errors import ReportError
 from .page import render_page
-from .sections import make_sections, section_makers
+from .sections import section_makers
 from .study import read_study
 
 PAGE = "index.html"
@@ -73,8 +73,8 @@ def write_report(
     hidden = None if progress is None else not progress
     with tqdm(total=len(makers), desc="report: sections", unit="section", disable=hidden, delay=2, leave=False) as bar:
         sections = []
-        for section in make_sections(makers):
-            sections.append(section)
+        for make in makers:
+            sections.append(make())
             bar.update()
     page = render_page(study, sections, title, datetime.now(UTC))
     _write(directory, page, [figure for section in sections for figure in section.figures])
@@ -85,7 +85,10 @@ def check_directory(directory: Path, force: bool) -> None:
     """Raise ReportError if a report in ``directory`` would come among other things, before any work."""
     if directory.exists() and not directory.is_dir():
         raise ReportError(f"A report is a folder; {directory} is a file. Give --out another name.")
-    if force or not directory.exists() or not any(directory.iterdir()) or is_ours(directory / PAGE):
+    if force or not directory.exists() or is_ours(directory / PAGE):
+        return
+    others = {path.name for path in directory.iterdir() if not path.name.startswith(".")}  # what a killed write left
+    if others <= {FIGURES} and not any(directory.glob(f"{FIGURES}/[!.]*")):
         return
     raise ReportError(
         f"A report replaces only an earlier report; {directory} holds other things. Give --out a new folder, or write into "
@@ -102,13 +105,13 @@ def is_ours(path: Path) -> bool:
 
 
 def _write(directory: Path, page: str, figures: Sequence[Figure]) -> None:
-    """The page comes last: one that is there is complete."""
+    """The page comes first: it is complete by itself, and marks the folder as ours if the rest is interrupted."""
     try:
         (directory / FIGURES).mkdir(parents=True, exist_ok=True)
+        _replace(directory / PAGE, page)
         kept = {f"{figure.name}.svg" for figure in figures}
         for figure in figures:
             _replace(directory / FIGURES / f"{figure.name}.svg", figure.svg)
-        _replace(directory / PAGE, page)
         for old in (directory / FIGURES).glob("*.svg"):
             if old.name not in kept and is_ours(old):
                 old.unlink(missing_ok=True)
