@@ -59,6 +59,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
             "tqdm>=4.66.1",
             "filelock>=3.13.1",
             "peewee>=3.17",
+            "psycopg2-binary>=2.9.9",
             "threadpoolctl>=3.2",
             "typer>=0.15.1",
             "rich>=13",
@@ -67,6 +68,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
             "test": [
                 "distributed>=2025.5",
                 "pytest>=8.2",
+                "pytest-check>=2.3",
                 "pyarrow>=21,<22",
                 "ruff>=0.17.5,<0.18",
                 "setuptools>=77",

@@ -8,9 +8,11 @@ import pickle
 import numpy as np
 import pytest
 from brainscore_core.metrics import Score
+from brainscore_core.submission import database as recorder
 from brainscore_core.submission import database_models
 from brainscore_core.submission.endpoints import DomainPlugins, RunScoringEndpoint
 from brainscore_vision.benchmark_helpers.validate_error import assert_valid_uncertainty
+from leaderboards import leaderboard
 from models import small_network
 
 import brainscore_vision
@@ -18,6 +20,7 @@ from brainscore_vision import load_benchmark
 from brainscore_vision.benchmark_helpers.stimulus_kernels import NORMALIZATIONS
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS, benchmark, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.benchmark import _warn_once_of_simulation
+from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard.database import open_database, writing
 from brainscore_vision.benchmarks.laion_fmri_7t.reporting import as_record, score_table
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
@@ -251,6 +254,37 @@ def test_load_benchmark_gives_the_same(environment_dataset, tiny_dataset, name):
     assert load_benchmark(name).ceiling.item() == pytest.approx(ours.ceiling.item(), rel=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_update_score_takes_every_score_as_it_is(kind, tmp_path, scores, tiny_dataset):
+    """The functions of Brain-Score's recorder, called with what benchmarks return, as its endpoint calls them."""
+    with leaderboard(kind, tmp_path) as place, writing(open_database(place)):
+        for number in (1, 2):  # it gives benchmarks to user 2
+            database_models.User.create(
+                id=number, email=f"{number}@b.c", is_active=True, is_staff=False, is_superuser=False, password=""
+            )
+        submission = recorder.submissionentry_from_meta(jenkins_id=1, user_id=1, model_type="brainmodel")
+        model = recorder.modelentry_from_model(
+            "small", public=True, competition=None, submission=submission, domain="vision"
+        )
+        for identifier, score in scores.items():
+            live = benchmark(identifier, dataset=tiny_dataset)
+            instance = recorder.benchmarkinstance_from_benchmark(live, domain="vision")
+            entry = database_models.Score.create(benchmark=instance, model=model)
+            recorder.update_score(score, entry)
+            kept = database_models.Score.get_by_id(entry.id)
+            assert (kept.score_ceiled, kept.score_raw) == (score.item(), score.raw.item())
+            assert kept.comment == score.attrs["comment"]
+            assert kept.benchmark.ceiling == pytest.approx(score.ceiling.item(), rel=1e-12)
+            assert kept.benchmark.version == 1
+            assert kept.benchmark.benchmark.reference.bibtex == live.bibtex
+            ceiling_error = pytest.approx(score.ceiling.attrs["error"], rel=1e-9, abs=1e-15)
+            for found, given in ((kept.error, score.attrs["error"]), (kept.benchmark.ceiling_error, ceiling_error)):
+                if np.isnan(score.attrs["error"]):
+                    assert found is None or np.isnan(found)  # SQLite has no nan
+                else:
+                    assert found == given
+
+
 class Plugins(DomainPlugins):
     """Brain-Score's vision plugins without its connection to the production database."""
 
@@ -260,7 +294,16 @@ class Plugins(DomainPlugins):
     score = staticmethod(brainscore_vision.score)
 
 
-def test_brain_score_scores_and_records(environment_dataset, tiny_dataset, tmp_path):
+@pytest.fixture
+def brain_scores_connection():
+    """Brain-Score's connection, which is the process's own, as it was before the test."""
+    before = database_models.database_proxy.obj
+    yield
+    database_models.database_proxy.close()
+    database_models.database_proxy.initialize(before)
+
+
+def test_brain_score_scores_and_records(environment_dataset, tiny_dataset, tmp_path, brain_scores_connection):
     names = ("LAION_fMRI.V1-tau-ridgecv", "LAION_fMRI.IT-rdm-pearson")
     endpoint = RunScoringEndpoint(Plugins(), db_secret=str(tmp_path / "scores.sqlite3"))
     user = database_models.User.create(
@@ -288,7 +331,10 @@ def test_brain_score_scores_and_records(environment_dataset, tiny_dataset, tmp_p
         assert entry.benchmark.ceiling == pytest.approx(ours.ceiling.item(), rel=1e-12)
         assert entry.benchmark.ceiling_error == pytest.approx(ours.ceiling.attrs["error"], rel=1e-9)
         assert entry.benchmark.version == 1
-    assert entries[names[1]].benchmark.benchmark.parent.identifier == "IT"
+    kept = entries[names[1]].benchmark.benchmark
+    assert kept.parent.identifier == "IT"
+    assert kept.reference.bibtex == load_benchmark(names[1]).bibtex
+    assert kept.reference.url == "https://laion-fmri.hebartlab.com"
     # Brain-Score overwrites the comment with the model's layers; what the data are still stands in the dataset
     theirs = brainscore_vision.score("pixels", names[1])
     assert theirs.item() == entries[names[1]].score_ceiled

@@ -302,3 +302,11 @@ def test_ceilings_are_each_cells_own(tiny_dataset):
         whole.append(LAIONfMRIRSA(region, **options).ceiling.item())
         assert whole[-1] == pytest.approx(np.mean(list(expected.values())))
     assert len(set(whole)) == 3
+
+
+def test_registered_names_may_hold_a_colon(monkeypatch):
+    name = "vit_large_patch14_clip_224:laion2b_ft_in1k"
+    loaded = []
+    monkeypatch.setattr(f"{locate_model.__module__}.load_model", lambda identifier: loaded.append(identifier))
+    locate_model(name)()
+    assert loaded == [name]

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from . import cli_cache, cli_ceilings, cli_check, cli_data, cli_features, cli_results, cli_sweep
+from . import cli_cache, cli_ceilings, cli_check, cli_data, cli_features, cli_record, cli_results, cli_sweep
 from .cli_options import (
     DatasetOption,
     DeviceOption,
@@ -43,6 +43,7 @@ app.add_typer(cli_data.app, name="data")
 app.command()(cli_ceilings.ceilings)
 app.command()(cli_check.check)
 app.command()(cli_features.partition)
+app.command()(cli_record.record)
 app.command()(cli_results.results)
 app.command()(cli_sweep.sweep)
 errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
@@ -197,6 +198,7 @@ def main() -> None:
     from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
 
     from .identifiers import IdentifierError
+    from .leaderboard.errors import LeaderboardError
     from .models import ModelSourceError
     from .results.errors import ResultsError
     from .sweep.errors import SweepError
@@ -205,7 +207,7 @@ def main() -> None:
         app(prog_name="laion-score")
     except (IdentifierError, ModelSourceError) as error:
         fail(error, 2)
-    except (StimulusKernelError, DatasetError, ResultsError, SweepError) as error:
+    except (StimulusKernelError, DatasetError, LeaderboardError, ResultsError, SweepError) as error:
         fail(error, 1)
 
 

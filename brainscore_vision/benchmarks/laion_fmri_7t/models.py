@@ -47,15 +47,14 @@ def locate_model(name: str) -> Callable[[], BrainModel]:
         No such registration, module, file or function.
     """
     place, colon, attribute = name.rpartition(":")
-    if not colon:
-        try:
-            ImportPlugin("brainscore_vision", "models", name)
-        except AssertionError as error:  # Brain-Score's search asserts that exactly one registration exists
-            raise ModelSourceError(
-                f"A model is a registered Brain-Score identifier (e.g. alexnet, pixels), or module:function or "
-                f"file.py:function that returns one; received {name!r} ({error})."
-            ) from error
+    problem = _registration_problem(name)
+    if problem is None:  # first: registered names may hold a colon too
         return functools.partial(load_model, name)
+    if not colon:
+        raise ModelSourceError(
+            f"A model is a registered Brain-Score identifier (e.g. alexnet, pixels), or module:function or "
+            f"file.py:function that returns one; received {name!r} ({problem})."
+        ) from problem
     module = _module(place, name)
     if not hasattr(module, attribute):
         raise ModelSourceError(f"{place} has no function {attribute!r}; received {name!r}.")
@@ -82,6 +81,15 @@ def untrained_alexnet():
         layers=list(dict.fromkeys(UNTRAINED_ALEXNET_LAYERS.values())),
         region_layer_map=dict(UNTRAINED_ALEXNET_LAYERS),
     )
+
+
+def _registration_problem(name: str) -> AssertionError | None:
+    """Why Brain-Score finds no model of this name; None if it does."""
+    try:
+        ImportPlugin("brainscore_vision", "models", name)
+    except AssertionError as error:  # Brain-Score's search asserts that exactly one registration exists
+        return error
+    return None
 
 
 def _module(place: str, name: str):

@@ -1,0 +1,74 @@
+"""Which results may stand on one leaderboard, and under which name a model does."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import peewee
+from brainscore_core.plugin_management.import_plugin import ImportPlugin
+from brainscore_core.submission import database_models as tables
+
+from ..results import Result
+from .errors import LeaderboardError
+
+
+def check_recordable(results: Sequence[Result], allow_simulated: bool = False) -> None:
+    """Raise LeaderboardError for results whose numbers cannot stand on one leaderboard."""
+    simulated = [result for result in results if result.is_simulated]
+    if simulated and not allow_simulated:
+        raise LeaderboardError(
+            f"A leaderboard is of measured responses; {len(simulated)} of {len(results)} results are of simulated data, the "
+            f"first {result_name(simulated[0])}. Choose others, or allow simulated data for a trial (--allow-simulated)."
+        )
+    for result in results:
+        if result.dropped_stimuli:
+            raise LeaderboardError(
+                f"Models of a benchmark are compared on the same stimuli; {result_name(result)} was scored without "
+                f"{len(result.dropped_stimuli)} of them. Choose other results."
+            )
+        _check_length("benchmark", result.benchmark, tables.BenchmarkType.identifier)
+        _check_length("model", model_name(result), tables.Model.name)
+    seen: dict[tuple[str, str], Result] = {}
+    datasets: dict[str, Result] = {}
+    for result in results:
+        other = datasets.setdefault(result.benchmark, result)
+        if other.dataset_fingerprint != result.dataset_fingerprint:
+            raise LeaderboardError(
+                f"Models of a benchmark are compared on the same data; {result_name(other)} has data "
+                f"{other.dataset_fingerprint}, {result_name(result)} has {result.dataset_fingerprint}. Choose one of them "
+                f"(--dataset)."
+            )
+        other = seen.setdefault((model_name(result), result.benchmark), result)
+        if other is not result:
+            raise LeaderboardError(
+                f"A model has one score on a benchmark; {result_name(result)} comes from both {other.requested_model!r} and "
+                f"{result.requested_model!r}. Choose one of them (--model)."
+            )
+
+
+def model_name(result: Result) -> str:
+    """A model's name on the leaderboard: the registered one, under which Brain-Score would score it, else its own."""
+    return result.requested_model if is_registered(result.requested_model) else result.model
+
+
+@functools.cache
+def is_registered(name: str) -> bool:
+    try:
+        ImportPlugin("brainscore_vision", "models", name)
+    except AssertionError:  # Brain-Score's search asserts that exactly one registration exists
+        return False
+    return True
+
+
+def result_name(result: Result) -> str:
+    """A result in messages."""
+    return f"{result.model} on {result.benchmark}"
+
+
+def _check_length(what: str, name: str, column: peewee.CharField) -> None:
+    if len(name) > column.max_length:
+        raise LeaderboardError(
+            f"A {what} has a name of at most {column.max_length} characters in Brain-Score's database; received "
+            f"{len(name)}: {name[:60]}... Choose other results."
+        )
