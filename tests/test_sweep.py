@@ -206,6 +206,16 @@ def test_a_task_that_no_worker_can_hold_is_a_failure_and_no_wait(sweep, monkeypa
     assert all("the largest worker has 0.0 GB" in failure[2] for failure in summary.failures)
 
 
+def test_a_worker_that_cannot_even_begin_is_a_failure(sweep, monkeypatch):
+    def do(work, settings, key):
+        raise ModuleNotFoundError("this worker has another installation")
+
+    monkeypatch.setattr("brainscore_vision.benchmarks.laion_fmri_7t.sweep.run.do", do)
+    summary, database, _ = sweep(["healthy"], [V1])
+    assert summary.failures[0][1:] == (V1, "ModuleNotFoundError: this worker has another installation")
+    assert "in do" in database.failures()[0].traceback
+
+
 def test_workers_without_memory_are_an_error_before_the_work():
     bare = LocalCluster(n_workers=1, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0")
     lacking = pytest.raises(SweepError, match="--resources MEMORY=32e9")

@@ -216,6 +216,18 @@ def demo(as_json: JsonOption = False) -> None:
 
 def main() -> None:
     """Entry point: known errors are one clear message, unknown ones keep their traceback."""
+    try:
+        app(prog_name="laion-score")
+    except Exception as error:
+        code = exit_code(error)
+        if code is None:
+            raise
+        fail(error, code)
+
+
+def exit_code(error: Exception) -> int | None:
+    """1 for known errors, 2 for known errors in what was asked for, None for others."""
+    # imported when there is an error: some of these packages take a second, which help need not wait for
     from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
     from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
 
@@ -225,12 +237,10 @@ def main() -> None:
     from .results.errors import ResultsError
     from .sweep.errors import SweepError
 
-    try:
-        app(prog_name="laion-score")
-    except (IdentifierError, ModelSourceError) as error:
-        fail(error, 2)
-    except (StimulusKernelError, DatasetError, LeaderboardError, ResultsError, SweepError) as error:
-        fail(error, 1)
+    if isinstance(error, (IdentifierError, ModelSourceError)):
+        return 2
+    known = (StimulusKernelError, DatasetError, LeaderboardError, ResultsError, SweepError)
+    return 1 if isinstance(error, known) else None
 
 
 def fail(error: Exception, code: int) -> None:

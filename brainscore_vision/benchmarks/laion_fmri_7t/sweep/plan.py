@@ -148,7 +148,7 @@ def make_plan(models: Sequence[str], benchmarks: Sequence[str], results=None, ag
     known = set() if again or results is None else {_key(result) for result in results.results(latest=False)}
     plans = []
     for model in models:
-        revision = None if ":" in model else plugin_revision(model)
+        revision = plugin_revision(model)
         done = [t for t in targets if (model, revision, t.name, t.version, t.dataset_fingerprint) in known]
         plans.append(ModelPlan(model, revision, tuple(t for t in targets if t not in done), tuple(done)))
     return Plan(tuple(plans))

@@ -63,9 +63,6 @@ class Board:
         """Show until the block ends."""
         yield
 
-    def tick(self) -> None:
-        """Called at least every second or so."""
-
     def began(self, work: Work) -> None:
         """A task was handed out."""
         self._rows[work.plan.model].running[_kind(work)] += 1

@@ -19,7 +19,7 @@ from .progress import Board
 from .tasks import Failed, Outcome, Settings, Work, do
 
 TICK_SECONDS = 1.0
-"""How often the display is renewed while nothing ends."""
+"""How often workers are looked for while nothing ends."""
 
 AT_ONCE_PER_THREAD, AT_ONCE = 2, 8
 """Tasks that the scheduler knows of: enough to keep workers busy and to make an adaptive cluster grow, and few enough that
@@ -92,7 +92,6 @@ class _Sweep:
             while self._waiting or self._running:
                 self._submit()
                 self._collect(self._next_done())
-                self._board.tick()
         except BaseException:
             self._collect([future for future in self._running if future.status == "finished"])
             self._client.cancel(list(self._running))
@@ -152,21 +151,23 @@ class _Sweep:
         for future in futures:
             work = self._running.pop(future)
             self._board.ended(work)
-            if future.status == "finished":
-                self._keep(work, future.result())
-            elif future.status == "error":
-                error = future.exception()
-                if not isinstance(error, KilledWorker):
-                    self._fail_all(work, f"{type(error).__name__}: {error}", "".join(_lines(future)))
-                elif self._was_bystander(work, error.allowed_failures):
-                    self._waiting.appendleft(work)
-                else:
-                    self._fail_all(work, _deadly(work, error), machine=str(error.last_worker.address))
-            else:
+            if future.status not in ("finished", "error"):
                 raise SweepError(
                     f"The scheduler at {self._client.scheduler.address} is gone, or has forgotten a task ({future.status}). "
                     f"What is done is in {self._database.path}; run the sweep again to go on."
                 )
+            try:
+                # a worker may die between the end of a task and this; dask does the task once more, or gives it up
+                outcome = future.result()
+            except KilledWorker as error:
+                if self._was_bystander(work, error.allowed_failures):
+                    self._waiting.appendleft(work)
+                else:
+                    self._fail_all(work, _deadly(work, error), machine=str(error.last_worker.address))
+            except Exception as error:  # noqa: BLE001 - of dask or of the worker's installation: recorded as a failure
+                self._fail_all(work, f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
+            else:
+                self._keep(work, outcome)
 
     def _was_bystander(self, work: Work, allowed_deaths: int) -> bool:
         """Whether a task only waited on workers that died: dask counts those against it too."""
@@ -238,7 +239,3 @@ def _deadly(work: Work, error) -> str:
         f"{error.last_worker.address}; most likely they ran out of memory (the task asked for {work.bytes / 1e9:.1f} GB). "
         f"Use fewer or larger workers (--workers), or bound what the engine takes (--max-memory)."
     )
-
-
-def _lines(future) -> list[str]:
-    return traceback.format_tb(future.traceback()) + traceback.format_exception_only(future.exception())
