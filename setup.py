@@ -64,9 +64,11 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
             "typer>=0.15.1",
             "rich>=13",
             "jinja2>=3.1",
+            "MarkupSafe>=2.0",
         ],
         extras_require={
             "test": [
+                "dask>=2025.5",
                 "distributed>=2025.5",
                 "pytest>=8.2",
                 "pytest-check>=2.3",
@@ -82,9 +84,9 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
             ],
             # later ones want numpy 2, which brainscore-vision rules out, and do not say so in their metadata
             "parquet": ["pyarrow>=21,<22"],
-            "sweep": ["distributed>=2025.5"],
+            "sweep": ["dask>=2025.5", "distributed>=2025.5"],
             # schedulers of clusters, SLURM among them
-            "cluster": ["distributed>=2025.5", "dask-jobqueue>=0.9"],
+            "cluster": ["dask>=2025.5", "distributed>=2025.5", "dask-jobqueue>=0.9"],
             "laion": ["laion-fmri @ git+https://github.com/ViCCo-Group/LAION-fMRI.git@main"],
         },
         entry_points={"console_scripts": ["laion-score = brainscore_vision.benchmarks.laion_fmri_7t.cli:main"]},

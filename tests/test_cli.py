@@ -74,12 +74,43 @@ def test_list(run):
     [
         (("*IT-ood*",), ["LAION_fMRI.IT-ood-ridgecv", "LAION_fMRI_persubject.IT-ood-ridgecv"]),
         (("--all", "LAION_fMRI.V3-*gab*"), ["LAION_fMRI.V3-ood_gabor-ridgecv", "LAION_fMRI.V3-ood_gabor-ridge"]),
-        (("nothing like that",), []),
     ],
-    ids=["registered", "all", "none"],
+    ids=["registered", "all"],
 )
 def test_list_what_matches(run, arguments, expected):
     assert run("list", *arguments) == (0, "".join(f"{name}\n" for name in expected), "")
+
+
+def test_list_says_that_nothing_matches(run):
+    code, output, errors = run("list", "*gabor*")
+    assert (code, output) == (1, "")
+    assert "no identifier matches '*gabor*'; --all searches every one" in errors
+
+
+def test_version(run):
+    code, output, _ = run("--version")
+    assert code == 0
+    assert "brainscore-vision 2." in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((V1, "pixels"), "The model comes first, then its benchmarks"),
+        (("pixels", "headlin"), "together are called headline; received 'headlin'"),
+        (("part.py", V1, "--dataset", "simulated"), "part.py:FUNCTION"),
+        (("pixels", "LAION_fMRI.V1-tau"), "'LAION_fMRI.V1-tau-ridgecv'"),
+    ],
+    ids=["swapped", "headline", "file alone", "no metric"],
+)
+def test_what_newcomers_type(run, arguments, message):
+    code, output, errors = run("score", *arguments)
+    assert (code, output) == (2, "")
+    assert message in " ".join(errors.split())
+
+
+def test_a_fraction_as_threshold_is_taken_at_its_word_and_said(run):
+    assert "0.3 means 0.3 %, not 30%" in run("score", "pixels", "no such benchmark", "--threshold", "0.3")[2]
 
 
 # score

@@ -347,3 +347,9 @@ def test_importing_the_plugin_reads_no_heavy_module():
     program += "print(sorted({'torch', 'h5py', 'sklearn.datasets'} & (set(sys.modules) - before)))"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ast.literal_eval(run.stdout.strip().splitlines()[-1]) == []
+
+
+@pytest.mark.parametrize("make", [LAIONfMRIRSA, LAIONfMRICKA])
+def test_an_option_that_does_not_exist_is_named_with_those_that_do(make):
+    with pytest.raises(TypeError, match="Options of a benchmark are pool, subjects, .*; received ceiling"):
+        make("V1", ceiling=3)

@@ -293,3 +293,8 @@ class TestUnmappedRegion:
             record(RegionRecorder(FeatureModel({"s01": np.ones(3)}), ["V1"]), stimulus_set(folder, 1))
         assert not isinstance(error.value, UnmappedRegionError)
         assert error.value.args == ("s00",)
+
+
+def test_a_layer_that_does_not_exist_is_named_before_an_image_is_shown():
+    with pytest.raises(UnmappedRegionError, match="maps V1 to 'conw', which it does not have.* 5 layers are 'conv'"):
+        recorder_for(small_network({"V1": "conw"}), ["V1"])

@@ -115,7 +115,7 @@ def test_command(run, database, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("missing.db", "--out", "page"), 1, "There is no results file missing.db"),
+        (("missing.db", "--out", "page"), 1, r"There is no results file .*missing\.db"),
         (("{db}", "--out", "page", "--model", "resnet"), 1, "A report needs results; none in .* match 'resnet'"),
         (("{db}", "--out", "page", "--dataset", "nonsense"), 1, "A report is about one dataset; 'nonsense' fits 0"),
         (("{db}", "--out", "{db}"), 1, "A report is a folder"),

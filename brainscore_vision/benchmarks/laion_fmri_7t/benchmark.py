@@ -161,12 +161,12 @@ def LAIONfMRIClusterCV(region: str, metric_type: str = "ridgecv", **options) -> 
 
 def LAIONfMRIRSA(region: str, **options) -> SingleSplitBenchmark:
     """Rank correlation of RDMs on the shared non-OOD images; ``options`` as for :func:`LAIONfMRI`, shared pool only."""
-    return build(Cell(region=region, split=None, metric="rdm-pearson", **_tidy(options)))
+    return build(Cell(region=region, split=None, metric="rdm-pearson", **_known(options)))
 
 
 def LAIONfMRICKA(region: str, **options) -> SingleSplitBenchmark:
     """Unbiased linear CKA on the shared non-OOD images; ``options`` as for :func:`LAIONfMRI`, shared pool only."""
-    return build(Cell(region=region, split=None, metric="cka", **_tidy(options)))
+    return build(Cell(region=region, split=None, metric="cka", **_known(options)))
 
 
 def load_assembly(region: str, split: str, side: str, **options):
@@ -190,7 +190,7 @@ def load_assembly(region: str, split: str, side: str, **options):
     """
     if side not in ("train", "test"):
         raise IdentifierError(f"side is train or test; received {side!r}.")
-    cell = Cell(region=region, split=split, metric="ridgecv", **_tidy(options))
+    cell = Cell(region=region, split=split, metric="ridgecv", **_known(options))
     if cell.split in FOLD_FAMILIES:
         raise IdentifierError(f"An assembly belongs to one fold; received {split!r}. Use e.g. {split}_0.")
     dataset = open_dataset(cell.dataset)
@@ -219,10 +219,14 @@ def _info(cell: Cell) -> BenchmarkInfo:
     )
 
 
-def _tidy(options: dict) -> dict:
+def _known(options: dict) -> dict:
     unknown = [name for name in options if name not in OPTIONS]
     if unknown:
         raise TypeError(f"Options of a benchmark are {', '.join(OPTIONS)}; received {', '.join(unknown)}.")
+    return _tidy(options)
+
+
+def _tidy(options: dict) -> dict:
     if "dataset" in options:
         options = {**options, "dataset": _dataset_option(options["dataset"])}
     return options

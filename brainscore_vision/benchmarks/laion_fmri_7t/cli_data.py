@@ -62,8 +62,8 @@ def status(dataset: DatasetOption = None, as_json: JsonOption = False) -> None:
         parts = f"{len(item.found)} of {len(item.found) + len(item.missing)}"
         print(f"  {item.name:28}{item.state:10}{parts:10}for {item.needed_for:12}{item.terms}")
     lacking = [item for item in items if item.missing]
-    if is_simulated(folder):  # released files are nothing that a simulation lacks
-        lacking = [item for item in lacking if item.needed_for == "scoring"]
+    if is_simulated(folder) and all(item.needed_for != "scoring" for item in lacking):
+        lacking = []  # it can be scored, and there is nothing to rebuild
     for item in lacking:
         print(f"\n{item.name} ({item.terms}) lacks {_some(item.missing)}:\n    {item.command}")
 
