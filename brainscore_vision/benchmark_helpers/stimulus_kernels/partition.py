@@ -170,9 +170,10 @@ def _narrow_to_both(models, tasks: Sequence[SubjectTask]):
 def _partition_on(kernels: tuple[StimulusKernel, StimulusKernel], members, models, compute: Compute):
     tasks = list(dict.fromkeys(narrowed for _, narrowed, _ in members))
     grams = [_balanced(kernel, model) for kernel, model in zip(kernels, models, strict=True)]
-    fits = [_predictions(gram, kernels[0], tasks, compute) for gram in grams]
+    widths = [kernel.n_features for kernel in kernels]
+    fits = [_predictions(gram, p, kernels[0], tasks, compute) for gram, p in zip(grams, widths, strict=True)]
     grams[0] += grams[1]  # in place: a third matrix of this size would be the largest of all
-    fits.append(_predictions(grams[0], kernels[0], tasks, compute))
+    fits.append(_predictions(grams[0], sum(widths), kernels[0], tasks, compute))
     counts = None
     for task, narrowed, dropped in members:
         if counts is None or counts[0] != narrowed.test_ids:
@@ -190,7 +191,9 @@ def _balanced(kernel: StimulusKernel, model: str) -> np.ndarray:
     return kernel.gram / mean
 
 
-def _predictions(gram: np.ndarray, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> dict:
+def _predictions(
+    gram: np.ndarray, n_features: int, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute
+) -> dict:
     """Predictions (float32, test stimuli × neuroids, about the training mean) and penalty of each task."""
     by_train: dict = defaultdict(list)
     for task in tasks:
@@ -198,7 +201,7 @@ def _predictions(gram: np.ndarray, kernel: StimulusKernel, tasks: Sequence[Subje
     found = {}
     for train_ids, group in by_train.items():
         train = kernel.positions(train_ids)
-        decomposition = ridge.decompose(gram, train, compute)
+        decomposition = ridge.decompose(gram, train, compute, n_features)
         for task in sorted(group, key=lambda task: (task.region, task.subject)):
             responses = task.load_responses().select(train_ids)
             coordinates, _ = decomposition.coordinates(responses.values)
