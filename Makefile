@@ -21,7 +21,7 @@ help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1@\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS=@ read -r name text; do \
 	    printf '  %-10s %s\n' "$$name" "$$text"; done
 
-demo: $(VENV)/.plugin ## score two models on the 20 headline benchmarks, on simulated data; no download but packages
+demo: $(VENV)/.plugin ## score seven models on the headline benchmarks, on simulated data; no download but packages
 	$(BIN)/laion-score demo $(DEMO_ARGS)
 
 test: $(VENV)/.test-requirements $(VENV)/.plugin ## run the test suite (PYTEST_ARGS="-k ridge -m 'not slow'")

@@ -127,6 +127,7 @@ def score(
     Example: laion-score score pixels LAION_fMRI.V1-tau-ridgecv --dataset simulated
     """
     from .identifiers import parse
+    from .models import with_whole_path
     from .reporting import as_record, print_scores
     from .scoring import score_all
 
@@ -145,7 +146,7 @@ def score(
     scores = {}
     done_scores = score_all(candidate, identifiers, dataset=dataset, engine=engine)
     if results is not None:
-        asked = model if features is None else str(features)
+        asked = with_whole_path(model) if features is None else str(features.expanduser().resolve())
         done_scores = cli_results.recorded(results, done_scores, asked, identifiers, dataset)
     try:
         for identifier, result in done_scores:

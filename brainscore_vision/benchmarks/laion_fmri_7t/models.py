@@ -63,6 +63,14 @@ def locate_model(name: str) -> Callable[[], BrainModel]:
     return getattr(module, attribute)
 
 
+def with_whole_path(model: str) -> str:
+    """``file.py:function`` with the file's whole path, which workers with other working directories find."""
+    place, colon, attribute = model.rpartition(":")
+    if not colon or not place.endswith(".py"):
+        return model
+    return f"{Path(place).expanduser().resolve()}:{attribute}"
+
+
 def untrained_alexnet():
     """AlexNet with random weights (seeded), committed to regions: needs no download."""
     import torch

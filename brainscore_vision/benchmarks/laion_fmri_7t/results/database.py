@@ -177,7 +177,7 @@ class ResultsDatabase:
         models, benchmarks : iterable of str
             Names or patterns (``*``, ``?``); a model is found by its own identifier and by what was asked for. None: all.
         latest : bool
-            The newest of each model, benchmark and dataset alone.
+            The newest of each model, benchmark and dataset alone; two sources of a model of one name are two models.
         """
         models, benchmarks = tuple(models), tuple(benchmarks)
         with reading(self.connection):
@@ -188,7 +188,10 @@ class ResultsDatabase:
                 and matches(benchmarks, row.benchmark.identifier)
             ]
             if latest:
-                newest = {(r.model.identifier, r.benchmark.identifier, r.dataset.fingerprint): r.id for r in rows}
+                newest = {
+                    (r.model.identifier, r.model.requested, r.benchmark.identifier, r.dataset.fingerprint): r.id
+                    for r in rows
+                }
                 rows = [row for row in rows if row.id in newest.values()]
             trees = read_trees(self.tables, [row.id for row in rows])
         return [to_result(row, trees[row.id]) for row in rows]
@@ -218,7 +221,7 @@ class ResultsDatabase:
         return latest_failures(failures, successes) if latest else failures
 
     def score(self, result_id: int) -> Score:
-        """The Score of a result, as it was added.
+        """The Score of a result, as it was added; its benchmark's identifier without the dataset, which has its own place.
 
         Raises
         ------
@@ -227,7 +230,7 @@ class ResultsDatabase:
         """
         row, root = self._find(result_id)
         score = unpack(root, {"dataset": row.dataset.description, "normalization": row.normalization})
-        score.attrs.update(model_identifier=row.model.identifier, benchmark_identifier=row.benchmark_as_scored)
+        score.attrs.update(model_identifier=row.model.identifier, benchmark_identifier=row.benchmark.identifier)
         return score
 
     def tree(self, result_id: int) -> Node:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import KernelBenchmark
@@ -15,7 +14,7 @@ from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 from ..benchmark import build
 from ..identifiers import IdentifierError, parse
-from ..models import ModelSourceError, locate_model
+from ..models import ModelSourceError, locate_model, with_whole_path
 from ..scoring import build_all
 from .errors import UnknownNamesError
 
@@ -117,14 +116,6 @@ def check_names(models: Iterable[str], benchmarks: Iterable[str], **settings) ->
     if problems:
         raise UnknownNamesError(problems)
     return list(located), list(identifiers)
-
-
-def with_whole_path(model: str) -> str:
-    """``file.py:function`` with the file's whole path, which workers with other working directories find."""
-    place, colon, attribute = model.rpartition(":")
-    if not colon or not place.endswith(".py"):
-        return model
-    return f"{Path(place).expanduser().resolve()}:{attribute}"
 
 
 def make_plan(models: Sequence[str], benchmarks: Sequence[str], results=None, again: bool = False) -> Plan:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..constants import SUBJECTS
-from ..errors import DatasetError
+from ..errors import DatasetError, MissingDataError
 from ..published import PER_SUBJECT, SHARED, PublishedObject, fetch
 from .build import build_subject
 from .download import download_subject
@@ -106,6 +106,11 @@ def _cross_check(request: Request, subject: str, say: Callable[[str], None]) -> 
 
 def _verify(request: Request, subject: str, say: Callable[[str], None]) -> bool:
     built = request.root / "assemblies" / f"{subject}.nc"
+    if not built.is_file():
+        raise MissingDataError(
+            f"Verifying compares an assembly with the published files; there is no {built} yet. Build it first (the same "
+            f"command without --verify)."
+        )
     good = True
     for published in (PER_SUBJECT[subject], SHARED[subject]):
         comparison = compare_assemblies(built, _published_file(published, request.published))
