@@ -98,6 +98,19 @@ def aggregate_ceilings(units: Mapping, over: str) -> Score:
     return _mean(units, over)
 
 
+def standard_error(values: np.ndarray, over: str) -> float:
+    """Standard error of a mean, by Brain-Score's bootstrap over its units.
+
+    Parameters
+    ----------
+    values : numpy.ndarray of float, shape (units,)
+        At least two.
+    over : {"subject", "fold"}
+        What the units are.
+    """
+    return bootstrap_error(_Resampled(values, over), over=[over], n_bootstrap=N_BOOTSTRAP)
+
+
 def _mean(units: Mapping, over: str) -> Score:
     values = xr.DataArray([unit.item() for unit in units.values()], dims=[over], coords={over: list(units)})
     if not np.isfinite(values).all():
@@ -106,7 +119,7 @@ def _mean(units: Mapping, over: str) -> Score:
     score.attrs[f"raw_{over}s"] = values
     if len(values) == 1:
         return declare_no_error(score, reason=f"a single {over}: nothing to resample")
-    score.attrs["error"] = bootstrap_error(_Resampled(values.values, over), over=[over], n_bootstrap=N_BOOTSTRAP)
+    score.attrs["error"] = standard_error(values.values, over)
     score.attrs["error_over"] = [over]
     score.attrs["n_bootstrap"] = N_BOOTSTRAP
     return score

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import SubFigure
 from scipy.stats import false_discovery_control
@@ -16,8 +14,9 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import Comparison, com
 from brainscore_vision.benchmark_helpers.stimulus_kernels.comparison import ComparisonError
 
 from ..results import ResultsError
-from .drawing import INK, Figure, draw, listing, row_labels
-from .study import Study, Variant
+from .drawing import INK, Figure, bare_grid, colour_bar, draw, listing, panel_grid, row_labels
+from .study import Study
+from .variants import Variant
 
 MOST_MODELS = 6
 """Models in one matrix: 15 pairs can be read and tested together, 4,950 cannot."""
@@ -28,8 +27,6 @@ LAST_ROW = 0.4
 
 COLOUR_MAP = "PuOr"
 N_COLUMNS = 2
-COLOURS_SHOWN = 65
-"""In the bar beside the panels: each is a shape in the file."""
 
 
 @dataclass(frozen=True)
@@ -94,38 +91,26 @@ def comparison_figure(study: Study, compared: Compared) -> Figure:
     size = len(compared.models)
 
     def paint(canvas: SubFigure) -> None:
-        n_columns = min(N_COLUMNS, len(regions))
-        panels = canvas.subplots(-(-len(regions) // n_columns), n_columns, squeeze=False)
-        for index, axes in enumerate(panels.flat):
-            if index >= len(regions):
-                axes.set_visible(False)
-                continue
-            _paint_matrix(axes, compared, regions[index], norm)
-            axes.set_title(regions[index])
+        panels = panel_grid(canvas, len(regions), N_COLUMNS)
+        for index, (region, axes) in enumerate(zip(regions, panels.flat, strict=False)):
+            _paint_matrix(axes, compared, region, norm)
+            axes.set_title(region)
             labels = [f"{names[model]} ({number})" for number, model in enumerate(compared.models, start=1)]
-            labels = labels if index % n_columns == 0 else [f"({number})" for number in range(1, size + 1)]
+            labels = labels if index % N_COLUMNS == 0 else [f"({number})" for number in range(1, size + 1)]
             axes.set_yticks([*(np.arange(size - 1) + 0.5), size - 1 + LAST_ROW / 2], labels)
             axes.set_ylim(size - 1 + LAST_ROW, 0)
             axes.set_xticks(np.arange(size - 1) + 0.5, [f"− ({number})" for number in range(2, size + 1)])
-        bar = canvas.colorbar(
-            ScalarMappable(norm, colormaps[COLOUR_MAP].resampled(COLOURS_SHOWN)),
-            ax=panels,
-            shrink=0.7,
-            aspect=25,
-            pad=0.015,
-        )
-        bar.solids.set(rasterized=False, edgecolor="face")
-        bar.set_label("difference of ceiled\nscores, row − column", rotation_mode="anchor")
-        bar.outline.set_visible(False)
+        colour_bar(canvas, panels, norm, COLOUR_MAP, "difference of ceiled\nscores, row − column")
 
     solid = sum(_is_solid(compared, key) for key in compared.pairs)
     n_subjects = sorted({len(c.subjects) for c in compared.pairs.values()})
-    chosen = (
-        f"Of {compared.n_candidates} models the {size} with the best mean over these regions are compared: with more, neither "
-        "the matrix nor its tests would say much. "
-        if compared.n_candidates > size
-        else ""
-    )
+    chosen = ""
+    if compared.n_candidates > size:
+        last = ", those without a score in some region last," if study.has_gaps([compared.variant], regions) else ""
+        chosen = (
+            f"Of {compared.n_candidates} models the {size} with the best mean over these regions{last} are compared: with more, "
+            "neither the matrix nor its tests would say much. "
+        )
     rows = -(-len(regions) // N_COLUMNS)
     return draw(
         name=f"compared-{compared.variant.stem}",
@@ -156,10 +141,7 @@ def _paint_matrix(axes, compared: Compared, region: str, norm: Normalize) -> Non
     for (own, a, b), comparison in compared.pairs.items():
         if own == region:
             grid[compared.models.index(a), compared.models.index(b) - 1] = comparison.mean.value
-    axes.pcolormesh(np.ma.masked_invalid(grid), norm=norm, cmap=COLOUR_MAP, edgecolors="white", linewidth=1)
-    axes.tick_params(length=0)
-    for side in axes.spines.values():
-        side.set_visible(False)
+    bare_grid(axes, grid, norm, COLOUR_MAP)
     for (own, a, b), comparison in compared.pairs.items():
         if own == region:
             x, y = compared.models.index(b) - 0.5, compared.models.index(a) + 0.5

@@ -10,12 +10,14 @@ from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 
 from ..identifiers import ALL_REGIONS, METRIC_ALPHAS
-from .drawing import GREY, INK, WARNING, Figure, draw, listing, subject_look, tidy
+from .drawing import GREY, INK, WARNING, Figure, draw, listing, panel_grid, subject_look, tidy
 from .score_figures import subjects_of
-from .study import Study, Variant
+from .study import Study
+from .variants import Variant
 
 MOST_PANELS = 8
 MOST_TICKS = 6
+N_COLUMNS = 2
 
 
 @dataclass(frozen=True)
@@ -65,19 +67,15 @@ def penalties(study: Study) -> list[Penalty]:
 def alpha_figure(study: Study, found: Sequence[Penalty]) -> Figure:
     """A panel per variant: alphas by region and subject."""
     variants = sorted({penalty.variant for penalty in found}, key=lambda variant: variant.rank)
-    main = [v for v in variants if not (v.is_ood_type or v.is_single_fold)] or variants
+    main = [v for v in variants if not v.is_part] or variants
     shown = main[:MOST_PANELS]
     n_edge = sum(penalty.at_edge for penalty in found)
-    n_columns = min(2, len(shown))
-    n_rows = -(-len(shown) // n_columns)
+    n_rows = -(-len(shown) // N_COLUMNS)
 
     def paint(canvas: SubFigure) -> None:
-        panels = canvas.subplots(n_rows, n_columns, sharey=True, squeeze=False)
-        for index, axes in enumerate(panels.flat):
-            if index >= len(shown):
-                axes.set_visible(False)
-                continue
-            _paint_alphas(axes, [p for p in found if p.variant == shown[index]], shown[index])
+        panels = panel_grid(canvas, len(shown), N_COLUMNS, sharey=True)
+        for variant, axes in zip(shown, panels.flat, strict=False):
+            _paint_alphas(axes, [p for p in found if p.variant == variant], variant)
         canvas.supylabel("alpha, penalty of the ridge regression", fontsize=9)
         canvas.legend(
             handles=[

@@ -9,7 +9,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import matplotlib as mpl
+import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure as Canvas
 from matplotlib.figure import SubFigure
 
@@ -32,6 +36,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 GREY, INK, WARNING = "#8a8a8a", "#222222", "#B00020"
 LONGEST_NAME = 52
+
+COLOURS_SHOWN = 65
+"""In a bar of colours: each is a shape in the file."""
 
 _PART = re.compile(r"[-._/:\s]")
 
@@ -119,6 +126,7 @@ def draw(
         paint(middle)
         buffer = io.StringIO()
         canvas.savefig(buffer, format="svg", metadata={"Date": None, "Creator": CREATOR, "Title": question})
+    alt = f"Simulated data. {alt}" if simulated else alt
     drawn = buffer.getvalue()
     return Figure(
         name=name,
@@ -185,3 +193,36 @@ def tidy(axes: Axes, axis: str) -> None:
     """A panel with lines to read values off along one axis, and no ticks."""
     axes.grid(axis=axis)
     axes.tick_params(length=0)
+
+
+def panel_grid(canvas: SubFigure, n_panels: int, n_columns: int, **sharing: bool) -> np.ndarray:
+    """Panels in rows of up to ``n_columns``; the last row's that are too many are not seen.
+
+    Returns
+    -------
+    numpy.ndarray of matplotlib.axes.Axes, shape (rows, columns)
+    """
+    n_columns = min(n_columns, n_panels)
+    panels = canvas.subplots(-(-n_panels // n_columns), n_columns, squeeze=False, **sharing)
+    for axes in panels.flat[n_panels:]:
+        axes.set_visible(False)
+    return panels
+
+
+def colour_bar(canvas: SubFigure, panels: np.ndarray, norm: Normalize, colour_map: str, label: str) -> None:
+    """What the colours of all panels stand for, beside them."""
+    bar = canvas.colorbar(
+        ScalarMappable(norm, colormaps[colour_map].resampled(COLOURS_SHOWN)), ax=panels, shrink=0.7, aspect=25, pad=0.015
+    )
+    bar.solids.set(rasterized=False, edgecolor="face")
+    bar.set_label(label, rotation_mode="anchor")
+    bar.outline.set_visible(False)
+
+
+def bare_grid(axes: Axes, grid: np.ndarray, norm: Normalize, colour_map: str) -> None:
+    """A coloured cell for each number, rows from above, none for nan; no frame and no ticks."""
+    axes.pcolormesh(np.ma.masked_invalid(grid), norm=norm, cmap=colour_map, edgecolors="white", linewidth=1)
+    axes.invert_yaxis()
+    axes.tick_params(length=0)
+    for side in axes.spines.values():
+        side.set_visible(False)

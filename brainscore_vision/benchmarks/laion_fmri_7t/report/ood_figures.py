@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import SubFigure
 
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
 
-from .drawing import Figure, draw, listing, row_labels
-from .study import OOD_PREFIX, TOP, Study, Variant
+from .drawing import Figure, bare_grid, colour_bar, draw, listing, panel_grid, row_labels
+from .study import TOP, Study
+from .variants import OOD_PREFIX, Variant
 
 COLOUR_MAP = "cividis"
 """Perceptually uniform, and the same to eyes with red-green deficiency."""
 
 N_COLUMNS = 2
-COLOURS_SHOWN = 65
-"""In the bar beside the panels: each is a shape in the file."""
 
 
 def ood_groups(study: Study) -> list[Variant]:
@@ -38,38 +35,27 @@ def ood_figure(study: Study, group: Variant) -> Figure:
     names = row_labels(shown, 24)
 
     def paint(canvas: SubFigure) -> None:
-        n_columns = min(N_COLUMNS, len(regions))
-        panels = canvas.subplots(-(-len(regions) // n_columns), n_columns, squeeze=False)
-        for index, axes in enumerate(panels.flat):
-            if index >= len(regions):
-                axes.set_visible(False)
-                continue
-            _paint_grid(axes, grids[regions[index]], norm)
-            axes.set_title(regions[index])
-            axes.set_yticks(np.arange(len(shown)) + 0.5, [names[m] for m in shown] if index % n_columns == 0 else [])
+        panels = panel_grid(canvas, len(regions), N_COLUMNS)
+        for index, (region, axes) in enumerate(zip(regions, panels.flat, strict=False)):
+            _paint_grid(axes, grids[region], norm)
+            axes.set_title(region)
+            axes.set_yticks(np.arange(len(shown)) + 0.5, [names[m] for m in shown] if index % N_COLUMNS == 0 else [])
             axes.set_xticks(np.arange(len(OOD_TYPES)) + 0.5, OOD_TYPES, rotation=35, ha="right", rotation_mode="anchor")
-        bar = canvas.colorbar(
-            ScalarMappable(norm, colormaps[COLOUR_MAP].resampled(COLOURS_SHOWN)),
-            ax=panels,
-            shrink=0.7,
-            aspect=25,
-            pad=0.015,
-        )
-        bar.solids.set(rasterized=False, edgecolor="face")
-        bar.set_label("ceiled score", rotation_mode="anchor")
-        bar.outline.set_visible(False)
+        colour_bar(canvas, panels, norm, COLOUR_MAP, "ceiled score")
 
     hardest = listing(f"{r} {OOD_TYPES[int(np.argmin(_column_means(grids[r])))]}" for r in regions)
-    pool = "shared pool" if group.cell.pool == "shared" else "per-subject pool"
-    many = f" The {TOP} best of {len(ranked)} models are shown." if len(ranked) > TOP else ""
+    order = "sorted by their mean over categories and regions"
+    if study.has_gaps(kinds.values(), regions):
+        order += ", those without a score in some of them last"
+    many = f" The first {TOP} of {len(ranked)} are shown." if len(ranked) > TOP else ""
     empty = " Empty: not scored." if any(np.isnan(grid).any() for grid in grids.values()) else ""
     rows = -(-len(regions) // N_COLUMNS)
     settings = f" · {group.settings}" if group.settings else ""
     return draw(
         name=f"categories-{group.stem}",
-        question=f"Which out-of-distribution categories are hard? {group.cell.metric} · {pool}{settings}",
+        question=f"Which out-of-distribution categories are hard? {group.cell.metric} · {group.pool_label}{settings}",
         caption="Colour and number: mean ceiled score over subjects, on the test images of one category; all panels have one "
-        f"colour scale. Models are sorted by their mean over categories and regions.{many}{empty}",
+        f"colour scale. Models are {order}.{many}{empty}",
         alt=f"Heat map of ceiled scores, {len(shown)} models by nine categories. Hardest on average: {hardest}.",
         height=rows * (1.15 + (0.31 if any("\n" in name for name in names.values()) else 0.24) * max(len(shown), 2)),
         paint=paint,
@@ -95,11 +81,7 @@ def _column_means(grid: np.ndarray) -> np.ndarray:
 
 
 def _paint_grid(axes, grid: np.ndarray, norm: Normalize) -> None:
-    axes.pcolormesh(np.ma.masked_invalid(grid), norm=norm, cmap=COLOUR_MAP, edgecolors="white", linewidth=1)
-    axes.invert_yaxis()
-    axes.tick_params(length=0)
-    for side in axes.spines.values():
-        side.set_visible(False)
+    bare_grid(axes, grid, norm, COLOUR_MAP)
     for (row, column), value in np.ndenumerate(grid):
         if np.isfinite(value):
             colour = "white" if norm(value) < 0.55 else "black"

@@ -1,17 +1,92 @@
-"""Two scores of the same models against each other: splits, and pools."""
+"""Two results of the same models against each other: splits, and pools."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 
-from .drawing import COLOURS, GREY, INK, MARKERS, Figure, draw, listing, row_labels, tidy
-from .study import Study, Variant
+from brainscore_vision.benchmark_helpers.stimulus_kernels.scores import standard_error
+
+from ..results import Result
+from .drawing import COLOURS, GREY, INK, MARKERS, Figure, draw, listing, panel_grid, row_labels, tidy
+from .study import Study
+from .variants import Variant
 
 NAMED = len(MARKERS)
 """Models with a colour and marker of their own."""
+
+UNITS = {
+    "explained_variance": ("explained variance", "fraction of the explainable, median over voxels"),
+    "correlation": ("correlation", "fraction of the ceiling, mean over voxels"),
+}
+"""By normalization: what the axes show, and of what. Both take the ceiling at the repetitions of the test images."""
+
+EQUAL = {"color": INK, "linewidth": 0.9, "linestyle": (0, (4, 3))}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A model's place along one axis.
+
+    Attributes
+    ----------
+    value : float
+        Mean over subjects, or over folds.
+    error : float or None
+        Its standard error over them; None where there is one alone, and where no line is drawn.
+    """
+
+    value: float
+    error: float | None
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        return self.value - (self.error or 0.0), self.value + (self.error or 0.0)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What one figure shows.
+
+    Attributes
+    ----------
+    a, b : Variant
+        Of the horizontal and of the vertical axis.
+    normalization : str
+    regions, models : list of str
+        The best model first.
+    looks : dict of str to int
+        Models with a marker of their own, and which.
+    points : dict of (str, str) to (Point, Point)
+        By model and region.
+    over : str
+        What the errors are over: "folds" or "subjects".
+    """
+
+    a: Variant
+    b: Variant
+    normalization: str
+    regions: list[str]
+    models: list[str]
+    looks: dict[str, int]
+    points: dict[tuple[str, str], tuple[Point, Point]]
+    over: str
+
+    @property
+    def named(self) -> list[str]:
+        return list(self.looks)
+
+    @property
+    def rest(self) -> list[str]:
+        return [model for model in self.models if model not in self.looks]
+
+    @property
+    def has_errors(self) -> bool:
+        return any(point.error is not None for pair in self.points.values() for point in pair)
 
 
 def split_pairs(study: Study) -> list[tuple[Variant, Variant]]:
@@ -22,9 +97,7 @@ def split_pairs(study: Study) -> list[tuple[Variant, Variant]]:
 
 def pool_pairs(study: Study) -> list[tuple[Variant, Variant]]:
     """Variants that differ in their pool alone."""
-    shared = [v for v in study.variants if v.cell.pool == "shared" and v.cell.split is not None]
-    shared = [v for v in shared if not (v.is_ood_type or v.is_single_fold)]
-    pairs = [(v, v.with_pool("persubject")) for v in shared]
+    pairs = [(v, v.with_pool("persubject")) for v in study.variants if v.cell.pool == "shared" and v.is_whole_split]
     return [pair for pair in pairs if _have_common(study, *pair)]
 
 
@@ -33,30 +106,29 @@ def _have_common(study: Study, a: Variant, b: Variant) -> bool:
 
 
 def split_figure(study: Study, tau: Variant, ood: Variant) -> Figure:
-    """Scores on natural against scores on out-of-distribution images."""
-    pool = "shared pool" if tau.cell.pool == "shared" else "per-subject pool"
+    """Explained variance on natural against out-of-distribution images."""
     return _pair_figure(
         study,
-        tau,
-        ood,
+        _pairs(study, tau, ood),
         name=f"gap-{tau.stem}",
-        question=f"Do models generalise out of distribution? {tau.cell.metric} · {pool}{_brackets(tau)}",
+        question=f"Do models generalise out of distribution? {tau.cell.metric} · {tau.pool_label}{_brackets(tau)}",
         words=("on natural images (tau)", "out of distribution (ood)"),
         reading="Below the line, a model predicts responses to out-of-distribution images worse than to natural ones.",
     )
 
 
 def pool_figure(study: Study, shared: Variant, own: Variant) -> Figure:
-    """Scores after training on images that all subjects saw against each subject's own."""
+    """Explained variance after training on images that all subjects saw against each subject's own."""
+    reading = "Above the line, a model predicts better after training on each subject's own, larger pool."
+    if shared.cell.split != "ood":  # both pools are tested on the same out-of-distribution images
+        reading += f" The test images of the {shared.cell.split} split differ between the pools."
     return _pair_figure(
         study,
-        shared,
-        own,
+        _pairs(study, shared, own),
         name=f"pools-{shared.stem}",
         question=f"Do more training images help? {shared.cell.split} · {shared.cell.metric}{_brackets(shared)}",
         words=("shared pool", "per-subject pool"),
-        reading="Above the line, a model predicts better after training on each subject's own, larger pool. The test images "
-        "of the tau split differ between the pools.",
+        reading=reading,
     )
 
 
@@ -64,56 +136,84 @@ def _brackets(variant: Variant) -> str:
     return f" · {variant.settings}" if variant.settings else ""
 
 
-def _pair_figure(
-    study: Study, a: Variant, b: Variant, *, name: str, question: str, words: tuple[str, str], reading: str
-) -> Figure:
+def _pairs(study: Study, a: Variant, b: Variant) -> Pairs:
     regions = [r for r in study.regions(a, b) if _models(study, a, b, [r])]
-    models = [model for model in study.models if model in _models(study, a, b, regions)]
+    both = _models(study, a, b, regions)
+    models = [model for model in study.models if model in both]
     # the same marker in every figure, unless this one has none of the best
-    looks = {model: index for index, model in enumerate(study.models[:NAMED]) if model in models}
+    looks = {model: index for index, model in enumerate(study.models[:NAMED]) if model in both}
     looks = looks or {model: index for index, model in enumerate(models[:NAMED])}
-    named, rest = list(looks), [model for model in models if model not in looks]
-    names = row_labels(named)
+    # `published` has one ceiling for all images: those shown less often would seem to be predicted worse
+    own = a.cell.normalization
+    normalization = "explained_variance" if own == "published" else own
+    results = {
+        (model, region): (study.cells[model, a, region], study.cells[model, b, region])
+        for model in models
+        for region in regions
+        if (model, a, region) in study.cells and (model, b, region) in study.cells
+    }
+    return Pairs(
+        a=a,
+        b=b,
+        normalization=normalization,
+        regions=regions,
+        models=models,
+        looks=looks,
+        points={key: tuple(_point(r, normalization, key[0] in looks) for r in pair) for key, pair in results.items()},
+        over="folds" if any(result.folds for pair in results.values() for result in pair) else "subjects",
+    )
+
+
+def _models(study: Study, a: Variant, b: Variant, regions: Sequence[str]) -> set[str]:
+    return {m for m, v, r in study.cells if v == a and r in regions and (m, b, r) in study.cells}
+
+
+def _point(result: Result, normalization: str, with_error: bool) -> Point:
+    units = result.folds or result.subjects
+    values = np.array([unit.normalizations[normalization] for unit in units.values()])
+    over = "fold" if result.folds else "subject"
+    error = standard_error(values, over) if with_error and len(values) > 1 else None
+    return Point(float(values.mean()), error)
+
+
+def _pair_figure(
+    study: Study, pairs: Pairs, *, name: str, question: str, words: tuple[str, str], reading: str
+) -> Figure:
+    names = row_labels(pairs.named)
     legend_columns = 4 if max(map(len, names.values())) <= 24 else 3
-    n_columns = min(4, len(regions))
-    n_rows = -(-len(regions) // n_columns)
+    n_columns = min(4, len(pairs.regions))
+    n_rows = -(-len(pairs.regions) // n_columns)
+    what, share = UNITS[pairs.normalization]
+    fraction = share.partition(",")[0]
 
     def paint(canvas: SubFigure) -> None:
-        panels = canvas.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
-        for region, axes in zip(regions, panels.flat, strict=False):
-            for model in reversed(models):  # the best on top
-                if (model, a, region) in study.cells and (model, b, region) in study.cells:
-                    _paint_point(axes, study.cells[model, a, region], study.cells[model, b, region], looks.get(model))
-            axes.axline((0, 0), slope=1, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+        panels = panel_grid(canvas, len(pairs.regions), n_columns, sharex=True, sharey=True)
+        for region, axes in zip(pairs.regions, panels.flat, strict=False):
+            for model in reversed(pairs.models):  # the best on top
+                if (model, region) in pairs.points:
+                    _paint_point(axes, *pairs.points[model, region], pairs.looks.get(model))
+            axes.axline((0, 0), slope=1, zorder=1, **EQUAL)
             axes.set(title=region, aspect="equal")
             tidy(axes, "both")
-        for axes in list(panels.flat)[len(regions) :]:
-            axes.set_visible(False)
-        limits = _limits(study, a, b, regions, models)
+        limits = _limits(point for pair in pairs.points.values() for point in pair)
         panels[0, 0].set(xlim=limits, ylim=limits)
-        canvas.supxlabel(f"ceiled score, {words[0]}", fontsize=9)
+        canvas.supxlabel(f"{what} ({fraction}), {words[0]}", fontsize=9)
         for axes in panels[:, 0]:
-            axes.set_ylabel(f"ceiled score,\n{words[1]}")
-        handles = [Line2D([], [], label=names[m], markersize=6, linestyle="", **_look(looks[m])) for m in named]
-        if rest:
-            handles.append(Line2D([], [], label=f"{len(rest)} other models", markersize=4, linestyle="", **_look(None)))
-        handles.append(Line2D([], [], color=INK, linewidth=0.9, linestyle=(0, (4, 3)), label="equal scores"))
+            axes.set_ylabel(f"{what}\n({fraction}),\n{words[1]}")
         canvas.legend(
-            handles=handles, loc="outside upper left", ncols=legend_columns, columnspacing=1.5, handletextpad=0.4
+            handles=_legend(pairs, names),
+            loc="outside upper left",
+            ncols=legend_columns,
+            columnspacing=1.5,
+            handletextpad=0.4,
         )
 
-    legend_rows = -(-(len(named) + bool(rest) + 1) // legend_columns)
+    legend_rows = -(-(len(pairs.named) + bool(pairs.rest) + 1) // legend_columns)
     return draw(
         name=name,
         question=question,
-        caption=f"Each point is a model, its lines ± one standard error of the mean over subjects. {reading}"
-        + (
-            f" The models with the best mean rank over all benchmarks of this report have markers of their own; the other "
-            f"{len(rest)} are grey."
-            if rest
-            else ""
-        ),
-        alt=f"Scatter plot of {len(models)} models, {words[1]} against {words[0]}. {_gaps(study, a, b, regions, models)}",
+        caption=_caption(pairs, f"{what}, {share}, ceiling at the repetitions of the test images", reading),
+        alt=f"Scatter plot of {len(pairs.models)} models: {what}, {fraction}, {words[1]} against {words[0]}. {_gaps(pairs)}",
         height=0.55
         + n_rows * (9.0 / max(n_columns, 3) + 0.3)
         + (0.36 if any("\n" in name for name in names.values()) else 0.22) * legend_rows,
@@ -122,8 +222,31 @@ def _pair_figure(
     )
 
 
-def _models(study: Study, a: Variant, b: Variant, regions: Sequence[str]) -> set[str]:
-    return {m for m, v, r in study.cells if v == a and r in regions and (m, b, r) in study.cells}
+def _caption(pairs: Pairs, axes: str, reading: str) -> str:
+    text = f"Each point is a model; both axes: {axes}. "
+    if pairs.a.cell.normalization == "published":
+        text += (
+            "The published normalization, which the other figures show, takes the ceiling at 12 repetitions for all images, and "
+            "would show a gap where images were shown less often. "
+        )
+    text += f"{reading} "
+    if pairs.has_errors:
+        text += f"Lines: ± one standard error of the mean over {pairs.over}. "
+    if pairs.rest:
+        bare = " and have no lines" if pairs.has_errors else ""
+        text += (
+            f"The models with the best mean rank over the benchmarks that they share with others have markers of their own; "
+            f"the other {len(pairs.rest)} are grey{bare}."
+        )
+    return text.strip()
+
+
+def _legend(pairs: Pairs, names: dict[str, str]) -> list[Line2D]:
+    handles = [Line2D([], [], label=names[m], markersize=6, linestyle="", **_look(pairs.looks[m])) for m in pairs.named]
+    if pairs.rest:
+        label = f"{len(pairs.rest)} other models"
+        handles.append(Line2D([], [], label=label, markersize=4, linestyle="", **_look(None)))
+    return [*handles, Line2D([], [], label="equal", **EQUAL)]
 
 
 def _look(index: int | None) -> dict:
@@ -132,37 +255,25 @@ def _look(index: int | None) -> dict:
     return {"marker": MARKERS[index], "color": COLOURS[index], "markeredgecolor": "white", "markeredgewidth": 0.5}
 
 
-def _paint_point(axes, x, y, index: int | None) -> None:
+def _paint_point(axes, x: Point, y: Point, index: int | None) -> None:
     named = index is not None
-    colour = COLOURS[index] if named else GREY
-    if named:
-        for low, high, fixed, along in ((x.value, x.error, y.value, "x"), (y.value, y.error, x.value, "y")):
-            ends, still = [low - (high or 0), low + (high or 0)], [fixed, fixed]
-            axes.plot(
-                *((ends, still) if along == "x" else (still, ends)), color=colour, linewidth=1, alpha=0.6, zorder=2
-            )
+    line = {"color": COLOURS[index] if named else GREY, "linewidth": 1, "alpha": 0.6, "zorder": 2}
+    if x.error is not None:
+        axes.plot(x.ends, [y.value] * 2, **line)
+    if y.error is not None:
+        axes.plot([x.value] * 2, y.ends, **line)
     axes.plot(x.value, y.value, linestyle="", markersize=6.5 if named else 4, zorder=3 + named, **_look(index))
 
 
-def _limits(study: Study, a: Variant, b: Variant, regions, models) -> tuple[float, float]:
-    values = [0.0]
-    for variant in (a, b):
-        for region in regions:
-            for model in models:
-                result = study.cells.get((model, variant, region))
-                if result is not None:
-                    values += [result.value - (result.error or 0), result.value + (result.error or 0)]
+def _limits(points: Iterable[Point]) -> tuple[float, float]:
+    values = [0.0, *(end for point in points for end in point.ends)]
     room = 0.06 * (max(values) - min(values)) or 0.1
     return min(values) - room, max(values) + room
 
 
-def _gaps(study: Study, a: Variant, b: Variant, regions, models) -> str:
+def _gaps(pairs: Pairs) -> str:
     parts = []
-    for region in regions:
-        gaps = [
-            study.cells[m, b, region].value - study.cells[m, a, region].value
-            for m in models
-            if (m, a, region) in study.cells and (m, b, region) in study.cells
-        ]
+    for region in pairs.regions:
+        gaps = [b.value - a.value for (_, own), (a, b) in pairs.points.items() if own == region]
         parts.append(f"{region} {sum(gaps) / len(gaps):+.3f}")
     return f"Mean difference: {listing(parts)}."

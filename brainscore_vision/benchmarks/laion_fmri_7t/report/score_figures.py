@@ -13,7 +13,8 @@ from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
 from ..identifiers import ALL_REGIONS, SPLIT_METRICS
 from ..results import Result
 from .drawing import GREY, INK, Figure, draw, listing, row_labels, subject_look, tidy
-from .study import TOP, Study, Variant
+from .study import TOP, Study
+from .variants import Variant
 
 SPREAD = 0.62
 """Of a row's height, over which subjects are spread."""
@@ -30,7 +31,7 @@ WHAT = {
 
 def drawn_variants(study: Study) -> list[Variant]:
     """Those with a figure of their own: OOD categories have a heat map, single folds the table, if there is more."""
-    main = [v for v in study.variants if not (v.is_ood_type or v.is_single_fold)]
+    main = [v for v in study.variants if not v.is_part]
     return main or study.variants
 
 
@@ -89,7 +90,7 @@ def score_figure(study: Study, variant: Variant) -> Figure:
     return draw(
         name=f"scores-{variant.stem}",
         question=f"How well do models predict {_what(variant)}? {variant.label}",
-        caption=_caption(len(ranked), len(shown), bool(found[0].folds), variant),
+        caption=_caption(variant, found, len(ranked), study.has_gaps([variant], regions)),
         alt=f"Dot plot of ceiled scores, {len(shown)} models by {len(regions)} regions, {variant.label}. Best: {tops}.",
         height=0.95 + n_rows * (0.36 if len(shown) > 4 else 0.44),
         paint=paint,
@@ -130,8 +131,9 @@ def ceiling_figure(study: Study) -> Figure:
         name="ceilings",
         question="How much of the ceiling does the best model reach?",
         caption="Filled: the best model's raw score in each subject; open: that subject's noise ceiling, in the same unit. "
-        "The bar spans the means over subjects. The unit is the metric's: for the published normalization of a ridge "
-        "benchmark the median correlation over voxels and the median √NC; for rdm-pearson the rank correlation of RDMs. "
+        "The bar spans the means over subjects. The unit is the metric's: for the published normalization of a ridge benchmark "
+        "the median correlation over voxels and the median √NC at 12 repetitions, also where the test images were shown less "
+        "often (all of ood) and less can be reached; for rdm-pearson the rank correlation of RDMs and the mean √NC of voxels. "
         "The best model is that with the highest ceiled score in the region.",
         alt=f"Raw scores of the best model and noise ceilings per subject. {shares}.",
         height=0.95 + 0.5 * len(variants),
@@ -141,8 +143,9 @@ def ceiling_figure(study: Study) -> Figure:
 
 
 def _paint_row(axes, row: int, result: Result, subjects: Sequence[str]) -> None:
-    error = result.error or 0.0
-    axes.plot([result.value - error, result.value + error], [row, row], color=INK, linewidth=4, alpha=0.25, zorder=2)
+    if result.error is not None:
+        ends = [result.value - result.error, result.value + result.error]
+        axes.plot(ends, [row, row], color=INK, linewidth=4, alpha=0.25, zorder=2)
     units = result.by_subject()
     for place, subject in zip(_places(len(subjects)), subjects, strict=True):
         if subject in units:
@@ -242,28 +245,25 @@ def _what(variant: Variant) -> str:
     return f"responses to {WHAT.get(variant.cell.split, 'test images')}"
 
 
-def _caption(n_models: int, n_shown: int, has_folds: bool, variant: Variant) -> str:
-    text = (
-        "Black stroke: mean over subjects; grey bar: ± standard error (bootstrap over "
-        f"{'folds' if has_folds else 'subjects'}). Each marker is a subject"
-    )
+def _caption(variant: Variant, found: Sequence[Result], n_models: int, has_gaps: bool) -> str:
+    has_folds = any(result.folds for result in found)
+    text = "Black stroke: mean over subjects"
+    if any(result.error is not None for result in found):
+        text += f"; grey bar: ± standard error (bootstrap over {'folds' if has_folds else 'subjects'})"
+    text += ". Each marker is a subject"
     if has_folds:
-        text += ", the mean over folds. "
-    elif variant.cell.metric == "cka":
-        text += ". "
-    else:
-        text += ", its thin line the 95 % interval over resampled test stimuli. "
-    text += "Dashed: the ceiling. "
+        text += ", the mean over folds"
+    if any(unit.interval is not None for result in found for unit in result.by_subject().values()):
+        text += ", its thin line the 95 % interval over resampled test stimuli"
+    text += ". Dashed: the ceiling. "
     if variant.cell.metric in SPLIT_METRICS and variant.cell.normalization == "published":
         text += (
             "Dotted: what predictions as good as the ceiling, r = √NC at 12 repetitions, would score, because this "
-            "normalization divides r² by √NC. "
+            "normalization divides r² by √NC; where test images were shown less often (all of ood), less can be reached. "
         )
-    if n_models > n_shown:
-        text += (
-            f"The {n_shown} best of {n_models} models are shown by name, and all of them in the strip below (strokes; "
-            "triangle: median)."
-        )
-    else:
-        text += "Models are sorted by their mean over these regions."
-    return text
+    text += "Models are sorted by their mean over these regions"
+    if has_gaps:
+        text += ", those without a score in some region last"
+    if n_models > TOP:
+        text += f"; the first {TOP} of {n_models} are shown by name, and all in the strip below (strokes; triangle: median)"
+    return text + "."

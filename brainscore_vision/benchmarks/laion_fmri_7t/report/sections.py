@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
+from pathlib import Path
 
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
 
-from ..identifiers import ALL_REGIONS
-from .comparison_figures import LEVEL, Compared, compare_models, comparison_figure
+from ..identifiers import ALL_REGIONS, SPLIT_METRICS
+from .comparison_figures import LEVEL, compare_models, comparison_figure
 from .diagnostic_figures import Penalty, alpha_figure, penalties, voxel_figure
 from .drawing import Figure
 from .ood_figures import ood_figure, ood_groups
 from .pair_figures import pool_figure, pool_pairs, split_figure, split_pairs
 from .score_figures import ceiling_figure, drawn_variants, score_figure
-from .study import OOD_PREFIX, Study, pool_names
+from .study import Study, pool_names
+from .variants import OOD_PREFIX, Variant
 
 SECOND_MODELS = ("pixels", "alexnet")
 """What to compare a single model with: the first needs no download."""
+
+MOST_NAMES = 8
+"""Benchmarks in a command that is proposed."""
+
+TABLE_SUFFIXES = {".h5", ".hdf5", ".npz", ".npy", ".csv", ".parquet"}
+"""Of files that are scored with --features."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,11 @@ def _scores(study: Study) -> Section:
 
 def _ceilings(study: Study) -> Section:
     text = "A ceiled score divides what a model reaches by what the measurements allow."
+    if any(v.cell.metric in SPLIT_METRICS and v.cell.normalization == "published" for v in drawn_variants(study)):
+        text += (
+            " The published normalization of ridge benchmarks takes what 12 repetitions allow, also for test images that were "
+            "shown less often."
+        )
     if not study.cells:
         return Section("ceilings", "Ceilings", text, remedy=_to_run(study, "There are no scores yet.", ["headline"]))
     return Section("ceilings", "Ceilings", text, (ceiling_figure(study),))
@@ -83,28 +96,41 @@ def _ceilings(study: Study) -> Section:
 def _gap(study: Study) -> Section:
     figures = tuple(split_figure(study, *pair) for pair in split_pairs(study))
     text = "The tau split tests on natural images like those of training, ood on images of nine unusual kinds."
+    model, names = _counterparts(study, _other_split)
     remedy = _to_run(
         study,
-        "No model has scores on both splits. Score the missing one, for example:",
-        _counterparts(study, "tau", "ood") or ["LAION_fMRI.*-tau-ridgecv", "LAION_fMRI.*-ood-ridgecv"],
+        "No model has scores on both splits. Score what is missing, for example:",
+        names or ["LAION_fMRI.*-tau-ridgecv", "LAION_fMRI.*-ood-ridgecv"],
+        study.requested(model),
     )
     return Section("gap", "The out-of-distribution gap", text, figures, None if figures else remedy)
 
 
-def _counterparts(study: Study, *splits: str) -> list[str]:
-    """Benchmarks that the first model lacks to have both splits."""
-    model, missing = study.models[0], []
-    for own, variant, region in study.cells:
-        if own == model and variant.cell.split in splits:
-            names = (variant.with_split(split) for split in splits)
-            missing += [other.identifier(region) for other in names if (model, other, region) not in study.cells]
-    return missing[:8]
+def _other_split(variant: Variant) -> Variant | None:
+    other = {"tau": "ood", "ood": "tau"}.get(variant.cell.split)
+    return other and variant.with_split(other)
+
+
+def _other_pool(variant: Variant) -> Variant | None:
+    other = {"shared": "persubject", "persubject": "shared"}[variant.cell.pool]
+    return variant.with_pool(other) if variant.is_whole_split else None
+
+
+def _counterparts(study: Study, of: Callable[[Variant], Variant | None]) -> tuple[str, list[str]]:
+    """The best model that lacks the counterparts of what it has, and their names; the best one and none if no model does."""
+    for model in study.models:
+        other = [(of(variant), region) for own, variant, region in study.cells if own == model]
+        missing = [(v, region) for v, region in other if v is not None and (model, v, region) not in study.cells]
+        if missing:
+            return model, [variant.identifier(region) for variant, region in missing[:MOST_NAMES]]
+    return study.models[0], []
 
 
 def _categories(study: Study) -> Section:
     figures = tuple(ood_figure(study, group) for group in ood_groups(study))
     text = "Each category's images were tested by themselves, with the model fitted on natural images."
-    regions = [region for region in ALL_REGIONS if any(region == own for _, _, own in study.cells)] or ["IT"]
+    best = study.models[0]
+    regions = [r for r in ALL_REGIONS if any((own, region) == (best, r) for own, _, region in study.cells)] or ["IT"]
     names = [f"{pool_names()['shared']}.{regions[-1]}-{OOD_PREFIX}{kind}-ridgecv" for kind in OOD_TYPES]
     remedy = _to_run(study, "No benchmark of a single category was scored. For one region:", names)
     return Section("categories", "Out-of-distribution categories", text, figures, None if figures else remedy)
@@ -112,12 +138,17 @@ def _categories(study: Study) -> Section:
 
 def _pools(study: Study) -> Section:
     figures = tuple(pool_figure(study, *pair) for pair in pool_pairs(study))
-    text = "The shared pool has images that all subjects saw; a subject's own pool has about five times as many."
+    text = (
+        "The shared pool has images that all subjects saw; a subject's own pool has more: in the release about five times as "
+        "many to train on."
+    )
     family = pool_names()
+    model, names = _counterparts(study, _other_pool)
     remedy = _to_run(
         study,
-        "No model has scores on both pools. Score both:",
-        [f"{family['shared']}.*-ridgecv", f"{family['persubject']}.*-ridgecv"],
+        "No model has scores on both pools. Score what is missing, for example:",
+        names or [f"{family['shared']}.*-ridgecv", f"{family['persubject']}.*-ridgecv"],
+        study.requested(model),
     )
     return Section("pools", "Shared or per-subject training images", text, figures, None if figures else remedy)
 
@@ -127,17 +158,25 @@ def _compared(study: Study) -> Section:
     figures = tuple(comparison_figure(study, one) for one in compared if one.pairs)
     problems = tuple(dict.fromkeys(problem for one in compared for problem in one.problems))
     text = f"Differences are paired: both models' scores were resampled with the same test stimuli. Level: {LEVEL:g}."
-    remedy = None if figures else _second_model(study, compared)
+    remedy = None if figures else _second_model(study, {one.variant for one in compared})
     return Section("compared", "Models compared", text, figures, remedy, problems=problems)
 
 
-def _second_model(study: Study, compared: Sequence[Compared]) -> Remedy:
-    first = study.results[0]
-    other = next((name for name in SECOND_MODELS if name not in (first.model, first.requested_model)), SECOND_MODELS[0])
+def _second_model(study: Study, comparable: Set[Variant]) -> Remedy:
+    """Another model of the study on what the best one was scored on; a new one where there is none."""
     text = "A comparison needs two models with scores on one ridge or rdm-pearson benchmark. Score another one:"
-    names = [r.benchmark for r in study.results if r.model == first.model][:4]
-    names = names if compared else ["headline"]
-    return _to_run(study, text, names, model=other)
+    cells = {m: [(v, r) for own, v, r in study.cells if own == m and v in comparable] for m in study.models}
+    first = next((model for model in study.models if cells[model]), None)
+    if first is not None:
+        for model in study.models:
+            missing = [(variant, region) for variant, region in cells[first] if (variant, region) not in cells[model]]
+            if missing:
+                names = [variant.identifier(region) for variant, region in missing[:MOST_NAMES]]
+                return _to_run(study, text, names, study.requested(model))
+    known = {name for result in study.results for name in (result.model, result.requested_model)}
+    other = next((name for name in SECOND_MODELS if name not in known), SECOND_MODELS[0])
+    names = [variant.identifier(region) for variant, region in cells.get(first, ())[:MOST_NAMES]]
+    return _to_run(study, text, names or ["headline"], other)
 
 
 def _checks(study: Study) -> Section:
@@ -154,9 +193,12 @@ def _checks(study: Study) -> Section:
     return Section("checks", "Penalties and voxels", text, tuple(figures), remedy, edges=edges)
 
 
-def _to_run(study: Study, text: str, benchmarks: Sequence[str], model: str | None = None) -> Remedy:
+def _to_run(study: Study, text: str, benchmarks: Sequence[str], requested: str | None = None) -> Remedy:
+    """A command for the model that was asked for as ``requested``; None for the best one."""
     data = study.dataset
     where = data.get("root") if data.get("name") not in ("simulated", "published") else data["name"]
-    words = ["laion-score", "score", model or study.results[0].requested_model, *benchmarks]
+    requested = requested or study.requested(study.models[0])
+    model = ["--features", requested] if Path(requested).suffix.lower() in TABLE_SUFFIXES else [requested]
+    words = ["laion-score", "score", *model, *benchmarks]
     words += ["--results", str(study.path), *(["--dataset", str(where)] if where else [])]
     return Remedy(text, shlex.join(words))

@@ -2,82 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from brainscore_core.metrics import Score
 
-from ..identifiers import ALL_REGIONS, FAMILIES, FOLD_FAMILIES, POOLS, SPLITS, Cell, IdentifierError, parse
+from ..identifiers import ALL_REGIONS, FAMILIES, IdentifierError, parse
 from ..results import Failure, Result, ResultsDatabase
 from .errors import ReportError
+from .variants import Variant
 
 TOP = 12
 """Models that a figure shows by name; more become a strip of all of them."""
-
-OOD_PREFIX = "ood_"
-
-
-@dataclass(frozen=True)
-class Variant:
-    """Benchmarks that differ in their region alone.
-
-    Attributes
-    ----------
-    cell : Cell
-        Their settings, with the first region in place of each one's own.
-    """
-
-    cell: Cell
-
-    @classmethod
-    def of(cls, cell: Cell) -> Variant:
-        return cls(replace(cell, region=ALL_REGIONS[0], dataset=None))
-
-    def with_split(self, split: str) -> Variant:
-        return Variant(replace(self.cell, split=split))
-
-    def with_pool(self, pool: str) -> Variant:
-        return Variant(replace(self.cell, pool=pool))
-
-    def identifier(self, region: str) -> str:
-        """Name of the benchmark of one region."""
-        return replace(self.cell, region=region).identifier
-
-    @property
-    def settings(self) -> str:
-        """Settings other than the defaults, as in the identifier's brackets; empty if there are none."""
-        return self.identifier(self.cell.region).partition("[")[2].removesuffix("]")
-
-    @property
-    def label(self) -> str:
-        """For people: split, metric, pool and special settings."""
-        pool = "shared pool" if self.cell.pool == "shared" else "per-subject pool"
-        parts = [self.cell.split, self.cell.metric, pool, self.settings]
-        return " · ".join(part for part in parts if part)
-
-    @property
-    def stem(self) -> str:
-        """For names of files: letters, digits, dots, underscores and hyphens."""
-        text = self.identifier("V1").replace(".V1-", "-")
-        return "".join(c if c.isalnum() or c in "._-" else "-" for c in text).strip("-")
-
-    @property
-    def is_single_fold(self) -> bool:
-        return self.cell.split is not None and self.cell.split.rpartition("_")[0] in FOLD_FAMILIES
-
-    @property
-    def is_ood_type(self) -> bool:
-        return self.cell.split is not None and self.cell.split.startswith(OOD_PREFIX)
-
-    @property
-    def rank(self) -> tuple:
-        """Sorts the defaults first, then as the grammar lists them."""
-        split = len(SPLITS) if self.cell.split is None else SPLITS.index(self.cell.split)
-        return self.settings != "", POOLS.index(self.cell.pool), split, self.cell.metric, self.settings
 
 
 @dataclass(frozen=True)
@@ -97,6 +38,8 @@ class Study:
         As Dataset.describe() gives it.
     left_out : dict of str to str
         What was left out because it is on another dataset: fingerprint to words.
+    outdated : str
+        What was left out because its benchmark has a newer version, in words; empty if nothing.
     load : callable
         Result -> Score, with draws.
     """
@@ -107,6 +50,7 @@ class Study:
     failures: tuple[Failure, ...]
     dataset: dict
     left_out: dict[str, str]
+    outdated: str
     load: Callable[[Result], Score]
 
     @cached_property
@@ -119,11 +63,11 @@ class Study:
 
     @cached_property
     def models(self) -> list[str]:
-        """The best first, by their mean rank over the benchmarks that they were scored on."""
+        """The best first, by their mean rank over the benchmarks that others were scored on too; then those that share none."""
         ranks: dict[str, list[float]] = {result.model: [] for result in self.results}
         for _, group in self._by_benchmark():
             values = np.array([result.value for result in group])
-            for result in group:
+            for result in group if len(group) > 1 else ():
                 ranks[result.model].append(float((values > result.value).mean()))
         return sorted(ranks, key=lambda model: (np.mean(ranks[model]) if ranks[model] else 1.0, model))
 
@@ -150,6 +94,16 @@ class Study:
             if (variant, region) in wanted:
                 values.setdefault(model, []).append(result.value)
         return sorted(values, key=lambda model: (-len(values[model]), -float(np.mean(values[model])), model))
+
+    def has_gaps(self, variants: Iterable[Variant], regions: Sequence[str]) -> bool:
+        """Whether some model of :meth:`models_of` lacks a result that another one has."""
+        wanted = [(variant, region) for variant in variants for region in regions]
+        found = [(model, (variant, region)) for model, variant, region in self.cells if (variant, region) in wanted]
+        return len(found) < len({model for model, _ in found}) * len({cell for _, cell in found})
+
+    def requested(self, model: str) -> str:
+        """As what a model was asked for, the last time."""
+        return max((result for result in self.results if result.model == model), key=lambda result: result.id).requested_model
 
 
 def read_study(
@@ -179,15 +133,14 @@ def read_study(
     if not found:
         raise ReportError(_nothing(database, models, benchmarks, len(failures)))
     fingerprint = _choose(found, dataset)
-    own = [result for result in found if result.dataset_fingerprint == fingerprint]
+    own, outdated = _newest_versions([result for result in found if result.dataset_fingerprint == fingerprint])
     cells, unknown = {}, []
     for result in sorted(own, key=lambda result: result.id):
-        try:
-            cell = parse(result.benchmark)
-        except IdentifierError:  # of a newer version, or of somebody's own benchmark: the table shows it
+        name = _benchmark(result)
+        if name is None:
             unknown.append(result)
         else:
-            cells[result.model, Variant.of(cell), cell.region] = result
+            cells[result.model, *name] = result
     others = {r.dataset_fingerprint: _describe(found, r.dataset_fingerprint) for r in found}
     del others[fingerprint]
     return Study(
@@ -197,7 +150,35 @@ def read_study(
         failures=tuple(f for f in failures if f.dataset_fingerprint in ("", fingerprint)),
         dataset=own[-1].dataset,
         left_out=others,
+        outdated=outdated,
         load=lambda result: database.score(result.id),
+    )
+
+
+def _benchmark(result: Result) -> tuple[Variant, str] | None:
+    """Variant and region; None for a name of a newer grammar, or of somebody's own benchmark: the table shows it."""
+    try:
+        cell = parse(result.benchmark)
+    except IdentifierError:
+        return None
+    return Variant.of(cell), cell.region
+
+
+def _newest_versions(results: Sequence[Result]) -> tuple[list[Result], str]:
+    """Results of each benchmark's newest version, and the others in words: their numbers do not belong in one figure."""
+    newest: dict[tuple[Variant, str] | str, int] = {}
+    named = [(_benchmark(result) or result.benchmark, result) for result in results]
+    for name, result in named:
+        newest[name] = max(newest.get(name, result.benchmark_version), result.benchmark_version)
+    own = [result for name, result in named if result.benchmark_version == newest[name]]
+    older = [(newest[name], result) for name, result in named if result.benchmark_version < newest[name]]
+    if not older:
+        return own, ""
+    version, first = older[0]
+    number = "1 result of an older version" if len(older) == 1 else f"{len(older)} results of older versions"
+    return own, (
+        f"{number} of benchmarks: {first.model} on {first.benchmark}, version {first.benchmark_version} where there is "
+        f"{version}{', and others' if len(older) > 1 else ''}"
     )
 
 
@@ -225,17 +206,19 @@ def _describe(found: Sequence[Result], fingerprint: str) -> str:
 
 
 def _nothing(database: ResultsDatabase, models: Sequence[str], benchmarks: Sequence[str], n_failures: int) -> str:
-    failed = f" It lists {n_failures} failures: `laion-score results` shows them." if n_failures else ""
+    path = str(database.path)
+    failed = ""
+    if n_failures:
+        number = "1 failure" if n_failures == 1 else f"{n_failures} failures"
+        failed = f" It lists {number}: `{shlex.join(['laion-score', 'results', path, '--failures'])}` shows them."
     if models or benchmarks:
         asked = ", ".join(map(repr, (*models, *benchmarks)))
         return (
-            f"A report needs results; none in {database.path} match {asked}.{failed} Patterns are of whole names: "
-            f"'*IT-ood*', '*alexnet*'."
+            f"A report needs results; none in {path} match {asked}.{failed} Patterns are of whole names: '*IT-ood*', "
+            f"'*alexnet*'."
         )
-    return (
-        f"A report needs results; {database.path} has none.{failed} Add some: laion-score score MODEL headline "
-        f"--results {database.path}"
-    )
+    command = shlex.join(["laion-score", "score", "MODEL", "headline", "--results", path])
+    return f"A report needs results; {path} has none.{failed} Add some: `{command}`"
 
 
 def pool_names() -> dict[str, str]:
