@@ -27,7 +27,7 @@ class Marker:
 
     @property
     def is_filled(self):
-        return self.style.get("fill") != "none"
+        return "fill" in self.style
 
 
 class Panel:
@@ -67,7 +67,9 @@ class Panel:
         for tick in self._axes.iter(f"{SVG}g"):
             if tick.get("id", "").startswith(f"{name}tick"):
                 label = "".join(text for element in tick.iter(f"{SVG}text") for text in element.itertext())
-                grid = [p for p in tick.iter(f"{SVG}path") if len(POINT.findall(p.get("d"))) == 2 and p.get("clip-path")]
+                grid = [
+                    p for p in tick.iter(f"{SVG}path") if len(POINT.findall(p.get("d"))) == 2 and p.get("clip-path")
+                ]
                 if grid and re.fullmatch(r"−?[\d.]+", label):
                     place = POINT.findall(grid[0].get("d"))[0]["xy".index(name)]
                     known.append((float(place), float(label.replace("−", "-"))))

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from report_database import FOLDS, MODELS, OOD, OWN, TAU, everything, fill, renamed, scores
 from scored_cells import ONE_SUBJECT, copied
@@ -115,7 +116,7 @@ def test_ceilings_say_at_which_repetitions(study):
 def test_errors_are_those_of_scores(study, benchmark):
     for result in own(study, benchmark):
         units, over = (result.folds, "fold") if result.folds else (result.subjects, "subject")
-        values = [unit.normalizations["published"] for unit in units.values()]
+        values = np.array([unit.normalizations["published"] for unit in units.values()])
         assert standard_error(values, over) == pytest.approx(result.error, rel=1e-12)
 
 
@@ -128,7 +129,7 @@ def test_points_are_explained_variance(study, make, a, b):
         values = {}
         for benchmark in (a, b):
             result = study.cells[model, variant(benchmark), "V1"]
-            units = [unit.normalizations["explained_variance"] for unit in result.subjects.values()]
+            units = np.array([unit.normalizations["explained_variance"] for unit in result.subjects.values()])
             values[benchmark] = result.normalizations["explained_variance"], standard_error(units, "subject")
             assert abs(result.value - values[benchmark][0]) > 10 * CLOSE  # which is drawn can be told
         (x, x_error), (y, y_error) = values[a], values[b]

@@ -3,7 +3,7 @@
 import shlex
 
 import pytest
-from report_database import FOLDS, IT, KINDS, OOD, OWN, RDM, TAU, fill, renamed, scores
+from report_database import FOLDS, IT, KINDS, OOD, OWN, RDM, TAU, renamed, scores
 from scored_cells import facts
 
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import parse

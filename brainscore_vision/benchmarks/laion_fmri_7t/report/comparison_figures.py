@@ -108,8 +108,8 @@ def comparison_figure(study: Study, compared: Compared) -> Figure:
     if compared.n_candidates > size:
         last = ", those without a score in some region last," if study.has_gaps([compared.variant], regions) else ""
         chosen = (
-            f"Of {compared.n_candidates} models the {size} with the best mean over these regions{last} are compared: with more, "
-            "neither the matrix nor its tests would say much. "
+            f"Of {compared.n_candidates} models the {size} with the best mean over these regions{last} are compared: with "
+            "more, neither the matrix nor its tests would say much. "
         )
     rows = -(-len(regions) // N_COLUMNS)
     return draw(

@@ -212,7 +212,11 @@ def panel_grid(canvas: SubFigure, n_panels: int, n_columns: int, **sharing: bool
 def colour_bar(canvas: SubFigure, panels: np.ndarray, norm: Normalize, colour_map: str, label: str) -> None:
     """What the colours of all panels stand for, beside them."""
     bar = canvas.colorbar(
-        ScalarMappable(norm, colormaps[colour_map].resampled(COLOURS_SHOWN)), ax=panels, shrink=0.7, aspect=25, pad=0.015
+        ScalarMappable(norm, colormaps[colour_map].resampled(COLOURS_SHOWN)),
+        ax=panels,
+        shrink=0.7,
+        aspect=25,
+        pad=0.015,
     )
     bar.solids.set(rasterized=False, edgecolor="face")
     bar.set_label(label, rotation_mode="anchor")

@@ -226,7 +226,7 @@ def _caption(pairs: Pairs, axes: str, reading: str) -> str:
     text = f"Each point is a model; both axes: {axes}. "
     if pairs.a.cell.normalization == "published":
         text += (
-            "The published normalization, which the other figures show, takes the ceiling at 12 repetitions for all images, and "
+            "The published normalization, which the other figures show, takes the ceiling at 12 repetitions for all images and "
             "would show a gap where images were shown less often. "
         )
     text += f"{reading} "
@@ -235,8 +235,8 @@ def _caption(pairs: Pairs, axes: str, reading: str) -> str:
     if pairs.rest:
         bare = " and have no lines" if pairs.has_errors else ""
         text += (
-            f"The models with the best mean rank over the benchmarks that they share with others have markers of their own; "
-            f"the other {len(pairs.rest)} are grey{bare}."
+            f"The models with the best mean rank over the benchmarks that they share with others have markers of their "
+            f"own; the other {len(pairs.rest)} are grey{bare}."
         )
     return text.strip()
 

@@ -265,5 +265,7 @@ def _caption(variant: Variant, found: Sequence[Result], n_models: int, has_gaps:
     if has_gaps:
         text += ", those without a score in some region last"
     if n_models > TOP:
-        text += f"; the first {TOP} of {n_models} are shown by name, and all in the strip below (strokes; triangle: median)"
+        text += (
+            f"; the first {TOP} of {n_models} are shown by name, and all in the strip below (strokes; triangle: median)"
+        )
     return text + "."

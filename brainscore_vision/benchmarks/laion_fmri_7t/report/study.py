@@ -103,7 +103,9 @@ class Study:
 
     def requested(self, model: str) -> str:
         """As what a model was asked for, the last time."""
-        return max((result for result in self.results if result.model == model), key=lambda result: result.id).requested_model
+        return max(
+            (result for result in self.results if result.model == model), key=lambda result: result.id
+        ).requested_model
 
 
 def read_study(

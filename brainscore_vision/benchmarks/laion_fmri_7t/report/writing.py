@@ -70,9 +70,7 @@ def write_report(
     for fingerprint, words in study.left_out.items():
         warn(f"A report is about one dataset. Left out: {words}. Report on it with --dataset {fingerprint}")
     if study.outdated:
-        warn(
-            f"A report has one version of each benchmark, the newest. Left out: {study.outdated}. Score them again to have them in."
-        )
+        warn(f"A report has one version of each benchmark, the newest. Left out: {study.outdated}. Score them again.")
     makers = section_makers(study)
     hidden = None if progress is None else not progress
     with tqdm(total=len(makers), desc="report: sections", unit="section", disable=hidden, delay=2, leave=False) as bar:
