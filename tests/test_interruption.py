@@ -11,7 +11,7 @@ from models import FeatureModel, pixel_features
 from small_benchmark import N_IMAGES, make_benchmark, make_images
 from threadpoolctl import threadpool_limits
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels import recorder
+from brainscore_vision.benchmark_helpers.stimulus_kernels import missing_kernels, recorder
 from brainscore_vision.benchmark_helpers.stimulus_kernels.probe import N_STIMULI
 
 # children are forked, so that each costs milliseconds and not the imports
@@ -99,6 +99,34 @@ def test_a_killed_run_is_taken_up_where_it_was(folder, tmp_path):
     assert child.exitcode == 0
     after = len(seen.read_text().splitlines()) - before
     assert after <= N_IMAGES + N_STIMULI - 3 * BLOCK
+
+
+def test_looking_ahead_takes_nothing_from_a_killed_run(folder, tmp_path, monkeypatch):
+    """What will be needed is asked before scoring, by Brain-Score and by sweeps."""
+    monkeypatch.setenv("BRAINSCORE_HOME", str(tmp_path / "home"))
+    seen, stop_at = [], N_STIMULI + 4 * BLOCK
+
+    def note(values, ids):
+        seen.extend(ids)
+        if len(seen) > stop_at:
+            raise KeyboardInterrupt
+        return values, ids
+
+    benchmark = make_benchmark(folder)
+    model = FeatureModel(pixel_features, visual_degrees=8.0, misbehave=note, identifier="m")
+    with pytest.raises(KeyboardInterrupt):
+        benchmark(model)
+    left = sorted((tmp_path / "home").rglob("*.features"))
+    assert left
+    seen.clear()
+    stop_at = 1000
+    benchmark.preallocate_memory(model)
+    assert missing_kernels(model, benchmark.tasks(), benchmark.options)
+    assert sorted((tmp_path / "home").rglob("*.features")) == left
+    benchmark(model)
+    # two looks at a handful, and what had not been seen before
+    assert len(seen) <= N_IMAGES + 2 * N_STIMULI - 3 * BLOCK
+    assert not list((tmp_path / "home").rglob("*.features"))
 
 
 def test_four_processes_at_once_do_the_work_once(folder, tmp_path):

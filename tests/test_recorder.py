@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.model_helpers.activations import core as activations_core
+from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 from models import (
     FeatureModel,
@@ -199,6 +200,16 @@ def test_the_recorder_follows_from_the_model():
     commitment = small_network({"V1": "conv"})
     assert type(recorder_for(commitment, ["V1"])) is CommitmentRecorder
     assert type(recorder_for(FeatureModel({}), ["V1"])) is RegionRecorder
+
+    class OwnWrapper(PytorchWrapper):
+        """May change answers after the batches."""
+
+        def __call__(self, *args, **kwargs):
+            return super().__call__(*args, **kwargs)
+
+    wrapped = small_network({"V1": "conv"})
+    wrapped.activations_model.__class__ = OwnWrapper
+    assert type(recorder_for(wrapped, ["V1"])) is RegionRecorder
     commitment.__class__ = OwnCommitment
     assert type(recorder_for(commitment, ["V1"])) is RegionRecorder
 

@@ -149,6 +149,19 @@ def test_what_a_way_leaves_behind(way, rng):
     assert made(features[:, :12]) == (decompositions.Spectrum, 12 if way == "low rank" else 39)
 
 
+def test_stimuli_that_features_reach_wholly_keep_their_weight(rng, monkeypatch):
+    """A feature that one stimulus alone has: 1 minus its share is rounding, which a small penalty would blow up."""
+    features = rng.standard_normal((40, 12))
+    features[:, 0] = 0.0
+    features[5, 0] = 1000.0
+    gram, alphas = kernel_from_features(features, list(map(str, range(40)))).gram, np.array([1e-10, 1e-6, 1.0])
+    found = ridge.leave_one_out_weights(ridge.decompose(gram, np.arange(40)), alphas)
+    monkeypatch.setattr(decompositions, "way_to_decompose", lambda *_: "eigenvectors")
+    expected = ridge.leave_one_out_weights(ridge.decompose(gram, np.arange(40)), alphas)
+    assert expected[5].max() < 2e-6 < expected[:5, :2].min()
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 def test_first_alpha_wins_a_tie(rng):
     features, responses = rng.standard_normal((12, 4)), rng.standard_normal((12, 2))
     assert fit(features, responses, np.arange(12), [2.0, 2.0, 2.0])[-1].alpha == 2.0
@@ -198,7 +211,8 @@ def test_predictions_far_below_the_mean_keep_their_digits(rng):
         (1500, None, "cpu", "band"),
         (1500, 1500, "cpu", "band"),
         (1500, 1499, "cpu", "eigenvectors"),
-        (1500, 750, "cpu", "low rank"),
+        (1500, 501, "cpu", "eigenvectors"),
+        (1500, 500, "cpu", "low rank"),
         (1499, 10, "cpu", "eigenvectors"),
         (5000, None, "cuda", "eigenvectors"),
         (5000, 10, "cuda", "eigenvectors"),

@@ -52,6 +52,18 @@ def test_what_is_read_is_what_was_written(stored):
     assert entry.n_bytes == store.path("key").stat().st_size
 
 
+def test_only_what_its_owner_left_is_swept(stored):
+    store, kernel, probe = stored
+    left = [store.directory / f".writing-{owner}-abc" for owner in ("mine", "another")]
+    for path in left:
+        path.touch()
+    store.sweep("mine")
+    assert [path.exists() for path in left] == [False, True]
+    store.save("other key", kernel, probe, {"model": "m", "label": "l", "pool": "p", "created": ""}, owner="mine")
+    store.sweep()
+    assert sorted(path.name for path in store.directory.iterdir()) == ["key.kernel", "other key.kernel"]
+
+
 def test_every_flipped_bit_is_noticed(stored, rng):
     store, _, _ = stored
     content = store.path("key").read_bytes()

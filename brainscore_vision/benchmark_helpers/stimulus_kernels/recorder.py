@@ -23,11 +23,9 @@ from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 from brainscore_vision.model_helpers.utils import make_list
 from tqdm.auto import tqdm as brainscore_tqdm
 
+from .answers import TIME_BINS, check_features, features_of
 from .errors import ModelOutputError, UnmappedRegionError
 from .recorder_lookup import LookupModel, LookupRecorder
-
-TIME_BINS = [(0, 0)]
-"""One bin: fMRI responses of a stimulus have no time course here."""
 
 LOOK_AT_BLOCK = 64
 """Stimuli per ``look_at`` where a model's whole answer is in memory at once."""
@@ -151,7 +149,9 @@ class CommitmentRecorder:
             }
             counted.append(n_batch)
             if rows is None:
-                sink({label: _check(values, self.model.identifier, label) for label, values in features.items()})
+                sink(
+                    {label: check_features(values, self.model.identifier, label) for label, values in features.items()}
+                )
             else:
                 held.append(features)
             # a copy: a view would keep the whole answer in memory until the next one is there
@@ -174,7 +174,7 @@ class CommitmentRecorder:
         if rows is not None:
             for label in layers_of:
                 values = np.concatenate([features[label] for features in held])
-                held[0][label] = _check(values[rows], self.model.identifier, label)
+                held[0][label] = check_features(values[rows], self.model.identifier, label)
             sink(held[0])
 
 
@@ -183,64 +183,9 @@ def recorder_for(model, regions: Sequence[str]) -> RegionRecorder | CommitmentRe
     regions = tuple(dict.fromkeys(regions))
     if isinstance(model, LookupModel):
         return LookupRecorder(model, regions)
-    if type(model) is ModelCommitment and type(_extractor(model)) is ActivationsExtractorHelper:
+    if type(model) is ModelCommitment and _gives_batches(model.activations_model):
         return CommitmentRecorder(model, regions)
     return RegionRecorder(model, regions)
-
-
-def features_of(assembly, stimulus_ids: Sequence[str], model: str, label: str) -> np.ndarray:
-    """Features of ``stimulus_ids``, in their order, from what ``look_at`` returned.
-
-    Raises
-    ------
-    ModelOutputError
-        Other stimuli than shown, more than one time bin, or features that are not finite.
-    """
-    # a level of a multi-index is no entry of coords in older xarray, but can be asked for
-    if not {"presentation", "neuroid"} <= set(getattr(assembly, "dims", ())) or not hasattr(assembly, "stimulus_id"):
-        raise ModelOutputError(
-            f"{model} must answer look_at with an assembly (presentation × neuroid) that names each stimulus_id; for {label} "
-            f"it gave {type(assembly).__name__}{getattr(assembly, 'dims', '')}. See Brain-Score's BrainModel interface."
-        )
-    if "time_bin" in assembly.dims:
-        if assembly.sizes["time_bin"] != 1:
-            raise ModelOutputError(
-                f"{model} was asked for the time bins {TIME_BINS} of {label} and answered with "
-                f"{assembly.sizes['time_bin']} of them. Return one bin per bin asked for."
-            )
-        assembly = assembly.squeeze("time_bin")
-    assembly = assembly.transpose("presentation", "neuroid")
-    answered = [str(s) for s in assembly["stimulus_id"].values]
-    if answered != list(stimulus_ids):
-        position = {s: i for i, s in enumerate(answered)}
-        if len(position) != len(answered) or set(position) != set(stimulus_ids):
-            missing = [s for s in stimulus_ids if s not in position]
-            unasked = [s for s in position if s not in set(stimulus_ids)]
-            raise ModelOutputError(
-                f"{model} must answer once for each of the {len(stimulus_ids)} stimuli it is shown; for {label} it answered "
-                f"{len(answered)} times, {len(answered) - len(position)} of them repeated, {len(missing)} stimuli are missing "
-                f"(the first: {missing[:3]}), {len(unasked)} were not shown (the first: {unasked[:3]}). "
-                f"Check how the model names and orders its answers."
-            )
-        assembly = assembly.isel(presentation=[position[s] for s in stimulus_ids])
-    return _check(np.asarray(assembly.values), model, label, stimulus_ids)
-
-
-def _check(features: np.ndarray, model: str, label: str, stimulus_ids: Sequence[str] | None = None) -> np.ndarray:
-    if features.shape[1] == 0:
-        raise ModelOutputError(
-            f"A layer has at least one feature; {model} gave none for {label}. Check the layer's name."
-        )
-    if features.dtype.kind not in "fiub":
-        raise ModelOutputError(f"Features are numbers; {model} gave {features.dtype} for {label}.")
-    if features.dtype.kind == "f" and not np.isfinite(features).all():
-        bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
-        which = f", the first for {stimulus_ids[bad[0]]}" if stimulus_ids is not None else ""
-        raise ModelOutputError(
-            f"Features must be finite, but {model} gave nan or infinity for {len(bad)} of {len(features)} stimuli of a "
-            f"batch in {label}{which}. Check the model on these images (weights, precision, preprocessing)."
-        )
-    return features
 
 
 def _check_layers(model: ModelCommitment, layers_of: dict[str, tuple[str, ...]]) -> None:
@@ -271,8 +216,11 @@ def _label(layers: Sequence[str]) -> str:
     return layers[0] if len(layers) == 1 else json.dumps(layers)
 
 
-def _extractor(model):
-    return getattr(model.activations_model, "_extractor", None)
+def _gives_batches(wrapper) -> bool:
+    """Whether the batches of a wrapper's extractor are its answer: some wrappers change it when they are called."""
+    if isinstance(wrapper, PytorchWrapper) and type(wrapper).__call__ is not PytorchWrapper.__call__:
+        return False
+    return type(getattr(wrapper, "_extractor", None)) is ActivationsExtractorHelper
 
 
 def _subset(stimuli: StimulusSet, start: int, size: int) -> StimulusSet:

@@ -22,7 +22,7 @@ from .options import EngineOptions
 from .pool import StimulusPart, StimulusPool
 from .probe import Probe, probe_ids, probe_rows
 from .screen import place_on_model_screen
-from .spool import FeatureSpool
+from .spool import FeatureSpool, is_complete
 from .store import KernelStore
 
 LOCK_POLL_SECONDS = 1.0
@@ -47,6 +47,7 @@ class ModelKernels:
         self._directory: Path | None = None
         self._lock: FileLock | None = None
         self._unstable: set[str] = set()
+        self._served = False
 
     def __enter__(self) -> ModelKernels:
         return self
@@ -60,7 +61,7 @@ class ModelKernels:
             shutil.rmtree(self._directory, ignore_errors=True)
         if self._lock is not None:
             self._lock.release()
-        elif kind is None and self._store is not None:
+        elif kind is None and self._store is not None and self._served:
             self._remove_leftovers()
 
     def prepare(self, pool: StimulusPool, labels: Sequence[str]) -> None:
@@ -78,7 +79,7 @@ class ModelKernels:
 
     def kernel(self, pool: StimulusPool, label: str) -> StimulusKernel:
         """The kernel of a prepared pool."""
-        key = self._key(pool, label)
+        key, self._served = self._key(pool, label), True
         while not self._recorded(pool, label):
             stored = self._store.load(key)
             if stored is not None and self._is_this_model(pool, label, stored[1]):
@@ -95,7 +96,7 @@ class ModelKernels:
                 "pool": pool.name,
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
             }
-            self._store.save(key, kernel, self._probe(pool, label), description)
+            self._store.save(key, kernel, self._probe(pool, label), description, owner=self._identity.key)
         return kernel
 
     def _recorded(self, pool: StimulusPool, label: str) -> bool:
@@ -144,9 +145,12 @@ class ModelKernels:
         return FileLock(folder / f"{self._identity.key}.lock")
 
     def _remove_leftovers(self) -> None:
-        """Features of a run that was killed between writing its last kernel and removing them."""
+        """Features of a run that was killed between writing its last kernel and removing them: all of them are complete.
+
+        Those of a run that was killed while it recorded wait for the run that takes it up, whatever else is scored before.
+        """
         leftovers = self._options.spool / self._identity.key
-        if leftovers.exists():
+        if leftovers.exists() and all(is_complete(path) for path in leftovers.glob("*.features")):
             try:
                 with self._new_lock().acquire(timeout=0):
                     shutil.rmtree(leftovers, ignore_errors=True)
@@ -205,7 +209,7 @@ class ModelKernels:
                 else:  # under the model's lock; a killed run's features are found here
                     self._directory = parent / self._identity.key
                     self._directory.mkdir(exist_ok=True)
-                    self._store.sweep()
+                    self._store.sweep(self._identity.key)
             except OSError as error:
                 raise StorageError(
                     f"Features wait on disk between the forward pass and the kernel, but {parent} cannot be written "

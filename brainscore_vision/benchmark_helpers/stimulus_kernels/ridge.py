@@ -104,12 +104,7 @@ def select_alpha(decomposition: RidgeDecomposition, coordinates: np.ndarray, alp
         rng = np.random.default_rng(SKETCH_SEED)
         mixing = rng.choice(np.array([-1.0, 1.0]), size=(n_neuroids, SKETCH_SIZE))
         mixtures = coordinates @ mixing
-        samples = np.stack(
-            [
-                (_scaled_residuals(decomposition, mixtures, alpha, diagonal[:, i]) ** 2).sum(axis=0)
-                for i, alpha in enumerate(alphas)
-            ]
-        )  # n_alphas, SKETCH_SIZE
+        samples = _sampled_errors(decomposition, mixtures, alphas, diagonal)
         best = samples.mean(axis=1).argmin()
         excess = samples - samples[best]
         standard_error = excess.std(axis=1, ddof=1) / np.sqrt(SKETCH_SIZE)
@@ -151,6 +146,20 @@ def predict(
     prediction = projected @ decomposition.solve(coordinates, alpha)[: projected.shape[1]]
     prediction += response_mean
     return prediction
+
+
+def _sampled_errors(decomposition, mixtures, alphas, diagonal) -> np.ndarray:
+    """Summed squared leave-one-out error of each mixture, shape (n_alphas, mixtures); several penalties in one product."""
+    n_mixtures = mixtures.shape[1]
+    together = max(1, NEUROID_BLOCK // n_mixtures)
+    samples = np.empty((len(alphas), n_mixtures))
+    for start in range(0, len(alphas), together):
+        chosen = range(start, min(start + together, len(alphas)))
+        solved = np.concatenate([decomposition.solve(mixtures, alphas[i]) for i in chosen], axis=1)
+        residuals = decomposition.expand(solved).reshape(len(diagonal), len(chosen), n_mixtures)
+        residuals /= diagonal[:, chosen, None]
+        samples[chosen] = np.einsum("ijk,ijk->jk", residuals, residuals)
+    return samples
 
 
 def _scaled_residuals(decomposition, coordinates, alpha, diagonal) -> np.ndarray:

@@ -48,7 +48,7 @@ class FeatureSpool:
 
     @property
     def journal(self) -> Path:
-        return self.path.with_suffix(".journal")
+        return journal_of(self.path)
 
     @property
     def n_written(self) -> int:
@@ -192,3 +192,17 @@ class FeatureSpool:
             f"The features of {self.label} for {self.n_stimuli} stimuli need {self.n_bytes:,} bytes in {self.path.parent}, "
             f"where {free:,} are free. Free some, or choose another folder (--spool-directory)."
         )
+
+
+def journal_of(path: Path) -> Path:
+    """Journal of a file of features."""
+    return path.with_suffix(".journal")
+
+
+def is_complete(path: Path) -> bool:
+    """Whether the journal beside a file of features says that all stimuli are in it."""
+    try:
+        header, *batches = (json.loads(line) for line in journal_of(path).read_text().splitlines())
+    except (OSError, ValueError):  # none, or one that ends in the middle of a line
+        return False
+    return sum(batch["rows"] for batch in batches) >= header["n_stimuli"]

@@ -22,6 +22,9 @@ from .probe import Probe
 
 MAGIC = b"stimulus-kernel-1\n"
 HASH_BYTES = 32
+WRITING = ".writing-"
+"""Files that are being written begin so, followed by their owner."""
+
 COLUMNS_PER_STEP = 256
 
 _logger = logging.getLogger(__name__)
@@ -106,8 +109,8 @@ class KernelStore:
             self.remove(key)
             return None
 
-    def save(self, key: str, kernel: StimulusKernel, probe: Probe, description: dict) -> None:
-        """Write a kernel; ``description`` holds model, label and pool for people."""
+    def save(self, key: str, kernel: StimulusKernel, probe: Probe, description: dict, owner: str = "") -> None:
+        """Write a kernel; ``description`` holds model, label and pool for people, ``owner`` names who may :meth:`sweep`."""
         n = len(kernel.stimulus_ids)
         header = json.dumps(
             {
@@ -121,7 +124,7 @@ class KernelStore:
             }
         ).encode()
         self.directory.mkdir(parents=True, exist_ok=True)
-        descriptor, scratch = tempfile.mkstemp(dir=self.directory, prefix=".writing-")
+        descriptor, scratch = tempfile.mkstemp(dir=self.directory, prefix=f"{WRITING}{owner}-")
         try:
             with os.fdopen(descriptor, "wb") as file:
                 checksum = hashlib.blake2b(digest_size=HASH_BYTES)
@@ -143,9 +146,9 @@ class KernelStore:
     def remove(self, key: str) -> None:
         self.path(key).unlink(missing_ok=True)
 
-    def sweep(self) -> None:
-        """Remove what killed writers left. Call it while no other process writes."""
-        for scratch in self.directory.glob(".writing-*"):
+    def sweep(self, owner: str | None = None) -> None:
+        """Remove what killed writers left, of one owner or of all. Call it while they do not write."""
+        for scratch in self.directory.glob(f"{WRITING}*" if owner is None else f"{WRITING}{owner}-*"):
             scratch.unlink(missing_ok=True)
 
     def entries(self) -> Iterator[StoredKernel]:

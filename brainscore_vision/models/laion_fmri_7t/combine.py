@@ -10,8 +10,8 @@ from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidA
 from brainscore_vision.model_interface import BrainModel
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import LookupModel
+from brainscore_vision.benchmark_helpers.stimulus_kernels.answers import features_of
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
-from brainscore_vision.benchmark_helpers.stimulus_kernels.recorder import features_of
 from brainscore_vision.data.laion_fmri_7t.embeddings import DatasetModel, bind
 
 
