@@ -188,10 +188,8 @@ class ResultsDatabase:
                 and matches(benchmarks, row.benchmark.identifier)
             ]
             if latest:
-                newest = {
-                    (r.model.identifier, r.model.requested, r.benchmark.identifier, r.dataset.fingerprint): r.id
-                    for r in rows
-                }
+                models_of = {r.id: (r.model.identifier, r.model.requested) for r in rows}
+                newest = {(models_of[r.id], r.benchmark.identifier, r.dataset.fingerprint): r.id for r in rows}
                 rows = [row for row in rows if row.id in newest.values()]
             trees = read_trees(self.tables, [row.id for row in rows])
         return [to_result(row, trees[row.id]) for row in rows]
