@@ -1,6 +1,8 @@
 """Scoring from Python: what stands for a model, a benchmark and a dataset, and responses for metrics of one's own."""
 
 import json
+import pickle
+import sys
 
 import netCDF4
 import numpy as np
@@ -20,7 +22,12 @@ from brainscore_vision.benchmarks.laion_fmri_7t import (
     score_model,
 )
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import IdentifierError
-from brainscore_vision.benchmarks.laion_fmri_7t.models import ModelSourceError, locate_model, untrained_alexnet
+from brainscore_vision.benchmarks.laion_fmri_7t.models import (
+    ModelSourceError,
+    locate_model,
+    model_revision,
+    untrained_alexnet,
+)
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
@@ -159,11 +166,54 @@ def test_models_from_a_file(tmp_path):
     assert locate_model("models:CountingModel")().identifier.startswith("features-")
 
 
-def test_a_module_that_needs_something_else_says_so(tmp_path, monkeypatch):
-    (tmp_path / "broken_module.py").write_text("import something_that_is_not_installed\n")
+def test_files_are_modules_of_their_own(tmp_path):
+    files = [tmp_path / folder / "same_name.py" for folder in ("one", "two")]
+    for number, file in enumerate(files):
+        file.parent.mkdir()
+        file.write_text(
+            "from __future__ import annotations\n"
+            "from dataclasses import dataclass\n"
+            "@dataclass\n"
+            "class Options:\n"
+            f"    number: int = {number}\n"
+            "def make():\n"
+            "    return Options()\n"
+        )
+    made = [locate_model(f"{file}:make")() for file in files]
+    assert [options.number for options in made] == [0, 1]
+    assert [pickle.loads(pickle.dumps(options)) for options in made] == made
+    files[0].write_text("number = 5\nraise RuntimeError('half of it ran')\n")
+    with pytest.raises(RuntimeError, match="half of it ran"):
+        locate_model(f"{files[0]}:make")
+    assert type(made[0]).__module__ not in sys.modules
+    assert type(made[1]).__module__ in sys.modules
+
+
+@pytest.mark.parametrize("name", ["broken_module", "absent_library_zoo"])
+def test_a_module_that_needs_something_else_says_so(tmp_path, monkeypatch, name):
+    (tmp_path / f"{name}.py").write_text("import absent_library\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ModuleNotFoundError, match="something_that_is_not_installed"):
-        locate_model("broken_module:make")
+    with pytest.raises(ModuleNotFoundError, match="No module named 'absent_library'"):
+        locate_model(f"{name}:make")
+
+
+def test_a_package_without_the_module_is_a_wrong_name(tmp_path, monkeypatch):
+    (tmp_path / "package_for_models").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    for place in ("package_for_models.inner.most", "no_package_for_models.inner"):
+        with pytest.raises(ModelSourceError, match=f"There is no module '{place}'"):
+            locate_model(f"{place}:make")
+
+
+def test_the_revision_of_a_model_is_that_of_its_files(tmp_path):
+    file = tmp_path / "mine.py"
+    revisions = []
+    for content in ("def make(): ...\n", "def make(): pass\n", "def make(): ...\n"):
+        file.write_text(content)
+        revisions.append(model_revision(f"{file}:make"))
+    assert revisions[0] == revisions[2] != revisions[1]
+    assert model_revision("pixels") not in (None, *revisions)
+    assert model_revision("models:CountingModel") is model_revision(f"{tmp_path / 'absent.py'}:make") is None
 
 
 def test_the_demos_model_is_the_same_each_time():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from brainscore_core.plugin_management.import_plugin import ImportPlugin
 from brainscore_vision.model_interface import BrainModel
 
 from brainscore_vision import load_model
+from brainscore_vision.benchmark_helpers.stimulus_kernels.identity import plugin_revision
 
 UNTRAINED_ALEXNET_SEED = 0
 UNTRAINED_ALEXNET_LAYERS = {
@@ -71,6 +74,23 @@ def with_whole_path(model: str) -> str:
     return f"{Path(place).expanduser().resolve()}:{attribute}"
 
 
+def model_revision(model: str) -> str | None:
+    """Hash of the code behind a name; another one means that the model may answer otherwise.
+
+    Of a registered model, the files of its plugin; of ``file.py:function`` that file, without what it imports. None where
+    nothing says which files make the model: ``module:function``, a table of features, a file that cannot be read.
+    """
+    place, colon, _ = model.rpartition(":")
+    revision = plugin_revision(model)
+    if revision is not None or not colon or not place.endswith(".py"):
+        return revision
+    try:
+        content = Path(place).expanduser().read_bytes()
+    except OSError:  # whoever makes the model will say so
+        return None
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
 def untrained_alexnet():
     """AlexNet with random weights (seeded), committed to regions: needs no download."""
     import torch
@@ -107,13 +127,24 @@ def _module(place: str, name: str):
         path = Path(place).expanduser()
         if not path.is_file():
             raise ModelSourceError(f"There is no file {path}; received {name!r}.")
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
+        return _module_of_file(path)
     try:
         return importlib.import_module(place)
     except ModuleNotFoundError as error:
-        if error.name is None or not place.startswith(error.name):
+        if error.name is None or not f"{place}.".startswith(f"{error.name}."):
             raise  # the module exists, but something that it needs does not
         raise ModelSourceError(f"There is no module {place!r}; received {name!r}.") from error
+
+
+def _module_of_file(path: Path):
+    # a name per path: files of one name in two folders are two modules
+    name = f"laion_fmri_7t_model_{path.stem}_{hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses look up what their annotations mean
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module

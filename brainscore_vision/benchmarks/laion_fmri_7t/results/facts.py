@@ -28,7 +28,7 @@ class RunFacts:
         As it was asked for: a registered identifier, ``file.py:function``, a table of features. The model's own identifier,
         which may differ, is in its Score.
     model_revision : str or None
-        Hash of the files of the plugin that registers the model; None if none does.
+        Hash of the code behind the name; see :func:`~..models.model_revision`.
     dataset_fingerprint : str
         See :meth:`brainscore_vision.data.laion_fmri_7t.dataset.Dataset.fingerprint`; empty if the data could not be opened.
     benchmark_version : int

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 from brainscore_core.metrics import Score
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.identity import plugin_revision
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 from ..benchmark import VERSION
 from ..identifiers import IdentifierError, parse
+from ..models import model_revision
 from .database import ResultsDatabase
 from .facts import run_facts
 
@@ -61,7 +61,7 @@ def record_scores(
         (KeyboardInterrupt) is no failure of the model.
     """
     database.check_writable()
-    revision = plugin_revision(model)
+    revision = model_revision(model)
     waiting = dict.fromkeys(benchmarks)
     scores, started = iter(scores), datetime.now(UTC)
     while True:
@@ -117,7 +117,7 @@ def record_failures(
     """
     message = " ".join(f"{type(error).__name__}: {error}".split())
     text = "".join(traceback.format_exception(error))
-    revision = plugin_revision(model)
+    revision = model_revision(model)
     return [
         database.add_failure(
             model,

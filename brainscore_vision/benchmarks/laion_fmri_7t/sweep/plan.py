@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import KernelBenchmark
 from brainscore_vision.benchmark_helpers.stimulus_kernels.compute import Compute
-from brainscore_vision.benchmark_helpers.stimulus_kernels.identity import plugin_revision
 from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import stage_bytes
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 from ..benchmark import build
 from ..identifiers import IdentifierError, parse
-from ..models import ModelSourceError, locate_model, with_whole_path
+from ..models import ModelSourceError, locate_model, model_revision, with_whole_path
 from ..scoring import build_all
 from .errors import UnknownNamesError
 
@@ -52,7 +51,7 @@ class ModelPlan:
     model : str
         As :func:`~brainscore_vision.benchmarks.laion_fmri_7t.models.locate_model` takes it; files with their whole path.
     revision : str or None
-        Hash of the files of the plugin that registers it; None for others.
+        See :func:`~brainscore_vision.benchmarks.laion_fmri_7t.models.model_revision`.
     todo, done : tuple of Target
     """
 
@@ -139,7 +138,7 @@ def make_plan(models: Sequence[str], benchmarks: Sequence[str], results=None, ag
     known = set() if again or results is None else {_key(result) for result in results.results(latest=False)}
     plans = []
     for model in models:
-        revision = plugin_revision(model)
+        revision = model_revision(model)
         done = [t for t in targets if (model, revision, t.name, t.version, t.dataset_fingerprint) in known]
         plans.append(ModelPlan(model, revision, tuple(t for t in targets if t not in done), tuple(done)))
     return Plan(tuple(plans))

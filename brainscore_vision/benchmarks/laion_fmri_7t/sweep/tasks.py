@@ -145,7 +145,7 @@ def _make_kernels(work: Work, settings: Settings) -> Outcome:
     """Make the kernels of all regions together; if that fails, of each by itself, so that one bad layer costs its own cells."""
     started, outcome = datetime.now(UTC), Outcome()
     try:
-        model = _model(work.plan.model)
+        model = _model(work.plan)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded by the sweep with its traceback
         return Outcome(failed=[_failed(work, None, error, started)])
     targets = {target.identifier: target for target in work.plan.todo}
@@ -193,8 +193,8 @@ def _score(work: Work, settings: Settings) -> Outcome:
         names = list(left) if together else [next(iter(left))]
         try:
             for identifier, score in _scores(work, names, settings):
-                target, run = left.pop(identifier), work.facts(left.get(identifier), started)
-                run = replace(run, dataset_fingerprint=score.attrs["dataset"]["fingerprint"])
+                target = left.pop(identifier)
+                run = replace(work.facts(target, started), dataset_fingerprint=score.attrs["dataset"]["fingerprint"])
                 outcome.scored.append(Scored(target, score, run))
                 started = datetime.now(UTC)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded by the sweep with its traceback
@@ -207,7 +207,7 @@ def _score(work: Work, settings: Settings) -> Outcome:
 
 def _scores(work: Work, names: list[str], settings: Settings) -> Iterator[tuple[str, Score]]:
     benchmarks = build_all(names).values()
-    candidate = ready_model(_model(work.plan.model), benchmarks)
+    candidate = ready_model(_model(work.plan), benchmarks)
     tasks = [task for benchmark in benchmarks for task in benchmark.tasks()]
     missing = missing_kernels(candidate, tasks, settings.engine)
     if missing:  # making them here would show every image again, once per group
@@ -218,11 +218,12 @@ def _scores(work: Work, names: list[str], settings: Settings) -> Iterator[tuple[
     yield from score_all(candidate, names, engine=settings.engine)
 
 
-def _model(name: str):
-    if getattr(_kept, "name", None) != name:
-        _kept.name = _kept.model = None  # the old one goes before the new one comes
-        _kept.model = check_model(locate_model(name)())
-        _kept.name = name
+def _model(plan: ModelPlan):
+    wanted = plan.model, plan.revision  # workers of a scheduler may outlive an edit of the file
+    if getattr(_kept, "source", None) != wanted:
+        _kept.source = _kept.model = None  # the old one goes before the new one comes
+        _kept.model = check_model(locate_model(plan.model)())
+        _kept.source = wanted
     return _kept.model
 
 
