@@ -3,8 +3,10 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ from scored_cells import CELLS, CKA, FOLDS, ONE_SUBJECT, RDM, RIDGE, copied, fac
 
 from brainscore_vision.benchmarks.laion_fmri_7t import cli
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
+
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -187,6 +191,36 @@ def test_verify_and_clean(run, file):
     assert "--clean removes them" in out
     assert run("results", file, "--clean")[1] == "Freed 0.0 MB.\n"
     assert not (folder / ".writing-0123").exists()
+
+
+def test_verify_where_nothing_can_be_written(run, file):
+    """As somebody without rights to a copy; root, who has them all, gives them up."""
+    run("results", file, "--verify")  # so that everything is imported: the child may not be able to read it
+    reader, writer = os.pipe()
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are closed to others
+        copy = Path(folder) / "copy.sqlite"
+        shutil.copy(file, copy)
+        shutil.copytree(f"{file}.voxels", f"{copy}.voxels")
+        for path in (*Path(folder).rglob("*"), Path(folder)):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        child = os.fork()
+        if child == 0:
+            try:
+                if os.getuid() == 0:
+                    os.setgid(NOBODY)
+                    os.setuid(NOBODY)
+                os.write(writer, json.dumps(run("results", copy, "--verify")).encode())
+            except BaseException as error:  # noqa: BLE001 - nothing leaves the child
+                os.write(writer, json.dumps(repr(error)).encode())
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        os.close(writer)
+    with open(reader, encoding="utf-8") as answer:
+        code, out, err = json.load(answer)
+    assert (code, err) == (0, "")
+    assert f"{2 * len(CELLS)} results read, 0 problems." in out
+    assert "copy.sqlite cannot be written" in out
 
 
 # score --results

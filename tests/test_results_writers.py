@@ -1,10 +1,12 @@
 """Several processes add to one file at once, or are killed over it: nothing is lost, and what is there is whole."""
 
+import errno
 import multiprocessing
 import os
 import pickle
 import signal
 import sqlite3
+import stat
 import threading
 
 import pytest
@@ -201,6 +203,21 @@ def test_a_failed_write_leaves_nothing(path, row, monkeypatch):
     monkeypatch.undo()
     assert database.results() == []
     assert list(database.voxel_directory.iterdir()) == []
+    database.add(row[RDM], facts(row[RDM]))
+    assert_whole(database, row)
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EBADF, errno.ENOTSUP])
+def test_folders_that_cannot_be_synced(path, row, monkeypatch, code):
+    honest = os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        honest(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    database = ResultsDatabase(path)
     database.add(row[RDM], facts(row[RDM]))
     assert_whole(database, row)
 

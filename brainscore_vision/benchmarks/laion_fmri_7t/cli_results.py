@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -230,6 +231,10 @@ def _maintain(database, verify: bool, clean: bool) -> None:
         print(f"{count} results read, {damaged} problems.")
     if clean:
         print(f"Freed {store.remove_orphans(database) / 1e6:.1f} MB.")
+    elif not os.access(database.path, os.W_OK):
+        print(
+            f"Left-over files are told from those of writers at work by locking the file; {database.path} cannot be written."
+        )
     elif left := store.orphans(database):
         print(
             f"{len(left)} files in {database.voxel_directory} belong to no result: their writers were killed, or the database "

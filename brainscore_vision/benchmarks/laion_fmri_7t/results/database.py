@@ -61,8 +61,7 @@ class ResultsDatabase:
                 _make_folder(self.path.parent)
             else:
                 raise ResultsError(
-                    f"There is no results file {self.path}. `laion-score score MODEL BENCHMARK --results {self.path}` makes "
-                    f"one."
+                    f"There is no results file {self.path}; `laion-score score MODEL BENCHMARK --results FILE` makes one."
                 )
         self.connection = make_database(self.path)
         self.tables = define_tables(self.connection)

@@ -7,6 +7,7 @@ draw). Checksums are HDF5's own.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -23,6 +24,8 @@ from .packing import Node
 CORRELATION, CEILING, NEUROIDS, DRAWS = "correlation", "noise_ceiling", "neuroids", "bootstrap"
 SUFFIX = ".h5"
 WRITING = ".writing-"
+_NO_SYNC_OF_FOLDERS = (errno.EINVAL, errno.EBADF, errno.ENOTSUP)
+"""How file systems say that they have none; some network file systems do."""
 _CHECKED = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "fletcher32": True}
 
 
@@ -80,6 +83,9 @@ def _flush_names(directory: Path) -> None:
     folder = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(folder)
+    except OSError as error:
+        if error.errno not in _NO_SYNC_OF_FOLDERS:
+            raise
     finally:
         os.close(folder)
 
