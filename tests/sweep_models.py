@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import models
+from brainscore_vision.benchmark_helpers.stimulus_kernels.recorder import LOOK_AT_BLOCK
 
 HERE = Path(__file__).parent
-KILLED_AFTER = 3  # looks
 
 
 class Seen(models.CountingModel):
@@ -26,6 +26,12 @@ class Seen(models.CountingModel):
         with open(HERE / f"{self.identifier} saw", "a") as file:
             file.write("".join(f"{self._region} {i}\\n" for i in stimuli["stimulus_id"]))
         return super().look_at(stimuli, number_of_trials)
+
+
+def has_recorded(model):
+    # features of a block are kept when all regions saw it: here the first one is about to see more
+    blocks = [region for region, ids in model.looks if len(ids) == LOOK_AT_BLOCK]
+    return blocks[:1] == [model._region]
 
 
 def healthy():
@@ -50,6 +56,8 @@ def nan_in_it():
 
 def blocked():
     def wait(model):
+        if not has_recorded(model):
+            return
         (HERE / "blocked is looking").touch()
         while not (HERE / "go").exists():
             time.sleep(0.05)
@@ -59,7 +67,7 @@ def blocked():
 
 def dies_once():
     def die(model):
-        if len(model.looks) == KILLED_AFTER and not (HERE / "died").exists():
+        if has_recorded(model) and not (HERE / "died").exists():
             (HERE / "died").touch()
             os.kill(os.getpid(), signal.SIGKILL)
 

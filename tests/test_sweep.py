@@ -5,10 +5,10 @@ import io
 import signal
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
-import typer
 from distributed import Client, LocalCluster
 from models import CountingModel, small_network
 from rich.console import Console
@@ -18,20 +18,17 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.probe import N_STIMULI
 from brainscore_vision.benchmarks.laion_fmri_7t import cli, cli_sweep, score_model
-from brainscore_vision.benchmarks.laion_fmri_7t.cli_sweep import listed
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import build_all
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep import (
     Settings,
     SweepError,
-    UnknownNamesError,
     check_names,
     cluster,
     make_plan,
     run_sweep,
     tasks,
 )
-from brainscore_vision.benchmarks.laion_fmri_7t.sweep.plan import shared_work
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep.progress import Board, LiveBoard
 
 V1, IT, OWN = CELLS
@@ -143,6 +140,24 @@ def test_a_model_that_cannot_be_made_is_recorded_and_tried_again(sweep, tmp_path
     assert database.failures() == []
 
 
+def test_a_file_that_fails_on_import_is_left_to_the_worker(sweep, model_file):
+    model_file.write_text("import nothing_of_this_name\n")
+    summary, database, _ = sweep(["healthy"], [V1])
+    assert summary.failures[0][1:] == (None, "ModuleNotFoundError: No module named 'nothing_of_this_name'")
+    assert "sweep_made.py" in database.failures()[0].traceback
+
+
+def test_an_edited_file_is_scored_again(sweep, model_file):
+    sweep(["healthy"], [V1])
+    model_file.write_text(model_file.read_text().replace('Seen("healthy")', 'Seen("edited")'))
+    summary, database, _ = sweep(["healthy"], [V1])  # the worker is the same, and knows the old one
+    assert (summary.n_scored, summary.n_done) == (1, 0)
+    before, after = database.results(latest=False)
+    assert (before.model, after.model) == ("healthy", "edited")
+    assert before.model_revision != after.model_revision
+    assert sweep(["healthy"], [V1])[0].n_done == 1
+
+
 def test_a_layer_with_nan_costs_its_own_cells(sweep):
     summary, database, _ = sweep(["nan_in_it"])
     assert summary.n_scored == 2
@@ -167,6 +182,40 @@ def test_a_cell_that_fails_leaves_the_others_of_its_group(sweep, monkeypatch):
     assert sorted(benchmark for _, benchmark in values(database)) == [cells[0], cells[2]]
     assert [failure[1:] for failure in summary.failures] == [(cells[1], "ZeroDivisionError: made up")]
     assert 'raise ZeroDivisionError("made up")' in database.failures()[0].traceback
+
+
+def test_a_score_that_cannot_be_kept_is_its_cells_failure(sweep, monkeypatch):
+    honest = tasks.score_all
+
+    def score_all(model, names, engine):
+        for name, score in honest(model, names, engine=engine):
+            if "IT" in name:
+                score.attrs["extra"] = {1, 2}
+            yield name, score
+
+    monkeypatch.setattr(tasks, "score_all", score_all)
+    summary, database, lines = sweep(["healthy"])
+    assert summary.n_scored == len(values(database)) == 2
+    (failure,) = database.failures()
+    assert (failure.benchmark, failure.error) == (IT, summary.failures[0][2])
+    assert failure.error.startswith("ResultsError: ")
+    assert "holds a set" in failure.error
+    assert "in pack" in failure.traceback
+    assert "3 of 3" not in lines
+    monkeypatch.undo()
+    assert sweep(["healthy"])[0].n_scored == 1
+
+
+def test_a_cell_has_its_own_facts(model_file, tiny_dataset):
+    cells = ["LAION_fMRI.V1-ood-ridge", "LAION_fMRI.V1-ood_gabor-ridge", "LAION_fMRI.V1-ood_shape-ridge"]
+    (plan,) = make_plan(*check_names([f"{model_file}:healthy"], cells, dataset=str(tiny_dataset))).models
+    versions = {target.identifier: version for version, target in enumerate(plan.todo, start=1)}
+    plan = replace(plan, todo=tuple(replace(target, version=versions[target.identifier]) for target in plan.todo))
+    for makes_scores in (False, True):
+        work = tasks.Work(plan, cells=makes_scores, bytes=EXPECTED, measured=True)
+        outcome = tasks.do(work, Settings(ENGINE), "key")
+        assert outcome.failed == []
+    assert {s.target.identifier: s.run.benchmark_version for s in outcome.scored} == versions
 
 
 def test_kernels_that_workers_do_not_share_are_not_made_again_in_silence(sweep, monkeypatch, tmp_path):
@@ -218,7 +267,7 @@ def test_a_worker_that_cannot_even_begin_is_a_failure(sweep, monkeypatch):
 
 def test_workers_without_memory_are_an_error_before_the_work():
     bare = LocalCluster(n_workers=1, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0")
-    lacking = pytest.raises(SweepError, match="--resources MEMORY=32e9")
+    lacking = pytest.raises(SweepError, match="--memory-limit 32GB --resources MEMORY=30e9")
     with bare, cluster.remote_client(bare.scheduler_address) as client, lacking:
         cluster.memory_of_workers(client)
 
@@ -278,6 +327,30 @@ def test_command_on_a_scheduler(monkeypatch, capsys, address, model_file, tmp_pa
     assert "Nothing to do: all 4 cells are in" in err
 
 
+def test_results_that_cannot_be_kept_are_told_before_the_work(
+    monkeypatch, capsys, address, model_file, tmp_path, tiny_dataset
+):
+    common = [f"{model_file}:healthy", "-b", V1, "--dataset", tiny_dataset, "--scheduler", address]
+    (tmp_path / "results.db.voxels").write_text("no folder")
+    code, _, err = command(monkeypatch, capsys, *common, "--results", tmp_path / "results.db")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "results.db.voxels, which cannot be written" in err
+    assert not (tmp_path / "healthy saw").exists()
+
+
+def test_an_empty_results_file_is_a_start_that_was_killed(
+    monkeypatch, capsys, address, model_file, tmp_path, tiny_dataset
+):
+    results = tmp_path / "results.db"
+    results.touch()
+    common = [f"{model_file}:healthy", "-b", V1, "--dataset", tiny_dataset, "--results", results]
+    code, out, _ = command(monkeypatch, capsys, *common, "--dry-run")
+    assert (code, results.stat().st_size) == (0, 0)
+    assert "1 cells are scored on them, 0 are done." in out
+    assert command(monkeypatch, capsys, *common, "--scheduler", address)[0] == 0
+    assert len(ResultsDatabase(results).results()) == 1
+
+
 def test_wrong_usage(monkeypatch, capsys, model_file, tmp_path, tiny_dataset):
     results = tmp_path / "results.db"
     common = ["-b", V1, "-b", "LAION_fMRI.V1-tau-rigde", "--dataset", tiny_dataset, "--results", results]
@@ -301,65 +374,6 @@ def test_a_job_that_is_ended_is_interrupted():
         signal.raise_signal(signal.SIGTERM)
     assert caught.value.args == (signal.SIGTERM,)
     assert signal.getsignal(signal.SIGTERM) is before
-
-
-# planning
-
-
-def test_every_unknown_name_is_told(model_file, tiny_dataset):
-    models = ["alexnet-not-there", f"{model_file}:healthy", f"{model_file}:nothing", "absent.py:make"]
-    with pytest.raises(UnknownNamesError) as caught:
-        check_names(models, [V1, "LAION_fMRI.V9-tau-ridge"], dataset=str(tiny_dataset))
-    assert len(caught.value.problems) == 4
-    for name in ("LAION_fMRI.V9-tau-ridge", "alexnet-not-there", "nothing", "absent.py"):
-        assert name in str(caught.value)
-
-
-def test_a_file_that_fails_on_import_is_left_to_the_worker(tmp_path, sweep, model_file):
-    model_file.write_text("import nothing_of_this_name\n")
-    summary, database, _ = sweep(["healthy"], [V1])
-    assert summary.failures[0][1:] == (None, "ModuleNotFoundError: No module named 'nothing_of_this_name'")
-    assert "sweep_made.py" in database.failures()[0].traceback
-
-
-def test_lists_in_files(tmp_path):
-    file = tmp_path / "names.txt"
-    file.write_text("# ours\nalexnet\n\npixels  # made here\n")
-    assert listed(["a", str(file), f"@{file}", "b"]) == ["a", "alexnet", "pixels", "b"]
-    for name, content in (("empty.txt", "# none\n"), ("binary.txt", b"\xff\xfe\x00")):
-        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-        with pytest.raises(typer.BadParameter, match="one name per line"):
-            listed([str(tmp_path / name)])
-    with pytest.raises(typer.BadParameter, match="No such file"):
-        listed([f"@{tmp_path / 'absent.txt'}"])
-
-
-def test_cells_that_share_a_decomposition_are_one_task(tiny_dataset):
-    region = "LAION_fMRI.{}-{}".format
-    cells = [region("V1", "ood-ridgecv"), region("V1", "ood_gabor-ridgecv"), region("V2", "ood-ridge")]
-    cells += [region("V1", "tau-ridgecv"), region("IT", "ood-ridgecv"), "LAION_fMRI_persubject.V1-ood-ridgecv"]
-    labels = {"V1": "conv", "V2": "conv", "IT": "head"}
-    groups = shared_work(build_all(cells, tiny_dataset), labels)
-    assert sorted(map(sorted, groups)) == sorted(map(sorted, [cells[:3], *([cell] for cell in cells[3:])]))
-    # two groups become one where a third shares with both
-    subjects = [f"{cells[5]}[subjects={names}]" for names in ("sub-01", "sub-03", "sub-01+sub-03")]
-    assert [set(group) for group in shared_work(build_all(subjects, tiny_dataset), labels)] == [set(subjects)]
-
-
-@pytest.mark.parametrize(
-    ("cores", "available", "n_tasks", "wanted", "expected"),
-    [
-        (16, 100, 50, None, (8, 2, 11)),
-        (16, 30, 50, None, (2, 8, 13)),  # memory for two
-        (16, 5, 50, None, (1, 16, 4)),  # not even for one: it is tried
-        (16, 100, 3, None, (3, 5, 30)),
-        (2, 100, 50, None, (1, 2, 90)),
-        (2, 100, 50, 4, (4, 1, 22)),
-    ],
-)
-def test_sharing_out_a_machine(cores, available, n_tasks, wanted, expected):
-    workers = cluster.local_workers(cores, available * 10**9, 10 * 10**9, n_tasks, wanted)
-    assert (workers.n, workers.threads, workers.memory // 10**9) == expected
 
 
 # the engine's part

@@ -89,10 +89,12 @@ def sweep(
 
     Each model sees each image once; its kernels are kept in the store, and every cell is computed from them. What fails is
     recorded with its traceback and does not stop the rest. Stopped or killed, the same command goes on where it was;
-    failures are tried again. `laion-score results FILE` shows the results.
+    failures are tried again. A model whose plugin or file.py was edited since is scored again; after an edit of something
+    that these import, use --again. `laion-score results FILE` shows the results.
 
-    On a cluster, start a scheduler, and workers with `dask worker ADDRESS --nthreads 1 --resources MEMORY=32e9` (bytes),
-    and name it with --scheduler. Store, dataset and model files have to be on a disk that all machines see.
+    On a cluster, start a scheduler, and workers with `dask worker ADDRESS --nthreads 1 --memory-limit 32GB
+    --resources MEMORY=30e9` (bytes; at 95 % of its limit dask ends a worker), and name it with --scheduler. Store, dataset
+    and model files have to be on a disk that all machines see.
 
     Needs the extra 'sweep'. Exit codes: 0 all scored, 1 some failed, 2 wrong usage, 130 stopped by Ctrl-C (143 by
     SIGTERM).
@@ -116,7 +118,7 @@ def sweep(
             errors.print(f"laion-score: {problem}", style="red")
         raise typer.Exit(2) from error
     engine = engine_options(False, store_directory, spool_directory, False, max_memory, device)
-    database = ResultsDatabase(results, create=False) if results.expanduser().exists() else None
+    database = _results_so_far(results, dry_run)
     plan = make_plan(*names, results=database, again=again)
     if dry_run:
         _show(plan, engine, workers, scheduler)
@@ -125,6 +127,7 @@ def sweep(
         errors.print(f"Nothing to do: all {plan.n_done} cells are in {results}. Score them once more with --again.")
         return
     database = database or ResultsDatabase(results)
+    database.check_writable()
     try:
         with _terminated_in_order():
             summary = _run(plan, Settings(engine, threads), database, workers, scheduler, allowed_deaths)
@@ -142,6 +145,16 @@ def sweep(
         for model, benchmark, message in summary.failures:
             errors.print(f"  {model if benchmark is None else f'{model}, {benchmark}'}: {' '.join(message.split())}")
         raise typer.Exit(1)
+
+
+def _results_so_far(path: Path, dry_run: bool):
+    """The results that are there, or None. A start that was killed at once may have left an empty file, which is none."""
+    from .results import ResultsDatabase
+
+    path = path.expanduser()
+    if not path.exists() or (dry_run and path.stat().st_size == 0):
+        return None
+    return ResultsDatabase(path, create=not dry_run)
 
 
 def listed(names: list[str]) -> list[str]:

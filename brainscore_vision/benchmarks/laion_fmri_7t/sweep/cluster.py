@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .errors import SweepError
 
 RESOURCE = "MEMORY"
-"""Dask resource that tasks ask for, in bytes: workers have ``--resources MEMORY=32e9``."""
+"""Dask resource that tasks ask for, in bytes: workers have ``--resources MEMORY=30e9``."""
 
 CORES_PER_WORKER = 2
 """Forward passes and linear algebra use several cores well; each further worker takes a program, a model and a kernel."""
@@ -19,10 +19,24 @@ CORES_PER_WORKER = 2
 MEMORY_SHARE = 0.9
 """Of the memory that is available: the rest is for what else runs on the machine."""
 
+KILLED_AT = 0.95
+"""Share of its memory at which dask ends a worker. No task may ask for more: it would end its own worker."""
+
+_MEMORY_RULES = {
+    # before it ends a worker, dask would write results to disk, of which a sweep keeps none, and pause the worker: a task may
+    # ask for more than that takes, and a worker that stays as full because of its model would never get a task again
+    **{f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause")},
+    "distributed.worker.memory.terminate": KILLED_AT,
+}
+"""Configuration of dask for workers of our own, which they take over from this process."""
+
 ALLOWED_DEATHS = 2
 """Workers that a task may cost and be tried again; a scheduler that is not ours has a setting of its own."""
 
 CONNECT_SECONDS = 30
+
+RUNNING = "running"
+"""Status of a worker that takes tasks, and of a client that is connected."""
 
 NEVER = "1000 days"
 
@@ -68,8 +82,14 @@ def local_workers(cores: int, available: int, expected: int, n_tasks: int, wante
         Workers asked for; None for as many as cores, memory and tasks allow.
     """
     memory = int(available * MEMORY_SHARE)
-    n = wanted if wanted is not None else max(1, min(cores // CORES_PER_WORKER, memory // expected, n_tasks))
+    fitting = min(cores // CORES_PER_WORKER, offered_bytes(memory) // expected, n_tasks)
+    n = wanted if wanted is not None else max(1, fitting)
     return LocalWorkers(n=n, threads=max(1, cores // n), memory=memory // n)
+
+
+def offered_bytes(memory: int) -> int:
+    """What tasks may ask for of a worker of so much memory."""
+    return int(KILLED_AT * memory)
 
 
 def this_machine() -> tuple[int, int]:
@@ -99,8 +119,8 @@ def local_client(workers: LocalWorkers, allowed_deaths: int = ALLOWED_DEATHS) ->
 
     # dask looks some seconds after a death whether the worker is back, and gives it up for ever if it is not at that moment
     # (it may have died once more): a sweep would wait for a worker that never comes
-    patient = dask.config.set({"distributed.deploy.lost-worker-timeout": NEVER})
-    with patient, _local_cluster(workers, allowed_deaths) as cluster, Client(cluster) as client:
+    configuration = dask.config.set({"distributed.deploy.lost-worker-timeout": NEVER, **_MEMORY_RULES})
+    with configuration, _local_cluster(workers, allowed_deaths) as cluster, Client(cluster) as client:
         client.forward_logging(LOGGED)
         yield client
 
@@ -113,7 +133,7 @@ def _local_cluster(workers: LocalWorkers, allowed_deaths: int):
         threads_per_worker=1,
         processes=True,
         memory_limit=workers.memory,
-        resources={RESOURCE: workers.memory},
+        resources={RESOURCE: offered_bytes(workers.memory)},
         dashboard_address="127.0.0.1:0",  # any free port
         scheduler_kwargs={"allowed_failures": allowed_deaths},
         preload=[_IGNORE_INTERRUPTS],
@@ -126,6 +146,7 @@ def remote_client(address: str) -> Iterator:
     """A client of somebody's scheduler, which stays when the block ends."""
     _need_distributed()
     from distributed import Client
+    from distributed.utils import silence_logging_cmgr
 
     try:
         client = Client(address, timeout=CONNECT_SECONDS)
@@ -134,7 +155,8 @@ def remote_client(address: str) -> Iterator:
             f"--scheduler is the address of a running dask scheduler, such as tcp://node17:8786; received {address!r}, "
             f"which does not answer ({error}). Start one with `dask scheduler`, or leave the option out."
         ) from error
-    with client:
+    # of a scheduler that goes away, dask would log tracebacks beside the sweep's own message
+    with silence_logging_cmgr(logging.CRITICAL), client:
         client.forward_logging(LOGGED)
         yield client
 
@@ -145,7 +167,9 @@ def has_dashboard() -> bool:
 
 
 def memory_of_workers(client) -> list[float]:
-    """Bytes that each worker offers; empty while there are no workers.
+    """Bytes that each worker offers that takes tasks; empty while there is none.
+
+    Dask pauses workers whose memory is nearly full: they take none until some is free.
 
     Raises
     ------
@@ -153,14 +177,14 @@ def memory_of_workers(client) -> list[float]:
         There are workers, and none says how much memory it has: tasks would wait for ever.
     """
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    offered = [worker["resources"][RESOURCE] for worker in workers if worker.get("resources", {}).get(RESOURCE)]
-    if workers and not offered:
+    offering = [worker for worker in workers if worker.get("resources", {}).get(RESOURCE)]
+    if workers and not offering:
         raise SweepError(
             f"Tasks of a sweep ask for memory, so that two heavy ones do not meet on one worker; none of the {len(workers)} "
             f"workers of {client.scheduler.address} says how much it has. Start them with `dask worker ADDRESS --nthreads 1 "
-            f"--resources {RESOURCE}=32e9` (bytes)."
+            f"--memory-limit 32GB --resources {RESOURCE}=30e9` (bytes; at 95 % of the limit dask ends a worker)."
         )
-    return offered
+    return [worker["resources"][RESOURCE] for worker in offering if worker["status"] == RUNNING]
 
 
 def _need_distributed() -> None:

@@ -6,17 +6,19 @@ import time
 import traceback
 import uuid
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ..results import ResultsDatabase, run_facts
 from ..scoring import build_all
-from .cluster import RESOURCE, memory_of_workers
+from .cluster import RESOURCE, RUNNING, memory_of_workers
 from .errors import SweepError
 from .plan import ModelPlan, Plan, shared_work
 from .progress import Board
-from .tasks import Failed, Outcome, Settings, Work, do
+from .tasks import Failed, Outcome, Scored, Settings, Work, do
 
 TICK_SECONDS = 1.0
 """How often workers are looked for while nothing ends."""
@@ -26,7 +28,7 @@ AT_ONCE_PER_THREAD, AT_ONCE = 2, 8
 a dying worker takes few bystanders with it."""
 
 PATIENCE_SECONDS = 20.0
-"""Without any worker, before the sweep says so."""
+"""Without any worker that takes tasks, before the sweep says so."""
 
 MOST_TRIES = 5
 """Of a task whose workers die before it can say that it has begun."""
@@ -77,6 +79,7 @@ def run_sweep(
 class _Sweep:
     def __init__(self, client, plan: Plan, settings: Settings, database, expected: int, board: Board):
         self._client, self._plan, self._database, self._board = client, plan, database, board
+        self._scheduler = f"The scheduler at {client.scheduler.address}"
         self._name = f"sweep-{uuid.uuid4().hex[:8]}"
         self._settings = replace(settings, topic=self._name)
         self._waiting = deque(Work(model, cells=False, bytes=expected) for model in plan.models if model.todo)
@@ -87,21 +90,23 @@ class _Sweep:
         self._workers_seen: float | None = time.monotonic()  # None: it was said that there are none
 
     def run(self) -> Summary:
-        memory_of_workers(self._client)
         try:
             while self._waiting or self._running:
                 self._submit()
                 self._collect(self._next_done())
         except BaseException:
-            self._collect([future for future in self._running if future.status == "finished"])
-            self._client.cancel(list(self._running))
+            with suppress(SweepError):  # once more what is raised already
+                self._collect([future for future in self._running if future.status == "finished"])
+            with suppress(Exception):  # a scheduler that is gone has forgotten the tasks by itself
+                self._client.cancel(list(self._running))
             raise
         return Summary(self._n_scored, self._plan.n_done, tuple(self._failures))
 
     def _submit(self) -> None:
-        offered = memory_of_workers(self._client)
-        self._tell_of_workers(offered)
-        room = max(AT_ONCE, AT_ONCE_PER_THREAD * sum(self._client.nthreads().values()))
+        with self._asking():
+            offered, threads = memory_of_workers(self._client), self._client.nthreads()
+        self._tell_of_workers(offered, len(threads))
+        room = max(AT_ONCE, AT_ONCE_PER_THREAD * sum(threads.values()))
         while self._waiting and len(self._running) < room:
             work = self._waiting.popleft()
             needed = work.bytes
@@ -112,27 +117,29 @@ class _Sweep:
                 needed = max(offered)  # a guess; the model's own measure decides
             tries = self._tries.setdefault(work.name, [])
             key = f"{'cells' if work.cells else 'kernels'}-{uuid.uuid4().hex}"
-            future = self._client.submit(
-                do,
-                replace(work, bytes=needed),
-                self._settings,
-                key,
-                key=key,
-                pure=False,
-                resources={RESOURCE: needed},
-                priority=10 if work.cells else 0,  # finish models before beginning others
-            )
+            with self._asking():
+                future = self._client.submit(
+                    do,
+                    replace(work, bytes=needed),
+                    self._settings,
+                    key,
+                    key=key,
+                    pure=False,
+                    resources={RESOURCE: needed},
+                    priority=10 if work.cells else 0,  # finish models before beginning others
+                )
             tries.append(key)
             self._running[future] = work
             self._board.began(work)
 
-    def _tell_of_workers(self, offered: list[float]) -> None:
-        """Say once that there are no workers, after a while: a queue may start them later, and a dead one is replaced."""
+    def _tell_of_workers(self, offered: list[float], n_workers: int) -> None:
+        """Say once that no worker takes tasks, after a while: a queue may start some later, and a dead one is replaced."""
         now = time.monotonic()
         if offered:
             self._workers_seen = now
         elif self._workers_seen is not None and now - self._workers_seen > PATIENCE_SECONDS:
-            self._board.line(f"The scheduler at {self._client.scheduler.address} has no workers; waiting for some.")
+            none = f"{self._scheduler} has no workers; waiting for some."
+            self._board.line(_all_paused(n_workers) if n_workers else none)
             self._workers_seen = None
 
     def _next_done(self) -> list:
@@ -140,10 +147,11 @@ class _Sweep:
             return []
         from distributed import wait
 
-        try:
-            return list(wait(list(self._running), timeout=TICK_SECONDS, return_when="FIRST_COMPLETED").done)
-        except TimeoutError:
-            return []
+        with self._asking():
+            try:
+                return list(wait(list(self._running), timeout=TICK_SECONDS, return_when="FIRST_COMPLETED").done)
+            except TimeoutError:
+                return []
 
     def _collect(self, futures: Iterable) -> None:
         from distributed import KilledWorker
@@ -152,10 +160,7 @@ class _Sweep:
             work = self._running.pop(future)
             self._board.ended(work)
             if future.status not in ("finished", "error"):
-                raise SweepError(
-                    f"The scheduler at {self._client.scheduler.address} is gone, or has forgotten a task ({future.status}). "
-                    f"What is done is in {self._database.path}; run the sweep again to go on."
-                )
+                raise self._gone(f"a task is {future.status}")
             try:
                 # a worker may die between the end of a task and this; dask does the task once more, or gives it up
                 outcome = future.result()
@@ -164,30 +169,41 @@ class _Sweep:
                     self._waiting.appendleft(work)
                 else:
                     self._fail_all(work, _deadly(work, error), machine=str(error.last_worker.address))
-            except Exception as error:  # noqa: BLE001 - of dask or of the worker's installation: recorded as a failure
-                self._fail_all(work, f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
+            except Exception as error:  # of dask or of the worker's installation: recorded as a failure
+                if future.status != "error" and self._is_loss(error):
+                    raise self._gone(type(error).__name__) from error
+                self._fail_all(work, *_told(error))
             else:
                 self._keep(work, outcome)
 
     def _was_bystander(self, work: Work, allowed_deaths: int) -> bool:
         """Whether a task only waited on workers that died: dask counts those against it too."""
         tries = self._tries[work.name]
-        begun = Counter(event["key"] for _, event in self._client.get_events(self._name) or ())
+        with self._asking():
+            begun = Counter(event["key"] for _, event in self._client.get_events(self._name) or ())
         return sum(begun[key] for key in tries) <= allowed_deaths and len(tries) < MOST_TRIES
 
     def _keep(self, work: Work, outcome: Outcome) -> None:
         if outcome.wants_bytes is not None:
             self._waiting.appendleft(Work(work.plan, work.cells, outcome.wants_bytes, measured=True))
             return
-        for scored in outcome.scored:
-            self._database.add(scored.score, scored.run)
-        self._n_scored += len(outcome.scored)
-        self._board.scored(work.plan.model, outcome.scored)
+        kept = [scored for scored in outcome.scored if self._add(work.plan, scored)]
+        self._n_scored += len(kept)
+        self._board.scored(work.plan.model, kept)
         for failed in outcome.failed:
             self._fail(work.plan, failed)
         if not work.cells:
             self._board.kernels_made(work.plan.model, outcome)
             self._waiting.extendleft(self._cells(work, outcome))
+
+    def _add(self, plan: ModelPlan, scored: Scored) -> bool:
+        """Add a Score to the results; one that they cannot hold is its cell's failure, and False."""
+        try:
+            self._database.add(scored.score, scored.run)
+        except Exception as error:  # noqa: BLE001 - recorded; where nothing can be written, recording raises it again
+            self._fail(plan, Failed(scored.target, *_told(error), scored.run))
+            return False
+        return True
 
     def _cells(self, work: Work, outcome: Outcome) -> list[Work]:
         """The groups to score on the kernels that have been made."""
@@ -224,6 +240,40 @@ class _Sweep:
         self._database.add_failure(plan.model, name, failed.run, failed.error, failed.traceback)
         self._failures.append((plan.model, name, failed.error))
         self._board.failed(plan.model, failed)
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Around what needs the scheduler: raise SweepError if it is gone."""
+        try:
+            yield
+        except SweepError:
+            raise
+        except Exception as error:
+            if not self._is_loss(error):
+                raise
+            raise self._gone(type(error).__name__) from error
+
+    def _is_loss(self, error: Exception) -> bool:
+        """Whether the scheduler is gone: tasks are cancelled, calls fail, in ways of their own once the client gave up."""
+        return isinstance(error, (OSError, CancelledError)) or self._client.status != RUNNING
+
+    def _gone(self, reason: str) -> SweepError:
+        return SweepError(
+            f"{self._scheduler} is gone, or has forgotten the tasks of this sweep ({reason}). What is done is in "
+            f"{self._database.path}: see to the scheduler, and run the sweep again to go on."
+        )
+
+
+def _told(error: Exception) -> tuple[str, str]:
+    """Class and message, and traceback."""
+    return f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error))
+
+
+def _all_paused(n_workers: int) -> str:
+    return (
+        f"All of {n_workers} workers are paused, because their memory is nearly full; waiting. Should they not go on, start "
+        f"them with more (--memory-limit), or with DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE=False in the environment."
+    )
 
 
 def _too_large(needed: float, offered: float) -> str:
