@@ -1,6 +1,7 @@
 """Fixtures of the whole suite, and the guard against testing a stale install."""
 
 import shutil
+import sys
 import tempfile
 import zlib
 from pathlib import Path
@@ -69,6 +70,24 @@ def one_thread():
 
     with threadpool_limits(1):
         yield
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """``run(*arguments) -> (exit code, standard output, standard error)`` of the entry point."""
+
+    from brainscore_vision.benchmarks.laion_fmri_7t import cli
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["laion-score", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        return code, *capsys.readouterr()
+
+    return run
 
 
 @pytest.fixture

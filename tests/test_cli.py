@@ -20,22 +20,6 @@ V1, IT, RDM = "LAION_fMRI.V1-ood-ridge", "LAION_fMRI_persubject.IT-tau-ridgecv",
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """``run(*arguments) -> (exit code, standard output, standard error)`` of the entry point."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["laion-score", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        return code, *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture
 def model_file(tmp_path):
     """``model_file(options) -> "file.py:make"``, a model that notes when it is made and when it looks."""
 
@@ -337,9 +321,7 @@ def test_a_process_prints_records_alone(process, tiny_dataset):
     assert record["model"] == "pixels"
     # no bars where nobody watches, and one line that says that the data are made up
     assert "\r" not in done.stderr
-    assert done.stderr.splitlines() == [
-        f"The data of {tiny_dataset} are simulated: scores on them say nothing about brains."
-    ]
+    assert done.stderr.splitlines() == [f"Simulated data ({tiny_dataset}): scores on them say nothing about brains."]
 
 
 def test_a_process_ends_with_its_code(process):

@@ -1,34 +1,16 @@
 """Where a report is written, and what it leaves alone; the command line."""
 
 import re
-import sys
 
 import pytest
 from report_database import OOD, TAU, fill, scores
 
-from brainscore_vision.benchmarks.laion_fmri_7t import cli
 from brainscore_vision.benchmarks.laion_fmri_7t.report import ReportError, write_report, writing
 
 
 @pytest.fixture
 def database(tiny_dataset, tmp_path):
     return fill(tmp_path / "results.db", [scores(tiny_dataset)["pixels"][cell] for cell in (TAU, OOD)])
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """``run(*arguments) -> (exit code, standard output, standard error)`` of the entry point."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["laion-score", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        return code, *capsys.readouterr()
-
-    return run
 
 
 def test_an_earlier_report_is_replaced(database, tmp_path):

@@ -19,22 +19,6 @@ NOBODY = 65534
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """``run(*arguments) -> (exit code, standard output, standard error)`` of the entry point."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["laion-score", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        return code, *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture
 def file(tmp_path, tiny_dataset):
     """Two models on every kind of benchmark, and one that could not be made."""
     database = ResultsDatabase(tmp_path / "results.sqlite")

@@ -229,8 +229,8 @@ def test_simulated_data_are_said_once_in_the_log(tiny_dataset, caplog):
     with caplog.at_level(logging.WARNING):
         for identifier in ("LAION_fMRI.V1-tau-ridge", "LAION_fMRI.V2-tau-ridge"):
             score_model(network(), identifier, dataset=tiny_dataset)
-    assert [record.message for record in caplog.records if "are simulated" in record.message] == [
-        f"The data of {tiny_dataset} are simulated: scores on them say nothing about brains."
+    assert [record.message for record in caplog.records if "Simulated data" in record.message] == [
+        f"Simulated data ({tiny_dataset}): scores on them say nothing about brains."
     ]
 
 

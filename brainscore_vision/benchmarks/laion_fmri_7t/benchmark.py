@@ -78,7 +78,7 @@ class FoldsBenchmark(_DatasetScores, KFoldNeuralBenchmark):
 
 @functools.cache
 def _warn_once_of_simulation(dataset: str) -> None:
-    _logger.warning("The data of %s are simulated: scores on them say nothing about brains.", dataset)
+    _logger.warning("Simulated data (%s): scores on them say nothing about brains.", dataset)
 
 
 def build(cell: Cell, engine: EngineOptions | None = None) -> SingleSplitBenchmark | FoldsBenchmark:
