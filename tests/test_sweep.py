@@ -3,7 +3,6 @@
 import importlib.util
 import io
 import signal
-import sys
 from collections import Counter
 from dataclasses import replace
 
@@ -17,7 +16,7 @@ from sweep_models import CELLS, write_models
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, missing_kernels, prepare_kernels
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.probe import N_STIMULI
-from brainscore_vision.benchmarks.laion_fmri_7t import cli, cli_sweep, score_model
+from brainscore_vision.benchmarks.laion_fmri_7t import cli_sweep, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import build_all
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep import (
@@ -294,75 +293,59 @@ def test_a_live_table_shows_the_same(sweep):
 # the command
 
 
-def command(monkeypatch, capsys, *arguments):
-    monkeypatch.setattr(sys, "argv", ["laion-score", "sweep", *map(str, arguments)])
-    try:
-        cli.main()
-        code = 0
-    except SystemExit as end:
-        code = end.code or 0
-    return code, *capsys.readouterr()
-
-
-def test_command_on_a_scheduler(monkeypatch, capsys, address, model_file, tmp_path, tiny_dataset):
+def test_command_on_a_scheduler(run, address, model_file, tmp_path, tiny_dataset):
     (tmp_path / "models.txt").write_text(f"{model_file}:healthy\n{model_file}:late\n")
     (tmp_path / "cells.txt").write_text(f"{V1}\n{IT}\n")
     common = [tmp_path / "models.txt", "-b", tmp_path / "cells.txt", "--dataset", tiny_dataset]
     common += ["--results", tmp_path / "new" / "results.db"]
-    code, out, _ = command(monkeypatch, capsys, *common, "--dry-run")
+    code, out, _ = run("sweep", *common, "--dry-run")
     assert code == 0
     assert "2 tasks make kernels, one per model; then 4 cells are scored on them, 0 are done." in out
     assert not (tmp_path / "new").exists()
-    code, out, err = command(monkeypatch, capsys, *common, "--scheduler", address)
+    code, out, err = run("sweep", *common, "--scheduler", address)
     assert code == 1
     assert out == ""  # what is shown on the way is no result
     assert f"4 cells of 2 models on the 1 workers of {address}; 0 cells are done already" in err
     assert "1 failures, with tracebacks in the results" in err
     (tmp_path / "weights").touch()
-    code, out, _ = command(monkeypatch, capsys, *common, "--dry-run")
+    code, out, _ = run("sweep", *common, "--dry-run")
     assert "1 tasks make kernels, one per model; then 2 cells are scored on them, 2 are done." in out
-    assert command(monkeypatch, capsys, *common, "--scheduler", address)[0] == 0
-    code, _, err = command(monkeypatch, capsys, *common, "--scheduler", address)
+    assert run("sweep", *common, "--scheduler", address)[0] == 0
+    code, _, err = run("sweep", *common, "--scheduler", address)
     assert code == 0
     assert "Nothing to do: all 4 cells are in" in err
 
 
-def test_results_that_cannot_be_kept_are_told_before_the_work(
-    monkeypatch, capsys, address, model_file, tmp_path, tiny_dataset
-):
+def test_results_that_cannot_be_kept_are_told_before_the_work(run, address, model_file, tmp_path, tiny_dataset):
     common = [f"{model_file}:healthy", "-b", V1, "--dataset", tiny_dataset, "--scheduler", address]
     (tmp_path / "results.db.voxels").write_text("no folder")
-    code, _, err = command(monkeypatch, capsys, *common, "--results", tmp_path / "results.db")
+    code, _, err = run("sweep", *common, "--results", tmp_path / "results.db")
     assert (code, err.count("\n")) == (1, 1)
     assert "results.db.voxels, which cannot be written" in err
     assert not (tmp_path / "healthy saw").exists()
 
 
-def test_an_empty_results_file_is_a_start_that_was_killed(
-    monkeypatch, capsys, address, model_file, tmp_path, tiny_dataset
-):
+def test_an_empty_results_file_is_a_start_that_was_killed(run, address, model_file, tmp_path, tiny_dataset):
     results = tmp_path / "results.db"
     results.touch()
     common = [f"{model_file}:healthy", "-b", V1, "--dataset", tiny_dataset, "--results", results]
-    code, out, _ = command(monkeypatch, capsys, *common, "--dry-run")
+    code, out, _ = run("sweep", *common, "--dry-run")
     assert (code, results.stat().st_size) == (0, 0)
     assert "1 cells are scored on them, 0 are done." in out
-    assert command(monkeypatch, capsys, *common, "--scheduler", address)[0] == 0
+    assert run("sweep", *common, "--scheduler", address)[0] == 0
     assert len(ResultsDatabase(results).results()) == 1
 
 
-def test_wrong_usage(monkeypatch, capsys, model_file, tmp_path, tiny_dataset):
+def test_wrong_usage(monkeypatch, capsys, run, model_file, tmp_path, tiny_dataset):
     results = tmp_path / "results.db"
     common = ["-b", V1, "-b", "LAION_fMRI.V1-tau-rigde", "--dataset", tiny_dataset, "--results", results]
-    code, _, err = command(monkeypatch, capsys, f"{model_file}:healthy", "no-such-model", *common)
+    code, _, err = run("sweep", f"{model_file}:healthy", "no-such-model", *common)
     assert code == 2
     assert "nearest valid one is 'LAION_fMRI.V1-tau-ridge'" in err
     assert "received 'no-such-model'" in err
     both = ["--workers", 2, "--scheduler", "tcp://x:1"]
-    assert command(monkeypatch, capsys, f"{model_file}:healthy", *common, *both)[0] == 2
-    code, _, err = command(
-        monkeypatch, capsys, f"{model_file}:healthy", *common[:2], *common[4:], "--dataset", tmp_path
-    )
+    assert run("sweep", f"{model_file}:healthy", *common, *both)[0] == 2
+    code, _, err = run("sweep", f"{model_file}:healthy", *common[:2], *common[4:], "--dataset", tmp_path)
     assert code == 1
     assert "A dataset folder has assemblies/sub-XX.nc" in err
     assert not results.exists()
