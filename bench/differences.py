@@ -120,7 +120,8 @@ def dropped_alpha(dataset: Dataset) -> dict:
             for subject in dataset.subjects:
                 responses = responses_of(dataset, subject, region)
                 coordinates, mean = decomposition.coordinates(responses.select(train).values)
-                prediction = ridge.predict(decomposition, cross, coordinates, alpha, mean)
+                dual = decomposition.dual_coefficients(coordinates, alpha)
+                prediction = ridge.predict(decomposition, cross, dual, mean)
                 means.append(pearson_per_neuroid(prediction, responses.select(test).values, subject).mean())
             result.setdefault(region, {})[name] = float(np.mean(means))
     return result

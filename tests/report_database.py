@@ -26,7 +26,7 @@ def scores(dataset: Path) -> dict[str, dict]:
     """``scores[model][benchmark]``; made once for all tests."""
     models = (
         FeatureModel(pixel_features, identifier="pixels"),
-        FeatureModel(partial(pixel_features, size=2), identifier="coarse"),
+        FeatureModel(partial(pixel_features, size=4), identifier="coarse"),
         FeatureModel(_edges, identifier="edges"),
     )
     engine = EngineOptions(store=False, progress=False)

@@ -11,10 +11,20 @@ SIZES = [(1, 4), (3, 4), (4, 4), (5, 4), (8, 4), (9, 4), (50, 7), (130, 32)]
 
 def reduced(matrix, width):
     """Q, B as a dense matrix, and B."""
-    n = len(matrix)
-    basis = np.full((n + 1, n), np.nan)[1:]  # the rows of a larger array, as the engine passes them
-    lower = np.asfortranarray(np.where(np.tri(n, dtype=bool), matrix, np.nan))  # the upper triangle is not read
-    return basis, dense(band := reduce_to_band(lower, basis, width)), band
+    band, reflections = reduce_to_band(lower_of(matrix), width)
+    return reflected(reflections, np.eye(len(matrix)), transposed=False), dense(band), band
+
+
+def lower_of(matrix):
+    """As the engine passes a matrix; the upper triangle is not read."""
+    return np.asfortranarray(np.where(np.tri(len(matrix), dtype=bool), matrix, np.nan))
+
+
+def reflected(reflections, right, transposed):
+    product = np.full((len(right) + 1, right.shape[1]), np.nan)[1:]  # the rows of a larger array
+    product[:] = right
+    reflections.apply(product, transposed)
+    return product
 
 
 def dense(band: BandMatrix) -> np.ndarray:
@@ -45,6 +55,20 @@ def test_the_product_is_the_matrix(case):
     assert (band[np.abs(rows - columns) > width] == 0).all()
 
 
+def test_reflections_are_the_matrix_that_they_become(case, rng):
+    matrix, width = case
+    _, reflections = reduce_to_band(lower_of(matrix), width)
+    right = rng.standard_normal((len(matrix), 3))
+    before = [reflected(reflections, right, transposed) for transposed in (False, True)]
+    basis = reflections.matrix().copy()
+    np.testing.assert_allclose(basis.T @ basis, np.eye(len(matrix)), rtol=0, atol=1e-13)
+    after = [reflected(reflections, right, transposed) for transposed in (False, True)]
+    for expected, *found in zip((basis @ right, basis.T @ right), before, after, strict=True):
+        np.testing.assert_allclose(found[0], expected, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(found[1], expected, rtol=0, atol=1e-13)
+    np.testing.assert_array_equal(reflections.matrix(), basis)
+
+
 @pytest.mark.parametrize("alpha", [1e-10, 1.0, 1e6])
 def test_solving(case, alpha, rng):
     matrix, width = case
@@ -61,7 +85,7 @@ def test_weights(case):
     basis, _, blocks = reduced(matrix, width)
     alphas = np.array([1e-10, 1.0, 1e6])
     expected = [np.diag(np.linalg.inv(matrix + alpha * np.eye(len(matrix)))) for alpha in alphas]
-    np.testing.assert_allclose(blocks.weights(basis, alphas), np.transpose(expected), rtol=1e-9)
+    np.testing.assert_allclose(blocks.weights([basis[:2], basis[2:]], alphas), np.transpose(expected), rtol=1e-9)
 
 
 def test_trace(case):

@@ -302,10 +302,16 @@ def test_names():
     [
         (np.eye(4)[:, :2], np.array([[1, 2], [1, 3], [1, 5], [1, 4]]), "measured responses of 1 of 2 .*neuroid 0"),
         (np.ones((4, 2)), np.eye(4)[:, :2], "predictions of 2 of 2 .*the model's features"),
+        (0.1 * (1 + 1e-15 * np.eye(4)[:, :2]), np.eye(4)[:, :2], "predictions of 2 of 2 .*the model's features"),
         (np.eye(2), np.eye(2), "at least 3 test stimuli, someone has 2"),
     ],
-    ids=["constant responses", "constant predictions", "two stimuli"],
+    ids=["constant responses", "constant predictions", "equal but for rounding", "two stimuli"],
 )
 def test_correlations_that_do_not_exist(prediction, measured, message):
     with pytest.raises(ResponsesError, match=message):
         pearson_per_neuroid(prediction, measured, "someone")
+
+
+def test_a_small_spread_is_a_spread():
+    prediction = 1 + 1e-9 * np.eye(4)[:, :2]
+    np.testing.assert_allclose(pearson_per_neuroid(prediction, np.eye(4)[:, :2], "someone"), 1.0, rtol=1e-6)

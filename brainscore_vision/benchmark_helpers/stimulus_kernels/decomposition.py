@@ -7,11 +7,13 @@ more features, a band matrix instead of a diagonal one (:mod:`.band`).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .basis import ConstantReflection, MatrixBasis, ReflectedBasis
 from .compute import Compute
 from .errors import ModelOutputError, StimulusKernelError
 from .low_rank import low_rank_eigh
@@ -27,7 +29,7 @@ MANY = 1500
 FEW_FEATURES = 1 / 3
 """Features per training stimulus up to which only those eigenvectors are made that features reach, in two matrices of n × n."""
 
-BAND_WIDTH = 64
+BAND_WIDTH = 96
 """Diagonals of the band below the main one."""
 
 
@@ -51,9 +53,10 @@ class Spectrum:
         """(Λ+α)⁻¹ C, for C of shape (r, m)."""
         return right / (self.eigenvalues + alpha)[:, None]
 
-    def weights(self, vectors: np.ndarray, alphas: np.ndarray) -> np.ndarray:
-        """The diagonal of V (Λ+α)⁻¹ Vᵀ for each α; shape (n, n_alphas)."""
-        return _squared_times(vectors, 1.0 / (self.eigenvalues[:, None] + alphas[None, :]))
+    def weights(self, blocks: Iterable[np.ndarray], alphas: np.ndarray) -> np.ndarray:
+        """The diagonal of V (Λ+α)⁻¹ Vᵀ for rows V of shape (m, r), in blocks of rows, and each α; shape (m, n_alphas)."""
+        inverse = 1.0 / (self.eigenvalues[:, None] + alphas[None, :])
+        return np.concatenate([(rows * rows) @ inverse for rows in blocks])
 
 
 @dataclass(frozen=True)
@@ -64,30 +67,31 @@ class RidgeDecomposition:
 
     Attributes
     ----------
-    vectors : numpy.ndarray of float64, shape (n, r)
-        V, orthonormal columns, each orthogonal to the constant vector; r at most n - 1.
+    basis : MatrixBasis or ReflectedBasis
+        V, of n × r.
     middle : Spectrum or BandMatrix
         Λ, of r × r.
     column_mean : numpy.ndarray of float64, shape (n,)
         r, the mean of K_TT over its rows.
-    compute : Compute
-        Where products with V run.
+    squared_norms : numpy.ndarray of float64, shape (n,)
+        The diagonal of K̃: squared length of each stimulus's centred features.
     """
 
-    vectors: np.ndarray
+    basis: MatrixBasis | ReflectedBasis
     middle: Spectrum | BandMatrix
     column_mean: np.ndarray
-    compute: Compute = Compute()
+    squared_norms: np.ndarray
 
     @property
     def is_complete(self) -> bool:
         """Whether V reaches all responses."""
-        return self.vectors.shape[1] == len(self.vectors) - 1
+        n, rank = self.basis.shape
+        return rank == n - 1
 
     @property
     def mean_eigenvalue(self) -> float:
         """Of the centred training kernel, over its n - 1 dimensions."""
-        return self.middle.trace / (len(self.vectors) - 1)
+        return self.middle.trace / (self.basis.shape[0] - 1)
 
     def coordinates(self, responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vᵀ (Y - Ȳ) and Ȳ, of responses of shape (n, neuroids).
@@ -96,37 +100,78 @@ class RidgeDecomposition:
         """
         mean = responses.mean(axis=0, dtype=float)
         centred = responses - mean
-        inside = self.compute.matmul(self.vectors.T, centred)
+        inside = self.basis.coordinates(centred)
         if self.is_complete:
             return inside, mean
-        centred -= self.compute.matmul(self.vectors, inside)
+        centred -= self.basis.combine(inside)
         return np.concatenate([inside, centred]), mean
 
     def solve(self, coordinates: np.ndarray, alpha: float) -> np.ndarray:
         """(K̃+α)⁻¹ (Y - Ȳ), in coordinates."""
-        rank = self.vectors.shape[1]
+        rank = self.basis.shape[1]
         inside = self.middle.solve(coordinates[:rank], alpha)
         return inside if self.is_complete else np.concatenate([inside, coordinates[rank:] / alpha])
 
     def expand(self, coordinates: np.ndarray) -> np.ndarray:
         """What has these coordinates, shape (n, neuroids)."""
-        rank = self.vectors.shape[1]
-        values = self.compute.matmul(self.vectors, coordinates[:rank])
+        rank = self.basis.shape[1]
+        values = self.basis.combine(coordinates[:rank])
         if not self.is_complete:
             values += coordinates[rank:]
         return values
 
+    def dual_coefficients(self, coordinates: np.ndarray, alpha: float) -> np.ndarray:
+        """V (Λ+α)⁻¹ Vᵀ (Y - Ȳ), shape (n, neuroids): the weights of the training stimuli in a prediction.
+
+        Of (K̃+α)⁻¹ (Y - Ȳ) the part that V reaches; no prediction sees the rest.
+        """
+        return self.basis.combine(self.middle.solve(coordinates[: self.basis.shape[1]], alpha))
+
     def weights(self, alphas: np.ndarray) -> np.ndarray:
         """The diagonal of (K̃+α)⁻¹ without the constant vector, for each α; shape (n, n_alphas)."""
-        weights = self.middle.weights(self.vectors, alphas)
-        if not self.is_complete:
-            n = len(self.vectors)
-            reached = _squared_times(self.vectors, np.ones((self.vectors.shape[1], 1)))
-            missed = 1 - 1 / n - reached
-            # where V reaches a stimulus wholly, what is left is rounding, which a small penalty would blow up
-            missed[missed < n * np.finfo(float).eps] = 0.0
-            weights += missed / alphas
-        return weights
+        return self._weights(self.basis.rows(), alphas)
+
+    def at(self, rows: np.ndarray) -> StimuliOfDecomposition:
+        """Some training stimuli, by their positions, for what is asked about each."""
+        return StimuliOfDecomposition(self, rows, np.concatenate(list(self.basis.rows(rows))))
+
+    def _weights(self, blocks: Iterable[np.ndarray], alphas: np.ndarray) -> np.ndarray:
+        if self.is_complete:
+            return self.middle.weights(blocks, alphas)
+        blocks, n = list(blocks), self.basis.shape[0]
+        missed = 1 - 1 / n - np.concatenate([np.einsum("ij,ij->i", rows, rows) for rows in blocks])
+        # where V reaches a stimulus wholly, what is left is rounding, which a small penalty would blow up
+        missed[missed < n * np.finfo(float).eps] = 0.0
+        return self.middle.weights(blocks, alphas) + missed[:, None] / alphas
+
+
+@dataclass(frozen=True)
+class StimuliOfDecomposition:
+    """Some of the training stimuli of a decomposition.
+
+    Attributes
+    ----------
+    decomposition : RidgeDecomposition
+    rows : numpy.ndarray of int, shape (m,)
+    vectors : numpy.ndarray of float64, shape (m, r)
+        Their rows of V.
+    """
+
+    decomposition: RidgeDecomposition
+    rows: np.ndarray
+    vectors: np.ndarray
+
+    def expand(self, coordinates: np.ndarray) -> np.ndarray:
+        """As that of the whole, shape (m, neuroids)."""
+        rank = self.vectors.shape[1]
+        values = self.vectors @ coordinates[:rank]
+        if not self.decomposition.is_complete:
+            values += coordinates[rank:][self.rows]
+        return values
+
+    def weights(self, alphas: np.ndarray) -> np.ndarray:
+        """As those of the whole, shape (m, n_alphas)."""
+        return self.decomposition._weights([self.vectors], alphas)
 
 
 def decompose(
@@ -158,37 +203,33 @@ def decompose(
     Notes
     -----
     Peak memory beyond ``kernel``: three matrices of n × n for eigenvectors, or two (:meth:`~.compute.Compute.eigh_driver`),
-    two for the other ways. A band matrix is made where all eigenvalues are certain to exceed n·ε·λ_max, so that none would
-    be set to zero.
+    two for few features, one for a band matrix. A band matrix is made where all eigenvalues are certain to exceed n·ε·λ_max,
+    so that none would be set to zero.
     """
     compute = compute if compute is not None else Compute()
     n = len(train)
     if n < 3:
         raise StimulusKernelError(f"Ridge with an intercept needs at least 3 training stimuli, received {n}.")
     compute.eigh_driver(n - 1)  # raises if the budget is too small for any way
-    householder = np.full(n, 1 / np.sqrt(n))
-    householder[0] += 1.0
-    beta = 2 / (householder @ householder)
+    constant = ConstantReflection.of_size(n)
     product, column_mean = np.empty(n), np.empty(n)
     for start in range(0, n, ROW_BLOCK):
         rows = kernel[np.ix_(train[start : start + ROW_BLOCK], train)]
-        product[start : start + ROW_BLOCK] = rows @ householder
+        product[start : start + ROW_BLOCK] = rows @ constant.vector
         column_mean[start : start + ROW_BLOCK] = rows.mean(axis=1)  # K is symmetric
-    product *= beta
-    product -= beta / 2 * (product @ householder) * householder
+    product *= constant.beta
+    product -= constant.beta / 2 * (product @ constant.vector) * constant.vector
 
-    vectors = middle = None
+    found = None
     way = way_to_decompose(n, compute, n_features)
     if way != "eigenvectors":
-        vectors, middle = (_low_rank if way == "low rank" else _band)(_reflected(kernel, train, householder, product))
-    if middle is None:
-        vectors, middle = _eigenvectors(_reflected(kernel, train, householder, product), compute)
-    loading = beta * (householder[1:] @ vectors[1:])
-    vectors[0] = -householder[0] * loading
-    for start in range(1, n, ROW_BLOCK):
-        rows = slice(start, min(start + ROW_BLOCK, n))
-        vectors[rows] -= np.outer(householder[rows], loading)
-    return RidgeDecomposition(vectors=vectors, middle=middle, column_mean=column_mean, compute=compute)
+        found = (_low_rank if way == "low rank" else _band)(
+            _reflected(kernel, train, constant.vector, product), constant
+        )
+    if found is None:
+        found = _eigenvectors(_reflected(kernel, train, constant.vector, product), constant, compute)
+    squared_norms = np.diagonal(kernel)[train] - 2 * column_mean + column_mean.mean()
+    return RidgeDecomposition(*found, column_mean, squared_norms)
 
 
 def way_to_decompose(n: int, compute: Compute, n_features: int | None = None) -> str:
@@ -200,7 +241,9 @@ def way_to_decompose(n: int, compute: Compute, n_features: int | None = None) ->
     return "low rank" if n_features <= FEW_FEATURES * n else "eigenvectors"
 
 
-def _eigenvectors(reflected: np.ndarray, compute: Compute) -> tuple[np.ndarray, Spectrum]:
+def _eigenvectors(
+    reflected: np.ndarray, constant: ConstantReflection, compute: Compute
+) -> tuple[MatrixBasis, Spectrum]:
     n = len(reflected) + 1
     eigenvalues, complement = compute.eigh(reflected)
     del reflected
@@ -211,39 +254,23 @@ def _eigenvectors(reflected: np.ndarray, compute: Compute) -> tuple[np.ndarray, 
             f"Check that the model sees the images and that the recorded layer is not dead."
         )
     eigenvalues[eigenvalues < n * np.finfo(float).eps * largest] = 0.0
-    return _below_a_row(complement), Spectrum(eigenvalues)
+    return MatrixBasis.below_a_row(complement, constant, compute), Spectrum(eigenvalues)
 
 
-def _low_rank(reflected: np.ndarray) -> tuple[np.ndarray, Spectrum] | tuple[None, None]:
+def _low_rank(reflected: np.ndarray, constant: ConstantReflection) -> tuple[MatrixBasis, Spectrum] | None:
     found = low_rank_eigh(reflected)
     if found is None:
-        return None, None
+        return None
     eigenvalues, complement = found
-    return _below_a_row(complement), Spectrum(eigenvalues)
+    return MatrixBasis.below_a_row(complement, constant, Compute()), Spectrum(eigenvalues)
 
 
-def _band(reflected: np.ndarray) -> tuple[np.ndarray, BandMatrix] | tuple[None, None]:
+def _band(reflected: np.ndarray, constant: ConstantReflection) -> tuple[ReflectedBasis, BandMatrix] | None:
     from .band import reduce_to_band  # with torch: seconds to import, which the command line's help can do without
 
     n = len(reflected) + 1
-    vectors = np.empty((n, n - 1))
-    band = reduce_to_band(reflected, vectors[1:], BAND_WIDTH)
-    return (vectors, band) if band.is_above(n * np.finfo(float).eps) else (None, None)
-
-
-def _below_a_row(complement: np.ndarray) -> np.ndarray:
-    vectors = np.empty((len(complement) + 1, complement.shape[1]))
-    vectors[1:] = complement
-    return vectors
-
-
-def _squared_times(vectors: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """(V ∘ V) C, shape (n, m), without V ∘ V in memory."""
-    product = np.empty((len(vectors), right.shape[1]))
-    for start in range(0, len(vectors), ROW_BLOCK):
-        rows = vectors[start : start + ROW_BLOCK]
-        product[start : start + ROW_BLOCK] = (rows * rows) @ right
-    return product
+    band, reflections = reduce_to_band(reflected, BAND_WIDTH)
+    return (ReflectedBasis(constant, reflections), band) if band.is_above(n * np.finfo(float).eps) else None
 
 
 def _reflected(kernel: np.ndarray, train: np.ndarray, householder: np.ndarray, product: np.ndarray) -> np.ndarray:

@@ -16,10 +16,11 @@ from .engine import check_data
 from .kernel import COLUMN_BLOCK
 from .metrics import RidgeMetric
 from .options import EngineOptions
+from .penalty_samples import MIXTURES
 from .recorder import recorder_for
 from .recorder_lookup import narrow
 from .records import ModelKernels
-from .ridge import NEUROID_BLOCK, SKETCH_SIZE
+from .ridge import NEUROID_BLOCK
 from .tasks import SubjectTask
 
 GIB = 1024**3
@@ -110,7 +111,7 @@ def stage_bytes(task: SubjectTask, n_neuroids: int, compute: Compute, n_features
     decomposition = (3 if way != "low rank" and compute.eigh_driver(n_train - 1) == "evd" else 2) * square
     factors = 2 * len(task.metric.alphas) * n_train * BAND_WIDTH * BYTES if way == "band" else 0
     responses = n_train * n_neuroids * (4 + 2 * BYTES)
-    products = 2 * n_train * max(SKETCH_SIZE, min(n_neuroids, NEUROID_BLOCK)) * BYTES
+    products = 2 * n_train * max(MIXTURES, min(n_neuroids, NEUROID_BLOCK)) * BYTES
     return accumulation, kernel + decomposition, kernel + square + responses + max(products, factors)
 
 

@@ -63,11 +63,10 @@ class RidgeMetric:
             if task.load_responses not in fitted:  # tasks that differ in their test stimuli alone share a fit
                 fitted.clear()
                 coordinates, _ = decomposition.coordinates(train.values)
-                selection = ridge.select_alpha(decomposition, coordinates, self.alphas)
-                fitted[task.load_responses] = coordinates, selection
-            coordinates, selection = fitted[task.load_responses]
+                fitted[task.load_responses] = ridge.select_alpha(decomposition, coordinates, self.alphas)
+            selection = fitted[task.load_responses]
             cross = kernel.block(task.test_ids, train_ids)
-            prediction = ridge.predict(decomposition, cross, coordinates, selection.alpha)
+            prediction = ridge.predict(decomposition, cross, selection.dual_coefficients)
             correlations = pearson_per_neuroid(prediction, test.values, task.subject)
             if counts is None or task.test_ids != counts[0]:
                 counts = task.test_ids, resampled_counts(task.test_ids, self.bootstrap_draws)
@@ -85,7 +84,6 @@ class RidgeMetric:
                     correlations=correlations,
                     alpha=selection.alpha,
                     draws=Draws(draws, stimuli_digest(task.test_ids, self.bootstrap_draws)),
-                    details={"leave_one_out_mean_squared_error": selection.mean_squared_error},
                 ),
             )
 

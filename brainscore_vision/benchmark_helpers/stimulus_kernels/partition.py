@@ -208,7 +208,7 @@ def _predictions(
             selection = ridge.select_alpha(decomposition, coordinates, task.metric.alphas)
             cross = gram[np.ix_(kernel.positions(task.test_ids), train)]
             # without the mean, which no correlation sees: single precision then keeps what a strong penalty leaves
-            prediction = ridge.predict(decomposition, cross, coordinates, selection.alpha)
+            prediction = ridge.predict(decomposition, cross, selection.dual_coefficients)
             found[task] = prediction.astype(np.float32), selection.alpha
     return found
 

@@ -11,6 +11,9 @@ import pandas as pd
 from .ceilings import NoiseCeiling
 from .errors import ResponsesError
 
+ROUNDING = 1e-13
+"""Spread of values beside their size below which they count as equal."""
+
 
 @dataclass(frozen=True)
 class Responses:
@@ -105,12 +108,15 @@ def pearson_per_neuroid(prediction: np.ndarray, measured: np.ndarray, subject: s
     """
     if len(prediction) < 3:
         raise ResponsesError(f"A correlation needs at least 3 test stimuli, {subject} has {len(prediction)}.")
-    predicted = prediction - prediction.mean(axis=0)
-    centred = np.asarray(measured, dtype=float)
-    centred = centred - centred.mean(axis=0)
+    measured = np.asarray(measured, dtype=float)
+    predicted, centred = prediction - prediction.mean(axis=0), measured - measured.mean(axis=0)
     predicted_norm, measured_norm = np.linalg.norm(predicted, axis=0), np.linalg.norm(centred, axis=0)
-    for norm, what in ((measured_norm, "measured responses"), (predicted_norm, "predictions")):
-        constant = np.flatnonzero(~(norm > 0))
+    for values, norm, what in (
+        (measured, measured_norm, "measured responses"),
+        (prediction, predicted_norm, "predictions"),
+    ):
+        # equal predictions may differ by rounding, whose correlation would be a number without meaning
+        constant = np.flatnonzero(~(norm > ROUNDING * np.linalg.norm(values, axis=0)))
         if len(constant):
             raise ResponsesError(
                 f"A correlation needs values that vary, but the {what} of {len(constant)} of {len(norm)} neuroids of "

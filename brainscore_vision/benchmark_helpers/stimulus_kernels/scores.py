@@ -48,7 +48,6 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
         n_test=result.n_test,
         n_neuroids=len(result.neuroids),
         n_features=result.n_features,
-        **result.details,
     )
     if result.draws is not None:
         score.attrs["interval"] = result.draws.interval(normalization)

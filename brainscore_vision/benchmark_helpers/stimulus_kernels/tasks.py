@@ -78,8 +78,6 @@ class SubjectResult:
         Where the metric compares representations as wholes.
     alpha : float or None
         The ridge penalty.
-    details : dict
-        Further facts that belong beside the score.
     dropped_stimuli : tuple of str
         Stimuli of the task that were left out because the model has no features for them.
     """
@@ -96,5 +94,4 @@ class SubjectResult:
     alpha: float | None = None
     draws: Draws | None = None
     measured_ranks: np.ndarray | None = None
-    details: dict = field(default_factory=dict)
     dropped_stimuli: tuple[str, ...] = ()

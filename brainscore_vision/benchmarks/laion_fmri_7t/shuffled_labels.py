@@ -79,7 +79,8 @@ def shuffled_scores(dataset: Dataset) -> Iterator[ShuffledScore]:
 
             def score(values: np.ndarray, subject: str = subject) -> float:
                 coordinates, mean = decomposition.coordinates(values[:n_train])
-                prediction = ridge.predict(decomposition, cross, coordinates, alpha, mean)
+                dual = decomposition.dual_coefficients(coordinates, alpha)
+                prediction = ridge.predict(decomposition, cross, dual, mean)
                 return float(pearson_per_neuroid(prediction, values[n_train:], subject).mean())
 
             shuffled = [score(values[permutation(len(values), rng)]) for _ in range(N_SHUFFLES)]

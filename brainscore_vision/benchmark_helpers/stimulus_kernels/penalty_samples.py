@@ -1,0 +1,145 @@
+"""Which penalties may have the smallest leave-one-out error, from samples of neuroids and stimuli.
+
+Exact errors of all neuroids and stimuli for each penalty of a grid would be most of the work of a fit, and nearly all of it
+would show that a penalty is far from the best one.
+
+- Neuroids: for random mixing weights of zero mean and unit variance, the squared error of a mixture has the sum over neuroids
+  as its expectation. Mixtures are independent samples of what decides.
+- Stimuli: an error cannot be large where neither responses nor features are. The stimuli with the largest of either are all in
+  the sample, the others are drawn, without replacement.
+
+Both are paired between penalties, and seeded: the same data give the same choice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .decomposition import RidgeDecomposition, StimuliOfDecomposition
+
+MIXTURES = 128
+"""Random mixtures of neuroids that stand for all of them."""
+
+STIMULI = 512
+"""Stimuli that stand for all of them."""
+
+LARGEST = 64
+"""Of these, those that are taken for their features, and as many for their responses."""
+
+MARGIN = 6.0
+"""Standard errors by which a penalty has to be worse than the sample's best to be dropped."""
+
+SEED = 20260516
+
+COLUMNS = 1024
+"""Mixtures of several penalties that are expanded in one product."""
+
+
+def promising_penalties(decomposition: RidgeDecomposition, coordinates: np.ndarray, alphas: np.ndarray) -> np.ndarray:
+    """Positions of the penalties that may be the best one.
+
+    A penalty is dropped if its error exceeds that of the sample's best by more than ``MARGIN`` standard errors of the paired
+    difference, those of mixtures and of stimuli together: first by the sampled stimuli, then, if more than one is left, by
+    all stimuli.
+
+    Parameters
+    ----------
+    decomposition : RidgeDecomposition
+    coordinates : numpy.ndarray of float64, shape (rows, neuroids)
+    alphas : numpy.ndarray of float64
+        Positive.
+
+    Returns
+    -------
+    numpy.ndarray of int
+        Ascending; all of few penalties or of few neuroids.
+    """
+    left, n, n_neuroids = np.arange(len(alphas)), decomposition.basis.shape[0], coordinates.shape[1]
+    if len(alphas) == 1 or n_neuroids <= 2 * MIXTURES:
+        return left
+    rng = np.random.default_rng(SEED)
+    mixtures = coordinates @ rng.choice(np.array([-1.0, 1.0]), size=(n_neuroids, MIXTURES))
+    if n > 2 * STIMULI:
+        left = _left(decomposition, mixtures, alphas, _draw_stimuli(decomposition, mixtures, rng))
+    if len(left) > 1:
+        left = left[_left(decomposition, mixtures, alphas[left], Sample(np.arange(n), n, n))]
+    return left
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Training stimuli that stand for all of them.
+
+    Attributes
+    ----------
+    rows : numpy.ndarray of int
+    n_certain : int
+        Of these, how many at the beginning are in every sample; the others are drawn from all that are not.
+    n : int
+        Training stimuli.
+    """
+
+    rows: np.ndarray
+    n_certain: int
+    n: int
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Stimuli for which each row stands."""
+        counts = np.ones(len(self.rows))
+        counts[self.n_certain :] = (self.n - self.n_certain) / max(len(self.rows) - self.n_certain, 1)
+        return counts
+
+    def variance_of_sum(self, values: np.ndarray) -> np.ndarray:
+        """Of the estimated sum over all stimuli, for values of shape (rows, n_alphas); shape (n_alphas,).
+
+        Sampling without replacement (Cochran 1977, Sampling Techniques, equation 2.9).
+        """
+        drawn, n_others = values[self.n_certain :], self.n - self.n_certain
+        if not len(drawn):
+            return np.zeros(values.shape[1])
+        return n_others * (n_others - len(drawn)) * drawn.var(axis=0, ddof=1) / len(drawn)
+
+
+def _draw_stimuli(decomposition: RidgeDecomposition, mixtures: np.ndarray, rng: np.random.Generator) -> Sample:
+    responses = decomposition.expand(mixtures)
+    n, sizes = len(responses), (decomposition.squared_norms, np.einsum("ij,ij->i", responses, responses))
+    largest = np.unique([np.argpartition(size, -LARGEST)[-LARGEST:] for size in sizes])
+    others = np.setdiff1d(np.arange(n), largest)
+    drawn = rng.choice(others, STIMULI - len(largest), replace=False)
+    return Sample(np.concatenate([largest, np.sort(drawn)]), len(largest), n)
+
+
+def _left(decomposition: RidgeDecomposition, mixtures: np.ndarray, alphas: np.ndarray, sample: Sample) -> np.ndarray:
+    at = decomposition.at(sample.rows) if len(sample.rows) < sample.n else decomposition
+    by_mixture, by_stimulus = _squared_errors(decomposition, at, mixtures, alphas, sample.counts)
+    best = by_mixture.mean(axis=0).argmin()
+    by_mixture -= by_mixture[:, [best]]
+    by_stimulus -= by_stimulus[:, [best]]
+    variance = by_mixture.var(axis=0, ddof=1) / len(by_mixture) + sample.variance_of_sum(by_stimulus)
+    return np.flatnonzero(by_mixture.mean(axis=0) <= MARGIN * np.sqrt(variance))
+
+
+def _squared_errors(
+    decomposition: RidgeDecomposition,
+    at: RidgeDecomposition | StimuliOfDecomposition,
+    mixtures: np.ndarray,
+    alphas: np.ndarray,
+    counts: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Squared leave-one-out errors: sums over stimuli, (mixtures, n_alphas), and means over mixtures, (rows, n_alphas)."""
+    n_mixtures = mixtures.shape[1]
+    together = max(1, COLUMNS // n_mixtures)
+    diagonal = at.weights(alphas)
+    by_mixture, by_stimulus = np.empty((n_mixtures, len(alphas))), np.empty((len(counts), len(alphas)))
+    for start in range(0, len(alphas), together):
+        chosen = slice(start, start + together)
+        solved = np.concatenate([decomposition.solve(mixtures, alpha) for alpha in alphas[chosen]], axis=1)
+        errors = at.expand(solved).reshape(len(counts), -1, n_mixtures)
+        errors /= diagonal[:, chosen, None]
+        errors *= errors
+        by_mixture[:, chosen] = np.tensordot(counts, errors, axes=1).T
+        by_stimulus[:, chosen] = errors.mean(axis=2)
+    return by_mixture, by_stimulus
