@@ -104,6 +104,15 @@ def test_leave_one_out_errors_equal_brute_force(data, alpha):
     np.testing.assert_allclose(errors, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
 
 
+def test_the_order_of_responses_in_memory_changes_nothing(rng):
+    features, responses = rng.standard_normal((30, 50)), rng.standard_normal((30, 4))
+    decomposition = ridge.decompose(kernel_from_features(features, list(map(str, range(30)))).gram, np.arange(30))
+    expected = ridge.leave_one_out_errors(decomposition, responses, 1.0)
+    np.testing.assert_allclose(
+        ridge.leave_one_out_errors(decomposition, np.asfortranarray(responses), 1.0), expected, rtol=1e-12
+    )
+
+
 def test_tiny_alpha_keeps_its_digits(rng):
     """The constant vector's eigenvalue is exactly zero: handled carelessly, 1/alpha swamps the diagonal."""
     features, responses = rng.standard_normal((25, 400)), rng.standard_normal((25, 3))

@@ -143,9 +143,9 @@ def reduce_to_band(matrix: np.ndarray, width: int) -> tuple[BandMatrix, BlockRef
 
 
 def _apply_on_both_sides(matrix: torch.Tensor, reflections: torch.Tensor, factor: torch.Tensor) -> None:
-    """A ← Pᵀ A P for P = I - V T Vᵀ, on the lower triangle of A.
+    """A ← Hᵀ A H for H = I - V T Vᵀ, on the lower triangle of A.
 
-    Pᵀ A P = A - V Wᵀ - W Vᵀ with Z = A V T and W = Z - V (Tᵀ Vᵀ Z) / 2.
+    Hᵀ A H = A - V Wᵀ - W Vᵀ with Z = A V T and W = Z - V (Tᵀ Vᵀ Z) / 2.
     """
     n, right = len(matrix), reflections @ factor
     product = torch.zeros_like(right)

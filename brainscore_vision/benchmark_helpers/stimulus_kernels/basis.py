@@ -23,14 +23,14 @@ ROW_BLOCK = 256
 
 @dataclass(frozen=True)
 class ConstantReflection:
-    """The reflection H = I - β h hᵀ that swaps the constant vector of length one and minus the first unit vector.
+    """The reflection P = I - β v vᵀ that swaps the constant vector of length one and minus the first unit vector.
 
     Its columns but the first are orthonormal and orthogonal to the constant vector.
 
     Attributes
     ----------
     vector : numpy.ndarray of float64, shape (n,)
-        h.
+        v.
     beta : float
     """
 
@@ -44,7 +44,9 @@ class ConstantReflection:
         return cls(vector, 2 / (vector @ vector))
 
     def apply(self, matrix: np.ndarray) -> None:
-        """C ← H C, for C of shape (n, m), float64 in C order."""
+        """C ← P C, for C of shape (n, m), float64 in C order."""
+        if not (matrix.flags.c_contiguous and matrix.dtype == float):  # dger would update a copy
+            raise ValueError(f"The matrix has to be float64 in C order; received {matrix.dtype}, {matrix.strides}.")
         loading = self.beta * (self.vector @ matrix)
         blas.dger(-1.0, loading, self.vector, a=matrix.T, overwrite_a=True)
 
@@ -65,12 +67,14 @@ class MatrixBasis:
     compute: Compute = Compute()
 
     @classmethod
-    def below_a_row(cls, complement: np.ndarray, constant: ConstantReflection, compute: Compute) -> MatrixBasis:
+    def below_a_row(
+        cls, complement: np.ndarray, constant: ConstantReflection, compute: Compute | None = None
+    ) -> MatrixBasis:
         """Of vectors of shape (n - 1, r), given in the columns of the reflection but the first."""
         vectors = np.zeros((len(complement) + 1, complement.shape[1]))
         vectors[1:] = complement
         constant.apply(vectors)
-        return cls(vectors, compute)
+        return cls(vectors, compute if compute is not None else Compute())
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -93,12 +97,12 @@ class MatrixBasis:
 
 @dataclass(frozen=True)
 class ReflectedBasis:
-    """V as the columns but the first of H times an orthonormal Q, all of it reflections; r = n - 1.
+    """V as the columns but the first of P times an orthonormal Q, all of it reflections; r = n - 1.
 
     Attributes
     ----------
     constant : ConstantReflection
-        H.
+        P.
     reflections : BlockReflections
         Q, of n - 1 rows.
     """

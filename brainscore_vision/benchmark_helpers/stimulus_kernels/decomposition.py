@@ -99,7 +99,7 @@ class RidgeDecomposition:
         Shape (r, neuroids) and (neuroids,). If V is not complete, what it does not reach follows below: n rows more.
         """
         mean = responses.mean(axis=0, dtype=float)
-        centred = responses - mean
+        centred = np.subtract(responses, mean, order="C")
         inside = self.basis.coordinates(centred)
         if self.is_complete:
             return inside, mean
@@ -262,7 +262,7 @@ def _low_rank(reflected: np.ndarray, constant: ConstantReflection) -> tuple[Matr
     if found is None:
         return None
     eigenvalues, complement = found
-    return MatrixBasis.below_a_row(complement, constant, Compute()), Spectrum(eigenvalues)
+    return MatrixBasis.below_a_row(complement, constant), Spectrum(eigenvalues)
 
 
 def _band(reflected: np.ndarray, constant: ConstantReflection) -> tuple[ReflectedBasis, BandMatrix] | None:

@@ -13,12 +13,12 @@ import torch
 
 
 class BlockReflections:
-    """Q = P₁ P₂ ..., each Pₖ a block of reflections on all rows but the first k blocks.
+    """Q = H₁ H₂ ..., each Hₖ a block of reflections on all rows but the first k blocks.
 
     Parameters
     ----------
     storage : torch.Tensor of float64, shape (n, n)
-        In block column k - 1, below its diagonal block, V of Pₖ: unit lower trapezoidal, ones not stored. Becomes this
+        In block column k - 1, below its diagonal block, V of Hₖ: unit lower trapezoidal, ones not stored. Becomes this
         object's own.
     factors : list of torch.Tensor of float64, shape (width, width) or less for the last
         T of each.
