@@ -105,7 +105,7 @@ def search_rates(n: int, n_neuroids: int) -> dict:
     decomposition = decompose(features @ features.T, np.arange(n))
     responses = latent @ rng.standard_normal((50, n_neuroids)) / 7 + 2 * rng.standard_normal((n, n_neuroids))
     coordinates, _ = decomposition.coordinates(responses)
-    gemm = best(rng.standard_normal((n, n)).dot, 3, coordinates)
+    gemm = best(rng.standard_normal((n, n - 1)).dot, 3, coordinates)
     search = seconds(select_alpha, decomposition, coordinates, DEFAULT_ALPHAS)
     flops = 2 * n * n * n_neuroids
     return {"allowed": flops / gemm / 1e9, "reached": flops * len(DEFAULT_ALPHAS) / search / 1e9, "unit": "GFLOP/s"}
