@@ -2,7 +2,6 @@
 
 import importlib.util
 import io
-import signal
 from collections import Counter
 from dataclasses import replace
 
@@ -16,7 +15,7 @@ from sweep_models import CELLS, write_models
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, missing_kernels, prepare_kernels
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.probe import N_STIMULI
-from brainscore_vision.benchmarks.laion_fmri_7t import cli_sweep, score_model
+from brainscore_vision.benchmarks.laion_fmri_7t import score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import build_all
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep import (
@@ -58,13 +57,13 @@ def address():
 def sweep(address, tmp_path, model_file, tiny_dataset):
     """``sweep(functions, cells, **options) -> (Summary, ResultsDatabase, lines)``."""
 
-    def sweep(functions, cells=CELLS, again=False, board=Board, settings=None, **plan):
+    def sweep(functions, cells=CELLS, again=False, board=Board, settings=None, check=lambda: None):
         database = ResultsDatabase(tmp_path / "results.db")
         names = check_names([f"{model_file}:{name}" for name in functions], cells, dataset=str(tiny_dataset))
         made = make_plan(*names, results=database, again=again)
         shown = board(made, Console(file=io.StringIO(), width=200))
         with cluster.remote_client(address) as client, shown.shown():
-            summary = run_sweep(client, made, settings or Settings(ENGINE), database, EXPECTED, shown)
+            summary = run_sweep(client, made, settings or Settings(ENGINE), database, EXPECTED, shown, check)
         return summary, database, shown.console.file.getvalue()
 
     return sweep
@@ -93,6 +92,20 @@ def test_a_model_sees_each_image_once_for_all_cells(sweep, tmp_path, tiny_datase
     assert {line.split(" ", 1)[1] for line in seen} == images
     # besides, each task compares a handful of images with the fingerprint in the store
     assert sum(count > 1 for count in seen.values()) <= 2 * 6 * N_STIMULI
+
+
+def test_a_check_that_raises_ends_it_and_keeps_what_is_done(sweep):
+    checks = []
+
+    def check():
+        checks.append(None)
+        if len(checks) > 1:
+            raise KeyboardInterrupt(15)
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(["healthy"], CELLS[:1], check=check)
+    assert len(checks) == 2
+    assert sweep(["healthy"], CELLS[:1])[0].failures == ()
 
 
 def test_what_is_done_is_not_done_again(sweep, tmp_path):
@@ -349,14 +362,6 @@ def test_wrong_usage(monkeypatch, capsys, run, model_file, tmp_path, tiny_datase
     assert code == 1
     assert "A dataset folder has assemblies/sub-XX.nc" in err
     assert not results.exists()
-
-
-def test_a_job_that_is_ended_is_interrupted():
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt) as caught, cli_sweep._terminated_in_order():
-        signal.raise_signal(signal.SIGTERM)
-    assert caught.value.args == (signal.SIGTERM,)
-    assert signal.getsignal(signal.SIGTERM) is before
 
 
 # the engine's part

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -105,6 +104,7 @@ def sweep(
         raise typer.BadParameter("--workers are started on this machine, --scheduler brings its own: give one of them.")
     from .results import ResultsDatabase
     from .sweep import Settings, UnknownNamesError, check_names, make_plan
+    from .sweep.interrupts import interrupts
 
     options = {
         "subjects": None if subjects is None else tuple(subjects.split(",")),
@@ -129,8 +129,8 @@ def sweep(
     database = database or ResultsDatabase(results)
     database.check_writable()
     try:
-        with _terminated_in_order():
-            summary = _run(plan, Settings(engine, threads), database, workers, scheduler, allowed_deaths)
+        with interrupts() as check:
+            summary = _run(plan, Settings(engine, threads), database, workers, scheduler, allowed_deaths, check)
     except KeyboardInterrupt as interrupt:
         errors.print(f"Stopped. What is done is in {results}; the same command goes on from there.", style="red")
         number = interrupt.args[0] if interrupt.args else signal.SIGINT
@@ -176,21 +176,7 @@ def listed(names: list[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-@contextmanager
-def _terminated_in_order():
-    """What ends jobs on clusters, SIGTERM, does what Ctrl-C does."""
-
-    def interrupt(number, frame):
-        raise KeyboardInterrupt(number)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _run(plan, settings, database, workers: int | None, scheduler: str | None, allowed_deaths: int):
+def _run(plan, settings, database, workers: int | None, scheduler: str | None, allowed_deaths: int, check):
     from contextlib import ExitStack
     from dataclasses import replace
 
@@ -214,7 +200,7 @@ def _run(plan, settings, database, workers: int | None, scheduler: str | None, a
         if has_dashboard():
             board.line(f"Dashboard: {client.dashboard_link}")
         with board.shown():
-            return run_sweep(client, plan, settings, database, expected, board)
+            return run_sweep(client, plan, settings, database, expected, board, check)
 
 
 def _shape(plan, expected: int, workers: int | None):

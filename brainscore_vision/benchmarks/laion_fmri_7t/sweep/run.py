@@ -6,7 +6,7 @@ import time
 import traceback
 import uuid
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -52,7 +52,13 @@ class Summary:
 
 
 def run_sweep(
-    client, plan: Plan, settings: Settings, database: ResultsDatabase, expected: int, board: Board
+    client,
+    plan: Plan,
+    settings: Settings,
+    database: ResultsDatabase,
+    expected: int,
+    board: Board,
+    check: Callable[[], None] = lambda: None,
 ) -> Summary:
     """Do what a plan says; returns when everything is scored or recorded as failed.
 
@@ -67,13 +73,15 @@ def run_sweep(
         Bytes that a model's first task asks for; see :func:`~.plan.expected_bytes`.
     board : Board
         Told what happens.
+    check : callable, optional
+        Called at least every ``TICK_SECONDS``; ends the sweep if it raises (:func:`~.interrupts.interrupts`).
 
     Raises
     ------
     SweepError
         The scheduler is gone, or none of its workers offers memory. What is done is kept.
     """
-    return _Sweep(client, plan, settings, database, expected, board).run()
+    return _Sweep(client, plan, settings, database, expected, board).run(check)
 
 
 class _Sweep:
@@ -89,9 +97,10 @@ class _Sweep:
         self._n_scored = 0
         self._workers_seen: float | None = time.monotonic()  # None: it was said that there are none
 
-    def run(self) -> Summary:
+    def run(self, check: Callable[[], None]) -> Summary:
         try:
             while self._waiting or self._running:
+                check()
                 self._submit()
                 self._collect(self._next_done())
         except BaseException:
