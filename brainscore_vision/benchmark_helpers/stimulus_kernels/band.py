@@ -77,9 +77,8 @@ class BandMatrix:
     def weights(self, blocks: Iterable[np.ndarray], alphas: np.ndarray) -> np.ndarray:
         """diag(Q (B + α)⁻¹ Qᵀ) for rows Q of shape (m, n), in blocks of rows, and each α; shape (m, n_alphas)."""
         inverse, carried = [], []
-        for lower, left in self._factors(
-            alphas
-        ):  # products with inverses of blocks: solving would take three times as long
+        # products with inverses of blocks, where solving would take three times as long
+        for lower, left in self._factors(alphas):
             identity = torch.eye(lower.shape[-1], dtype=torch.float64).expand_as(lower)
             inverse.append(torch.linalg.solve_triangular(lower, identity, upper=False))
             carried.append(None if left is None else inverse[-1] @ left)

@@ -131,15 +131,14 @@ class ReflectedBasis:
 
     def rows(self, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
         """Some rows of V, or all, in blocks of shape (rows, r). All rows want Q as a matrix, which it then stays."""
-        n = len(self.constant.vector)
+        n, vector = len(self.constant.vector), self.constant.vector
         if rows is None:
             matrix = self.reflections.matrix()
-            loading = self.constant.beta * (self.constant.vector[1:] @ matrix)
-            for start in range(0, n, ROW_BLOCK):
-                block = -np.outer(self.constant.vector[start : start + ROW_BLOCK], loading)
-                skipped = int(start == 0)
-                block[skipped:] += matrix[start - 1 + skipped : start - 1 + len(block)]
-                yield block
+            loading = self.constant.beta * (vector[1:] @ matrix)
+            yield -vector[:1, None] * loading
+            for start in range(1, n, ROW_BLOCK):
+                stop = min(start + ROW_BLOCK, n)
+                yield matrix[start - 1 : stop - 1] - np.outer(vector[start:stop], loading)
             return
         for start in range(0, len(rows), ROW_BLOCK):
             units = np.zeros((n, len(rows[start : start + ROW_BLOCK])))

@@ -107,7 +107,7 @@ def stage_bytes(task: SubjectTask, n_neuroids: int, compute: Compute, n_features
         return accumulation, kernel, kernel + 4 * n_test * n_test * BYTES
     square = n_train * n_train * BYTES
     way = way_to_decompose(n_train, compute, n_features)
-    # a band matrix takes two as well, but may turn out to be singular: eigenvectors are next
+    # a band matrix takes one, but may turn out to be singular: eigenvectors are next
     decomposition = (3 if way != "low rank" and compute.eigh_driver(n_train - 1) == "evd" else 2) * square
     factors = 2 * len(task.metric.alphas) * n_train * BAND_WIDTH * BYTES if way == "band" else 0
     responses = n_train * n_neuroids * (4 + 2 * BYTES)
