@@ -72,6 +72,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
                 "distributed>=2025.5",
                 "pytest>=8.2",
                 "pytest-check>=2.3",
+                "pytest-xdist>=3.6",
                 "pyarrow>=21,<22",
                 "ruff>=0.17.5,<0.18",
                 "selenium>=4.20",

@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling, Responses, ridge
-from brainscore_vision.benchmark_helpers.stimulus_kernels.normalizations import normalize_correlations
+from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling, Responses
 from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import pearson_per_neuroid
+from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations import normalize_correlations
 from brainscore_vision.benchmarks.laion_fmri_7t.cells import RegionResponses
+from brainscore_vision.benchmarks.laion_fmri_7t.checks.shuffled_labels import PIXELS
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import DEFAULT_THRESHOLD
-from brainscore_vision.benchmarks.laion_fmri_7t.shuffled_labels import PIXELS
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.simulation import Truth
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset

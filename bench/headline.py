@@ -29,7 +29,7 @@ def measure(folder: Path, model: str) -> dict:
             "LAION_FMRI_7T_HOME": f"{scratch}/laion_fmri_7t",
         }
         log = Path(scratch) / "log"
-        command = [sys.executable, "-m", "brainscore_vision.benchmarks.laion_fmri_7t.cli"]
+        command = [sys.executable, "-m", "brainscore_vision.benchmarks.laion_fmri_7t.cli.app"]
         command += ["score", model, "headline", "--dataset", str(folder), "--json"]
         run = run_measured(command, environment, log)
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -50,7 +50,9 @@ def measure(folder: Path, model: str) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", default="brainscore_vision.benchmarks.laion_fmri_7t.models:untrained_alexnet")
+    parser.add_argument(
+        "--model", default="brainscore_vision.benchmarks.laion_fmri_7t.networks.sources:untrained_alexnet"
+    )
     parser.add_argument("--json", type=Path, help="file for the result")
     arguments = parser.parse_args()
     folder = arguments.folder.expanduser().resolve()

@@ -30,9 +30,9 @@ def forward_rates(dataset: str, n_images: int, scratch: Path) -> dict:
     """Images per second of a plain torch loop over the files, and of the recorder with its spool."""
     import torch
 
-    from brainscore_vision.benchmark_helpers.stimulus_kernels.recorder import recorder_for
-    from brainscore_vision.benchmark_helpers.stimulus_kernels.spool import FeatureSpool
-    from brainscore_vision.benchmarks.laion_fmri_7t.models import untrained_alexnet
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import recorder_for
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.spool import FeatureSpool
+    from brainscore_vision.benchmarks.laion_fmri_7t.networks.sources import untrained_alexnet
     from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
     opened, model = open_dataset(dataset), untrained_alexnet()
@@ -69,8 +69,8 @@ def forward_rates(dataset: str, n_images: int, scratch: Path) -> dict:
 
 def kernel_rates(n: int, p: int, scratch: Path) -> dict:
     """GFLOP/s of a general product, and of the kernel stage from its spool, a symmetric product counted as half."""
-    from brainscore_vision.benchmark_helpers.stimulus_kernels.kernel import build_kernel
-    from brainscore_vision.benchmark_helpers.stimulus_kernels.spool import FeatureSpool
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.kernel import build_kernel
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.spool import FeatureSpool
 
     rng = np.random.default_rng(0)
     a = rng.standard_normal((4096, 4096))
@@ -85,7 +85,7 @@ def kernel_rates(n: int, p: int, scratch: Path) -> dict:
 
 def decomposition_rates(n: int) -> dict:
     """Decompositions per minute: LAPACK alone, and the stage."""
-    from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import decompose
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.fit import decompose
 
     features = np.random.default_rng(0).standard_normal((n, n + 200))
     gram = np.asfortranarray(features @ features.T)
@@ -97,7 +97,7 @@ def decomposition_rates(n: int) -> dict:
 def search_rates(n: int, n_neuroids: int) -> dict:
     """GFLOP/s of a general product, and of the search for alpha if all 21 penalties were computed in full."""
     from brainscore_vision.benchmark_helpers.stimulus_kernels import DEFAULT_ALPHAS
-    from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import decompose, select_alpha
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.fit import decompose, select_alpha
 
     rng = np.random.default_rng(0)
     latent = rng.standard_normal((n, 50))
@@ -113,7 +113,7 @@ def search_rates(n: int, n_neuroids: int) -> dict:
 
 def reading_rates(dataset: str) -> dict:
     """MB/s of reading an assembly's file, and of averaging a region from it (both from the page cache)."""
-    from brainscore_vision.data.laion_fmri_7t.responses import read_responses
+    from brainscore_vision.data.laion_fmri_7t.assemblies.responses import read_responses
     from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
     path = Path(dataset) / "assemblies" / "sub-01.nc"

@@ -43,7 +43,7 @@ def cells(everyone: tuple[str, ...], some: tuple[str, ...]) -> list[Compared]:
 def run_ours(compared: list[Compared], dataset: Path) -> Iterator[tuple[Compared, dict]]:
     """Our plugin's outcomes, in the order in which its engine finishes."""
     from brainscore_vision.benchmark_helpers.stimulus_kernels import score_benchmarks
-    from brainscore_vision.benchmarks.laion_fmri_7t.models import untrained_alexnet
+    from brainscore_vision.benchmarks.laion_fmri_7t.networks.sources import untrained_alexnet
 
     benchmarks = [cell.ours(dataset) for cell in compared]
     cell_of = {id(benchmark): cell for benchmark, cell in zip(benchmarks, compared, strict=True)}
@@ -54,7 +54,7 @@ def run_ours(compared: list[Compared], dataset: Path) -> Iterator[tuple[Compared
 
 def run_bundled(compared: list[Compared], dataset: Path, published: Path) -> Iterator[tuple[Compared, dict]]:
     """The bundled plugin's outcomes, one cell after the other, with Brain-Score's result cache on."""
-    from brainscore_vision.benchmarks.laion_fmri_7t.models import untrained_alexnet
+    from brainscore_vision.benchmarks.laion_fmri_7t.networks.sources import untrained_alexnet
 
     model = untrained_alexnet()
     with bundled_plugin(published, dataset / "splits", caching=True):

@@ -33,7 +33,7 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
-from install_check import install_problem, installed_package  # noqa: E402
+from plugin_testing.install_check import install_problem, installed_package  # noqa: E402
 
 FRESH, AGAIN, BUNDLED = "ours, from nothing", "ours, kernels on disk", "bundled"
 AGREEMENT = 1e-6

@@ -3,15 +3,11 @@
 import shutil
 import sys
 import tempfile
-import zlib
 from pathlib import Path
 
-import numpy as np
 import pytest
-from install_check import REPOSITORY, install_problem, installed_package
+from plugin_testing.install_check import REPOSITORY, install_problem, installed_package
 from threadpoolctl import threadpool_limits
-
-SEED = 20260301
 
 _HOMES = {
     "LAION_FMRI_7T_HOME": "laion_fmri_7t",
@@ -76,7 +72,7 @@ def one_thread():
 def run(monkeypatch, capsys):
     """``run(*arguments) -> (exit code, standard output, standard error)`` of the entry point."""
 
-    from brainscore_vision.benchmarks.laion_fmri_7t import cli
+    from brainscore_vision.benchmarks.laion_fmri_7t.cli import app as cli
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["laion-score", *map(str, arguments)])
@@ -88,12 +84,6 @@ def run(monkeypatch, capsys):
         return code, *capsys.readouterr()
 
     return run
-
-
-@pytest.fixture
-def rng(request) -> np.random.Generator:
-    """Random generator of this test alone: the same in every run and in any order of tests."""
-    return np.random.default_rng([SEED, zlib.crc32(request.node.nodeid.encode())])
 
 
 @pytest.fixture(scope="session")

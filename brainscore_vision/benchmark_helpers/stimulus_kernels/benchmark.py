@@ -11,9 +11,9 @@ from brainscore_core.metrics import Score
 from .engine import evaluate
 from .errors import StimulusKernelError
 from .memory import MemoryForecast, forecast
-from .normalizations import check_normalization
 from .options import EngineOptions
 from .scores import aggregate_ceilings, aggregate_scores, subject_score
+from .statistics.normalizations import check_normalization
 from .tasks import SubjectResult, SubjectTask
 
 

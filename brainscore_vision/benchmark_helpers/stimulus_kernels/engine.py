@@ -11,14 +11,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from .compute import Compute
 from .errors import StimulusKernelError
-from .kernel import StimulusKernel
+from .features.lookup import narrow
+from .features.recording import recorder_for
+from .kernels.compute import Compute
+from .kernels.kernel import StimulusKernel
+from .kernels.making import ModelKernels
 from .options import EngineOptions
 from .pool import StimulusPool
-from .recorder import recorder_for
-from .recorder_lookup import narrow
-from .records import ModelKernels
 from .tasks import SubjectResult, SubjectTask
 
 
@@ -54,7 +54,7 @@ def evaluate(
         for pool, label, label_tasks in _prepared(kernels, recorder.labels, list(originals)):
             for narrowed, result in _evaluate_on(kernels.kernel(pool, label), label_tasks, kernels.compute):
                 for task, dropped in originals[narrowed]:
-                    yield task, replace(result, dropped_stimuli=dropped)
+                    yield task, replace(result, dropped_stimuli=dropped, notes=(*kernels.notes(label), *result.notes))
 
 
 def prepare_kernels(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> dict[str, str]:

@@ -10,17 +10,17 @@ from pathlib import Path
 
 from brainscore_vision.benchmark_helpers.memory import available_memory_gb
 
-from .compute import BYTES, Compute
-from .decomposition import BAND_WIDTH, way_to_decompose
+from .comparisons import RidgeMetric
 from .engine import check_data
-from .kernel import COLUMN_BLOCK
-from .metrics import RidgeMetric
+from .features.lookup import narrow
+from .features.recording import recorder_for
+from .kernels.compute import BYTES, Compute
+from .kernels.kernel import COLUMN_BLOCK
+from .kernels.making import ModelKernels
 from .options import EngineOptions
-from .penalty_samples import MIXTURES
-from .recorder import recorder_for
-from .recorder_lookup import narrow
-from .records import ModelKernels
-from .ridge import NEUROID_BLOCK
+from .ridge.decomposition import BAND_WIDTH, way_to_decompose
+from .ridge.fit import NEUROID_BLOCK
+from .ridge.penalty_samples import MIXTURES
 from .tasks import SubjectTask
 
 GIB = 1024**3

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from .ceilings import NoiseCeiling
 from .errors import ResponsesError
+from .statistics.ceilings import NoiseCeiling
 
 ROUNDING = 1e-13
 """Spread of values beside their size below which they count as equal."""

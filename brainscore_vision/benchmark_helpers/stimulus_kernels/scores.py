@@ -10,7 +10,7 @@ from brainscore_core.metrics import Score
 from brainscore_vision.metric_helpers.bootstrap_error import bootstrap_error, declare_no_error
 
 from .errors import StimulusKernelError
-from .normalizations import Normalized
+from .statistics.normalizations import Normalized
 from .tasks import SubjectResult
 
 N_BOOTSTRAP = 200
@@ -57,6 +57,8 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
         score.attrs["alpha"] = result.alpha
     if result.dropped_stimuli:
         score.attrs["dropped_stimuli"] = list(result.dropped_stimuli)
+    if result.notes:
+        score.attrs["notes"] = list(result.notes)
     return score
 
 
@@ -75,7 +77,8 @@ def aggregate_scores(units: Mapping, over: str) -> Score:
     Score
         Scalar mean of the units' values. ``attrs``: ``raw``, ``ceiling`` (scalar Scores, means of the units' own),
         ``raw_<over>s`` (the units' values), ``error`` and its provenance (bootstrap over the units, ``N_BOOTSTRAP``
-        draws), ``normalizations`` (means), and each unit's Score under its label.
+        draws), ``normalizations`` (means), ``notes`` (list of str, each once, if there are any), and each unit's Score
+        under its label.
     """
     score = _mean(units, over)
     score.attrs["raw"] = _mean({label: unit.attrs["raw"] for label, unit in units.items()}, over)
@@ -87,6 +90,9 @@ def aggregate_scores(units: Mapping, over: str) -> Score:
     dropped = {s for unit in units.values() for s in unit.attrs.get("dropped_stimuli", ())}
     if dropped:
         score.attrs["dropped_stimuli"] = sorted(dropped)
+    notes = dict.fromkeys(note for unit in units.values() for note in unit.attrs.get("notes", ()))
+    if notes:
+        score.attrs["notes"] = list(notes)
     for label, unit in units.items():
         score.attrs[label if isinstance(label, str) else f"{over}_{label}"] = unit
     return score

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from .bootstrap import Draws
-from .ceilings import NoiseCeiling
 from .pool import StimulusPool
 from .responses import Responses
+from .statistics.bootstrap import Draws
+from .statistics.ceilings import NoiseCeiling
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class SubjectTask:
     train_ids, test_ids : tuple of str
         ``train_ids`` is empty for metrics that fit nothing.
     metric : Metric
-        See :mod:`.metrics`.
+        See :mod:`.comparisons`.
     load_responses : callable
         ``load_responses() -> Responses`` of all stimuli of the subject, called when the task's turn comes. Part of what
         makes tasks equal, so a frozen dataclass with ``__call__`` serves better than a closure.
@@ -80,6 +80,8 @@ class SubjectResult:
         The ridge penalty.
     dropped_stimuli : tuple of str
         Stimuli of the task that were left out because the model has no features for them.
+    notes : tuple of str
+        Choices and doubts that a reader of the number should know of, one sentence each.
     """
 
     subject: str
@@ -95,3 +97,4 @@ class SubjectResult:
     draws: Draws | None = None
     measured_ranks: np.ndarray | None = None
     dropped_stimuli: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()

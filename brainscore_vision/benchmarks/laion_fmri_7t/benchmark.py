@@ -17,13 +17,13 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     block_diagonal_concat,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import BenchmarkInfo
-from brainscore_vision.data.laion_fmri_7t.constants import BIBTEX, SUBJECTS
+from brainscore_vision.data.laion_fmri_7t.constants import BIBTEX, FOLD_FAMILIES, N_FOLDS, SUBJECTS
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
-from brainscore_vision.data.laion_fmri_7t.embeddings import bind
+from brainscore_vision.data.laion_fmri_7t.released.features import bind
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 from .cells import MODEL_REGION, make_tasks
-from .identifiers import DEFAULT_THRESHOLD, FOLD_FAMILIES, N_FOLDS, Cell, IdentifierError, parse
+from .identifiers import DEFAULT_THRESHOLD, Cell, IdentifierError, parse
 
 VERSION = 1
 """Increased when scores change."""

@@ -17,10 +17,10 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     StimulusPool,
     SubjectTask,
 )
+from brainscore_vision.data.laion_fmri_7t.assemblies.responses import SubjectResponses
 from brainscore_vision.data.laion_fmri_7t.constants import VISUAL_DEGREES
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
-from brainscore_vision.data.laion_fmri_7t.responses import SubjectResponses
 
 from .identifiers import Cell
 

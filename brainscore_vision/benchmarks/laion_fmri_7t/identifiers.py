@@ -12,21 +12,18 @@ import re
 from dataclasses import dataclass, replace
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import DEFAULT_ALPHAS, NORMALIZATIONS
-from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES, REGION_UNIONS, REGIONS, SUBJECTS
+from brainscore_vision.data.laion_fmri_7t.constants import (
+    FOLD_FAMILIES,
+    OOD_TYPES,
+    REGION_UNIONS,
+    REGIONS,
+    SPLIT_FILES,
+    SUBJECTS,
+)
 
 FAMILIES = {"LAION_fMRI": "shared", "LAION_fMRI_persubject": "persubject"}
 POOLS = tuple(FAMILIES.values())
-N_FOLDS = 5
-FOLD_FAMILIES = ("cluster_k5", "random")
-"""Splits that are the mean over their folds; ``<name>_<k>`` is one fold."""
-
-SPLITS = (
-    "tau",
-    "ood",
-    *(f"ood_{kind}" for kind in OOD_TYPES),
-    *FOLD_FAMILIES,
-    *(f"{family}_{fold}" for family in FOLD_FAMILIES for fold in range(N_FOLDS)),
-)
+SPLITS = (*SPLIT_FILES[:2], *(f"ood_{kind}" for kind in OOD_TYPES), *FOLD_FAMILIES, *SPLIT_FILES[2:])
 SPLIT_METRICS = ("ridgecv", "ridge")
 SHARED_METRICS = ("rdm-pearson", "cka")
 """Metrics without a split: they use the shared non-OOD images, which all subjects saw."""
@@ -59,7 +56,7 @@ class Cell:
         "shared" or "persubject".
     subjects : tuple of str
     normalization : str
-        See :mod:`brainscore_vision.benchmark_helpers.stimulus_kernels.normalizations`.
+        See :mod:`brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations`.
     noise_ceiling_threshold : float
         Percent.
     alphas : tuple of float or None

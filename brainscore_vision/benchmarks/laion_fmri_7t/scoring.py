@@ -9,13 +9,13 @@ from brainscore_vision.model_interface import BrainModel
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, score_benchmarks
 from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import KernelBenchmark
-from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import MeanPartition, Partition
-from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import partition as partition_tasks
-from brainscore_vision.data.laion_fmri_7t.embeddings import DatasetModel, bind
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.partition import MeanPartition, Partition
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.partition import partition as partition_tasks
+from brainscore_vision.data.laion_fmri_7t.released.features import DatasetModel, bind
 
 from .benchmark import benchmark as build_benchmark
 from .identifiers import IdentifierError
-from .models import ModelSourceError, locate_model
+from .networks.sources import ModelSourceError, locate_model
 
 MODEL_INTERFACE = ("identifier", "visual_degrees", "start_recording", "look_at")
 """What scoring needs of a BrainModel."""
@@ -83,7 +83,7 @@ def partition(
     -------
     dict
         A Partition per subject, and their MeanPartition under "mean"; see
-        :mod:`brainscore_vision.benchmark_helpers.stimulus_kernels.partition` for the formulas.
+        :mod:`brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.partition` for the formulas.
     """
     return dict(partition_all(model_a, model_b, [benchmark], dataset, engine))[_name(benchmark)]
 

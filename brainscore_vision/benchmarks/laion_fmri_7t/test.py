@@ -10,7 +10,8 @@ import pytest
 from brainscore_vision.benchmark_helpers.validate_error import assert_valid_uncertainty
 
 from brainscore_vision import load_benchmark, load_model
-from brainscore_vision.benchmarks.laion_fmri_7t import benchmark, score_model
+
+from . import benchmark, score_model
 
 REGIONS = ("V1", "V2", "V4", "IT")
 REGISTERED = [

@@ -29,6 +29,13 @@ OOD_TYPES = (
 )
 """The nine kinds of out-of-distribution images."""
 
+N_FOLDS = 5
+FOLD_FAMILIES = ("cluster_k5", "random")
+"""Splits that come in ``N_FOLDS`` folds, each a file of its own."""
+
+SPLIT_FILES = ("tau", "ood", *(f"{family}_{fold}" for family in FOLD_FAMILIES for fold in range(N_FOLDS)))
+"""Names of a pool's split files, without their ending."""
+
 VISUAL_DEGREES = 9.2
 """Width of the images on the screen, in degrees of visual angle (site)."""
 

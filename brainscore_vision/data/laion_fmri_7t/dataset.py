@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from .assembly_file import AssemblyFile
-from .embeddings import find_feature_file
+from .assemblies.file import AssemblyFile
+from .assemblies.responses import ResponseCache, SubjectResponses, read_responses
+from .assemblies.trial_summaries import HalfResponses, TrialMoments, read_half_responses, read_moments
 from .errors import SchemaError
-from .responses import ResponseCache, SubjectResponses, read_responses
+from .released.features import find_feature_file
 from .splits import Splits
-from .stimuli import MissingStimuli, StimulusSource, make_stimulus_set, stimulus_fingerprints
-from .trial_summaries import HalfResponses, TrialMoments, read_half_responses, read_moments
+from .stimuli.sources import MissingStimuli, StimulusSource, make_stimulus_set, stimulus_fingerprints
 
 
 class AssemblySource(Protocol):
@@ -190,7 +190,7 @@ class Dataset:
         SchemaError
             If the file breaks a rule of the dataset folder.
         """
-        from .loaders import read_assembly
+        from .assemblies.neuroid_assembly import read_assembly
 
         return read_assembly(self.assembly_file(subject))
 

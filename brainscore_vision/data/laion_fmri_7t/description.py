@@ -5,19 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import ids
+from .assemblies.published import PER_SUBJECT, local_copy
 from .constants import OOD_TYPES, REGIONS, SUBJECTS
 from .dataset import Dataset
 from .errors import MissingDataError
-from .published import PER_SUBJECT, local_copy
 from .source import PUBLISHED
-from .splits import N_FOLDS, SHARED_POOL
+from .splits import SHARED_POOL
 
-SPLIT_NAMES = (
-    "tau",
-    "ood",
-    *(f"cluster_k5_{fold}" for fold in range(N_FOLDS)),
-    *(f"random_{fold}" for fold in range(N_FOLDS)),
-)
 POOLS = (SHARED_POOL, *SUBJECTS)
 
 

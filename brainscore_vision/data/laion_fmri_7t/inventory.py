@@ -8,12 +8,12 @@ from pathlib import Path
 from .constants import SUBJECTS
 from .packaging.layout import NOISE_CEILING_MAPS, SubjectFiles, dataset_mark, expected_sessions
 from .packaging.regions import roi_labels
-from .stimuli import IMAGE_FOLDER, MANIFEST, RELEASED_IMAGES, RELEASED_METADATA
+from .released.features import EMBEDDING_MODELS, FEATURE_FILES, SEGMENTATION_MASKS, SEGMENTATION_TABLE
+from .stimuli.sources import IMAGE_FOLDER, MANIFEST, RELEASED_IMAGES, RELEASED_METADATA
 
 FREE, GATED = "CC0", "data use agreement"
 """Terms: whether something may be had without asking (site: images alone need the agreement)."""
 
-EMBEDDINGS = ("CLIP", "DINOv2", "PEcore", "SigLIP2")
 _REBUILD = "python rebuild_assemblies.py {root} --subjects {subject}"
 
 
@@ -117,11 +117,8 @@ def _sources(root: Path, subject: str) -> list[Item]:
 
 def _described_images(root: Path) -> list[Item]:
     kinds = (
-        ("embeddings", tuple(f"task-images_desc-{model}_embeddings.h5" for model in EMBEDDINGS)),
-        (
-            "segmentations",
-            ("task-images_desc-segmentations.h5", "task-images_desc-segmentations_metadata.csv"),
-        ),
+        ("embeddings", tuple(FEATURE_FILES[model] for model in EMBEDDING_MODELS)),
+        ("segmentations", (FEATURE_FILES[SEGMENTATION_MASKS], FEATURE_FILES[SEGMENTATION_TABLE])),
         ("captions", ("task-images_desc-captions.csv",)),
     )
     return [

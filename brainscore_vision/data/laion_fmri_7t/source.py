@@ -4,14 +4,14 @@ import json
 import os
 from pathlib import Path
 
-from .assembly_header import open_netcdf
+from .assemblies.folder import FolderAssemblies
+from .assemblies.header import open_netcdf
+from .assemblies.published import PublishedAssemblies
 from .constants import SUBJECTS
 from .dataset import Dataset
 from .errors import DatasetError, MissingDataError
-from .folder_assemblies import FolderAssemblies
-from .published import PublishedAssemblies
 from .splits import Splits
-from .stimuli import HOW_TO_GET_STIMULI, MissingStimuli, StimulusSource, find_stimuli
+from .stimuli.sources import HOW_TO_GET_STIMULI, MissingStimuli, StimulusSource, find_stimuli
 
 DATASET_VARIABLE = "LAION_FMRI_DATASET"
 STIMULI_VARIABLE = "LAION_FMRI_STIMULI"

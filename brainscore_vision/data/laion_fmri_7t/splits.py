@@ -14,13 +14,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from . import ids
-from .constants import OOD_TYPES, SUBJECTS
+from .constants import N_FOLDS, OOD_TYPES, SPLIT_FILES, SUBJECTS
 from .errors import DatasetError, MissingDataError, SchemaError
 
 SHARED_POOL = "shared"
-N_FOLDS = 5
-SPLIT_FORMS = "tau, ood, ood_<type>, cluster_k5_<0-4>, random_<0-4>"
-_SPLIT = re.compile(rf"(?P<file>tau|ood|cluster_k5_[0-{N_FOLDS - 1}]|random_[0-{N_FOLDS - 1}])|ood_(?P<ood_type>.+)")
+SPLIT_FORMS = f"tau, ood, ood_<type>, cluster_k5_<0-{N_FOLDS - 1}>, random_<0-{N_FOLDS - 1}>"
+_SPLIT = re.compile(rf"(?P<file>{'|'.join(SPLIT_FILES)})|ood_(?P<ood_type>.+)")
 
 
 def parse_split(split: str) -> tuple[str, str | None]:

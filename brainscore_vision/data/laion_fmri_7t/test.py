@@ -6,7 +6,8 @@ from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidA
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 
 from brainscore_vision import load_dataset, load_stimulus_set
-from brainscore_vision.data.laion_fmri_7t.simulation import simulate
+
+from .simulation import simulate
 
 REGISTERED = ("LAION_fMRI_sub-01", "LAION_fMRI_sub-03", "LAION_fMRI_sub-05", "LAION_fMRI_sub-06", "LAION_fMRI_sub-07")
 STIMULI = "LAION_fMRI_stim"

@@ -10,9 +10,9 @@ from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidA
 from brainscore_vision.model_interface import BrainModel
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import LookupModel
-from brainscore_vision.benchmark_helpers.stimulus_kernels.answers import features_of
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
-from brainscore_vision.data.laion_fmri_7t.embeddings import DatasetModel, bind
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.answers import features_of
+from brainscore_vision.data.laion_fmri_7t.released.features import DatasetModel, bind
 
 
 def combine(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import LookupModel
-from brainscore_vision.data.laion_fmri_7t.embeddings import DatasetModel
+from brainscore_vision.data.laion_fmri_7t.released.features import DatasetModel
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 from .tables import FeatureTable, open_table

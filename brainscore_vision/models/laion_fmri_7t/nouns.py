@@ -16,10 +16,10 @@ from tqdm.auto import tqdm
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import LookupModel
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError
-from brainscore_vision.data.laion_fmri_7t.embeddings import SEGMENTATION_MASKS, SEGMENTATION_TABLE, DatasetModel
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
 from brainscore_vision.data.laion_fmri_7t.home import laion_home
 from brainscore_vision.data.laion_fmri_7t.ids import parse
+from brainscore_vision.data.laion_fmri_7t.released.features import SEGMENTATION_MASKS, SEGMENTATION_TABLE, DatasetModel
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 from .tables import TableError, file_digest

@@ -11,7 +11,7 @@ from matplotlib.figure import SubFigure
 from scipy.stats import false_discovery_control
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import Comparison, compare
-from brainscore_vision.benchmark_helpers.stimulus_kernels.comparison import ComparisonError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import ComparisonError
 
 from ..results import ResultsError
 from .drawing import INK, Figure, bare_grid, colour_bar, draw, listing, panel_grid, row_labels

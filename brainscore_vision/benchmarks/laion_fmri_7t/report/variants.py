@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..identifiers import ALL_REGIONS, FOLD_FAMILIES, POOLS, SPLITS, Cell
+from brainscore_vision.data.laion_fmri_7t.constants import FOLD_FAMILIES
+
+from ..identifiers import ALL_REGIONS, POOLS, SPLITS, Cell
 
 OOD_PREFIX = "ood_"
 

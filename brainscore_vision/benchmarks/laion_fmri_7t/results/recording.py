@@ -13,7 +13,7 @@ from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 from ..benchmark import VERSION
 from ..identifiers import IdentifierError, parse
-from ..models import model_revision
+from ..networks.sources import model_revision
 from .database import ResultsDatabase
 from .facts import run_facts
 

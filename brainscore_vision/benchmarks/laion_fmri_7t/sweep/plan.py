@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import KernelBenchmark
-from brainscore_vision.benchmark_helpers.stimulus_kernels.compute import Compute
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.compute import Compute
 from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import stage_bytes
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 from ..benchmark import build
 from ..identifiers import IdentifierError, parse
-from ..models import ModelSourceError, locate_model, model_revision, with_whole_path
+from ..networks.sources import ModelSourceError, locate_model, model_revision, with_whole_path
 from ..scoring import build_all
 from .errors import UnknownNamesError
 
@@ -49,9 +49,9 @@ class ModelPlan:
     Attributes
     ----------
     model : str
-        As :func:`~brainscore_vision.benchmarks.laion_fmri_7t.models.locate_model` takes it; files with their whole path.
+        As :func:`~..networks.sources.locate_model` takes it; files with their whole path.
     revision : str or None
-        See :func:`~brainscore_vision.benchmarks.laion_fmri_7t.models.model_revision`.
+        See :func:`~..networks.sources.model_revision`.
     todo, done : tuple of Target
     """
 

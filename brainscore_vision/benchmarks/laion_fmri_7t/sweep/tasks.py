@@ -21,7 +21,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StorageError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import forecast
 
-from ..models import locate_model
+from ..networks.sources import locate_model
 from ..results import RunFacts, run_facts
 from ..scoring import build_all, check_model, ready_model, score_all
 from .plan import ModelPlan, Target

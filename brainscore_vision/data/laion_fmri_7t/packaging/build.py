@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..assembly_header import read_header
-from ..assembly_writer import AssemblyWriter
+from ..assemblies.header import read_header
+from ..assemblies.writer import AssemblyWriter
+from ..assemblies.zscore import ZscoreCounts, zscore_in_place
 from ..errors import DatasetError, SchemaError
-from ..zscore import ZscoreCounts, zscore_in_place
 from .betas import read_betas
 from .layout import SubjectFiles, expected_sessions, require
 from .plan import BuildOptions, Plan, how_to_get, make_plan

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..assemblies.published import PER_SUBJECT, SHARED, PublishedObject, fetch
 from ..constants import SUBJECTS
 from ..errors import DatasetError, MissingDataError
-from ..published import PER_SUBJECT, SHARED, PublishedObject, fetch
 from .build import build_subject
 from .download import download_subject
 from .layout import SubjectFiles

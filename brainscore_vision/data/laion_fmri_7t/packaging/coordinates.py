@@ -6,7 +6,7 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 
-from ..assembly_header import DATA_VARIABLE, DIMENSIONS, open_netcdf
+from ..assemblies.header import DATA_VARIABLE, DIMENSIONS, open_netcdf
 from ..errors import SchemaError
 
 

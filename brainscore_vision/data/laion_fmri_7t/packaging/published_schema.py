@@ -11,10 +11,10 @@ from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidA
 from brainscore_core.supported_data_standards.brainio.packaging import package_data_assembly_locally
 
 from .. import ids
-from ..assembly_file import AssemblyFile
-from ..assembly_header import DATA_VARIABLE, DIMENSIONS, open_netcdf
+from ..assemblies.file import AssemblyFile
+from ..assemblies.header import DATA_VARIABLE, DIMENSIONS, open_netcdf
+from ..assemblies.published import PER_SUBJECT, SHARED
 from ..constants import STIMULUS_SET_IDENTIFIER
-from ..published import PER_SUBJECT, SHARED
 from .trials import count_repetitions
 
 _BLOCK = 1024  # trials

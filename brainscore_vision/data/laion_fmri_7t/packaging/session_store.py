@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..assemblies.zscore import ZscoreCounts
 from ..errors import DatasetError, SchemaError
 from ..home import write_atomically
-from ..zscore import ZscoreCounts
 from .betas import file_sha256
 
 _PLAN = "plan.json"

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..assembly_file import BLOCK_BYTES
-from ..assembly_header import DATA_VARIABLE, DIMENSIONS, open_netcdf
+from ..assemblies.file import BLOCK_BYTES
+from ..assemblies.header import DATA_VARIABLE, DIMENSIONS, open_netcdf
 from ..errors import SchemaError
 from .coordinates import Stored, read_stored
 

@@ -7,10 +7,10 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from ..assembly_writer import AssemblyWriter
+from ..assemblies.writer import AssemblyWriter
+from ..assemblies.zscore import zscore_in_place
 from ..constants import SUBJECTS
 from ..ids import parse
-from ..zscore import zscore_in_place
 from . import images
 from .betas import mean_inverse_repetitions, session_betas
 from .embeddings import write_embeddings

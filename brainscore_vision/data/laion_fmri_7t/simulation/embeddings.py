@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from ..embeddings import EMBEDDING_MODELS, FEATURE_FILES
+from ..released.features import EMBEDDING_MODELS, FEATURE_FILES
 from .rng import generator
 from .scales import Scale
 from .visual_features import feature_set

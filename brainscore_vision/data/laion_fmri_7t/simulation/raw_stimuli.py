@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from ..released_stimuli import IMAGES_DATASET
-from ..stimuli import IMAGE_FOLDER, MANIFEST, RELEASED_IMAGES, RELEASED_METADATA
+from ..stimuli.released import IMAGES_DATASET
+from ..stimuli.sources import IMAGE_FOLDER, MANIFEST, RELEASED_IMAGES, RELEASED_METADATA
 
 _COLUMNS = ("image_name", "dataset", "participant", "unique_or_shared", "n_reps")
 

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from ..embeddings import FEATURE_FILES, SEGMENTATION_MASKS, SEGMENTATION_TABLE
+from ..released.features import FEATURE_FILES, SEGMENTATION_MASKS, SEGMENTATION_TABLE
 from .images import render
 from .parallel import ordered_map
 from .rng import generator

@@ -1,0 +1,270 @@
+"""Metrics that compare a kernel with responses: ridge, RDM correlation, CKA.
+
+A metric gets all tasks that share a kernel and a training set at once, so that what they have in common (an
+eigendecomposition, the ranks of the model's RDM) is computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .errors import ResponsesError, StimulusKernelError
+from .kernels.compute import Compute
+from .kernels.kernel import StimulusKernel
+from .responses import Responses, pearson_per_neuroid
+from .ridge import fit as ridge
+from .statistics import similarity
+from .statistics.bootstrap import N_DRAWS, Draws, rank_classes, rdm_draws, resampled_counts, ridge_draws, stimuli_digest
+from .statistics.ceilings import NoiseCeiling
+from .statistics.normalizations import NORMALIZATIONS, Normalized, ceiling_of, normalize_correlations, scaled_similarity
+from .statistics.rsa_ceilings import nili_bounds, split_half_reliability
+from .tasks import SubjectResult, SubjectTask
+
+Results = Iterator[tuple[SubjectTask, SubjectResult]]
+
+DEFAULT_ALPHAS = tuple(10.0**exponent for exponent in range(-10, 11))
+"""21 penalties from 1e-10 to 1e10: wide, because the trace of K grows with the width of the layer."""
+
+
+@dataclass(frozen=True)
+class RidgeMetric:
+    """Ridge regression from features to responses; correlation per neuroid on the test stimuli.
+
+    Attributes
+    ----------
+    alphas : tuple of float
+        Penalties; with more than one, the leave-one-out error on the training stimuli chooses.
+    bootstrap_draws : int
+        Resamplings of the test stimuli behind each subject's interval.
+    """
+
+    alphas: tuple[float, ...] = DEFAULT_ALPHAS
+    bootstrap_draws: int = N_DRAWS
+    normalizations = NORMALIZATIONS
+
+    def __post_init__(self):
+        if not self.alphas or not all(np.isfinite(a) and a > 0 for a in self.alphas):
+            raise StimulusKernelError(f"alphas are positive numbers, at least one; received {self.alphas!r}.")
+
+    def check_subjects(self, subjects: Sequence[str]) -> None:
+        """Any number will do."""
+
+    def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
+        """Results of tasks that share ``kernel`` and their training stimuli."""
+        train_ids = tasks[0].train_ids
+        decomposition = ridge.decompose(kernel.gram, kernel.positions(train_ids), compute, kernel.n_features)
+        fitted: dict = {}
+        counts = None
+        for task in tasks:
+            responses = task.load_responses()
+            train, test = responses.select(train_ids), responses.select(task.test_ids)
+            if task.load_responses not in fitted:  # tasks that differ in their test stimuli alone share a fit
+                fitted.clear()
+                coordinates, _ = decomposition.coordinates(train.values)
+                fitted[task.load_responses] = ridge.select_alpha(decomposition, coordinates, self.alphas)
+            selection = fitted[task.load_responses]
+            cross = kernel.block(task.test_ids, train_ids)
+            prediction = ridge.predict(decomposition, cross, selection.dual_coefficients)
+            correlations = pearson_per_neuroid(prediction, test.values, task.subject)
+            if counts is None or task.test_ids != counts[0]:
+                counts = task.test_ids, resampled_counts(task.test_ids, self.bootstrap_draws)
+            draws = ridge_draws(prediction, test.values, test.n_repetitions, test.noise_ceiling, counts[1])
+            yield (
+                task,
+                SubjectResult(
+                    subject=task.subject,
+                    n_train=len(train_ids),
+                    n_test=len(task.test_ids),
+                    n_features=kernel.n_features,
+                    neuroids=test.neuroids,
+                    published_ceiling=test.noise_ceiling,
+                    test_ceiling=test.test_ceiling(),
+                    correlations=correlations,
+                    alpha=selection.alpha,
+                    draws=Draws(draws, stimuli_digest(task.test_ids, self.bootstrap_draws)),
+                ),
+            )
+
+    def normalize(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
+        """Each subject's numbers by normalisation, in order."""
+        return [normalize_correlations(r.correlations, r.published_ceiling, r.test_ceiling) for r in results]
+
+    def ceilings(self, tasks: Sequence[SubjectTask]) -> list[dict[str, float]]:
+        """Each subject's ceiling by normalisation, in order; needs no model."""
+        tests = (task.load_responses().select(task.test_ids) for task in tasks)
+        return [ceiling_of(test.noise_ceiling, test.test_ceiling()) for test in tests]
+
+    def ceiling_details(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult] | None = None) -> dict:
+        """Nothing beside the ceilings."""
+        return {}
+
+
+@dataclass(frozen=True)
+class RDMMetric:
+    """Spearman correlation of the upper triangles of the two Pearson RDMs (Kriegeskorte et al. 2008).
+
+    Attributes
+    ----------
+    bootstrap_draws : int
+        Resamplings of the stimuli behind each subject's interval.
+    """
+
+    bootstrap_draws: int = N_DRAWS
+    normalizations = ("published",)
+
+    def check_subjects(self, subjects: Sequence[str]) -> None:
+        """Any number will do."""
+
+    def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
+        """Results of tasks that share ``kernel``."""
+        model_ids = None
+        for task in tasks:
+            if task.test_ids != model_ids:
+                model_ids = task.test_ids
+                rdm = similarity.pearson_rdm(kernel.feature_covariation(model_ids))
+                model_ranks, model_classes = similarity.rdm_ranks(rdm), rank_classes(rdm)
+                counts = resampled_counts(model_ids, self.bootstrap_draws)
+            responses = task.load_responses().select(task.test_ids)
+            rdm = similarity.response_rdm(responses.values)
+            ranks = similarity.triangle_ranks(rdm)
+            draws = rdm_draws(model_classes, rank_classes(rdm), counts) / rdm_ceiling(responses.noise_ceiling)
+            yield (
+                task,
+                replace(
+                    _similarity_result(task, kernel, responses, float(model_ranks @ similarity.unit_ranks(ranks))),
+                    draws=Draws({"published": draws}, stimuli_digest(model_ids, self.bootstrap_draws)),
+                    measured_ranks=_compact(ranks),
+                ),
+            )
+
+    def normalize(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
+        """Each subject's numbers by normalisation, in order."""
+        return [{"published": scaled_similarity(r.similarity, rdm_ceiling(r.published_ceiling))} for r in results]
+
+    def ceilings(self, tasks: Sequence[SubjectTask]) -> list[dict[str, float]]:
+        """Each subject's ceiling by normalisation, in order; needs no model."""
+        return [{"published": rdm_ceiling(task.load_responses().noise_ceiling)} for task in tasks]
+
+    def ceiling_details(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult] | None = None) -> dict:
+        """What else is known about how well RDMs could be predicted; needs no model.
+
+        Parameters
+        ----------
+        tasks : sequence of SubjectTask
+        results : sequence of SubjectResult, optional
+            Of these tasks, in their order: spares computing the subjects' RDMs again.
+
+        Returns
+        -------
+        dict of str to dict of str to float
+            ``nili_lower``, ``nili_upper`` (with two or more subjects that share their stimuli) and
+            ``split_half_reliability`` (with halves of the trials), per subject.
+        """
+        subjects = [task.subject for task in tasks]
+        details = {}
+        if len(tasks) > 1 and len({task.test_ids for task in tasks}) == 1:
+            measured = [r.measured_ranks for r in results] if results is not None else map(_measured_ranks, tasks)
+            bounds = nili_bounds(list(measured))
+            for name, values in zip(("nili_lower", "nili_upper"), bounds, strict=True):
+                details[name] = dict(zip(subjects, values.tolist(), strict=True))
+        if all(task.load_halves is not None for task in tasks):
+            details["split_half_reliability"] = {task.subject: _split_half(task) for task in tasks}
+        return details
+
+
+@dataclass(frozen=True)
+class CKAMetric:
+    """Unbiased linear CKA (Kornblith et al. 2019; Song et al. 2012), divided by the agreement between subjects.
+
+    The ceiling of a subject is the mean CKA of its responses with those of each other subject: representations of
+    different subjects have no common neuroids to average over, so that pairs are what there is.
+    """
+
+    normalizations = ("published",)
+
+    def check_subjects(self, subjects: Sequence[str]) -> None:
+        """Raise if there are too few to agree."""
+        if len(subjects) < 2:
+            raise ResponsesError(
+                f"The ceiling of cka is the agreement between subjects and needs at least two of them; "
+                f"received {list(subjects)}. Add a subject, or use rdm-pearson."
+            )
+
+    def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
+        """Results of tasks that share ``kernel``."""
+        for task in tasks:
+            responses = task.load_responses().select(task.test_ids)
+            model = kernel.block(task.test_ids, task.test_ids)
+            yield (
+                task,
+                _similarity_result(
+                    task, kernel, responses, similarity.unbiased_cka(model, _response_kernel(responses))
+                ),
+            )
+
+    def normalize(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
+        """Each subject's numbers by normalisation, in order."""
+        ceilings = self.ceilings([task.without(r.dropped_stimuli) for task, r in zip(tasks, results, strict=True)])
+        return [
+            {"published": scaled_similarity(result.similarity, ceiling["published"])}
+            for result, ceiling in zip(results, ceilings, strict=True)
+        ]
+
+    def ceilings(self, tasks: Sequence[SubjectTask]) -> list[dict[str, float]]:
+        """Each subject's ceiling by normalisation, in order; needs no model. The tasks share their stimuli."""
+        self.check_subjects([task.subject for task in tasks])
+        kernels = [_response_kernel(task.load_responses().select(task.test_ids)) for task in tasks]
+        agreement = np.zeros((len(tasks), len(tasks)))
+        for i in range(len(tasks)):
+            for j in range(i):
+                agreement[i, j] = agreement[j, i] = similarity.unbiased_cka(kernels[i], kernels[j])
+        return [{"published": float(row.sum() / (len(tasks) - 1))} for row in agreement]
+
+    def ceiling_details(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult] | None = None) -> dict:
+        """Nothing beside the ceilings."""
+        return {}
+
+
+def rdm_ceiling(published: NoiseCeiling) -> float:
+    """Mean over neuroids of √NC at the published repetitions: the ceiling of the published RDM scores."""
+    return float(np.sqrt(published.fraction).mean())
+
+
+def _measured_ranks(task: SubjectTask) -> np.ndarray:
+    return _compact(
+        similarity.triangle_ranks(similarity.response_rdm(task.load_responses().select(task.test_ids).values))
+    )
+
+
+def _compact(ranks: np.ndarray) -> np.ndarray:
+    """Twice the ranks, whole numbers with mid-ranks too: one array per subject and cell is kept until a run is done."""
+    return (2 * ranks).astype(np.int32)
+
+
+def _split_half(task: SubjectTask) -> float:
+    halves = (
+        similarity.triangle_ranks(similarity.response_rdm(half.values)) for half in task.load_halves(task.test_ids)
+    )
+    return split_half_reliability(*halves)
+
+
+def _response_kernel(responses: Responses) -> np.ndarray:
+    values = responses.values.astype(float)
+    values -= values.mean(axis=0)
+    return values @ values.T
+
+
+def _similarity_result(task, kernel, responses, value: float) -> SubjectResult:
+    return SubjectResult(
+        subject=task.subject,
+        n_train=0,
+        n_test=len(task.test_ids),
+        n_features=kernel.n_features,
+        neuroids=responses.neuroids,
+        published_ceiling=responses.noise_ceiling,
+        test_ceiling=responses.test_ceiling(),
+        similarity=value,
+    )

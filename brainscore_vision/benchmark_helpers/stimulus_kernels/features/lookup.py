@@ -1,0 +1,175 @@
+"""Models that know their features by stimulus id: scored without an image, and on the stimuli that they know."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
+from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
+from brainscore_vision.model_interface import BrainModel
+
+from ..errors import ModelOutputError, StimulusKernelError
+from ..pool import StimulusPool
+from ..tasks import SubjectTask
+
+LOOKUP_BLOCK = 4096
+"""Stimuli per lookup: bounds memory, and is few enough reads of a table."""
+
+MISSING = ("error", "drop")
+
+_logger = logging.getLogger(__name__)
+
+
+class LookupModel(BrainModel):
+    """A BrainModel whose answer to a stimulus is looked up by the stimulus' id; the image is never opened.
+
+    The features are the same for every region. A subclass says which stimuli it knows and what their features are.
+
+    Attributes
+    ----------
+    missing : {"error", "drop"}
+        What to do about stimuli that are needed but not known: raise, or leave them out of training and test, which the
+        Score says in ``attrs['dropped_stimuli']``.
+    """
+
+    def __init__(self, missing: str = "error"):
+        if missing not in MISSING:
+            raise StimulusKernelError(f"missing is one of {', '.join(MISSING)}; received {missing!r}.")
+        self.missing = missing
+        self._region = None
+
+    @property
+    @abstractmethod
+    def identifier(self) -> str:
+        """Name of the model."""
+
+    @property
+    @abstractmethod
+    def features_version(self) -> str:
+        """Changes with the features: part of a kernel's key, in place of the contents of images."""
+
+    @abstractmethod
+    def known(self, stimulus_ids: Sequence[str]) -> Collection[str]:
+        """Those of the given stimuli that have features."""
+
+    @abstractmethod
+    def features_for(self, stimulus_ids: Sequence[str]) -> np.ndarray:
+        """Features of known stimuli in their order, shape (n, n_features), any numeric dtype, finite."""
+
+    def remedy(self, unknown: Sequence[str]) -> str:
+        """What to do about stimuli that have no features; ends the error's message."""
+        return 'Complete the table, or leave these stimuli out with missing="drop".'
+
+    def visual_degrees(self) -> float:
+        """Nothing is shown, so any field of view will do."""
+        return 8.0
+
+    def start_recording(self, recording_target, time_bins=None) -> None:
+        """Every region has the same features."""
+        self._region = str(recording_target)
+
+    def look_at(self, stimuli, number_of_trials: int = 1) -> NeuroidAssembly:
+        """Features of the stimuli, (presentation × neuroid); reads their ids alone."""
+        if self._region is None:
+            raise StimulusKernelError(f"{self.identifier} is asked to record a region before it looks at stimuli.")
+        ids = [str(stimulus_id) for stimulus_id in stimuli["stimulus_id"]]
+        check_known(self, ids, "stimuli that it is shown")
+        values = self.features_for(ids)
+        coords = {
+            "stimulus_id": ("presentation", ids),
+            "object_name": ("presentation", [""] * len(ids)),  # two coordinates make the dimension a multi-index
+            "neuroid_id": ("neuroid", np.arange(values.shape[1])),
+            "region": ("neuroid", [self._region] * values.shape[1]),
+        }
+        return NeuroidAssembly(values, coords=coords, dims=["presentation", "neuroid"])
+
+
+class LookupRecorder:
+    """Takes the features of a LookupModel as they are: one kernel serves all regions, and no image has to exist."""
+
+    needs_images = False
+    label = "features"
+
+    def __init__(self, model: LookupModel, regions: Sequence[str]):
+        self.model = model
+        self.labels = dict.fromkeys(regions, self.label)
+        self.notes: dict[str, list[str]] = {}
+
+    def growth(self) -> float:
+        """Features are looked up in blocks; those of a block are small beside the table."""
+        return 1.0
+
+    def record(self, stimuli: StimulusSet, labels: Sequence[str], sink) -> None:
+        """Pass the features of ``stimuli`` to ``sink`` in their order."""
+        ids = [str(stimulus_id) for stimulus_id in stimuli["stimulus_id"]]
+        for start in range(0, len(ids), LOOKUP_BLOCK):
+            block = ids[start : start + LOOKUP_BLOCK]
+            features = np.asarray(self.model.features_for(block))
+            if features.ndim != 2 or len(features) != len(block):
+                raise ModelOutputError(
+                    f"{self.model.identifier} must have one row of features per stimulus; for {len(block)} stimuli it gave "
+                    f"shape {features.shape}."
+                )
+            if features.dtype.kind not in "fiub" or not np.isfinite(features).all():
+                raise ModelOutputError(
+                    f"Features are finite numbers; {self.model.identifier} gave {features.dtype} with "
+                    f"{(~np.isfinite(features)).sum() if features.dtype.kind == 'f' else 0} values that are not finite."
+                )
+            sink(dict.fromkeys(labels, features))
+
+
+def narrow(model, tasks: Sequence[SubjectTask]) -> Iterator[tuple[SubjectTask, SubjectTask, tuple[str, ...]]]:
+    """Tasks on the stimuli that a model knows.
+
+    Parameters
+    ----------
+    model : brainscore_vision.model_interface.BrainModel
+        Any; models that look at images know all of them.
+    tasks : sequence of SubjectTask
+
+    Yields
+    ------
+    task, narrowed, dropped
+        The task, the same with its pool and stimuli restricted to what the model knows, and the training and test stimuli
+        that this leaves out, sorted.
+
+    Raises
+    ------
+    ModelOutputError
+        A stimulus of a task has no features, and the model does not say that it may be left out.
+    """
+    if not isinstance(model, LookupModel):
+        yield from ((task, task, ()) for task in tasks)
+        return
+    pools: dict[StimulusPool, tuple[StimulusPool, frozenset]] = {}
+    for task in tasks:
+        if task.pool not in pools:
+            known = frozenset(model.known(task.pool.stimulus_ids))
+            pools[task.pool] = _restricted(task.pool, known), frozenset(task.pool.stimulus_ids) - known
+        pool, unknown = pools[task.pool]
+        dropped = tuple(sorted(unknown.intersection({*task.train_ids, *task.test_ids})))
+        if dropped and model.missing != "drop":
+            check_known(model, (*task.train_ids, *task.test_ids), f"stimuli of {task.pool.name}")
+        yield task, replace(task.without(dropped), pool=pool), dropped
+
+
+def check_known(model: LookupModel, stimulus_ids: Sequence[str], what: str) -> None:
+    """Raise if a model has no features for one of the given stimuli."""
+    known = set(model.known(stimulus_ids))
+    unknown = [stimulus_id for stimulus_id in stimulus_ids if stimulus_id not in known]
+    if unknown:
+        raise ModelOutputError(
+            f"{model.identifier} must have features for all {len(stimulus_ids)} {what}; {len(unknown)} have none, the first: "
+            f"{unknown[:3]}. {model.remedy(unknown)}"
+        )
+
+
+def _restricted(pool: StimulusPool, known: frozenset) -> StimulusPool:
+    if known.issuperset(pool.stimulus_ids):
+        return pool
+    parts = (replace(part, stimulus_ids=tuple(s for s in part.stimulus_ids if s in known)) for part in pool.parts)
+    return replace(pool, parts=tuple(part for part in parts if part.stimulus_ids))

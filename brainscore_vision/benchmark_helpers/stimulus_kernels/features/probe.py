@@ -1,0 +1,78 @@
+"""A fingerprint of a model: its features of a handful of stimuli, compared at each use of what is stored.
+
+An identifier can lie: weights change under the same name, dropout stays on. The features of a few stimuli show it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..pool import StimulusPart
+
+N_STIMULI = 8
+N_FEATURES = 512
+TOLERANCE = 1e-3
+"""Relative difference of features above which a model is another one. Batches of other sizes, other numbers of threads
+and reduced-precision convolutions stay well below; dropout and other weights are far above."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What is kept of the features of a few stimuli.
+
+    Attributes
+    ----------
+    sample : numpy.ndarray of float64, shape (N_STIMULI, at most N_FEATURES)
+        Features at evenly spaced positions.
+    mean, norm : numpy.ndarray of float64, shape (N_STIMULI,)
+        Mean and Euclidean norm of all features.
+    n_features : int
+    """
+
+    sample: np.ndarray
+    mean: np.ndarray
+    norm: np.ndarray
+    n_features: int
+
+    @classmethod
+    def of(cls, features: np.ndarray) -> Probe:
+        """Of features of shape (N_STIMULI, n_features)."""
+        n_features = features.shape[1]
+        positions = np.linspace(0, n_features - 1, min(N_FEATURES, n_features)).astype(int)
+        # row by row: a wide layer must not be held a second time in float64
+        rows = [np.asarray(row, dtype=float) for row in features[:, positions]]
+        wide = [
+            (float(np.mean(row, dtype=float)), float(np.sqrt(np.sum(np.square(row, dtype=float))))) for row in features
+        ]
+        mean, norm = np.array(wide).T
+        return cls(np.array(rows), mean, norm, n_features)
+
+    def difference(self, other: Probe) -> float:
+        """Largest relative difference; infinite if the features are not of the same width."""
+        if self.n_features != other.n_features or self.sample.shape != other.sample.shape:
+            return float("inf")
+        pairs = ((self.sample, other.sample), (self.mean, other.mean), (self.norm, other.norm))
+        scales = (np.abs(self.sample).max(), self.norm.max() / np.sqrt(self.n_features), self.norm.max())
+        differences = [
+            np.abs(a - b).max() / scale if scale > 0 else float((a != b).any())
+            for (a, b), scale in zip(pairs, scales, strict=True)
+        ]
+        return float(max(differences))
+
+    def agrees(self, other: Probe) -> bool:
+        """Whether both can be features of one model."""
+        return self.difference(other) <= TOLERANCE
+
+
+def probe_rows(part: StimulusPart) -> np.ndarray:
+    """Rows of a part whose features are its fingerprint, evenly spaced; int, ascending."""
+    n = len(part.stimulus_ids)
+    return np.unique(np.linspace(0, n - 1, min(N_STIMULI, n)).astype(int))
+
+
+def probe_ids(part: StimulusPart) -> Sequence[str]:
+    """Stimuli of :func:`probe_rows`."""
+    return [part.stimulus_ids[row] for row in probe_rows(part)]

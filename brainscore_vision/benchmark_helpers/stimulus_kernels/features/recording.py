@@ -1,0 +1,250 @@
+"""Features of a Brain-Score model, a batch of stimuli at a time.
+
+Any BrainModel is recorded through ``start_recording`` and ``look_at``. For the library's ModelCommitment two things are
+done better, with the same numbers: the layers of all regions are recorded in one forward pass, and batches are taken by
+a hook before Brain-Score packs them with per-feature coordinates (0.7 s for 196,608 features, however few the images).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import functools
+import json
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
+from brainscore_vision.model_helpers.activations import core as activations_core
+from brainscore_vision.model_helpers.activations.core import ActivationsExtractorHelper
+from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
+from brainscore_vision.model_helpers.brain_transformation import ModelCommitment, RegionLayerMap
+from brainscore_vision.model_helpers.utils import make_list
+from tqdm.auto import tqdm as brainscore_tqdm
+
+from ..errors import ModelOutputError, UnmappedRegionError
+from .answers import TIME_BINS, check_features, features_of
+from .lookup import LookupModel, LookupRecorder
+
+LOOK_AT_BLOCK = 64
+"""Stimuli per ``look_at`` where a model's whole answer is in memory at once."""
+
+HOOKED_BLOCK = 512
+"""Stimuli per ``look_at`` where batches are taken by a hook; a multiple of usual batch sizes."""
+
+FIRST_BLOCK = 8
+"""Stimuli that are shown first where the width of the layers is not known yet."""
+
+BATCH_BYTES = 64 * 2**20
+"""What a batch's answer may take in a network on the CPU: the activations around a wide layer take several times as much."""
+
+Sink = Callable[[dict], None]
+"""Receives {recording label: features of shape (n_batch, n_features)} for consecutive stimuli."""
+
+
+class RegionRecorder:
+    """Records one region after the other, through the BrainModel interface alone."""
+
+    needs_images = True
+
+    def __init__(self, model, regions: Sequence[str]):
+        self.model = model
+        self.labels = {region: region for region in regions}
+        self.notes: dict[str, list[str]] = {}
+
+    def growth(self) -> float:
+        """Stimuli at once in a recording, beside those in a pass over a few before it."""
+        return LOOK_AT_BLOCK / FIRST_BLOCK
+
+    def record(self, stimuli: StimulusSet, labels: Sequence[str], sink: Sink) -> None:
+        """Show ``stimuli``, and pass the features of ``labels`` to ``sink`` in the order of the stimuli."""
+        for start in range(0, len(stimuli), LOOK_AT_BLOCK):
+            block = _subset(stimuli, start, LOOK_AT_BLOCK)
+            sink({label: self._look_at(block, label) for label in labels})
+
+    def _look_at(self, block: StimulusSet, region: str) -> np.ndarray:
+        try:
+            self.model.start_recording(region, time_bins=TIME_BINS)
+            assembly = self.model.look_at(block, number_of_trials=1)
+        except KeyError as error:
+            if error.args and error.args[0] == region:
+                raise _unmapped(self.model, region, ()) from error
+            raise
+        return features_of(assembly, list(block["stimulus_id"]), self.model.identifier, region)
+
+
+class CommitmentRecorder:
+    """Records the layers of all regions of a ModelCommitment in one forward pass."""
+
+    needs_images = True
+
+    def __init__(self, model: ModelCommitment, regions: Sequence[str]):
+        self.model = model
+        region_layers = model.layer_model.region_layer_map
+        for region in regions:
+            # a RegionLayerMap commits regions when they are asked for, so absence says nothing there
+            if not isinstance(region_layers, RegionLayerMap) and region not in region_layers:
+                raise _unmapped(model, region, tuple(region_layers))
+        self._layers = {region: tuple(make_list(region_layers[region])) for region in regions}
+        _check_layers(model, self._layers)
+        self.labels = {region: _label(layers) for region, layers in self._layers.items()}
+        self.notes: dict[str, list[str]] = {}
+        self._answer_bytes: dict[str, int] = {}
+
+    def batch_size(self, layers: Sequence[str]) -> int:
+        """Images that the network sees at once when these layers are recorded.
+
+        The extractor's own number; but for PyTorch networks on the CPU, which gain nothing from large batches, no more
+        than make an answer of ``BATCH_BYTES``, and ``FIRST_BLOCK`` as long as the answer's size is not known.
+        """
+        own = self.model.activations_model._extractor._batch_size
+        if not self._may_shrink():
+            return own
+        if not set(layers) <= self._answer_bytes.keys():
+            return min(own, FIRST_BLOCK)
+        fitting = BATCH_BYTES // sum(self._answer_bytes[layer] for layer in layers)
+        return min(own, 2 ** max(0, fitting.bit_length() - 1))
+
+    def growth(self) -> float:
+        """Images at once in a recording of all layers, beside those in a pass over a few stimuli before it.
+
+        A batch that may not shrink is filled up, however few the stimuli: nothing grows.
+        """
+        if not self._may_shrink():
+            return 1.0
+        return self.batch_size(list(self._answer_bytes)) / min(
+            FIRST_BLOCK, self.model.activations_model._extractor._batch_size
+        )
+
+    def _may_shrink(self) -> bool:
+        wrapper = self.model.activations_model
+        return isinstance(wrapper, PytorchWrapper) and wrapper._device.type == "cpu"
+
+    def record(self, stimuli: StimulusSet, labels: Sequence[str], sink: Sink) -> None:
+        """Show ``stimuli``, and pass the features of ``labels`` to ``sink`` in the order of the stimuli."""
+        layers_of = {
+            label: layers for region, layers in self._layers.items() if (label := self.labels[region]) in labels
+        }
+        layers = sorted({layer for group in layers_of.values() for layer in group})
+        start = 0
+        while start < len(stimuli):
+            known = set(layers) <= self._answer_bytes.keys()
+            block = _subset(stimuli, start, HOOKED_BLOCK if known else min(FIRST_BLOCK, self.batch_size(layers)))
+            start += len(block)
+            paths = [str(block.get_stimulus(stimulus_id)) for stimulus_id in block["stimulus_id"]]
+            # the extractor shows repeated files once, so answers have to be dealt out to the stimuli
+            unique = {path: i for i, path in enumerate(dict.fromkeys(paths))}
+            rows = None if len(unique) == len(paths) else np.array([unique[path] for path in paths])
+            self._look_at(block, layers, layers_of, rows, len(unique), sink)
+
+    def _look_at(self, block, layers, layers_of, rows, n_unique: int, sink: Sink) -> None:
+        extractor, counted, held = self.model.activations_model._extractor, [], []
+
+        def take(batch):
+            n_batch = len(batch[layers[0]])
+            flat = {layer: _flat(batch[layer]) for layer in layers}
+            self._answer_bytes.update((layer, v.shape[1] * v.itemsize) for layer, v in flat.items())
+            features = {
+                label: flat[group[0]] if len(group) == 1 else np.concatenate([flat[layer] for layer in group], axis=1)
+                for label, group in layers_of.items()
+            }
+            counted.append(n_batch)
+            if rows is None:
+                sink(
+                    {label: check_features(values, self.model.identifier, label) for label, values in features.items()}
+                )
+            else:
+                held.append(features)
+            # a copy: a view would keep the whole answer in memory until the next one is there
+            return type(batch)((layer, values[:, :1].copy()) for layer, values in flat.items())
+
+        handle = extractor.register_batch_activations_hook(take)
+        own_batch_size = extractor._batch_size
+        try:
+            extractor._batch_size = self.batch_size(layers)
+            with _quiet_extractor():
+                self.model.activations_model(block, layers=layers, number_of_trials=1, require_variance=False)
+        finally:
+            extractor._batch_size = own_batch_size
+            handle.remove()
+        if sum(counted) != n_unique:
+            raise ModelOutputError(
+                f"{self.model.identifier} must answer once for each of {n_unique} stimuli, but answered {sum(counted)} "
+                f"times. Check the model's activations wrapper."
+            )
+        if rows is not None:
+            for label in layers_of:
+                values = np.concatenate([features[label] for features in held])
+                held[0][label] = check_features(values[rows], self.model.identifier, label)
+            sink(held[0])
+
+
+def recorder_for(model, regions: Sequence[str]) -> RegionRecorder | CommitmentRecorder | LookupRecorder:
+    """The fastest recorder that gives a model's numbers for ``regions``."""
+    regions = tuple(dict.fromkeys(regions))
+    if isinstance(model, LookupModel):
+        return LookupRecorder(model, regions)
+    if type(model) is ModelCommitment and _gives_batches(model.activations_model):
+        return CommitmentRecorder(model, regions)
+    return RegionRecorder(model, regions)
+
+
+def _check_layers(model: ModelCommitment, layers_of: dict[str, tuple[str, ...]]) -> None:
+    """Raise UnmappedRegionError if a PyTorch network lacks a layer that a region is mapped to."""
+    wrapper = model.activations_model
+    if not isinstance(wrapper, PytorchWrapper):
+        return
+    for region, layers in layers_of.items():
+        for layer in layers:
+            try:
+                wrapper.get_layer(layer)
+            except AssertionError as error:  # how the wrapper says so
+                known = [name for name, _ in wrapper.layers()]
+                nearest = difflib.get_close_matches(str(layer), known, n=3, cutoff=0.0)
+                raise UnmappedRegionError(
+                    f"A region is mapped to a layer of the network; {model.identifier} maps {region} to {layer!r}, which it "
+                    f"does not have. The nearest of its {len(known)} layers are {', '.join(map(repr, nearest))}."
+                ) from error
+
+
+def _flat(answer: np.ndarray) -> np.ndarray:
+    """Shape (n_batch, n_features); a batch of no answers too, whose number of features -1 could not stand for."""
+    return np.reshape(answer, (len(answer), math.prod(np.shape(answer)[1:])))
+
+
+def _label(layers: Sequence[str]) -> str:
+    """One name for recorded layers; a layer's own name may hold any separator."""
+    return layers[0] if len(layers) == 1 else json.dumps(layers)
+
+
+def _gives_batches(wrapper) -> bool:
+    """Whether the batches of a wrapper's extractor are its answer: some wrappers change it when they are called."""
+    if isinstance(wrapper, PytorchWrapper) and type(wrapper).__call__ is not PytorchWrapper.__call__:
+        return False
+    return type(getattr(wrapper, "_extractor", None)) is ActivationsExtractorHelper
+
+
+def _subset(stimuli: StimulusSet, start: int, size: int) -> StimulusSet:
+    block = StimulusSet(stimuli.iloc[start : start + size].reset_index(drop=True))
+    block.stimulus_paths = stimuli.stimulus_paths
+    block.identifier = None
+    return block
+
+
+def _unmapped(model, region: str, mapped: Sequence[str]) -> UnmappedRegionError:
+    known = f"It maps {', '.join(mapped)}." if mapped else "It does not say which regions it maps."
+    return UnmappedRegionError(
+        f"A benchmark records the region that it measures, but {model.identifier} maps no layer to {region}. {known} "
+        f"Add {region} to the model's region_layer_map."
+    )
+
+
+@contextlib.contextmanager
+def _quiet_extractor():
+    """Brain-Score's extractor shows two bars of its own per call; the engine shows one for the whole run."""
+    activations_core.tqdm = functools.partial(brainscore_tqdm, disable=True)
+    try:
+        yield
+    finally:
+        activations_core.tqdm = brainscore_tqdm

@@ -1,0 +1,94 @@
+"""Stimuli fitted to a model's field of view, as Brain-Score does it, without its pitfalls of storage.
+
+Brain-Score's ``place_on_screen`` crops or pads images so that a degree of visual angle stays a degree. The pixels made
+here are the same (its own converter makes them), but files are named by their content and written atomically: several
+processes can share them, a stimulus set needs no identifier, and images that change are never confused.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
+from brainscore_vision.benchmark_helpers.screen import ImageConverter
+from PIL import Image
+
+from ..errors import StimulusKernelError, StorageError
+
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises for files that it cannot read or write; a broken chunk of a PNG is a SyntaxError."""
+
+
+def place_on_model_screen(
+    stimuli: StimulusSet, content_hashes: dict, source_degrees: float, target_degrees: float, directory: Path
+) -> StimulusSet:
+    """Stimuli as a model with a field of view of ``target_degrees`` has to see them.
+
+    Parameters
+    ----------
+    stimuli : StimulusSet
+        One image file per stimulus.
+    content_hashes : dict
+        Stimulus id to a hash of its file's content.
+    source_degrees, target_degrees : float
+        Width of the images as shown to the subjects, and of the model's field of view, in degrees of visual angle.
+    directory : pathlib.Path
+        Where converted images are kept.
+
+    Returns
+    -------
+    StimulusSet
+        The same stimuli; paths of converted images, or the given ones if both widths are equal. Its identifier is None:
+        Brain-Score must not cache activations under the name of a set that may differ from call to call.
+    """
+    if not target_degrees > 0:
+        raise StimulusKernelError(
+            f"A model's field of view is a positive number of degrees, received {target_degrees!r}. "
+            f"Set visual_degrees when committing the model."
+        )
+    ids = list(stimuli["stimulus_id"])
+    paths = {stimulus_id: Path(stimuli.get_stimulus(stimulus_id)) for stimulus_id in ids}
+    if target_degrees != source_degrees:
+        folder = directory / f"source{float(source_degrees)!r}-target{float(target_degrees)!r}"
+        targets = {i: folder / content_hashes[i][:2] / f"{content_hashes[i]}{paths[i].suffix.lower()}" for i in ids}
+        pending = {targets[i]: paths[i] for i in ids if not targets[i].exists()}
+        if pending:
+            with ThreadPoolExecutor(max_workers=os.cpu_count()) as workers:
+                list(
+                    workers.map(
+                        lambda item: _convert(item[1], item[0], source_degrees, target_degrees), pending.items()
+                    )
+                )
+        paths = targets
+    placed = StimulusSet({"stimulus_id": ids})
+    placed.stimulus_paths = {stimulus_id: str(path) for stimulus_id, path in paths.items()}
+    placed.identifier = None
+    return placed
+
+
+def _convert(source: Path, target: Path, source_degrees: float, target_degrees: float) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=".converting-"))
+    try:
+        try:
+            converted = ImageConverter(target_dir=scratch).convert_image(
+                image_path=source, source_degrees=source_degrees, target_degrees=target_degrees
+            )
+        except UNREADABLE as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise StorageError(
+                    f"Images fitted to a model's field of view are kept in {target.parent}, where no space is left. "
+                    f"Free some, or set BRAINSCORE_HOME to a folder on another disk."
+                ) from error
+            raise StimulusKernelError(
+                f"Each stimulus must be a readable image; {source} is not ({type(error).__name__}: {error}). "
+                f"Restore the file, e.g. by extracting the stimuli again."
+            ) from error
+        os.replace(converted, target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

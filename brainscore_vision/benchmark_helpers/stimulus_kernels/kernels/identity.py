@@ -1,0 +1,102 @@
+"""What tells kernels apart: everything that changes one is part of its key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from numbers import Real
+from pathlib import Path
+
+from brainscore_core.plugin_management.import_plugin import ImportPlugin
+
+from ..errors import StimulusKernelError
+from ..features.lookup import LookupModel
+from ..pool import StimulusPart, StimulusPool
+
+ENGINE_VERSION = 1
+"""Increased when kernels of the same model and stimuli come out differently."""
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """A model as a kernel's key knows it.
+
+    Attributes
+    ----------
+    identifier : str
+    revision : str or None
+        Hash of the plugin's files for registered models. Others have none: their identifier may lie, which the
+        fingerprint of their features finds out (see :mod:`..features.probe`).
+    visual_degrees : float
+    features_version : str or None
+        Of a model that looks its features up (:mod:`..features.lookup`): stands for the contents of images, which such a
+        model never sees.
+    """
+
+    identifier: str
+    revision: str | None
+    visual_degrees: float
+    features_version: str | None = None
+
+    @classmethod
+    def of(cls, model) -> ModelIdentity:
+        degrees = model.visual_degrees()
+        if not isinstance(degrees, Real) or not degrees > 0:
+            raise StimulusKernelError(
+                f"A model's field of view is a positive number of degrees; {model.identifier} says {degrees!r}. "
+                f"Set visual_degrees when committing the model."
+            )
+        version = str(model.features_version) if isinstance(model, LookupModel) else None
+        return cls(str(model.identifier), plugin_revision(model.identifier), float(degrees), version)
+
+    @property
+    def key(self) -> str:
+        described = {"model": self.identifier, "revision": self.revision, "degrees": self.visual_degrees}
+        return digest(described if self.features_version is None else {**described, "features": self.features_version})
+
+
+def features_key(model: ModelIdentity, label: str, part: StimulusPart, pool: StimulusPool) -> str:
+    """Key of the features of one part of a pool."""
+    return digest(_description(model, label, pool, part.stimulus_ids))
+
+
+def kernel_key(model: ModelIdentity, label: str, pool: StimulusPool) -> str:
+    """Key of a kernel: model and revision, layers, stimulus contents, visual degrees, dtype, engine version."""
+    return digest({**_description(model, label, pool, pool.stimulus_ids), "kernel_dtype": "float64"})
+
+
+def plugin_revision(identifier: str) -> str | None:
+    """Hash of the files of the plugin that registers a model; None if none does."""
+    try:
+        importer = ImportPlugin("brainscore_vision", "models", identifier)
+    except AssertionError:  # how Brain-Score says that there is no registration
+        return None
+    return _folder_digest(importer.plugins_dir / importer.plugin_dirname)
+
+
+def digest(description) -> str:
+    """Short hash of something that JSON can hold."""
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _description(model: ModelIdentity, label: str, pool: StimulusPool, stimulus_ids) -> dict:
+    looked_up = model.features_version is not None
+    hashes = dict.fromkeys(stimulus_ids) if looked_up else pool.provider.content_hashes(stimulus_ids)
+    return {
+        "engine": ENGINE_VERSION,
+        "model": model.key,
+        "layers": label,
+        "stimuli": [[stimulus_id, hashes[stimulus_id]] for stimulus_id in stimulus_ids],
+        "source_degrees": pool.visual_degrees,
+    }
+
+
+@lru_cache(maxsize=64)
+def _folder_digest(folder: Path) -> str:
+    content = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+        content.update(str(path.relative_to(folder)).encode())
+        content.update(path.read_bytes())
+    return content.hexdigest()[:16]

@@ -1,0 +1,227 @@
+"""The stimulus × stimulus kernel that every metric of the engine is derived from.
+
+For features X (stimuli × features) the kernel holds K = Z Zᵀ, with Z = X - s and s the mean of each feature over all
+stimuli of the kernel, together with the few sums that bring the features' own means back where a metric needs them.
+Linear ridge and linear CKA do not see s at all. Keeping it out of K guards against cancellation: features after a ReLU
+have means far above their spread, and X Xᵀ would spend its digits on those means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from ..errors import ModelOutputError, StimulusKernelError
+from .compute import Compute
+
+COLUMN_BLOCK = 1024
+"""Features per step of the accumulation. A constant: the rounding of K, hence every score, must not depend on memory
+settings, on the size of the model's batches or on the number of processes."""
+
+
+class FeatureSource(Protocol):
+    """Features that can be read a block of columns at a time."""
+
+    n_stimuli: int
+    n_features: int
+
+    def read_columns(self, start: int, stop: int) -> np.ndarray:
+        """Features ``start`` to ``stop`` of all stimuli, shape (n_stimuli, stop - start), any numeric dtype."""
+
+
+@dataclass(frozen=True)
+class ArrayFeatures:
+    """Features that are in memory already.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        Shape (n_stimuli, n_features), any numeric dtype.
+    """
+
+    values: np.ndarray
+
+    @property
+    def n_stimuli(self) -> int:
+        return self.values.shape[0]
+
+    @property
+    def n_features(self) -> int:
+        return self.values.shape[1]
+
+    def read_columns(self, start: int, stop: int) -> np.ndarray:
+        return self.values[:, start:stop]
+
+
+@dataclass(frozen=True)
+class StimulusKernel:
+    """Inner products between the features of stimuli, and what is needed to undo the centring.
+
+    Attributes
+    ----------
+    stimulus_ids : numpy.ndarray of str, shape (n,)
+    gram : numpy.ndarray of float64, shape (n, n)
+        K = Z Zᵀ, symmetric, in squared units of the features.
+    n_features : int
+        p, the width of the features.
+    row_mean : numpy.ndarray of float64, shape (n,)
+        Mean of z_i over its p features.
+    row_dot_mean : numpy.ndarray of float64, shape (n,)
+        z_i · (s - mean(s)).
+    mean_spread : float
+        |s - mean(s)|², the sum of squares of the feature means about their own mean.
+    """
+
+    stimulus_ids: np.ndarray
+    gram: np.ndarray
+    n_features: int
+    row_mean: np.ndarray
+    row_dot_mean: np.ndarray
+    mean_spread: float
+    _positions: dict = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self):
+        positions = {stimulus_id: i for i, stimulus_id in enumerate(self.stimulus_ids)}
+        if len(positions) != len(self.stimulus_ids):
+            raise StimulusKernelError(
+                f"Each stimulus stands in a kernel once, but {len(self.stimulus_ids) - len(positions)} of "
+                f"{len(self.stimulus_ids)} stimulus ids are repeated. Pass the features of each stimulus once."
+            )
+        object.__setattr__(self, "_positions", positions)
+
+    def positions(self, stimulus_ids: Sequence[str]) -> np.ndarray:
+        """Rows of the given stimuli, shape (len(stimulus_ids),), int."""
+        try:
+            return np.fromiter((self._positions[s] for s in stimulus_ids), dtype=np.intp, count=len(stimulus_ids))
+        except KeyError:
+            missing = [s for s in stimulus_ids if s not in self._positions]
+            raise StimulusKernelError(
+                f"A kernel answers for the stimuli that the model saw; {len(missing)} of {len(stimulus_ids)} asked for "
+                f"are not among its {len(self.stimulus_ids)}, the first: {missing[:3]}. "
+                f"Build the kernel from a pool that holds them."
+            ) from None
+
+    def block(self, rows: Sequence[str], columns: Sequence[str]) -> np.ndarray:
+        """K between two lists of stimuli, a copy of shape (len(rows), len(columns))."""
+        return self.gram[np.ix_(self.positions(rows), self.positions(columns))]
+
+    def feature_covariation(self, stimulus_ids: Sequence[str]) -> np.ndarray:
+        """(x_i - m_i)·(x_j - m_j), with m_i the mean of x_i over its features; shape (n, n), float64.
+
+        With z̃_i = z_i - mean(z_i) and s̃ = s - mean(s), x_i - m_i = z̃_i + s̃, hence
+        K_ij - p μ_i μ_j + z_i·s̃ + z_j·s̃ + s̃·s̃.
+        """
+        rows = self.positions(stimulus_ids)
+        products = self.gram[np.ix_(rows, rows)]
+        mean, shift = self.row_mean[rows], self.row_dot_mean[rows] + self.mean_spread / 2
+        products -= self.n_features * np.outer(mean, mean)
+        products += shift[:, None]
+        products += shift[None, :]
+        return products
+
+
+def build_kernel(
+    sources: Sequence[FeatureSource], stimulus_ids: Sequence[str], compute: Compute | None = None, on_columns=None
+) -> StimulusKernel:
+    """Accumulate the kernel of stacked feature sources, a block of columns at a time.
+
+    Parameters
+    ----------
+    sources : sequence of FeatureSource
+        Stacked along stimuli; all of the same width.
+    stimulus_ids : sequence of str
+        Identifiers of the stacked stimuli, unique.
+    compute : Compute, optional
+        Where to compute; the CPU if None.
+    on_columns : callable, optional
+        Called with the number of columns done since the last call (for a progress bar).
+
+    Returns
+    -------
+    StimulusKernel
+
+    Raises
+    ------
+    StimulusKernelError
+        Sources of different width, or another number of stimuli than identifiers.
+    ModelOutputError
+        Features that are not finite.
+
+    Notes
+    -----
+    Peak memory beyond K is n_stimuli × COLUMN_BLOCK × 8 bytes, whatever the number of features.
+    Accumulation is in float64, whatever the features are.
+    """
+    widths = sorted({source.n_features for source in sources})
+    if len(widths) != 1:
+        raise StimulusKernelError(
+            f"The stimuli of one kernel have features of one width, but widths {widths} were received. "
+            f"Record all of them from the same layer."
+        )
+    n, p = sum(source.n_stimuli for source in sources), widths[0]
+    if n != len(stimulus_ids):
+        raise StimulusKernelError(f"One identifier per stimulus is needed: {n} rows, {len(stimulus_ids)} identifiers.")
+    gram = (compute if compute is not None else Compute()).gram_accumulator(n)
+    row_sum, row_dot_mean = np.zeros(n), np.zeros(n)
+    mean_sum = mean_square = 0.0
+    pivot = None
+    for start in range(0, p, COLUMN_BLOCK):
+        stop = min(start + COLUMN_BLOCK, p)
+        features = _stack(sources, n, start, stop)
+        feature_mean = features.mean(axis=0)
+        if not np.isfinite(feature_mean).all():
+            _raise_not_finite(features, stimulus_ids)
+        features -= feature_mean
+        # a common offset of all feature means carries no information: subtracting it early keeps the sums small
+        pivot = feature_mean.mean() if pivot is None else pivot
+        feature_mean -= pivot
+        gram.add(features)
+        row_sum += features.sum(axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):  # found out below, from K itself
+            row_dot_mean += features @ feature_mean
+            mean_sum += feature_mean.sum()
+            mean_square += feature_mean @ feature_mean
+        if on_columns is not None:
+            on_columns(stop - start)
+    products = gram.result()
+    if not np.isfinite(np.diag(products)).all():
+        raise ModelOutputError(
+            "Inner products of features must stay finite, but the largest feature is too large to be squared in float64. "
+            f"Check the model's scale: {p} features of {n} stimuli."
+        )
+    return StimulusKernel(
+        stimulus_ids=np.asarray(stimulus_ids),
+        gram=products,
+        n_features=p,
+        row_mean=row_sum / p,
+        row_dot_mean=row_dot_mean - mean_sum / p * row_sum,
+        mean_spread=float(max(mean_square - mean_sum**2 / p, 0.0)),
+    )
+
+
+def kernel_from_features(features: np.ndarray, stimulus_ids: Sequence[str]) -> StimulusKernel:
+    """Kernel of features that are in memory: ``features`` of shape (n_stimuli, n_features)."""
+    features = np.asarray(features)
+    if features.ndim != 2:
+        raise StimulusKernelError(f"Features have two dimensions, stimuli × features; received shape {features.shape}.")
+    return build_kernel([ArrayFeatures(features)], stimulus_ids)
+
+
+def _stack(sources, n: int, start: int, stop: int) -> np.ndarray:
+    stacked = np.empty((n, stop - start))
+    row = 0
+    for source in sources:
+        stacked[row : row + source.n_stimuli] = source.read_columns(start, stop)
+        row += source.n_stimuli
+    return stacked
+
+
+def _raise_not_finite(features: np.ndarray, stimulus_ids: Sequence[str]) -> None:
+    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    raise ModelOutputError(
+        f"Features must be finite, but those of {len(bad)} of {len(stimulus_ids)} stimuli hold nan or infinity, the first: "
+        f"{[str(stimulus_ids[i]) for i in bad[:3]]}. Check the model on these images."
+    )

@@ -1,0 +1,208 @@
+"""Features on their way from the model to the kernel: written by stimulus, read by column.
+
+A model answers a batch of stimuli at a time, the kernel wants all stimuli for a few features. The file is laid out by
+blocks of ``COLUMN_BLOCK`` features, each (n_stimuli × COLUMN_BLOCK) and contiguous, so that both sides do large
+sequential transfers and neither needs memory that grows with the layer's width.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import ModelOutputError, StorageError
+from .kernel import COLUMN_BLOCK
+
+
+class FeatureSpool:
+    """Features of one layer for one part of a pool, on disk; a :class:`~.kernel.FeatureSource`.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        File to write; its folder exists. A journal is kept beside it.
+    n_stimuli : int
+    label : str
+        Layer, for messages.
+
+    Notes
+    -----
+    The width and dtype come from the first batch. After each batch the journal gets a line with the batch's size and
+    checksum: a later run that finds the file resumes after the last batch whose checksum is right.
+    """
+
+    def __init__(self, path: Path, n_stimuli: int, label: str):
+        self.path = Path(path)
+        self.label = label
+        self.n_stimuli = n_stimuli
+        self.n_features = 0
+        self.dtype: np.dtype | None = None
+        self._batches: list[dict] = []
+        self._descriptor: int | None = None
+
+    @property
+    def journal(self) -> Path:
+        return journal_of(self.path)
+
+    @property
+    def n_written(self) -> int:
+        """Stimuli whose features are on disk."""
+        return sum(batch["rows"] for batch in self._batches)
+
+    @property
+    def complete(self) -> bool:
+        return self.n_written == self.n_stimuli
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the finished file."""
+        return 0 if self.dtype is None else self.n_stimuli * self.n_features * self.dtype.itemsize
+
+    def resume(self) -> None:
+        """Take up what an interrupted run left, as far as it is whole."""
+        try:
+            header, *batches = (json.loads(line) for line in self.journal.read_text().splitlines())
+        except (FileNotFoundError, ValueError):  # no journal, or one that ends in the middle of a line
+            return
+        if header.get("n_stimuli") != self.n_stimuli or not self.path.exists():
+            return
+        self.n_features, self.dtype = header["n_features"], np.dtype(header["dtype"])
+        self._descriptor = os.open(self.path, os.O_RDWR)
+        for batch in batches:
+            if self._checksum_on_disk(batch["rows"]) != batch["checksum"]:
+                break
+            self._batches.append(batch)
+        self._write_journal()
+
+    def rewind(self, n_stimuli: int) -> None:
+        """Forget what comes after ``n_stimuli``, at the end of a batch before it."""
+        while self.n_written > n_stimuli:
+            self._batches.pop()
+        if self._descriptor is not None:
+            self._write_journal()
+
+    def append(self, features: np.ndarray) -> None:
+        """Write the features of the next stimuli, shape (n_batch, n_features)."""
+        if self._descriptor is None:
+            self._create(features)
+        if features.shape[1] != self.n_features or features.dtype != self.dtype:
+            raise ModelOutputError(
+                f"A layer has the same features for all stimuli; {self.label} gave {self.n_features} of type {self.dtype} "
+                f"before and {features.shape[1]} of type {features.dtype} now. "
+                f"Check for preprocessing that changes the image size from image to image."
+            )
+        row = self.n_written
+        if row + len(features) > self.n_stimuli:
+            raise ModelOutputError(
+                f"{self.label} answered for more stimuli ({row + len(features)}) than it was shown ({self.n_stimuli})."
+            )
+        checksum = 0
+        for start in range(0, self.n_features, COLUMN_BLOCK):
+            tile = np.ascontiguousarray(features[:, start : start + COLUMN_BLOCK])
+            checksum = zlib.crc32(tile, checksum)
+            self._write(tile, self._offset(start, tile.shape[1], row))
+        self._batches.append({"rows": len(features), "checksum": checksum})
+        with open(self.journal, "a") as journal:
+            journal.write(json.dumps(self._batches[-1]) + "\n")
+
+    def read_columns(self, start: int, stop: int) -> np.ndarray:
+        """Features ``start`` to ``stop`` of all stimuli; ``start`` on the boundary of a column block."""
+        if not self.complete:
+            raise StorageError(f"{self.path} holds {self.n_written} of {self.n_stimuli} stimuli of {self.label}.")
+        if start % COLUMN_BLOCK or stop != min(start + COLUMN_BLOCK, self.n_features):
+            raise StorageError(f"A spool is read by blocks of {COLUMN_BLOCK} features; asked for {start} to {stop}.")
+        columns = np.empty((self.n_stimuli, stop - start), dtype=self.dtype)
+        self._read(columns, self._offset(start, stop - start, 0))
+        return columns
+
+    def close(self) -> None:
+        """Let go of the file; it stays for a later run."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def remove(self) -> None:
+        """Remove the file; features are only kept until the kernels that need them are done."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+        self.journal.unlink(missing_ok=True)
+
+    def _create(self, features: np.ndarray) -> None:
+        self.n_features, self.dtype = features.shape[1], features.dtype
+        free = shutil.disk_usage(self.path.parent).free
+        if self.n_bytes > free:
+            raise self._full(free)
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:  # reserve the space now: a disk that fills up later must not cost the forward passes done until then
+            os.posix_fallocate(self._descriptor, 0, self.n_bytes)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise self._full(free) from error
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # file systems that cannot reserve
+                raise
+        self._write_journal()
+
+    def _write_journal(self) -> None:
+        header = {"n_stimuli": self.n_stimuli, "n_features": self.n_features, "dtype": self.dtype.str}
+        scratch = self.journal.with_suffix(".new")
+        scratch.write_text("".join(json.dumps(line) + "\n" for line in (header, *self._batches)))
+        os.replace(scratch, self.journal)
+
+    def _checksum_on_disk(self, n_rows: int) -> int | None:
+        row, checksum = self.n_written, 0
+        for start in range(0, self.n_features, COLUMN_BLOCK):
+            tile = np.empty((n_rows, min(COLUMN_BLOCK, self.n_features - start)), dtype=self.dtype)
+            try:
+                self._read(tile, self._offset(start, tile.shape[1], row))
+            except StorageError:
+                return None
+            checksum = zlib.crc32(tile, checksum)
+        return checksum
+
+    def _read(self, array: np.ndarray, position: int) -> None:
+        buffer = memoryview(array).cast("B")
+        while len(buffer):
+            count = os.preadv(self._descriptor, [buffer], position)
+            if count == 0:
+                raise StorageError(f"{self.path} ends early, at byte {position} of {self.n_bytes}. Score again.")
+            buffer, position = buffer[count:], position + count
+
+    def _write(self, tile: np.ndarray, position: int) -> None:
+        buffer = memoryview(tile).cast("B")
+        while len(buffer):
+            try:
+                count = os.pwrite(self._descriptor, buffer, position)
+            except OSError as error:
+                if error.errno == errno.ENOSPC:
+                    raise self._full(shutil.disk_usage(self.path.parent).free) from error
+                raise
+            buffer, position = buffer[count:], position + count
+
+    def _offset(self, start: int, width: int, row: int) -> int:
+        return (self.n_stimuli * start + row * width) * self.dtype.itemsize
+
+    def _full(self, free: int) -> StorageError:
+        return StorageError(
+            f"The features of {self.label} for {self.n_stimuli} stimuli need {self.n_bytes:,} bytes in {self.path.parent}, "
+            f"where {free:,} are free. Free some, or choose another folder (--spool-directory)."
+        )
+
+
+def journal_of(path: Path) -> Path:
+    """Journal of a file of features."""
+    return path.with_suffix(".journal")
+
+
+def is_complete(path: Path) -> bool:
+    """Whether the journal beside a file of features says that all stimuli are in it."""
+    try:
+        header, *batches = (json.loads(line) for line in journal_of(path).read_text().splitlines())
+    except (OSError, ValueError):  # none, or one that ends in the middle of a line
+        return False
+    return sum(batch["rows"] for batch in batches) >= header["n_stimuli"]

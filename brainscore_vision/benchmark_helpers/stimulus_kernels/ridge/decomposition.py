@@ -1,0 +1,287 @@
+"""A training kernel as V Λ Vᵀ: one decomposition serves every penalty and every subject that saw the stimuli.
+
+Symbols as in :mod:`.fit`. Three ways lead there, with the same results: eigenvectors, for few stimuli and where nothing
+else will do; of many stimuli and few features, the eigenvectors that features reach (:mod:`.low_rank`); of many stimuli and
+more features, a band matrix instead of a diagonal one (:mod:`.band`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import ModelOutputError, StimulusKernelError
+from ..kernels.compute import Compute
+from .basis import ConstantReflection, MatrixBasis, ReflectedBasis
+from .low_rank import low_rank_eigh
+
+if TYPE_CHECKING:
+    from .band import BandMatrix
+
+ROW_BLOCK = 1024
+
+MANY = 1500
+"""Training stimuli from which the CPU avoids decomposing all of the kernel; of fewer, it takes as long."""
+
+FEW_FEATURES = 1 / 3
+"""Features per training stimulus up to which only those eigenvectors are made that features reach, in two matrices of n × n."""
+
+BAND_WIDTH = 96
+"""Diagonals of the band below the main one."""
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """A diagonal Λ.
+
+    Attributes
+    ----------
+    eigenvalues : numpy.ndarray of float64, shape (r,)
+        Ascending, not negative; those below n·ε·λ_max are zero.
+    """
+
+    eigenvalues: np.ndarray
+
+    @property
+    def trace(self) -> float:
+        return float(self.eigenvalues.sum())
+
+    def solve(self, right: np.ndarray, alpha: float) -> np.ndarray:
+        """(Λ+α)⁻¹ C, for C of shape (r, m)."""
+        return right / (self.eigenvalues + alpha)[:, None]
+
+    def weights(self, blocks: Iterable[np.ndarray], alphas: np.ndarray) -> np.ndarray:
+        """The diagonal of V (Λ+α)⁻¹ Vᵀ for rows V of shape (m, r), in blocks of rows, and each α; shape (m, n_alphas)."""
+        inverse = 1.0 / (self.eigenvalues[:, None] + alphas[None, :])
+        return np.concatenate([(rows * rows) @ inverse for rows in blocks])
+
+
+@dataclass(frozen=True)
+class RidgeDecomposition:
+    """A training kernel as V Λ Vᵀ in the complement of the constant vector.
+
+    Where V has fewer than n - 1 columns, Λ is zero on everything that they do not reach: K̃ + α is α alone there.
+
+    Attributes
+    ----------
+    basis : MatrixBasis or ReflectedBasis
+        V, of n × r.
+    middle : Spectrum or BandMatrix
+        Λ, of r × r.
+    column_mean : numpy.ndarray of float64, shape (n,)
+        r, the mean of K_TT over its rows.
+    squared_norms : numpy.ndarray of float64, shape (n,)
+        The diagonal of K̃: squared length of each stimulus's centred features.
+    """
+
+    basis: MatrixBasis | ReflectedBasis
+    middle: Spectrum | BandMatrix
+    column_mean: np.ndarray
+    squared_norms: np.ndarray
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether V reaches all responses."""
+        n, rank = self.basis.shape
+        return rank == n - 1
+
+    @property
+    def mean_eigenvalue(self) -> float:
+        """Of the centred training kernel, over its n - 1 dimensions."""
+        return self.middle.trace / (self.basis.shape[0] - 1)
+
+    def coordinates(self, responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Vᵀ (Y - Ȳ) and Ȳ, of responses of shape (n, neuroids).
+
+        Shape (r, neuroids) and (neuroids,). If V is not complete, what it does not reach follows below: n rows more.
+        """
+        mean = responses.mean(axis=0, dtype=float)
+        centred = np.subtract(responses, mean, order="C")
+        inside = self.basis.coordinates(centred)
+        if self.is_complete:
+            return inside, mean
+        centred -= self.basis.combine(inside)
+        return np.concatenate([inside, centred]), mean
+
+    def solve(self, coordinates: np.ndarray, alpha: float) -> np.ndarray:
+        """(K̃+α)⁻¹ (Y - Ȳ), in coordinates."""
+        rank = self.basis.shape[1]
+        inside = self.middle.solve(coordinates[:rank], alpha)
+        return inside if self.is_complete else np.concatenate([inside, coordinates[rank:] / alpha])
+
+    def expand(self, coordinates: np.ndarray) -> np.ndarray:
+        """What has these coordinates, shape (n, neuroids)."""
+        rank = self.basis.shape[1]
+        values = self.basis.combine(coordinates[:rank])
+        if not self.is_complete:
+            values += coordinates[rank:]
+        return values
+
+    def dual_coefficients(self, coordinates: np.ndarray, alpha: float) -> np.ndarray:
+        """V (Λ+α)⁻¹ Vᵀ (Y - Ȳ), shape (n, neuroids): the weights of the training stimuli in a prediction.
+
+        Of (K̃+α)⁻¹ (Y - Ȳ) the part that V reaches; no prediction sees the rest.
+        """
+        return self.basis.combine(self.middle.solve(coordinates[: self.basis.shape[1]], alpha))
+
+    def weights(self, alphas: np.ndarray) -> np.ndarray:
+        """The diagonal of (K̃+α)⁻¹ without the constant vector, for each α; shape (n, n_alphas)."""
+        return self._weights(self.basis.rows(), alphas)
+
+    def at(self, rows: np.ndarray) -> StimuliOfDecomposition:
+        """Some training stimuli, by their positions, for what is asked about each."""
+        return StimuliOfDecomposition(self, rows, np.concatenate(list(self.basis.rows(rows))))
+
+    def _weights(self, blocks: Iterable[np.ndarray], alphas: np.ndarray) -> np.ndarray:
+        if self.is_complete:
+            return self.middle.weights(blocks, alphas)
+        blocks, n = list(blocks), self.basis.shape[0]
+        missed = 1 - 1 / n - np.concatenate([np.einsum("ij,ij->i", rows, rows) for rows in blocks])
+        # where V reaches a stimulus wholly, what is left is rounding, which a small penalty would blow up
+        missed[missed < n * np.finfo(float).eps] = 0.0
+        return self.middle.weights(blocks, alphas) + missed[:, None] / alphas
+
+
+@dataclass(frozen=True)
+class StimuliOfDecomposition:
+    """Some of the training stimuli of a decomposition.
+
+    Attributes
+    ----------
+    decomposition : RidgeDecomposition
+    rows : numpy.ndarray of int, shape (m,)
+    vectors : numpy.ndarray of float64, shape (m, r)
+        Their rows of V.
+    """
+
+    decomposition: RidgeDecomposition
+    rows: np.ndarray
+    vectors: np.ndarray
+
+    def expand(self, coordinates: np.ndarray) -> np.ndarray:
+        """As that of the whole, shape (m, neuroids)."""
+        rank = self.vectors.shape[1]
+        values = self.vectors @ coordinates[:rank]
+        if not self.decomposition.is_complete:
+            values += coordinates[rank:][self.rows]
+        return values
+
+    def weights(self, alphas: np.ndarray) -> np.ndarray:
+        """As those of the whole, shape (m, n_alphas)."""
+        return self.decomposition._weights([self.vectors], alphas)
+
+
+def decompose(
+    kernel: np.ndarray, train: np.ndarray, compute: Compute | None = None, n_features: int | None = None
+) -> RidgeDecomposition:
+    """Decompose the training part of a kernel.
+
+    Parameters
+    ----------
+    kernel : numpy.ndarray of float64, shape (m, m)
+    train : numpy.ndarray of int, shape (n,)
+        Rows of the training stimuli.
+    compute : Compute, optional
+        Where to compute; the CPU if None.
+    n_features : int, optional
+        Features that the kernel was made of, if known: with fewer than n, Λ is singular.
+
+    Returns
+    -------
+    RidgeDecomposition
+
+    Raises
+    ------
+    StimulusKernelError
+        Fewer than three training stimuli.
+    ModelOutputError
+        Features that do not vary over the training stimuli.
+
+    Notes
+    -----
+    Peak memory beyond ``kernel``: three matrices of n × n for eigenvectors, or two
+    (:meth:`~..kernels.compute.Compute.eigh_driver`), two for few features, one for a band matrix. A band matrix is made
+    where all eigenvalues are certain to exceed n·ε·λ_max, so that none would be set to zero.
+    """
+    compute = compute if compute is not None else Compute()
+    n = len(train)
+    if n < 3:
+        raise StimulusKernelError(f"Ridge with an intercept needs at least 3 training stimuli, received {n}.")
+    compute.eigh_driver(n - 1)  # raises if the budget is too small for any way
+    constant = ConstantReflection.of_size(n)
+    product, column_mean = np.empty(n), np.empty(n)
+    for start in range(0, n, ROW_BLOCK):
+        rows = kernel[np.ix_(train[start : start + ROW_BLOCK], train)]
+        product[start : start + ROW_BLOCK] = rows @ constant.vector
+        column_mean[start : start + ROW_BLOCK] = rows.mean(axis=1)  # K is symmetric
+    product *= constant.beta
+    product -= constant.beta / 2 * (product @ constant.vector) * constant.vector
+
+    found = None
+    way = way_to_decompose(n, compute, n_features)
+    if way != "eigenvectors":
+        found = (_low_rank if way == "low rank" else _band)(
+            _reflected(kernel, train, constant.vector, product), constant
+        )
+    if found is None:
+        found = _eigenvectors(_reflected(kernel, train, constant.vector, product), constant, compute)
+    squared_norms = np.diagonal(kernel)[train] - 2 * column_mean + column_mean.mean()
+    return RidgeDecomposition(*found, column_mean, squared_norms)
+
+
+def way_to_decompose(n: int, compute: Compute, n_features: int | None = None) -> str:
+    """What :func:`decompose` tries first: "eigenvectors", "low rank" or "band"."""
+    if compute.device != "cpu" or n < MANY:
+        return "eigenvectors"
+    if n_features is None or n_features >= n:
+        return "band"
+    return "low rank" if n_features <= FEW_FEATURES * n else "eigenvectors"
+
+
+def _eigenvectors(
+    reflected: np.ndarray, constant: ConstantReflection, compute: Compute
+) -> tuple[MatrixBasis, Spectrum]:
+    n = len(reflected) + 1
+    eigenvalues, complement = compute.eigh(reflected)
+    del reflected
+    largest = eigenvalues[-1]
+    if not largest > 0:
+        raise ModelOutputError(
+            f"Features must differ between stimuli, but over the {n} training stimuli they do not vary at all. "
+            f"Check that the model sees the images and that the recorded layer is not dead."
+        )
+    eigenvalues[eigenvalues < n * np.finfo(float).eps * largest] = 0.0
+    return MatrixBasis.below_a_row(complement, constant, compute), Spectrum(eigenvalues)
+
+
+def _low_rank(reflected: np.ndarray, constant: ConstantReflection) -> tuple[MatrixBasis, Spectrum] | None:
+    found = low_rank_eigh(reflected)
+    if found is None:
+        return None
+    eigenvalues, complement = found
+    return MatrixBasis.below_a_row(complement, constant), Spectrum(eigenvalues)
+
+
+def _band(reflected: np.ndarray, constant: ConstantReflection) -> tuple[ReflectedBasis, BandMatrix] | None:
+    from .band import reduce_to_band  # with torch: seconds to import, which the command line's help can do without
+
+    n = len(reflected) + 1
+    band, reflections = reduce_to_band(reflected, BAND_WIDTH)
+    return (ReflectedBasis(constant, reflections), band) if band.is_above(n * np.finfo(float).eps) else None
+
+
+def _reflected(kernel: np.ndarray, train: np.ndarray, householder: np.ndarray, product: np.ndarray) -> np.ndarray:
+    """Bᵀ K_TT B, in Fortran order: the reflection P K P = K - v wᵀ - w vᵀ without its first row and column, which belong
+    to the constant vector; P = I - β v vᵀ."""
+    n = len(train)
+    reflected = np.empty((n - 1, n - 1), order="F")
+    for start in range(1, n, ROW_BLOCK):
+        columns = slice(start, min(start + ROW_BLOCK, n))
+        block = kernel[np.ix_(train[1:], train[columns])]
+        block -= np.outer(householder[1:], product[columns])
+        block -= np.outer(product[1:], householder[columns])
+        reflected[:, columns.start - 1 : columns.stop - 1] = block
+    return reflected

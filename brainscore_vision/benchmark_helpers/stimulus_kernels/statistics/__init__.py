@@ -1,0 +1,1 @@
+"""What is computed from responses and predictions: ceilings, reliability, similarity, normalisations, bootstrap, comparison."""

@@ -1,0 +1,232 @@
+"""One subject's number under resampled test stimuli: uncertainty without fitting anything again.
+
+The fit is kept; what varies is which stimuli it is tested on. Symbols, as in METHODS.md: W (draws × stimuli) how often each
+test stimulus occurs in each draw, p and y prediction and measurement of a neuroid, n the number of test stimuli.
+
+- A correlation depends on five sums over stimuli, so all draws of a block of neuroids are five products
+  W @ [p, y, p², y², p·y].
+- An RDM correlation under a draw weighs pair (i, j) with W_i W_j; copies of one stimulus form no pair, as they would be
+  identical by construction (Nili et al. 2014; rsatoolbox).
+
+The draws of a set of stimuli are the same whatever the model and the subject, so that two models can be compared draw by
+draw.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse
+
+from ..errors import StimulusKernelError
+from .ceilings import NoiseCeiling
+from .normalizations import normalize_draws
+
+N_DRAWS = 1000
+INTERVAL = 0.95
+MIN_DISTINCT = 3
+"""A draw with fewer distinct stimuli says nothing about a correlation and is drawn again."""
+
+BLOCK_BYTES = 16 * 2**20
+"""What correlations of a block of draws, and intermediate products, may take each."""
+
+RANK_BINS = 128
+"""Dissimilarities are ranked in as many classes; within a class they count as ties, which changes ρ by about 1e-4."""
+
+DRAWS_AT_ONCE = 8
+"""Draws whose pair weights are summed together: their counts of all stimuli fit into a core's first cache."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """A subject's number in each draw.
+
+    Attributes
+    ----------
+    values : mapping of str to numpy.ndarray of float64, shape (draws,)
+        By normalisation.
+    stimuli : str
+        Digest of the resampled stimuli and the number of draws: equal digests are paired draws.
+    """
+
+    values: Mapping[str, np.ndarray]
+    stimuli: str
+
+    def interval(self, normalization: str) -> tuple[float, float]:
+        """Limits of the percentile interval with coverage ``INTERVAL``."""
+        return percentile_interval(self.values[normalization])
+
+
+def percentile_interval(draws: np.ndarray) -> tuple[float, float]:
+    """The middle 95 % of draws (Efron & Tibshirani 1993, chapter 13)."""
+    low, high = np.quantile(draws, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
+    return float(low), float(high)
+
+
+def stimuli_digest(stimulus_ids: Sequence[str], n_draws: int) -> str:
+    """16 hexadecimal digits of which stimuli are resampled how often."""
+    return hashlib.sha1("\0".join([str(n_draws), *stimulus_ids]).encode()).hexdigest()[:16]
+
+
+def resampled_counts(stimulus_ids: Sequence[str], n_draws: int = N_DRAWS) -> np.ndarray:
+    """W: how often each stimulus occurs in each draw of as many stimuli, with replacement.
+
+    Parameters
+    ----------
+    stimulus_ids : sequence of str
+        They seed the draws: the same stimuli are drawn alike for every model and subject.
+    n_draws : int
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n_draws, n)
+        Whole numbers; each row sums to n and has at least ``MIN_DISTINCT`` stimuli.
+    """
+    n = len(stimulus_ids)
+    if n < MIN_DISTINCT:
+        raise StimulusKernelError(f"Resampling needs at least {MIN_DISTINCT} test stimuli, received {n}.")
+    rng = np.random.default_rng(int(stimuli_digest(stimulus_ids, n_draws), 16))
+    counts = np.empty((n_draws, n))
+    open_rows = np.arange(n_draws)
+    while len(open_rows):
+        counts[open_rows] = rng.multinomial(n, np.full(n, 1 / n), size=len(open_rows))
+        open_rows = open_rows[(counts[open_rows] > 0).sum(axis=1) < MIN_DISTINCT]
+    return counts
+
+
+def correlation_draws(prediction: np.ndarray, measured: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Pearson correlation of each neuroid in each draw.
+
+    Parameters
+    ----------
+    prediction, measured : numpy.ndarray, shape (n, neuroids)
+        Neither constant over stimuli.
+    counts : numpy.ndarray of float64, shape (draws, n)
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (draws, neuroids)
+        0 where a draw leaves a neuroid's prediction or measurement without variance: nothing is predicted there.
+    """
+    n, n_neuroids = prediction.shape
+    total = counts.sum(axis=1, keepdims=True)
+    correlations = np.empty((len(counts), n_neuroids))
+    width = max(1, BLOCK_BYTES // (5 * 8 * max(n, len(counts))))
+    for start in range(0, n_neuroids, width):
+        columns = slice(start, start + width)
+        p, y = _standardised(prediction[:, columns]), _standardised(measured[:, columns])
+        sums = counts @ np.concatenate([p, y, p * p, y * y, p * y], axis=1)  # draws, 5 * neuroids of the block
+        sums /= total
+        mean_p, mean_y, pp, yy, py = np.split(sums, 5, axis=1)
+        variances = (pp - mean_p * mean_p) * (yy - mean_y * mean_y)
+        varies = variances > np.finfo(float).eps
+        covariance = py - mean_p * mean_y
+        correlations[:, columns] = np.where(varies, covariance, 0.0) / np.sqrt(np.where(varies, variances, 1.0))
+    return correlations
+
+
+def ridge_draws(
+    prediction: np.ndarray,
+    measured: np.ndarray,
+    n_repetitions: np.ndarray,
+    reference: NoiseCeiling,
+    counts: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """A subject's number in each draw, by normalisation.
+
+    Parameters
+    ----------
+    prediction, measured : numpy.ndarray, shape (n, neuroids)
+    n_repetitions : numpy.ndarray of int, shape (n,)
+        The ceiling at the test stimuli moves with the stimuli that are drawn.
+    reference : NoiseCeiling
+        As published with the data.
+    counts : numpy.ndarray of float64, shape (draws, n)
+
+    Returns
+    -------
+    dict of str to numpy.ndarray of float64, shape (draws,)
+    """
+    step = max(1, BLOCK_BYTES // (8 * prediction.shape[1]))
+    parts = []
+    for start in range(0, len(counts), step):
+        block = counts[start : start + step]
+        mean_inverse = block @ (1.0 / n_repetitions) / block.sum(axis=1)
+        parts.append(normalize_draws(correlation_draws(prediction, measured, block), reference, mean_inverse))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def rank_classes(rdm: np.ndarray) -> np.ndarray:
+    """Class of each pair of stimuli by the rank of its dissimilarity; intp, shape (pairs,), below ``RANK_BINS``.
+
+    Equal dissimilarities are in one class.
+    """
+    values = rdm[np.triu_indices(len(rdm), k=1)]
+    edges = np.quantile(values, np.linspace(0, 1, RANK_BINS + 1)[1:-1])
+    return np.searchsorted(edges, values, side="left").astype(np.intp)
+
+
+def rdm_draws(classes_a: np.ndarray, classes_b: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Spearman correlation of two RDMs in each draw.
+
+    A draw gives each pair a weight; what pairs' ranks in the draw are depends on all weights. The table of classes by
+    classes holds all that the ranks and their correlation need.
+
+    Parameters
+    ----------
+    classes_a, classes_b : numpy.ndarray of int, shape (pairs,)
+        From :func:`rank_classes`, of the same stimuli.
+    counts : numpy.ndarray of float64, shape (draws, n)
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (draws,)
+    """
+    cell = classes_a * RANK_BINS + classes_b
+    order = np.argsort(cell, kind="stable")
+    rows, columns = (index[order] for index in np.triu_indices(counts.shape[1], k=1))
+    starts = np.searchsorted(cell[order], np.arange(RANK_BINS**2 + 1))
+    # sums the weights of the pairs of each cell; whole numbers, which float32 adds exactly up to 2**24
+    sums = scipy.sparse.csr_matrix(
+        (np.ones(len(cell), dtype=np.float32), np.arange(len(cell)), starts), shape=(RANK_BINS**2, len(cell))
+    )
+    weights = np.empty((len(cell), DRAWS_AT_ONCE), dtype=np.float32)
+    factors = np.empty_like(weights)
+    correlations = np.empty(len(counts))
+    for start in range(0, len(counts), DRAWS_AT_ONCE):
+        draws = np.zeros((counts.shape[1], DRAWS_AT_ONCE), dtype=np.float32)
+        block = counts[start : start + DRAWS_AT_ONCE]
+        draws[:, : len(block)] = block.T
+        np.take(draws, rows, axis=0, out=weights, mode="clip")  # "raise" would go through a copy
+        np.take(draws, columns, axis=0, out=factors, mode="clip")
+        weights *= factors
+        tables = (sums @ weights).T.astype(float)  # draws, cells
+        for i in range(len(block)):
+            correlations[start + i] = spearman_of_table(tables[i].reshape(RANK_BINS, RANK_BINS))
+    return correlations
+
+
+def spearman_of_table(table: np.ndarray) -> float:
+    """Spearman correlation, with mid-ranks for ties, from a table of weights of class a (rows) by class b (columns).
+
+    0 if all weight is in one row or one column.
+    """
+    ranks = []
+    for margin in (table.sum(axis=1), table.sum(axis=0)):
+        middle = np.cumsum(margin) - margin / 2
+        middle -= middle @ margin / margin.sum()
+        length = np.sqrt(margin @ (middle * middle))
+        if not length > 0:
+            return 0.0
+        ranks.append(middle / length)
+    return float(ranks[0] @ table @ ranks[1])
+
+
+def _standardised(values: np.ndarray) -> np.ndarray:
+    """Mean 0 and variance 1 over stimuli: keeps the sums of a draw free of cancellation."""
+    centred = values - values.mean(axis=0, dtype=float)
+    centred /= centred.std(axis=0)
+    return centred

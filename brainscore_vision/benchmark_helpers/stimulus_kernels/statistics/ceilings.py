@@ -1,0 +1,82 @@
+"""Noise ceilings from the noise-ceiling signal-to-noise ratio (ncsnr), at the repetitions that the data really have.
+
+Per neuroid, NC = ncsnr² / (ncsnr² + m), the fraction of the variance of repetition averages that the stimulus explains,
+with m the mean over stimuli of 1/n_repetitions. Source: the NSD data manual's rule for mixed repetitions
+(Allen et al. 2022).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import ResponsesError
+
+
+@dataclass(frozen=True)
+class NoiseCeiling:
+    """Explainable fraction of variance per neuroid, at a known number of repetitions.
+
+    Attributes
+    ----------
+    fraction : numpy.ndarray of float64, shape (neuroids,)
+        NC between 0 and 1.
+    mean_inverse_repetitions : float
+        m, the mean over stimuli of 1/n_repetitions that ``fraction`` refers to.
+    """
+
+    fraction: np.ndarray
+    mean_inverse_repetitions: float
+
+    def __post_init__(self):
+        fraction = np.asarray(self.fraction, dtype=float)
+        if not ((fraction >= 0) & (fraction <= 1)).all():
+            known = fraction[~np.isnan(fraction)]
+            extent = f"values from {known.min():g} to {known.max():g}" if len(known) else "no values"
+            raise ResponsesError(
+                f"A noise ceiling is a fraction of variance between 0 and 1; received {extent}, "
+                f"{fraction.size - len(known)} nan. Divide percent by 100, and leave neuroids without a ceiling out."
+            )
+        if not 0 < self.mean_inverse_repetitions <= 1:
+            raise ResponsesError(
+                f"A noise ceiling refers to a mean of 1/n_repetitions, above 0 and at most 1; received "
+                f"{self.mean_inverse_repetitions!r}. For 12 repetitions pass 1/12."
+            )
+        object.__setattr__(self, "fraction", fraction)
+
+    @classmethod
+    def from_ncsnr(cls, ncsnr: np.ndarray, mean_inverse_repetitions: float) -> NoiseCeiling:
+        """NC = ncsnr² / (ncsnr² + m)."""
+        squared = np.square(np.asarray(ncsnr, dtype=float))
+        return cls(squared / (squared + mean_inverse_repetitions), mean_inverse_repetitions)
+
+    @property
+    def ncsnr(self) -> np.ndarray:
+        """Signal-to-noise ratio per neuroid, sqrt(m NC / (1 - NC)); infinite where NC is 1."""
+        with np.errstate(divide="ignore"):
+            return np.sqrt(self.mean_inverse_repetitions * self.fraction / (1 - self.fraction))
+
+    def at(self, n_repetitions: np.ndarray) -> NoiseCeiling:
+        """The ceiling of averages over ``n_repetitions`` (int, shape (stimuli,)) of the same neuroids.
+
+        Written without ncsnr itself, so that NC = 1 stays 1: f m₀ / (f m₀ + (1 - f) m).
+        """
+        target = mean_inverse_repetitions(n_repetitions)
+        signal = self.fraction * self.mean_inverse_repetitions
+        return NoiseCeiling(signal / (signal + (1 - self.fraction) * target), target)
+
+    def select(self, neuroids) -> NoiseCeiling:
+        """The ceiling of some of the neuroids."""
+        return NoiseCeiling(self.fraction[neuroids], self.mean_inverse_repetitions)
+
+
+def mean_inverse_repetitions(n_repetitions: np.ndarray) -> float:
+    """m, the mean over stimuli of 1/n_repetitions."""
+    counts = np.asarray(n_repetitions)
+    if counts.size == 0 or (counts < 1).any():
+        raise ResponsesError(
+            f"Each stimulus of an average was shown at least once; received {counts.size} counts"
+            + (f" with a minimum of {counts.min()}." if counts.size else ".")
+        )
+    return float((1.0 / counts).mean())

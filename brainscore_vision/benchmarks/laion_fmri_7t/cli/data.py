@@ -1,0 +1,202 @@
+"""``laion-score data``: what is on this machine, what is missing and how to get it, and what is in it. Works offline."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from brainscore_vision.data.laion_fmri_7t.constants import SPLIT_FILES, SUBJECTS
+from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
+from brainscore_vision.data.laion_fmri_7t.source import (
+    DATASET_VARIABLE,
+    PUBLISHED,
+    SIMULATED,
+    STIMULI_VARIABLE,
+    laion_fmri_folder,
+    open_dataset,
+)
+
+app = typer.Typer(help="The dataset at hand: what is there, what is missing, what is in it.", no_args_is_help=True)
+
+DatasetOption = Annotated[
+    str | None,
+    typer.Option("--dataset", help="A folder, 'published' or 'simulated'. Default: as for `laion-score score`."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+_SHOWN = 4  # names of a list
+_WIDTH = 200  # tables are not squeezed where the output is no terminal
+
+
+@app.command()
+def status(dataset: DatasetOption = None, as_json: JsonOption = False) -> None:
+    """Which folder is used, what it holds and lacks, and the command that gets each missing thing.
+
+    Embeddings, fMRI and all that is derived from it are CC0; the images alone need the data use agreement.
+    """
+    from brainscore_vision.data.laion_fmri_7t.inventory import is_simulated, take_inventory
+
+    folder, why = find_folder(dataset)
+    items = take_inventory(folder) if folder is not None else []
+    published = published_state() if why.startswith(PUBLISHED) else {}
+    if as_json:
+        content = {"folder": None if folder is None else str(folder), "why": why, "published": published}
+        content["items"] = [{**asdict(item), "state": item.state} for item in items]
+        print(json.dumps(content))
+        return
+    print(f"Dataset: {why}")
+    for subject, path in published.items():
+        print(f"  {subject}: {path or 'not downloaded (0.9 GB, on first use)'}")
+    if folder is None:
+        print("Folder with images, splits and released files: none. `laion-fmri config --data-dir FOLDER` sets one.")
+        print(f"Images alone: {STIMULI_VARIABLE}={os.environ.get(STIMULI_VARIABLE) or 'not set'}")
+        return
+    print(f"Folder: {folder}{' (simulated)' if is_simulated(folder) else ''}")
+    for item in items:
+        parts = f"{len(item.found)} of {len(item.found) + len(item.missing)}"
+        print(f"  {item.name:28}{item.state:10}{parts:10}for {item.needed_for:12}{item.terms}")
+    lacking = [item for item in items if item.missing]
+    if is_simulated(folder) and all(item.needed_for != "scoring" for item in lacking):
+        lacking = []  # it can be scored, and there is nothing to rebuild
+    for item in lacking:
+        print(f"\n{item.name} ({item.terms}) lacks {_some(item.missing)}:\n    {item.command}")
+
+
+@app.command()
+def describe(
+    dataset: DatasetOption = None,
+    threshold: Annotated[float, typer.Option(help="Percent of nc_12rep; voxels above it are scored.")] = 30.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Subjects, voxels per region before and after the threshold, pools, splits, kinds of images."""
+    from brainscore_vision.data.laion_fmri_7t import description
+
+    opened = open_dataset(dataset)
+    numbers = [description.describe_subject(opened, subject, threshold) for subject in opened.subjects]
+    pools, kinds = description.pool_sizes(opened), description.ood_counts(opened)
+    splits = description.split_sizes(opened, tuple(pools), SPLIT_FILES)
+    if as_json:
+        content = {"dataset": opened.describe(), "threshold": threshold, "pools": pools, "ood_types": kinds}
+        content["subjects"] = [asdict(subject) for subject in numbers]
+        content["splits"] = [dict(zip(("pool", "name", "train", "test"), split, strict=True)) for split in splits]
+        print(json.dumps(content))
+        return
+    print(f"{opened.name}{' (simulated responses)' if opened.is_simulated else ''}, fingerprint {opened.fingerprint()}")
+    table = _plain_table("subject", "trials", "stimuli", "sessions", *(numbers[0].voxels if numbers else ()))
+    for n in numbers:
+        voxels = (f"{kept:,}/{every:,}" for every, kept in n.voxels.values())
+        table.add_row(n.subject, f"{n.trials:,}", f"{n.stimuli:,}", str(n.sessions or "?"), *voxels)
+    Console(width=_WIDTH).print(table)
+    print(f"Voxels: with nc_12rep above {threshold:g} percent/all.")
+    masks = {n.brain_mask: [m.subject for m in numbers if m.brain_mask == n.brain_mask] for n in numbers}
+    print("Brain mask: " + "; ".join(f"{mask} ({', '.join(whose)})" for mask, whose in masks.items()))
+    print("Pools: " + ", ".join(f"{pool} {size:,}" for pool, size in pools.items()))
+    print("Out of distribution: " + ", ".join(f"{kind} {count}" for kind, count in kinds.items()))
+    Console(width=_WIDTH).print(_splits_table(splits))
+
+
+@app.command()
+def splits(
+    dataset: DatasetOption = None,
+    pool: Annotated[str | None, typer.Option(help="shared, or a subject. Default: all pools.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="tau, ood, ood_<type>, cluster_k5_<k> or random_<k>. Default: all.")
+    ] = None,
+    ids: Annotated[bool, typer.Option("--ids", help="Print the images: side, tab, id.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train and test images of splits: how many, from where, and with --ids which."""
+    from brainscore_vision.data.laion_fmri_7t import description
+
+    opened = open_dataset(dataset)
+    pools = (pool,) if pool is not None else ("shared", *opened.subjects)
+    names = (name,) if name is not None else SPLIT_FILES
+    if ids:
+        if pool is None or name is None:
+            raise typer.BadParameter("--ids prints one split: name it with --pool and --name.")
+        for side, members in zip(("train", "test"), opened.split_ids(pool, name), strict=True):
+            for member in members:
+                print(f"{side}\t{member}")
+        return
+    rows = description.split_sizes(opened, pools, names)
+    if as_json:
+        print(json.dumps([dict(zip(("pool", "name", "train", "test"), row, strict=True)) for row in rows]))
+        return
+    Console(width=_WIDTH).print(_splits_table(rows))
+    own = opened.root is not None and (opened.root / "splits").is_dir()
+    print(f"From {opened.root / 'splits'}" if own else "From the package laion_fmri")
+
+
+def find_folder(dataset: str | None) -> tuple[Path | None, str]:
+    """The folder that a dataset's files are in, and in words how it was chosen; makes and downloads nothing.
+
+    Parameters
+    ----------
+    dataset : str or None
+        As for `open_dataset`; but a folder without assemblies will do, since what it lacks is asked for.
+
+    Raises
+    ------
+    MissingDataError
+        If a folder does not exist, or the simulated dataset has not been made.
+    """
+    said = "--dataset" if dataset is not None else DATASET_VARIABLE
+    chosen = dataset if dataset is not None else os.environ.get(DATASET_VARIABLE) or None
+    configured = laion_fmri_folder()
+    if chosen is None:
+        if configured is not None and any((configured / "assemblies" / f"{s}.nc").is_file() for s in SUBJECTS):
+            return configured, f"{configured}, laion_fmri's configured folder"
+        return configured, f"{PUBLISHED} (nothing else is named, and laion_fmri's folder holds no assemblies)"
+    if chosen == PUBLISHED:
+        return configured, f"{PUBLISHED}, by {said}"
+    if chosen == SIMULATED:
+        from brainscore_vision.data.laion_fmri_7t.simulation import default_folder
+
+        folder = default_folder()
+        if not folder.is_dir():
+            raise MissingDataError(
+                f"The simulated dataset is made on first use and is not there yet ({folder}). Run `laion-score demo`, "
+                "or make one with `laion-score simulate FOLDER`."
+            )
+        return folder, f"{SIMULATED}, by {said}"
+    folder = Path(chosen).expanduser().absolute()
+    if not folder.is_dir():
+        raise MissingDataError(f"A data folder must exist; {folder}, by {said}, does not. Make it or correct the name.")
+    return folder, f"{folder}, by {said}"
+
+
+def published_state() -> dict[str, str | None]:
+    """Subject -> local copy of the published assembly, None if it was not downloaded."""
+    from brainscore_vision.data.laion_fmri_7t.assemblies.published import PER_SUBJECT, local_copy
+
+    copies = {subject: local_copy(published) for subject, published in PER_SUBJECT.items()}
+    return {subject: None if path is None else str(path) for subject, path in copies.items()}
+
+
+def _splits_table(rows: list[tuple[str, str, int, int]]) -> Table:
+    """Splits down, pools across: train/test."""
+    pools, names = (list(dict.fromkeys(row[place] for row in rows)) for place in (0, 1))
+    sizes = {(pool, name): f"{train:,}/{test:,}" for pool, name, train, test in rows}
+    table = _plain_table("train/test", *pools)
+    for name in names:
+        table.add_row(name, *(sizes[pool, name] for pool in pools))
+    return table
+
+
+def _plain_table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
+
+
+def _some(names: tuple[str, ...]) -> str:
+    """A few names and how many more."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -1,0 +1,128 @@
+"""``laion-score`` for precomputed features: tables as models, and two models' shares of the explained variance."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from .options import DatasetOption, JsonOption, NoStoreOption, StoreOption
+
+FeaturesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--features",
+        help="Score the features in this table (.h5, .npz, .npy, .csv, .parquet) instead of a model; leave MODEL out.",
+    ),
+]
+IdsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ids",
+        help="With --features: the key or column of the stimulus ids, or a file with one id per line. Default: image_ids, "
+        "stimulus_ids, stimulus_id ...",
+    ),
+]
+KeyOption = Annotated[
+    str | None,
+    typer.Option("--key", help="With --features: the array that holds them. Default: embedding, features ..."),
+]
+DropOption = Annotated[
+    bool,
+    typer.Option(
+        "--drop-missing", help="Leave stimuli out that a feature table lacks, in training and test; the scores say so."
+    ),
+]
+
+
+def candidate_and_names(model: str, benchmarks: list[str] | None, features: Path | None, ids, key, drop_missing: bool):
+    """What to score, and on what: with --features, the first argument is a benchmark already."""
+    if features is None:
+        if ids is not None or key is not None:
+            raise typer.BadParameter("--ids and --key say how to read a table: name it with --features.")
+        if _is_benchmark(model):
+            raise typer.BadParameter(f"The model comes first, then its benchmarks; received {model!r} as the model.")
+        if not benchmarks:
+            raise typer.BadParameter("Name at least one benchmark after the model.")
+        return (_dropping(_resolved(model)) if drop_missing else model), benchmarks
+    from brainscore_vision.models.laion_fmri_7t import StimulusFeatureModel
+
+    missing = "drop" if drop_missing else "error"
+    return StimulusFeatureModel.from_file(features, ids=ids, key=key, missing=missing), [model, *(benchmarks or [])]
+
+
+def partition(
+    model_a: Annotated[str, typer.Argument(help="A registered identifier, file.py:function, or a table of features.")],
+    model_b: Annotated[str, typer.Argument(help="Likewise.")],
+    benchmarks: Annotated[list[str], typer.Argument(help="Ridge benchmarks with one split.")],
+    dataset: DatasetOption = None,
+    as_json: JsonOption = False,
+    drop_missing: DropOption = False,
+    store_directory: StoreOption = None,
+    no_store: NoStoreOption = False,
+) -> None:
+    """Partition explained variance between two models: unique to each, and shared.
+
+    Each model's kernel is scaled to the same total variance before they are added. Explained variance is r·|r| / NC, the
+    mean over voxels; intervals are 95 % over resampled test images.
+
+    Example: laion-score partition LAION_fMRI-CLIP LAION_fMRI-nouns LAION_fMRI.IT-tau-ridgecv --dataset simulated
+    """
+    from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.partition import PARTS
+
+    from ..scoring import partition_all
+
+    engine = EngineOptions(store=not no_store, store_directory=store_directory)
+    models = [_resolved(model) for model in (model_a, model_b)]
+    models = [_dropping(model) for model in models] if drop_missing else models
+    a, b = (str(model.identifier) for model in models)
+    table = Table("benchmark", "subject", "together", f"only {a}", f"only {b}", "shared", title="Explained variance")
+    for name, parts in partition_all(*models, list(dict.fromkeys(benchmarks)), dataset, engine):
+        for subject, part in parts.items():
+            limits = {p: part.interval(p) for p in PARTS}
+            if as_json:
+                record = {"benchmark": name, "subject": subject, "models": [a, b], **part.values}
+                print(json.dumps({**record, "intervals": limits}), flush=True)
+            cells = [_cell(part.values[p], limits[p]) for p in ("total", "unique_a", "unique_b", "shared")]
+            table.add_row(name, subject, *cells)
+    if not as_json:
+        Console().print(table)
+
+
+def _is_benchmark(name: str) -> bool:
+    from ..identifiers import IdentifierError, parse
+
+    try:
+        parse(name)
+    except IdentifierError:
+        return False
+    return True
+
+
+def _resolved(name: str):
+    path = Path(name).expanduser()
+    if path.is_file() and path.suffix != ".py":
+        from brainscore_vision.models.laion_fmri_7t import StimulusFeatureModel
+
+        return StimulusFeatureModel.from_file(path)
+    from ..networks.sources import locate_model
+
+    return locate_model(name)()
+
+
+def _dropping(model):
+    from brainscore_vision.benchmark_helpers.stimulus_kernels import LookupModel
+
+    if not isinstance(model, LookupModel):
+        raise typer.BadParameter(f"--drop-missing is for tables of features; {model.identifier} sees images.")
+    model.missing = "drop"
+    return model
+
+
+def _cell(value: float, interval: tuple[float, float]) -> str:
+    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"

@@ -1,0 +1,133 @@
+"""Arguments and options that commands of ``laion-score`` share, and what their values stand for."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def headline() -> list[str]:
+    """The registered identifiers, in the order of their registration."""
+    from brainscore_vision import benchmark_registry
+
+    from ..identifiers import FAMILIES
+
+    import_registrations()
+    return [name for name in benchmark_registry if name.partition(".")[0] in FAMILIES]
+
+
+def import_registrations() -> None:
+    """Registrations happen when the plugin's package is imported, which running this module as a script may not have done."""
+    import brainscore_vision.benchmarks.laion_fmri_7t  # noqa: F401
+
+
+def expand(names: list[str]) -> list[str]:
+    """Identifiers from identifiers, patterns of registered ones, and 'headline'."""
+    expanded: dict = {}
+    for name in names:
+        if name == "headline":
+            found = headline()
+        elif difflib.get_close_matches(name, ["headline"]):
+            raise typer.BadParameter(f"The registered benchmarks together are called headline; received {name!r}.")
+        elif any(character in name for character in "*?"):
+            found = fnmatch.filter(headline(), name)
+            if not found:
+                raise typer.BadParameter(f"No registered benchmark matches {name!r}. See `laion-score list`.")
+        else:
+            found = [name]
+        expanded.update(dict.fromkeys(found))
+    return list(expanded)
+
+
+def known_device(name: str) -> str:
+    """Return ``name`` if kernels can be computed there."""
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.options import DEVICES
+
+    if name not in DEVICES:
+        raise typer.BadParameter(f"A device is one of {', '.join(DEVICES)}; received {name!r}.")
+    return name
+
+
+DatasetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="A dataset folder, 'published' (Brain-Score's files) or 'simulated'. Default: $LAION_FMRI_DATASET, else "
+        "laion_fmri's configured folder, else published.",
+    ),
+]
+StoreOption = Annotated[Path | None, typer.Option("--store-directory", help="Where kernels are kept for later runs.")]
+SpoolOption = Annotated[
+    Path | None,
+    typer.Option("--spool-directory", help="Where features wait on disk between the forward pass and the kernel."),
+]
+NoStoreOption = Annotated[bool, typer.Option("--no-store", help="Keep no kernels, and use none that are kept.")]
+RandomOption = Annotated[
+    bool,
+    typer.Option(
+        "--accept-random-features", help="Score a model whose features differ from pass to pass, once, unkept."
+    ),
+]
+MemoryOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-memory",
+        help="GB that a decomposition may take: three matrices of training stimuli × training stimuli if they fit (0.8 GB "
+        "for 5,833), else two, which takes longer. No score changes.",
+        min=1e-3,
+    ),
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="cpu or cuda, for kernels and decompositions.", callback=known_device)
+]
+SubjectsOption = Annotated[
+    str | None, typer.Option("--subjects", help="Subjects joined by commas, sub-01,sub-03; default: all.")
+]
+NormalizationOption = Annotated[
+    str | None,
+    typer.Option(
+        "--normalization",
+        help="published, explained_variance or correlation; --json shows all three whichever is chosen.",
+    ),
+]
+
+
+def percent(threshold: float | None) -> float | None:
+    """Return a threshold; one that looks like a fraction is taken at its word, and said."""
+    if threshold is not None and 0 < threshold < 1:
+        typer.echo(f"--threshold is in percent: {threshold:g} means {threshold:g} %, not {threshold:.0%}.", err=True)
+    return threshold
+
+
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold", help="Percent; voxels with nc_12rep above it are scored. Default: 30.", callback=percent
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line instead of a table.")]
+
+
+def engine_options(
+    no_store: bool = False,
+    store_directory: Path | None = None,
+    spool_directory: Path | None = None,
+    accept_random_features: bool = False,
+    max_memory: float | None = None,
+    device: str = "cpu",
+):
+    """EngineOptions of the values that the options above have on the command line; ``max_memory`` in GB."""
+    from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
+
+    return EngineOptions(
+        store=not no_store,
+        store_directory=store_directory,
+        spool_directory=spool_directory,
+        random_features="accept" if accept_random_features else "refuse",
+        max_memory=None if max_memory is None else int(max_memory * 1e9),
+        device=device,
+    )

@@ -1,0 +1,92 @@
+"""Scores as tables for people and as records for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from brainscore_core.metrics import Score
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def score_table(scores: Mapping[str, Mapping[str, Score]], benchmarks: Sequence[str] | None = None) -> Table:
+    """A table with a row per benchmark and a column per model; ``scores[model][benchmark]``, a dash where it is not."""
+    table = Table(title="Ceiled score ± standard error")
+    benchmarks = list(next(iter(scores.values()))) if benchmarks is None else list(benchmarks)
+    table.add_column("benchmark", no_wrap=True, min_width=max(map(len, benchmarks)))
+    for model in scores:
+        table.add_column(Text(model), justify="right", overflow="fold", min_width=len("0.000 ± 0.000"))
+    for benchmark in benchmarks:
+        table.add_row(Text(benchmark), *(_cell(row[benchmark]) if benchmark in row else "–" for row in scores.values()))
+    return table
+
+
+def print_scores(scores: Mapping[str, Mapping[str, Score]]) -> None:
+    """Print :func:`score_table`, as several tables where the terminal is too narrow for one.
+
+    The first model has all benchmarks; where another lacks one, its column has a dash.
+    """
+    console = Console()
+    if not console.is_terminal:  # nobody's window is too narrow
+        console.width = 300
+    models, benchmarks = list(scores), list(next(iter(scores.values())))
+    room = console.width - max(map(len, benchmarks)) - len("│  │")
+    fitting = max(1, room // len(" 0.000 ± 0.000 │"))
+    for start in range(0, len(models), fitting):
+        some = models[start : start + fitting]
+        console.print(score_table({model: scores[model] for model in some}, benchmarks), soft_wrap=True)
+    for model, row in scores.items():
+        for note in dict.fromkeys(note for score in row.values() for note in score.attrs.get("notes", ())):
+            console.print(Text(f"Note on {model}: {note}"), soft_wrap=True)
+
+
+def as_record(benchmark: str, score: Score) -> dict:
+    """A Score as plain numbers and strings.
+
+    Returns
+    -------
+    dict
+        ``benchmark``, ``model``, ``score``, ``error`` (None where it cannot be estimated), ``raw``, ``ceiling``,
+        ``normalization``, ``normalizations``, ``dataset``, and ``subjects`` or ``folds`` with the same per unit.
+    """
+    record = {"benchmark": benchmark, "model": score.attrs.get("model_identifier"), **_numbers(score)}
+    record["normalization"] = score.attrs.get("normalization", "published")
+    record["dataset"] = score.attrs.get("dataset")
+    if "dropped_stimuli" in score.attrs:
+        record["dropped_stimuli"] = score.attrs["dropped_stimuli"]
+    if "notes" in score.attrs:
+        record["notes"] = score.attrs["notes"]
+    record["subjects"] = {name: _numbers(part) for name, part in _units(score, "raw_subjects").items()}
+    record["folds"] = {name: _numbers(part) for name, part in _units(score, "raw_folds").items()}
+    return {key: value for key, value in record.items() if value != {}}
+
+
+def _numbers(score: Score) -> dict:
+    error = float(score.attrs["error"])
+    numbers = {
+        "score": score.item(),
+        "error": None if np.isnan(error) else error,
+        "raw": score.attrs["raw"].item(),
+        "ceiling": score.attrs["ceiling"].item(),
+        "normalizations": score.attrs["normalizations"],
+    }
+    for name in ("interval", "alpha", "n_train", "n_test", "n_neuroids", "n_features"):
+        if name in score.attrs:
+            numbers[name] = score.attrs[name]
+    return numbers
+
+
+def _units(score: Score, key: str) -> dict:
+    if key not in score.attrs:
+        return {}
+    dimension = score.attrs[key].dims[0]
+    labels = score.attrs[key][dimension].values.tolist()
+    names = [label if isinstance(label, str) else f"{dimension}_{label}" for label in labels]
+    return {name: score.attrs[name] for name in names}
+
+
+def _cell(score: Score) -> str:
+    error = float(score.attrs["error"])
+    return f"{score.item():.3f}" + ("" if np.isnan(error) else f" ± {error:.3f}")

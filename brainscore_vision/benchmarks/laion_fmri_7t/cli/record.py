@@ -1,0 +1,133 @@
+"""``laion-score record``: results into Brain-Score's own database."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .options import JsonOption
+
+DEFAULT_FILE = "leaderboard.sqlite3"
+"""Brain-Score's own code takes a name for a file's if it has "sqlite3" in it."""
+
+
+def record(
+    results: Annotated[Path, typer.Argument(help="A results file, as score --results makes it.")],
+    db: Annotated[
+        str | None,
+        typer.Option(
+            "--db",
+            help="Brain-Score's database: a SQLite file, or postgresql://user@host:port/database (a password rather in "
+            f"PGPASSWORD or ~/.pgpass). Default: {DEFAULT_FILE} beside RESULTS.",
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="Models that match, 'LAION_fMRI-*'; may be repeated. Default: all."),
+    ] = None,
+    benchmark: Annotated[
+        list[str] | None, typer.Option("--benchmark", help="Likewise benchmarks, '*.IT-*'. Default: all.")
+    ] = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option("--dataset", help="Likewise datasets, by name or fingerprint.")
+    ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(
+            "--user", help="E-mail address of the submitter; a user is added if the database has none with it."
+        ),
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="Show models that are added to everybody.")] = False,
+    allow_simulated: Annotated[
+        bool, typer.Option("--allow-simulated", help="Record results of simulated data too, with a comment.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be written: it is written, and all taken back.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write results to a leaderboard, in the tables of Brain-Score's own database.
+
+    Of each model and benchmark the newest result is written, over the one that is there. Missing tables are made. All
+    results are recorded, or none.
+
+    Example: laion-score record results.db --benchmark 'LAION_fMRI.*' --dry-run
+    """
+    from ..leaderboard.database import open_database, place_name
+    from ..leaderboard.errors import LeaderboardError
+    from ..leaderboard.recording import Submitter
+    from ..leaderboard.recording import record as record_results
+    from ..results import ResultsDatabase, matches
+
+    chosen = [
+        result
+        for result in ResultsDatabase(results, create=False).results(model or (), benchmark or ())
+        if matches(dataset or (), str(result.dataset.get("name")), result.dataset_fingerprint)
+    ]
+    if not chosen:
+        raise LeaderboardError(
+            f"Nothing to record: {results} has no results of these models, benchmarks and data. `laion-score results` lists "
+            f"what it has."
+        )
+    place = str(results.expanduser().with_name(DEFAULT_FILE)) if db is None else db
+    recorded = record_results(
+        chosen,
+        open_database(place, in_memory=dry_run),
+        Submitter(public=public) if user is None else Submitter(email=user, public=public),
+        allow_simulated=allow_simulated,
+        keep=not dry_run,
+        progress=True,
+    )
+    if as_json:
+        for recording in recorded:
+            print(json.dumps(_as_record(recording)))
+    else:
+        console = Console()
+        if not console.is_terminal:  # nobody's window is too narrow
+            console.width = 300
+        console.print(_table(recorded))
+    counts = ", ".join(f"{n} {status}" for status, n in Counter(recording.status for recording in recorded).items())
+    message = (
+        f"Nothing was written to {place_name(place)}; it would be" if dry_run else f"Written to {place_name(place)}"
+    )
+    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"{message}: {counts}.")
+
+
+def _as_record(recording) -> dict:
+    result = recording.result
+    return {
+        "model": recording.model,
+        "benchmark": result.benchmark,
+        "version": result.benchmark_version,
+        "tree": list(recording.place),
+        "score_raw": result.raw,
+        "score_ceiled": result.value,
+        "error": result.error,
+        "ceiling": result.ceiling,
+        "ceiling_error": result.ceiling_error,
+        "status": recording.status,
+    }
+
+
+def _table(recorded) -> Table:
+    table = Table("model", "benchmark", "in the tree below")
+    for title in ("raw", "ceiled", "ceiling"):
+        table.add_column(title, justify="right", no_wrap=True, min_width=len("0.000 ± 0.000"))
+    table.add_column("status", no_wrap=True, min_width=len("unchanged"))
+    for recording in recorded:
+        result, path = recording.result, recording.place[:-1]
+        names = (recording.model, result.benchmark, path[-1] if path else "–")
+        ceiled, ceiling = _number(result.value, result.error), _number(result.ceiling, result.ceiling_error)
+        table.add_row(*map(Text, (*names, f"{result.raw:.3f}", ceiled, ceiling, recording.status)))
+    return table
+
+
+def _number(value: float, error: float | None) -> str:
+    return f"{value:.3f}" if error is None else f"{value:.3f} ± {error:.3f}"

@@ -1,0 +1,51 @@
+"""``laion-score report``: a results database as a page of figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+
+def report(
+    results: Annotated[Path, typer.Argument(help="A results file, as `laion-score score --results FILE` makes it.")],
+    out: Annotated[Path, typer.Option(help="Folder of the report; an earlier report in it is replaced.")],
+    model: Annotated[
+        list[str] | None, typer.Option(help="Only models that match, e.g. '*resnet*'; may be repeated.")
+    ] = None,
+    benchmark: Annotated[
+        list[str] | None, typer.Option(help="Only benchmarks that match, e.g. '*.IT-*'; may be repeated.")
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of a dataset or the first digits of its fingerprint, where there are results on several. Default: the "
+            "one with the most results, measured before simulated."
+        ),
+    ] = None,
+    title: Annotated[str, typer.Option(help="Heading of the page.")] = "LAION-fMRI scores",
+    force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds other things.")] = False,
+) -> None:
+    """Make a page of figures and tables: index.html, which needs nothing else, and each figure as SVG beside it.
+
+    Scores by region, the out-of-distribution gap and categories, pools, models compared, diagnostics, provenance.
+
+    Example: laion-score report results.db --out report --model '*alexnet*'
+    """
+    from ..report import write_report
+    from ..results import ResultsDatabase
+
+    errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    page = write_report(
+        ResultsDatabase(results, create=False),
+        out,
+        models=model or (),
+        benchmarks=benchmark or (),
+        dataset=dataset,
+        title=title,
+        force=force,
+        warn=errors.print,
+    )
+    print(page)

@@ -1,0 +1,271 @@
+"""``laion-score results``: what a results file holds, for people and for other programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+ResultsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--results", help="Add each score to this results file when it is done; see `laion-score results --help`."
+    ),
+]
+_WIDTH = 300  # nobody's window is too narrow where the output is no terminal
+_notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+def results(
+    file: Annotated[Path, typer.Argument(help="A results file, as `laion-score score ... --results FILE` makes it.")],
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="Only models of this name or pattern ('resnet*'); may be repeated."),
+    ] = None,
+    benchmark: Annotated[
+        list[str] | None, typer.Option("--benchmark", help="Likewise for benchmarks ('*.IT-*'); may be repeated.")
+    ] = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option("--dataset", help="Likewise for datasets, by name or fingerprint.")
+    ] = None,
+    subjects: Annotated[bool, typer.Option("--subjects", help="A row per subject.")] = False,
+    failures: Annotated[bool, typer.Option("--failures", help="What could not be scored, and why.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Earlier results of the same model, benchmark and dataset too.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line instead of a table.")] = False,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            "--export",
+            help="Write a row per model, benchmark and subject to .csv, .parquet or .json, or arrays to .nc (xarray).",
+        ),
+    ] = None,
+    voxels: Annotated[
+        Path | None, typer.Option("--voxels", help="Write a row per voxel to .csv or .parquet (ridge benchmarks).")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read everything; exit code 1 if something is damaged.")
+    ] = False,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Remove files with values per voxel that no result refers to.")
+    ] = False,
+) -> None:
+    """List, filter and export the results in a file.
+
+    Of each model, benchmark and dataset the latest result is shown. The file is SQLite, its tables are explained in the
+    README of the benchmarks; values per voxel are in the folder FILE.voxels.
+
+    Example: laion-score results scores.sqlite --benchmark '*-ood-*' --export ood.csv
+    """
+    from .. import results as store
+
+    _check_together(failures, export, voxels, verify or clean, as_json or subjects)
+    for path, suffixes in ((export, store.SUFFIXES), (voxels, store.VOXEL_SUFFIXES)):
+        if path is not None:
+            store.check_suffix(path, suffixes)
+    database = store.ResultsDatabase(file, create=False)
+    if verify or clean:
+        _maintain(database, verify, clean)
+        return
+    patterns = {"models": model or (), "benchmarks": benchmark or ()}
+    if failures:
+        found = [
+            failure
+            for failure in database.failures(**patterns, latest=not every)
+            if store.matches(dataset or (), failure.dataset_fingerprint)
+        ]
+        _show_failures(found, as_json)
+        return
+    found = [
+        result
+        for result in database.results(**patterns, latest=not every)
+        if store.matches(dataset or (), str(result.dataset.get("name")), result.dataset_fingerprint)
+    ]
+    if export is not None:
+        store.export(found, export)
+        _notes.print(f"{len(found)} results in {export}")
+    if voxels is not None:
+        n_rows = store.export_voxels(database, _watched(found, "results"), voxels)
+        _notes.print(f"{n_rows} rows in {voxels}")
+    if export is None and voxels is None:
+        _show_results(database, found, subjects, as_json)
+
+
+def recorded(path: Path, scores: Iterable, model: str, benchmarks: list[str], dataset: str | None) -> Iterator:
+    """``scores`` on their way into a results file; ``model`` is what was asked for."""
+    from ..identifiers import IdentifierError
+    from ..networks.sources import ModelSourceError
+    from ..results import ResultsDatabase, record_scores
+
+    wrong_usage = (IdentifierError, ModelSourceError)
+    return record_scores(
+        ResultsDatabase(path), scores, model=model, benchmarks=benchmarks, dataset=dataset, unrecorded=wrong_usage
+    )
+
+
+def _check_together(failures: bool, export: Path | None, voxels: Path | None, maintain: bool, shown: bool) -> None:
+    if maintain and (failures or export or voxels or shown):
+        raise typer.BadParameter(
+            "--verify and --clean are for the whole file and show no results: leave the others out."
+        )
+    if failures and (export or voxels):
+        raise typer.BadParameter("Failures are shown, or printed with --json; they are not exported.")
+    if shown and (export or voxels):
+        raise typer.BadParameter(
+            "--json and --subjects say what is printed; an exported file has its form by its suffix."
+        )
+
+
+def _show_results(database, found: list, subjects: bool, as_json: bool) -> None:
+    if as_json:
+        for result in found:
+            print(json.dumps(_record(result)))
+        return
+    if not found:
+        _notes.print(f"No result in {shlex.quote(str(database.path))} matches.")
+    else:
+        _print(lambda whole: (_subject_table if subjects else _table)(found, whole))
+    n_failures = len(database.failures())
+    if n_failures:
+        _notes.print(f"{n_failures} could not be scored: see them with --failures.")
+
+
+def _table(found: list, whole: bool) -> Table:
+    several = len({result.dataset_fingerprint for result in found}) > 1
+    title = "Ceiled score ± standard error"
+    table = _frame(title, ["id", "model", "benchmark"], ["dataset"] if several else [])
+    _add_numbers(table, ["score"], ["raw", "ceiling", "s", "peak GB", "scored (UTC)"] if whole else [])
+    table.caption = None if several else _dataset(found[0])
+    for r in found:
+        more = (f"{r.raw:.3f}", f"{r.ceiling:.3f}", f"{r.seconds:.1f}", f"{r.peak_memory_bytes / 1e9:.2f}")
+        table.add_row(
+            str(r.id),
+            Text(r.model),
+            Text(r.benchmark),
+            *([_dataset(r)] if several else []),
+            _value(r.value, r.error),
+            *((*more, f"{r.started:%Y-%m-%d %H:%M}") if whole else ()),
+        )
+    return table
+
+
+def _subject_table(found: list, whole: bool) -> Table:
+    table = _frame("Ceiled score per subject [95 % over test images]", ["id", "model", "benchmark", "subject"])
+    counts = ["train", "test", "voxels", "features"]
+    _add_numbers(table, ["score"], ["raw", "ceiling", "alpha", *counts] if whole else [])
+    for r in found:
+        for subject, unit in r.by_subject().items():
+            interval = "" if unit.interval is None else f" [{unit.interval[0]:.3f}, {unit.interval[1]:.3f}]"
+            alpha = "–" if unit.alpha is None else f"{unit.alpha:g}"
+            numbers = (unit.n_train, unit.n_test, unit.n_neuroids, unit.n_features)
+            more = (f"{unit.raw:.3f}", f"{unit.ceiling:.3f}", alpha, *("–" if n is None else f"{n:,}" for n in numbers))
+            names = (Text(r.model), Text(r.benchmark), subject)
+            table.add_row(str(r.id), *names, Text(f"{unit.value:.3f}{interval}"), *(more if whole else ()))
+    return table
+
+
+def _frame(title: str, *names: list[str]) -> Table:
+    table = Table(title=title)
+    for name in (name for some in names for name in some):
+        table.add_column(name, no_wrap=True)
+    return table
+
+
+def _add_numbers(table: Table, *names: list[str]) -> None:
+    for name in (name for some in names for name in some):
+        table.add_column(name, justify="right", no_wrap=True)
+
+
+def _print(make: Callable[[bool], Table]) -> None:
+    """Print a table with all columns if the terminal has room for them, else with the most important; names stay whole."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH
+    table = make(True)
+    if console.measure(table, options=_boundless(console)).maximum > console.width:
+        table = make(False)
+    console.width = max(console.width, console.measure(table, options=_boundless(console)).maximum)
+    console.print(table, soft_wrap=True)
+
+
+def _boundless(console: Console):
+    return console.options.update(max_width=10_000)
+
+
+def _show_failures(found: list, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    if as_json:
+        for failure in found:
+            print(json.dumps({**asdict(failure), "started": failure.started.isoformat()}))
+        return
+    if not found:
+        _notes.print("Nothing failed that was not scored since.")
+        return
+    table = Table("model", "benchmark", "error", "tried (UTC)", title="Not scored; --json shows the tracebacks")
+    for failure in found:
+        cells = (failure.model, failure.benchmark or "(the model could not be made)", failure.error)
+        table.add_row(*map(Text, cells), f"{failure.started:%Y-%m-%d %H:%M}")
+    _print(lambda whole: table)
+
+
+def _maintain(database, verify: bool, clean: bool) -> None:
+    from .. import results as store
+
+    damaged, count = 0, -1  # the SQLite file itself is checked besides the results
+    for what, problem in _watched(store.verify(database), "results") if verify else ():
+        count += 1
+        if problem is not None:
+            damaged += 1
+            print(f"{what}: {problem}")
+    if verify:
+        print(f"{count} results read, {damaged} problems.")
+    if clean:
+        print(f"Freed {store.remove_orphans(database) / 1e6:.1f} MB.")
+    elif not os.access(database.path, os.W_OK):
+        print(
+            f"Left-over files are told from those of writers at work by locking the file; {database.path} cannot be written."
+        )
+    elif left := store.orphans(database):
+        print(
+            f"{len(left)} files in {database.voxel_directory} belong to no result: their writers were killed, or the database "
+            f"is another than when they were written. --clean removes them."
+        )
+    if damaged:
+        raise typer.Exit(1)
+
+
+def _watched(items: Iterable, unit: str) -> Iterable:
+    from tqdm.auto import tqdm
+
+    return tqdm(items, unit=unit.removesuffix("s"), leave=False, disable=None)
+
+
+def _record(result) -> dict:
+    """A result as ``laion-score score --json`` prints it, with the facts of its run."""
+    from dataclasses import asdict
+
+    record = {**asdict(result), "started": result.started.isoformat()}
+    for unit in (record, *record["subjects"].values(), *record["folds"].values()):
+        unit["score"] = unit.pop("value")
+    for fold in record["folds"].values():
+        for unit in fold["subjects"].values():
+            unit["score"] = unit.pop("value")
+    return record
+
+
+def _dataset(result) -> Text:
+    return Text(f"{result.dataset.get('name')}{' (simulated)' if result.is_simulated else ''}")
+
+
+def _value(value: float, error: float | None) -> str:
+    return f"{value:.3f}" + ("" if error is None else f" ± {error:.3f}")

@@ -1,0 +1,1 @@
+"""Single trials of the subjects on disk: reading, checking, writing and averaging them."""

@@ -1,0 +1,36 @@
+"""An assembly file as Brain-Score's NeuroidAssembly."""
+
+import importlib.util
+
+import xarray as xr
+from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
+
+from ..constants import ASSEMBLY_IDENTIFIER
+from .file import AssemblyFile
+from .header import DATA_VARIABLE, DIMENSIONS
+
+
+def read_assembly(file: AssemblyFile) -> NeuroidAssembly:
+    """An assembly file as NeuroidAssembly with this plugin's coordinates, whatever else the file holds.
+
+    Parameters
+    ----------
+    file : AssemblyFile
+
+    Returns
+    -------
+    NeuroidAssembly
+        Lazy: the trials are read when computed with, block by block where dask is installed.
+    """
+    header = file.header  # checked before xarray reads the same file
+    lazy = {} if importlib.util.find_spec("dask") is not None else None  # as Brain-Score's own loader decides it
+    stored = xr.open_dataset(file.path, chunks=lazy)[DATA_VARIABLE]
+    coords = {
+        name: (dimension, table[name].to_numpy())
+        for dimension, table in zip(DIMENSIONS, (header.presentations, header.neuroids), strict=True)
+        for name in table
+    }
+    assembly = NeuroidAssembly(stored.drop_vars(list(stored.coords)).assign_coords(coords))
+    subject = header.neuroids["subject_id"].iloc[0]
+    assembly.attrs = {**header.attributes, "identifier": ASSEMBLY_IDENTIFIER.format(subject=subject)}
+    return assembly

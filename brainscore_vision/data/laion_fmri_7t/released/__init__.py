@@ -1,0 +1,1 @@
+"""Files that the release ships beside betas and images: embeddings and segmentations."""

@@ -1,0 +1,1 @@
+"""Images of the dataset: where they are, and what people saw of them."""

@@ -1,0 +1,127 @@
+"""The release's images: one HDF5 file of encoded images, extracted to image files on first use.
+
+Row i of the HDF5 dataset ``images`` (variable-length uint8: an encoded JPEG or PNG) belongs to row i of the metadata
+table, whose ``image_name`` is the stimulus id and the file's name.
+"""
+
+import hashlib
+import io
+from pathlib import Path, PurePath
+
+import h5py
+import numpy as np
+import pandas as pd
+from PIL import Image
+from tqdm import tqdm
+
+from ..errors import SchemaError
+from ..home import laion_home, write_atomically
+from .tables import check_names, names_of, read_table
+
+IMAGES_DATASET = "images"
+_FORMAT_OF_EXTENSION = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
+_DOWNLOAD_AGAIN = "Run `laion-fmri download-stimuli` again."
+
+
+class ReleasedStimuli:
+    """Images of the release, extracted as they are asked for.
+
+    Parameters
+    ----------
+    images : Path
+        ``task-images_stimuli.h5``.
+    metadata : Path
+        ``task-images_metadata.csv``, same order.
+    """
+
+    def __init__(self, images: Path, metadata: Path):
+        self.images = images
+        self.metadata = metadata
+        self._table: pd.DataFrame | None = None
+        self._fingerprint: str | None = None
+
+    @property
+    def key(self) -> tuple:
+        """Paths, and the state of the files."""
+        stats = self.images.stat(), self.metadata.stat()
+        return self.images, self.metadata, *((stat.st_size, stat.st_mtime_ns) for stat in stats)
+
+    def table(self) -> pd.DataFrame:
+        """One row per image: stimulus_id, filename and the metadata's columns, in the file's order."""
+        if self._table is None:
+            table = read_table(self.metadata, ("image_name",)).rename(columns={"image_name": "stimulus_id"})
+            table.insert(1, "filename", table["stimulus_id"])
+            check_names(table, self.metadata)
+            with self._open() as file:
+                n_images = file[IMAGES_DATASET].shape[0]
+            if n_images != len(table):
+                raise SchemaError(
+                    f"The release's images and their metadata have the same rows; {self.images} has "
+                    f"{n_images:,} images, {self.metadata} has {len(table):,} rows. {_DOWNLOAD_AGAIN}"
+                )
+            self._table = table
+        return self._table
+
+    def files(self, stimulus_ids: list[str]) -> dict[str, Path]:
+        """Image file of each stimulus, extracted where that has not happened yet."""
+        names = names_of(self.table(), stimulus_ids, self.metadata)
+        folder = laion_home() / "stimuli" / self.fingerprint()[:16]
+        files = {stimulus_id: folder / name for stimulus_id, name in names.items()}
+        absent = [stimulus_id for stimulus_id, path in files.items() if not path.is_file()]
+        if absent:
+            rows = pd.Index(self.table()["stimulus_id"]).get_indexer(absent)
+            with self._open() as file:
+                images = file[IMAGES_DATASET]
+                for row in tqdm(np.sort(rows), desc="extracting images", unit="image", disable=None):
+                    self._extract(images, row, folder)
+        return files
+
+    def fingerprint(self) -> str:
+        """SHA-1 over the metadata, the size of the image file and a few of its images."""
+        if self._fingerprint is None:
+            digest = hashlib.sha1(self.metadata.read_bytes())
+            digest.update(str(self.images.stat().st_size).encode())
+            n_images = len(self.table())
+            with self._open() as file:
+                for row in sorted({0, n_images // 2, n_images - 1} if n_images else ()):
+                    digest.update(np.asarray(file[IMAGES_DATASET][row]).tobytes())
+            self._fingerprint = digest.hexdigest()
+        return self._fingerprint
+
+    def _extract(self, images: h5py.Dataset, row: int, folder: Path) -> None:
+        """Write one image, whole or not at all, after checking that it is what its name says."""
+        name = self.table()["filename"].iloc[row]
+        content = np.asarray(images[row]).tobytes()
+        try:
+            with Image.open(io.BytesIO(content)) as image:
+                found = image.format
+        except OSError as error:
+            raise SchemaError(
+                f"{self.images}: row {row} must hold the image of stimulus {name!r}; its {len(content):,} "
+                f"bytes cannot be read as an image. {_DOWNLOAD_AGAIN}"
+            ) from error
+        expected = _FORMAT_OF_EXTENSION.get(PurePath(name).suffix.lower(), found)
+        if found != expected:
+            raise SchemaError(
+                f"{self.images}: row {row} belongs to stimulus {name!r}, a {expected} file, but holds a "
+                f"{found}: the images and {self.metadata} are not in the same order. {_DOWNLOAD_AGAIN}"
+            )
+        write_atomically(folder / name, content)
+
+    def _open(self) -> h5py.File:
+        try:
+            file = h5py.File(self.images, "r")
+        except OSError as error:
+            raise SchemaError(
+                f"The release's images are a complete HDF5 file; {self.images} "
+                f"({self.images.stat().st_size:,} bytes) cannot be opened as one: {error}. "
+                f"{_DOWNLOAD_AGAIN}"
+            ) from error
+        if IMAGES_DATASET not in file:
+            found = sorted(file)
+            file.close()
+            raise SchemaError(
+                f"{self.images}: the images are in the HDF5 dataset {IMAGES_DATASET!r}; found {found}. "
+                f"{_DOWNLOAD_AGAIN}"
+            )
+        return file

@@ -1,0 +1,313 @@
+"""Features of a model: the same through Brain-Score's interface and through the extractor's batches."""
+
+import numpy as np
+import pytest
+from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
+from brainscore_vision.model_helpers.activations import core as activations_core
+from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
+from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
+from PIL import Image
+from plugin_testing.models import (
+    FeatureModel,
+    as_text,
+    not_finite,
+    other_dtype,
+    random_features,
+    renamed,
+    reordered,
+    silent_about,
+    small_network,
+    twice,
+    wider,
+)
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels import kernel_from_features
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, UnmappedRegionError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import (
+    LOOK_AT_BLOCK,
+    CommitmentRecorder,
+    RegionRecorder,
+    recorder_for,
+)
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.spool import FeatureSpool
+
+N_STIMULI = LOOK_AT_BLOCK + 6  # more than one look, and no multiple of the batch size
+
+LAYER_MAPS = {
+    "one layer": {"V1": "conv"},
+    "two regions on one layer": {"V1": "pool", "V2": "pool"},
+    "two layers in one region": {"IT": ["pool", "head"]},
+    "all of it": {"V1": "conv", "V2": "pool", "V4": "pool", "IT": ["pool", "head"]},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Images of noise; the last two are one file's content under two names."""
+    folder = tmp_path_factory.mktemp("images")
+    pixels = np.random.default_rng(1).integers(0, 256, (N_STIMULI - 1, 24, 24, 3), dtype=np.uint8)
+    for i, image in enumerate([*pixels, pixels[-1]]):
+        Image.fromarray(image).save(folder / f"s{i:02d}.png")
+    return folder
+
+
+def stimulus_set(folder, n=N_STIMULI, same_file=()):
+    """Stimuli s00, s01 ...; those of `same_file` are all shown the first one's file."""
+    ids = [f"s{i:02d}" for i in range(n)]
+    stimuli = StimulusSet({"stimulus_id": ids})
+    stimuli.stimulus_paths = {
+        stimulus_id: str(folder / f"{same_file[0] if stimulus_id in same_file else stimulus_id}.png")
+        for stimulus_id in ids
+    }
+    stimuli.identifier = None
+    return stimuli
+
+
+@pytest.fixture
+def record(tmp_path):
+    """``record(recorder, stimuli) -> {region: features}``, on the way that the engine takes: through spools."""
+
+    def record(recorder, stimuli):
+        labels = list(dict.fromkeys(recorder.labels.values()))
+        spools = {
+            label: FeatureSpool(tmp_path / f"{type(recorder).__name__}-{i}", len(stimuli), label)
+            for i, label in enumerate(labels)
+        }
+
+        def sink(batch):
+            assert set(batch) == set(labels)
+            for label, features in batch.items():
+                spools[label].append(features)
+
+        try:
+            recorder.record(stimuli, labels, sink)
+            return {region: read(spools[label]) for region, label in recorder.labels.items()}
+        finally:
+            for spool in spools.values():
+                spool.close()
+
+    return record
+
+
+def read(spool):
+    blocks = range(0, spool.n_features, 1024)
+    return np.hstack([spool.read_columns(start, min(start + 1024, spool.n_features)) for start in blocks])
+
+
+@pytest.mark.parametrize("layer_map", LAYER_MAPS.values(), ids=LAYER_MAPS.keys())
+def test_both_recorders_give_the_same_features(layer_map, folder, record):
+    model, stimuli = small_network(layer_map), stimulus_set(folder)
+    through_interface = record(RegionRecorder(model, list(layer_map)), stimuli)
+    through_batches = record(CommitmentRecorder(model, list(layer_map)), stimuli)
+    assert through_interface.keys() == through_batches.keys() == layer_map.keys()
+    for region, expected in through_interface.items():
+        assert len(expected) == N_STIMULI
+        np.testing.assert_array_equal(through_batches[region], expected)
+
+
+def test_the_order_of_a_regions_layers_does_not_matter_for_the_kernel(folder, record):
+    stimuli = stimulus_set(folder, 20)
+    kernels = [
+        kernel_from_features(record(kind(small_network({"IT": layers}), ["IT"]), stimuli)["IT"], stimuli["stimulus_id"])
+        for kind in (RegionRecorder, CommitmentRecorder)
+        for layers in (["pool", "head"], ["head", "pool"])
+    ]
+    for kernel in kernels[1:]:
+        assert kernel.n_features == 96 + 10
+        np.testing.assert_allclose(kernel.gram, kernels[0].gram, rtol=0, atol=1e-12 * kernels[0].gram.max())
+
+
+@pytest.mark.parametrize("n", [1, 7, 21, 23])
+def test_any_number_of_stimuli(n, folder, record):
+    model, stimuli = small_network(LAYER_MAPS["all of it"]), stimulus_set(folder, n)
+    expected = record(RegionRecorder(model, ["V1", "IT"]), stimuli)
+    for region, features in record(CommitmentRecorder(model, ["V1", "IT"]), stimuli).items():
+        np.testing.assert_array_equal(features, expected[region])
+
+
+@pytest.mark.parametrize("same_file", [("s03", "s04"), ("s00", "s12", "s68", "s69")], ids=["near", "far apart"])
+def test_stimuli_that_share_a_file(same_file, folder, record):
+    model = small_network({"V1": "conv", "IT": ["pool", "head"]})
+    stimuli = stimulus_set(folder, same_file=same_file)
+    expected = record(RegionRecorder(model, ["V1", "IT"]), stimuli)
+    shared = record(CommitmentRecorder(model, ["V1", "IT"]), stimuli)
+    rows = [int(name[1:]) for name in same_file]
+    for region, features in shared.items():
+        np.testing.assert_array_equal(features, expected[region])
+        assert (features[rows] == features[rows[0]]).all()
+        # all other stimuli have features of their own; s68 and s69 look the same
+        assert len(np.unique(features, axis=0)) == N_STIMULI - len({*same_file, "s68", "s69"}) + (
+            1 if {"s68", "s69"} <= set(same_file) else 2
+        )
+
+
+def test_one_forward_pass_serves_all_regions(folder, record):
+    seen = []
+
+    def count(activations):
+        seen.append(sorted(activations))
+        return activations
+
+    model = small_network(LAYER_MAPS["all of it"], misbehave=count)
+    record(CommitmentRecorder(model, list(LAYER_MAPS["all of it"])), stimulus_set(folder, 21))
+    assert seen == [["conv", "head", "pool"]] * 3
+
+
+@pytest.mark.parametrize(("allowed", "sizes"), [(3, [7, 2, 2, 2, 2, 2, 2, 2]), (0.5, [7] + 14 * [1]), (100, [7, 7, 7])])
+def test_batches_of_wide_layers_are_small(allowed, sizes, folder, record, monkeypatch):
+    stimuli, seen = stimulus_set(folder, 21), []
+
+    def count(activations):
+        seen.append(len(activations["conv"]))
+        return activations
+
+    expected = record(CommitmentRecorder(small_network({"V1": "conv"}), ["V1"]), stimuli)["V1"]
+    monkeypatch.setattr(f"{CommitmentRecorder.__module__}.BATCH_BYTES", int(allowed * expected[0].nbytes))
+    model = small_network({"V1": "conv"}, misbehave=count)
+    np.testing.assert_allclose(record(CommitmentRecorder(model, ["V1"]), stimuli)["V1"], expected, rtol=0, atol=1e-6)
+    assert seen == sizes
+    assert model.activations_model._extractor._batch_size == 7
+
+
+def test_batches_of_other_frameworks_keep_their_size(folder, monkeypatch):
+    monkeypatch.setattr(f"{CommitmentRecorder.__module__}.BATCH_BYTES", 1)
+    model = small_network({"V1": "conv"})
+    recorder = CommitmentRecorder(model, ["V1"])
+    recorder.record(stimulus_set(folder, 9), ["conv"], lambda batch: None)
+    assert (recorder.batch_size(["conv"]), recorder.growth()) == (1, 1 / 7)
+    monkeypatch.setattr(f"{CommitmentRecorder.__module__}.PytorchWrapper", type("AnotherWrapper", (), {}))
+    assert (recorder.batch_size(["conv"]), recorder.growth()) == (7, 1.0)
+
+
+def test_nothing_is_left_behind(folder, record, isolated_home):
+    model = small_network({"V1": "conv"})
+    bar = activations_core.tqdm
+    record(CommitmentRecorder(model, ["V1"]), stimulus_set(folder, 9))
+    broken = small_network({"V1": "conv"}, misbehave=lambda activations: activations["no such layer"])
+    with pytest.raises(KeyError, match="no such layer"):
+        record(CommitmentRecorder(broken, ["V1"]), stimulus_set(folder, 9))
+    for used in (model, broken):
+        assert used.activations_model._extractor._batch_activations_hooks == {}
+    assert activations_core.tqdm is bar
+    # activations of a set that may differ from call to call must not be found again by its name
+    assert not list((isolated_home / "result_caching").rglob("*_from_paths_stored*"))
+
+
+def test_the_recorder_follows_from_the_model():
+    class OwnCommitment(ModelCommitment):
+        """May do anything in look_at."""
+
+    commitment = small_network({"V1": "conv"})
+    assert type(recorder_for(commitment, ["V1"])) is CommitmentRecorder
+    assert type(recorder_for(FeatureModel({}), ["V1"])) is RegionRecorder
+
+    class OwnWrapper(PytorchWrapper):
+        """May change answers after the batches."""
+
+        def __call__(self, *args, **kwargs):
+            return super().__call__(*args, **kwargs)
+
+    wrapped = small_network({"V1": "conv"})
+    wrapped.activations_model.__class__ = OwnWrapper
+    assert type(recorder_for(wrapped, ["V1"])) is RegionRecorder
+    commitment.__class__ = OwnCommitment
+    assert type(recorder_for(commitment, ["V1"])) is RegionRecorder
+
+
+class TestAnswers:
+    """What is made of the answers of a model that is known by its interface alone."""
+
+    IDS = [f"s{i:02d}" for i in range(N_STIMULI)]
+    FEATURES = random_features(IDS, 5)
+
+    def answers(self, record, folder, **options):
+        return record(RegionRecorder(FeatureModel(self.FEATURES, **options), ["V1"]), stimulus_set(folder))["V1"]
+
+    @pytest.mark.parametrize(
+        "options", [{}, {"misbehave": reordered}, {"time_bins": 1}], ids=["as shown", "reordered", "one time bin"]
+    )
+    def test_stand_in_the_order_of_the_stimuli(self, record, folder, options):
+        expected = np.stack([self.FEATURES[stimulus_id] for stimulus_id in self.IDS])
+        np.testing.assert_array_equal(self.answers(record, folder, **options), expected)
+
+    @pytest.mark.parametrize(
+        ("options", "rule", "received"),
+        [
+            ({"misbehave": not_finite("s66")}, "must be finite", "1 of 6 .* the first for s66"),
+            ({"misbehave": not_finite("s66", np.inf)}, "must be finite", "infinity"),
+            ({"misbehave": wider("s66")}, "same features for all stimuli", "5 of type float64 before and 6"),
+            (
+                {"misbehave": other_dtype("s66")},
+                "same features for all stimuli",
+                "float64 before and 5 of type float32",
+            ),
+            ({"misbehave": silent_about("s66")}, "answer once for each", r"1 stimuli are missing .*'s66'"),
+            ({"misbehave": renamed("s66")}, "answer once for each", r"1 stimuli are missing .*'s66'"),
+            ({"misbehave": twice("s66")}, "answer once for each", "answered 7 times"),
+            ({"misbehave": as_text}, "Features are numbers", "<U"),
+            ({"time_bins": 2}, "time bins", "answered with 2"),
+        ],
+        ids=lambda value: value if isinstance(value, str) else None,
+    )
+    def test_that_cannot_be_scored_are_refused(self, record, folder, options, rule, received):
+        with pytest.raises(ModelOutputError, match=f"(?s){rule}.*{received}|{received}.*{rule}") as error:
+            self.answers(record, folder, identifier="a-model", **options)
+        assert "V1" in str(error.value)
+
+
+class TestCommittedModels:
+    """The same rules for models whose batches are taken by a hook."""
+
+    def check_refused(self, record, folder, misbehave, match):
+        model = small_network({"V1": "pool"}, misbehave=misbehave)
+        with pytest.raises(ModelOutputError, match=match) as error:
+            record(recorder_for(model, ["V1"]), stimulus_set(folder, 21))
+        assert "pool" in str(error.value) or model.identifier in str(error.value)
+
+    def test_nan(self, record, folder):
+        def misbehave(activations):
+            activations["pool"][3] = np.nan
+            return activations
+
+        self.check_refused(record, folder, misbehave, "must be finite, but .* for 1 of 7 stimuli")
+
+    def test_other_width_in_a_later_batch(self, record, folder):
+        calls = []
+
+        def misbehave(activations):
+            calls.append(1)
+            if len(calls) > 2:
+                activations["pool"] = activations["pool"][:, :5]
+            return activations
+
+        self.check_refused(record, folder, misbehave, "same features for all stimuli.*96 .* before and 80")
+
+    def test_fewer_answers_than_stimuli(self, record, folder):
+        def misbehave(activations):
+            activations["pool"] = activations["pool"][1:]
+            return activations
+
+        self.check_refused(record, folder, misbehave, "answer once for each of 7 stimuli, but answered 6")
+
+
+class TestUnmappedRegion:
+    def test_of_a_committed_model_is_found_without_an_image(self):
+        with pytest.raises(UnmappedRegionError, match=r"maps no layer to V4\. It maps V1, IT\. Add V4"):
+            recorder_for(small_network({"V1": "conv", "IT": "head"}), ["V1", "V4"])
+
+    def test_of_any_other_model(self, record, folder):
+        model = FeatureModel(random_features(["s00"], 3), regions=("V1",), identifier="a-model")
+        with pytest.raises(UnmappedRegionError, match="a-model maps no layer to V4.*Add V4"):
+            record(RegionRecorder(model, ["V4"]), stimulus_set(folder, 1))
+        assert model.looks == []
+
+    def test_is_not_confused_with_another_missing_key(self, record, folder):
+        with pytest.raises(KeyError) as error:
+            record(RegionRecorder(FeatureModel({"s01": np.ones(3)}), ["V1"]), stimulus_set(folder, 1))
+        assert not isinstance(error.value, UnmappedRegionError)
+        assert error.value.args == ("s00",)
+
+
+def test_a_layer_that_does_not_exist_is_named_before_an_image_is_shown():
+    with pytest.raises(UnmappedRegionError, match="maps V1 to 'conw', which it does not have.* 5 layers are 'conv'"):
+        recorder_for(small_network({"V1": "conw"}), ["V1"])

@@ -1,0 +1,222 @@
+"""Kernels on disk: the right one is found, damage is noticed, a model that changed is noticed, trouble leaves nothing."""
+
+import errno
+import os
+import shutil
+from collections import namedtuple
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from plugin_testing.models import FeatureModel, pixel_features
+from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels import StimulusPart, kernel_from_features
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, StorageError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import N_STIMULI, Probe
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import ModelIdentity, kernel_key
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore
+
+
+def model(**options):
+    return FeatureModel(pixel_features, visual_degrees=8.0, **{"identifier": "pixel model", **options})
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return make_images(tmp_path / "images", N_IMAGES)
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A store with one kernel, and that kernel."""
+    rng = np.random.default_rng(1)
+    features = rng.standard_normal((37, 60)).astype(np.float32)
+    kernel = kernel_from_features(features, [f"stimulus {i}" for i in range(37)])
+    store = KernelStore(tmp_path / "kernels")
+    description = {"model": "m", "label": "layer", "pool": "pool", "created": "2026-01-01T00:00:00+00:00"}
+    store.save("key", kernel, Probe.of(features[:8]), description)
+    return store, kernel, Probe.of(features[:8])
+
+
+def test_what_is_read_is_what_was_written(stored):
+    store, kernel, probe = stored
+    read, read_probe = store.load("key")
+    np.testing.assert_array_equal(read.gram, kernel.gram)
+    np.testing.assert_array_equal(read.row_mean, kernel.row_mean)
+    np.testing.assert_array_equal(read.row_dot_mean, kernel.row_dot_mean)
+    np.testing.assert_array_equal(read.stimulus_ids, kernel.stimulus_ids)
+    assert (read.mean_spread, read.n_features) == (kernel.mean_spread, kernel.n_features)
+    assert read_probe.difference(probe) == 0
+    (entry,) = store.entries()
+    assert (entry.model, entry.n_stimuli, entry.n_features) == ("m", 37, 60)
+    assert entry.n_bytes == store.path("key").stat().st_size
+
+
+def test_only_what_its_owner_left_is_swept(stored):
+    store, kernel, probe = stored
+    left = [store.directory / f".writing-{owner}-abc" for owner in ("mine", "another")]
+    for path in left:
+        path.touch()
+    store.sweep("mine")
+    assert [path.exists() for path in left] == [False, True]
+    store.save("other key", kernel, probe, {"model": "m", "label": "l", "pool": "p", "created": ""}, owner="mine")
+    store.sweep()
+    assert sorted(path.name for path in store.directory.iterdir()) == ["key.kernel", "other key.kernel"]
+
+
+def test_every_flipped_bit_is_noticed(stored):
+    rng = np.random.default_rng(2)
+    store, _, _ = stored
+    content = store.path("key").read_bytes()
+    for position in [*range(0, 120), *rng.integers(0, len(content), 300), len(content) - 1]:
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << int(rng.integers(8))
+        store.path("key").write_bytes(damaged)
+        assert [problem is not None for _, problem in store.verify()] == [True], position
+        assert store.load("key") is None
+        assert not store.has("key")
+
+
+@pytest.mark.parametrize("kept", [0, 1, 20, 300, 0.5, -1])
+def test_a_truncated_file_is_noticed(stored, kept):
+    store, _, _ = stored
+    content = store.path("key").read_bytes()
+    store.path("key").write_bytes(content[: int(len(content) * kept) if isinstance(kept, float) else kept])
+    assert store.load("key") is None
+
+
+def test_appended_bytes_are_noticed(stored):
+    store, _, _ = stored
+    with open(store.path("key"), "ab") as file:
+        file.write(b"more")
+    assert store.load("key") is None
+
+
+def test_a_key_changes_with_everything_that_changes_a_kernel(folder):
+    pool = next(iter(make_benchmark(folder).tasks())).pool
+    identity = ModelIdentity("m", "1", 8.0)
+    keys = [kernel_key(identity, "layer", pool)]
+    for other in (
+        replace(identity, identifier="n"),
+        replace(identity, revision="2"),
+        replace(identity, visual_degrees=9),
+    ):
+        keys.append(kernel_key(other, "layer", pool))
+    keys.append(kernel_key(identity, "other layer", pool))
+    keys.append(kernel_key(identity, "layer", replace(pool, visual_degrees=9.2)))
+    keys.append(kernel_key(identity, "layer", replace(pool, parts=pool.parts[:1])))
+    swapped = StimulusPart("swapped", pool.parts[0].stimulus_ids[::-1])
+    keys.append(kernel_key(identity, "layer", replace(pool, parts=(swapped, *pool.parts[1:]))))
+    (folder / "image 3.png").write_bytes((folder / "image 4.png").read_bytes())
+    keys.append(kernel_key(identity, "layer", pool))
+    assert len(set(keys)) == len(keys)
+    (folder / "image 3.png").write_bytes((folder / "image 5.png").read_bytes())
+    assert kernel_key(identity, "layer", replace(pool, name="renamed")) not in keys  # contents count, names do not
+    (folder / "image 3.png").write_bytes((folder / "image 4.png").read_bytes())
+    assert kernel_key(identity, "layer", replace(pool, name="renamed")) == keys[-1]
+
+
+def test_a_second_score_shows_the_model_a_handful_of_images(folder):
+    first, second = model(), model()
+    score = make_benchmark(folder)(first)
+    assert len(first.shown) == N_IMAGES + N_STIMULI
+    assert make_benchmark(folder)(second).item() == score.item()
+    assert len(second.shown) == N_STIMULI
+    assert make_benchmark(folder, store=False)(model()).item() == pytest.approx(score.item(), abs=1e-12)
+
+
+def test_damaged_kernels_are_made_again(folder, isolated_home, caplog):
+    score = make_benchmark(folder)(model())
+    for path in (isolated_home / "brain-score" / "stimulus_kernels" / "kernels").glob("*.kernel"):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    again = model()
+    assert make_benchmark(folder)(again).item() == score.item()
+    assert len(again.shown) == N_IMAGES + N_STIMULI
+    assert "does not match its checksum" in caplog.text
+
+
+def test_a_model_that_changed_under_its_name_is_noticed(folder, caplog):
+    make_benchmark(folder)(model())
+
+    def changed(values, ids):
+        return values[:, ::-1] * np.linspace(1, 2, values.shape[1]), ids
+
+    score = make_benchmark(folder)(model(misbehave=changed))
+    assert "changed under the same identifier" in caplog.text
+    expected = make_benchmark(folder, store=False)(model(misbehave=changed))
+    assert score.item() == pytest.approx(expected.item(), abs=1e-12)
+    assert score.item() != make_benchmark(folder, store=False)(model()).item()
+
+
+def test_random_features_are_refused_or_not_kept(folder, isolated_home, caplog):
+    rng = np.random.default_rng(3)
+
+    def noisy(values, ids):
+        return values + rng.standard_normal(values.shape) * 30, ids
+
+    with pytest.raises(ModelOutputError, match="differ between two passes.*--accept-random-features"):
+        make_benchmark(folder)(model(misbehave=noisy))
+    score = make_benchmark(folder, random_features="accept")(model(misbehave=noisy))
+    assert np.isfinite(score.item())
+    assert "its kernels are not kept" in caplog.text
+    engine = isolated_home / "brain-score" / "stimulus_kernels"
+    assert not list((engine / "kernels").glob("*.kernel"))
+    assert not list((engine / "spool").iterdir())
+
+
+def test_small_numerical_differences_are_no_other_model():
+    rng = np.random.default_rng(4)
+    features = rng.standard_normal((8, 4000))
+    probe = Probe.of(features)
+    assert probe.agrees(Probe.of(features * (1 + 1e-6 * rng.standard_normal(features.shape))))
+    assert not probe.agrees(Probe.of(features * (1 + 0.05 * rng.standard_normal(features.shape))))
+    assert not probe.agrees(Probe.of(features[:, :-1]))
+    assert not probe.agrees(Probe.of(np.zeros_like(features)))
+
+
+@pytest.mark.parametrize("option", ["store_directory", "spool_directory"])
+def test_a_folder_that_cannot_be_written_is_said_before_the_work(folder, tmp_path, option):
+    blocked = tmp_path / "a file"
+    blocked.write_text("not a folder")
+    candidate = model()
+    with pytest.raises(StorageError, match="cannot be written.*Choose another folder"):
+        make_benchmark(folder, **{option: blocked / "inside"})(candidate)
+    assert len(candidate.shown) <= N_STIMULI
+
+
+def test_a_full_disk_is_said_before_the_work(folder, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1000, 999, 1))
+    candidate = model()
+    with pytest.raises(StorageError, match=r"need [\d,]+ bytes in .*where 1 are free"):
+        make_benchmark(folder)(candidate)
+    assert not candidate.shown
+    with pytest.raises(StorageError, match=r"features of V1 .*need [\d,]+ bytes.*where 1 are free.*--spool-directory"):
+        make_benchmark(folder, store=False)(candidate)
+
+
+@pytest.mark.parametrize("call", ["pwrite", "posix_fallocate", "fsync"])
+def test_a_disk_that_fills_up_leaves_nothing_behind(folder, monkeypatch, isolated_home, call):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(StorageError, match=r"need [\d,]+ bytes"):
+        make_benchmark(folder)(model())
+    engine = isolated_home / "brain-score" / "stimulus_kernels"
+    left = [path for path in engine.rglob("*") if path.is_file() and path.parent.name not in ("locks",)]
+    assert [path for path in left if "screen" not in path.parts] == []
+
+
+def test_an_error_in_the_middle_leaves_no_features(folder, isolated_home):
+    def failing(values, ids):
+        if "image 30" in ids:
+            raise RuntimeError("the model broke")
+        return values, ids
+
+    with pytest.raises(RuntimeError, match="the model broke"):
+        make_benchmark(folder)(model(misbehave=failing))
+    assert not list((isolated_home / "brain-score" / "stimulus_kernels" / "spool").iterdir())

@@ -1,0 +1,101 @@
+"""Samples that sort out penalties: estimates against all neuroids and stimuli, and stimuli that only few samples would have."""
+
+import numpy as np
+import pytest
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels import DEFAULT_ALPHAS, kernel_from_features
+from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
+from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import penalty_samples
+
+ALPHAS = np.array(DEFAULT_ALPHAS)
+
+
+@pytest.fixture
+def few_stimuli(monkeypatch):
+    """Samples of 60 stimuli, 8 of them certain for their features and 8 for their responses."""
+    monkeypatch.setattr(penalty_samples, "STIMULI", 60)
+    monkeypatch.setattr(penalty_samples, "LARGEST", 8)
+
+
+def fitted(features, responses):
+    decomposition = ridge.decompose(
+        kernel_from_features(features, list(map(str, range(len(features))))).gram, np.arange(len(features))
+    )
+    return decomposition, decomposition.coordinates(responses)[0]
+
+
+def exact_errors(features, responses):
+    """Summed squared leave-one-out errors by penalty, by solving with the hat matrix."""
+    centred, values = features - features.mean(axis=0), responses - responses.mean(axis=0)
+    n = len(centred)
+    errors = []
+    for alpha in ALPHAS:
+        hat = centred @ np.linalg.solve(centred.T @ centred + alpha * np.eye(centred.shape[1]), centred.T) + 1 / n
+        errors.append((((values - hat @ values) / (1 - np.diag(hat))[:, None]) ** 2).sum())
+    return np.array(errors)
+
+
+def test_a_sum_and_its_variance_are_estimated_without_bias():
+    rng = np.random.default_rng(1)
+    population = rng.gamma(0.5, size=(200, 3))
+    n_certain, n_drawn = 10, 50
+    sums, variances = [], []
+    for _ in range(4000):
+        drawn = n_certain + rng.choice(190, n_drawn, replace=False)
+        sample = penalty_samples.Sample(np.concatenate([np.arange(n_certain), drawn]), n_certain, 200)
+        sums.append(sample.counts @ population[sample.rows])
+        variances.append(sample.variance_of_sum(population[sample.rows]))
+    spread = np.std(sums, axis=0) / np.sqrt(4000)
+    assert (np.abs(np.mean(sums, axis=0) - population.sum(axis=0)) < 4 * spread).all()
+    np.testing.assert_allclose(np.mean(variances, axis=0), np.var(sums, axis=0), rtol=0.1)
+
+
+def test_all_stimuli_leave_nothing_to_estimate():
+    sample = penalty_samples.Sample(np.arange(5), 5, 5)
+    np.testing.assert_array_equal(sample.counts, np.ones(5))
+    np.testing.assert_array_equal(sample.variance_of_sum(np.arange(10.0).reshape(5, 2)), [0, 0])
+
+
+def test_the_stimuli_with_the_largest_features_or_responses_are_in_the_sample(few_stimuli):
+    rng = np.random.default_rng(2)
+    features, responses = rng.standard_normal((300, 40)), rng.standard_normal((300, 400))
+    features[7] *= 20
+    responses[11] *= 20
+    decomposition, coordinates = fitted(features, responses)
+    np.testing.assert_allclose(
+        decomposition.squared_norms, ((features - features.mean(axis=0)) ** 2).sum(axis=1), rtol=1e-9
+    )
+    sample = penalty_samples._draw_stimuli(decomposition, coordinates[:, :128], rng)
+    assert {7, 11} <= set(sample.rows[: sample.n_certain])
+    assert len(set(sample.rows)) == len(sample.rows) == 60
+    assert 8 <= sample.n_certain <= 16
+
+
+def one_stimulus_far_from_the_others(seed):
+    """Features and responses; that stimulus has most of the error of small penalties."""
+    rng = np.random.default_rng(seed)
+    features = rng.standard_normal((300, 40))
+    responses = 4 * features @ rng.standard_normal((40, 400)) / np.sqrt(40) + rng.standard_normal((300, 400))
+    features[100] *= 100  # its responses do not follow
+    return features, responses
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_stimulus_may_decide(seed, few_stimuli):
+    features, responses = one_stimulus_far_from_the_others(seed)
+    expected = exact_errors(features, responses).argmin()
+    decomposition, coordinates = fitted(features, responses)
+    left = penalty_samples.promising_penalties(decomposition, coordinates, ALPHAS)
+    assert expected in left
+    assert len(left) < 5
+    assert ridge.select_alpha(decomposition, coordinates, ALPHAS).alpha == ALPHAS[expected]
+
+
+def test_without_that_stimulus_the_choice_would_be_another(few_stimuli, monkeypatch):
+    """The test above can fail."""
+    features, responses = one_stimulus_far_from_the_others(0)
+    decomposition, coordinates = fitted(features, responses)
+    others = penalty_samples.Sample(np.arange(60), 0, 300)
+    monkeypatch.setattr(penalty_samples, "_draw_stimuli", lambda *_: others)
+    left = penalty_samples.promising_penalties(decomposition, coordinates, ALPHAS)
+    assert exact_errors(features, responses).argmin() not in left

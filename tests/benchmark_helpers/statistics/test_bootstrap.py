@@ -1,0 +1,207 @@
+"""Resampled test stimuli: against brute force, and against what theory says about intervals and errors."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from scipy.stats import rankdata, spearmanr
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import bootstrap, similarity
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import (
+    Draws,
+    correlation_draws,
+    percentile_interval,
+    rank_classes,
+    rdm_draws,
+    resampled_counts,
+    ridge_draws,
+    stimuli_digest,
+)
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations import normalize_correlations
+
+
+def names(n):
+    return [f"image {i}" for i in range(n)]
+
+
+def related(rng, rho, shape):
+    """Two arrays whose columns have population correlation ``rho``."""
+    a = rng.standard_normal(shape)
+    return a, rho * a + np.sqrt(1 - rho**2) * rng.standard_normal(shape)
+
+
+def test_counts_are_draws_with_replacement_that_the_stimuli_seed():
+    counts = resampled_counts(names(50), 400)
+    assert counts.shape == (400, 50)
+    assert (counts.sum(axis=1) == 50).all()
+    assert counts.mean() == pytest.approx(1)
+    assert counts.var() == pytest.approx(1 - 1 / 50, rel=0.1)
+    np.testing.assert_array_equal(counts, resampled_counts(names(50), 400))
+    assert not np.array_equal(counts, resampled_counts([*names(49), "another"], 400))
+    assert stimuli_digest(names(5), 10) != stimuli_digest(names(5), 11)
+
+
+def test_draws_of_few_stimuli_are_not_degenerate():
+    assert ((resampled_counts(names(4), 300) > 0).sum(axis=1) >= 3).all()
+    with pytest.raises(StimulusKernelError, match="at least 3 test stimuli, received 2"):
+        resampled_counts(names(2))
+
+
+def test_correlations_are_those_of_the_resampled_rows():
+    rng = np.random.default_rng(1)
+    prediction, measured = related(rng, 0.4, (30, 6))
+    prediction += 100  # a large mean must not cost digits
+    counts = resampled_counts(names(30), 20)
+    found = correlation_draws(prediction, measured.astype(np.float32), counts)
+    for draw, row in zip(counts, found, strict=True):
+        rows = np.repeat(np.arange(30), draw.astype(int))
+        expected = [np.corrcoef(prediction[rows, i], measured[rows, i])[0, 1] for i in range(6)]
+        np.testing.assert_allclose(row, expected, atol=1e-6)
+
+
+def test_normalised_draws_are_the_normalisations_of_each_draw():
+    rng = np.random.default_rng(2)
+    prediction, measured = related(rng, 0.4, (30, 9))
+    repetitions = rng.choice([3, 4, 12], size=30)
+    reference = NoiseCeiling(rng.uniform(0.3, 0.9, 9), 1 / 12)
+    counts = resampled_counts(names(30), 15)
+    found = ridge_draws(prediction, measured, repetitions, reference, counts)
+    for i, draw in enumerate(counts):
+        rows = np.repeat(np.arange(30), draw.astype(int))
+        r = np.array([np.corrcoef(prediction[rows, j], measured[rows, j])[0, 1] for j in range(9)])
+        expected = normalize_correlations(r, reference, reference.at(repetitions[rows]))
+        for name, draws in found.items():
+            assert draws[i] == pytest.approx(expected[name].value, abs=1e-9)
+
+
+def test_blocks_change_memory_and_not_the_result(monkeypatch):
+    rng = np.random.default_rng(3)
+    prediction, measured = related(rng, 0.3, (60, 500))
+    arguments = prediction, measured, np.full(60, 4), NoiseCeiling(np.full(500, 0.5), 0.25), resampled_counts(names(60))
+    whole = ridge_draws(*arguments)
+    monkeypatch.setattr(bootstrap, "BLOCK_BYTES", 2**18)
+    tracemalloc.start()
+    blocked = ridge_draws(*arguments)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    for name in whole:
+        np.testing.assert_allclose(blocked[name], whole[name], rtol=1e-10)
+    assert peak < 8 * 2**18  # all correlations of all draws would be 4 MB
+
+
+def test_a_neuroid_without_variance_in_a_draw_predicts_nothing():
+    prediction, measured = np.r_[np.zeros(9), 1.0][:, None], np.arange(10.0)[:, None]
+    counts = np.r_[np.ones(9), 0.0][None, :]
+    assert correlation_draws(prediction, measured, counts).item() == 0.0
+
+
+def test_rdm_draws_against_brute_force():
+    rng = np.random.default_rng(4)
+    latent = rng.standard_normal((40, 5))
+    a, b = (
+        similarity.response_rdm(latent @ rng.standard_normal((5, 30)) + rng.standard_normal((40, 30))) for _ in "ab"
+    )
+    counts = resampled_counts(names(40), 10)
+    found = rdm_draws(rank_classes(a), rank_classes(b), counts)
+    upper = np.triu_indices(40, k=1)
+    for draw, value in zip(counts, found, strict=True):
+        rows = np.repeat(np.arange(40), draw.astype(int))
+        i, j = (rows[index] for index in upper)
+        apart = i != j  # copies of one stimulus form no pair
+        assert value == pytest.approx(spearmanr(a[i[apart], j[apart]], b[i[apart], j[apart]])[0], abs=2e-3)
+
+
+def test_each_stimulus_once_is_the_score_itself():
+    rng = np.random.default_rng(5)
+    latent = rng.standard_normal((60, 5))
+    a, b = (
+        similarity.response_rdm(latent @ rng.standard_normal((5, 30)) + rng.standard_normal((60, 30))) for _ in "ab"
+    )
+    exact = similarity.rdm_ranks(a) @ similarity.rdm_ranks(b)
+    assert rdm_draws(rank_classes(a), rank_classes(b), np.ones((1, 60))).item() == pytest.approx(exact, abs=5e-4)
+
+
+def test_ties_stay_ties():
+    rdm = np.array([[0, 1, 1, 2], [1, 0, 2, 2], [1, 2, 0, 3], [2, 2, 3, 0]], dtype=float)
+    classes = rank_classes(rdm)
+    values = rdm[np.triu_indices(4, k=1)]
+    assert [len(set(classes[values == v])) for v in (1, 2, 3)] == [1, 1, 1]
+    np.testing.assert_array_equal(rankdata(classes), rankdata(values))
+
+
+@pytest.mark.parametrize("rho", [0.2, 0.5, 0.8])
+def test_intervals_cover_the_true_correlation(rho):
+    """95 % intervals cover the population value in 93 to 97 % of 1,500 experiments (one voxel each)."""
+    rng = np.random.default_rng(6)
+    n = 300
+    prediction, measured = related(rng, rho, (n, 1500))
+    draws = correlation_draws(prediction, measured, resampled_counts(names(n)))
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    assert 0.93 <= ((low <= rho) & (rho <= high)).mean() <= 0.97
+
+
+@pytest.mark.parametrize("normalization", ["published", "explained_variance", "correlation"])
+def test_intervals_of_a_subjects_number_cover_it(normalization):
+    """The same through the normalisations: 30 voxels of different reliability that share noise, 500 experiments."""
+    rng = np.random.default_rng(7)
+    n, voxels, shared = 250, 30, 0.8
+    rho, fraction = rng.uniform(0.2, 0.6, voxels), rng.uniform(0.5, 0.9, voxels)
+    reference = NoiseCeiling(fraction, 1 / 4)
+    truth = normalize_correlations(rho, reference, reference)[normalization].value
+    counts = resampled_counts(names(n), 400)
+    covered = 0
+    for _ in range(500):
+        common, own = rng.standard_normal((2, n, 1)), rng.standard_normal((2, n, voxels))
+        prediction, noise = np.sqrt(shared) * common + np.sqrt(1 - shared) * own
+        measured = rho * prediction + np.sqrt(1 - rho**2) * noise
+        draws = ridge_draws(prediction, measured, np.full(n, 4), reference, counts)[normalization]
+        low, high = percentile_interval(draws)
+        covered += low <= truth <= high
+    assert 0.93 <= covered / 500 <= 0.97
+
+
+def test_error_falls_with_the_square_root_of_the_number_of_stimuli():
+    """And has the size that theory gives: (1 - ρ²) / √n."""
+    rng = np.random.default_rng(8)
+    rho, sizes = 0.4, np.array([50, 100, 200, 400, 800])
+    errors = []
+    for n in sizes:
+        prediction, measured = related(rng, rho, (n, 200))
+        errors.append(correlation_draws(prediction, measured, resampled_counts(names(n), 400)).std(axis=0).mean())
+    slope = np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+    assert slope == pytest.approx(-0.5, abs=0.04)
+    np.testing.assert_allclose(errors, (1 - rho**2) / np.sqrt(sizes), rtol=0.1)
+
+
+@pytest.mark.slow
+def test_rdm_intervals_are_not_too_narrow():
+    """Resampled pairs share stimuli: with few stimuli the intervals are a little wide, never narrow."""
+    rng = np.random.default_rng(9)
+    loadings = rng.standard_normal((2, 6, 20))
+
+    def rdms(n):
+        latent = rng.standard_normal((n, 6))
+        return [similarity.response_rdm(latent @ own + 3 * rng.standard_normal((n, 20))) for own in loadings]
+
+    def correlation(a, b):
+        return similarity.rdm_ranks(a) @ similarity.rdm_ranks(b)
+
+    truth = np.mean([correlation(*rdms(1000)) for _ in range(6)])
+    counts = resampled_counts(names(60), 300)
+    values, spreads, covered = [], [], 0
+    for _ in range(500):
+        a, b = rdms(60)
+        draws = rdm_draws(rank_classes(a), rank_classes(b), counts)
+        low, high = percentile_interval(draws)
+        covered += low <= truth <= high
+        values.append(correlation(a, b))
+        spreads.append(draws.std())
+    assert covered / 500 >= 0.93
+    assert 0.95 < np.mean(spreads) / np.std(values) < 1.35
+
+
+def test_interval_of_draws():
+    draws = Draws({"published": np.arange(1001.0)}, "digest")
+    assert draws.interval("published") == pytest.approx((25.0, 975.0))

@@ -1,0 +1,136 @@
+"""Ceilings of RDM scores besides the published one: bounds from other subjects, reliability of each subject's RDM."""
+
+import numpy as np
+import pytest
+from plugin_testing.models import FeatureModel, random_features
+from scipy.stats import rankdata, spearmanr
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ResponsesError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import similarity
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.rsa_ceilings import (
+    nili_bounds,
+    split_half_reliability,
+)
+from brainscore_vision.benchmarks.laion_fmri_7t import LAIONfMRIRSA, score_model
+from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+
+SUBJECTS = ("sub-01", "sub-03", "sub-07")
+
+
+def upper(rdm):
+    return rdm[np.triu_indices(len(rdm), k=1)]
+
+
+@pytest.fixture
+def rdms():
+    """Of four subjects that share part of their geometry."""
+    rng = np.random.default_rng(1)
+    latent = rng.standard_normal((25, 4))
+    return [
+        similarity.response_rdm(latent @ rng.standard_normal((4, 15)) + 2 * rng.standard_normal((25, 15)))
+        for _ in range(4)
+    ]
+
+
+def test_bounds_are_those_of_nili_and_colleagues(rdms):
+    lower, higher = nili_bounds([similarity.triangle_ranks(rdm) for rdm in rdms])
+    ranks = np.array([rankdata(upper(rdm)) for rdm in rdms])
+    for i in range(4):
+        others = ranks[np.arange(4) != i]
+        assert lower[i] == pytest.approx(spearmanr(ranks[i], others.mean(axis=0))[0], abs=1e-9)
+        assert higher[i] == pytest.approx(spearmanr(ranks[i], ranks.mean(axis=0))[0], abs=1e-9)
+    assert (lower < higher).all()
+
+
+def test_no_rdm_correlates_better_with_the_subjects_than_the_upper_bound(rdms):
+    rng = np.random.default_rng(2)
+    ranks = [similarity.triangle_ranks(rdm) for rdm in rdms]
+    bound = nili_bounds(ranks)[1].mean()
+    near = [np.mean(ranks, axis=0) + size * rng.standard_normal(300) for size in (1, 10, 50) for _ in range(20)]
+    assert max(np.mean([spearmanr(other, own)[0] for own in ranks]) for other in [*ranks, *near]) < bound
+
+
+def test_subjects_without_anything_in_common_have_a_lower_bound_of_zero():
+    rng = np.random.default_rng(3)
+    ranks = [similarity.triangle_ranks(similarity.response_rdm(rng.standard_normal((60, 20)))) for _ in range(4)]
+    assert abs(nili_bounds(ranks)[0].mean()) < 0.05
+
+
+def test_equal_subjects_are_their_own_ceiling(rdms):
+    ranks = similarity.triangle_ranks(rdms[0])
+    np.testing.assert_allclose(nili_bounds([ranks, ranks, ranks]), 1.0)
+    assert split_half_reliability(ranks, ranks) == pytest.approx(1.0)
+
+
+def test_spearman_brown(rdms):
+    a, b = (similarity.triangle_ranks(rdm) for rdm in rdms[:2])
+    r = spearmanr(upper(rdms[0]), upper(rdms[1]))[0]
+    assert split_half_reliability(a, b) == pytest.approx(2 * r / (1 + r))
+
+
+def test_too_little_to_compare(rdms):
+    ranks = similarity.triangle_ranks(rdms[0])
+    with pytest.raises(ResponsesError, match="at least two subjects; received 1"):
+        nili_bounds([ranks])
+    with pytest.raises(ResponsesError, match="as many pairs"):
+        nili_bounds([ranks, ranks[1:]])
+
+
+def test_halves_are_even_and_odd_repetitions(tiny_dataset):
+    dataset = open_dataset(tiny_dataset)
+    wanted = dataset.pool_stimuli("shared")[:20]
+    halves = dataset.half_responses("sub-05", "V1", wanted, noise_ceiling_threshold=30)
+    assembly = dataset.assembly("sub-05").load()
+    kept = (assembly["region"] == "V1").values & (assembly["nc_12rep"] > 30).values
+    stimuli, repetition = assembly["stimulus_id"].values.astype(str), assembly["repetition"].values
+    assert halves.first.stimulus_ids.tolist() == sorted(wanted)
+    for row in (0, 7, 19):
+        own = np.flatnonzero(stimuli == halves.first.stimulus_ids[row])
+        own = own[np.argsort(repetition[own])]
+        for half, trials in ((halves.first, own[::2]), (halves.second, own[1::2])):
+            assert half.n_repetitions[row] == len(trials)
+            np.testing.assert_allclose(half.values[row], assembly.values[trials][:, kept].mean(axis=0), atol=1e-6)
+    whole = dataset.responses("sub-05", "V1", noise_ceiling_threshold=30).select(halves.first.stimulus_ids)
+    counts = halves.first.n_repetitions, halves.second.n_repetitions
+    together = (halves.first.values * counts[0][:, None] + halves.second.values * counts[1][:, None]) / sum(counts)[
+        :, None
+    ]
+    np.testing.assert_allclose(together, whole.values, atol=1e-6)
+    np.testing.assert_array_equal(sum(counts), whole.n_repetitions)
+
+
+def test_scores_and_benchmarks_carry_them(tiny_dataset):
+    benchmark = LAIONfMRIRSA("V2", subjects=SUBJECTS, dataset=tiny_dataset)
+    ids = open_dataset(tiny_dataset).pool_stimuli("shared")
+    score = score_model(FeatureModel(random_features(ids, 30)), benchmark)
+    for ceiling in (score.attrs["ceiling"], benchmark.ceiling):
+        lower, higher = (ceiling.attrs[name] for name in ("nili_lower", "nili_upper"))
+        assert tuple(lower) == tuple(higher) == tuple(ceiling.attrs["split_half_reliability"]) == SUBJECTS
+        assert all(lower[s] < higher[s] <= 1 for s in SUBJECTS)
+    for name in ("nili_lower", "nili_upper", "split_half_reliability"):
+        assert score.attrs["ceiling"].attrs[name] == benchmark.ceiling.attrs[name]
+    assert score.attrs["ceiling"].item() == benchmark.ceiling.item()  # they stand beside what divides
+
+
+def test_split_half_follows_reliability(tiny_dataset):
+    """Voxels that are more reliable give a more reliable RDM."""
+    reliability = {
+        threshold: LAIONfMRIRSA("IT", dataset=tiny_dataset, noise_ceiling_threshold=threshold).ceiling.attrs[
+            "split_half_reliability"
+        ]
+        for threshold in (0, 50)
+    }
+    assert np.mean(list(reliability[50].values())) > np.mean(list(reliability[0].values()))
+
+
+def test_one_subject_has_no_bounds_from_others(tiny_dataset):
+    ceiling = LAIONfMRIRSA("V1", subjects=("sub-06",), dataset=tiny_dataset).ceiling
+    assert "nili_lower" not in ceiling.attrs
+    assert set(ceiling.attrs["split_half_reliability"]) == {"sub-06"}
+
+
+def test_ridge_has_none_of_this(tiny_dataset):
+    from brainscore_vision.benchmarks.laion_fmri_7t import benchmark
+
+    ceiling = benchmark("LAION_fMRI.V1-tau-ridgecv", dataset=tiny_dataset).ceiling
+    assert not {"nili_lower", "nili_upper", "split_half_reliability"} & set(ceiling.attrs)

@@ -1,0 +1,404 @@
+"""The helpers on a dataset that is not LAION-fMRI: aggregation, sharing of work, assemblies of several subjects."""
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+import pytest
+import xarray as xr
+from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
+from brainscore_vision.benchmark_helpers.validate_error import assert_valid_uncertainty
+from brainscore_vision.metric_helpers.bootstrap_error import bootstrap_error
+from plugin_testing.models import CountingModel, FeatureModel, random_features
+from plugin_testing.second_dataset import DEGREES, N_COMMON, N_FOLDS, N_OWN, SITES, Study, assembly
+from scipy.stats import spearmanr
+from sklearn.linear_model import RidgeCV
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels import (
+    DEFAULT_ALPHAS,
+    CKAMetric,
+    EngineOptions,
+    KFoldNeuralBenchmark,
+    RDMMetric,
+    RidgeMetric,
+    block_diagonal_concat,
+    score_benchmarks,
+)
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ResponsesError, StimulusKernelError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import probe_ids
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels import making as records
+from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
+from brainscore_vision.benchmark_helpers.stimulus_kernels.scores import N_BOOTSTRAP
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import similarity
+
+QUIET = EngineOptions(store=False, progress=False)
+METRICS = {"ridge": RidgeMetric((1.0,)), "ridgecv": RidgeMetric(), "rdm": RDMMetric(), "cka": CKAMetric()}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return Study(tmp_path_factory.mktemp("second"))
+
+
+@pytest.fixture
+def model():
+    return CountingModel(visual_degrees=DEGREES)
+
+
+@pytest.fixture(scope="module")
+def scores(study):
+    """One Score per metric, of the same model."""
+    benchmarks = {name: study.benchmark(metric, options=QUIET) for name, metric in METRICS.items()}
+    return {name: benchmark(CountingModel(visual_degrees=DEGREES)) for name, benchmark in benchmarks.items()}
+
+
+# Values
+
+
+def features_of(study, names):
+    return np.stack([study.features[name] for name in names])
+
+
+def test_ridge_equals_scikit_learn(study, scores):
+    train, test = study.fold(0)
+    for subject in SITES:
+        responses = study.responses[subject]
+        reference = RidgeCV(alphas=DEFAULT_ALPHAS).fit(features_of(study, train), responses.select(train).values)
+        predicted = reference.predict(features_of(study, test))
+        measured = responses.select(test).values
+        expected = [np.corrcoef(predicted[:, i], measured[:, i])[0, 1] for i in range(SITES[subject])]
+        own = scores["ridgecv"].attrs[subject]
+        np.testing.assert_allclose(own.attrs["raw"].attrs["raw"].values, expected, atol=1e-6)
+        assert own.attrs["alpha"] == reference.alpha_
+        assert own.attrs["raw"].item() == pytest.approx(np.median(expected), abs=1e-6)
+
+
+def test_rdm_equals_numpy_and_scipy(study, scores):
+    upper = np.triu_indices(N_COMMON, k=1)
+    of_model = np.corrcoef(features_of(study, study.common))[upper]
+    for subject in SITES:
+        responses = study.responses[subject].select(study.common)
+        raw = spearmanr(of_model, np.corrcoef(responses.values.astype(float))[upper]).statistic
+        ceiling = np.sqrt(responses.noise_ceiling.fraction).mean()
+        own = scores["rdm"].attrs[subject]
+        assert own.attrs["raw"].item() == pytest.approx(raw, abs=1e-9)
+        assert own.attrs["ceiling"].item() == pytest.approx(ceiling)
+        assert own.item() == pytest.approx(raw / ceiling)
+
+
+def test_cka_is_divided_by_the_agreement_with_the_other_subjects(study, scores):
+    def centred(values):
+        values = values.astype(float) - values.mean(axis=0, dtype=float)
+        return values @ values.T
+
+    kernels = {subject: centred(study.responses[subject].select(study.common).values) for subject in SITES}
+    of_model = centred(features_of(study, study.common))
+    for subject, kernel in kernels.items():
+        agreements = [similarity.unbiased_cka(kernel, other) for name, other in kernels.items() if name != subject]
+        own = scores["cka"].attrs[subject]
+        assert own.attrs["raw"].item() == pytest.approx(similarity.unbiased_cka(of_model, kernel))
+        assert own.attrs["ceiling"].item() == pytest.approx(np.mean(agreements))
+
+
+def test_a_good_model_is_told_from_a_bad_one(study, scores):
+    names = study.pool().stimulus_ids
+    for name, metric in METRICS.items():
+        unrelated = study.benchmark(metric, options=QUIET)(
+            FeatureModel(random_features(names, 108), visual_degrees=DEGREES)
+        )
+        assert scores[name].item() > unrelated.item() + 0.2
+
+
+# Aggregation
+
+
+def check_mean(score, parts, over):
+    """The Score is the mean of its parts, with the spread of that mean."""
+    for whole, values in (
+        (score, [part.item() for part in parts]),
+        (score.attrs["raw"], [part.attrs["raw"].item() for part in parts]),
+        (score.attrs["ceiling"], [part.attrs["ceiling"].item() for part in parts]),
+    ):
+        assert whole.item() == pytest.approx(np.mean(values), rel=1e-14)
+        expected = bootstrap_error(xr.DataArray(values, dims=[over]), over=[over], n_bootstrap=200)
+        assert whole.attrs["error"] == pytest.approx(expected, rel=1e-12)
+        assert (whole.attrs["error_over"], whole.attrs["n_bootstrap"]) == ([over], N_BOOTSTRAP)
+    np.testing.assert_array_equal(score.attrs[f"raw_{over}s"].values, [part.item() for part in parts])
+    for name, value in score.attrs["normalizations"].items():
+        assert value == pytest.approx(np.mean([part.attrs["normalizations"][name] for part in parts]))
+    assert_valid_uncertainty(score)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_mean_over_subjects(scores, name):
+    score = scores[name]
+    parts = [score.attrs[subject] for subject in SITES]
+    check_mean(score, parts, "subject")
+    assert score.attrs["raw_subjects"]["subject"].values.tolist() == list(SITES)
+    assert len({part.item() for part in parts}) == len(SITES)  # fault 1: all divided by the first one's ceiling
+    for part in parts:
+        assert np.isnan(part.attrs["error"])
+        assert part.attrs["error_nan_reason"]
+        assert_valid_uncertainty(part)
+
+
+@pytest.mark.parametrize("name", ["ridge", "ridgecv"])
+def test_mean_over_folds(study, model, name):
+    benchmark = study.folds(METRICS[name], options=QUIET)
+    score = benchmark(model)
+    parts = [score.attrs[f"fold_{k}"] for k in range(N_FOLDS)]
+    check_mean(score, parts, "fold")
+    for k, part in enumerate(parts):
+        alone = study.benchmark(METRICS[name], k=k, options=QUIET)(CountingModel(visual_degrees=DEGREES))
+        assert part.item() == alone.item()
+        check_mean(part, [part.attrs[subject] for subject in SITES], "subject")
+    assert parts[0].item() != parts[1].item()
+    assert benchmark.ceiling.item() == pytest.approx(score.attrs["ceiling"].item(), rel=1e-12)
+
+
+def test_values_per_neuroid_keep_the_datasets_own_coordinates(study, scores):
+    for subject, n_sites in SITES.items():
+        neuroids = study.responses[subject].neuroids
+        own = scores["ridgecv"].attrs[subject]
+        for part in (own.attrs["raw"].attrs["raw"], own.attrs["ceiling"].attrs["raw"]):
+            assert part.dims == ("neuroid",)
+            assert part.sizes["neuroid"] == n_sites
+            for column in ("voxel", "site"):
+                np.testing.assert_array_equal(part[column].values, neuroids[column])
+
+
+def test_ceilings_are_each_subjects_own(study, scores):
+    for name, metric in METRICS.items():
+        benchmark = study.benchmark(metric)
+        assert benchmark.ceiling.item() == pytest.approx(scores[name].attrs["ceiling"].item(), rel=1e-12)
+        assert benchmark.ceiling.attrs["error"] == pytest.approx(scores[name].attrs["ceiling"].attrs["error"])
+
+
+@pytest.mark.parametrize("normalization", ["published", "explained_variance", "correlation"])
+def test_folds_say_their_normalization(study, model, normalization):
+    score = study.folds(METRICS["ridge"], normalization, options=QUIET)(model)
+    assert score.attrs["normalization"] == normalization
+    assert score.item() == pytest.approx(score.attrs["normalizations"][normalization])
+
+
+def test_a_single_unit_has_no_error_and_says_why(study, model):
+    one = study.benchmark(METRICS["ridge"], subjects=("ben",), options=QUIET)
+    folds = KFoldNeuralBenchmark(one.info, [one], QUIET)
+    for benchmark, over in ((one, "subject"), (folds, "fold")):
+        score = benchmark(model)
+        for part in (score, score.attrs["raw"], score.attrs["ceiling"], benchmark.ceiling):
+            assert np.isnan(part.attrs["error"])
+            assert f"a single {over}" in part.attrs["error_nan_reason"]
+            assert not {"error_over", "n_bootstrap"} & set(part.attrs)
+        assert_valid_uncertainty(score)
+
+
+# Work is done once
+
+
+def shown_once(model, study, names):
+    """Each image once; a few of the first part twice, because a model has to answer alike to them."""
+    counts = Counter(model.shown)
+    probe = set(probe_ids(study.pool().parts[0]))
+    return counts == {name: 2 if name in probe else 1 for name in names}
+
+
+def test_each_image_is_shown_once_however_many_ask_for_it(study, model, monkeypatch):
+    kernels, decompositions = [], []
+    build, decompose = records.build_kernel, ridge.decompose
+    monkeypatch.setattr(records, "build_kernel", lambda *a, **k: kernels.append(1) or build(*a, **k))
+    monkeypatch.setattr(ridge, "decompose", lambda *a, **k: decompositions.append(1) or decompose(*a, **k))
+    benchmarks = [
+        study.benchmark(METRICS["ridgecv"]),
+        study.benchmark(METRICS["ridgecv"]),
+        study.benchmark(METRICS["ridgecv"], "explained_variance"),
+        study.folds(METRICS["ridgecv"]),
+        study.benchmark(METRICS["rdm"]),
+        study.benchmark(METRICS["cka"]),
+        study.benchmark(METRICS["ridgecv"], own_pool=True),
+    ]
+    results = dict(score_benchmarks(model, benchmarks, QUIET))
+    assert set(results) == set(benchmarks)
+    own = [name for names in study.own.values() for name in names]
+    assert shown_once(model, study, [*study.common, *own])
+    assert len(kernels) == 1 + len(SITES)  # the common pool's, and one for each own pool
+    assert len(decompositions) == N_FOLDS + len(SITES)  # one for each training set
+    # and nothing was mixed up
+    for benchmark, score in results.items():
+        alone = dict(score_benchmarks(CountingModel(visual_degrees=DEGREES), [benchmark], QUIET))[benchmark]
+        assert score.item() == alone.item()
+    assert results[benchmarks[0]].item() == results[benchmarks[1]].item() != results[benchmarks[2]].item()
+
+
+def test_own_pools_hold_the_common_images_and_the_subjects(study, model):
+    score = study.benchmark(METRICS["ridge"], own_pool=True, options=QUIET)(model)
+    for subject in SITES:
+        assert score.attrs[subject].attrs["n_train"] == (N_COMMON + N_OWN) // 2
+    assert shown_once(model, study, [name for subject in SITES for name in study.pool(subject).stimulus_ids])
+
+
+def test_regions_with_features_of_their_own_are_recorded_one_by_one(study):
+    names = study.pool().stimulus_ids
+    features = {"V1": random_features(names, 5), "IT": random_features(names, 9, seed=1)}
+    model = FeatureModel(None, regions=features, visual_degrees=DEGREES)
+    benchmarks = [study.benchmark(METRICS["ridge"], region=region) for region in features]
+    results = dict(score_benchmarks(model, benchmarks, QUIET))
+    n_features = [results[benchmark].attrs["anna"].attrs["n_features"] for benchmark in benchmarks]
+    assert n_features == [5, 9]
+    for region in features:
+        counts = Counter(name for recorded, ids in model.looks if recorded == region for name in ids)
+        assert set(counts) == set(names)
+        assert max(counts.values()) <= 2
+
+
+def test_responses_are_asked_for_once_per_subject_and_use(study, model):
+    study.asked.clear()
+    list(score_benchmarks(model, [study.benchmark(METRICS["ridge"]), study.benchmark(METRICS["ridge"])], QUIET))
+    assert set(study.asked) == set(SITES)
+    assert max(study.asked.values()) <= 2  # to be checked, and to be compared with
+
+
+def test_a_score_names_model_and_benchmark(scores):
+    for score in scores.values():
+        assert score.attrs["benchmark_identifier"] == "Second2026.IT"
+        assert score.attrs["model_identifier"] == CountingModel(visual_degrees=DEGREES).identifier
+
+
+# What cannot be scored
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda s: s.benchmark(METRICS["ridge"], subjects=()), "at least one subject .* received \\[\\]"),
+        (
+            lambda s: s.benchmark(METRICS["ridge"], subjects=("ben", "ben")),
+            "each of them once; received .*'ben', 'ben'",
+        ),
+        (
+            lambda s: s.benchmark(METRICS["rdm"], "correlation"),
+            "that its metric has, published; received 'correlation'",
+        ),
+        (lambda s: s.benchmark(METRICS["ridge"], "best"), "normalization is one of .* received 'best'"),
+        (lambda s: KFoldNeuralBenchmark(s.benchmark(METRICS["ridge"]).info, []), "at least one fold"),
+        (
+            lambda s: KFoldNeuralBenchmark(
+                s.benchmark(METRICS["ridge"]).info,
+                [s.benchmark(METRICS["ridge"]), s.benchmark(METRICS["ridge"], "correlation")],
+            ),
+            "one normalization; .* have published, correlation",
+        ),
+        (lambda s: RidgeMetric(()), "alphas are positive numbers, at least one"),
+        (lambda s: RidgeMetric((1.0, -1.0)), "alphas are positive numbers"),
+    ],
+    ids=["no subject", "subject twice", "normalization of another metric", "unknown normalization", "no fold"]
+    + ["folds of two normalizations", "no alpha", "negative alpha"],
+)
+def test_a_benchmark_that_makes_no_sense(study, model, make, message):
+    with pytest.raises(StimulusKernelError, match=f"(?s){message}"):
+        make(study)(model)
+    assert model.looks == []
+
+
+def test_subjects_of_one_benchmark_are_scored_alike(study, model):
+    mixed = study.benchmark(METRICS["ridge"])
+    tasks = mixed.tasks()
+    mixed._make_tasks = lambda: [tasks[0], dataclasses.replace(tasks[1], metric=METRICS["ridgecv"])]
+    with pytest.raises(StimulusKernelError, match="scored alike; Second2026.IT has 2 metrics"):
+        mixed(model)
+    assert model.looks == []
+
+
+def test_cka_needs_company(study, model):
+    with pytest.raises(ResponsesError, match="at least two of them; received \\['ben'\\].*rdm-pearson"):
+        study.benchmark(METRICS["cka"], subjects=("ben",))(model)
+    assert model.looks == []
+
+
+# Assemblies of several subjects
+
+
+def test_blocks_on_the_diagonal():
+    parts = [assembly(3, 2, "a"), assembly(4, 5, "bc", first_image=2), assembly(2, 1, "d")]
+    whole = block_diagonal_concat(parts)
+    assert type(whole) is NeuroidAssembly
+    assert whole.dims == ("presentation", "neuroid")
+    assert whole.shape == (9, 8)
+    assert whole.dtype == np.float32
+    row = column = 0
+    expected = np.full(whole.shape, np.nan)
+    for part in parts:
+        rows, columns = slice(row, row + part.shape[0]), slice(column, column + part.shape[1])
+        expected[rows, columns] = part.values
+        for name in ("image_id", "shown"):
+            np.testing.assert_array_equal(whole[name].values[rows], part[name].values)
+        for name in ("voxel", "site"):
+            np.testing.assert_array_equal(whole[name].values[columns], part[name].values)
+        row, column = rows.stop, columns.stop
+    np.testing.assert_array_equal(whole.values, expected)
+    one = whole.sel(site="bc")  # coordinates are levels of an index, as Brain-Score's metrics want them
+    np.testing.assert_array_equal(one.values[3:7], parts[1].values)
+
+
+def test_any_order_of_dimensions_and_any_iterable():
+    parts = [assembly(3, 2, "a"), assembly(4, 5, "b")]
+    whole = block_diagonal_concat(part for part in (parts[0].transpose(), parts[1]))
+    np.testing.assert_array_equal(whole.values, block_diagonal_concat(parts).values)
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "expected"),
+    [
+        ((np.float32, np.float64), np.float64),
+        ((np.int16, np.float32), np.float32),
+        ((np.float16, np.float16), np.float32),
+    ],
+    ids=str,
+)
+def test_dtypes_that_hold_all_values_and_nan(dtypes, expected):
+    whole = block_diagonal_concat([assembly(2, 2, "a", dtype=dtype) for dtype in dtypes])
+    assert whole.dtype == expected
+
+
+def test_a_scalar_coordinate_is_kept_if_it_is_the_same_everywhere():
+    parts = [assembly(2, 2, "a").assign_coords(scanner="7T"), assembly(2, 2, "b").assign_coords(scanner="7T")]
+    assert block_diagonal_concat(parts)["scanner"].item() == "7T"
+
+
+def other_dimension(part):
+    """The subject's name beside its images instead of its voxels."""
+    coords = {name: (part[name].dims, part[name].values) for name in ("image_id", "shown", "voxel", "side")}
+    return NeuroidAssembly(part.values, dims=part.dims, coords={**coords, "site": ("presentation", list("bb"))})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda part: part.reset_index("presentation").drop_vars("shown"), "or some would be lost; number 1 .*'shown'"),
+        (lambda part: part.assign_coords(extra=("neuroid", range(2))), "number 1 .*'extra'.*drop it everywhere"),
+        (lambda part: part.assign_coords(scanner="7T"), "number 1 .*'scanner'"),
+        (other_dimension, "same dimension everywhere; number 1 differs in \\['site'\\]"),
+        (lambda part: part.expand_dims("time_bin"), "number 1 has .*time_bin"),
+    ],
+    ids=["missing", "additional", "scalar", "on another dimension", "another dimension"],
+)
+def test_no_coordinate_is_lost_in_silence(change, message):
+    with pytest.raises(ResponsesError, match=message):
+        block_diagonal_concat([assembly(2, 2, "a"), change(assembly(2, 2, "b"))])
+
+
+def test_a_scalar_that_differs_is_an_error():
+    parts = [assembly(2, 2, "a").assign_coords(scanner="7T"), assembly(2, 2, "b").assign_coords(scanner="3T")]
+    with pytest.raises(ResponsesError, match="scanner is '7T', '3T'. Put it on presentation or neuroid"):
+        block_diagonal_concat(parts)
+
+
+def test_a_coordinate_on_both_dimensions_is_an_error():
+    parts = [assembly(2, 3, n).assign_coords(mask=(("presentation", "neuroid"), np.ones((2, 3)))) for n in "ab"]
+    with pytest.raises(ResponsesError, match="mask lies on .*Drop it"):
+        block_diagonal_concat(parts)
+
+
+def test_nothing_to_stitch():
+    with pytest.raises(ResponsesError, match="at least one assembly, received none"):
+        block_diagonal_concat([])

@@ -1,0 +1,151 @@
+"""``laion-score data``: what it says of folders in every state, offline."""
+
+import json
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from brainscore_vision.benchmarks.laion_fmri_7t.cli.app import app
+from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES, SUBJECTS
+from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError
+from brainscore_vision.data.laion_fmri_7t.packaging.layout import SubjectFiles
+from brainscore_vision.data.laion_fmri_7t.simulation.raw import write_raw
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    def refuse(*_, **__):
+        pytest.fail("used the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(scope="module")
+def released(tiny_dataset, tmp_path_factory) -> Path:
+    return write_raw(tiny_dataset, tmp_path_factory.mktemp("released") / "data")
+
+
+def data(*arguments) -> str:
+    result = CliRunner().invoke(app, ["data", *map(str, arguments)], catch_exceptions=True)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def items(folder: Path) -> dict[str, dict]:
+    return {item["name"]: item for item in json.loads(data("status", "--dataset", folder, "--json"))["items"]}
+
+
+def test_status_of_a_packaged_dataset(tiny_dataset):
+    found = items(tiny_dataset)
+    assert {name: found[name]["state"] for name in ("assemblies", "stimuli", "splits", "sub-01 betas", "captions")} == {
+        **dict.fromkeys(("assemblies", "stimuli", "splits"), "complete"),
+        **dict.fromkeys(("sub-01 betas", "captions"), "missing"),
+    }
+    text = data("status", "--dataset", tiny_dataset)
+    assert f"Dataset: {tiny_dataset}, by --dataset" in text
+    assert "(simulated)" in text
+
+
+def test_status_names_what_is_missing_and_the_command_that_gets_it(released, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(released, root)
+    files = SubjectFiles(root, "sub-05")
+    files.betas("ses-02").unlink()
+    files.anatomical_mask.unlink()
+    files.roi_files()["hV4"].unlink()
+    (root / "stimuli" / "task-images_stimuli.h5").unlink()
+    found = items(root)
+    betas = found["sub-05 betas"]
+    assert (betas["state"], betas["missing"]) == ("in part", ["ses-02"])
+    assert betas["command"] == "laion-fmri download --subject sub-05 --ses ses-02"
+    assert found["sub-05 regions of interest"]["missing"] == ["hV4"]
+    assert "--include-anatomical" in found["sub-05 brain masks"]["command"]
+    assert found["sub-01 betas"]["missing"] == []
+    assert found["assemblies"]["missing"] == list(SUBJECTS)
+    assert found["assemblies"]["command"].startswith(f"python rebuild_assemblies.py {root} --subjects sub-01 ")
+    text = data("status", "--dataset", root)
+    assert "laion-fmri request-access && laion-fmri download-stimuli" in text
+    assert "sub-05 betas (CC0) lacks ses-02:\n    laion-fmri download --subject sub-05 --ses ses-02\n" in text
+
+
+def test_only_images_need_the_agreement(released):
+    assert {name for name, item in items(released).items() if item["terms"] != "CC0"} == {"stimuli"}
+
+
+def test_status_of_an_empty_folder_expects_the_releases_sessions(tmp_path):
+    found = items(tmp_path)
+    assert found["sub-07 betas"]["missing"] == [f"ses-{n:02d}" for n in range(1, 31)]
+    assert all(item["state"] == "missing" for item in found.values() if item["name"] != "splits")
+    assert len(found["embeddings"]["missing"]) == 4
+
+
+def test_status_without_anything_named(monkeypatch):
+    monkeypatch.setattr("brainscore_vision.benchmarks.laion_fmri_7t.cli.data.laion_fmri_folder", lambda: None)
+    text = data("status")
+    assert "published (nothing else is named" in text
+    assert "sub-03: not downloaded" in text
+    assert "laion-fmri config --data-dir" in text
+
+
+def test_status_follows_the_environment(tiny_dataset, monkeypatch):
+    monkeypatch.setenv("LAION_FMRI_DATASET", str(tiny_dataset))
+    assert f"{tiny_dataset}, by LAION_FMRI_DATASET" in data("status")
+
+
+def test_status_makes_no_simulated_dataset(monkeypatch, tmp_path):
+    monkeypatch.setenv("LAION_FMRI_7T_HOME", str(tmp_path))
+    with pytest.raises(MissingDataError, match="laion-score demo"):
+        data("status", "--dataset", "simulated")
+    assert not (tmp_path / "simulated").exists()
+
+
+def test_folder_that_does_not_exist(tmp_path):
+    with pytest.raises(MissingDataError, match="does not"):
+        data("status", "--dataset", tmp_path / "nowhere")
+
+
+def test_describe_counts_voxels_before_and_after_the_threshold(tiny_dataset):
+    described = json.loads(data("describe", "--dataset", tiny_dataset, "--json", "--threshold", 50))
+    (first, *_) = described["subjects"]
+    assert first["subject"] == "sub-01"
+    assert (first["trials"], first["stimuli"], first["sessions"]) == (594, 97, 4)
+    assert all(kept <= every for every, kept in first["voxels"].values())
+    lower = json.loads(data("describe", "--dataset", tiny_dataset, "--json", "--threshold", 0))["subjects"][0]["voxels"]
+    assert {region: every for region, (every, _) in first["voxels"].items()} == {
+        region: kept for region, (_, kept) in lower.items()
+    }
+    assert described["pools"] == {"shared": 67, **dict.fromkeys(SUBJECTS, 97)}
+    assert described["ood_types"] == dict.fromkeys(OOD_TYPES, 3)
+    text = data("describe", "--dataset", tiny_dataset)
+    assert "simulated responses" in text
+    assert "illusion-classic 3" in text
+
+
+def test_describe_of_published_data_does_not_download():
+    with pytest.raises(MissingDataError, match=r"sub-01 \(0\.9 GB\) has not been downloaded"):
+        data("describe", "--dataset", "published")
+
+
+def test_splits(tiny_dataset):
+    assert "tau" in data("splits", "--dataset", tiny_dataset)
+    rows = json.loads(data("splits", "--dataset", tiny_dataset, "--pool", "shared", "--name", "ood_gabor", "--json"))
+    assert rows == [{"pool": "shared", "name": "ood_gabor", "train": 40, "test": 3}]
+    listed = data("splits", "--dataset", tiny_dataset, "--pool", "sub-05", "--name", "tau", "--ids").splitlines()
+    sides = [line.split("\t")[0] for line in listed]
+    assert (sides.count("train"), sides.count("test")) == (56, 14)
+
+
+@pytest.mark.parametrize("wrong", [("--pool", "sub-02"), ("--name", "tau_2"), ("--name", "ood_cats")])
+def test_unknown_pools_and_splits(tiny_dataset, wrong):
+    with pytest.raises(DatasetError, match="Choose one of these"):
+        data("splits", "--dataset", tiny_dataset, *wrong)
+
+
+def test_ids_need_one_split(tiny_dataset):
+    result = CliRunner().invoke(app, ["data", "splits", "--dataset", str(tiny_dataset), "--ids"])
+    assert result.exit_code == 2

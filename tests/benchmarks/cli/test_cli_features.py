@@ -1,0 +1,143 @@
+"""``laion-score`` for feature tables: score --features, --drop-missing, partition, and the demo's columns."""
+
+import json
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from plugin_testing.models import CountingModel
+from typer.testing import CliRunner
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError
+from brainscore_vision.benchmarks.laion_fmri_7t import score_model
+from brainscore_vision.benchmarks.laion_fmri_7t.cli import app as cli
+from brainscore_vision.benchmarks.laion_fmri_7t.cli.printing import print_scores
+from brainscore_vision.data.laion_fmri_7t.released.features import FEATURE_FILES
+
+CELL = "LAION_fMRI.IT-tau-ridgecv"
+
+
+@pytest.fixture
+def run(tiny_dataset):
+    """Runs a command on the tiny dataset; an error other than wrong usage is raised."""
+
+    def run(*arguments, code=0):
+        result = CliRunner().invoke(cli.app, [*map(str, arguments), "--dataset", str(tiny_dataset)])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return result.output
+
+    return run
+
+
+@pytest.fixture
+def clip(tiny_dataset):
+    """Path, values and ids of the simulated CLIP embeddings."""
+    path = tiny_dataset / "stimuli" / FEATURE_FILES["CLIP"]
+    with h5py.File(path) as file:
+        return path, file["embedding"][:], file["image_ids"].asstr()[:].tolist()
+
+
+def records(output):
+    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+
+
+def test_a_registered_embedding_is_that_of_the_dataset_named(run, tiny_dataset):
+    (record,) = records(run("score", "LAION_fMRI-CLIP", CELL, "--json"))
+    assert record["score"] == score_model("LAION_fMRI-CLIP", CELL, dataset=tiny_dataset).item()
+
+
+@pytest.mark.parametrize("ending", ["h5", "npz", "csv", "npy"])
+def test_a_table_of_ones_own(run, clip, tmp_path, ending):
+    """In the issue's form: the table stands in the model's place, and every positional argument is a benchmark."""
+    path, values, ids = clip
+    table, options = tmp_path / f"mine.{ending}", []
+    if ending == "h5":
+        table.write_bytes(path.read_bytes())
+    elif ending == "npz":
+        np.savez(table, activations=values, names=ids)
+        options = ["--ids", "names"]
+    elif ending == "csv":
+        pd.DataFrame(values.astype(float), index=pd.Index(ids, name="file")).to_csv(table)
+        options = ["--ids", "file"]
+    else:
+        np.save(table, values)
+        (tmp_path / "names.txt").write_text("\n".join(ids))
+        options = ["--ids", tmp_path / "names.txt"]
+    cells = ("LAION_fMRI.V1-cka", CELL)
+    found = {
+        record["benchmark"]: record for record in records(run("score", "--features", table, *options, *cells, "--json"))
+    }
+    assert sorted(found) == sorted(cells)
+    (expected,) = records(run("score", "LAION_fMRI-CLIP", CELL, "--json"))
+    assert found[CELL]["score"] == pytest.approx(expected["score"], abs=1e-9)
+    assert found[CELL]["model"] == "features-mine"
+
+
+def test_missing_stimuli(run, clip, tmp_path, tiny_dataset):
+    _, values, ids = clip
+    gone = next(i for i in ids if i.startswith("shared_12rep"))
+    keep = [i for i, stimulus_id in enumerate(ids) if stimulus_id != gone]
+    np.savez(tmp_path / "mine.npz", features=values[keep], stimulus_ids=np.array(ids)[keep])
+    arguments = ("score", "--features", tmp_path / "mine.npz", CELL, "--json")
+    with pytest.raises(ModelOutputError, match="1 have none"):
+        run(*arguments)
+    (record,) = records(run(*arguments, "--drop-missing"))
+    assert record["dropped_stimuli"] == [gone]
+    assert "dropped_stimuli" not in records(run("score", "LAION_fMRI-CLIP", CELL, "--json", "--drop-missing"))[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("score", "pixels"), "Name at least one benchmark"),
+        (("score", "pixels", CELL, "--ids", "names"), "name it with --features"),
+        (("score", "pixels", CELL, "--drop-missing"), "pixels sees images"),
+    ],
+)
+def test_wrong_usage(run, arguments, message):
+    assert message in " ".join(run(*arguments, code=2).split())
+
+
+def test_partition(run, clip):
+    output = records(
+        run("partition", "LAION_fMRI-DINOv2", clip[0], CELL, "LAION_fMRI.V1-tau-ridge", "--json", "--no-store")
+    )
+    assert [r["subject"] for r in output if r["benchmark"] == CELL] == [*(f"sub-0{n}" for n in (1, 3, 5, 6, 7)), "mean"]
+    for record in output:
+        assert record["models"] == ["LAION_fMRI-DINOv2", "features-task-images_desc-CLIP_embeddings"]
+        assert record["total"] == pytest.approx(record["unique_a"] + record["unique_b"] + record["shared"])
+        low, high = record["intervals"]["shared"]
+        assert low <= high
+    table = run("partition", "LAION_fMRI-DINOv2", "LAION_fMRI-nouns", CELL)
+    assert "shared" in table
+
+
+def test_a_model_without_a_cell_has_a_dash(tiny_dataset, capsys):
+    one, two = "LAION_fMRI.V1-ood-ridge", "LAION_fMRI_persubject.V1-ood-ridge"
+    scores = {name: score_model(CountingModel(), name, dataset=tiny_dataset) for name in (one, two)}
+    print_scores({f"model {i}": scores if i == 0 else {one: scores[one]} for i in range(7)})
+    lines = [line for line in capsys.readouterr().out.splitlines() if "-ood-ridge" in line]
+    assert len(lines) == 2  # one table where no terminal is too narrow for it
+    assert [line.count("–") for line in lines] == [0, 6]
+
+
+def test_demo_shows_the_models_of_the_dataset(tiny_dataset, monkeypatch):
+    from plugin_testing.models import small_network
+
+    from brainscore_vision.data.laion_fmri_7t import simulation
+
+    layers = {"V1": "conv", "V2": "pool", "V3": "pool", "V4": "pool", "IT": "head"}
+    monkeypatch.setattr(simulation, "ensure_default", lambda: tiny_dataset)
+    monkeypatch.setattr(f"{cli.__package__}.models.untrained_alexnet", lambda: small_network(layers, batch_size=32))
+    cells = ["LAION_fMRI.V1-tau-ridgecv", "LAION_fMRI_persubject.V1-tau-ridgecv"]
+    monkeypatch.setattr(cli, "headline", lambda: cells)
+    found = records(CliRunner().invoke(cli.app, ["demo", "--json"]).output)
+    own = {
+        model: [r["benchmark"] for r in found if r["model"] == f"LAION_fMRI-{model}"]
+        for model in ("CLIP", "DINOv2", "PEcore", "SigLIP2")
+    }
+    assert all(sorted(benchmarks) == cells for benchmarks in own.values())
+    assert [r["benchmark"] for r in found if r["model"] == "LAION_fMRI-nouns"] == cells[:1]

@@ -1,0 +1,160 @@
+"""What is not recorded, and why: results that do not belong on one leaderboard, and places that are none."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from plugin_testing.leaderboards import content
+
+from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard import database as places
+from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard.checks import check_recordable, model_name
+from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard.database import open_database, place_name
+from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard.errors import LeaderboardError
+from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard.recording import record
+from brainscore_vision.benchmarks.laion_fmri_7t.results import Result, ResultsDatabase
+
+RESULT = Result(
+    id=1,
+    model="a model",
+    requested_model="file.py:make",
+    model_revision=None,
+    benchmark="LAION_fMRI.V1-tau-ridgecv",
+    benchmark_version=1,
+    value=0.3,
+    error=0.01,
+    raw=0.4,
+    raw_error=0.02,
+    ceiling=0.7,
+    ceiling_error=0.005,
+    normalization="published",
+    normalizations={"published": 0.3},
+    dataset={"name": "published", "simulated": False},
+    dataset_fingerprint="0123456789abcdef",
+    is_simulated=False,
+    subjects={},
+    folds={},
+    started=datetime(2026, 3, 1, tzinfo=UTC),
+    seconds=1.0,
+    peak_memory_bytes=10**9,
+    machine="a machine",
+    versions={"python": "3.11"},
+)
+OTHER = replace(RESULT, id=2, benchmark="LAION_fMRI.V2-tau-ridgecv")
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (replace(OTHER, is_simulated=True), "1 of 2 results are of simulated data.*--allow-simulated"),
+        (replace(OTHER, dropped_stimuli=("a.jpg", "b.jpg")), "was scored without 2 of them"),
+        (replace(RESULT, model="b", dataset_fingerprint="fedcba"), "has data 0123456789abcdef, b .* has fedcba"),
+        (replace(RESULT, requested_model="file.py:other"), "'file.py:make' and 'file.py:other'"),
+        (replace(OTHER, model="m" * 256), "at most 255 characters.*received 256"),
+        (replace(OTHER, benchmark="b" * 300), "at most 255 characters.*received 300"),
+    ],
+    ids=["simulated", "dropped stimuli", "other data", "two of one name", "long model", "long benchmark"],
+)
+def test_refused(tmp_path, second, message):
+    place = tmp_path / "scores.db"
+    with pytest.raises(LeaderboardError, match=message):
+        record([RESULT, second], open_database(str(place)))
+    assert not place.exists()  # found out before anything is opened
+
+
+def test_several_models_benchmarks_and_data_are_fine():
+    check_recordable([RESULT, OTHER, replace(RESULT, model="b"), replace(OTHER, model="b")])
+    check_recordable([RESULT, replace(OTHER, dataset_fingerprint="fedcba")])  # no two scores that are compared
+    check_recordable([replace(RESULT, is_simulated=True)], allow_simulated=True)
+
+
+def test_names_of_models():
+    assert model_name(RESULT) == "a model"
+    assert model_name(replace(RESULT, requested_model="pixels")) == "pixels"
+    assert model_name(replace(RESULT, requested_model="no-such-model")) == "a model"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"ceiling": 0.7001}, {"ceiling_error": 0.0051}, {"ceiling_error": None}], ids=lambda c: next(iter(c))
+)
+def test_a_second_ceiling_of_a_benchmark_is_refused(tmp_path, changes):
+    place = str(tmp_path / "scores.db")
+    record([RESULT], open_database(place))
+    before = content(place)
+    with pytest.raises(LeaderboardError, match=r"0\.7 ± 0\.005 for version 1 of LAION_fMRI\.V1-tau-ridgecv, b on"):
+        record([replace(RESULT, model="b", **changes)], open_database(place))
+    assert content(place) == before
+
+
+def test_a_ceiling_that_differs_by_rounding_is_the_same(tmp_path):
+    place = str(tmp_path / "scores.db")
+    record([RESULT], open_database(place))
+    record([replace(RESULT, model="b", ceiling=0.7 * (1 + 1e-12), ceiling_error=0.005 + 1e-14)], open_database(place))
+    assert len(content(place)["benchmarkinstance"]) == 1
+    assert len(content(place)["score"]) == 2
+
+
+def test_simulated_data_are_said_in_the_comment(tmp_path):
+    place = str(tmp_path / "scores.db")
+    record([replace(RESULT, is_simulated=True)], open_database(place), allow_simulated=True)
+    (row,) = content(place)["score"]
+    assert "simulated data: says nothing about brains; data 0123456789abcdef" in row
+
+
+# Places
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("mysql://me:secret@host/scores", "received mysql://"),
+        ("postgresql://me:secret@host", "without a database"),
+        ("postgresql://me:secret@[host/scores", "cannot be read"),
+        ("postgresql://me:sec%retsecret@host/scores", "cannot be read"),
+        ("postgresql://me:secret@host/scores?unknown=1", "cannot be read"),
+        ("no/such/folder/scores.db", "received 'no/such/folder/scores.db'"),
+        ("", "received ''"),
+        ("FOLDER", "a SQLite file in a folder that exists"),
+    ],
+)
+def test_no_place(tmp_path, monkeypatch, place, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LeaderboardError, match=message) as caught:
+        open_database(str(tmp_path) if place == "FOLDER" else place)
+    assert "secret" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_url_says_is_used():
+    database = open_database("postgresql://me%40home:s%2Fecret@host:5433/scores?sslmode=require")
+    assert database.database == "scores"
+    assert database.connect_params == {
+        "host": "host",
+        "port": "5433",
+        "user": "me@home",
+        "password": "s/ecret",
+        "sslmode": "require",
+        "connect_timeout": places.CONNECT_SECONDS,
+    }
+    assert open_database("postgres://host/scores?connect_timeout=3").connect_params["connect_timeout"] == "3"
+
+
+def test_names_of_places_hide_passwords():
+    assert place_name("postgresql://me:secret@host:5433/scores?password=secret") == "postgresql://host:5433/scores"
+    assert place_name("folder/scores.db") == "folder/scores.db"
+
+
+def test_a_server_that_does_not_answer():
+    for port, message in ((1, "nothing was recorded: .*refused"), (99999, "nothing was recorded: .*port")):
+        with pytest.raises(LeaderboardError, match=message):
+            record([RESULT], open_database(f"postgresql://me:secret@127.0.0.1:{port}/scores"))
+
+
+def test_files_of_others_are_left_alone(tmp_path):
+    ours = ResultsDatabase(tmp_path / "results.db").path
+    text = tmp_path / "text.txt"
+    text.write_text("some text, long enough to be taken for a header of SQLite's " * 40)
+    for file, message in ((ours, "is a file of results"), (text, "not a database")):
+        before = file.read_bytes()
+        with pytest.raises(LeaderboardError, match=message):
+            record([RESULT], open_database(str(file)))
+        assert file.read_bytes() == before

@@ -1,0 +1,139 @@
+"""Reports: which results they are about, in which order, and what they propose to run."""
+
+import shlex
+
+import pytest
+from plugin_testing.report_database import FOLDS, IT, KINDS, OOD, OWN, RDM, TAU, renamed, scores
+from plugin_testing.scored_cells import facts
+
+from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import parse
+from brainscore_vision.benchmarks.laion_fmri_7t.report import ReportError, write_report
+from brainscore_vision.benchmarks.laion_fmri_7t.report.ood_figures import ood_figure, ood_groups
+from brainscore_vision.benchmarks.laion_fmri_7t.report.score_figures import score_figure
+from brainscore_vision.benchmarks.laion_fmri_7t.report.sections import section_makers
+from brainscore_vision.benchmarks.laion_fmri_7t.report.study import read_study
+from brainscore_vision.benchmarks.laion_fmri_7t.report.variants import Variant
+from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
+
+
+@pytest.fixture
+def database(tmp_path):
+    return ResultsDatabase(tmp_path / "some results.db")
+
+
+def add(database, score, number, requested, **changes):
+    database.add(score, facts(score, number, model=requested, **changes))
+
+
+def commands(study):
+    """Section -> words of the command that it proposes."""
+    sections = [make() for make in section_makers(study)]
+    return {s.anchor: shlex.split(s.remedy.command) for s in sections if s.remedy is not None}
+
+
+def benchmarks(command):
+    """Names of benchmarks in a command."""
+    return command[command.index("score") + 2 : command.index("--results")]
+
+
+# Versions
+
+
+def test_only_the_newest_version_of_a_benchmark(tiny_dataset, database, tmp_path):
+    rows, told = scores(tiny_dataset), []
+    for number, (model, cell, version) in enumerate(
+        [("pixels", TAU, 1), ("coarse", TAU, 2), ("edges", TAU, 1), ("pixels", OOD, 1)]
+    ):
+        add(database, rows[model][cell], number, model, benchmark_version=version)
+    study = read_study(database)
+    assert {(r.model, r.benchmark) for r in study.results} == {("coarse", TAU), ("pixels", OOD)}
+    text = write_report(database, tmp_path / "page", warn=told.append).read_text("utf-8")
+    assert len(told) == 1
+    for part in ("2 results of older versions", f"pixels on {TAU}, version 1 where there is 2"):
+        assert part in told[0]
+        assert part in text
+    assert ">edges<" not in text
+
+
+def test_one_version_is_complete(tiny_dataset, database):
+    add(database, scores(tiny_dataset)["pixels"][TAU], 0, "pixels", benchmark_version=7)
+    assert read_study(database).outdated == ""
+
+
+# Order
+
+
+def test_a_model_alone_on_its_benchmark_is_not_the_best(tiny_dataset, database):
+    rows = scores(tiny_dataset)
+    shared = [renamed(rows["pixels"][TAU], "b"), renamed(rows["coarse"][TAU], "c")]
+    for number, score in enumerate([renamed(rows["edges"][IT], "a"), *shared]):
+        add(database, score, number, "any")
+    study = read_study(database)
+    better = sorted(shared, key=lambda score: -score.item())
+    assert study.models == [*(score.attrs["model_identifier"] for score in better), "a"]
+
+
+def test_gaps_are_said(tiny_dataset, database):
+    """A model that lacks a region comes last, however good it is."""
+    rows, cells = scores(tiny_dataset), (TAU, IT, *KINDS)
+    for number, (model, cell) in enumerate((m, c) for m in ("pixels", "edges") for c in cells):
+        add(database, rows[model][cell], number, model)
+    variant = Variant.of(parse(TAU))
+    whole = read_study(database)
+    assert "last" not in score_figure(whole, variant).caption
+    assert "last" not in ood_figure(whole, ood_groups(whole)[0]).caption
+    best = whole.models_of([variant], ["V1", "IT"])[0]
+    left = [row for row in whole.results if not (row.model == best and row.benchmark in (IT, KINDS[0]))]
+    parts = ResultsDatabase(database.path.with_name("parts.db"))
+    for number, row in enumerate(left):
+        add(parts, rows[row.model][row.benchmark], number, row.model)
+    study = read_study(parts)
+    assert study.models_of([variant], ["V1", "IT"])[-1] == best
+    assert "those without a score in some region last" in score_figure(study, variant).caption
+    assert "those without a score in some of them last" in ood_figure(study, ood_groups(study)[0]).caption
+
+
+# What to run
+
+
+def test_commands_are_about_the_model_that_lacks_something(tiny_dataset, database):
+    rows = scores(tiny_dataset)
+    add(database, rows["edges"][RDM], 0, "my models.py:edges")
+    add(database, rows["pixels"][TAU], 1, "models.py:pixels")
+    study = read_study(database)
+    found = commands(study)
+    assert study.models == ["edges", "pixels"]
+    assert found["gap"][:4] == ["laion-score", "score", "models.py:pixels", OOD]
+    assert found["pools"][:4] == ["laion-score", "score", "models.py:pixels", OWN]
+    assert found["compared"][:4] == ["laion-score", "score", "models.py:pixels", RDM]
+    assert found["categories"][2] == "my models.py:edges"
+    assert {len(benchmarks(found[name])) for name in ("gap", "pools", "compared")} == {1}
+    for command in found.values():
+        assert command[command.index("--results") + 1] == str(database.path)
+
+
+def test_folds_are_proposed_for_the_other_pool(tiny_dataset, database):
+    add(database, scores(tiny_dataset)["pixels"][FOLDS], 0, "pixels")
+    found = commands(read_study(database))
+    assert benchmarks(found["pools"]) == [FOLDS.replace("LAION_fMRI.", "LAION_fMRI_persubject.")]
+    assert benchmarks(found["gap"]) == ["LAION_fMRI.*-tau-ridgecv", "LAION_fMRI.*-ood-ridgecv"]
+
+
+@pytest.mark.parametrize("name", ["/data/my features.h5", "layers.NPZ", "embedding.parquet"])
+def test_tables_of_features_are_named_with_their_option(tiny_dataset, database, name):
+    add(database, scores(tiny_dataset)["pixels"][TAU], 0, name)
+    found = commands(read_study(database))
+    assert found["gap"][:5] == ["laion-score", "score", "--features", name, OOD]
+    assert found["compared"][2] == "alexnet"  # pixels is taken
+
+
+def test_commands_in_errors_can_be_run(tiny_dataset, database):
+    score = scores(tiny_dataset)["pixels"][TAU]
+    with pytest.raises(ReportError) as none:
+        read_study(database)
+    add_command = shlex.split(str(none.value).split("`")[1])
+    assert add_command == ["laion-score", "score", "MODEL", "headline", "--results", str(database.path)]
+    database.add_failure("broken", None, facts(score), "ImportError", "")
+    with pytest.raises(ReportError, match="lists 1 failure: ") as failed:
+        read_study(database)
+    assert shlex.split(str(failed.value).split("`")[1]) == ["laion-score", "results", str(database.path), "--failures"]

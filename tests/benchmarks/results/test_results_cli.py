@@ -1,0 +1,286 @@
+"""``laion-score results`` and ``laion-score score --results``."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from plugin_testing.install_check import REPOSITORY
+from plugin_testing.scored_cells import CELLS, CKA, FOLDS, ONE_SUBJECT, RDM, RIDGE, copied, facts, scores
+
+from brainscore_vision.benchmarks.laion_fmri_7t.cli import app as cli
+from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def file(tmp_path, tiny_dataset):
+    """Two models on every kind of benchmark, and one that could not be made."""
+    database = ResultsDatabase(tmp_path / "results.sqlite")
+    for row in scores(tiny_dataset).values():
+        for score in row.values():
+            database.add(score, facts(score))
+    database.add_failure(
+        "broken.py:make", None, facts(score, model="broken.py:make"), "ImportError: no", "Traceback: here"
+    )
+    return database.path
+
+
+def records(output):
+    return [json.loads(line) for line in output.splitlines()]
+
+
+# results
+
+
+def test_a_table(run, file, tiny_dataset):
+    code, out, err = run("results", file)
+    assert code == 0
+    rows = [line for line in out.splitlines() if "LAION_fMRI" in line]
+    assert len(rows) == 2 * len(CELLS)
+    score = scores(tiny_dataset)["two"][RIDGE]
+    (row,) = (row for row in rows if RIDGE in row and "two" in row)
+    assert f"{score.item():.3f} ± {score.attrs['error']:.3f}" in row
+    (alone,) = (row for row in rows if ONE_SUBJECT in row and "two" in row)
+    assert "±" not in alone
+    assert f"{tiny_dataset} (simulated)" in out
+    assert "1 could not be scored: see them with --failures." in err
+
+
+@pytest.mark.parametrize("width", [20, 80, 250])
+def test_names_stay_whole_in_any_terminal(run, file, monkeypatch, width):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # for rich: this is a terminal
+    monkeypatch.setenv("COLUMNS", str(width))
+    for arguments in ((), ("--subjects",)):
+        _, out, _ = run("results", file, *arguments)
+        assert [cell for cell in CELLS if cell not in out] == []
+        assert ("raw" in out) == (width == 250)  # less important columns give way
+
+
+def test_filters(run, file):
+    code, out, _ = run("results", file, "--model", "tw*", "--benchmark", ONE_SUBJECT, "--benchmark", "*.V1-*", "--json")
+    assert code == 0
+    assert sorted((r["model"], r["benchmark"]) for r in records(out)) == sorted(
+        ("two", cell) for cell in (RIDGE, CKA, ONE_SUBJECT)
+    )
+    code, out, err = run("results", file, "--model", "nobody")
+    assert (code, out) == (0, "")
+    assert "matches" in err
+
+
+def test_a_row_per_subject(run, file, tiny_dataset):
+    code, out, _ = run("results", file, "--subjects", "--model", "one", "--benchmark", RIDGE, "--benchmark", FOLDS)
+    assert code == 0
+    rows = [line for line in out.splitlines() if "LAION_fMRI" in line]
+    assert len(rows) == 2 * 5
+    unit = scores(tiny_dataset)["one"][RIDGE].attrs["sub-05"]
+    (row,) = (row for row in rows if "sub-05" in row and RIDGE in row)
+    low, high = unit.attrs["interval"]
+    assert f"{unit.item():.3f} [{low:.3f}, {high:.3f}]" in row
+
+
+def test_json_has_every_number(run, file, tiny_dataset):
+    _, out, _ = run("results", file, "--json", "--model", "one")
+    found = {record["benchmark"]: record for record in records(out)}
+    assert set(found) == set(CELLS)
+    score = scores(tiny_dataset)["one"][RIDGE]
+    assert found[RIDGE]["score"] == score.item()
+    assert found[RIDGE]["normalizations"] == score.attrs["normalizations"]
+    assert found[RIDGE]["subjects"]["sub-01"]["interval"] == list(score.attrs["sub-01"].attrs["interval"])
+    assert found[RIDGE]["versions"] == {"numpy": "1.26.4"}
+    assert found[ONE_SUBJECT]["error"] is None
+    assert found[FOLDS]["folds"]["fold_2"]["subjects"]["sub-03"]["score"] is not None
+
+
+def test_failures(run, file):
+    code, out, _ = run("results", file, "--failures")
+    assert code == 0
+    assert "broken.py:make" in out
+    assert "ImportError: no" in out
+    _, out, _ = run("results", file, "--failures", "--json")
+    (record,) = records(out)
+    assert (record["model"], record["benchmark"], record["traceback"]) == ("broken.py:make", None, "Traceback: here")
+    code, out, err = run("results", file, "--failures", "--model", "one")
+    assert (code, out) == (0, "")
+    assert "Nothing failed" in err
+
+
+def test_history_and_datasets(run, file, tiny_dataset):
+    database = ResultsDatabase(file)
+    score = copied(scores(tiny_dataset)["one"][RDM])
+    database.add(score, facts(score, 5))
+    score.attrs["dataset"].update(fingerprint="0123456789abcdef", name="elsewhere")
+    database.add(score, facts(score, 6))
+    only = ("--model", "one", "--benchmark", RDM, "--json")
+    assert len(records(run("results", file, *only)[1])) == 2
+    assert len(records(run("results", file, *only, "--all")[1])) == 3
+    for name in ("elsewhere", "0123*"):
+        (record,) = records(run("results", file, *only, "--dataset", name)[1])
+        assert record["dataset_fingerprint"] == "0123456789abcdef"
+    assert "elsewhere (simulated)" in run("results", file, *only[:-1])[1]
+    code, out, err = run("results", file, "--export", file.with_suffix(".nc"))
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "Choose one dataset" in err
+
+
+def test_export(run, file, tmp_path):
+    table, voxels = tmp_path / "table.csv", tmp_path / "voxels.csv"
+    code, out, err = run("results", file, "--model", "one", "--export", table, "--voxels", voxels)
+    assert (code, out) == (0, "")
+    assert f"{len(CELLS)} results in {table}" in err
+    with open(table, encoding="utf-8") as opened:
+        rows = list(csv.DictReader(opened))
+    assert {row["benchmark"] for row in rows} == set(CELLS)
+    with open(voxels, encoding="utf-8") as opened:
+        assert f"{len(list(csv.DictReader(opened)))} rows in {voxels}" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--export", "scores.xlsx"], 1, ".csv, .parquet, .json, .nc"),
+        (["--voxels", "voxels.json"], 1, ".csv, .parquet; received"),
+        (["--export", "a.csv", "--json"], 2, "--json and --subjects"),
+        (["--export", "a.csv", "--failures"], 2, "not exported"),
+        (["--verify", "--json"], 2, "--verify and --clean"),
+    ],
+)
+def test_wrong_usage(run, file, arguments, code, message):
+    received, out, err = run("results", file, *arguments)
+    assert (received, out) == (code, "")
+    assert message in " ".join(err.replace("│", " ").split())
+
+
+def test_a_file_that_is_none(run, tmp_path):
+    code, out, err = run("results", tmp_path / "none.sqlite")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "There is no results file" in err
+    assert not (tmp_path / "none.sqlite").exists()
+
+
+def test_verify_and_clean(run, file):
+    assert run("results", file, "--verify")[:2] == (0, f"{2 * len(CELLS)} results read, 0 problems.\n")
+    folder = ResultsDatabase(file).voxel_directory
+    (folder / ".writing-0123").write_text("half")
+    next(folder.glob("result-000001-*")).unlink()
+    code, out, _ = run("results", file, "--verify")
+    assert code == 1
+    assert "result 1: " in out
+    assert "1 problems" in out
+    assert "--clean removes them" in out
+    assert run("results", file, "--clean")[1] == "Freed 0.0 MB.\n"
+    assert not (folder / ".writing-0123").exists()
+
+
+def test_verify_where_nothing_can_be_written(run, file):
+    """As somebody without rights to a copy; root, who has them all, gives them up."""
+    run("results", file, "--verify")  # so that everything is imported: the child may not be able to read it
+    reader, writer = os.pipe()
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are closed to others
+        copy = Path(folder) / "copy.sqlite"
+        shutil.copy(file, copy)
+        shutil.copytree(f"{file}.voxels", f"{copy}.voxels")
+        for path in (*Path(folder).rglob("*"), Path(folder)):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        child = os.fork()
+        if child == 0:
+            try:
+                if os.getuid() == 0:
+                    os.setgid(NOBODY)
+                    os.setuid(NOBODY)
+                os.write(writer, json.dumps(run("results", copy, "--verify")).encode())
+            except BaseException as error:  # noqa: BLE001 - nothing leaves the child
+                os.write(writer, json.dumps(repr(error)).encode())
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        os.close(writer)
+    with open(reader, encoding="utf-8") as answer:
+        code, out, err = json.load(answer)
+    assert (code, err) == (0, "")
+    assert f"{2 * len(CELLS)} results read, 0 problems." in out
+    assert "copy.sqlite cannot be written" in out
+
+
+# score --results
+
+
+@pytest.fixture
+def model_file(tmp_path):
+    """A model per function: one is whole, one lacks its weights, one knows V1 alone."""
+    file = tmp_path / "own.py"
+    file.write_text(
+        "from plugin_testing import models\n"
+        "def make(): return models.CountingModel(identifier='own')\n"
+        "def broken(): raise ImportError('no weights')\n"
+        "def one_region(): return models.CountingModel(identifier='one region', regions=('V1',))\n"
+    )
+    return file
+
+
+def test_scores_are_added(run, file, model_file, tiny_dataset, tmp_path):
+    path = tmp_path / "runs" / "new.sqlite"
+    code, out, _ = run(
+        "score", f"{model_file}:make", RIDGE, RDM, "--dataset", tiny_dataset, "--json", "--no-store", "--results", path
+    )
+    assert code == 0
+    printed = {record["benchmark"]: record for record in records(out)}
+    results = ResultsDatabase(path, create=False).results()
+    assert {r.benchmark: r.value for r in results} == {cell: printed[cell]["score"] for cell in (RIDGE, RDM)}
+    for result in results:
+        assert (result.model, result.requested_model) == ("own", f"{model_file}:make")
+        assert result.seconds > 0
+        assert result.peak_memory_bytes > 2**20
+        assert {"laion-fmri-7t", "brainscore-vision", "numpy", "python"} <= set(result.versions)
+
+
+def test_a_run_that_fails_is_added_too(run, model_file, tiny_dataset, tmp_path, monkeypatch):
+    path = tmp_path / "results.sqlite"
+    with pytest.raises(ImportError, match="no weights"):
+        run("score", f"{model_file}:broken", RIDGE, RDM, "--dataset", tiny_dataset, "--results", path)
+    failures = ResultsDatabase(path).failures()
+    assert [(f.benchmark, f.error) for f in failures] == [(cell, "ImportError: no weights") for cell in (RIDGE, RDM)]
+    # another model does one of two
+    code, _, err = run("score", f"{model_file}:one_region", RIDGE, RDM, "--dataset", tiny_dataset, "--results", path)
+    assert code == 1
+    assert "V4" in err
+    done = [result.benchmark for result in ResultsDatabase(path).results()]
+    failed = [f.benchmark for f in ResultsDatabase(path).failures(models=["*one_region"])]
+    assert sorted(done + failed) == sorted([RIDGE, RDM])
+    assert RDM in failed
+
+
+def test_wrong_names_are_no_failures(run, model_file, tiny_dataset, tmp_path):
+    path = tmp_path / "results.sqlite"
+    code, _, err = run("score", f"{model_file}:nothing", RIDGE, "--dataset", tiny_dataset, "--results", path)
+    assert (code, err.count("\n")) == (2, 1)
+    assert ResultsDatabase(path).failures() == []
+
+
+def test_results_in_another_file_are_refused_before_work(run, model_file, tiny_dataset, tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("text that is no database " * 100)
+    code, out, err = run("score", f"{model_file}:make", RIDGE, "--dataset", tiny_dataset, "--results", path)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "not a database" in err
+
+
+def test_two_runs_at_once(model_file, tiny_dataset, tmp_path):
+    """As people start them: two commands that add to one file."""
+    path = tmp_path / "results.sqlite"
+    arguments = ["--dataset", tiny_dataset, "--no-store", "--results", path]
+    command = [sys.executable, "-W", "ignore", "-m", cli.__package__, "score", f"{model_file}:make"]
+    tests = str(REPOSITORY / "tests")
+    environment = {**os.environ, "PYTHONPATH": tests}
+    children = [
+        subprocess.Popen([*command, cell, *map(str, arguments)], env=environment, stdout=subprocess.DEVNULL)
+        for cell in (RIDGE, RDM)
+    ]
+    assert [child.wait(timeout=300) for child in children] == [0, 0]
+    assert sorted(r.benchmark for r in ResultsDatabase(path).results()) == sorted([RIDGE, RDM])

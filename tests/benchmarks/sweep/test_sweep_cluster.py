@@ -1,0 +1,129 @@
+"""What a sweep runs on: workers that are short of memory, a scheduler that goes away."""
+
+import io
+import threading
+import time
+
+import psutil
+import pytest
+from distributed import LocalCluster
+from distributed.core import Status
+from plugin_testing.sweep_models import CELLS, write_models
+from rich.console import Console
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
+from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
+from brainscore_vision.benchmarks.laion_fmri_7t.sweep import (
+    Settings,
+    SweepError,
+    check_names,
+    cluster,
+    make_plan,
+    run,
+    run_sweep,
+)
+from brainscore_vision.benchmarks.laion_fmri_7t.sweep.progress import Board
+
+MEMORY = 64_000_000_000
+IN_THIS_PROCESS = {"processes": False, "protocol": "tcp", "dashboard_address": "127.0.0.1:0"}
+
+
+@pytest.fixture
+def database(tmp_path):
+    return ResultsDatabase(tmp_path / "results.db")
+
+
+@pytest.fixture
+def sweep(tmp_path, tiny_dataset, database, monkeypatch):
+    """``sweep(client, on_line, on_begin) -> Summary`` of one cell; the functions are called when the board is."""
+    monkeypatch.setattr(run, "PATIENCE_SECONDS", 0)
+
+    class Watched(Board):
+        def line(self, text):
+            super().line(text)
+            self.on_line(text)
+
+        def began(self, work):
+            super().began(work)
+            self.on_begin()
+
+    def sweep(client, on_line=lambda text: None, on_begin=lambda: None):
+        names = check_names([f"{write_models(tmp_path)}:healthy"], CELLS[:1], dataset=str(tiny_dataset))
+        plan = make_plan(*names, results=database)
+        board = Watched(plan, Console(file=io.StringIO()))
+        board.on_line, board.on_begin = on_line, on_begin
+        return run_sweep(client, plan, Settings(EngineOptions(progress=False)), database, 10**9, board)
+
+    return sweep
+
+
+def test_a_full_worker_of_our_own_goes_on():
+    """Dask would pause it at 80 %, and give it no task again while its model fills it."""
+
+    def fill(share, dask_worker):
+        limit = dask_worker.memory_manager.memory_limit
+        dask_worker.held = b"x" * int(share * limit - psutil.Process().memory_info().rss)
+        return psutil.Process().memory_info().rss / limit
+
+    with cluster.local_client(cluster.LocalWorkers(n=1, threads=1, memory=10**9)) as client:
+        (offered,) = cluster.memory_of_workers(client)
+        assert offered == 950_000_000
+        (ended_at,) = client.run(
+            lambda dask_worker: dask_worker.memory_manager.memory_terminate_fraction, nanny=True
+        ).values()
+        assert offered <= ended_at * 10**9
+        (share,) = client.run(fill, 0.88).values()
+        assert 0.85 < share < 0.93
+        time.sleep(1)  # dask looks five times a second
+        future = client.submit(lambda: "done", resources={cluster.RESOURCE: offered})
+        assert future.result(timeout=60) == "done"
+        assert cluster.memory_of_workers(client) == [offered]
+
+
+def test_paused_workers_of_a_scheduler_are_waited_for(sweep, database):
+    async def become(status, dask_worker):
+        dask_worker.status = status
+
+    told = []
+    options = {
+        "threads_per_worker": 1,
+        "memory_limit": 0,
+        "resources": {cluster.RESOURCE: MEMORY},
+    }  # 0: no pause of its own
+    with (
+        LocalCluster(n_workers=1, **options, **IN_THIS_PROCESS) as local,
+        cluster.remote_client(local.scheduler_address) as client,
+    ):
+        assert cluster.memory_of_workers(client) == [MEMORY]
+        client.run(become, Status.paused)
+        start = time.monotonic()
+        while cluster.memory_of_workers(client):
+            assert time.monotonic() - start < 60
+            time.sleep(0.05)
+
+        def on_line(text):
+            if "All of 1 workers are paused" in text:
+                told.append(text)
+                client.run(become, Status.running)
+
+        assert sweep(client, on_line).n_scored == 1
+    assert len(told) == 1
+    assert len(database.results()) == 1
+
+
+@pytest.mark.parametrize("moment", ["before a task is handed out", "while a task waits"])
+def test_a_scheduler_that_goes_away(sweep, database, moment, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 2)
+    local = LocalCluster(n_workers=0, **IN_THIS_PROCESS)
+    closing = threading.Timer(0.5, local.close)
+    actions = {"on_line": lambda text: local.close()} if moment.startswith("before") else {"on_begin": closing.start}
+    with (
+        pytest.raises(SweepError, match="is gone, or has forgotten .* run the sweep again to go on") as raised,
+        cluster.remote_client(local.scheduler_address) as client,
+    ):
+        sweep(client, **actions)
+    assert str(database.path) in str(raised.value)
+    assert local.scheduler_address in str(raised.value)
+    if closing.ident is not None:
+        closing.join()
+    assert database.failures() == []  # it was no model's fault

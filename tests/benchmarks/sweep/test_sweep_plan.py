@@ -1,0 +1,89 @@
+"""What a sweep has to do: names, what is done already, which cells share a task, how a machine is shared out."""
+
+import pytest
+import typer
+from plugin_testing.models import CountingModel
+from plugin_testing.sweep_models import CELLS, write_models
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
+from brainscore_vision.benchmarks.laion_fmri_7t.cli.sweep import listed
+from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase, record_scores
+from brainscore_vision.benchmarks.laion_fmri_7t.scoring import build_all, score_all
+from brainscore_vision.benchmarks.laion_fmri_7t.sweep import UnknownNamesError, check_names, cluster, make_plan
+from brainscore_vision.benchmarks.laion_fmri_7t.sweep.plan import shared_work
+
+V1, IT, _ = CELLS
+
+
+@pytest.fixture
+def model_file(tmp_path):
+    return write_models(tmp_path)
+
+
+def test_an_edited_file_is_another_model(tmp_path, model_file, tiny_dataset):
+    """What ``score --results`` adds is done for sweeps, as long as the file is what it was."""
+    name, database = f"{model_file}:healthy", ResultsDatabase(tmp_path / "results.db")
+    names = check_names([name], [V1, IT], dataset=str(tiny_dataset))
+    engine = EngineOptions(store=False, progress=False)
+    scores = score_all(CountingModel(), [V1], dataset=tiny_dataset, engine=engine)
+    list(record_scores(database, scores, model=name, benchmarks=[V1], dataset=tiny_dataset))
+    (plan,) = make_plan(*names, results=database).models
+    assert plan.revision == database.results()[0].model_revision
+    assert [target.name for target in plan.done] == [V1]
+    source = model_file.read_text()
+    model_file.write_text(f"{source}\n# edited\n")
+    (edited,) = make_plan(*names, results=database).models
+    assert edited.done == ()
+    assert len(edited.todo) == 2
+    model_file.write_text(source)
+    assert make_plan(*names, results=database).models == (plan,)
+
+
+def test_every_unknown_name_is_told(model_file, tiny_dataset):
+    models = ["alexnet-not-there", f"{model_file}:healthy", f"{model_file}:nothing", "absent.py:make"]
+    with pytest.raises(UnknownNamesError) as caught:
+        check_names(models, [V1, "LAION_fMRI.V9-tau-ridge"], dataset=str(tiny_dataset))
+    assert len(caught.value.problems) == 4
+    for name in ("LAION_fMRI.V9-tau-ridge", "alexnet-not-there", "nothing", "absent.py"):
+        assert name in str(caught.value)
+
+
+def test_lists_in_files(tmp_path):
+    file = tmp_path / "names.txt"
+    file.write_text("# ours\nalexnet\n\npixels  # made here\n")
+    assert listed(["a", str(file), f"@{file}", "b"]) == ["a", "alexnet", "pixels", "b"]
+    for name, content in (("empty.txt", "# none\n"), ("binary.txt", b"\xff\xfe\x00")):
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        with pytest.raises(typer.BadParameter, match="one name per line"):
+            listed([str(tmp_path / name)])
+    with pytest.raises(typer.BadParameter, match="No such file"):
+        listed([f"@{tmp_path / 'absent.txt'}"])
+
+
+def test_cells_that_share_a_decomposition_are_one_task(tiny_dataset):
+    region = "LAION_fMRI.{}-{}".format
+    cells = [region("V1", "ood-ridgecv"), region("V1", "ood_gabor-ridgecv"), region("V2", "ood-ridge")]
+    cells += [region("V1", "tau-ridgecv"), region("IT", "ood-ridgecv"), "LAION_fMRI_persubject.V1-ood-ridgecv"]
+    labels = {"V1": "conv", "V2": "conv", "IT": "head"}
+    groups = shared_work(build_all(cells, tiny_dataset), labels)
+    assert sorted(map(sorted, groups)) == sorted(map(sorted, [cells[:3], *([cell] for cell in cells[3:])]))
+    # two groups become one where a third shares with both
+    subjects = [f"{cells[5]}[subjects={names}]" for names in ("sub-01", "sub-03", "sub-01+sub-03")]
+    assert [set(group) for group in shared_work(build_all(subjects, tiny_dataset), labels)] == [set(subjects)]
+
+
+@pytest.mark.parametrize(
+    ("cores", "available", "n_tasks", "wanted", "expected"),
+    [
+        (16, 100, 50, None, (8, 2, 11)),
+        (16, 30, 50, None, (2, 8, 13)),  # memory for two
+        (16, 23, 50, None, (1, 16, 20)),  # and not more than what dask leaves alone
+        (16, 5, 50, None, (1, 16, 4)),  # not even for one: it is tried
+        (16, 100, 3, None, (3, 5, 30)),
+        (2, 100, 50, None, (1, 2, 90)),
+        (2, 100, 50, 4, (4, 1, 22)),
+    ],
+)
+def test_sharing_out_a_machine(cores, available, n_tasks, wanted, expected):
+    workers = cluster.local_workers(cores, available * 10**9, 10 * 10**9, n_tasks, wanted)
+    assert (workers.n, workers.threads, workers.memory // 10**9) == expected

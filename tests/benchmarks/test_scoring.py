@@ -1,0 +1,368 @@
+"""Scoring from Python: what stands for a model, a benchmark and a dataset, and responses for metrics of one's own."""
+
+import json
+import pickle
+import sys
+
+import netCDF4
+import numpy as np
+import pandas as pd
+import pytest
+from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
+from PIL import Image
+from plugin_testing.models import CountingModel, FeatureModel, pixel_features
+
+from brainscore_vision import load_model
+from brainscore_vision.benchmarks.laion_fmri_7t import (
+    DEFAULT_SUBJECTS,
+    LAIONfMRI,
+    LAIONfMRIRSA,
+    benchmark,
+    load_assembly,
+    score_model,
+)
+from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import IdentifierError
+from brainscore_vision.benchmarks.laion_fmri_7t.networks.sources import (
+    ModelSourceError,
+    locate_model,
+    model_revision,
+    untrained_alexnet,
+)
+from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
+from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
+from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+
+NAME = "LAION_fMRI.V1-ood-ridge"
+SIDES = ("train", "test")
+
+
+@pytest.fixture(scope="module")
+def expected(tiny_dataset):
+    """The score that every way of asking for it has to give."""
+    return benchmark(NAME, dataset=str(tiny_dataset))(CountingModel()).item()
+
+
+# What is scored on what
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda model, root: score_model(model, NAME, dataset=root),
+        lambda model, root: score_model(model, NAME, dataset=str(root)),
+        lambda model, root: score_model(model, NAME, dataset=open_dataset(root)),
+        lambda model, root: score_model(model, f"{NAME}[dataset={root}]"),
+        lambda model, root: score_model(model, f"{NAME}[dataset={root}]", dataset=root),
+        lambda model, root: score_model(model, benchmark(NAME, dataset=root)),
+        lambda model, root: score_model(model, LAIONfMRI("V1", "ood", "ridge", dataset=root)),
+        lambda model, root: LAIONfMRI("V1", "ood", "ridge", dataset=open_dataset(root))(model),
+        lambda model, root: dict(score_all(model, [NAME], dataset=root))[NAME],
+    ],
+    ids=["path", "text", "open", "in the name", "twice", "object", "factory", "called", "among several"],
+)
+def test_every_way_gives_the_same(tiny_dataset, expected, ask):
+    assert ask(CountingModel(), tiny_dataset).item() == expected
+
+
+def test_the_environment_names_the_dataset(tiny_dataset, expected, monkeypatch):
+    built = benchmark(NAME)  # built before, decided when it is used
+    monkeypatch.setenv("LAION_FMRI_DATASET", str(tiny_dataset))
+    assert score_model(CountingModel(), built).item() == expected
+    assert score_model(CountingModel(), NAME).attrs["benchmark_identifier"] == NAME
+
+
+def test_a_name_and_an_argument_may_not_contradict_each_other(tiny_dataset):
+    model = CountingModel()
+    with pytest.raises(IdentifierError, match="A setting has one value.*dataset='simulated'.*Give it in one place"):
+        score_model(model, f"{NAME}[dataset=simulated]", dataset=tiny_dataset)
+    with pytest.raises(ValueError, match=f"brings its own dataset; received .* besides {NAME}.*pass the identifier"):
+        score_model(model, benchmark(NAME), dataset=tiny_dataset)
+    assert model.looks == []
+
+
+def test_several_keep_the_names_they_were_asked_by(tiny_dataset):
+    names = [NAME, f"{NAME}[threshold=30]", "LAION_fMRI.V1-rdm-pearson", NAME]
+    results = list(score_all(CountingModel(), names, dataset=tiny_dataset))
+    assert sorted(name for name, _ in results) == sorted(set(names))
+    scores = dict(results)
+    assert scores[NAME].item() == scores[f"{NAME}[threshold=30]"].item()
+    assert list(score_all(CountingModel(), [], dataset=tiny_dataset)) == []
+
+
+def test_all_cells_share_one_look_at_the_images(tiny_dataset):
+    model = CountingModel()
+    names = [NAME, "LAION_fMRI.V1-tau-ridgecv", "LAION_fMRI.V1-random-ridge", "LAION_fMRI.V1-rdm-pearson"]
+    list(score_all(model, names, dataset=tiny_dataset))
+    pool = open_dataset(tiny_dataset).pool_stimuli("shared")
+    assert set(model.shown) == set(pool)
+    assert len(model.shown) <= len(pool) + 8  # a few are shown twice: a model has to answer alike
+    again = CountingModel()
+    list(score_all(again, names, dataset=tiny_dataset))
+    assert len(again.shown) <= 8  # the kernel is kept
+
+
+def test_a_smaller_threshold_or_fewer_subjects_are_other_numbers(tiny_dataset, expected):
+    for option in ({"noise_ceiling_threshold": 0}, {"subjects": ("sub-01", "sub-03")}, {"alphas": (1e4,)}):
+        assert benchmark(NAME, dataset=tiny_dataset, **option)(CountingModel()).item() != expected
+
+
+# Which model
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("no-such-model", "registered Brain-Score identifier .* received 'no-such-model'"),
+        ("no_such_module:function", "There is no module 'no_such_module'"),
+        ("no/such/file.py:function", "There is no file no/such/file.py"),
+        ("json:no_such_function", "json has no function 'no_such_function'"),
+        ("json:dumps", None),
+        (np.zeros(3), "received a ndarray, which has no identifier, visual_degrees, start_recording, look_at"),
+        (None, "received a NoneType"),
+    ],
+    ids=str,
+)
+def test_something_that_is_no_model(tiny_dataset, model, message):
+    # a function that wants arguments is the caller's own error, with the traceback that shows it
+    with pytest.raises(ModelSourceError if message else TypeError, match=message):
+        score_model(model, NAME, dataset=tiny_dataset)
+
+
+@pytest.fixture
+def expensive(monkeypatch):
+    """Registered models raise when they are loaded."""
+
+    def load(identifier):
+        raise AssertionError("weights were loaded")
+
+    monkeypatch.setattr("brainscore_vision.benchmarks.laion_fmri_7t.networks.sources.load_model", load)
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "error"),
+    [
+        ("LAION_fMRI.V1-ood-rigde", None, IdentifierError),
+        (NAME, "no/such/folder", MissingDataError),
+        (f"{NAME}[dataset=no/such/folder]", None, MissingDataError),
+    ],
+    ids=["identifier", "argument", "in the name"],
+)
+def test_what_is_wrong_is_found_before_a_model_is_loaded(expensive, name, dataset, error):
+    with pytest.raises(error):
+        score_model("pixels", name, dataset=dataset)
+    with pytest.raises(error):
+        list(score_all("pixels", ["LAION_fMRI.V1-tau-ridge", name], dataset=dataset))
+
+
+def test_an_error_of_the_models_own_is_not_hidden(expensive, tiny_dataset):
+    with pytest.raises(AssertionError, match="weights were loaded"):
+        score_model("pixels", NAME, dataset=tiny_dataset)
+
+
+def test_models_from_a_file(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from plugin_testing import models\n\ndef make():\n    return models.CountingModel(identifier='mine')\n"
+    )
+    assert locate_model(f"{file}:make")().identifier == "mine"
+    assert locate_model("plugin_testing.models:CountingModel")().identifier.startswith("features-")
+
+
+def test_files_are_modules_of_their_own(tmp_path):
+    files = [tmp_path / folder / "same_name.py" for folder in ("one", "two")]
+    for number, file in enumerate(files):
+        file.parent.mkdir()
+        file.write_text(
+            "from __future__ import annotations\n"
+            "from dataclasses import dataclass\n"
+            "@dataclass\n"
+            "class Options:\n"
+            f"    number: int = {number}\n"
+            "def make():\n"
+            "    return Options()\n"
+        )
+    made = [locate_model(f"{file}:make")() for file in files]
+    assert [options.number for options in made] == [0, 1]
+    assert [pickle.loads(pickle.dumps(options)) for options in made] == made
+    files[0].write_text("number = 5\nraise RuntimeError('half of it ran')\n")
+    with pytest.raises(RuntimeError, match="half of it ran"):
+        locate_model(f"{files[0]}:make")
+    assert type(made[0]).__module__ not in sys.modules
+    assert type(made[1]).__module__ in sys.modules
+
+
+@pytest.mark.parametrize("name", ["broken_module", "absent_library_zoo"])
+def test_a_module_that_needs_something_else_says_so(tmp_path, monkeypatch, name):
+    (tmp_path / f"{name}.py").write_text("import absent_library\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="No module named 'absent_library'"):
+        locate_model(f"{name}:make")
+
+
+def test_a_package_without_the_module_is_a_wrong_name(tmp_path, monkeypatch):
+    (tmp_path / "package_for_models").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    for place in ("package_for_models.inner.most", "no_package_for_models.inner"):
+        with pytest.raises(ModelSourceError, match=f"There is no module '{place}'"):
+            locate_model(f"{place}:make")
+
+
+def test_the_revision_of_a_model_is_that_of_its_files(tmp_path):
+    file = tmp_path / "mine.py"
+    revisions = []
+    for content in ("def make(): ...\n", "def make(): pass\n", "def make(): ...\n"):
+        file.write_text(content)
+        revisions.append(model_revision(f"{file}:make"))
+    assert revisions[0] == revisions[2] != revisions[1]
+    assert model_revision("pixels") not in (None, *revisions)
+    assert (
+        model_revision("plugin_testing.models:CountingModel")
+        is model_revision(f"{tmp_path / 'absent.py'}:make")
+        is None
+    )
+
+
+def test_the_demos_model_is_the_same_each_time():
+    import torch
+
+    state = torch.random.get_rng_state()
+    one, another = untrained_alexnet(), untrained_alexnet()
+    assert torch.equal(torch.random.get_rng_state(), state)
+    weights = [next(model.activations_model._model.parameters()) for model in (one, another)]
+    assert torch.equal(*weights)
+    assert one.identifier == "alexnet-untrained-seed0"
+    assert set(one.layer_model.region_layer_map) == {"V1", "V2", "V3", "V4", "IT"}
+
+
+def test_models_see_images_as_people_did(tiny_dataset):
+    """Fault 4 of the bundled plugin: transparent pixels were shown on grey, whatever colour lies under them."""
+    seen = {}
+
+    def look(path):
+        with Image.open(path) as image:
+            assert image.mode == "RGB" or image.getchannel("A").getextrema()[0] == 255
+        seen[path] = pixel_features(path)
+        return seen[path]
+
+    score_model(FeatureModel(look, identifier="looks-at-pixels"), NAME, dataset=tiny_dataset)
+    dataset = open_dataset(tiny_dataset)
+    stimuli = dataset.stimulus_set(dataset.pool_stimuli("shared"))
+    transparent = 0
+    for stimulus_id, filename in zip(stimuli["stimulus_id"], stimuli["filename"], strict=True):
+        with Image.open(tiny_dataset / "stimuli" / "images" / filename) as image:
+            if image.mode != "RGBA" or image.getchannel("A").getextrema()[0] == 255:
+                continue
+            shown = np.asarray(Image.open(stimuli.get_stimulus(stimulus_id)).convert("RGB"))
+            hidden = np.asarray(image.getchannel("A")) == 0
+            assert (shown[hidden] == 128).all()
+            assert str(stimuli.get_stimulus(stimulus_id)) in seen
+            transparent += 1
+    assert transparent > 0
+
+
+# Responses for metrics of one's own
+
+
+@pytest.mark.parametrize("pool", ["shared", "persubject"])
+@pytest.mark.parametrize("side", SIDES)
+def test_load_assembly(tiny_dataset, pool, side):
+    subjects = ("sub-06", "sub-01", "sub-03")
+    assembly = load_assembly("IT", "tau", side, pool=pool, subjects=subjects, dataset=tiny_dataset)
+    assert type(assembly) is NeuroidAssembly
+    assert assembly.dims == ("presentation", "neuroid")
+    assert assembly.dtype == np.float32
+    row = column = 0
+    for subject in sorted(subjects):
+        own = pool == "persubject"
+        split = json.loads((tiny_dataset / "splits" / (subject if own else "shared") / "tau.json").read_text())
+        ids = split["variants"][0][f"{side}_ids"]
+        values, counts, neuroids = trials_of(tiny_dataset, subject, "IT", ids)
+        rows, columns = slice(row, row + len(ids)), slice(column, column + len(neuroids))
+        np.testing.assert_allclose(assembly.values[rows, columns], values, atol=1e-6)
+        off = assembly.values[rows].copy()
+        off[:, columns] = np.nan
+        assert np.isnan(off).all()
+        assert assembly["stimulus_id"].values[rows].tolist() == ids
+        np.testing.assert_array_equal(assembly["n_repetitions"].values[rows], counts)
+        assert set(assembly["subject_id_pres"].values[rows]) == {subject}
+        assert set(assembly["subject_id"].values[columns]) == {subject}
+        for name in ("region", "roi", "voxel_index_in_brain_mask", "nc_4rep", "nc_12rep", "nc_allrep"):
+            np.testing.assert_array_equal(assembly[name].values[columns], neuroids[name])
+        row, column = rows.stop, columns.stop
+    assert assembly.shape == (row, column)
+    stimuli = assembly.attrs["stimulus_set"]
+    assert set(stimuli["stimulus_id"]) == set(assembly["stimulus_id"].values)
+    assert len(stimuli) == len(set(stimuli["stimulus_id"]))
+    assert assembly.attrs["stimulus_set_identifier"] == stimuli.identifier
+    assert stimuli.identifier.startswith("LAION_fMRI_stim-")
+
+
+def trials_of(root, subject, region, stimulus_ids, threshold=30):
+    """Averages, counts and voxels, straight from the file."""
+    with netCDF4.Dataset(root / "assemblies" / f"{subject}.nc") as file:
+        names = ("region", "roi", "voxel_index_in_brain_mask", "nc_4rep", "nc_12rep", "nc_allrep")
+        neuroids = pd.DataFrame({name: file[name][:] for name in names})
+        kept = ((neuroids["region"] == region) & (neuroids["nc_12rep"] > threshold)).to_numpy()
+        trials = pd.DataFrame(file["data"][:].data[:, kept].astype(float), index=file["stimulus_id"][:])
+    groups = trials.groupby(level=0)
+    return groups.mean().loc[stimulus_ids].to_numpy(), groups.size().loc[stimulus_ids].to_numpy(), neuroids[kept]
+
+
+def test_load_assembly_options(tiny_dataset, monkeypatch):
+    monkeypatch.setenv("LAION_FMRI_DATASET", str(tiny_dataset))
+    everything = load_assembly("IT_full", "ood_gabor", "test", noise_ceiling_threshold=0)
+    reliable = load_assembly("IT_full", "ood_gabor", "test")
+    assert set(reliable["region"].values) == {"V4", "IT"}
+    assert set(reliable["subject_id"].values) == set(DEFAULT_SUBJECTS)
+    assert everything.sizes["neuroid"] > reliable.sizes["neuroid"]
+    assert (reliable["nc_12rep"].values > 30).all()
+    assert all("_OOD_gabor_" in stimulus_id for stimulus_id in reliable["stimulus_id"].values)
+    # one subject's block is an assembly without gaps
+    one = load_assembly("V1", "random_2", "train", subjects="sub-05")
+    assert np.isfinite(one.values).all()
+
+
+def test_brain_score_does_not_mix_up_the_images_of_two_sides(tiny_dataset):
+    """Brain-Score keeps a registered model's activations by the name of a stimulus set."""
+    sides = {side: load_assembly("V1", "tau", side, dataset=tiny_dataset).attrs["stimulus_set"] for side in SIDES}
+    assert len({stimuli.identifier for stimuli in sides.values()}) == len(SIDES)
+    model = load_model("pixels")
+    model.start_recording("V1", [(0, 0)])
+    for stimuli in sides.values():
+        answer = model.look_at(stimuli)
+        assert answer["stimulus_id"].values.tolist() == stimuli["stimulus_id"].tolist()
+    again = load_assembly("V1", "tau", "test", dataset=tiny_dataset).attrs["stimulus_set"]
+    assert again.identifier == sides["test"].identifier
+
+
+def test_an_assembly_is_a_copy(tiny_dataset):
+    ask = lambda: load_assembly("V1", "tau", "test", subjects="sub-01", dataset=tiny_dataset)
+    before = ask().values.copy()
+    ask().values[:] = 0
+    np.testing.assert_array_equal(ask().values, before)
+
+
+def test_ceilings_are_each_cells_own(tiny_dataset):
+    """Fault 1 of the bundled plugin: ceilings were kept by an identifier that subjects and thresholds shared."""
+
+    def from_file(subject, region, threshold):
+        return np.sqrt(trials_of(tiny_dataset, subject, region, [], threshold)[2]["nc_12rep"] / 100).mean()
+
+    whole = []
+    for region, threshold in (("V1", 30), ("V1", 50), ("V4", 30)):
+        options = {"noise_ceiling_threshold": threshold, "dataset": tiny_dataset}
+        expected = {subject: from_file(subject, region, threshold) for subject in DEFAULT_SUBJECTS}
+        for subject in DEFAULT_SUBJECTS:
+            assert LAIONfMRIRSA(region, subjects=subject, **options).ceiling.item() == pytest.approx(expected[subject])
+        assert len({round(value, 6) for value in expected.values()}) > 1
+        whole.append(LAIONfMRIRSA(region, **options).ceiling.item())
+        assert whole[-1] == pytest.approx(np.mean(list(expected.values())))
+    assert len(set(whole)) == 3
+
+
+def test_registered_names_may_hold_a_colon(monkeypatch):
+    name = "vit_large_patch14_clip_224:laion2b_ft_in1k"
+    loaded = []
+    monkeypatch.setattr(f"{locate_model.__module__}.load_model", lambda identifier: loaded.append(identifier))
+    locate_model(name)()
+    assert loaded == [name]

@@ -1,0 +1,224 @@
+"""Split files: names, rules, sources, and the real ones where they are at hand."""
+
+import json
+import sys
+import types
+from pathlib import Path
+
+import pytest
+from plugin_testing.data_factory import OOD, SHARED, unique, write_split
+
+from brainscore_vision.data.laion_fmri_7t import splits as splits_module
+from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
+from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError, SchemaError
+from brainscore_vision.data.laion_fmri_7t.splits import Splits, parse_split
+
+REAL_SPLITS = Path(__file__).resolve().parents[3] / "shared" / "laion_fmri_splits"
+TAU = SHARED[:-2], SHARED[-2:]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_split(tmp_path, "shared", "tau", *TAU)
+    write_split(tmp_path, "shared", "ood", SHARED, OOD)
+    write_split(tmp_path, "sub-01", "ood", SHARED + unique("sub-01"), OOD)
+    return tmp_path
+
+
+@pytest.fixture
+def packaged(monkeypatch):
+    """A stand-in for laion_fmri.splits that records what it is asked for."""
+    asked = []
+
+    def get_train_test_ids(name, pool):
+        asked.append((name, pool))
+        return list(SHARED[:3]), list(SHARED[3:])
+
+    module = types.ModuleType("laion_fmri.splits")
+    module.get_train_test_ids = get_train_test_ids
+    monkeypatch.setitem(sys.modules, "laion_fmri", types.ModuleType("laion_fmri"))
+    monkeypatch.setitem(sys.modules, "laion_fmri.splits", module)
+    monkeypatch.setattr(splits_module, "_packaged_folder", lambda: None)
+    return asked
+
+
+@pytest.fixture
+def no_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "laion_fmri", None)
+    monkeypatch.setitem(sys.modules, "laion_fmri.splits", None)
+    monkeypatch.setattr(splits_module, "_packaged_folder", lambda: None)
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("split", "parsed"),
+        [
+            ("tau", ("tau", None)),
+            ("ood", ("ood", None)),
+            ("cluster_k5_0", ("cluster_k5_0", None)),
+            ("random_4", ("random_4", None)),
+            *((f"ood_{kind}", ("ood", kind)) for kind in OOD_TYPES),
+        ],
+    )
+    def test_valid(self, split, parsed):
+        assert parse_split(split) == parsed
+
+    @pytest.mark.parametrize("split", ["", "Tau", "tau ", "cluster_k5", "cluster_k5_5", "random", "random_-1", "oodd"])
+    def test_invalid(self, split):
+        with pytest.raises(DatasetError, match="A split is one of tau, .*; got .*Choose"):
+            parse_split(split)
+
+    @pytest.mark.parametrize("split", ["ood_", "ood_illusion", "ood_gabors"])
+    def test_invalid_kind(self, split):
+        with pytest.raises(DatasetError, match="(one of shape, .*; got|A split is one of)"):
+            parse_split(split)
+
+    @pytest.mark.parametrize("pool", ["sub-02", "pooled", "", "sub01", "../shared"])
+    def test_invalid_pool(self, folder, pool):
+        with pytest.raises(DatasetError, match="A pool is shared or a subject, sub-01, .*; got .*Choose"):
+            Splits(folder).train_test_ids(pool, "tau")
+
+
+class TestRules:
+    """What no split may do, whether from a file or from the package."""
+
+    @pytest.mark.parametrize(
+        ("train", "test", "message"),
+        [
+            ([], SHARED[:1], "both sides of a split have stimuli; train has none"),
+            (SHARED[:1], [], "both sides of a split have stimuli; test has none"),
+            ([*SHARED[:2], SHARED[0]], SHARED[3:], f"once on a side of a split; train repeats 1, first: '{SHARED[0]}'"),
+            (SHARED[:2], [SHARED[3], SHARED[3]], "once on a side of a split; test repeats 1"),
+            (SHARED[:3], SHARED[2:], "disjoint; 1 stimuli are in both, first"),
+            ([*SHARED[:3], OOD[0]], SHARED[3:], f"for testing only; train has 1, first: '{OOD[0]}'"),
+            (SHARED[:3], [*SHARED[3:], OOD[0]], "test side of tau has no out-of-distribution images; 1 break"),
+            (
+                [*SHARED[:3], unique("sub-01")[0]],
+                SHARED[3:],
+                "pool shared holds shared images; 1 .* someone else.*sub-01",
+            ),
+            (SHARED[:3], ["dog.jpg"], "stimulus id is .*got 'dog.jpg'"),
+        ],
+    )
+    def test_broken(self, folder, train, test, message):
+        path = write_split(folder, "shared", "tau", train, test)
+        with pytest.raises(DatasetError, match=message) as error:
+            Splits(folder).train_test_ids("shared", "tau")
+        if "stimulus id is" not in message:
+            assert str(path) in str(error.value)
+            assert "Restore the split" in str(error.value)
+
+    def test_images_of_another_subject(self, folder):
+        write_split(folder, "sub-01", "ood", SHARED + unique("sub-03"), OOD)
+        with pytest.raises(SchemaError, match=r"unique images of sub-01; 4 stimuli .*p04.jpg' \(sub-03\)"):
+            Splits(folder).train_test_ids("sub-01", "ood")
+
+    def test_ood_test_side_is_ood(self, folder):
+        write_split(folder, "shared", "ood", SHARED[:-1], [*OOD, SHARED[-1]])
+        with pytest.raises(SchemaError, match="test side of ood has only out-of-distribution images; 1 break"):
+            Splits(folder).train_test_ids("shared", "ood")
+
+    def test_kind_without_images(self, folder):
+        with pytest.raises(SchemaError, match="needs test images of kind gaudy; split ood has none"):
+            Splits(folder).train_test_ids("shared", "ood_gaudy")
+
+    def test_pools_that_disagree(self, folder):
+        write_split(folder, "sub-01", "ood", SHARED[1:] + unique("sub-01"), OOD)
+        with pytest.raises(SchemaError, match=f"disagree about 1 shared images, first: '{SHARED[0]}'.*same version"):
+            Splits(folder).pool_stimuli("sub-01")
+
+    @pytest.mark.parametrize("content", ["", "{", "[]", '{"variants": []}', '{"variants": [{"train_ids": []}]}'])
+    def test_damaged_file(self, folder, content):
+        (folder / "shared" / "tau.json").write_text(content)
+        with pytest.raises(SchemaError, match=r"tau.json: a split file is JSON with variants.*Restore"):
+            Splits(folder).train_test_ids("shared", "tau")
+
+    def test_ids_that_are_no_list(self, folder):
+        (folder / "shared" / "tau.json").write_text(json.dumps({"variants": [{"train_ids": "abc", "test_ids": []}]}))
+        with pytest.raises(SchemaError, match="lists of stimulus ids; found str, abc"):
+            Splits(folder).train_test_ids("shared", "tau")
+
+
+class TestSources:
+    def test_folder_first(self, folder, packaged):
+        assert Splits(folder).train_test_ids("shared", "tau") == TAU
+        assert packaged == []
+
+    def test_package_for_what_the_folder_lacks(self, folder, packaged):
+        assert Splits(folder).train_test_ids("shared", "random_2") == (SHARED[:3], SHARED[3:])
+        assert Splits(None).train_test_ids("shared", "tau") == (SHARED[:3], SHARED[3:])
+        assert packaged == [("random_2", "shared"), ("tau", "shared")]
+
+    def test_neither(self, folder, no_package):
+        with pytest.raises(
+            MissingDataError, match=r"there is no .*random_2.json, and laion_fmri cannot.*'\.\[laion\]'"
+        ):
+            Splits(folder).train_test_ids("shared", "random_2")
+        with pytest.raises(MissingDataError, match=r"brings no splits of its own.*pip install '\.\[laion\]'"):
+            Splits(None).train_test_ids("sub-01", "tau")
+
+    def test_package_without_the_file(self, packaged, monkeypatch):
+        def get_train_test_ids(name, pool):
+            raise FileNotFoundError("no such split")
+
+        monkeypatch.setattr(sys.modules["laion_fmri.splits"], "get_train_test_ids", get_train_test_ids)
+        with pytest.raises(MissingDataError, match="installed one lacks tau of pool shared.*newest version"):
+            Splits(None).train_test_ids("shared", "tau")
+
+    def test_kind_keeps_the_training_side(self, folder):
+        train, test = Splits(folder).train_test_ids("shared", "ood_cropped")
+        assert train == SHARED
+        assert test == [OOD[0]]
+
+    def test_answers_belong_to_the_caller(self, folder):
+        splits = Splits(folder)
+        splits.train_test_ids("shared", "tau")[0].clear()
+        assert splits.train_test_ids("shared", "tau") == TAU
+
+    def test_fingerprint_sees_the_package(self, folder, no_package, monkeypatch, tmp_path):
+        alone = Splits(folder).fingerprint()
+        write_split(tmp_path / "package", "shared", "tau", *TAU)
+        monkeypatch.setattr(splits_module, "_packaged_folder", lambda: tmp_path / "package")
+        assert Splits(folder).fingerprint() != alone
+
+
+@pytest.mark.skipif(not REAL_SPLITS.is_dir(), reason=f"the release's split files are not at {REAL_SPLITS}")
+class TestRealSplits:
+    """Counts as published (dataset documentation, train/test splits)."""
+
+    @pytest.mark.parametrize(
+        ("pool", "tau", "ood", "clusters"),
+        [
+            ("shared", (897, 224), (1121, 371), [274, 248, 246, 225, 128]),
+            ("sub-01", (4666, 1167), (5833, 371), [615, 1293, 1506, 1238, 1181]),
+        ],
+    )
+    def test_counts(self, pool, tau, ood, clusters):
+        splits = Splits(REAL_SPLITS)
+
+        def sizes(split):
+            return tuple(len(side) for side in splits.train_test_ids(pool, split))
+
+        assert sizes("tau") == tau
+        assert sizes("ood") == ood
+        assert [sizes(f"cluster_k5_{fold}")[1] for fold in range(5)] == clusters
+        assert len(splits.pool_stimuli(pool)) == sum(ood)
+
+    def test_kinds(self):
+        splits = Splits(REAL_SPLITS)
+        counts = {kind: len(splits.train_test_ids("shared", f"ood_{kind}")[1]) for kind in OOD_TYPES}
+        assert counts == {
+            "shape": 82,
+            "relations": 72,
+            "unusual": 64,
+            "cropped": 60,
+            "selfmade": 30,
+            "gaudy": 24,
+            "illusion-classic": 21,
+            "gabor": 10,
+            "illusion-natural": 8,
+        }
+
+    def test_shared_part_comes_first_in_every_pool(self):
+        splits = Splits(REAL_SPLITS)
+        assert splits.pool_stimuli("sub-01")[:1492] == splits.pool_stimuli("shared")

@@ -1,0 +1,190 @@
+"""Feature spaces side by side, and what two of them explain alone and together."""
+
+import numpy as np
+import pytest
+from plugin_testing.models import CountingModel, FeatureModel, random_features
+from sklearn.linear_model import RidgeCV
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels import DEFAULT_ALPHAS, EngineOptions
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, StimulusKernelError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.partition import PARTS, partition
+from brainscore_vision.benchmarks.laion_fmri_7t import benchmark, score_model
+from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import IdentifierError
+from brainscore_vision.benchmarks.laion_fmri_7t.scoring import partition as partition_models
+from brainscore_vision.data.laion_fmri_7t.simulation import Truth
+from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+from brainscore_vision.models.laion_fmri_7t import EmbeddingModel, NounModel, StimulusFeatureModel, combine
+
+CELL = "LAION_fMRI.IT-tau-ridgecv"
+ENGINE = EngineOptions(store=False, progress=False)
+
+
+@pytest.fixture(scope="module")
+def shared(tiny_dataset):
+    return open_dataset(tiny_dataset).pool_stimuli("shared")
+
+
+def lookup(features: dict, name: str, **options) -> StimulusFeatureModel:
+    return StimulusFeatureModel.from_arrays(np.stack(list(features.values())), list(features), name, **options)
+
+
+def test_combined_features_are_side_by_side(tiny_dataset, shared):
+    clip, dino = EmbeddingModel("CLIP", tiny_dataset), EmbeddingModel("DINOv2", tiny_dataset)
+    both = combine([clip, dino], weights=[1, 0.25])
+    assert both.identifier == "LAION_fMRI-CLIP+0.25*LAION_fMRI-DINOv2"
+    expected = np.concatenate([clip.features_for(shared), 0.25 * dino.features_for(shared).astype(float)], axis=1)
+    np.testing.assert_allclose(both.features_for(shared), expected, rtol=1e-6)
+    plain = FeatureModel(dict(zip(shared, expected, strict=True)))
+    found, wanted = (score_model(model, CELL, dataset=tiny_dataset).item() for model in (both, plain))
+    assert found == pytest.approx(wanted, abs=1e-6)
+
+
+def test_order_does_not_matter_and_weights_do(tiny_dataset):
+    names = ("CLIP", "SigLIP2")
+    a, b = (combine([EmbeddingModel(n) for n in order]) for order in (names, names[::-1]))
+    heavy = combine([EmbeddingModel(n) for n in names], weights=[1, 100])
+    scores = [score_model(model, CELL, dataset=tiny_dataset).item() for model in (a, b, heavy)]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-9)
+    assert scores[2] != pytest.approx(scores[0], abs=1e-6)
+    assert a.bind(tiny_dataset).features_version != heavy.bind(tiny_dataset).features_version
+
+
+def test_a_model_that_sees_images_beside_a_table(tiny_dataset, shared):
+    """Recorded through the interface, with images; the table is not shown any."""
+    seeing = CountingModel()
+    both = combine([seeing, EmbeddingModel("CLIP", tiny_dataset)], identifier="both")
+    assert both.identifier == "both"
+    assert both.visual_degrees() == seeing.visual_degrees()
+    found = score_model(both, CELL, dataset=tiny_dataset).item()
+    assert set(seeing.shown) == set(shared)
+    assert found not in (score_model(m, CELL, dataset=tiny_dataset).item() for m in (seeing, "LAION_fMRI-CLIP"))
+
+
+def test_what_cannot_be_combined():
+    clip = EmbeddingModel("CLIP")
+    with pytest.raises(
+        StimulusKernelError, match="at least two models, each once; received LAION_fMRI-CLIP, LAION_fMRI-CLIP"
+    ):
+        combine([clip, clip])
+    with pytest.raises(StimulusKernelError, match="at least two models"):
+        combine([clip])
+    with pytest.raises(StimulusKernelError, match="one positive weight"):
+        combine([clip, EmbeddingModel("DINOv2")], weights=[1, -1])
+    with pytest.raises(StimulusKernelError, match="8, 9.2 degrees"):
+        combine([CountingModel(identifier="a"), CountingModel(identifier="b", visual_degrees=8)])
+
+
+def test_a_combination_knows_what_all_its_parts_know(tiny_dataset, shared):
+    known = random_features(shared[1:], 5)
+    both = combine([EmbeddingModel("CLIP"), lookup(known, "mine", missing="drop")])
+    with pytest.raises(ModelOutputError, match=r"1 have none.*mine lacks 1 of them"):
+        score_model(both, "LAION_fMRI.IT-rdm-pearson", dataset=tiny_dataset)
+    dropping = combine([EmbeddingModel("CLIP", missing="drop"), lookup(known, "mine", missing="drop")])
+    found = score_model(dropping, "LAION_fMRI.IT-rdm-pearson", dataset=tiny_dataset)
+    assert found.attrs["dropped_stimuli"] == [shared[0]]
+    with pytest.raises(ModelOutputError, match="subject's own"):
+        score_model(
+            combine([EmbeddingModel("CLIP"), NounModel()]), "LAION_fMRI_persubject.V1-ood-ridge", dataset=tiny_dataset
+        )
+
+
+# Variance partitioning
+
+
+def explained_by_sklearn(features, task) -> np.ndarray:
+    """r·|r| / NC of each voxel, fitted on features themselves, by somebody else's ridge."""
+    responses = task.load_responses()
+    train, test = responses.select(task.train_ids), responses.select(task.test_ids)
+    x = np.stack([features[s] for s in task.train_ids])
+    fit = RidgeCV(alphas=DEFAULT_ALPHAS).fit(x, train.values.astype(float))
+    predicted = fit.predict(np.stack([features[s] for s in task.test_ids]))
+    r = np.array([np.corrcoef(predicted[:, i], test.values[:, i])[0, 1] for i in range(test.values.shape[1])])
+    return r * np.abs(r) / test.test_ceiling().fraction
+
+
+def scaled(features: dict, stimuli) -> dict:
+    """Features whose kernel over these stimuli, about their mean, has a mean diagonal of 1."""
+    x = np.stack([features[s] for s in stimuli]).astype(float)
+    x -= x.mean(axis=0)
+    x /= np.sqrt((x**2).sum(axis=1).mean())
+    return dict(zip(stimuli, x, strict=True))
+
+
+@pytest.mark.parametrize("identifier", [CELL, "LAION_fMRI_persubject.V4-ood-ridgecv"])
+def test_partition_equals_three_fits_on_features(tiny_dataset, identifier):
+    bench = benchmark(identifier, dataset=tiny_dataset)
+    models = [EmbeddingModel("CLIP", tiny_dataset), EmbeddingModel("DINOv2", tiny_dataset)]
+    for task, parts in partition(*models, bench.tasks(), ENGINE):
+        stimuli = task.pool.stimulus_ids
+        a, b = (scaled(dict(zip(stimuli, m.features_for(stimuli), strict=True)), stimuli) for m in models)
+        ab = {s: np.concatenate([a[s], b[s]]) for s in stimuli}
+        r2 = [explained_by_sklearn(features, task) for features in (a, b, ab)]
+        expected = {"a": r2[0], "b": r2[1], "total": r2[2], "unique_a": r2[2] - r2[1], "unique_b": r2[2] - r2[0]}
+        expected["shared"] = r2[0] + r2[1] - r2[2]
+        for part in PARTS:
+            np.testing.assert_allclose(parts.per_neuroid[part], expected[part], atol=2e-5)
+            assert parts.values[part] == pytest.approx(expected[part].mean(), abs=1e-5)
+        assert parts.n_neuroids == len(r2[0])
+
+
+def test_parts_add_up_and_lie_in_their_intervals(tiny_dataset):
+    found = partition_models("LAION_fMRI-CLIP", "LAION_fMRI-nouns", CELL, dataset=tiny_dataset)
+    assert list(found) == [*open_dataset(tiny_dataset).subjects, "mean"]
+    for parts in found.values():
+        v = parts.values
+        assert v["unique_a"] + v["unique_b"] + v["shared"] == pytest.approx(v["total"], abs=1e-9)
+        assert v["unique_a"] + v["shared"] == pytest.approx(v["a"], abs=1e-9)
+        for part in PARTS:
+            low, high = parts.interval(part)
+            assert low < high
+    mean = found.pop("mean")
+    for part in PARTS:
+        assert mean.values[part] == pytest.approx(np.mean([parts.values[part] for parts in found.values()]))
+
+
+@pytest.fixture(scope="module")
+def true_halves(tiny_dataset, shared):
+    """Two spaces that hold the true signal of one half of sub-01's IT voxels each."""
+    signal = Truth(tiny_dataset).signal("sub-01", "IT").select(shared).values.astype(float)
+    half = signal.shape[1] // 2
+    return [dict(zip(shared, part, strict=True)) for part in (signal[:, :half], signal[:, half:])]
+
+
+def test_unique_variance_is_found_where_it_is(tiny_dataset, true_halves):
+    """A space that is noise has nothing of its own, and takes nothing; one with the signal has all."""
+    rng = np.random.default_rng(1)
+    signal = {
+        s: np.concatenate([a, b]) for (s, a), b in zip(true_halves[0].items(), true_halves[1].values(), strict=True)
+    }
+    noise = {s: rng.standard_normal(4) for s in signal}
+    bench = benchmark("LAION_fMRI.IT-ood-ridgecv[subjects=sub-01]", dataset=tiny_dataset)
+    ((_, parts),) = partition(lookup(signal, "signal"), lookup(noise, "noise"), bench.tasks(), ENGINE)
+    assert parts.values["unique_a"] > 0.5
+    assert abs(parts.values["unique_b"]) < 0.2
+    assert abs(parts.values["shared"]) < 0.2
+    assert parts.interval("unique_a")[0] > 0
+
+
+def test_copies_share_everything(tiny_dataset, true_halves):
+    """The same features under two names, one rotated and rescaled: nothing is unique."""
+    rng = np.random.default_rng(2)
+    signal = {
+        s: np.concatenate([a, b]) for (s, a), b in zip(true_halves[0].items(), true_halves[1].values(), strict=True)
+    }
+    width = len(next(iter(signal.values())))
+    rotation = 7 * np.linalg.qr(rng.standard_normal((width, width)))[0]
+    turned = {s: x @ rotation for s, x in signal.items()}
+    bench = benchmark("LAION_fMRI.IT-ood-ridgecv[subjects=sub-01]", dataset=tiny_dataset)
+    ((_, parts),) = partition(lookup(signal, "signal"), lookup(turned, "turned"), bench.tasks(), ENGINE)
+    assert parts.values["a"] == pytest.approx(parts.values["b"], abs=1e-6)
+    assert parts.values["shared"] == pytest.approx(parts.values["total"], abs=0.1)
+    assert abs(parts.values["unique_a"]) < 0.05
+
+
+def test_what_cannot_be_partitioned(tiny_dataset):
+    with pytest.raises(StimulusKernelError, match="ridge benchmarks; received RDMMetric"):
+        partition_models("LAION_fMRI-CLIP", "LAION_fMRI-nouns", "LAION_fMRI.V1-rdm-pearson", dataset=tiny_dataset)
+    with pytest.raises(StimulusKernelError, match="LAION_fMRI-CLIP twice"):
+        partition_models("LAION_fMRI-CLIP", "LAION_fMRI-CLIP", CELL, dataset=tiny_dataset)
+    with pytest.raises(IdentifierError, match="is a mean over folds"):
+        partition_models("LAION_fMRI-CLIP", "LAION_fMRI-nouns", "LAION_fMRI.V1-cluster_k5-ridge", dataset=tiny_dataset)

@@ -1,0 +1,177 @@
+"""Feature tables: every format gives the same rows, and every broken rule is said."""
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainscore_vision.models.laion_fmri_7t import tables
+from brainscore_vision.models.laion_fmri_7t.table_files import TableError
+from brainscore_vision.models.laion_fmri_7t.tables import FeatureTable, open_table
+
+IDS = [f"image {i}.jpg" for i in range(10)]
+
+
+@pytest.fixture
+def features():
+    rng = np.random.default_rng(1)
+    return rng.standard_normal((len(IDS), 4)).astype(np.float16)
+
+
+def write_hdf5(path, features, ids=IDS, valid=None, names=("embedding", "image_ids")):
+    with h5py.File(path, "w") as file:
+        file[names[0]] = features
+        file.create_dataset(names[1], data=np.array(ids, dtype=object), dtype=h5py.string_dtype())
+        if valid is not None:
+            file["valid"] = np.asarray(valid)
+    return path
+
+
+def write(path, features):
+    """The features in the format that the path's ending names."""
+    frame = pd.DataFrame(features.astype(np.float32), columns=[f"f{i}" for i in range(features.shape[1])])
+    frame.insert(0, "stimulus_id", IDS)
+    if path.suffix == ".h5":
+        write_hdf5(path, features)
+    elif path.suffix == ".npz":
+        np.savez(path, features=features, stimulus_ids=IDS)
+    elif path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize("ending", ["h5", "npz", "csv", "parquet"])
+def test_every_format_gives_the_same_rows(tmp_path, features, ending):
+    if ending == "parquet":
+        pytest.importorskip("pyarrow", reason="pandas reads Parquet with pyarrow, the extra [parquet]")
+    table = open_table(write(tmp_path / f"table.{ending}", features))
+    wanted = [IDS[7], IDS[0], IDS[3]]
+    np.testing.assert_allclose(table.rows(wanted), features[[7, 0, 3]], rtol=1e-6)
+    assert table.ids.tolist() == IDS
+    assert table.n_features == 4
+
+
+def test_parquet_without_its_engine_says_what_to_install(tmp_path, features, monkeypatch):
+    path = tmp_path / "table.parquet"
+    path.write_bytes(b"PAR1")
+
+    def missing(_):
+        raise ImportError("no engine")
+
+    monkeypatch.setattr(pd, "read_parquet", missing)
+    with pytest.raises(TableError, match=r"pip install '\.\[parquet\]'"):
+        open_table(path)
+
+
+@pytest.mark.parametrize("ending", ["txt", "csv", "npy"])
+def test_ids_from_a_file_beside_a_bare_array(tmp_path, features, ending):
+    np.save(tmp_path / "features.npy", features)
+    names = tmp_path / f"names.{ending}"
+    if ending == "npy":
+        np.save(names, np.array(IDS))
+    else:
+        names.write_text("\n".join([*(["stimulus_id"] if ending == "csv" else []), *IDS]) + "\n")
+    table = open_table(tmp_path / "features.npy", ids=names)
+    np.testing.assert_array_equal(table.rows(IDS[::-1]), features[::-1])
+    with pytest.raises(TableError, match="name a file with their ids"):
+        open_table(tmp_path / "features.npy")
+
+
+def test_ids_and_features_by_key(tmp_path, features):
+    path = write_hdf5(tmp_path / "table.h5", features, names=("layer4", "names"))
+    with pytest.raises(TableError, match="each row needs a stimulus id"):
+        open_table(path)
+    np.testing.assert_array_equal(open_table(path, ids="names", key="layer4").rows(IDS), features)
+    with pytest.raises(TableError, match="no array 'layer5'"):
+        open_table(path, ids="names", key="layer5")
+
+
+def test_half_precision_is_read_in_blocks(tmp_path, features, monkeypatch):
+    """No block is read twice, none that is not needed, and the answer does not depend on the size of blocks."""
+    path, read = write_hdf5(tmp_path / "table.h5", features), []
+    table = open_table(path)
+    honest = table.read
+    object.__setattr__(table, "read", lambda start, stop: read.append((start, stop)) or honest(start, stop))
+    monkeypatch.setattr(tables, "ROW_BLOCK", 3)
+    rows = table.rows([IDS[8], IDS[0], IDS[7], IDS[1]])
+    assert rows.dtype == np.float16
+    np.testing.assert_array_equal(rows, features[[8, 0, 7, 1]])
+    assert read == [(0, 3), (6, 9)]
+
+
+def test_rows_marked_invalid_are_not_there(tmp_path, features):
+    features[2] = np.nan  # what an invalid row holds does not matter
+    table = open_table(write_hdf5(tmp_path / "table.h5", features, valid=np.arange(10) != 2))
+    assert set(table.positions) == set(IDS) - {IDS[2]}
+    with pytest.raises(TableError, match=r"no valid row for 1 of 2 stimuli, the first: \['image 2.jpg'\]"):
+        table.rows(IDS[1:3])
+
+
+def test_features_that_are_not_finite(tmp_path, features):
+    features[4, 1] = np.inf
+    table = open_table(write_hdf5(tmp_path / "table.h5", features))
+    assert np.isfinite(table.rows(IDS[:4])).all()
+    with pytest.raises(TableError, match=r"1 of 10 stimuli have nan or infinity, the first: \['image 4.jpg'\]"):
+        table.rows(IDS)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: (f, IDS[:-1]), r"received shape \(10, 4\) and 9 ids"),
+        (lambda f: (f[:, :, None], IDS), r"received shape \(10, 4, 1\)"),
+        (lambda f: (f, [*IDS[:-1], IDS[0]]), "1 of 10 rows repeat an id, the first: 'image 0.jpg'"),
+        (lambda f: (f, [*IDS[:-1], ""]), "1 of 10 are empty, the first in row 9"),
+        (lambda f: (f.astype(complex), IDS), "features are real numbers; received complex128"),
+        (lambda f: (f[:, :0], IDS), "at least one feature"),
+    ],
+)
+def test_broken_tables_are_refused(tmp_path, features, change, message):
+    values, ids = change(features)
+    with pytest.raises(TableError, match=message):
+        open_table(write_hdf5(tmp_path / "table.h5", values, ids))
+
+
+def test_flags_that_are_no_flags(tmp_path, features):
+    with pytest.raises(TableError, match="true and false"):
+        open_table(write_hdf5(tmp_path / "table.h5", features, valid=np.linspace(0, 1, 10)))
+
+
+def test_text_columns_are_no_features(tmp_path, features):
+    path = write(tmp_path / "table.csv", features)
+    frame = pd.read_csv(path)
+    frame["label"] = "cat"
+    frame.to_csv(path, index=False)
+    with pytest.raises(TableError, match="1 of 5 are not, the first: label"):
+        open_table(path)
+
+
+def test_files_that_are_not_what_their_name_says(tmp_path):
+    (tmp_path / "table.h5").write_text("words")
+    with pytest.raises(TableError, match="must be an HDF5 file"):
+        open_table(tmp_path / "table.h5")
+    with pytest.raises(TableError, match="there is none at"):
+        open_table(tmp_path / "nothing.h5")
+    (tmp_path / "table.mat").write_text("words")
+    with pytest.raises(TableError, match=r"one of \.h5"):
+        open_table(tmp_path / "table.mat")
+
+
+def test_arrays_of_objects_are_not_unpickled(tmp_path, features):
+    np.savez(tmp_path / "table.npz", features=features, stimulus_ids=np.array(IDS, dtype=object))
+    with pytest.raises(TableError, match="no Python objects"):
+        open_table(tmp_path / "table.npz")
+
+
+def test_version_tells_contents_apart(tmp_path, features):
+    path = write_hdf5(tmp_path / "table.h5", features)
+    version = open_table(path).version
+    assert open_table(path).version == version
+    assert open_table(path, ids=IDS[::-1]).version != version
+    features[3, 0] += 1
+    assert open_table(write_hdf5(tmp_path / "other.h5", features)).version != version
+    memory = FeatureTable.of_arrays(features, IDS)
+    assert memory.version == FeatureTable.of_arrays(features.copy(), IDS).version
+    assert memory.version != FeatureTable.of_arrays(features.astype(np.float32), IDS).version

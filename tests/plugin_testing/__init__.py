@@ -1,0 +1,1 @@
+"""What several test files share: models, datasets and benchmarks of known truth, checks of the installation."""

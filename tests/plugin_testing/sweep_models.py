@@ -1,0 +1,89 @@
+"""A file of models for sweeps, to be written anywhere and named file.py:function: workers make them by that name."""
+
+from pathlib import Path
+
+CELLS = ("LAION_fMRI.V1-tau-ridgecv", "LAION_fMRI.IT-ood-ridge", "LAION_fMRI_persubject.V1-tau-ridgecv")
+
+SOURCE = """
+import os
+import signal
+import time
+from pathlib import Path
+
+from plugin_testing import models
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import LOOK_AT_BLOCK
+
+HERE = Path(__file__).parent
+
+
+class Seen(models.CountingModel):
+    def __init__(self, identifier, before_look=lambda model: None, **options):
+        super().__init__(identifier=identifier, **options)
+        self.before_look = before_look
+
+    def look_at(self, stimuli, number_of_trials=1):
+        self.before_look(self)
+        with open(HERE / f"{self.identifier} saw", "a") as file:
+            file.write("".join(f"{self._region} {i}\\n" for i in stimuli["stimulus_id"]))
+        return super().look_at(stimuli, number_of_trials)
+
+
+def has_recorded(model):
+    # features of a block are kept when all regions saw it: here the first one is about to see more
+    blocks = [region for region, ids in model.looks if len(ids) == LOOK_AT_BLOCK]
+    return blocks[:1] == [model._region]
+
+
+def healthy():
+    return Seen("healthy")
+
+
+def network():
+    return models.small_network({"V1": "conv", "V2": "conv", "V4": "pool", "IT": "pool"}, identifier="network")
+
+
+def late():
+    if not (HERE / "weights").exists():
+        raise FileNotFoundError("the weights are not there")
+    return Seen("late")
+
+
+def nan_in_it():
+    features = {region: models.pixel_features for region in models.REGIONS}
+    features["IT"] = lambda path: models.pixel_features(path) * float("nan")
+    return Seen("nan in IT", regions=features)
+
+
+def blocked():
+    def wait(model):
+        if not has_recorded(model):
+            return
+        (HERE / "blocked is looking").touch()
+        while not (HERE / "go").exists():
+            time.sleep(0.05)
+
+    return Seen("blocked", wait)
+
+
+def dies_once():
+    def die(model):
+        if has_recorded(model) and not (HERE / "died").exists():
+            (HERE / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return Seen("dies once", die)
+
+
+def deadly():
+    def die(model):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return Seen("deadly", die)
+"""
+
+
+def write_models(folder: Path) -> Path:
+    """Write the file; models note what they see beside it."""
+    file = folder / "sweep_made.py"
+    file.write_text(SOURCE)
+    return file
