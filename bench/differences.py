@@ -18,7 +18,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling, R
 from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import pearson_per_neuroid
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations import normalize_correlations
-from brainscore_vision.benchmarks.laion_fmri_7t.cells import RegionResponses
+from brainscore_vision.benchmarks.laion_fmri_7t.benchmark import RegionResponses
 from brainscore_vision.benchmarks.laion_fmri_7t.checks.shuffled_labels import PIXELS
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import DEFAULT_THRESHOLD
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset

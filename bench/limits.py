@@ -113,7 +113,7 @@ def search_rates(n: int, n_neuroids: int) -> dict:
 
 def reading_rates(dataset: str) -> dict:
     """MB/s of reading an assembly's file, and of averaging a region from it (both from the page cache)."""
-    from brainscore_vision.data.laion_fmri_7t.assemblies.responses import read_responses
+    from brainscore_vision.data.laion_fmri_7t.assemblies.averages import read_responses
     from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
     path = Path(dataset) / "assemblies" / "sub-01.nc"

@@ -56,7 +56,7 @@ def one_layer(name: str, dataset: str, max_memory: float | None) -> dict:
     ]
     options = EngineOptions(max_memory=None if max_memory is None else int(max_memory * 1e9))
     model = committed(*LAYERS[name])
-    expected = forecast(model, [task for cell in cells for task in cell.tasks()], options)
+    expected = forecast(model, [task for cell in cells for task in cell.resolve().tasks], options)
     start = time.monotonic()
     scores = {cell.identifier: score for cell, score in score_benchmarks(model, cells, options)}
     return {

@@ -302,7 +302,7 @@ def test_a_benchmark_that_makes_no_sense(study, model, make, message):
 
 def test_subjects_of_one_benchmark_are_scored_alike(study, model):
     mixed = study.benchmark(METRICS["ridge"])
-    tasks = mixed.tasks()
+    tasks = mixed.resolve().tasks
     mixed._make_tasks = lambda: [tasks[0], dataclasses.replace(tasks[1], metric=METRICS["ridgecv"])]
     with pytest.raises(StimulusKernelError, match="scored alike; Second2026.IT has 2 metrics"):
         mixed(model)

@@ -123,7 +123,7 @@ def test_looking_ahead_takes_nothing_from_a_killed_run(folder, tmp_path, monkeyp
     seen.clear()
     stop_at = 1000
     benchmark.preallocate_memory(model)
-    assert missing_kernels(model, benchmark.tasks(), benchmark.options)
+    assert missing_kernels(model, benchmark.resolve().tasks, benchmark.options)
     assert sorted((tmp_path / "home").rglob("*.features")) == left
     benchmark(model)
     # two looks at a handful, and what had not been seen before

@@ -54,7 +54,7 @@ def test_the_forecast_grows_with_the_batches_of_the_model(folder, monkeypatch):
         monkeypatch.setattr(ResidentPeak, "__exit__", lambda self, *_: setattr(self, "transient", transient))
         benchmark = make_benchmark(folder, store=False)
         model = small_network({"V1": "conv"}, batch_size=batch_size)
-        return forecast(model, benchmark.tasks(), benchmark.options).recording
+        return forecast(model, benchmark.resolve().tasks, benchmark.options).recording
 
     assert recording(1000, 8) == 1000
     assert recording(1000, 32) == 4000

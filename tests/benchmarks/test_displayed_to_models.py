@@ -13,7 +13,7 @@ from plugin_testing.data_factory import OOD
 from plugin_testing.models import FeatureModel
 
 from brainscore_vision.benchmarks.laion_fmri_7t import benchmark, score_model
-from brainscore_vision.benchmarks.laion_fmri_7t.cells import stimulus_pool
+from brainscore_vision.benchmarks.laion_fmri_7t.benchmark import stimulus_pool
 from brainscore_vision.data.laion_fmri_7t.constants import BACKGROUND_RGB, VISUAL_DEGREES
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 

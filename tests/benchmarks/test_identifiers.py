@@ -329,7 +329,7 @@ def test_constructing_every_benchmark_loads_nothing(untouchable):
         for dataset in (None, "published", "simulated", "no/such/folder"):
             assert benchmark(name, dataset=dataset).version == 1
     with pytest.raises(AssertionError, match="data were touched"):  # the guard works
-        benchmark("LAION_fMRI.V1-tau-ridgecv").tasks()
+        benchmark("LAION_fMRI.V1-tau-ridgecv").resolve()
 
 
 def test_importing_the_plugin_reads_no_heavy_module():

@@ -7,7 +7,7 @@ from sklearn.linear_model import RidgeCV
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import DEFAULT_ALPHAS, EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, StimulusKernelError
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.partition import PARTS, partition
+from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import PARTS, partition
 from brainscore_vision.benchmarks.laion_fmri_7t import benchmark, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import IdentifierError
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import partition as partition_models
@@ -114,7 +114,9 @@ def scaled(features: dict, stimuli) -> dict:
 def test_partition_equals_three_fits_on_features(tiny_dataset, identifier):
     bench = benchmark(identifier, dataset=tiny_dataset)
     models = [EmbeddingModel("CLIP", tiny_dataset), EmbeddingModel("DINOv2", tiny_dataset)]
-    for task, parts in partition(*models, bench.tasks(), ENGINE):
+    tasks = bench.resolve().tasks
+    for position, parts in partition(*models, tasks, ENGINE):
+        task = tasks[position]
         stimuli = task.pool.stimulus_ids
         a, b = (scaled(dict(zip(stimuli, m.features_for(stimuli), strict=True)), stimuli) for m in models)
         ab = {s: np.concatenate([a[s], b[s]]) for s in stimuli}
@@ -156,13 +158,19 @@ def test_unique_variance_is_found_where_it_is(tiny_dataset, true_halves):
     signal = {
         s: np.concatenate([a, b]) for (s, a), b in zip(true_halves[0].items(), true_halves[1].values(), strict=True)
     }
-    noise = {s: rng.standard_normal(4) for s in signal}
     bench = benchmark("LAION_fMRI.IT-ood-ridgecv[subjects=sub-01]", dataset=tiny_dataset)
-    ((_, parts),) = partition(lookup(signal, "signal"), lookup(noise, "noise"), bench.tasks(), ENGINE)
-    assert parts.values["unique_a"] > 0.5
-    assert abs(parts.values["unique_b"]) < 0.2
-    assert abs(parts.values["shared"]) < 0.2
-    assert parts.interval("unique_a")[0] > 0
+    tasks = bench.resolve().tasks
+    # what noise takes by chance from one draw of it to the next is larger than the bound: the mean of ten
+    values = []
+    for i in range(10):
+        noise = {s: rng.standard_normal(4) for s in signal}
+        ((_, parts),) = partition(lookup(signal, "signal"), lookup(noise, f"noise {i}"), tasks, ENGINE)
+        values.append(parts.values)
+        assert parts.values["unique_a"] > 0.5
+        assert parts.interval("unique_a")[0] > 0
+    mean = {part: np.mean([one[part] for one in values]) for part in PARTS}
+    assert abs(mean["unique_b"]) < 0.2
+    assert abs(mean["shared"]) < 0.2
 
 
 def test_copies_share_everything(tiny_dataset, true_halves):
@@ -175,7 +183,7 @@ def test_copies_share_everything(tiny_dataset, true_halves):
     rotation = 7 * np.linalg.qr(rng.standard_normal((width, width)))[0]
     turned = {s: x @ rotation for s, x in signal.items()}
     bench = benchmark("LAION_fMRI.IT-ood-ridgecv[subjects=sub-01]", dataset=tiny_dataset)
-    ((_, parts),) = partition(lookup(signal, "signal"), lookup(turned, "turned"), bench.tasks(), ENGINE)
+    ((_, parts),) = partition(lookup(signal, "signal"), lookup(turned, "turned"), bench.resolve().tasks, ENGINE)
     assert parts.values["a"] == pytest.approx(parts.values["b"], abs=1e-6)
     assert parts.values["shared"] == pytest.approx(parts.values["total"], abs=0.1)
     assert abs(parts.values["unique_a"]) < 0.05

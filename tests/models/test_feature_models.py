@@ -174,7 +174,7 @@ def test_dropped_stimuli_are_said_and_leave_the_rest(own_copy, cell):
     found = score_model(EmbeddingModel("CLIP", own_copy, missing="drop"), cell, dataset=own_copy)
     assert found.attrs["dropped_stimuli"] == gone
     assert found.attrs["sub-01"].attrs["dropped_stimuli"] == gone
-    (task, *_) = benchmark(cell, dataset=own_copy).tasks()
+    (task, *_) = benchmark(cell, dataset=own_copy).resolve().tasks
     assert found.attrs["sub-01"].attrs["n_test"] == len(set(task.test_ids) - set(gone))
     assert found.attrs["sub-01"].attrs["n_train"] == len(set(task.train_ids) - set(gone))
 
@@ -184,7 +184,7 @@ def test_dropping_equals_a_benchmark_without_these_stimuli(own_copy):
     train, test = dataset.split_ids("shared", "tau")
     invalidate(own_copy, [train[0], test[1]])
     dropped = score_model(EmbeddingModel("CLIP", own_copy, missing="drop"), "LAION_fMRI.V2-tau-ridge", dataset=own_copy)
-    (task, *_) = benchmark("LAION_fMRI.V2-tau-ridge", dataset=own_copy).tasks()
+    (task, *_) = benchmark("LAION_fMRI.V2-tau-ridge", dataset=own_copy).resolve().tasks
     responses = task.load_responses()
     values, ids = arrays(own_copy)
     rows = {s: values[i].astype(float) for i, s in enumerate(ids)}

@@ -16,7 +16,7 @@ BENCHMARKS = "brainscore_vision.benchmarks.laion_fmri_7t"
 DATA = "brainscore_vision.data.laion_fmri_7t"
 MODELS = "brainscore_vision.models.laion_fmri_7t"
 
-MAY_IMPORT = {HELPERS: set(), DATA: set(), BENCHMARKS: {HELPERS, DATA}, MODELS: {HELPERS, DATA}}
+MAY_IMPORT = {HELPERS: set(), DATA: {HELPERS}, BENCHMARKS: {HELPERS, DATA}, MODELS: {HELPERS, DATA}}
 """Folder of this plugin -> other folders of this plugin that it may import."""
 
 COMMAND_LINE = f"{BENCHMARKS}.cli"

@@ -1,13 +1,13 @@
 """Brain-Score benchmarks from stimulus × stimulus kernels: memory that does not grow with the model.
 
 Any dataset with several subjects or folds can be scored with these parts; none of them knows a particular one. The path
-of a score: a :class:`SubjectTask` per subject says what to compare; the engine shows the model each image once, makes one
-kernel per layer and pool (:mod:`.kernels`), evaluates metrics on it (:mod:`.comparisons`); benchmarks (:mod:`.benchmark`)
-aggregate the results to a Score.
+of a score: a benchmark resolves to a plan, with a :class:`SubjectTask` per subject that says what to compare
+(:mod:`.benchmark`); the engine shows the model each image once (:mod:`.features`), makes one kernel per layer and pool
+(:mod:`.kernels`) and evaluates metrics on it (:mod:`.comparisons`); the plan makes a Score of the results.
 """
 
-from .assemblies import block_diagonal_concat
-from .benchmark import KFoldNeuralBenchmark, MultiSubjectNeuralBenchmark, score_benchmarks
+from .assemblies import block_diagonal_concat, to_assembly
+from .benchmark import KFoldNeuralBenchmark, MultiSubjectNeuralBenchmark, Plan, score_benchmarks, score_plans
 from .comparisons import DEFAULT_ALPHAS, CKAMetric, RDMMetric, RidgeMetric
 from .engine import missing_kernels, prepare_kernels
 from .features.lookup import LookupModel
@@ -32,6 +32,7 @@ __all__ = [
     "NORMALIZATIONS",
     "NoiseCeiling",
     "RDMMetric",
+    "Plan",
     "Responses",
     "Reliability",
     "RidgeMetric",
@@ -48,4 +49,6 @@ __all__ = [
     "reliability_from_sums",
     "reliability_from_trials",
     "score_benchmarks",
+    "score_plans",
+    "to_assembly",
 ]

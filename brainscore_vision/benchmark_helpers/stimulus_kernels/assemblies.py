@@ -8,6 +8,7 @@ import numpy as np
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly, walk_coords
 
 from .errors import ResponsesError
+from .responses import Responses
 
 DIMS = ("presentation", "neuroid")
 
@@ -61,6 +62,28 @@ def block_diagonal_concat(assemblies: Sequence[NeuroidAssembly]) -> NeuroidAssem
         row, column = row + n_rows, column + n_columns
     coords = {name: _joined(name, [coords[name] for coords in coords_of]) for name in expected}
     return NeuroidAssembly(values, dims=DIMS, coords=coords)
+
+
+def to_assembly(responses: Responses) -> NeuroidAssembly:
+    """One subject's responses as Brain-Score's assembly, for metrics that want one.
+
+    Returns
+    -------
+    NeuroidAssembly, (presentation × neuroid)
+        A copy. Coordinates: presentation: stimulus_id, n_repetitions, subject_id_pres; neuroid: subject_id and the columns
+        of ``neuroids``. One row per stimulus, so there is no repetition.
+    """
+    n_stimuli, n_neuroids = responses.values.shape
+    presentations = {
+        "stimulus_id": responses.stimulus_ids.astype(object),
+        "n_repetitions": responses.n_repetitions,
+        "subject_id_pres": np.full(n_stimuli, responses.subject, dtype=object),
+    }
+    neuroids = {"subject_id": np.full(n_neuroids, responses.subject, dtype=object)}
+    neuroids |= {name: column.to_numpy() for name, column in responses.neuroids.items()}
+    coords = {name: (DIMS[0], values) for name, values in presentations.items()}
+    coords |= {name: (DIMS[1], values) for name, values in neuroids.items()}
+    return NeuroidAssembly(responses.values.copy(), dims=DIMS, coords=coords)
 
 
 def _joined(name: str, parts: list):

@@ -1,9 +1,14 @@
-"""Benchmarks that aggregate units (subjects, folds) to one Score, on Brain-Score's benchmark interface."""
+"""Benchmarks that aggregate units (subjects, folds) to one Score, on Brain-Score's benchmark interface.
+
+A benchmark is settings. :meth:`KernelBenchmark.resolve` finds the data that they stand for and returns a plan, which does
+not change any more: :func:`score_plans` evaluates its tasks, and the plan makes a Score of their results.
+"""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from brainscore_core.benchmarks import Benchmark
 from brainscore_core.metrics import Score
@@ -36,6 +41,110 @@ class BenchmarkInfo:
     version: int
     parent: str
     bibtex: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a benchmark compares: one task per subject, all with one metric.
+
+    Attributes
+    ----------
+    identifier : str
+        Of the benchmark.
+    tasks : tuple of SubjectTask
+    normalization : str
+        Which of the metric's normalisations is the value; all of them are in ``attrs['normalizations']``.
+    facts : mapping of str to object
+        What a finished Score says of the data, in its ``attrs``.
+
+    Raises
+    ------
+    StimulusKernelError
+        No subject or one twice, several metrics, or a normalisation that the metric does not have.
+    """
+
+    identifier: str
+    tasks: tuple[SubjectTask, ...]
+    normalization: str
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self):
+        subjects = [task.subject for task in self.tasks]
+        if not subjects or len(set(subjects)) != len(subjects):
+            raise StimulusKernelError(
+                f"{self.identifier} needs at least one subject and each of them once; received {subjects}."
+            )
+        metrics = list(dict.fromkeys(task.metric for task in self.tasks))
+        if len(metrics) > 1:
+            raise StimulusKernelError(
+                f"The subjects of a benchmark are scored alike; {self.identifier} has {len(metrics)} metrics: {metrics}. "
+                f"Make a benchmark of each."
+            )
+        if self.normalization not in self.metric.normalizations:
+            raise StimulusKernelError(
+                f"The normalization of {self.identifier} is one that its metric has, "
+                f"{', '.join(self.metric.normalizations)}; received {self.normalization!r}."
+            )
+        self.metric.check_subjects(subjects)
+
+    @property
+    def metric(self):
+        """The metric of all tasks; see :mod:`.comparisons`."""
+        return self.tasks[0].metric
+
+    def ceiling(self) -> Score:
+        """Mean over subjects of the subjects' own ceilings; reads responses, needs no model."""
+        ceilings = self.metric.ceilings(self.tasks)
+        by_subject = {t.subject: Score(c[self.normalization]) for t, c in zip(self.tasks, ceilings, strict=True)}
+        ceiling = aggregate_ceilings(by_subject, over="subject")
+        ceiling.attrs.update(self.metric.ceiling_details(self.tasks))
+        return ceiling
+
+    def score(self, results: Sequence[SubjectResult]) -> Score:
+        """The Score, from the results of :attr:`tasks` in their order."""
+        normalized = self.metric.normalize(self.tasks, results)
+        scores = {
+            result.subject: subject_score(result, values, self.normalization)
+            for result, values in zip(results, normalized, strict=True)
+        }
+        score = aggregate_scores(scores, over="subject")
+        score.attrs["ceiling"].attrs.update(self.metric.ceiling_details(self.tasks, results))
+        score.attrs.update(self.facts, normalization=self.normalization)
+        return score
+
+
+@dataclass(frozen=True)
+class FoldsPlan:
+    """Several plans whose mean is one Score; fold k is labelled k.
+
+    Attributes
+    ----------
+    identifier : str
+        Of the benchmark.
+    folds : tuple of Plan
+    """
+
+    identifier: str
+    folds: tuple[Plan, ...]
+
+    @property
+    def tasks(self) -> tuple[SubjectTask, ...]:
+        """Those of all folds, fold by fold."""
+        return tuple(task for fold in self.folds for task in fold.tasks)
+
+    def ceiling(self) -> Score:
+        """Mean over folds of the folds' ceilings."""
+        return aggregate_ceilings({k: fold.ceiling() for k, fold in enumerate(self.folds)}, over="fold")
+
+    def score(self, results: Sequence[SubjectResult]) -> Score:
+        """The Score, from the results of :attr:`tasks` in their order."""
+        scores, start = {}, 0
+        for k, fold in enumerate(self.folds):
+            scores[k] = fold.score(results[start : start + len(fold.tasks)])
+            start += len(fold.tasks)
+        score = aggregate_scores(scores, over="fold")
+        score.attrs.update(self.folds[0].facts, normalization=self.folds[0].normalization)
+        return score
 
 
 class KernelBenchmark(Benchmark):
@@ -71,17 +180,13 @@ class KernelBenchmark(Benchmark):
     def bibtex(self) -> str:
         return self.info.bibtex
 
-    def tasks(self) -> tuple[SubjectTask, ...]:
-        """What has to be compared; reads splits, but neither images nor responses."""
-        raise TypeError(f"{type(self).__name__} must say what its tasks are.")
+    @abstractmethod
+    def resolve(self) -> Plan | FoldsPlan:
+        """Find the data: reads splits, but neither images nor responses."""
 
-    def score_results(self, results: Mapping[SubjectTask, SubjectResult]) -> Score:
-        """The Score, from the results of all tasks."""
-        raise TypeError(f"{type(self).__name__} must say how results become a score.")
-
-    def annotate(self, score: Score) -> Score:
-        """Add facts of the dataset to a finished Score; subclasses may."""
-        return score
+    @property
+    def ceiling(self) -> Score:
+        return self.resolve().ceiling()
 
     def preallocate_memory(self, candidate, raise_if_oom: bool = True) -> MemoryForecast:
         """What scoring ``candidate`` will need; Brain-Score calls it before scoring.
@@ -91,7 +196,11 @@ class KernelBenchmark(Benchmark):
         MemoryError
             More than there is, if ``raise_if_oom``.
         """
-        expected = forecast(candidate, self.tasks(), self.options)
+        return self.forecast(candidate, self.resolve(), raise_if_oom)
+
+    def forecast(self, candidate, plan: Plan | FoldsPlan, raise_if_oom: bool) -> MemoryForecast:
+        """:meth:`preallocate_memory` for a plan that is there."""
+        expected = forecast(candidate, plan.tasks, self.options)
         if raise_if_oom and expected.additional > expected.available:
             raise MemoryError(
                 f"{self.identifier} needs {expected} Free memory, or bound what the engine takes (max_memory)."
@@ -99,7 +208,7 @@ class KernelBenchmark(Benchmark):
         return expected
 
     def __call__(self, candidate) -> Score:
-        (_, score), *_ = list(score_benchmarks(candidate, [self], self.options))
+        ((_, score),) = score_plans(candidate, [self.resolve()], self.options)
         return score
 
 
@@ -121,48 +230,8 @@ class MultiSubjectNeuralBenchmark(KernelBenchmark):
         self.normalization = check_normalization(normalization)
         self._make_tasks = make_tasks
 
-    def tasks(self) -> tuple[SubjectTask, ...]:
-        tasks = tuple(self._make_tasks())
-        subjects = [task.subject for task in tasks]
-        if not tasks or len(set(subjects)) != len(subjects):
-            raise StimulusKernelError(
-                f"{self.identifier} needs at least one subject and each of them once; received {subjects}."
-            )
-        metrics = list(dict.fromkeys(task.metric for task in tasks))
-        if len(metrics) > 1:
-            raise StimulusKernelError(
-                f"The subjects of a benchmark are scored alike; {self.identifier} has {len(metrics)} metrics: {metrics}. "
-                f"Make a benchmark of each."
-            )
-        if self.normalization not in metrics[0].normalizations:
-            raise StimulusKernelError(
-                f"The normalization of {self.identifier} is one that its metric has, "
-                f"{', '.join(metrics[0].normalizations)}; received {self.normalization!r}."
-            )
-        metrics[0].check_subjects(subjects)
-        return tasks
-
-    @property
-    def ceiling(self) -> Score:
-        tasks = self.tasks()
-        ceilings = tasks[0].metric.ceilings(tasks)
-        by_subject = {t.subject: Score(c[self.normalization]) for t, c in zip(tasks, ceilings, strict=True)}
-        ceiling = aggregate_ceilings(by_subject, over="subject")
-        ceiling.attrs.update(tasks[0].metric.ceiling_details(tasks))
-        return ceiling
-
-    def score_results(self, results: Mapping[SubjectTask, SubjectResult]) -> Score:
-        tasks = self.tasks()
-        own = [results[task] for task in tasks]
-        normalized = tasks[0].metric.normalize(tasks, own)
-        scores = {
-            result.subject: subject_score(result, values, self.normalization)
-            for result, values in zip(own, normalized, strict=True)
-        }
-        score = aggregate_scores(scores, over="subject")
-        score.attrs["ceiling"].attrs.update(tasks[0].metric.ceiling_details(tasks, own))
-        score.attrs["normalization"] = self.normalization
-        return self.annotate(score)
+    def resolve(self) -> Plan:
+        return Plan(self.identifier, tuple(self._make_tasks()), self.normalization)
 
 
 class KFoldNeuralBenchmark(KernelBenchmark):
@@ -186,50 +255,45 @@ class KFoldNeuralBenchmark(KernelBenchmark):
                 f"A mean over folds needs values of one normalization; the folds of {info.identifier} have "
                 f"{', '.join(normalizations)}. Choose one of them for all."
             )
-        self.normalization = normalizations[0]
         self.folds = tuple(folds)
 
-    def tasks(self) -> tuple[SubjectTask, ...]:
-        return tuple(task for fold in self.folds for task in fold.tasks())
+    def resolve(self) -> FoldsPlan:
+        return FoldsPlan(self.identifier, tuple(fold.resolve() for fold in self.folds))
 
-    @property
-    def ceiling(self) -> Score:
-        return aggregate_ceilings({k: fold.ceiling for k, fold in enumerate(self.folds)}, over="fold")
 
-    def score_results(self, results: Mapping[SubjectTask, SubjectResult]) -> Score:
-        folds = {k: fold.score_results(results) for k, fold in enumerate(self.folds)}
-        score = aggregate_scores(folds, over="fold")
-        score.attrs["normalization"] = self.normalization
-        return self.annotate(score)
+def score_plans(
+    model, plans: Sequence[Plan | FoldsPlan], options: EngineOptions | None = None
+) -> Iterator[tuple[int, Score]]:
+    """Score one model on several plans that share forward passes, kernels and decompositions.
+
+    Parameters
+    ----------
+    model : brainscore_vision.model_interface.BrainModel
+    plans : sequence of Plan or FoldsPlan
+    options : EngineOptions, optional
+
+    Yields
+    ------
+    tuple of int and Score
+        Position of the plan, and its Score, as soon as its last task is done: not in the order given.
+    """
+    places = [(i, j) for i, plan in enumerate(plans) for j in range(len(plan.tasks))]
+    results: list[list] = [[None] * len(plan.tasks) for plan in plans]
+    tasks = [task for plan in plans for task in plan.tasks]
+    for position, result in evaluate(model, tasks, options if options is not None else EngineOptions()):
+        i, j = places[position]
+        results[i][j] = result
+        if all(done is not None for done in results[i]):
+            score = plans[i].score(results[i])
+            results[i] = []  # values per neuroid and draws live on in the Score alone
+            score.attrs["model_identifier"] = model.identifier
+            score.attrs["benchmark_identifier"] = plans[i].identifier
+            yield i, score
 
 
 def score_benchmarks(
     model, benchmarks: Sequence[KernelBenchmark], options: EngineOptions | None = None
 ) -> Iterator[tuple[KernelBenchmark, Score]]:
-    """Score one model on several benchmarks that share forward passes, kernels and decompositions.
-
-    Parameters
-    ----------
-    model : brainscore_vision.model_interface.BrainModel
-    benchmarks : sequence of KernelBenchmark
-    options : EngineOptions, optional
-
-    Yields
-    ------
-    tuple of KernelBenchmark and Score
-        As soon as a benchmark's last task is done, so not in the order given.
-    """
-    options = options if options is not None else EngineOptions()
-    waiting = {id(benchmark): (benchmark, set(benchmark.tasks())) for benchmark in benchmarks}
-    every_task = [task for benchmark in benchmarks for task in benchmark.tasks()]
-    results: dict[SubjectTask, SubjectResult] = {}
-    for task, result in evaluate(model, every_task, options):
-        results[task] = result
-        for key, (benchmark, open_tasks) in list(waiting.items()):
-            open_tasks.discard(task)
-            if not open_tasks:
-                del waiting[key]
-                score = benchmark.score_results(results)
-                score.attrs["model_identifier"] = model.identifier
-                score.attrs["benchmark_identifier"] = benchmark.identifier
-                yield benchmark, score
+    """:func:`score_plans` of several benchmarks; yields the benchmark itself instead of its position."""
+    for i, score in score_plans(model, [benchmark.resolve() for benchmark in benchmarks], options):
+        yield benchmarks[i], score

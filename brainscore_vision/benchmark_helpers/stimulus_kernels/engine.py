@@ -1,20 +1,20 @@
-"""From a model and tasks to results: each image is shown once, each kernel is made once, memory does not grow with p.
+"""From models and tasks to kernels and results: each image is shown once, each kernel is made once.
 
-Tasks are sorted so that what they share is computed once and held only as long as it is needed: by pool (features of
-parts that later pools need stay on disk, others go), by recorded layer (one kernel in memory at a time), by training set
-(one eigendecomposition at a time).
+:class:`Run` walks over the kernels that tasks need, in the order that costs least: by pool (features of parts that later
+pools need stay on disk, others go), then by recorded layer. One kernel per model is in memory at a time, so memory does not
+grow with the number of layers. Scoring, preparing kernels for later and partitioning variance all walk this way.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 
 from .errors import StimulusKernelError
-from .features.lookup import narrow
+from .features.lookup import LookupModel, check_known
 from .features.recording import recorder_for
-from .kernels.compute import Compute
 from .kernels.kernel import StimulusKernel
 from .kernels.making import ModelKernels
 from .options import EngineOptions
@@ -22,39 +22,194 @@ from .pool import StimulusPool
 from .tasks import SubjectResult, SubjectTask
 
 
-def evaluate(
-    model, tasks: Sequence[SubjectTask], options: EngineOptions
-) -> Iterator[tuple[SubjectTask, SubjectResult]]:
+@dataclass(frozen=True)
+class Job:
+    """A task on the stimuli that the models know.
+
+    Attributes
+    ----------
+    position : int
+        Of the task among those that the run was given.
+    task : SubjectTask
+        With the pool and the stimuli that all models have features for.
+    dropped : tuple of str
+        Training and test stimuli that this leaves out, sorted.
+    """
+
+    position: int
+    task: SubjectTask
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class KernelWork:
+    """Jobs that need the same pool and the same layers.
+
+    Attributes
+    ----------
+    pool : StimulusPool
+    labels : tuple of str
+        What is recorded of each model.
+    jobs : tuple of Job
+    """
+
+    pool: StimulusPool
+    labels: tuple[str, ...]
+    jobs: tuple[Job, ...]
+
+
+class Run:
+    """What tasks need of one or several models. A context manager: recorded features go when it ends.
+
+    Parameters
+    ----------
+    models : sequence of brainscore_vision.model_interface.BrainModel
+    tasks : sequence of SubjectTask
+    options : EngineOptions
+
+    Attributes
+    ----------
+    jobs : list of Job
+        One per task, in their order.
+    compute : Compute
+    """
+
+    def __init__(self, models: Sequence, tasks: Sequence[SubjectTask], options: EngineOptions):
+        regions = [task.model_region for task in tasks]
+        self._recorders = [recorder_for(model, regions) for model in models]
+        self._makers = [
+            ModelKernels(model, recorder, options) for model, recorder in zip(models, self._recorders, strict=True)
+        ]
+        # models are locked while their kernels are made: always in one order, so that two processes cannot wait for each other
+        self._in_order = sorted(range(len(models)), key=lambda i: str(models[i].identifier))
+        self.jobs = list(_known_stimuli(models, tasks))
+        self.compute = self._makers[0].compute
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Run:
+        for maker in self._makers:
+            self._stack.enter_context(maker)
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._stack.__exit__(*error)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Model region to the label of what is recorded for it, of the first model."""
+        return dict(self._recorders[0].labels)
+
+    def check_data(self) -> None:
+        """Read what will be compared, and find every image, before a model is asked to look at anything.
+
+        A forward pass over thousands of images is the long work; whatever is wrong with the data is said before it.
+        Providers and loaders keep what they have read.
+        """
+        if any(recorder.needs_images for recorder in self._recorders):
+            for pool in dict.fromkeys(job.task.pool for job in self.jobs):
+                pool.provider.load_stimuli(pool.stimulus_ids)
+                pool.provider.content_hashes(pool.stimulus_ids)
+        for task in sorted({job.task for job in self.jobs}, key=lambda task: (task.subject, task.region)):
+            responses = task.load_responses()
+            responses.check_stimuli(task.train_ids)
+            responses.check_stimuli(task.test_ids)
+
+    def work(self) -> list[KernelWork]:
+        """The kernels that the jobs need, each once; those of a pool follow each other."""
+        by_pool: dict = defaultdict(lambda: defaultdict(list))
+        for job in self.jobs:
+            labels = tuple(recorder.labels[job.task.model_region] for recorder in self._recorders)
+            by_pool[job.task.pool][labels].append(job)
+        return [
+            KernelWork(pool, labels, tuple(jobs))
+            for pool, of_pool in by_pool.items()
+            for labels, jobs in of_pool.items()
+        ]
+
+    def each_kernel(self) -> Iterator[KernelWork]:
+        """Walk over :meth:`work`; while an item is current, :meth:`kernels` makes what it needs.
+
+        Raises
+        ------
+        StimulusKernelError
+            Before the first image is shown where the cause can be seen before.
+        """
+        for n_train in {len(job.task.train_ids) for job in self.jobs if job.task.train_ids}:
+            self.compute.eigh_driver(n_train - 1)  # raises if max_memory does not allow any
+        work = self.work()
+        for i, item in enumerate(work):
+            if i == 0 or item.pool is not work[i - 1].pool:
+                same_pool = [other for other in work if other.pool is item.pool]
+                for m in self._in_order:
+                    self._makers[m].prepare(item.pool, list(dict.fromkeys(other.labels[m] for other in same_pool)))
+            yield item
+            if i + 1 == len(work) or work[i + 1].pool is not item.pool:
+                needed_later = {part for later in work[i + 1 :] for part in later.pool.parts}
+                for maker in self._makers:
+                    maker.drop(part for part in item.pool.parts if part not in needed_later)
+
+    def kernels(self, item: KernelWork) -> tuple[StimulusKernel, ...]:
+        """The kernel of each model for an item of :meth:`each_kernel`. Keep no reference: the next one needs the memory."""
+        return tuple(maker.kernel(item.pool, label) for maker, label in zip(self._makers, item.labels, strict=True))
+
+    def notes(self, item: KernelWork) -> tuple[str, ...]:
+        """What Scores should say of the features behind an item's kernels, one sentence each."""
+        notes = (maker.notes(label) for maker, label in zip(self._makers, item.labels, strict=True))
+        return tuple(note for of_model in notes for note in of_model)
+
+    def missing(self) -> list[str]:
+        """Kernels that would have to be made with forward passes, each as "label, pool"; shows no image."""
+        return [
+            f"{label}, {item.pool.name}"
+            for item in self.work()
+            for maker, label in zip(self._makers, item.labels, strict=True)
+            if maker.missing(item.pool, [label])
+        ]
+
+    def n_features(self) -> list[int]:
+        """Width of each job's features, of the first model; shows it a handful of images."""
+        return [
+            self._makers[0].n_features(job.task.pool, self._recorders[0].labels[job.task.model_region])
+            for job in self.jobs
+        ]
+
+    def growth(self) -> float:
+        """How many times the stimuli of a small pass are in memory at once in a recording, of the first model."""
+        return self._recorders[0].growth()
+
+
+def evaluate(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Iterator[tuple[int, SubjectResult]]:
     """Evaluate tasks of one model, in the order that costs least.
 
     Parameters
     ----------
     model : brainscore_vision.model_interface.BrainModel
     tasks : sequence of SubjectTask
-        Repeated tasks are evaluated once.
+        Equal tasks are evaluated once.
     options : EngineOptions
 
     Yields
     ------
-    tuple of SubjectTask and SubjectResult
-        As they are done.
+    tuple of int and SubjectResult
+        Position of the task, and its result, as they are done.
 
     Raises
     ------
     StimulusKernelError
         See :mod:`.errors`; raised before the forward pass where the cause can be seen before.
     """
-    tasks = list(dict.fromkeys(tasks))
-    recorder = recorder_for(model, [task.model_region for task in tasks])
-    originals: dict = defaultdict(list)
-    for task, narrowed, dropped in narrow(model, tasks):
-        originals[narrowed].append((task, dropped))
-    check_data(list(originals), images=recorder.needs_images)
-    with ModelKernels(model, recorder, options) as kernels:
-        for pool, label, label_tasks in _prepared(kernels, recorder.labels, list(originals)):
-            for narrowed, result in _evaluate_on(kernels.kernel(pool, label), label_tasks, kernels.compute):
-                for task, dropped in originals[narrowed]:
-                    yield task, replace(result, dropped_stimuli=dropped, notes=(*kernels.notes(label), *result.notes))
+    with Run([model], tasks, options) as run:
+        run.check_data()
+        for item in run.each_kernel():
+            jobs: dict = defaultdict(list)
+            for job in item.jobs:
+                jobs[job.task].append(job)
+            for task, result in _results(*run.kernels(item), list(jobs), run.compute):
+                for job in jobs[task]:
+                    yield (
+                        job.position,
+                        replace(result, dropped_stimuli=job.dropped, notes=(*run.notes(item), *result.notes)),
+                    )
 
 
 def prepare_kernels(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> dict[str, str]:
@@ -86,64 +241,56 @@ def prepare_kernels(model, tasks: Sequence[SubjectTask], options: EngineOptions)
             f"Kernels are prepared for later runs, which find them in the store; received store={options.store}, "
             f"random_features={options.random_features!r}. Use store=True and random_features='refuse'."
         )
-    recorder = recorder_for(model, [task.model_region for task in tasks])
-    narrowed = list(dict.fromkeys(narrowed for _, narrowed, _ in narrow(model, tasks)))
-    check_data(narrowed, images=recorder.needs_images)
-    with ModelKernels(model, recorder, options) as kernels:
-        for pool, label, _ in _prepared(kernels, recorder.labels, narrowed):
-            kernels.kernel(pool, label)  # making it keeps it
-    return dict(recorder.labels)
+    with Run([model], tasks, options) as run:
+        run.check_data()
+        for item in run.each_kernel():
+            run.kernels(item)  # making it keeps it
+        return run.labels
 
 
 def missing_kernels(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> list[str]:
     """Kernels that evaluating ``tasks`` would have to make with forward passes, each as "label, pool"; shows no image."""
-    recorder = recorder_for(model, [task.model_region for task in tasks])
-    wanted = dict.fromkeys(
-        (narrowed.pool, recorder.labels[narrowed.model_region]) for _, narrowed, _ in narrow(model, tasks)
-    )
-    with ModelKernels(model, recorder, options) as kernels:
-        return [f"{label}, {pool.name}" for pool, label in wanted if kernels.missing(pool, [label])]
+    with Run([model], tasks, options) as run:
+        return run.missing()
 
 
-def _prepared(
-    kernels: ModelKernels, labels: dict[str, str], tasks: Sequence[SubjectTask]
-) -> Iterator[tuple[StimulusPool, str, list[SubjectTask]]]:
-    """Pool and label of each kernel with the tasks that need it; what it is made of is there, and goes after its last use."""
-    by_pool: dict = defaultdict(list)
-    for task in tasks:
-        by_pool[task.pool].append(task)
-    for n_train in {len(task.train_ids) for task in tasks if task.train_ids}:
-        kernels.compute.eigh_driver(n_train - 1)  # raises if max_memory does not allow any
-    for i, (pool, pool_tasks) in enumerate(by_pool.items()):
-        by_label: dict = defaultdict(list)
-        for task in pool_tasks:
-            by_label[labels[task.model_region]].append(task)
-        kernels.prepare(pool, list(by_label))
-        for label, label_tasks in by_label.items():
-            yield pool, label, label_tasks
-        kept_parts = {part for later in list(by_pool)[i + 1 :] for part in later.parts}
-        kernels.drop(part for part in pool.parts if part not in kept_parts)
-
-
-def check_data(tasks: Sequence[SubjectTask], images: bool = True) -> None:
-    """Read what will be compared, and find every image (if wanted), before a model is asked to look at anything.
-
-    A forward pass over thousands of images is the long work; whatever is wrong with the data is said before it. Providers
-    and loaders keep what they have read.
-    """
-    for pool in dict.fromkeys(task.pool for task in tasks) if images else ():
-        pool.provider.load_stimuli(pool.stimulus_ids)
-        pool.provider.content_hashes(pool.stimulus_ids)
-    for task in sorted(tasks, key=lambda task: (task.subject, task.region)):
-        responses = task.load_responses()
-        for stimulus_ids in (task.train_ids, task.test_ids):
-            responses.check_stimuli(stimulus_ids)
-
-
-def _evaluate_on(kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute):
+def _results(kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute):
+    """Results of tasks on one kernel; those that share a metric and their training stimuli share a decomposition."""
     groups: dict = defaultdict(list)
     for task in tasks:
         groups[task.metric, task.train_ids].append(task)
     for (metric, _), group in groups.items():
         # tasks of one subject and region follow each other: their responses are read once
         yield from metric.evaluate(kernel, sorted(group, key=lambda task: (task.region, task.subject)), compute)
+
+
+def _known_stimuli(models: Sequence, tasks: Sequence[SubjectTask]) -> Iterator[Job]:
+    """Tasks on the stimuli that all models have features for. Models that look at images know every stimulus.
+
+    Raises
+    ------
+    ModelOutputError
+        A stimulus of a task has no features, and the model does not say that it may be left out.
+    """
+    lookups = [model for model in models if isinstance(model, LookupModel)]
+    known_of: dict[StimulusPool, tuple[StimulusPool, frozenset]] = {}
+    for position, task in enumerate(tasks):
+        if task.pool not in known_of:
+            known = frozenset(task.pool.stimulus_ids).intersection(
+                *(model.known(task.pool.stimulus_ids) for model in lookups)
+            )
+            known_of[task.pool] = _restricted(task.pool, known), frozenset(task.pool.stimulus_ids) - known
+        pool, unknown = known_of[task.pool]
+        dropped = tuple(sorted(unknown.intersection({*task.train_ids, *task.test_ids})))
+        if dropped:
+            for model in lookups:
+                if model.missing != "drop":
+                    check_known(model, (*task.train_ids, *task.test_ids), f"stimuli of {task.pool.name}")
+        yield Job(position, replace(task.without(dropped), pool=pool), dropped)
+
+
+def _restricted(pool: StimulusPool, known: frozenset) -> StimulusPool:
+    if known.issuperset(pool.stimulus_ids):
+        return pool
+    parts = (replace(part, stimulus_ids=tuple(s for s in part.stimulus_ids if s in known)) for part in pool.parts)
+    return replace(pool, parts=tuple(part for part in parts if part.stimulus_ids))

@@ -11,12 +11,9 @@ from pathlib import Path
 from brainscore_vision.benchmark_helpers.memory import available_memory_gb
 
 from .comparisons import RidgeMetric
-from .engine import check_data
-from .features.lookup import narrow
-from .features.recording import recorder_for
+from .engine import Run
 from .kernels.compute import BYTES, Compute
 from .kernels.kernel import COLUMN_BLOCK
-from .kernels.making import ModelKernels
 from .options import EngineOptions
 from .ridge.decomposition import BAND_WIDTH, way_to_decompose
 from .ridge.fit import NEUROID_BLOCK
@@ -75,19 +72,18 @@ def forecast(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Mem
 
     Reads the responses and shows the model a handful of images, both of which the run would do anyway.
     """
-    recorder = recorder_for(model, [task.model_region for task in tasks])
-    tasks = [narrowed for _, narrowed, _ in narrow(model, tasks)]
-    check_data(tasks, images=recorder.needs_images)
-    with ModelKernels(model, recorder, options) as kernels, ResidentPeak() as peak:
-        widths = [kernels.n_features(task.pool, recorder.labels[task.model_region]) for task in tasks]
-        compute = kernels.compute
+    with Run([model], tasks, options) as run:
+        run.check_data()
+        with ResidentPeak() as peak:
+            widths = run.n_features()
+        growth, compute, tasks = run.growth(), run.compute, [job.task for job in run.jobs]
     sizes = [
         stage_bytes(task, task.load_responses().values.shape[1], compute, n_features)
         for task, n_features in zip(tasks, widths, strict=True)
     ]
     return MemoryForecast(
         resident=resident_bytes(),
-        recording=int(peak.transient * recorder.growth()),
+        recording=int(peak.transient * growth),
         kernel=max(size[0] for size in sizes),
         decomposition=max(size[1] for size in sizes),
         evaluation=max(size[2] for size in sizes),

@@ -49,21 +49,20 @@ class StimulusPool:
     visual_degrees : float
         Width of the stimuli as they were shown to the subjects, in degrees of visual angle.
     provider : StimulusProvider
+    stimulus_ids : tuple of str
+        Stimuli of all parts, in order.
     """
 
     name: str
     parts: tuple[StimulusPart, ...]
     visual_degrees: float
     provider: StimulusProvider = field(repr=False)
+    stimulus_ids: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
-        ids = self.stimulus_ids
+        ids = tuple(stimulus_id for part in self.parts for stimulus_id in part.stimulus_ids)
         if len(set(ids)) != len(ids):
             raise StimulusKernelError(
                 f"A pool holds each stimulus once; {self.name} repeats {len(ids) - len(set(ids))} of {len(ids)}."
             )
-
-    @property
-    def stimulus_ids(self) -> tuple[str, ...]:
-        """Stimuli of all parts, in order."""
-        return tuple(stimulus_id for part in self.parts for stimulus_id in part.stimulus_ids)
+        object.__setattr__(self, "stimulus_ids", ids)

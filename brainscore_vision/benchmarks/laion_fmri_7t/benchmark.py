@@ -1,4 +1,8 @@
-"""Benchmarks of the dataset: from an identifier, or from region, split and metric, to something that scores models."""
+"""Benchmarks of the dataset: from an identifier, or from region, split and metric, to something that scores models.
+
+A benchmark is a :class:`~.identifiers.Cell`. Resolving it opens the dataset once and finds subjects, pools and splits: the
+plan that comes of it names what has to be compared for each subject, and nothing is looked up again.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +10,34 @@ import functools
 import hashlib
 import logging
 import os
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from brainscore_core.metrics import Score
+from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import (
+    CKAMetric,
     EngineOptions,
     KFoldNeuralBenchmark,
     MultiSubjectNeuralBenchmark,
+    RDMMetric,
+    Responses,
+    RidgeMetric,
+    StimulusPart,
+    StimulusPool,
+    SubjectTask,
     block_diagonal_concat,
+    score_plans,
+    to_assembly,
 )
-from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import BenchmarkInfo
-from brainscore_vision.data.laion_fmri_7t.constants import BIBTEX, FOLD_FAMILIES, N_FOLDS, SUBJECTS
+from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import BenchmarkInfo, FoldsPlan, Plan
+from brainscore_vision.data.laion_fmri_7t.constants import BIBTEX, FOLD_FAMILIES, N_FOLDS, SUBJECTS, VISUAL_DEGREES
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
+from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
 from brainscore_vision.data.laion_fmri_7t.released.features import bind
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
-from .cells import MODEL_REGION, make_tasks
 from .identifiers import DEFAULT_THRESHOLD, Cell, IdentifierError, parse
 
 VERSION = 1
@@ -31,49 +46,176 @@ VERSION = 1
 OPTIONS = ("pool", "subjects", "normalization", "noise_ceiling_threshold", "alphas", "dataset")
 """Settings of a benchmark beside its region, split and metric; keyword-only."""
 
+MODEL_REGION = {"IT_full": "IT"}
+"""Regions that models know under another name."""
+
+SHARED_METRIC_SPLIT = "tau"
+"""rdm-pearson and cka use the shared non-OOD images: the training and test images of this split together."""
+
 _logger = logging.getLogger(__name__)
 
 
-class _DatasetScores:
-    """Binds models whose features come with a dataset to the benchmark's, and writes on every Score which data it is of."""
+class _OnDataset:
+    """What benchmarks of one split and means over folds have in common: both are resolved on one open dataset."""
 
     cell: Cell
 
+    @property
+    def model_region(self) -> str:
+        """The region that models are asked to record."""
+        return MODEL_REGION.get(self.cell.region, self.cell.region)
+
     def __call__(self, candidate) -> Score:
-        return super().__call__(bind(candidate, self.cell.dataset))
-
-    def preallocate_memory(self, candidate, raise_if_oom: bool = True):
-        return super().preallocate_memory(bind(candidate, self.cell.dataset), raise_if_oom)
-
-    def annotate(self, score: Score) -> Score:
         dataset = open_dataset(self.cell.dataset)
-        score.attrs["dataset"] = dataset.describe()
-        if dataset.is_simulated:
-            score.attrs["comment"] = "simulated data: says nothing about brains"
-            _warn_once_of_simulation(dataset.name)
+        ((_, score),) = score_plans(bind(candidate, dataset), [self.resolve(dataset)], self.options)
         return score
 
+    def preallocate_memory(self, candidate, raise_if_oom: bool = True):
+        dataset = open_dataset(self.cell.dataset)
+        return self.forecast(bind(candidate, dataset), self.resolve(dataset), raise_if_oom)
 
-class SingleSplitBenchmark(_DatasetScores, MultiSubjectNeuralBenchmark):
+
+class SingleSplitBenchmark(_OnDataset, MultiSubjectNeuralBenchmark):
     """A cell with one split (or none): the mean over subjects."""
 
     def __init__(self, cell: Cell, engine: EngineOptions | None = None):
         self.cell = cell
         super().__init__(
-            info=_info(cell),
-            make_tasks=lambda: make_tasks(cell, open_dataset(cell.dataset)),
-            normalization=cell.normalization,
-            options=engine,
+            _info(cell), make_tasks=lambda: self.resolve().tasks, normalization=cell.normalization, options=engine
         )
 
+    def resolve(self, dataset: Dataset | None = None) -> Plan:
+        """What to compare on the cell's dataset, which may be open already; reads splits and headers."""
+        dataset = open_dataset(self.cell.dataset) if dataset is None else dataset
+        return Plan(self.identifier, make_tasks(self.cell, dataset), self.normalization, _facts(dataset))
 
-class FoldsBenchmark(_DatasetScores, KFoldNeuralBenchmark):
+
+class FoldsBenchmark(_OnDataset, KFoldNeuralBenchmark):
     """A cell whose split is a family of folds: the mean over folds of the mean over subjects."""
 
     def __init__(self, cell: Cell, engine: EngineOptions | None = None):
         self.cell = cell
         folds = [SingleSplitBenchmark(replace(cell, split=f"{cell.split}_{k}"), engine) for k in range(N_FOLDS)]
         super().__init__(info=_info(cell), folds=folds, options=engine)
+
+    def resolve(self, dataset: Dataset | None = None) -> FoldsPlan:
+        """The plans of the folds on one dataset; as that of :class:`SingleSplitBenchmark`."""
+        dataset = open_dataset(self.cell.dataset) if dataset is None else dataset
+        return FoldsPlan(self.identifier, tuple(fold.resolve(dataset) for fold in self.folds))
+
+
+def make_tasks(cell: Cell, dataset: Dataset) -> tuple[SubjectTask, ...]:
+    """One task per subject of a cell with a single split; reads splits and headers, neither images nor responses."""
+    check_subjects(cell.identifier, cell.subjects, dataset)
+    # pool of the cell -> its stimuli, and the two sides of the split: the same for all subjects where they share the pool
+    stimuli: dict[str, tuple] = {}
+    tasks = []
+    for subject in cell.subjects:
+        pool = "shared" if cell.pool == "shared" else subject
+        if pool not in stimuli:
+            stimuli[pool] = stimulus_pool(dataset, pool), *_sides(cell, dataset, pool)
+        measured = dataset, subject, cell.region, cell.noise_ceiling_threshold
+        of_pool, train, test = stimuli[pool]
+        tasks.append(
+            SubjectTask(
+                subject=subject,
+                region=cell.region,
+                model_region=MODEL_REGION.get(cell.region, cell.region),
+                pool=of_pool,
+                train_ids=train,
+                test_ids=test,
+                metric=_metric(cell),
+                load_responses=RegionResponses(*measured),
+                load_halves=RegionHalves(*measured),
+            )
+        )
+    return tuple(tasks)
+
+
+def check_subjects(what: str, subjects: Sequence[str], dataset: Dataset) -> None:
+    """Raise MissingDataError if ``dataset`` lacks the assembly of one of the subjects that ``what`` needs."""
+    missing = [subject for subject in subjects if subject not in dataset.subjects]
+    if missing:
+        raise MissingDataError(
+            f"{what} needs the assembly of each of its subjects; {dataset.name} lacks {', '.join(missing)} and has "
+            f"{', '.join(dataset.subjects) or 'none'}. Add assemblies/{missing[0]}.nc, or choose subjects "
+            f"(subjects={dataset.subjects!r})."
+        )
+
+
+def stimulus_pool(dataset: Dataset, pool: str) -> StimulusPool:
+    """The stimuli of a pool; those that all subjects saw are a part of their own, which all pools share."""
+    shared = StimulusPart("shared images", tuple(dataset.pool_stimuli("shared")))
+    parts = (shared,)
+    if pool != "shared":
+        common = set(shared.stimulus_ids)
+        unique = tuple(s for s in dataset.pool_stimuli(pool) if s not in common)
+        parts = (shared, StimulusPart(f"images of {pool}", unique))
+    return StimulusPool(
+        name=f"pool {pool}", parts=parts, visual_degrees=VISUAL_DEGREES, provider=DatasetStimuli(dataset)
+    )
+
+
+def _sides(cell: Cell, dataset: Dataset, pool: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Training and test stimuli of a cell."""
+    train, test = dataset.split_ids(pool, SHARED_METRIC_SPLIT if cell.split is None else cell.split)
+    return (tuple(train), tuple(test)) if cell.split is not None else ((), tuple(sorted((*train, *test))))
+
+
+def _metric(cell: Cell):
+    if cell.alphas is not None:
+        return RidgeMetric(alphas=cell.alphas)
+    return {"rdm-pearson": RDMMetric, "cka": CKAMetric}[cell.metric]()
+
+
+@dataclass(frozen=True)
+class DatasetStimuli:
+    """Images of a dataset, as the engine asks for them."""
+
+    dataset: Dataset
+
+    def load_stimuli(self, stimulus_ids: Sequence[str]) -> StimulusSet:
+        return self.dataset.stimulus_set(stimulus_ids)
+
+    def content_hashes(self, stimulus_ids: Sequence[str]) -> dict[str, str]:
+        return self.dataset.stimulus_fingerprints(stimulus_ids)
+
+
+@dataclass(frozen=True)
+class RegionResponses:
+    """Reads one subject's responses in one region when called; equal settings are equal loaders."""
+
+    dataset: Dataset
+    subject: str
+    region: str
+    noise_ceiling_threshold: float
+
+    def __call__(self) -> Responses:
+        return self.dataset.responses(self.subject, self.region, noise_ceiling_threshold=self.noise_ceiling_threshold)
+
+
+@dataclass(frozen=True)
+class RegionHalves:
+    """Reads averages over two halves of the trials, as :class:`RegionResponses` reads averages over all of them."""
+
+    dataset: Dataset
+    subject: str
+    region: str
+    noise_ceiling_threshold: float
+
+    def __call__(self, stimulus_ids: Sequence[str]) -> tuple[Responses, Responses]:
+        return self.dataset.half_responses(
+            self.subject, self.region, stimulus_ids, noise_ceiling_threshold=self.noise_ceiling_threshold
+        )
+
+
+def _facts(dataset: Dataset) -> dict:
+    """What every Score says of the data behind it."""
+    facts: dict = {"dataset": dataset.describe()}
+    if dataset.is_simulated:
+        facts["comment"] = "simulated data: says nothing about brains"
+        _warn_once_of_simulation(dataset.name)
+    return facts
 
 
 @functools.cache
@@ -198,11 +340,7 @@ def load_assembly(region: str, split: str, side: str, **options):
     for task in make_tasks(cell, dataset):
         ids = task.train_ids if side == "train" else task.test_ids
         stimulus_ids.update(dict.fromkeys(ids))
-        slices.append(
-            dataset.responses(task.subject, region, noise_ceiling_threshold=cell.noise_ceiling_threshold)
-            .select(ids)
-            .to_assembly()
-        )
+        slices.append(to_assembly(task.load_responses().select(ids)))
     assembly = block_diagonal_concat(slices)
     stimulus_set = dataset.stimulus_set(list(stimulus_ids))
     shown = dataset.stimulus_fingerprints(list(stimulus_ids))

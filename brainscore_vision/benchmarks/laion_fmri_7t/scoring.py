@@ -7,15 +7,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from brainscore_core.metrics import Score
 from brainscore_vision.model_interface import BrainModel
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, score_benchmarks
-from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import KernelBenchmark
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.partition import MeanPartition, Partition
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.partition import partition as partition_tasks
+from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, score_plans
+from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import FoldsPlan, Plan
+from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import MeanPartition, Partition
+from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import partition as partition_tasks
 from brainscore_vision.data.laion_fmri_7t.released.features import DatasetModel, bind
+from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
+from .benchmark import FoldsBenchmark, SingleSplitBenchmark
 from .benchmark import benchmark as build_benchmark
 from .identifiers import IdentifierError
 from .networks.sources import ModelSourceError, locate_model
+
+LAIONBenchmark = SingleSplitBenchmark | FoldsBenchmark
 
 MODEL_INTERFACE = ("identifier", "visual_degrees", "start_recording", "look_at")
 """What scoring needs of a BrainModel."""
@@ -45,7 +49,11 @@ def score_model(model, benchmark, dataset=None) -> Score:
             f"A benchmark object brings its own dataset; received dataset={dataset!r} besides {benchmark.identifier}. "
             f"Pass the dataset when building the benchmark, or pass the identifier."
         )
-    return benchmark(_model_for(model, [benchmark]))
+    if not isinstance(benchmark, LAIONBenchmark):
+        return benchmark(check_model(_maker(model)()))
+    candidate, plans = prepare(model, [benchmark])
+    ((_, score),) = score_plans(candidate, plans, benchmark.options)
+    return score
 
 
 def score_all(
@@ -59,14 +67,14 @@ def score_all(
         Identifier as given, and Score; in the order in which they are done.
     """
     benchmarks = build_all(identifiers, dataset)
-    names = {id(benchmark): identifier for identifier, benchmark in benchmarks.items()}
-    candidate = ready_model(model, benchmarks.values())
-    for benchmark, score in score_benchmarks(candidate, list(benchmarks.values()), engine):
-        yield names[id(benchmark)], score
+    candidate, plans = prepare(model, benchmarks.values())
+    names = list(benchmarks)
+    for i, score in score_plans(candidate, plans, engine):
+        yield names[i], score
 
 
 def partition(
-    model_a, model_b, benchmark: str | KernelBenchmark, dataset=None, engine: EngineOptions | None = None
+    model_a, model_b, benchmark: str | LAIONBenchmark, dataset=None, engine: EngineOptions | None = None
 ) -> dict[str, Partition | MeanPartition]:
     """Partition the variance that two models explain: unique to each, shared, and together.
 
@@ -83,9 +91,10 @@ def partition(
     -------
     dict
         A Partition per subject, and their MeanPartition under "mean"; see
-        :mod:`brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.partition` for the formulas.
+        :mod:`brainscore_vision.benchmark_helpers.stimulus_kernels.partition` for the formulas.
     """
-    return dict(partition_all(model_a, model_b, [benchmark], dataset, engine))[_name(benchmark)]
+    ((_, parts),) = partition_all(model_a, model_b, [benchmark], dataset, engine)
+    return parts
 
 
 def partition_all(
@@ -94,60 +103,75 @@ def partition_all(
     """:func:`partition` on many benchmarks, which share kernels and decompositions; yields each when it is done."""
     options = {} if dataset is None else {"dataset": dataset}
     built = [build_benchmark(b, **options) if isinstance(b, str) else b for b in benchmarks]
-    names = [_name(b) for b in benchmarks]
-    waiting, order = {}, {}
+    names = [b if isinstance(b, str) else b.identifier for b in benchmarks]
     for name, one in zip(names, built, strict=True):
-        order[name] = one.tasks()
-        if len({task.subject for task in order[name]}) < len(order[name]):
+        if isinstance(one, FoldsBenchmark):
             raise IdentifierError(
                 f"Variance is partitioned on one split; {name} is a mean over folds. Name one of them."
             )
-        waiting[name] = dict.fromkeys(order[name])
-    models = [_bound(_model_for(model, built), built) for model in (model_a, model_b)]
-    every_task = [task for tasks in order.values() for task in tasks]
-    for task, done in partition_tasks(*models, every_task, engine):
-        for name in [name for name, tasks in waiting.items() if task in tasks]:
-            waiting[name][task] = done
-            if None not in waiting[name].values():
-                parts = [waiting[name][task] for task in order[name]]
-                del waiting[name]
-                yield name, {**{p.subject: p for p in parts}, "mean": MeanPartition.of(parts)}
+    first, plans = prepare(model_a, built)
+    second, _ = prepare(model_b, built)
+    places = [(i, j) for i, plan in enumerate(plans) for j in range(len(plan.tasks))]
+    parts: list[list] = [[None] * len(plan.tasks) for plan in plans]
+    for position, part in partition_tasks(first, second, [task for plan in plans for task in plan.tasks], engine):
+        i, j = places[position]
+        parts[i][j] = part
+        if all(done is not None for done in parts[i]):
+            yield names[i], {**{done.subject: done for done in parts[i]}, "mean": MeanPartition.of(parts[i])}
 
 
-def build_all(identifiers: Iterable[str], dataset=None) -> dict[str, KernelBenchmark]:
+def build_all(identifiers: Iterable[str], dataset=None) -> dict[str, LAIONBenchmark]:
     """Benchmarks by the identifiers given, each once; loads nothing."""
     options = {} if dataset is None else {"dataset": dataset}
     return {identifier: build_benchmark(identifier, **options) for identifier in dict.fromkeys(identifiers)}
 
 
-def ready_model(model, benchmarks: Iterable[KernelBenchmark]) -> BrainModel:
-    """The model of a name, or a model itself, checked and given the features that come with the benchmarks' dataset."""
+def prepare(model, benchmarks: Iterable[LAIONBenchmark]) -> tuple[BrainModel, list[Plan | FoldsPlan]]:
+    """Find the model's name, then the data, then make the model: its weights may be a long download.
+
+    Parameters
+    ----------
+    model : str or brainscore_vision.model_interface.BrainModel
+    benchmarks : iterable of benchmark
+
+    Returns
+    -------
+    BrainModel
+        With the features of the benchmarks' dataset, where its features come with one.
+    list of Plan or FoldsPlan
+        One per benchmark; each dataset is opened once.
+
+    Raises
+    ------
+    ModelSourceError, DatasetError, IdentifierError
+    """
     benchmarks = list(benchmarks)
-    return _bound(_model_for(model, benchmarks), benchmarks)
-
-
-def _name(benchmark) -> str:
-    return benchmark if isinstance(benchmark, str) else benchmark.identifier
-
-
-def _bound(model, benchmarks: Iterable) -> BrainModel:
-    """A model whose features come with a dataset gets those of the dataset that it is scored on."""
-    datasets = list(dict.fromkeys(one.cell.dataset for one in benchmarks))
-    if isinstance(model, DatasetModel) and len(datasets) > 1:
+    make = _maker(model)
+    datasets = _datasets(benchmarks)
+    plans = resolve_all(benchmarks, datasets)
+    made = check_model(make())
+    if isinstance(made, DatasetModel) and len(datasets) > 1:
         raise IdentifierError(
-            f"The features of {model.identifier} come with a dataset, so it is scored on one at a time; received benchmarks "
-            f"on {', '.join(str(dataset) for dataset in datasets)}. Score each by itself."
+            f"The features of {made.identifier} come with a dataset, so it is scored on one at a time; received benchmarks "
+            f"on {', '.join(map(str, datasets))}. Score each by itself."
         )
-    return bind(model, datasets[0]) if datasets else model
+    return (bind(made, next(iter(datasets.values()))) if datasets else made), plans
 
 
-def _model_for(model, benchmarks) -> BrainModel:
-    """The model, made after its name, the datasets and the splits are found: weights may be a long download."""
-    make = locate_model(model) if isinstance(model, str) else lambda: model
-    for benchmark in benchmarks:
-        if isinstance(benchmark, KernelBenchmark):
-            benchmark.tasks()
-    return check_model(make())
+def resolve_all(benchmarks: Iterable[LAIONBenchmark], datasets: dict | None = None) -> list[Plan | FoldsPlan]:
+    """The benchmarks' plans, in order; each dataset is opened once."""
+    benchmarks = list(benchmarks)
+    datasets = _datasets(benchmarks) if datasets is None else datasets
+    return [one.resolve(datasets[one.cell.dataset]) for one in benchmarks]
+
+
+def _datasets(benchmarks: Iterable[LAIONBenchmark]) -> dict:
+    """What a benchmark calls its dataset (a name, a folder, None for the configured one) -> the dataset, open."""
+    return {name: open_dataset(name) for name in dict.fromkeys(one.cell.dataset for one in benchmarks)}
+
+
+def _maker(model):
+    return locate_model(model) if isinstance(model, str) else lambda: model
 
 
 def check_model(model) -> BrainModel:

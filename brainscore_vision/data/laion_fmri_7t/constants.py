@@ -36,6 +36,9 @@ FOLD_FAMILIES = ("cluster_k5", "random")
 SPLIT_FILES = ("tau", "ood", *(f"{family}_{fold}" for family in FOLD_FAMILIES for fold in range(N_FOLDS)))
 """Names of a pool's split files, without their ending."""
 
+PUBLISHED_REPETITIONS = 12
+"""The repetitions that nc_12rep refers to: its maps leave images out that lost one (DATASET facts, README of the data)."""
+
 VISUAL_DEGREES = 9.2
 """Width of the images on the screen, in degrees of visual angle (site)."""
 

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import Responses
+
+from .assemblies.averages import ResponseCache, TrialMoments, read_half_responses, read_moments, read_responses
 from .assemblies.file import AssemblyFile
-from .assemblies.responses import ResponseCache, SubjectResponses, read_responses
-from .assemblies.trial_summaries import HalfResponses, TrialMoments, read_half_responses, read_moments
 from .errors import SchemaError
 from .released.features import find_feature_file
 from .splits import Splits
@@ -69,6 +70,8 @@ class Dataset:
         self._files: dict[str, AssemblyFile] = {}
         self._responses = ResponseCache(cache_bytes)
         self._fingerprint: str | None = None
+        self._checked_splits: set[tuple[str, str]] = set()
+        self._checked_pools: set[str] = set()
 
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}, subjects={', '.join(self.subjects) or 'none'})"
@@ -123,7 +126,7 @@ class Dataset:
             self._files[subject] = AssemblyFile(self._assemblies.path(subject), subject)
         return self._files[subject]
 
-    def responses(self, subject: str, region: str, *, noise_ceiling_threshold: float) -> SubjectResponses:
+    def responses(self, subject: str, region: str, *, noise_ceiling_threshold: float) -> Responses:
         """Repetition averages over all trials of a region's reliable voxels.
 
         Parameters
@@ -137,8 +140,8 @@ class Dataset:
 
         Returns
         -------
-        SubjectResponses
-            Of every stimulus that the subject saw; read-only, because it is cached.
+        Responses
+            To every stimulus that the subject saw; read-only, because they are cached.
 
         Raises
         ------
@@ -151,11 +154,12 @@ class Dataset:
         """
         file = self.assembly_file(subject)
         key = subject, region, float(noise_ceiling_threshold)
-        return self._responses.get(key, lambda: read_responses(file, region, noise_ceiling_threshold))
+        (responses,) = self._responses.get(key, lambda: (read_responses(file, region, noise_ceiling_threshold),))
+        return responses
 
     def half_responses(
         self, subject: str, region: str, stimulus_ids: Sequence[str], *, noise_ceiling_threshold: float
-    ) -> HalfResponses:
+    ) -> tuple[Responses, Responses]:
         """Averages over the even and over the odd repetitions of some stimuli.
 
         Parameters
@@ -247,12 +251,14 @@ class Dataset:
             If neither the dataset nor the package laion_fmri has the split.
         """
         train, test = self._splits.train_test_ids(pool, split)
-        self._check_known(
-            {*train, *test},
-            set(self._splits.pool_stimuli(pool)),
-            f"split {split} of pool {pool}",
-            f"pool {pool} (both sides of its ood split)",
-        )
+        if (pool, split) not in self._checked_splits:
+            self._check_known(
+                {*train, *test},
+                set(self._splits.pool_stimuli(pool)),
+                f"split {split} of pool {pool}",
+                f"pool {pool} (both sides of its ood split)",
+            )
+            self._checked_splits.add((pool, split))
         return train, test
 
     def pool_stimuli(self, pool: str) -> list[str]:
@@ -269,10 +275,11 @@ class Dataset:
             If the pool does not exist, or holds stimuli that the dataset does not have.
         """
         stimuli = self._splits.pool_stimuli(pool)
-        if not isinstance(self._stimuli, MissingStimuli):
+        if pool not in self._checked_pools and not isinstance(self._stimuli, MissingStimuli):
             self._check_known(
                 set(stimuli), set(self._stimuli.table()["stimulus_id"]), f"pool {pool}", f"dataset {self.name}"
             )
+            self._checked_pools.add(pool)
         return stimuli
 
     def _check_known(self, stimulus_ids: set[str], known: set[str], what: str, where: str) -> None:

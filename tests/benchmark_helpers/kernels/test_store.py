@@ -94,7 +94,7 @@ def test_appended_bytes_are_noticed(stored):
 
 
 def test_a_key_changes_with_everything_that_changes_a_kernel(folder):
-    pool = next(iter(make_benchmark(folder).tasks())).pool
+    pool = next(iter(make_benchmark(folder).resolve().tasks)).pool
     identity = ModelIdentity("m", "1", 8.0)
     keys = [kernel_key(identity, "layer", pool)]
     for other in (

@@ -79,22 +79,20 @@ def test_too_little_to_compare(rdms):
 def test_halves_are_even_and_odd_repetitions(tiny_dataset):
     dataset = open_dataset(tiny_dataset)
     wanted = dataset.pool_stimuli("shared")[:20]
-    halves = dataset.half_responses("sub-05", "V1", wanted, noise_ceiling_threshold=30)
+    first, second = dataset.half_responses("sub-05", "V1", wanted, noise_ceiling_threshold=30)
     assembly = dataset.assembly("sub-05").load()
     kept = (assembly["region"] == "V1").values & (assembly["nc_12rep"] > 30).values
     stimuli, repetition = assembly["stimulus_id"].values.astype(str), assembly["repetition"].values
-    assert halves.first.stimulus_ids.tolist() == sorted(wanted)
+    assert first.stimulus_ids.tolist() == sorted(wanted)
     for row in (0, 7, 19):
-        own = np.flatnonzero(stimuli == halves.first.stimulus_ids[row])
+        own = np.flatnonzero(stimuli == first.stimulus_ids[row])
         own = own[np.argsort(repetition[own])]
-        for half, trials in ((halves.first, own[::2]), (halves.second, own[1::2])):
+        for half, trials in ((first, own[::2]), (second, own[1::2])):
             assert half.n_repetitions[row] == len(trials)
             np.testing.assert_allclose(half.values[row], assembly.values[trials][:, kept].mean(axis=0), atol=1e-6)
-    whole = dataset.responses("sub-05", "V1", noise_ceiling_threshold=30).select(halves.first.stimulus_ids)
-    counts = halves.first.n_repetitions, halves.second.n_repetitions
-    together = (halves.first.values * counts[0][:, None] + halves.second.values * counts[1][:, None]) / sum(counts)[
-        :, None
-    ]
+    whole = dataset.responses("sub-05", "V1", noise_ceiling_threshold=30).select(first.stimulus_ids)
+    counts = first.n_repetitions, second.n_repetitions
+    together = (first.values * counts[0][:, None] + second.values * counts[1][:, None]) / sum(counts)[:, None]
     np.testing.assert_allclose(together, whole.values, atol=1e-6)
     np.testing.assert_array_equal(sum(counts), whole.n_repetitions)
 

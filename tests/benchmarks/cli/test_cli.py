@@ -238,7 +238,10 @@ def quick_demo(monkeypatch, tiny_dataset):
     """The demo on a tiny dataset, with a small network in AlexNet's place, on some of the 20."""
     layers = {"V1": "conv", "V2": "pool", "V3": "pool", "V4": "pool", "IT": "head"}
     monkeypatch.setattr(simulation, "ensure_default", lambda: tiny_dataset)
-    monkeypatch.setattr(f"{cli.__package__}.models.untrained_alexnet", lambda: small_network(layers, batch_size=32))
+    monkeypatch.setattr(
+        "brainscore_vision.benchmarks.laion_fmri_7t.networks.sources.untrained_alexnet",
+        lambda: small_network(layers, batch_size=32),
+    )
     monkeypatch.setattr(cli, "headline", lambda: SOME)
 
 
@@ -302,7 +305,7 @@ def test_no_command_shows_the_help(run):
 def process(tmp_path):
     def run(*arguments, **environment):
         return subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", cli.__name__, *map(str, arguments)],
+            [sys.executable, "-W", "ignore", "-m", cli.__package__, *map(str, arguments)],
             env={**os.environ, **environment},
             cwd=tmp_path,
             capture_output=True,

@@ -131,7 +131,10 @@ def test_demo_shows_the_models_of_the_dataset(tiny_dataset, monkeypatch):
 
     layers = {"V1": "conv", "V2": "pool", "V3": "pool", "V4": "pool", "IT": "head"}
     monkeypatch.setattr(simulation, "ensure_default", lambda: tiny_dataset)
-    monkeypatch.setattr(f"{cli.__package__}.models.untrained_alexnet", lambda: small_network(layers, batch_size=32))
+    monkeypatch.setattr(
+        "brainscore_vision.benchmarks.laion_fmri_7t.networks.sources.untrained_alexnet",
+        lambda: small_network(layers, batch_size=32),
+    )
     cells = ["LAION_fMRI.V1-tau-ridgecv", "LAION_fMRI_persubject.V1-tau-ridgecv"]
     monkeypatch.setattr(cli, "headline", lambda: cells)
     found = records(CliRunner().invoke(cli.app, ["demo", "--json"]).output)

@@ -88,7 +88,7 @@ def test_a_model_sees_each_image_once_for_all_cells(sweep, tmp_path, tiny_datase
     sweep(["healthy"])
     seen = Counter((tmp_path / "healthy saw").read_text().splitlines())
     (benchmark,) = build_all([OWN], tiny_dataset).values()
-    images = {i for task in benchmark.tasks() for i in task.pool.stimulus_ids}
+    images = {i for task in benchmark.resolve().tasks for i in task.pool.stimulus_ids}
     assert {line.split(" ", 1)[1] for line in seen} == images
     # besides, each task compares a handful of images with the fingerprint in the store
     assert sum(count > 1 for count in seen.values()) <= 2 * 6 * N_STIMULI
@@ -369,7 +369,7 @@ def test_wrong_usage(monkeypatch, capsys, run, model_file, tmp_path, tiny_datase
 
 def test_prepared_kernels_are_found(tmp_path, tiny_dataset):
     model = CountingModel(identifier="prepared")
-    todo = [task for benchmark in build_all(CELLS, tiny_dataset).values() for task in benchmark.tasks()]
+    todo = [task for benchmark in build_all(CELLS, tiny_dataset).values() for task in benchmark.resolve().tasks]
     assert len(missing_kernels(model, todo, ENGINE)) == 2 + 5  # V1 and IT of the shared pool, V1 of five pools
     assert model.looks == []
     assert prepare_kernels(model, todo, ENGINE) == {"V1": "V1", "IT": "IT"}

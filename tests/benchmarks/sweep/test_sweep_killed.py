@@ -45,7 +45,7 @@ class Run:
         command = [
             sys.executable,
             "-m",
-            "brainscore_vision.benchmarks.laion_fmri_7t.cli.app",
+            "brainscore_vision.benchmarks.laion_fmri_7t.cli",
             "sweep",
             *models,
             *benchmarks,
@@ -104,7 +104,7 @@ def undisturbed(tiny_dataset):
 def seen_twice(tmp_path, tiny_dataset):
     """``seen_twice(model) -> set``: what a model saw more than once, "region image", beside the handful that is compared."""
     benchmarks = build_all(CELLS, tiny_dataset).values()
-    compared = {i for one in benchmarks for task in one.tasks() for i in probe_ids(task.pool.parts[0])}
+    compared = {i for one in benchmarks for task in one.resolve().tasks for i in probe_ids(task.pool.parts[0])}
 
     def seen_twice(model):
         seen = Counter((tmp_path / f"{model} saw").read_text().splitlines())

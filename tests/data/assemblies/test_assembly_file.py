@@ -8,8 +8,8 @@ import pytest
 from plugin_testing.data_factory import make_trials, write_trials
 
 from brainscore_vision.data.laion_fmri_7t.assemblies import file as assembly_file
+from brainscore_vision.data.laion_fmri_7t.assemblies.averages import ResponseCache, read_responses
 from brainscore_vision.data.laion_fmri_7t.assemblies.file import AssemblyFile
-from brainscore_vision.data.laion_fmri_7t.assemblies.responses import ResponseCache, read_responses
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError, SchemaError
 
 LAYOUTS = {
@@ -75,7 +75,8 @@ class TestAverages:
         assert (seen[:, columns] == 1).all()
         assert seen.sum() == len(columns) * len(trials.data)
 
-    def test_memory_is_bounded_by_the_block_not_the_file(self, write, rng):
+    def test_memory_is_bounded_by_the_block_not_the_file(self, write):
+        rng = np.random.default_rng(1)
         trials = make_trials(voxels=(("V1", 1500),), repetitions=150)
         file = write(trials)
         file.block_bytes = 100_000

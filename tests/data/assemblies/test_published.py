@@ -16,9 +16,9 @@ from plugin_testing.data_factory import make_trials, write_images, write_trials
 
 from brainscore_vision.data.laion_fmri_7t import source
 from brainscore_vision.data.laion_fmri_7t.assemblies import published
+from brainscore_vision.data.laion_fmri_7t.assemblies.averages import read_responses
 from brainscore_vision.data.laion_fmri_7t.assemblies.file import AssemblyFile
 from brainscore_vision.data.laion_fmri_7t.assemblies.neuroid_assembly import read_assembly
-from brainscore_vision.data.laion_fmri_7t.assemblies.responses import read_responses
 from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
 from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError, SchemaError
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset

@@ -161,7 +161,8 @@ class TestDisplayed:
         with Image.open(shown) as image:
             assert np.asarray(image).tolist() == np.full((4, 4, 3), 128).tolist()
 
-    def test_composite_keeps_opaque_pixels_exactly(self, rng):
+    def test_composite_keeps_opaque_pixels_exactly(self):
+        rng = np.random.default_rng(1)
         pixels = rng.integers(0, 256, (8, 8, 4), dtype=np.uint8)
         pixels[..., 3] = 255
         np.testing.assert_array_equal(np.asarray(composite(Image.fromarray(pixels))), pixels[..., :3])

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
@@ -13,8 +12,6 @@ from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.model_interface import BrainModel
 
 from ..errors import ModelOutputError, StimulusKernelError
-from ..pool import StimulusPool
-from ..tasks import SubjectTask
 
 LOOKUP_BLOCK = 4096
 """Stimuli per lookup: bounds memory, and is few enough reads of a table."""
@@ -122,41 +119,6 @@ class LookupRecorder:
             sink(dict.fromkeys(labels, features))
 
 
-def narrow(model, tasks: Sequence[SubjectTask]) -> Iterator[tuple[SubjectTask, SubjectTask, tuple[str, ...]]]:
-    """Tasks on the stimuli that a model knows.
-
-    Parameters
-    ----------
-    model : brainscore_vision.model_interface.BrainModel
-        Any; models that look at images know all of them.
-    tasks : sequence of SubjectTask
-
-    Yields
-    ------
-    task, narrowed, dropped
-        The task, the same with its pool and stimuli restricted to what the model knows, and the training and test stimuli
-        that this leaves out, sorted.
-
-    Raises
-    ------
-    ModelOutputError
-        A stimulus of a task has no features, and the model does not say that it may be left out.
-    """
-    if not isinstance(model, LookupModel):
-        yield from ((task, task, ()) for task in tasks)
-        return
-    pools: dict[StimulusPool, tuple[StimulusPool, frozenset]] = {}
-    for task in tasks:
-        if task.pool not in pools:
-            known = frozenset(model.known(task.pool.stimulus_ids))
-            pools[task.pool] = _restricted(task.pool, known), frozenset(task.pool.stimulus_ids) - known
-        pool, unknown = pools[task.pool]
-        dropped = tuple(sorted(unknown.intersection({*task.train_ids, *task.test_ids})))
-        if dropped and model.missing != "drop":
-            check_known(model, (*task.train_ids, *task.test_ids), f"stimuli of {task.pool.name}")
-        yield task, replace(task.without(dropped), pool=pool), dropped
-
-
 def check_known(model: LookupModel, stimulus_ids: Sequence[str], what: str) -> None:
     """Raise if a model has no features for one of the given stimuli."""
     known = set(model.known(stimulus_ids))
@@ -166,10 +128,3 @@ def check_known(model: LookupModel, stimulus_ids: Sequence[str], what: str) -> N
             f"{model.identifier} must have features for all {len(stimulus_ids)} {what}; {len(unknown)} have none, the first: "
             f"{unknown[:3]}. {model.remedy(unknown)}"
         )
-
-
-def _restricted(pool: StimulusPool, known: frozenset) -> StimulusPool:
-    if known.issuperset(pool.stimulus_ids):
-        return pool
-    parts = (replace(part, stimulus_ids=tuple(s for s in part.stimulus_ids if s in known)) for part in pool.parts)
-    return replace(pool, parts=tuple(part for part in parts if part.stimulus_ids))

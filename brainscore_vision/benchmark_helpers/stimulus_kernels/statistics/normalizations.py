@@ -103,9 +103,7 @@ def normalize_draws(
     -------
     dict of str to numpy.ndarray of float64, shape (draws,)
     """
-    signal = reference.fraction * reference.mean_inverse_repetitions
-    # NC at a draw's repetitions, as NoiseCeiling.at has it; draws, neuroids
-    at_test = signal / (signal + np.outer(mean_inverse_repetitions, 1 - reference.fraction))
+    at_test = reference.at_draws(mean_inverse_repetitions)  # draws, neuroids
     published = np.median(correlations, axis=1) ** 2 / np.median(np.sqrt(reference.fraction))
     explained = np.median(correlations * np.abs(correlations) / at_test, axis=1)
     at_test **= 0.5

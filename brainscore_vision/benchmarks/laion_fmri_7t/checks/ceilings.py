@@ -10,11 +10,9 @@ import numpy as np
 from rich.table import Table
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling, reliability_from_sums
-from brainscore_vision.data.laion_fmri_7t.assemblies.trial_summaries import TrialMoments
-from brainscore_vision.data.laion_fmri_7t.constants import REGIONS
+from brainscore_vision.data.laion_fmri_7t.assemblies.averages import TrialMoments
+from brainscore_vision.data.laion_fmri_7t.constants import PUBLISHED_REPETITIONS, REGIONS
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
-
-from ..cells import PUBLISHED_REPETITIONS
 
 REPETITIONS = {"nc_4rep": 4, "nc_12rep": 12}
 """Published map -> repetitions of the images that it was estimated from and refers to."""

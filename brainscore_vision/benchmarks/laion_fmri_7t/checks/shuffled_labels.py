@@ -14,7 +14,6 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ri
 from brainscore_vision.data.laion_fmri_7t.constants import REGIONS
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 
-from ..cells import RegionResponses
 from ..identifiers import DEFAULT_THRESHOLD
 
 SPLIT = "tau"
@@ -71,7 +70,9 @@ def shuffled_scores(dataset: Dataset) -> Iterator[ShuffledScore]:
     noise = STANDARD_ERRORS / np.sqrt(N_SHUFFLES * (len(test) - 1))
     for subject in dataset.subjects:
         for region in REGIONS:
-            responses = RegionResponses(dataset, subject, region, DEFAULT_THRESHOLD)().select([*train, *test])
+            responses = dataset.responses(subject, region, noise_ceiling_threshold=DEFAULT_THRESHOLD).select(
+                [*train, *test]
+            )
             rng = np.random.default_rng(SEED)
             n_neuroids = responses.values.shape[1]
             chosen = np.sort(rng.permutation(n_neuroids)[:MAX_NEUROIDS])

@@ -35,7 +35,7 @@ def ceilings(
     """Compare noise ceilings: published maps, recovered from single trials, used at each split's repetitions."""
     from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
-    from ..cells import check_subjects
+    from ..benchmark import check_subjects
     from ..checks.ceilings import ceiling_picture, ceiling_record, ceiling_table, region_ceilings
 
     opened = open_dataset(dataset)

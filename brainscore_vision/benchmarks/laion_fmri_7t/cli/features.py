@@ -73,7 +73,7 @@ def partition(
     Example: laion-score partition LAION_fMRI-CLIP LAION_fMRI-nouns LAION_fMRI.IT-tau-ridgecv --dataset simulated
     """
     from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
-    from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.partition import PARTS
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import PARTS
 
     from ..scoring import partition_all
 

@@ -17,13 +17,13 @@ Only the process that runs the sweep writes to the results database; workers sen
 """
 
 from .errors import SweepError, UnknownNamesError
-from .plan import ModelPlan, Plan, Target, check_names, make_plan
+from .plan import ModelPlan, SweepPlan, Target, check_names, make_plan
 from .run import Summary, run_sweep
 from .tasks import Settings
 
 __all__ = [
     "ModelPlan",
-    "Plan",
+    "SweepPlan",
     "Settings",
     "Summary",
     "SweepError",

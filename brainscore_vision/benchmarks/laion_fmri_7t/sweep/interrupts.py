@@ -12,21 +12,23 @@ ENDING = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def interrupts() -> Iterator[Callable[[], None]]:
-    """Turn both signals into KeyboardInterrupt, with the signal's number, within a ``with`` block of the main thread.
+    """Remember both signals within a ``with`` block of the main thread, and end it with KeyboardInterrupt where it is safe.
 
-    An exception that a signal raises is lost if it comes while Python runs a destructor or a weak reference's callback. So a
-    signal is remembered too.
+    An exception that a signal raises is lost, but for a traceback on the terminal, if the signal comes while Python runs a
+    destructor or a weak reference's callback. So the first signal raises nothing by itself: the block calls ``check``, and
+    the block's end does. A second signal raises at once.
 
     Yields
     ------
     callable
-        Raises KeyboardInterrupt if there was a signal. Long loops call it.
+        Raises KeyboardInterrupt, with the signal's number, if there was a signal. Long loops call it.
     """
     received: list[int] = []
 
     def interrupt(number: int, frame) -> None:
         received.append(number)
-        raise KeyboardInterrupt(number)
+        if len(received) > 1:
+            raise KeyboardInterrupt(number)
 
     def check() -> None:
         if received:
@@ -35,6 +37,7 @@ def interrupts() -> Iterator[Callable[[], None]]:
     before = {number: signal.signal(number, interrupt) for number in ENDING}
     try:
         yield check
+        check()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

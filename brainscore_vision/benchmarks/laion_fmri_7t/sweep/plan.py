@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
-from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import KernelBenchmark
+from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import FoldsPlan, Plan
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.compute import Compute
 from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import stage_bytes
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
@@ -14,7 +14,7 @@ from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from ..benchmark import build
 from ..identifiers import IdentifierError, parse
 from ..networks.sources import ModelSourceError, locate_model, model_revision, with_whole_path
-from ..scoring import build_all
+from ..scoring import build_all, resolve_all
 from .errors import UnknownNamesError
 
 PROGRAM_BYTES = 2 * 10**9
@@ -62,7 +62,7 @@ class ModelPlan:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SweepPlan:
     """All of a sweep.
 
     Attributes
@@ -117,7 +117,7 @@ def check_names(models: Iterable[str], benchmarks: Iterable[str], **settings) ->
     return list(located), list(identifiers)
 
 
-def make_plan(models: Sequence[str], benchmarks: Sequence[str], results=None, again: bool = False) -> Plan:
+def make_plan(models: Sequence[str], benchmarks: Sequence[str], results=None, again: bool = False) -> SweepPlan:
     """Plan a sweep.
 
     Parameters
@@ -141,7 +141,7 @@ def make_plan(models: Sequence[str], benchmarks: Sequence[str], results=None, ag
         revision = model_revision(model)
         done = [t for t in targets if (model, revision, t.name, t.version, t.dataset_fingerprint) in known]
         plans.append(ModelPlan(model, revision, tuple(t for t in targets if t not in done), tuple(done)))
-    return Plan(tuple(plans))
+    return SweepPlan(tuple(plans))
 
 
 def _target(identifier: str) -> Target:
@@ -149,7 +149,7 @@ def _target(identifier: str) -> Target:
     dataset = open_dataset(cell.dataset)
     cell = replace(cell, dataset=dataset.name)
     built = build(cell)
-    built.tasks()  # subjects and splits are found now, not by a worker
+    built.resolve(dataset)  # subjects and splits are found now, not by a worker
     return Target(cell.identifier, replace(cell, dataset=None).identifier, built.version, dataset.fingerprint())
 
 
@@ -163,28 +163,32 @@ def _key(result) -> tuple:
     )
 
 
-def shared_work(benchmarks: Mapping[str, KernelBenchmark], labels: Mapping[str, str]) -> list[tuple[str, ...]]:
+def shared_work(
+    identifiers: Sequence[str], plans: Sequence[Plan | FoldsPlan], labels: Mapping[str, str]
+) -> list[tuple[str, ...]]:
     """Identifiers in groups that share a kernel and a training set, so that an eigendecomposition serves all of a group.
 
     Parameters
     ----------
-    benchmarks : mapping of identifier to benchmark
+    identifiers : sequence of str
+    plans : sequence of Plan or FoldsPlan
+        Of their benchmarks, in order.
     labels : mapping of model region to what is recorded for it
         See :func:`~brainscore_vision.benchmark_helpers.stimulus_kernels.prepare_kernels`.
     """
     groups: list[tuple[set, list[str]]] = []
-    for identifier, benchmark in benchmarks.items():
-        needs = {(labels[task.model_region], task.pool.stimulus_ids, task.train_ids) for task in benchmark.tasks()}
+    for identifier, plan in zip(identifiers, plans, strict=True):
+        needs = {(labels[task.model_region], task.pool.stimulus_ids, task.train_ids) for task in plan.tasks}
         sharing = [group for group in groups if group[0] & needs]
         groups = [group for group in groups if not group[0] & needs]
         groups.append((needs.union(*(g[0] for g in sharing)), [*(i for g in sharing for i in g[1]), identifier]))
-    return [tuple(identifiers) for _, identifiers in groups]
+    return [tuple(names) for _, names in groups]
 
 
-def expected_bytes(plan: Plan, engine: EngineOptions) -> int:
+def expected_bytes(plan: SweepPlan, engine: EngineOptions) -> int:
     """Memory of the largest task, as far as it is known before a model is made."""
     wanted = {target.identifier for model in plan.models for target in model.todo}
-    tasks = {task for built in build_all(sorted(wanted)).values() for task in built.tasks()}
+    tasks = [task for one in resolve_all(build_all(sorted(wanted)).values()) for task in one.tasks]
     compute = Compute(max_memory=engine.max_memory)
     # as many features as stimuli: no shortcut for narrow layers
     sizes = (stage_bytes(task, 0, compute, len(task.pool.stimulus_ids)) for task in tasks)

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from .plan import Plan
+from .plan import SweepPlan
 from .tasks import Failed, Outcome, Scored, Work
 
 MOST_ROWS = 30
@@ -46,12 +46,12 @@ class Board:
 
     Parameters
     ----------
-    plan : Plan
+    plan : SweepPlan
     console : rich.console.Console
         Lines are neither wrapped nor read as markup.
     """
 
-    def __init__(self, plan: Plan, console: Console):
+    def __init__(self, plan: SweepPlan, console: Console):
         self.console = console
         self._rows = {
             model.model: _Row(len(model.todo), len(model.done)) for model in plan.models if model.todo or model.done
@@ -112,7 +112,7 @@ class Board:
 class LiveBoard(Board):
     """The same as a table that is renewed in place; failures stay as lines above it."""
 
-    def __init__(self, plan: Plan, console: Console):
+    def __init__(self, plan: SweepPlan, console: Console):
         super().__init__(plan, console)
         self._live = Live(console=console, get_renderable=self.table, refresh_per_second=2)
 

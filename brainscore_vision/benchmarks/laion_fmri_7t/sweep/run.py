@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ..results import ResultsDatabase, run_facts
-from ..scoring import build_all
+from ..scoring import build_all, resolve_all
 from .cluster import RESOURCE, RUNNING, memory_of_workers
 from .errors import SweepError
-from .plan import ModelPlan, Plan, shared_work
+from .plan import ModelPlan, SweepPlan, shared_work
 from .progress import Board
 from .tasks import Failed, Outcome, Scored, Settings, Work, do
 
@@ -53,7 +53,7 @@ class Summary:
 
 def run_sweep(
     client,
-    plan: Plan,
+    plan: SweepPlan,
     settings: Settings,
     database: ResultsDatabase,
     expected: int,
@@ -65,7 +65,7 @@ def run_sweep(
     Parameters
     ----------
     client : distributed.Client
-    plan : Plan
+    plan : SweepPlan
     settings : Settings
     database : ResultsDatabase
         Written by this process alone.
@@ -85,7 +85,7 @@ def run_sweep(
 
 
 class _Sweep:
-    def __init__(self, client, plan: Plan, settings: Settings, database, expected: int, board: Board):
+    def __init__(self, client, plan: SweepPlan, settings: Settings, database, expected: int, board: Board):
         self._client, self._plan, self._database, self._board = client, plan, database, board
         self._scheduler = f"The scheduler at {client.scheduler.address}"
         self._name = f"sweep-{uuid.uuid4().hex[:8]}"
@@ -220,7 +220,7 @@ class _Sweep:
         targets = {target.identifier: target for target in work.plan.todo if target not in failed}
         if None in failed or not targets:
             return []
-        groups = shared_work(build_all(targets), outcome.labels)
+        groups = shared_work(list(targets), resolve_all(build_all(targets).values()), outcome.labels)
         return [
             Work(
                 plan=replace(work.plan, todo=tuple(targets[identifier] for identifier in group)),

@@ -17,13 +17,18 @@ from datetime import UTC, datetime
 from brainscore_core.metrics import Score
 from threadpoolctl import threadpool_limits
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, missing_kernels, prepare_kernels
+from brainscore_vision.benchmark_helpers.stimulus_kernels import (
+    EngineOptions,
+    missing_kernels,
+    prepare_kernels,
+    score_plans,
+)
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StorageError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import forecast
 
 from ..networks.sources import locate_model
 from ..results import RunFacts, run_facts
-from ..scoring import build_all, check_model, ready_model, score_all
+from ..scoring import build_all, check_model, prepare
 from .plan import ModelPlan, Target
 
 _kept = threading.local()
@@ -160,7 +165,7 @@ def _make_kernels(work: Work, settings: Settings) -> Outcome:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded by the sweep with its traceback
             by_region: dict = defaultdict(list)
             for name in names:
-                by_region[benchmarks[name].tasks()[0].model_region].append(name)
+                by_region[benchmarks[name].model_region].append(name)
             if len(by_region) > 1:
                 waiting += by_region.values()
             else:
@@ -169,8 +174,8 @@ def _make_kernels(work: Work, settings: Settings) -> Outcome:
 
 
 def _make_kernels_of(model, benchmarks: list, work: Work, settings: Settings, outcome: Outcome) -> None:
-    candidate = ready_model(model, benchmarks)
-    tasks = [task for benchmark in benchmarks for task in benchmark.tasks()]
+    candidate, plans = prepare(model, benchmarks)
+    tasks = [task for plan in plans for task in plan.tasks]
     expected = forecast(candidate, tasks, settings.engine)
     if expected.peak > work.bytes and not work.measured:
         raise _WantsMemory(expected.peak)
@@ -206,16 +211,15 @@ def _score(work: Work, settings: Settings) -> Outcome:
 
 
 def _scores(work: Work, names: list[str], settings: Settings) -> Iterator[tuple[str, Score]]:
-    benchmarks = build_all(names).values()
-    candidate = ready_model(_model(work.plan), benchmarks)
-    tasks = [task for benchmark in benchmarks for task in benchmark.tasks()]
-    missing = missing_kernels(candidate, tasks, settings.engine)
+    candidate, plans = prepare(_model(work.plan), build_all(names).values())
+    missing = missing_kernels(candidate, [task for plan in plans for task in plan.tasks], settings.engine)
     if missing:  # making them here would show every image again, once per group
         raise StorageError(
             f"Kernels that the sweep has made are found by all of its workers; {settings.engine.kernels}, as this worker "
             f"sees it, lacks {'; '.join(missing)}. Keep them in a folder that all machines share (--store-directory)."
         )
-    yield from score_all(candidate, names, engine=settings.engine)
+    for i, score in score_plans(candidate, plans, settings.engine):
+        yield names[i], score
 
 
 def _model(plan: ModelPlan):

@@ -17,24 +17,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..comparisons import RidgeMetric
-from ..engine import check_data
-from ..errors import ModelOutputError, StimulusKernelError
-from ..features.lookup import narrow
-from ..features.recording import recorder_for
-from ..kernels.compute import Compute
-from ..kernels.kernel import StimulusKernel
-from ..kernels.making import ModelKernels
-from ..options import EngineOptions
-from ..responses import Responses, pearson_per_neuroid
-from ..ridge import fit as ridge
-from ..tasks import SubjectTask
-from .bootstrap import BLOCK_BYTES, correlation_draws, percentile_interval, resampled_counts
+from .comparisons import RidgeMetric
+from .engine import Job, Run
+from .errors import ModelOutputError, StimulusKernelError
+from .kernels.compute import Compute
+from .kernels.kernel import StimulusKernel
+from .options import EngineOptions
+from .responses import Responses, pearson_per_neuroid
+from .ridge import fit as ridge
+from .statistics.bootstrap import BLOCK_BYTES, correlation_draws, percentile_interval, resampled_counts
+from .tasks import SubjectTask
 
 PARTS = ("total", "unique_a", "unique_b", "shared", "a", "b")
 """``total`` is R²(ab), ``a`` and ``b`` are each model alone."""
@@ -107,7 +103,7 @@ class MeanPartition:
 
 def partition(
     model_a, model_b, tasks: Sequence[SubjectTask], options: EngineOptions | None = None
-) -> Iterator[tuple[SubjectTask, Partition]]:
+) -> Iterator[tuple[int, Partition]]:
     """Partition the variance that two models explain.
 
     Parameters
@@ -119,72 +115,48 @@ def partition(
 
     Yields
     ------
-    tuple of SubjectTask and Partition
-        In the order that costs least.
+    tuple of int and Partition
+        Position of the task, and its partition, in the order that costs least.
 
     Raises
     ------
     StimulusKernelError
         Metrics other than ridge, or one model twice.
     """
-    tasks, models = list(dict.fromkeys(tasks)), (model_a, model_b)
-    options = options if options is not None else EngineOptions()
     other = sorted({type(task.metric).__name__ for task in tasks if not isinstance(task.metric, RidgeMetric)})
     if other:
         raise StimulusKernelError(f"Variance is partitioned for ridge benchmarks; received {', '.join(other)}.")
     if model_a.identifier == model_b.identifier:
         raise StimulusKernelError(f"Variance is partitioned between two models; received {model_a.identifier} twice.")
-    recorders = [recorder_for(model, [task.model_region for task in tasks]) for model in models]
-    by_pool: dict = defaultdict(list)
-    for task, narrowed, dropped in _narrow_to_both(models, tasks):
-        by_pool[narrowed.pool].append((task, narrowed, dropped))
-    narrowed_tasks = [narrowed for members in by_pool.values() for _, narrowed, _ in members]
-    check_data(narrowed_tasks, images=any(recorder.needs_images for recorder in recorders))
-    with ExitStack() as stack:
-        kernels = [
-            stack.enter_context(ModelKernels(model, recorder, options))
-            for model, recorder in zip(models, recorders, strict=True)
-        ]
-        # models lock what they make until the end: always in one order, so that two processes cannot wait for each other
-        order = sorted((0, 1), key=lambda i: str(models[i].identifier))
-        for pool, members in by_pool.items():
-            by_labels: dict = defaultdict(list)
-            for member in members:
-                by_labels[tuple(recorder.labels[member[1].model_region] for recorder in recorders)].append(member)
-            for i in order:
-                kernels[i].prepare(pool, list(dict.fromkeys(labels[i] for labels in by_labels)))
-            for labels, group in by_labels.items():
-                pair = tuple(kernels[i].kernel(pool, labels[i]) for i in (0, 1))
-                yield from _partition_on(pair, group, tuple(str(m.identifier) for m in models), kernels[0].compute)
-            for made in kernels:
-                made.drop(pool.parts)
+    models = str(model_a.identifier), str(model_b.identifier)
+    with Run((model_a, model_b), tasks, options if options is not None else EngineOptions()) as run:
+        run.check_data()
+        for item in run.each_kernel():
+            for job, found in _partitions(run.kernels(item), item.jobs, models, run.compute):
+                yield job.position, replace(found, dropped_stimuli=job.dropped)
 
 
-def _narrow_to_both(models, tasks: Sequence[SubjectTask]):
-    first = list(narrow(models[0], tasks))
-    second = narrow(models[1], [narrowed for _, narrowed, _ in first])
-    for (task, _, dropped_a), (_, narrowed, dropped_b) in zip(first, second, strict=True):
-        yield task, narrowed, tuple(sorted({*dropped_a, *dropped_b}))
-
-
-def _partition_on(kernels: tuple[StimulusKernel, StimulusKernel], members, models, compute: Compute):
-    tasks = list(dict.fromkeys(narrowed for _, narrowed, _ in members))
+def _partitions(
+    kernels: tuple[StimulusKernel, StimulusKernel], jobs: Sequence[Job], models: tuple[str, str], compute: Compute
+) -> Iterator[tuple[Job, Partition]]:
+    tasks = list(dict.fromkeys(job.task for job in jobs))
     grams = [_balanced(kernel, model) for kernel, model in zip(kernels, models, strict=True)]
     widths = [kernel.n_features for kernel in kernels]
     fits = [_predictions(gram, p, kernels[0], tasks, compute) for gram, p in zip(grams, widths, strict=True)]
     grams[0] += grams[1]  # in place: a third matrix of this size would be the largest of all
     fits.append(_predictions(grams[0], sum(widths), kernels[0], tasks, compute))
     counts = None
-    for task, narrowed, dropped in members:
-        if counts is None or counts[0] != narrowed.test_ids:
-            counts = narrowed.test_ids, resampled_counts(narrowed.test_ids, narrowed.metric.bootstrap_draws)
-        test = narrowed.load_responses().select(narrowed.test_ids)
-        predictions, alphas = zip(*(fit[narrowed] for fit in fits), strict=True)
-        yield task, _parts(narrowed, test, predictions, alphas, counts[1], models, dropped)
+    for job in jobs:
+        task = job.task
+        if counts is None or counts[0] != task.test_ids:
+            counts = task.test_ids, resampled_counts(task.test_ids, task.metric.bootstrap_draws)
+        test = task.load_responses().select(task.test_ids)
+        predictions, alphas = zip(*(fit[task] for fit in fits), strict=True)
+        yield job, _parts(task, test, predictions, alphas, counts[1], models)
 
 
 def _balanced(kernel: StimulusKernel, model: str) -> np.ndarray:
-    """The kernel over its mean diagonal; the features' means over the pool are not in it (:mod:`..kernels.kernel`)."""
+    """The kernel over its mean diagonal; the features' means over the pool are not in it (:mod:`.kernels.kernel`)."""
     mean = float(np.trace(kernel.gram)) / len(kernel.gram)
     if not mean > 0:
         raise ModelOutputError(f"Features must differ between stimuli, but those of {model} do not vary at all.")
@@ -213,16 +185,19 @@ def _predictions(
     return found
 
 
-def _parts(task: SubjectTask, test: Responses, predictions, alphas, counts, models, dropped) -> Partition:
+def _parts(task: SubjectTask, test: Responses, predictions, alphas, counts: np.ndarray, models) -> Partition:
     ceiling = test.test_ceiling().fraction
     r = [pearson_per_neuroid(prediction, test.values, task.subject) for prediction in predictions]
     per_neuroid = _commonality(*(values * np.abs(values) / ceiling for values in r))
     step = max(1, BLOCK_BYTES // (8 * test.values.shape[1]))
     draws: list[list[np.ndarray]] = [[], [], []]
     for start in range(0, len(counts), step):
+        block = counts[start : start + step]
+        # the ceiling moves with the stimuli that are drawn, as it does for scores; draws, neuroids
+        at_draw = test.noise_ceiling.at_draws(block @ (1.0 / test.n_repetitions) / block.sum(axis=1))
         for kept, prediction in zip(draws, predictions, strict=True):
-            r_drawn = correlation_draws(prediction, test.values, counts[start : start + step])
-            kept.append((r_drawn * np.abs(r_drawn) / ceiling).mean(axis=1))
+            r_drawn = correlation_draws(prediction, test.values, block)
+            kept.append((r_drawn * np.abs(r_drawn) / at_draw).mean(axis=1))
     return Partition(
         subject=task.subject,
         region=task.region,
@@ -234,7 +209,6 @@ def _parts(task: SubjectTask, test: Responses, predictions, alphas, counts, mode
         n_train=len(task.train_ids),
         n_test=len(task.test_ids),
         n_neuroids=len(ceiling),
-        dropped_stimuli=dropped,
     )
 
 
