@@ -19,6 +19,14 @@ MODELS = "brainscore_vision.models.laion_fmri_7t"
 MAY_IMPORT = {HELPERS: set(), DATA: {HELPERS}, BENCHMARKS: {HELPERS, DATA}, MODELS: {HELPERS, DATA}}
 """Folder of this plugin -> other folders of this plugin that it may import."""
 
+ROOMS = {
+    "features": {"errors", "options", "pool"},
+    "kernels": {"errors", "options", "pool", "features"},
+    "ridge": {"errors", "kernels"},
+    "statistics": {"errors"},
+}
+"""Room of the helpers -> what else of the helpers it may import."""
+
 COMMAND_LINE = f"{BENCHMARKS}.cli"
 """Modules whose names start so are on top of everything: they may import the models too."""
 
@@ -128,6 +136,18 @@ def test_kernels_know_no_dataset():
         if "laion" in line.lower()
     ]
     assert mentions == []
+
+
+def test_rooms_import_what_they_may():
+    found = []
+    for name, path in SOURCES.items():
+        room = module_name(name).removeprefix(f"{HELPERS}.").partition(".")[0]
+        if within(module_name(name), HELPERS) and room in ROOMS:
+            for line, module in imports(name, path.read_text("utf-8")):
+                other = module.removeprefix(f"{HELPERS}.").partition(".")[0]
+                if within(module, HELPERS) and module != HELPERS and other not in ROOMS[room] | {room}:
+                    found.append(f"{name}:{line} imports {module}")
+    assert found == []
 
 
 def import_graph(sources: dict[str, str]) -> dict[str, set[str]]:

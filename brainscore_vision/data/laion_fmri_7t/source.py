@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from .assemblies.folder import FolderAssemblies
+from .assemblies.file import FolderAssemblies
 from .assemblies.header import open_netcdf
 from .assemblies.published import PublishedAssemblies
 from .constants import SUBJECTS

@@ -18,7 +18,7 @@ def test_a_signal_interrupts(number):
 
 
 def test_the_first_waits_for_a_check_and_the_second_does_not():
-    with pytest.raises(KeyboardInterrupt) as caught, interrupts() as check:
+    with pytest.raises(KeyboardInterrupt) as caught, interrupts() as check:  # noqa: PT012 - the block's end raises
         signal.raise_signal(signal.SIGINT)  # raises nothing here
         with pytest.raises(KeyboardInterrupt):
             check()
@@ -39,7 +39,7 @@ def test_a_signal_in_a_callback_is_not_lost(number, capfd):
     class Something:
         pass
 
-    with pytest.raises(KeyboardInterrupt) as caught, interrupts() as check:
+    with pytest.raises(KeyboardInterrupt) as caught, interrupts() as check:  # noqa: PT012 - set up where signals are held
         something = Something()
         reference = weakref.ref(something, lambda _: signal.raise_signal(number))
         del something

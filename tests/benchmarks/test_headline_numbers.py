@@ -1,0 +1,28 @@
+"""The headline cells give the numbers that they gave before the engine was rewritten.
+
+The kept numbers come from the code at commit 587d092, on the default simulated dataset. On one machine the rewritten code
+gives them to 1e-12; other processors order their sums otherwise, and single precision ends early in a network.
+"""
+
+import json
+
+import pytest
+from plugin_testing.headline_numbers import KEPT, MODELS, identifiers_for, numbers_of_model
+from plugin_testing.registered import REGISTERED
+
+TOLERANCE = {"pixels": 1e-9, "untrained AlexNet": 1e-4, "CLIP": 1e-9, "nouns": 1e-9}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
+def test_headline_numbers_are_kept(model):
+    kept = json.loads(KEPT.read_text())[model]
+    found = numbers_of_model(model, identifiers_for(model, REGISTERED), "simulated")
+    assert sorted(found) == sorted(kept)
+    assert sum(len(one) for of_cell in kept.values() for one in of_cell.values()) > 600
+    for identifier, of_cell in kept.items():
+        for unit, expected in of_cell.items():
+            assert found[identifier][unit] == pytest.approx(expected, rel=TOLERANCE[model], abs=TOLERANCE[model]), (
+                identifier,
+                unit,
+            )
