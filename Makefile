@@ -5,6 +5,8 @@ PYTHON ?= $(shell for candidate in python3.11 python3.12 python3; do \
             && echo "$$candidate" && break; done)
 # Extra arguments of the programs that are run: make test PYTEST_ARGS="-k ridge", make demo DEMO_ARGS="--json".
 PYTEST_ARGS ?=
+# Processes that run tests side by side; each makes the simulated datasets that it needs.
+PYTEST_WORKERS ?= 2
 DEMO_ARGS   ?=
 
 BIN := $(VENV)/bin
@@ -25,7 +27,7 @@ demo: $(VENV)/.plugin ## score seven models on the headline benchmarks, on simul
 	$(BIN)/laion-score demo $(DEMO_ARGS)
 
 test: $(VENV)/.test-requirements $(VENV)/.plugin ## run the test suite (PYTEST_ARGS="-k ridge -m 'not slow'")
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 install: $(VENV)/.requirements ## put the checkout's files into the environment, in seconds; after each edit
 	@rm -f $(VENV)/.plugin
