@@ -8,7 +8,7 @@ from brainscore_vision.data.laion_fmri_7t import ids
 from brainscore_vision.data.laion_fmri_7t.constants import BACKGROUND_RGB, OOD_TYPES
 from brainscore_vision.data.laion_fmri_7t.simulation import SCALES, images
 from brainscore_vision.data.laion_fmri_7t.simulation.stimuli_ids import stimulus_table
-from brainscore_vision.data.laion_fmri_7t.simulation.visual_features import SIZE, feature_set, visual_features
+from brainscore_vision.data.laion_fmri_7t.simulation.visual_features import SIZE, columns_of, feature_table, visual_features
 
 SMALL_NAMES = stimulus_table(SCALES["small"], seed=0)["stimulus_id"].tolist()
 
@@ -87,7 +87,7 @@ def grating(wavelength: float, angle: float) -> np.ndarray:
 @pytest.mark.parametrize("wavelength", [4, 8, 16])
 @pytest.mark.parametrize("orientation", range(4))
 def test_gabor_energy_answers_to_its_grating(wavelength, orientation):
-    described = feature_set()
+    described = feature_table()
     features = visual_features(grating(wavelength, np.pi * orientation / 4)[None])[0]
     gabor = {
         family: [
@@ -103,10 +103,10 @@ def test_gabor_energy_answers_to_its_grating(wavelength, orientation):
 def test_local_features_answer_where_something_is():
     image = np.full((SIZE, SIZE, 3), 128, np.uint8)
     image[40:56, 8:24] = grating(4, 0)[40:56, 8:24]
-    described = feature_set()
+    described = feature_table()
     features = visual_features(image[None])[0]
     for family in ("gabor4", "contrast"):
-        columns = described.columns([family])
+        columns = columns_of(family)
         peak = columns[features[columns].argmax()]
         assert abs(described.x[peak] - 0.25) < 0.13
         assert abs(described.y[peak] - 0.75) < 0.13
@@ -117,5 +117,5 @@ def test_features_do_not_depend_on_the_block():
     block = rng.integers(0, 256, (5, SIZE, SIZE, 3), dtype=np.uint8)
     alone = np.concatenate([visual_features(image[None]) for image in block])
     np.testing.assert_allclose(visual_features(block), alone, rtol=1e-5, atol=1e-6)
-    assert alone.shape == (5, len(feature_set().family))
+    assert alone.shape == (5, len(feature_table()))
     assert np.isfinite(visual_features(np.zeros((1, SIZE, SIZE, 3), np.uint8))).all()
