@@ -16,7 +16,8 @@ from brainscore_vision.data.laion_fmri_7t.simulation import SCALES, Truth
 from brainscore_vision.data.laion_fmri_7t.simulation.scales import Scale
 from brainscore_vision.data.laion_fmri_7t.simulation.sessions import schedule, session_betas
 from brainscore_vision.data.laion_fmri_7t.simulation.stimuli_ids import stimulus_table, subject_stimuli
-from brainscore_vision.data.laion_fmri_7t.simulation.voxels import draw_voxels
+from brainscore_vision.data.laion_fmri_7t.simulation.visual_features import columns_of, feature_table
+from brainscore_vision.data.laion_fmri_7t.simulation.voxels import TUNINGS, draw_signal, draw_voxels
 
 TINY = SCALES["tiny"]
 RELEASED_MEDIANS = {"V1": 34.2, "V2": 51.2, "V3": 54.8, "V4": 61.5, "IT": 50.4}  # nc_12rep in percent
@@ -258,6 +259,22 @@ def test_noise_has_unit_variance_and_does_not_repeat():
         assert abs(values.var(0).mean() - 1) < 0.01
     correlation = [np.corrcoef(a, b)[0, 1] for a, b in zip(noise[0].T, noise[1].T, strict=True)]
     assert abs(np.mean(correlation)) < 0.01
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_families_of_features_have_their_share_of_the_signal(region):
+    """With independent features, a family's columns explain its share of the variance (adjusted R squared)."""
+    shares, n = TUNINGS[region].shares, 2_000
+    assert sum(shares.values()) == pytest.approx(1)
+    features = np.random.default_rng(3).standard_normal((n, len(feature_table())), dtype=np.float32)
+    voxels = draw_voxels(TINY, "sub-01", seed=0)
+    names = [f"unique_THINGS_{number}_p01.jpg" for number in range(n)]
+    signal = draw_signal(features, names, voxels, "sub-01", seed=0)[:, voxels.columns(region)].astype(float)
+    for family in ("gabor4", "gabor8", "luminance", "contrast"):
+        x = features[:, columns_of(family)].astype(float)
+        residual = signal - x @ np.linalg.lstsq(x, signal, rcond=None)[0]
+        explained = 1 - residual.var(0) / signal.var(0) * n / (n - x.shape[1] - 1)
+        assert explained.mean() == pytest.approx(shares.get(family, 0), abs=0.03)
 
 
 # splits

@@ -8,7 +8,6 @@ import io
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -85,8 +84,9 @@ def render(stimulus_id: str, size: int, seed: int) -> Picture:
     cluster = re.search(r"cluster_(\d+)", stimulus.name)
     # pictures of clusters with the same look share palette, texture and number of things
     look = generator(seed, "look", int(cluster[1]) % _N_LOOKS) if cluster else rng
-    nouns = _NOUN.findall(stimulus.name)
-    nouns += rng.choice(NOUNS, max(look.integers(*style.things, endpoint=True) - len(nouns), 0)).tolist()
+    named = _NOUN.findall(stimulus.name)
+    n_others = max(look.integers(*style.things, endpoint=True) - len(named), 0)
+    nouns = [*rng.choice(NOUNS, n_others).tolist(), *named]  # named things come last, so that nothing hides them
     noise = _noise(rng, look.uniform(0.8, 1.8) - style.roughness, look.uniform(0, 1.2), look.uniform(0, 2 * np.pi))
     canvas, alpha = _painted(look, noise, style.ground), np.ones((_SIZE, _SIZE), np.float32)
     if stimulus.name.startswith(_OPAQUE):
@@ -178,11 +178,11 @@ def encode(picture: Picture) -> bytes:
     return buffer.getvalue()
 
 
-def displayed(source: bytes | Path, size: int | None = None) -> np.ndarray:
-    """An encoded picture, or its file, as people saw it: transparent pixels on grey; (height, width, 3) uint8.
+def displayed(encoded: bytes, size: int | None = None) -> np.ndarray:
+    """An encoded picture as people saw it: transparent pixels on grey; (height, width, 3) uint8.
 
     With a `size`, it is resized to this width and height by averaging over the area.
     """
-    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+    with Image.open(io.BytesIO(encoded)) as image:
         shown = composite(image) if image.mode == "RGBA" else image
         return np.asarray(shown if size is None else shown.resize((size, size), Image.Resampling.BOX))

@@ -37,29 +37,8 @@ def simulate_raw(
     """Write a simulated data folder in the release's file layout, without assemblies.
 
     The folder holds the release's ``derivatives`` and ``stimuli``, besides ``splits`` and ``truth`` of the simulation.
-    It appears when it is complete, in one step; a finished one is returned as it is.
-
-    Parameters
-    ----------
-    root : str or Path
-        The folder to make. It may exist if it is empty.
-    scale : str
-        "tiny" or "small": a volume of the release's size takes 12 GB a session.
-    seed : int
-    progress : bool
-        Show progress bars if standard error is a terminal.
-    workers : int, optional
-        Threads for the simulation.
-
-    Returns
-    -------
-    Path
-        The folder, absolute.
-
-    Raises
-    ------
-    DatasetError
-        If the folder holds something else, or the arguments are invalid.
+    Arguments, result and errors are those of `simulate`, but `scale` is "tiny" or "small": a volume of the release's
+    size takes 12 GB a session.
     """
     if scale not in _RAW_SCALES:
         raise DatasetError(

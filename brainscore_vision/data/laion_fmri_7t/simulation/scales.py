@@ -17,53 +17,25 @@ class LostTrials(NamedTuple):
 
 @dataclass(frozen=True)
 class Scale:
-    """All counts of a simulated dataset.
-
-    Attributes
-    ----------
-    name : str
-    shared_laion, shared_things_plus : int
-        Shared images shown 12 times.
-    shared_nsd : int
-        Shared images shown 4 times.
-    ood : tuple of int
-        Shared out-of-distribution images, shown 4 times, in the order of `constants.OOD_TYPES`.
-    unique_laion, unique_things, unique_things_plus : int
-        Images per subject that only this subject saw, shown 4 times.
-    voxels : tuple of int
-        Voxels per region, in the order of `constants.REGIONS`.
-    voxel_spread : float
-        Subjects' regions differ in size by up to this fraction.
-    sessions, runs_per_session : int
-    lost : tuple of LostTrials
-        One per subject, in the order of `constants.SUBJECTS`.
-    image_size : int
-        Width and height of the images in pixels.
-    embedding_widths : tuple of int
-        Features per embedding, in the order of `released.features.EMBEDDING_MODELS`.
-    grid : tuple of int
-        Voxels along the axes of the volumes.
-    brain_voxels : int
-        Voxels in the brain mask; those of the regions are among them.
-    """
+    """All counts of a simulated dataset."""
 
     name: str
-    shared_laion: int
+    shared_laion: int  # shared images shown 12 times
     shared_things_plus: int
-    shared_nsd: int
-    ood: tuple[int, ...]
-    unique_laion: int
+    shared_nsd: int  # shared images shown 4 times
+    ood: tuple[int, ...]  # the same, in the order of `constants.OOD_TYPES`
+    unique_laion: int  # images per subject that only this subject saw, shown 4 times
     unique_things: int
     unique_things_plus: int
-    voxels: tuple[int, ...]
-    voxel_spread: float
+    voxels: tuple[int, ...]  # in the order of `constants.REGIONS`
+    voxel_spread: float  # subjects' regions differ in size by up to this fraction
     sessions: int
-    lost: tuple[LostTrials, ...]
-    image_size: int
+    lost: tuple[LostTrials, ...]  # in the order of `constants.SUBJECTS`
+    image_size: int  # width and height in pixels
     runs_per_session: int = 12
-    embedding_widths: tuple[int, ...] = (24, 24, 24, 27)
-    grid: tuple[int, int, int] = (20, 22, 18)
-    brain_voxels: int = 3_600
+    embedding_widths: tuple[int, ...] = (24, 24, 24, 27)  # in the order of `released.features.EMBEDDING_MODELS`
+    grid: tuple[int, int, int] = (20, 22, 18)  # voxels along the axes of the volumes
+    brain_voxels: int = 3_600  # in the brain mask; those of the regions are among them
 
     @property
     def shared_12rep(self) -> int:

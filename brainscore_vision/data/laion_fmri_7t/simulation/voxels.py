@@ -27,9 +27,9 @@ class Tuning:
 
 TUNINGS = {
     "V1": Tuning({"gabor4": 0.35, "gabor8": 0.35, "luminance": 0.3}, field=0.08),
-    "V2": Tuning({"gabor4": 0.2, "gabor8": 0.25, "gabor16": 0.2, "contrast": 0.15, "luminance": 0.2}, field=0.12),
+    "V2": Tuning({"gabor4": 0.2, "gabor8": 0.25, "gabor16": 0.15, "contrast": 0.15, "luminance": 0.25}, field=0.12),
     "V3": Tuning({"gabor8": 0.3, "gabor16": 0.3, "contrast": 0.2, "luminance": 0.1, "mixtures": 0.1}, field=0.16),
-    "V4": Tuning({"gabor16": 0.3, "contrast": 0.2, "colour": 0.2, "mixtures": 0.3}, field=0.25),
+    "V4": Tuning({"gabor16": 0.25, "contrast": 0.15, "colour": 0.3, "mixtures": 0.3}, field=0.25),
     "IT": Tuning({"gabor32": 0.1, "colour": 0.1, "mixtures": 0.8}, field=0.5),
 }
 """From fine and local to coarse and global."""
