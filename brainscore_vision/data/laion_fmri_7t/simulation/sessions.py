@@ -22,7 +22,8 @@ def schedule(scale: Scale, stimulus_ids: np.ndarray, subject: str, seed: int) ->
     repetitions = np.array([ids.parse(stimulus_id).repetitions for stimulus_id in stimulus_ids])
     trials = pd.DataFrame({"stimulus": np.repeat(np.arange(len(repetitions)), repetitions)})
     trials["session"] = _sessions_of_trials(rng, repetitions, scale.sessions)
-    trials = trials.sample(frac=1, random_state=rng).sort_values("session", kind="stable", ignore_index=True)
+    trials["order"] = rng.random(len(trials))
+    trials = trials.sort_values(["session", "order"], ignore_index=True).drop(columns="order")
     by_session = trials.groupby("session")["stimulus"]
     trials["run"] = 1 + by_session.cumcount() * scale.runs_per_session // by_session.transform("size")
     trials = trials.drop(_lost_trials(rng, trials["stimulus"].to_numpy(), stimulus_ids, scale, subject))
