@@ -14,7 +14,7 @@ from brainscore_vision.data.laion_fmri_7t.released.features import (
     SEGMENTATION_TABLE,
 )
 from brainscore_vision.data.laion_fmri_7t.simulation import SCALES, Truth
-from brainscore_vision.data.laion_fmri_7t.simulation.embeddings import SPACES
+from brainscore_vision.data.laion_fmri_7t.simulation.feature_files import SPACES
 from brainscore_vision.data.laion_fmri_7t.simulation.images import render
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 

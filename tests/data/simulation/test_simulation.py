@@ -13,11 +13,11 @@ from brainscore_vision.data.laion_fmri_7t.assemblies.zscore import zscore_in_pla
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES, REGIONS, SUBJECTS
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError
 from brainscore_vision.data.laion_fmri_7t.simulation import SCALES, Truth
-from brainscore_vision.data.laion_fmri_7t.simulation.betas import session_betas
 from brainscore_vision.data.laion_fmri_7t.simulation.scales import Scale
-from brainscore_vision.data.laion_fmri_7t.simulation.sessions import schedule
+from brainscore_vision.data.laion_fmri_7t.simulation.sessions import schedule, session_betas
 from brainscore_vision.data.laion_fmri_7t.simulation.stimuli_ids import stimulus_table, subject_stimuli
-from brainscore_vision.data.laion_fmri_7t.simulation.voxels import draw_voxels
+from brainscore_vision.data.laion_fmri_7t.simulation.visual_features import columns_of, feature_table
+from brainscore_vision.data.laion_fmri_7t.simulation.voxels import TUNINGS, draw_signal, draw_voxels
 
 TINY = SCALES["tiny"]
 RELEASED_MEDIANS = {"V1": 34.2, "V2": 51.2, "V3": 54.8, "V4": 61.5, "IT": 50.4}  # nc_12rep in percent
@@ -35,9 +35,7 @@ def assemblies(tiny_dataset) -> dict[str, xr.DataArray]:
 def trials_of(scale: Scale, subject: str) -> pd.DataFrame:
     table = stimulus_table(scale, 0)
     names = table["stimulus_id"].to_numpy(str)[subject_stimuli(table, subject)]
-    parsed = [ids.parse(name) for name in names]
-    repetitions, shared = (np.array([getattr(p, what) for p in parsed]) for what in ("repetitions", "shared"))
-    return schedule(scale, names, repetitions, shared, subject, seed=0)
+    return schedule(scale, names, subject, seed=0)
 
 
 # counts
@@ -47,7 +45,7 @@ def test_full_has_the_releases_counts():
     full = SCALES["full"]
     assert (full.stimuli, full.shared, full.unique) == (25_052, 1_492, 4_712)
     assert (full.shared_12rep, full.shared_4rep, full.planned_trials) == (881, 611, 31_864)
-    assert full.region_voxels() == {"V1": 1300, "V2": 1250, "V3": 1016, "V4": 430, "IT": 3400}
+    assert full.voxels == (1300, 1250, 1016, 430, 3400)
     assert full.ood_counts() == {
         **{"shape": 82, "relations": 72, "unusual": 64, "cropped": 60, "selfmade": 30, "gaudy": 24},
         **{"illusion-classic": 21, "gabor": 10, "illusion-natural": 8},
@@ -105,7 +103,7 @@ def test_repetitions_are_spread_over_sessions(scale):
     counts = trials["stimulus_id"].map(trials["stimulus_id"].value_counts()).to_numpy()
     short = trials[counts != planned].drop_duplicates("stimulus_id")
     assert set((planned - counts)[counts != planned]) == {1}
-    assert len(short) == scale.lost_trials("sub-01").total
+    assert len(short) == sum(scale.lost_trials("sub-01"))
     together = trials[counts == planned].groupby(["stimulus", "session"]).size().groupby("stimulus").max()
     assert together.between(2, 3).all()
     assert trials.groupby("stimulus").cumcount().equals(trials["repetition"])
@@ -261,6 +259,22 @@ def test_noise_has_unit_variance_and_does_not_repeat():
         assert abs(values.var(0).mean() - 1) < 0.01
     correlation = [np.corrcoef(a, b)[0, 1] for a, b in zip(noise[0].T, noise[1].T, strict=True)]
     assert abs(np.mean(correlation)) < 0.01
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_families_of_features_have_their_share_of_the_signal(region):
+    """With independent features, a family's columns explain its share of the variance (adjusted R squared)."""
+    shares, n = TUNINGS[region].shares, 2_000
+    assert sum(shares.values()) == pytest.approx(1)
+    features = np.random.default_rng(3).standard_normal((n, len(feature_table())), dtype=np.float32)
+    voxels = draw_voxels(TINY, "sub-01", seed=0)
+    names = [f"unique_THINGS_{number}_p01.jpg" for number in range(n)]
+    signal = draw_signal(features, names, voxels, "sub-01", seed=0)[:, voxels.columns(region)].astype(float)
+    for family in ("gabor4", "gabor8", "luminance", "contrast"):
+        x = features[:, columns_of(family)].astype(float)
+        residual = signal - x @ np.linalg.lstsq(x, signal, rcond=None)[0]
+        explained = 1 - residual.var(0) / signal.var(0) * n / (n - x.shape[1] - 1)
+        assert explained.mean() == pytest.approx(shares.get(family, 0), abs=0.03)
 
 
 # splits

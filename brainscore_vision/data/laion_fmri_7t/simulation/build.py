@@ -1,4 +1,4 @@
-"""Builds a simulated dataset in an empty folder: images, embeddings, signals, betas, splits."""
+"""Fills a folder with a simulated dataset: images, embeddings, segmentations, splits, truth, assemblies."""
 
 from pathlib import Path
 
@@ -10,18 +10,16 @@ from tqdm import tqdm
 from ..assemblies.writer import AssemblyWriter
 from ..assemblies.zscore import zscore_in_place
 from ..constants import SUBJECTS
-from ..ids import parse
+from ..stimuli.sources import IMAGE_FOLDER, MANIFEST
 from . import images
-from .betas import mean_inverse_repetitions, session_betas
-from .embeddings import write_embeddings
+from .feature_files import write_embeddings, write_segmentations
 from .parallel import ordered_map
 from .scales import Scale
-from .segmentations import write_segmentations
-from .sessions import schedule
-from .splits import make_splits, write_splits
+from .sessions import schedule, session_betas
+from .splits import write_splits
 from .stimuli_ids import stimulus_table, subject_stimuli
 from .truth import write_truth
-from .visual_features import SIZE, feature_set, visual_features
+from .visual_features import SIZE, feature_table, visual_features
 from .voxels import draw_signal, draw_voxels
 
 _BLOCK = 64  # images per task
@@ -31,18 +29,7 @@ _CLIP = 4.0  # standard deviations; a few odd images must not carry a voxel's wh
 def build(root: Path, scale: Scale, seed: int, workers: int, progress: bool, attributes: dict[str, str | int]) -> None:
     """Write everything but the mark that says that it is complete.
 
-    Parameters
-    ----------
-    root : Path
-        An empty folder.
-    scale : Scale
-    seed : int
-    workers : int
-        Threads.
-    progress : bool
-        Show bars on a terminal.
-    attributes : dict
-        Global attributes of the assemblies.
+    `root` is an empty folder, `workers` a number of threads, `attributes` are global attributes of the assemblies.
     """
     # one thread per product of matrices: rounding, and so the content, does not depend on the machine's load
     with threadpool_limits(1):
@@ -52,23 +39,21 @@ def build(root: Path, scale: Scale, seed: int, workers: int, progress: bool, att
         shared = np.flatnonzero((table["participant"] == "all").to_numpy())
         write_embeddings(root / "stimuli", ids, features, scale, seed)
         write_segmentations(root / "stimuli", ids[shared], features[shared], scale.image_size, seed, workers)
-        write_splits(root / "splits" / "shared", make_splits("shared", ids[shared], features[shared], seed))
+        write_splits(root / "splits" / "shared", "shared", ids[shared], features[shared], seed)
         with _bar(len(SUBJECTS) * scale.sessions, "betas", "session", progress) as bar:
             for subject in SUBJECTS:
                 rows = subject_stimuli(table, subject)
-                write_splits(root / "splits" / subject, make_splits(subject, ids[rows], features[rows], seed))
+                write_splits(root / "splits" / subject, subject, ids[rows], features[rows], seed)
                 write_subject(root, scale, subject, ids[rows], features[rows], seed, workers, attributes, bar)
 
 
 def write_images(folder: Path, table: pd.DataFrame, size: int, seed: int, workers: int, progress: bool) -> np.ndarray:
-    """Write `images/` and `manifest.csv`, and say what the images look like.
+    """Write the images and their manifest, and measure what drives the voxels.
 
-    Returns
-    -------
-    numpy.ndarray
-        (n_stimuli, n_features) float32 features of the images as displayed, each standardised over all images.
+    Gives the features of the images as displayed: (n_stimuli, n_features) float32, with mean 0 and standard deviation 1
+    over all images, clipped.
     """
-    (folder / "images").mkdir(parents=True, exist_ok=True)
+    (folder / IMAGE_FOLDER).mkdir(parents=True)
     names = list(zip(table["stimulus_id"], table["filename"], strict=True))
     blocks = [names[start : start + _BLOCK] for start in range(0, len(names), _BLOCK)]
 
@@ -76,24 +61,19 @@ def write_images(folder: Path, table: pd.DataFrame, size: int, seed: int, worker
         shown = np.empty((len(block), SIZE, SIZE, 3), np.uint8)
         for number, (stimulus_id, filename) in enumerate(block):
             encoded = images.encode(images.render(stimulus_id, size, seed))
-            (folder / "images" / filename).write_bytes(encoded)
+            (folder / IMAGE_FOLDER / filename).write_bytes(encoded)
             # from the file's own pixels: whoever reads the image can compute the same features
             shown[number] = images.displayed(encoded, SIZE)
         return visual_features(shown)
 
-    features = np.empty((len(names), len(feature_set().family)), np.float32)
+    features = np.empty((len(names), len(feature_table())), np.float32)
     done = 0
     with _bar(len(names), "images", "image", progress) as bar:
         for part in ordered_map(make, blocks, workers):
             features[done : done + len(part)] = part
             done += len(part)
             bar.update(len(part))
-    table.to_csv(folder / "manifest.csv", index=False)
-    return standardised(features)
-
-
-def standardised(features: np.ndarray) -> np.ndarray:
-    """Features (n_stimuli, n_features) float32 with mean 0 and standard deviation 1 over stimuli, clipped; in place."""
+    table.to_csv(folder / MANIFEST, index=False)
     mean, spread = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
     features -= mean.astype(np.float32)
     features /= np.maximum(spread, 1e-6).astype(np.float32)
@@ -112,13 +92,9 @@ def write_subject(
     bar: tqdm,
 ) -> None:
     """Write one subject's assembly and truth; `features` is (n_stimuli, n_features), row by row for the ids."""
-    parsed = [parse(stimulus_id) for stimulus_id in stimulus_ids]
-    groups = np.array(["ood" if p.ood_type else "shared" if p.shared else "unique" for p in parsed])
-    repetitions = np.array([p.repetitions for p in parsed])
-    shared = np.array([p.shared for p in parsed])
-    trials = schedule(scale, stimulus_ids, repetitions, shared, subject, seed)
+    trials = schedule(scale, stimulus_ids, subject, seed)
     voxels = draw_voxels(scale, subject, seed)
-    signal = draw_signal(features, groups, feature_set(), voxels, subject, seed)
+    signal = draw_signal(features, stimulus_ids, voxels, subject, seed)
     write_truth(root, subject, stimulus_ids, signal, voxels)
     neuroids = pd.DataFrame(
         {
@@ -126,9 +102,7 @@ def write_subject(
             "region": voxels.region,
             "roi": voxels.roi,
             "voxel_index_in_brain_mask": voxels.index_in_brain_mask,
-            "nc_4rep": voxels.noise_ceiling(1 / 4),
-            "nc_12rep": voxels.noise_ceiling(1 / 12),
-            "nc_allrep": voxels.noise_ceiling(mean_inverse_repetitions(trials["stimulus"].to_numpy())),
+            **voxels.noise_ceilings(trials["stimulus"].to_numpy()),
         }
     )
 

@@ -1,7 +1,7 @@
 """Work shared among threads, results in order.
 
-Threads and not processes: numpy, scipy's transforms and Pillow let go of the interpreter while they work, and threads
-need no guard in the user's main script. What is computed depends on the task alone, never on who computes it.
+Threads and not processes, since numpy, scipy's transforms and Pillow release the interpreter's lock while they work,
+and threads need no guard in the user's main script.
 """
 
 import os

@@ -1,32 +1,30 @@
 """The simulated data as a scanner's pipeline would hand them over: the release's files before any assembly is built.
 
-Made from a finished simulated dataset: the same truth, the same noise, in the release's layout. Rebuilding assemblies
-from it gives that dataset's assemblies, element by element.
+A simulated dataset is changed into the release's layout: the same truth, the same noise. Rebuilding assemblies from it
+gives that dataset's assemblies, element by element.
 """
 
 import json
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 from tqdm import tqdm
 
 from ..constants import SUBJECTS
 from ..errors import DatasetError
-from ..ids import parse
-from ..packaging.layout import MARKER, SubjectFiles
-from .betas import mean_inverse_repetitions, session_betas
-from .brain import brain_mask
-from .raw_stimuli import write_stimuli
-from .raw_volumes import RawVolumes
+from ..packaging.layout import NOISE_CEILING_MAPS, SubjectFiles, dataset_mark
+from ..stimuli.released import IMAGES_DATASET
+from ..stimuli.sources import IMAGE_FOLDER, MANIFEST, RELEASED_IMAGES, RELEASED_METADATA
+from .raw_volumes import RawVolumes, brain_mask
 from .rng import generator
 from .scales import Scale, get_scale
-from .sessions import schedule
+from .sessions import schedule, session_betas
 from .truth import Truth
 from .voxels import draw_voxels
-from .write import simulate
+from .write import describe, make_once, write_mark
 
 _RAW_SCALES = ("tiny", "small")
 _SURROUNDING_GAIN = 0.8
@@ -39,114 +37,73 @@ def simulate_raw(
     """Write a simulated data folder in the release's file layout, without assemblies.
 
     The folder holds the release's ``derivatives`` and ``stimuli``, besides ``splits`` and ``truth`` of the simulation.
-    It appears when it is complete, in one step; a finished one is returned as it is.
-
-    Parameters
-    ----------
-    root : str or Path
-        The folder to make. It may exist if it is empty.
-    scale : str
-        "tiny" or "small": a volume of the release's size takes 12 GB a session.
-    seed : int
-    progress : bool
-        Show progress bars if standard error is a terminal.
-    workers : int, optional
-        Threads for the simulation.
-
-    Returns
-    -------
-    Path
-        The folder, absolute.
-
-    Raises
-    ------
-    DatasetError
-        If the folder holds something else, or the arguments are invalid.
+    Arguments, result and errors are those of `simulate`, but `scale` is "tiny" or "small": a volume of the release's
+    size takes 12 GB a session.
     """
     if scale not in _RAW_SCALES:
         raise DatasetError(
             f"The release's file layout is simulated at scale {' or '.join(_RAW_SCALES)}, since volumes of the "
             f"release's size take 12 GB a session; got {scale!r}. Choose one of these."
         )
-    root = Path(root).expanduser().absolute()
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(root.parent / f".{root.name}.lock"):
-        if _is_finished(root, scale, seed):
-            return root
-        under_way = root.parent / f".{root.name}.incomplete"
-        if under_way.exists():  # left by a run that was killed; the lock says that nobody works on it
-            shutil.rmtree(under_way)
-        try:
-            packaged = simulate(under_way / "packaged", scale, seed, progress, workers)
-            raw = write_raw(packaged, under_way / "raw", progress)
-            if root.is_dir():
-                root.rmdir()  # `_is_finished` let only an empty folder pass
-            raw.rename(root)
-        finally:
-            if under_way.exists():
-                shutil.rmtree(under_way)
-    return root
+    mark = _raw_mark(describe(scale, seed))
+    return make_once(root, mark, progress, workers, lambda folder: _change(folder, get_scale(scale), seed, progress))
 
 
 def write_raw(packaged: Path, target: Path, progress: bool = False) -> Path:
-    """Write the release's files for a finished simulated dataset.
-
-    Parameters
-    ----------
-    packaged : Path
-        What `simulate` made; only read.
-    target : Path
-        A new folder.
-    progress : bool
-
-    Returns
-    -------
-    Path
-        `target`.
-    """
-    mark = json.loads((packaged / MARKER).read_text(encoding="utf-8"))
-    scale, seed = get_scale(mark["scale"]), mark["seed"]
-    target.mkdir(parents=True)
-    for folder in ("splits", "truth"):
-        shutil.copytree(packaged / folder, target / folder)
-    write_stimuli(packaged / "stimuli", target / "stimuli")
-    sessions = [f"ses-{number + 1:02d}" for number in range(scale.sessions)]
-    hidden = None if progress else True
-    with tqdm(total=len(SUBJECTS) * len(sessions), desc="writing volumes", unit="session", disable=hidden) as bar:
-        for subject in SUBJECTS:
-            _write_subject(SubjectFiles(target, subject), packaged, scale, seed, bar)
-    about = {key: mark[key] for key in ("name", "version", "seed", "scale")}
-    content = {**about, "layout": "raw", "sessions": sessions, "complete": True}
-    (target / MARKER).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    """Write the release's files for a finished simulated dataset, which is only read, into a new folder."""
+    mark = dataset_mark(packaged)
+    shutil.copytree(packaged, target)
+    _change(target, get_scale(mark["scale"]), mark["seed"], progress)
+    write_mark(target, _raw_mark({key: mark[key] for key in ("name", "version", "seed", "scale")}))
     return target
 
 
-def _write_subject(files: SubjectFiles, packaged: Path, scale: Scale, seed: int, bar: tqdm) -> None:
+def _raw_mark(mark: dict) -> dict:
+    return {**mark, "layout": "raw", "sessions": _sessions(get_scale(mark["scale"]))}
+
+
+def _sessions(scale: Scale) -> list[str]:
+    return [f"ses-{number + 1:02d}" for number in range(scale.sessions)]
+
+
+def _change(folder: Path, scale: Scale, seed: int, progress: bool) -> None:
+    """Give a simulated dataset the release's layout."""
+    shutil.rmtree(folder / "assemblies")
+    _pack_stimuli(folder / "stimuli")
+    total = len(SUBJECTS) * scale.sessions
+    with tqdm(total=total, desc="writing volumes", unit="session", disable=None if progress else True) as bar:
+        for subject in SUBJECTS:
+            _write_subject(SubjectFiles(folder, subject), scale, seed, bar)
+
+
+def _pack_stimuli(folder: Path) -> None:
+    """Replace images and manifest by the release's HDF5 file of encoded images and its table in the same order."""
+    table = pd.read_csv(folder / MANIFEST, keep_default_na=False)
+    with h5py.File(folder / RELEASED_IMAGES, "w") as file:
+        images = file.create_dataset(IMAGES_DATASET, (len(table),), h5py.vlen_dtype(np.uint8))
+        for row, name in enumerate(table["filename"]):
+            images[row] = np.frombuffer((folder / IMAGE_FOLDER / name).read_bytes(), np.uint8)
+    columns = ["image_name", "dataset", "participant", "unique_or_shared", "n_reps"]
+    table.rename(columns={"stimulus_id": "image_name"})[columns].to_csv(folder / RELEASED_METADATA, index=False)
+    shutil.rmtree(folder / IMAGE_FOLDER)
+    (folder / MANIFEST).unlink()
+
+
+def _write_subject(files: SubjectFiles, scale: Scale, seed: int, bar: tqdm) -> None:
     voxels = draw_voxels(scale, files.subject, seed)
-    truth = Truth(packaged).signal(files.subject)
-    parsed = [parse(stimulus_id) for stimulus_id in truth.stimulus_ids]
-    repetitions = np.array([p.repetitions for p in parsed])
-    shared = np.array([p.shared for p in parsed])
-    trials = schedule(scale, truth.stimulus_ids, repetitions, shared, files.subject, seed)
-    volumes = RawVolumes(
-        files, brain_mask(scale.grid, scale.brain_voxels), voxels, hyphens=files.subject == SUBJECTS[1]
-    )
+    truth = Truth(files.root).signal(files.subject)
+    trials = schedule(scale, truth.stimulus_ids, files.subject, seed)
+    mask = brain_mask(scale.grid, scale.brain_voxels)
+    volumes = RawVolumes(files, mask, voxels, hyphens=files.subject == SUBJECTS[1])
     volumes.write_masks(generator(seed, "r2", files.subject))
-    m = {
-        "Noiseceiling4rep": 1 / 4,
-        "Noiseceiling12rep": 1 / 12,
-        "NoiseceilingAllrep": mean_inverse_repetitions(trials["stimulus"].to_numpy()),
-    }
-    all_sessions = trials["session"].unique().tolist()
-    for description, mean_inverse in m.items():
-        volumes.write_noise_ceiling(files.noise_ceiling(description), voxels.noise_ceiling(mean_inverse), all_sessions)
+    for name, ceiling in voxels.noise_ceilings(trials["stimulus"].to_numpy()).items():
+        volumes.write_noise_ceiling(files.noise_ceiling(NOISE_CEILING_MAPS[name]), ceiling, _sessions(scale))
     for session, rows in trials.groupby("session", sort=False):
         betas = session_betas(truth.values[rows["stimulus"].to_numpy()], voxels, files.subject, session, seed)
         rng = generator(seed, "surroundings", files.subject, session)
         volumes.write_betas(session, betas, _surroundings(rng, len(rows), volumes.n_surrounding))
         _write_trials(files.trials(session), rows)
-        counts = voxels.noise_ceiling(1 / 2)
-        volumes.write_noise_ceiling(files.session_noise_ceiling(session), counts, [session])
+        volumes.write_noise_ceiling(files.session_noise_ceiling(session), voxels.noise_ceiling(1 / 2), [session])
         bar.update()
 
 
@@ -164,18 +121,3 @@ def _write_trials(path: Path, rows: pd.DataFrame) -> None:
     table.to_csv(path, sep="\t", index=False)
     described = {"label": {"Description": "File name of the image"}, "beta_index": {"Description": "Volume, from 0"}}
     path.with_suffix(".json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-
-
-def _is_finished(root: Path, scale: str, seed: int) -> bool:
-    """Whether the wanted folder is there; an error if something else is in its place."""
-    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-        return False
-    mark = root / MARKER
-    found = json.loads(mark.read_text(encoding="utf-8")) if mark.is_file() else {}
-    wanted = {"layout": "raw", "scale": scale, "seed": seed, "complete": True}
-    if {key: found.get(key) for key in wanted} != wanted:
-        raise DatasetError(
-            f"The release's file layout goes into a new or empty folder; {root} holds something else"
-            f"{f' ({found})' if found else ''}. Choose another folder, or empty this one."
-        )
-    return True

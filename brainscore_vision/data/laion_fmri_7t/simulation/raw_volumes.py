@@ -8,8 +8,10 @@ import nibabel as nib
 import numpy as np
 
 from ..packaging.layout import SubjectFiles
-from .brain import AFFINE
 from .voxels import Voxels
+
+AFFINE = np.array([[1.778, 0, 0, -17.0], [0, 1.778, 0, -19.0], [0, 0, 1.778, -15.0], [0, 0, 0, 1]])
+"""From voxel to millimetres, with the release's voxel size (1.778 mm, site)."""
 
 _LEVEL = 1  # of gzip: noise does not compress
 
@@ -26,18 +28,21 @@ _BESIDE = {
 with hyphens are spelled as in the bucket, where they are."""
 
 
+def brain_mask(shape: tuple[int, int, int], n_voxels: int) -> np.ndarray:
+    """An ellipsoid: the `n_voxels` voxels of the grid that are nearest to its middle, relative to its axes; bool."""
+    axes = [(np.arange(size) - (size - 1) / 2) / size for size in shape]
+    distance = sum(np.square(axis) for axis in np.meshgrid(*axes, indexing="ij", sparse=True))
+    mask = np.zeros(distance.size, bool)
+    mask[np.argsort(distance, axis=None, kind="stable")[:n_voxels]] = True
+    return mask.reshape(shape)
+
+
 class RawVolumes:
     """Writes one subject's volumes.
 
-    Parameters
-    ----------
-    files : SubjectFiles
-    mask : numpy.ndarray
-        bool, of the grid's shape: the anatomical brain mask.
-    voxels : Voxels
-        `index_in_brain_mask` counts within `mask`, in C order.
-    hyphens : bool
-        Spell labels as the bucket does (``laion-ventral``), not as the package does (``laionventral``).
+    `mask` is the anatomical brain mask, bool, of the grid's shape; the voxels' `index_in_brain_mask` counts within it,
+    in C order. With `hyphens`, labels are spelled as in the bucket (``laion-ventral``), otherwise as in the package
+    (``laionventral``).
     """
 
     def __init__(self, files: SubjectFiles, mask: np.ndarray, voxels: Voxels, hyphens: bool):
@@ -82,34 +87,23 @@ class RawVolumes:
                 self._write_roi(category, label if self.hyphens else label.replace("-", ""), held)
 
     def write_noise_ceiling(self, path: Path, ceiling: np.ndarray, sessions: list[str]) -> None:
-        """Write a map in percent and the sidecar that says which sessions it is from.
-
-        Parameters
-        ----------
-        path : Path
-        ceiling : numpy.ndarray
-            (n_voxels,) float32; voxels outside the regions get 0.
-        sessions : list of str
-        """
+        """Write a map in percent, 0 outside the regions, and the sidecar that says which sessions it is from."""
         volume = np.zeros(self.mask.size, np.float32)
         volume[self._places] = ceiling
-        self._write(path, volume.reshape(self.mask.shape))
         root = self.files.root / "derivatives"
         sources = [
             f"bids::derivatives/{self.files.betas(session).relative_to(root).as_posix()}" for session in sessions
         ]
-        sidecar = {"Description": "Noise ceiling in percent", "Units": "percent", "Sources": sources}
-        path.with_name(path.name.removesuffix(".nii.gz") + ".json").write_text(json.dumps(sidecar, indent=1) + "\n")
+        about = {"Description": "Noise ceiling in percent", "Units": "percent", "Sources": sources}
+        self._write(path, volume.reshape(self.mask.shape), about)
 
     def write_betas(self, session: str, betas: np.ndarray, surroundings: np.ndarray) -> None:
         """Write one session: betas of the voxels and of the brain around them, (n_trials, n) float32 each."""
         volumes = np.full((self.mask.size, len(betas)), np.nan, np.float32)
         volumes[self._places] = betas.T
         volumes[self._surrounding] = surroundings.T
-        path = self.files.betas(session)
-        self._write(path, volumes.reshape(*self.mask.shape, len(betas)))
-        sidecar = {"Description": "Single-trial betas", "Units": "percent signal change"}
-        path.with_name(path.name.removesuffix(".nii.gz") + ".json").write_text(json.dumps(sidecar, indent=1) + "\n")
+        about = {"Description": "Single-trial betas", "Units": "percent signal change"}
+        self._write(self.files.betas(session), volumes.reshape(*self.mask.shape, len(betas)), about)
 
     def _write_roi(self, category: str, label: str, places: np.ndarray) -> None:
         volume = np.zeros(self.mask.size, np.uint8)
@@ -117,8 +111,11 @@ class RawVolumes:
         self._write(self.files.roi(category, label), volume.reshape(self.mask.shape))
 
     @staticmethod
-    def _write(path: Path, values: np.ndarray) -> None:
+    def _write(path: Path, values: np.ndarray, about: dict | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         image = nib.Nifti1Image(values, AFFINE)
         image.header.set_xyzt_units("mm")
         path.write_bytes(gzip.compress(image.to_bytes(), _LEVEL, mtime=0))  # without a time, the same bytes each time
+        if about is not None:
+            sidecar = path.with_name(path.name.removesuffix(".nii.gz") + ".json")
+            sidecar.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

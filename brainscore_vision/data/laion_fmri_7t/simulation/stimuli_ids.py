@@ -1,8 +1,9 @@
 """Stimulus ids of a simulated dataset: made-up names in the release's grammar.
 
-Some names carry what trips up careless code in the release: blanks, plus signs, inner dots and hyphens.
+Some names hold what trips up careless code in the release: blanks, plus signs, inner dots and hyphens.
 """
 
+from collections.abc import Sequence
 from itertools import chain, islice, zip_longest
 
 import numpy as np
@@ -23,9 +24,21 @@ NOUNS = (
     "windmill wok yo-yo zither"
 ).split()
 
-_UNIQUE_LAION_PARTS = (("initial", 0.745), ("fillup", 0.171), ("new", 0.084))  # shares in the release (sub-01)
+_UNIQUE_LAION_PARTS = ("initial", "fillup", "new")
+_UNIQUE_LAION_SHARES = (0.745, 0.171, 0.084)  # in the release (sub-01)
 
 _RELATIONS = ("ontop", "under", "inside", "between", "beside", "above")
+
+_ILLUSIONS = ("asahi", "chubb", "ebbinghaus", "kanizsa", "muellerlyer", "ponzo", "zoellner")
+
+_SAVED_BY_HAND = (  # names of screen shots and web pages, as in the release
+    "Screenshot 2024-06-11 at 10.20.30.jpg",
+    "snail+teapot.webp.jpg",
+    "https_www.example.org_walls_31_doors-and-ladders .jpg",
+    "Screenshot 2024-06-11 at 10.21.02.jpg",
+    "22HARBOUR.jpg",
+    "Screenshot 2024-06-12 at 16.45.09.jpg",
+)
 
 
 def stimulus_table(scale: Scale, seed: int) -> pd.DataFrame:
@@ -79,17 +92,17 @@ def _shared_ids(scale: Scale, seed: int) -> list[str]:
     n_many = round(scale.shared_nsd * 140 / 240)  # the release: 140 of special1000, 100 of special100
     nsd = [f"shared_4rep_NSD_special1000_{n}.jpg" for n in rng.permutation(1000)[:n_many]]
     nsd += [f"shared_4rep_NSD_special100_{n}.jpg" for n in rng.permutation(100)[: scale.shared_nsd - n_many]]
-    counts = scale.ood_counts()
-    ood = [f"shared_4rep_OOD_{kind}_{name}" for kind in OOD_TYPES for name in _ood_names(kind, counts[kind], rng)]
+    counts = zip(OOD_TYPES, scale.ood, strict=True)
+    ood = [f"shared_4rep_OOD_{kind}_{name}" for kind, count in counts for name in _ood_names(kind, count, rng)]
     return laion + things + nsd + ood
 
 
 def _unique_ids(scale: Scale, seed: int, subject: str) -> list[str]:
     rng, code = generator(seed, "unique ids", subject), PARTICIPANT_CODES[subject]
-    bounds = np.round(np.cumsum([share for _, share in _UNIQUE_LAION_PARTS]) * scale.unique_laion).astype(int)
+    bounds = np.round(np.cumsum(_UNIQUE_LAION_SHARES) * scale.unique_laion).astype(int)
     part = np.searchsorted(bounds, np.arange(scale.unique_laion), side="right")
     laion = [
-        f"unique_LAION_{_UNIQUE_LAION_PARTS[p][0]}_cluster_{cluster}_i{rng.integers(50)}_{code}.jpg"
+        f"unique_LAION_{_UNIQUE_LAION_PARTS[p]}_cluster_{cluster}_i{rng.integers(50)}_{code}.jpg"
         for p, cluster in zip(part, _clusters(rng, scale.unique_laion), strict=True)
     ]
     things = [f"unique_THINGS_{name}_{code}.jpg" for name in _concepts(rng, scale.unique_things)]
@@ -108,83 +121,34 @@ def _concepts(rng: np.random.Generator, count: int) -> list[str]:
 
 
 def _ood_names(kind: str, count: int, rng: np.random.Generator) -> list[str]:
-    families = {
-        "shape": _shape_families,
-        "relations": lambda: [_relations(rng)],
-        "unusual": _unusual_families,
-        "cropped": lambda: [(f"{noun}.png" for noun in _concepts(rng, count))],
-        "selfmade": lambda: [(f"{n:02d}.jpg" for n in range(1, count + 1))],
-        "gaudy": lambda: [(f"gaudy-{noun}.jpg" for noun in _concepts(rng, count))],
-        "illusion-classic": _classic_families,
-        "gabor": lambda: [(f"gabor-{n:02d}-{place}.jpg" for n, place in enumerate(GABOR_PLACES, start=1))],
-        "illusion-natural": lambda: [_natural_illusions(rng)],
-    }[kind]()
-    interleaved = (name for rank in zip_longest(*families) for name in rank if name is not None)
-    names = list(islice(interleaved, count))
-    if len(names) != count:
-        raise ValueError(f"There are {len(names)} names for out-of-distribution images of type {kind!r}, not {count}.")
-    return names
+    """Names of out-of-distribution images of one type, from its families in turn."""
+    families = _ood_families(_concepts(rng, count), _concepts(rng, count))[kind]
+    in_turn = [name for names in zip_longest(*families) for name in names if name is not None]
+    if len(in_turn) < count:
+        raise ValueError(f"There are {len(in_turn)} names for out-of-distribution images of type {kind}, not {count}.")
+    return in_turn[:count]
 
 
-GABOR_PLACES = (
-    *("top-left", "concentric", "bottom-right", "radial", "center-left"),
-    *("top-right", "spiral-left", "bottom-left", "center-right", "spiral-right"),
-)
-"""What the ten gabor stimuli show."""
-
-CLASSIC_ILLUSIONS = ("asahi", "chubb", "ebbinghaus", "kanizsa", "muellerlyer", "ponzo", "zoellner")
-"""Line drawings, each in three versions: the illusion, a control, and a figure that really differs."""
-
-
-def _shape_families() -> list[list[str]]:
-    """82 names: 25 blobs and 25 'deeprecon' figures in PNG, 32 coloured arrangements in JPEG."""
-    colours, figures = ("red", "green", "blue"), ("+", "X", "square", "smallring", "largering")
-    pairs = [(colour, figure) for figure in figures for colour in colours]
-    simple = ("two-similar", "two-different", "single-round", "single-angular", "three-different", "stacked-centered")
-    complex_ = ("multiple-same", "circle-grid", "stripes", "squares-circles", "square-grid", "halfcircles")
-    return [
-        [f"blob_round-{n:02d}.png" for n in range(1, 13)] + ["blob_round-spiky.png"],
-        [f"deeprecon_colorExpStim{n:02d}_{c}_{f}.png" for n, (c, f) in enumerate(pairs, start=1)],
-        [f"color_simple_shapes_{n:02d}-{simple[n % 6]}.jpg" for n in range(16)],
-        [f"blob_spiky-{n:02d}.png" for n in range(1, 13)],
-        [f"deeprecon_{sign}.png" for sign in _signs()],
-        [f"color_complex_shapes_complex-{n:02d}-{complex_[n % 6]}.jpg" for n in range(16)],
-    ]
-
-
-def _signs() -> list[str]:
-    return [f"letter-{letter}" for letter in "AHUEP"] + [f"digit-{digit}" for digit in "24369"]
-
-
-def _classic_families() -> list[list[str]]:
-    versions = ("", "control", "positive")
-    return [
-        [f"classic-illusion-{n:02d}-{name}{version}.png" for n, name in enumerate(CLASSIC_ILLUSIONS, start=1)]
-        for version in versions
-    ]
-
-
-def _relations(rng: np.random.Generator):
-    for number in range(1, len(NOUNS) * 4):
-        first, second = rng.choice(NOUNS, 2, replace=False)
-        yield f"{number:03d}_{first}-{rng.choice(_RELATIONS)}-{second}_{rng.integers(1, 5):02d}.jpg"
-
-
-def _unusual_families() -> list[list[str]]:
-    # as in the release: screen shots and pages saved by hand
-    odd = [
-        "Screenshot 2024-06-11 at 10.20.30.jpg",
-        "snail+teapot.webp.jpg",
-        "https_www.example.org_walls_31_doors-and-ladders .jpg",
-        "Screenshot 2024-06-11 at 10.21.02.jpg",
-        "22HARBOUR.jpg",
-        "Screenshot 2024-06-12 at 16.45.09.jpg",
-    ]
-    pairs = [f"{a}-{b}.jpg" for a, b in zip(NOUNS[::-1], NOUNS[7:] + NOUNS[:7], strict=True)]
-    return [odd, pairs]
-
-
-def _natural_illusions(rng: np.random.Generator):
-    effects = ("glitch", "portal", "giant", "mirror")
-    for number, noun in enumerate(rng.permutation(NOUNS)):
-        yield f"{noun}-{effects[number % len(effects)]}.jpg"
+def _ood_families(nouns: list[str], others: list[str]) -> dict[str, list[Sequence[str]]]:
+    """Type -> lists of names. Of the types "shape", "cropped" and "illusion-classic", 131 are PNG files."""
+    colours = [(colour, form) for form in ("+", "X", "square", "ring", "dot") for colour in ("red", "green", "blue")]
+    pairs = list(enumerate(zip(nouns, others, strict=True), start=1))
+    return {
+        "shape": [
+            [f"blob_{'round' if n % 2 else 'spiky'}-{n:02d}.png" for n in range(1, 26)],
+            [f"deeprecon_colorExpStim{n:02d}_{c}_{form}.png" for n, (c, form) in enumerate(colours, start=1)],
+            [f"color_{'simple' if n % 2 else 'complex'}_shapes_{n:02d}.jpg" for n in range(1, 33)],
+            [f"deeprecon_letter-{letter}.png" for letter in "ACEFHLPSTU"],
+        ],
+        "relations": [[f"{n:03d}_{a}-{_RELATIONS[n % len(_RELATIONS)]}-{b}_01.jpg" for n, (a, b) in pairs]],
+        "unusual": [_SAVED_BY_HAND, [f"{a}-{b}.jpg" for _, (a, b) in pairs]],
+        "cropped": [[f"{noun}.png" for noun in nouns]],
+        "selfmade": [[f"{n:02d}.jpg" for n, _ in pairs]],
+        "gaudy": [[f"gaudy-{noun}.jpg" for noun in nouns]],
+        "illusion-classic": [
+            [f"classic-illusion-{n:02d}-{name}{version}.png" for n, name in enumerate(_ILLUSIONS, start=1)]
+            for version in ("", "control", "positive")
+        ],
+        "gabor": [[f"gabor-{n:02d}.jpg" for n, _ in pairs]],
+        "illusion-natural": [[f"{noun}-giant.jpg" for noun in nouns]],
+    }

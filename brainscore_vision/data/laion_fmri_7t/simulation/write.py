@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,14 @@ from filelock import FileLock
 
 from ..constants import SUBJECTS
 from ..errors import DatasetError
+from ..packaging.layout import MARKER
+from ..stimuli.sources import IMAGE_FOLDER
 from .build import build
 from .parallel import worker_count
 from .scales import Scale, get_scale
 
-VERSION = 3
+VERSION = 4
 """Goes up whenever the same seed and scale give another content."""
-
-_MARK = "dataset.json"
 
 
 def simulate(
@@ -53,33 +54,7 @@ def simulate(
     DatasetError
         If the folder holds something else, the arguments are invalid or the disk has too little room.
     """
-    chosen, workers = get_scale(scale), worker_count(workers)
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-        raise DatasetError(f"The seed of a simulation is a whole number from 0; got {seed!r}.")
-    root = Path(root).expanduser().absolute()
-    wanted = {"name": "simulated", "version": VERSION, "seed": int(seed), "scale": scale}
-    if _finished(root, wanted):
-        return root
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(root.parent / f".{root.name}.lock"):
-        if _finished(root, wanted):  # another process made it while this one waited
-            return root
-        under_way = root.parent / f".{root.name}.incomplete"
-        if under_way.exists():  # left by a build that was killed; the lock says that nobody works on it
-            shutil.rmtree(under_way)
-        _require_space(root.parent, chosen)
-        under_way.mkdir()
-        try:
-            build(under_way, chosen, int(seed), workers, progress, {"dataset": "simulated", **_attributes(wanted)})
-            mark = {**wanted, "complete": True, "files": _sizes(under_way)}
-            (under_way / _MARK).write_text(json.dumps(mark, indent=1) + "\n", encoding="utf-8")
-            if root.is_dir():
-                root.rmdir()  # `_finished` let only an empty folder pass
-            under_way.rename(root)
-        finally:
-            if under_way.exists():
-                shutil.rmtree(under_way)
-    return root
+    return make_once(root, describe(scale, seed), progress, workers)
 
 
 def ensure_default() -> Path:
@@ -100,6 +75,71 @@ def default_folder() -> Path:
     return laion_home() / "simulated" / f"{VERSION}-small-seed0"
 
 
+def describe(scale: str, seed: int) -> dict:
+    """What the mark of a simulated dataset says about its content.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such scale or seed.
+    """
+    get_scale(scale)
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise DatasetError(f"The seed of a simulation is a whole number from 0; got {seed!r}.")
+    return {"name": "simulated", "version": VERSION, "seed": int(seed), "scale": scale}
+
+
+def make_once(
+    root: str | Path, mark: dict, progress: bool, workers: int | None, change: Callable[[Path], None] | None = None
+) -> Path:
+    """Make the dataset that the mark describes, or return the finished one; as `simulate`.
+
+    Parameters
+    ----------
+    root : str or Path
+    mark : dict
+        What `describe` gives, and more if the dataset is changed.
+    progress : bool
+    workers : int or None
+    change : callable, optional
+        Called with the folder when it is filled; its changes are a part of what appears in one step.
+    """
+    scale, workers = get_scale(mark["scale"]), worker_count(workers)
+    root = Path(root).expanduser().absolute()
+    if _is_finished(root, mark):
+        return root
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(root.parent / f".{root.name}.lock"):
+        if _is_finished(root, mark):  # another process made it while this one waited
+            return root
+        under_way = root.parent / f".{root.name}.incomplete"
+        if under_way.exists():  # left by a build that was killed; the lock says that nobody works on it
+            shutil.rmtree(under_way)
+        _require_space(root.parent, scale)
+        under_way.mkdir()
+        try:
+            attributes = {f"simulation_{key}": mark[key] for key in ("version", "seed", "scale")}
+            build(under_way, scale, mark["seed"], workers, progress, {"dataset": mark["name"], **attributes})
+            if change is not None:
+                change(under_way)
+            write_mark(under_way, mark)
+            if root.is_dir():
+                root.rmdir()  # `_is_finished` let only an empty folder pass
+            under_way.rename(root)
+        finally:
+            if under_way.exists():
+                shutil.rmtree(under_way)
+    return root
+
+
+def write_mark(root: Path, mark: dict) -> None:
+    """Say that the folder is complete, and how large every file is except the images, which are too many to check."""
+    files = [path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file()]
+    sizes = {path.as_posix(): (root / path).stat().st_size for path in files if IMAGE_FOLDER not in path.parts}
+    content = json.dumps({**mark, "complete": True, "files": sizes}, indent=1)
+    (root / MARKER).write_text(content + "\n", encoding="utf-8")
+
+
 def needed_bytes(scale: Scale) -> int:
     """About how much room a dataset of that scale takes on disk, on the large side."""
     voxels = sum(math.ceil(count * (1 + scale.voxel_spread)) for count in scale.voxels)
@@ -112,29 +152,25 @@ def needed_bytes(scale: Scale) -> int:
     return numbers + images + splits + embeddings + masks + 4_000_000
 
 
-def _attributes(wanted: dict) -> dict[str, str | int]:
-    return {f"simulation_{key}": wanted[key] for key in ("version", "seed", "scale")}
-
-
-def _finished(root: Path, wanted: dict) -> bool:
+def _is_finished(root: Path, wanted: dict) -> bool:
     """Whether the wanted dataset is there and whole; an error if something else is in its place."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     described = ", ".join(f"{key} {wanted[key]}" for key in ("scale", "seed", "version"))
-    mark = root / _MARK
+    mark = root / MARKER
     if not mark.is_file():
         raise DatasetError(
-            f"A simulated dataset goes into a new or empty folder; {root} exists and holds no {_MARK}. Choose another "
+            f"A simulated dataset goes into a new or empty folder; {root} exists and holds no {MARKER}. Choose another "
             "folder, or empty this one."
         )
     try:
         found = json.loads(mark.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DatasetError(f"{mark} is to describe a simulated dataset in JSON; got {error}. Delete {root}.") from error
-    if not isinstance(found, dict) or {key: found.get(key) for key in wanted} != wanted or not found.get("complete"):
-        had = {key: found.get(key) for key in wanted} if isinstance(found, dict) else found
+    had = {key: found.get(key) for key in [*wanted, "complete"]} if isinstance(found, dict) else found
+    if had != {**wanted, "complete": True} or ("layout" in found) != ("layout" in wanted):
         raise DatasetError(
-            f"A folder holds one dataset; {root} was to hold a simulated one of {described}, but its {_MARK} says "
+            f"A folder holds one dataset; {root} was to hold a simulated one of {described}, but its {MARKER} says "
             f"{had}. Choose another folder, or delete this one."
         )
     damaged = [
@@ -148,14 +184,6 @@ def _finished(root: Path, wanted: dict) -> bool:
             f"were written with, the first {damaged[0]}. Delete the folder and simulate again."
         )
     return True
-
-
-def _sizes(root: Path) -> dict[str, int]:
-    """Bytes of every file but the images, which are too many to look at each time."""
-    files = (path for folder in ("assemblies", "splits", "truth") for path in sorted((root / folder).rglob("*.*")))
-    sizes = {path.relative_to(root).as_posix(): path.stat().st_size for path in files if path.is_file()}
-    tables = (path for path in sorted((root / "stimuli").iterdir()) if path.is_file())
-    return {**sizes, **{path.relative_to(root).as_posix(): path.stat().st_size for path in tables}}
 
 
 def _require_space(folder: Path, scale: Scale) -> None:
