@@ -5,9 +5,11 @@ import importlib.util
 import xarray as xr
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import has_locks
+
 from ..constants import ASSEMBLY_IDENTIFIER
 from .file import AssemblyFile
-from .header import DATA_VARIABLE, DIMENSIONS
+from .header import DATA_VARIABLE, DIMENSIONS, WITHOUT_LOCKS
 
 
 def read_assembly(file: AssemblyFile) -> NeuroidAssembly:
@@ -24,7 +26,8 @@ def read_assembly(file: AssemblyFile) -> NeuroidAssembly:
     """
     header = file.header  # checked before xarray reads the same file
     lazy = {} if importlib.util.find_spec("dask") is not None else None  # as Brain-Score's own loader decides it
-    stored = xr.open_dataset(file.path, chunks=lazy)[DATA_VARIABLE]
+    how = {} if has_locks(file.path) else {"engine": "h5netcdf", "driver_kwds": WITHOUT_LOCKS}
+    stored = xr.open_dataset(file.path, chunks=lazy, **how)[DATA_VARIABLE]
     coords = {
         name: (dimension, table[name].to_numpy())
         for dimension, table in zip(DIMENSIONS, (header.presentations, header.neuroids), strict=True)

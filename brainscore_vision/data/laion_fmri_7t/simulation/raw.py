@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 from tqdm import tqdm
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import ProcessLock
 
 from ..constants import SUBJECTS
 from ..errors import DatasetError
@@ -70,7 +71,7 @@ def simulate_raw(
         )
     root = Path(root).expanduser().absolute()
     root.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(root.parent / f".{root.name}.lock"):
+    with ProcessLock(root.parent / f".{root.name}.lock"):
         if _is_finished(root, scale, seed):
             return root
         under_way = root.parent / f".{root.name}.incomplete"
