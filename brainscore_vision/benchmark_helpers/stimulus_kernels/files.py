@@ -60,9 +60,14 @@ class ProcessLock:
             except BlockingIOError:
                 return False
             except OSError as error:
+                reason = ""
+                if error.errno in NO_LOCKS:
+                    reason = "The file system may be mounted without locking. "
+                    with contextlib.suppress(OSError):
+                        self.path.unlink()
                 raise LockingError(
                     f"Processes that use {self.path.parent} at the same time take turns by a lock on {self.path.name} there, "
-                    f"which cannot be had ({error.strerror}). {_why(error)} Choose a folder on another file system."
+                    f"which cannot be had ({error.strerror}). {reason}Choose another folder."
                 ) from error
 
     def release(self) -> None:
@@ -83,8 +88,12 @@ class ProcessLock:
     def _open(self) -> int:
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except PermissionError:  # a colleague's: on a local disk, reading is enough for a lock
-            return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except PermissionError:
+            if not self.path.exists():
+                raise
+            return os.open(
+                self.path, os.O_RDONLY | os.O_CLOEXEC
+            )  # a colleague's: on a local disk, this is enough for a lock
         share(descriptor, self.path.parent)
         with contextlib.suppress(PermissionError):  # a colleague's
             # who may write to the folder may lock it, whatever the umask of the one who came first
@@ -182,7 +191,3 @@ def has_locks(path: Path) -> bool:
     except OSError as error:
         return error.errno not in NO_LOCKS
     return True
-
-
-def _why(error: OSError) -> str:
-    return "The file system may be mounted without locking." if error.errno in NO_LOCKS else "It may be a colleague's."

@@ -131,7 +131,7 @@ def _own_home_because(error: OSError) -> Iterator[Path]:
         raise DatasetError(
             f"Images, and what is found in them, are kept in {laion_home()}, which cannot be written ({error.strerror}), or "
             f"else in a temporary folder, which cannot be written either ({second.strerror}). Set the environment variable "
-            f"{HOME_VARIABLE} to a folder that can."
+            f"{HOME_VARIABLE} to a folder that can be written."
         ) from second
 
 

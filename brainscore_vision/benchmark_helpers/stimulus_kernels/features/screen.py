@@ -90,8 +90,8 @@ def _first_writable(folders: Sequence[Path]) -> Path:
             return folder
     raise StorageError(
         f"Images fitted to a model's field of view are kept in {folders[0]}, which cannot be written "
-        f"({errors[folders[0]].strerror}). Set the environment variable BRAINSCORE_HOME to a folder that can, or choose one "
-        f"for what a run needs (--spool-directory)."
+        f"({errors[folders[0]].strerror}). Set the environment variable BRAINSCORE_HOME to a folder that can be written, or "
+        f"choose one for what a run needs (--spool-directory)."
     )
 
 

@@ -151,7 +151,10 @@ class ModelKernels:
                     self._store.sweep()
                     return self.missing(pool, missing)
             except LockingError as error:
-                warn_once(f"{error} This run goes on without: several runs at once may make the same kernels.")
+                warn_once(
+                    f"{error} For kernels, that is --store-directory. This run goes on without a lock: several may "
+                    f"make the same kernels."
+                )
                 return missing
             if not announced:
                 _logger.warning("Another process is making kernels of %s; waiting.", self._identity.identifier)

@@ -164,25 +164,25 @@ def _coordinates(file: netCDF4.Dataset, path: Path, dimension: str, required: tu
             f"{'; ' + ', '.join(elsewhere) if elsewhere else ''}. {LAYOUT_REMEDY}"
         )
     names = list(required) + [name for name in optional if name in on_dimension]
-    columns = {name: _values(file.variables[name], path) for name in names}
+    columns = {name: _values(file.variables[name], name, path) for name in names}
     return pd.DataFrame(columns)
 
 
-def _values(variable: netCDF4.Variable, path: Path) -> np.ndarray:
+def _values(variable: netCDF4.Variable, name: str, path: Path) -> np.ndarray:
     """A coordinate's values: str objects, integers or float32, whatever way the writer stored them."""
     values = variable[:]
     if values.dtype == "S1" and values.ndim == 2:  # fixed-width text: one axis more, of characters
         values = netCDF4.chartostring(values, encoding="utf-8")
     if values.ndim != 1:
         raise SchemaError(
-            f"{path}: coordinate {variable.name} must be one-dimensional; found shape {values.shape}. {LAYOUT_REMEDY}"
+            f"{path}: coordinate {name} must be one-dimensional; found shape {values.shape}. {LAYOUT_REMEDY}"
         )
-    if variable.name in INTEGER_COORDINATES:
-        return _integers(values, variable.name, path)
-    if variable.name in NOISE_CEILINGS:
+    if name in INTEGER_COORDINATES:
+        return _integers(values, name, path)
+    if name in NOISE_CEILINGS:
         if values.dtype.kind not in "fiu":
             raise SchemaError(
-                f"{path}: coordinate {variable.name} must hold numbers (percent); found {values.dtype}. {LAYOUT_REMEDY}"
+                f"{path}: coordinate {name} must hold numbers (percent); found {values.dtype}. {LAYOUT_REMEDY}"
             )
         return values.astype(np.float32)
     return np.array(
