@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+import psutil
 from brainscore_vision.benchmark_helpers.memory import available_memory_gb
 
 from .comparisons import RidgeMetric
@@ -22,7 +21,6 @@ from .tasks import SubjectTask
 
 GIB = 1024**3
 SAMPLING_SECONDS = 0.001
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True)
@@ -142,4 +140,4 @@ class ResidentPeak:
 
 def resident_bytes() -> int:
     """What this process holds in memory now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_BYTES
+    return psutil.Process().memory_info().rss

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,13 +12,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 from tqdm.auto import tqdm
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import LookupModel
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import one_at_a_time
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
-from brainscore_vision.data.laion_fmri_7t.home import laion_home
+from brainscore_vision.data.laion_fmri_7t.home import keep, kept, usable
 from brainscore_vision.data.laion_fmri_7t.ids import parse
 from brainscore_vision.data.laion_fmri_7t.released.features import SEGMENTATION_MASKS, SEGMENTATION_TABLE, DatasetModel
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
@@ -192,12 +193,11 @@ def mask_areas(path: Path) -> np.ndarray:
     """
     state = path.stat()
     key = hashlib.sha256(f"{path.resolve()} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:24]
-    kept = laion_home() / "mask_areas" / f"{key}.npy"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{kept}.lock"):
-        if kept.is_file():
-            return np.load(kept, allow_pickle=False)
-        with h5py.File(path, "r") as file:
+    folder = usable("mask_areas")
+    with one_at_a_time(folder / f"{key}.lock"):
+        if (found := kept("mask_areas", f"{key}.npy")) is not None:
+            return np.load(found, allow_pickle=False)
+        with h5py.File(path, "r", locking=False) as file:
             masks = file["masks"]
             areas = np.empty(len(masks))
             with tqdm(total=len(masks), desc="mask areas", unit="mask", leave=False, disable=None) as bar:
@@ -205,9 +205,9 @@ def mask_areas(path: Path) -> np.ndarray:
                     block = masks[start : start + _MASK_BLOCK] != 0
                     areas[start : start + _MASK_BLOCK] = block.mean(axis=(1, 2))
                     bar.update(len(block))
-        scratch = kept.with_suffix(".new.npy")
-        np.save(scratch, areas)
-        scratch.replace(kept)
+        content = io.BytesIO()
+        np.save(content, areas)
+        keep(content.getvalue(), "mask_areas", f"{key}.npy")
     return areas
 
 

@@ -65,7 +65,7 @@ def open_hdf5(path: Path, key: str | None, id_key: str | None, want_ids: bool) -
 
 def _opened(path: Path) -> h5py.File:
     try:
-        return h5py.File(path, "r")
+        return h5py.File(path, "r", locking=False)
     except OSError as error:
         raise TableError(
             f"{path} must be an HDF5 file; opening it gave: {error}. Download or write it again."

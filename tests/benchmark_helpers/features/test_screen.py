@@ -55,7 +55,7 @@ def hashes(paths):
 
 
 def place(paths, target_degrees, directory, source_degrees=SOURCE_DEGREES):
-    return place_on_model_screen(stimulus_set(paths), hashes(paths), source_degrees, target_degrees, directory)
+    return place_on_model_screen(stimulus_set(paths), hashes(paths), source_degrees, target_degrees, [directory])
 
 
 def pixels(path):
@@ -167,7 +167,7 @@ def test_a_missing_image_is_named(images, directory):
     given = hashes(images)
     images["grey.jpg"].unlink()
     with pytest.raises(StimulusKernelError, match="grey.jpg"):
-        place_on_model_screen(stimulus_set(images), given, SOURCE_DEGREES, 8, directory)
+        place_on_model_screen(stimulus_set(images), given, SOURCE_DEGREES, 8, [directory])
 
 
 def test_a_full_disk_is_not_taken_for_a_bad_image(images, directory, monkeypatch):

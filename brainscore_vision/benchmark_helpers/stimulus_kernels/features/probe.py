@@ -50,6 +50,21 @@ class Probe:
         mean, norm = np.array(wide).T
         return cls(np.array(rows), mean, norm, n_features)
 
+    def as_json(self) -> dict:
+        """What JSON can hold, every bit of it."""
+        return {
+            "sample": self.sample.tolist(),
+            "mean": self.mean.tolist(),
+            "norm": self.norm.tolist(),
+            "n_features": self.n_features,
+        }
+
+    @classmethod
+    def from_json(cls, held: dict) -> Probe:
+        """Of what :meth:`as_json` gave."""
+        arrays = (np.array(held[name], dtype=float) for name in ("sample", "mean", "norm"))
+        return cls(*arrays, held["n_features"])
+
     def difference(self, other: Probe) -> float:
         """Largest relative difference; infinite if the features are not of the same width."""
         if self.n_features != other.n_features or self.sample.shape != other.sample.shape:

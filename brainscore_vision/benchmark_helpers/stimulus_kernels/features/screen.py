@@ -7,10 +7,10 @@ processes can share them, a stimulus set needs no identifier, and images that ch
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,13 +19,14 @@ from brainscore_vision.benchmark_helpers.screen import ImageConverter
 from PIL import Image
 
 from ..errors import StimulusKernelError, StorageError
+from ..files import NO_ROOM, cannot_write, make_folder
 
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """What Pillow raises for files that it cannot read or write; a broken chunk of a PNG is a SyntaxError."""
 
 
 def place_on_model_screen(
-    stimuli: StimulusSet, content_hashes: dict, source_degrees: float, target_degrees: float, directory: Path
+    stimuli: StimulusSet, content_hashes: dict, source_degrees: float, target_degrees: float, folders: Sequence[Path]
 ) -> StimulusSet:
     """Stimuli as a model with a field of view of ``target_degrees`` has to see them.
 
@@ -37,8 +38,8 @@ def place_on_model_screen(
         Stimulus id to a hash of its file's content.
     source_degrees, target_degrees : float
         Width of the images as shown to the subjects, and of the model's field of view, in degrees of visual angle.
-    directory : pathlib.Path
-        Where converted images are kept.
+    folders : sequence of pathlib.Path
+        Where converted images are kept: those that are there are used, new ones go to the first folder that can be written.
 
     Returns
     -------
@@ -54,9 +55,14 @@ def place_on_model_screen(
     ids = list(stimuli["stimulus_id"])
     paths = {stimulus_id: Path(stimuli.get_stimulus(stimulus_id)) for stimulus_id in ids}
     if target_degrees != source_degrees:
-        folder = directory / f"source{float(source_degrees)!r}-target{float(target_degrees)!r}"
-        targets = {i: folder / content_hashes[i][:2] / f"{content_hashes[i]}{paths[i].suffix.lower()}" for i in ids}
-        pending = {targets[i]: paths[i] for i in ids if not targets[i].exists()}
+        degrees = f"source{float(source_degrees)!r}-target{float(target_degrees)!r}"
+        names = {i: f"{degrees}/{content_hashes[i][:2]}/{content_hashes[i]}{paths[i].suffix.lower()}" for i in ids}
+        targets = {i: next((f / name for f in folders if (f / name).exists()), None) for i, name in names.items()}
+        pending = {}
+        if missing := [i for i in ids if targets[i] is None]:
+            folder = _first_writable(folders)
+            targets.update({i: folder / names[i] for i in missing})
+            pending = {targets[i]: paths[i] for i in missing}
         if pending:
             with ThreadPoolExecutor(max_workers=os.cpu_count()) as workers:
                 list(
@@ -71,8 +77,26 @@ def place_on_model_screen(
     return placed
 
 
+def fitted_images(folder: Path) -> list[Path]:
+    """Folders of converted images below one of the ``folders`` of :func:`place_on_model_screen`."""
+    return list(folder.glob("source*-target*"))
+
+
+def _first_writable(folders: Sequence[Path]) -> Path:
+    errors = {}
+    for folder in folders:
+        errors[folder] = cannot_write(folder)
+        if errors[folder] is None:
+            return folder
+    raise StorageError(
+        f"Images fitted to a model's field of view are kept in {folders[0]}, which cannot be written "
+        f"({errors[folders[0]].strerror}). Set the environment variable BRAINSCORE_HOME to a folder that can be written, or "
+        f"choose one for what a run needs (--spool-directory)."
+    )
+
+
 def _convert(source: Path, target: Path, source_degrees: float, target_degrees: float) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=".converting-"))
     try:
         try:
@@ -80,7 +104,7 @@ def _convert(source: Path, target: Path, source_degrees: float, target_degrees: 
                 image_path=source, source_degrees=source_degrees, target_degrees=target_degrees
             )
         except UNREADABLE as error:
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
                 raise StorageError(
                     f"Images fitted to a model's field of view are kept in {target.parent}, where no space is left. "
                     f"Free some, or set BRAINSCORE_HOME to a folder on another disk."

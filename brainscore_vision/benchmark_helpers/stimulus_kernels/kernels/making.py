@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
-from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from ..errors import ModelOutputError, StimulusKernelError, StorageError
 from ..features.probe import Probe, probe_ids, probe_rows
 from ..features.screen import place_on_model_screen
+from ..files import LockingError, ProcessLock, cannot_write
 from ..options import EngineOptions
 from ..pool import StimulusPart, StimulusPool
 from .compute import Compute
-from .identity import ModelIdentity, digest, features_key, kernel_key
+from .identity import ModelIdentity, features_key, kernel_key
 from .kernel import StimulusKernel, build_kernel
 from .spool import FeatureSpool, is_complete
-from .store import KernelStore
+from .store import KernelStore, warn_once
 
-LOCK_POLL_SECONDS = 1.0
+LOCK_POLL_SECONDS = 0.1
+
+PRIVATE_SPOOL = "features-"
+"""Folders of features that no later run finds begin so."""
 
 _logger = logging.getLogger(__name__)
 
@@ -34,7 +40,7 @@ class ModelKernels:
     """Makes, keeps and finds the kernels of one model. A context manager.
 
     While kernels are missing, a lock per model is held: of several processes, one records and the others wait until the
-    store has what they need.
+    store has what they need. Where no lock can be had, each does the work, with features in a folder of its own.
     """
 
     def __init__(self, model, recorder, options: EngineOptions):
@@ -44,8 +50,10 @@ class ModelKernels:
         self._store = KernelStore(options.kernels) if options.store else None
         self._spools: dict[tuple[str, StimulusPart], FeatureSpool] = {}
         self._probes: dict[tuple[str, StimulusPart], Probe] = {}
+        self._refused: dict[str, tuple] = {}
         self._directory: Path | None = None
-        self._lock: FileLock | None = None
+        self._lock: ProcessLock | None = None
+        self._spool_lock: ProcessLock | None = None
         self._unstable: set[str] = set()
         self._notes: dict[str, list[str]] = {}
         self._served = False
@@ -54,16 +62,18 @@ class ModelKernels:
         return self
 
     def __exit__(self, kind, *_) -> None:
-        interrupted = kind is not None and not issubclass(kind, Exception)
+        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt | SystemExit)
         for spool in self._spools.values():
             spool.close()
-        # after Ctrl-C, as after a kill, the features stay for the next run; after an error they would be left behind
-        if self._directory is not None and not (interrupted and self._store is not None):
+        # after Ctrl-C, as after a kill, the features stay for the next run; after an error, or when nobody wants more
+        # results, they would be left behind
+        if self._directory is not None and not (interrupted and self._spool_lock is not None):
             shutil.rmtree(self._directory, ignore_errors=True)
-        if self._lock is not None:
-            self._lock.release()
-        elif kind is None and self._store is not None and self._served:
+        if kind is None and self._store is not None and self._served and self._directory is None:
             self._remove_leftovers()
+        for lock in (self._spool_lock, self._lock):
+            if lock is not None:
+                lock.release()
 
     def prepare(self, pool: StimulusPool, labels: Sequence[str]) -> None:
         """Make sure that the kernels of a pool can be had, showing the model what it has not seen yet."""
@@ -85,7 +95,7 @@ class ModelKernels:
             stored = self._store.load(key)
             if stored is not None and self._is_this_model(pool, label, stored[1]):
                 return stored[0]
-            self._store.remove(key)  # damaged, or of another model: make it again
+            self._refused[key] = self._store.state(key)  # damaged, or of another model: made again, and replaced
             self.prepare(pool, [label])
         spools = [self._spools[label, part] for part in pool.parts if part.stimulus_ids]
         with self._bar(spools[0].n_features, "features", f"kernel {label}, {pool.name}") as bar:
@@ -97,7 +107,7 @@ class ModelKernels:
                 "pool": pool.name,
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
             }
-            self._store.save(key, kernel, self._probe(pool, label), description, owner=self._identity.key)
+            self._store.save(key, kernel, self._probe(pool, label), description)
         return kernel
 
     def notes(self, label: str) -> tuple[str, ...]:
@@ -124,30 +134,34 @@ class ModelKernels:
         """Those of ``labels`` whose kernels are not in the store; all of them where none are kept."""
         if self._store is None:
             return list(labels)
-        return [label for label in labels if not self._store.has(self._key(pool, label))]
+        keys = {label: self._key(pool, label) for label in labels}
+        return [
+            label
+            for label, key in keys.items()
+            if not self._store.has(key) or self._store.state(key) == self._refused.get(key)
+        ]
 
     def _wait_for_turn(self, pool: StimulusPool, missing: list[str]) -> list[str]:
         """Hold the model's lock, or return with nothing missing because another process has done the work."""
-        if self._lock is not None:
-            return missing
-        lock, announced = self._new_lock(), False
-        while missing:
+        lock, announced = ProcessLock(_lock_of(self._store.directory / self._identity.key)), False
+        while missing and self._lock is None:
             try:
-                lock.acquire(timeout=LOCK_POLL_SECONDS)
-            except Timeout:
-                if not announced:
-                    _logger.warning("Another process is making kernels of %s; waiting.", self._identity.identifier)
-                    announced = True
-                missing = self.missing(pool, missing)
-                continue
-            self._lock = lock
-            return self.missing(pool, missing)
+                if lock.acquire(wait=False):
+                    self._lock = lock
+                    self._store.sweep()
+                    return self.missing(pool, missing)
+            except LockingError as error:
+                warn_once(
+                    f"{error} For kernels, that is --store-directory. This run goes on without a lock: several may "
+                    f"make the same kernels."
+                )
+                return missing
+            if not announced:
+                _logger.warning("Another process is making kernels of %s; waiting.", self._identity.identifier)
+                announced = True
+            time.sleep(LOCK_POLL_SECONDS)
+            missing = self.missing(pool, missing)
         return missing
-
-    def _new_lock(self) -> FileLock:
-        folder = self._options.kernels / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / f"{self._identity.key}.lock")
 
     def _remove_leftovers(self) -> None:
         """Features of a run that was killed between writing its last kernel and removing them: all of them are complete.
@@ -155,12 +169,8 @@ class ModelKernels:
         Those of a run that was killed while it recorded wait for the run that takes it up, whatever else is scored before.
         """
         leftovers = self._options.spool / self._identity.key
-        if leftovers.exists() and all(is_complete(path) for path in leftovers.glob("*.features")):
-            try:
-                with self._new_lock().acquire(timeout=0):
-                    shutil.rmtree(leftovers, ignore_errors=True)
-            except Timeout:
-                pass  # they belong to a process that is at work
+        if leftovers.exists() and all(is_complete(path) for path in leftovers.glob("*.features")) and self._own_spool():
+            shutil.rmtree(leftovers, ignore_errors=True)
 
     def _record(self, pool: StimulusPool, part: StimulusPart, labels: Sequence[str]) -> None:
         """Record the features of a part, after what an interrupted run has left."""
@@ -195,32 +205,33 @@ class ModelKernels:
                 self._check_repeats(pool, label, Probe.of(np.stack(probed[label])))
 
     def _open_spool(self, pool: StimulusPool, part: StimulusPart, label: str) -> FeatureSpool:
-        name = features_key(self._identity, label, part, pool)
-        if self._store is not None:
-            # the fingerprint is part of the name: features of a model that changed under its name are not resumed
-            probe = self._probe(pool, label)
-            name = f"{name}-{digest(np.round(probe.sample / max(np.abs(probe.sample).max(), 1e-300), 2).tolist())[:8]}"
-        spool = FeatureSpool(self._spool_directory() / f"{name}.features", len(part.stimulus_ids), label)
+        path = self._spool_directory() / f"{features_key(self._identity, label, part, pool)}.features"
+        spool = FeatureSpool(path, len(part.stimulus_ids), label, self._probe(pool, label))
         spool.resume()
         return spool
 
     def _spool_directory(self) -> Path:
         if self._directory is None:
-            parent = self._options.spool
-            try:
-                parent.mkdir(parents=True, exist_ok=True)
-                if self._store is None:
-                    self._directory = Path(tempfile.mkdtemp(dir=parent, prefix="features-"))
-                else:  # under the model's lock; a killed run's features are found here
-                    self._directory = parent / self._identity.key
-                    self._directory.mkdir(exist_ok=True)
-                    self._store.sweep(self._identity.key)
-            except OSError as error:
+            parent, shared = self._options.spool, self._options.spool / self._identity.key
+            if error := cannot_write(parent):
                 raise StorageError(
                     f"Features wait on disk between the forward pass and the kernel, but {parent} cannot be written "
-                    f"({error.strerror}). Choose another folder (--spool-directory)."
+                    f"({error.strerror}). Choose another folder (--spool-directory, or the environment variable "
+                    f"BRAINSCORE_HOME)."
                 ) from error
+            if self._store is not None and self._own_spool() and not cannot_write(shared):
+                self._directory = shared  # a killed run's features are found here
+            else:
+                self._directory = Path(tempfile.mkdtemp(dir=parent, prefix=PRIVATE_SPOOL))
         return self._directory
+
+    def _own_spool(self) -> bool:
+        """Whether no other process uses the folder where a later run of the model finds features."""
+        lock = ProcessLock(_lock_of(self._options.spool / self._identity.key))
+        with contextlib.suppress(LockingError):
+            if lock.acquire(wait=False):
+                self._spool_lock = lock
+        return self._spool_lock is not None
 
     def _probe(self, pool: StimulusPool, label: str) -> Probe:
         """The model's fingerprint as it is now; one pass over a few stimuli per run, for all labels at once."""
@@ -276,7 +287,7 @@ class ModelKernels:
             content_hashes=pool.provider.content_hashes(stimulus_ids),
             source_degrees=pool.visual_degrees,
             target_degrees=self._identity.visual_degrees,
-            directory=self._options.screen,
+            folders=(self._options.screen, self._options.spool / "screen"),
         )
         if list(placed["stimulus_id"]) != list(stimulus_ids):
             raise StimulusKernelError(f"The provider of {pool.name} must return the stimuli asked for, in their order.")
@@ -287,6 +298,26 @@ class ModelKernels:
         return tqdm(
             total=total, unit=unit, desc=description, leave=False, disable=None if self._options.progress else True
         )
+
+
+@contextlib.contextmanager
+def unused_spools(folder: Path) -> Iterator[list[Path]]:
+    """Folders of features that killed runs left in a spool directory; nobody takes them up during a ``with`` block."""
+    with contextlib.ExitStack() as locks:
+        found = list(folder.glob(f"{PRIVATE_SPOOL}*"))
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if re.fullmatch("[0-9a-f]{32}", path.name):
+                lock = ProcessLock(_lock_of(path))
+                locks.callback(lock.release)
+                with contextlib.suppress(LockingError):
+                    if not lock.acquire(wait=False):
+                        continue
+                found.append(path)
+        yield found
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(f".lock-{path.name}")
 
 
 def _from(stimuli, start: int):

@@ -3,12 +3,17 @@
 A model answers a batch of stimuli at a time, the kernel wants all stimuli for a few features. The file is laid out by
 blocks of ``COLUMN_BLOCK`` features, each (n_stimuli × COLUMN_BLOCK) and contiguous, so that both sides do large
 sequential transfers and neither needs memory that grows with the layer's width.
+
+The file is plain bytes with a journal beside it, and not HDF5 as a kernel is: a process may be killed at any moment, which
+HDF5's own tables of contents do not survive.
 """
 
 from __future__ import annotations
 
 import errno
+import io
 import json
+import logging
 import os
 import shutil
 import zlib
@@ -17,7 +22,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ModelOutputError, StorageError
+from ..features.probe import Probe
+from ..files import NO_ROOM, share
 from .kernel import COLUMN_BLOCK
+
+_logger = logging.getLogger(__name__)
 
 
 class FeatureSpool:
@@ -30,6 +39,8 @@ class FeatureSpool:
     n_stimuli : int
     label : str
         Layer, for messages.
+    probe : Probe, optional
+        Fingerprint of the model. It is kept in the journal, and :meth:`resume` takes up the features of the same model alone.
 
     Notes
     -----
@@ -37,14 +48,15 @@ class FeatureSpool:
     checksum: a later run that finds the file resumes after the last batch whose checksum is right.
     """
 
-    def __init__(self, path: Path, n_stimuli: int, label: str):
+    def __init__(self, path: Path, n_stimuli: int, label: str, probe: Probe | None = None):
         self.path = Path(path)
         self.label = label
         self.n_stimuli = n_stimuli
         self.n_features = 0
         self.dtype: np.dtype | None = None
+        self._probe = probe
         self._batches: list[dict] = []
-        self._descriptor: int | None = None
+        self._file: io.FileIO | None = None
 
     @property
     def journal(self) -> Path:
@@ -65,31 +77,44 @@ class FeatureSpool:
         return 0 if self.dtype is None else self.n_stimuli * self.n_features * self.dtype.itemsize
 
     def resume(self) -> None:
-        """Take up what an interrupted run left, as far as it is whole."""
-        try:
-            header, *batches = (json.loads(line) for line in self.journal.read_text().splitlines())
-        except (FileNotFoundError, ValueError):  # no journal, or one that ends in the middle of a line
+        """Take up what an interrupted run of the same model left, as far as it is whole."""
+        header, batches = read_journal(self.journal)
+        if self._probe is None or header is None or "probe" not in header:
             return
-        if header.get("n_stimuli") != self.n_stimuli or not self.path.exists():
+        if header["n_stimuli"] != self.n_stimuli or not self.path.exists():
+            return
+        if not self._probe.agrees(Probe.from_json(header["probe"])):
+            _logger.warning(
+                "The features of %s that an interrupted run left are of another model. They are recorded again.",
+                self.label,
+            )
             return
         self.n_features, self.dtype = header["n_features"], np.dtype(header["dtype"])
-        self._descriptor = os.open(self.path, os.O_RDWR)
+        try:
+            self._file = io.FileIO(self.path, "r+")
+        except PermissionError:  # a colleague's
+            return
         for batch in batches:
+            if self.n_written + batch["rows"] > self.n_stimuli:
+                break
             if self._checksum_on_disk(batch["rows"]) != batch["checksum"]:
                 break
             self._batches.append(batch)
-        self._write_journal()
+        if self._batches:
+            self._write_journal()
+        else:
+            self.close()
 
     def rewind(self, n_stimuli: int) -> None:
         """Forget what comes after ``n_stimuli``, at the end of a batch before it."""
         while self.n_written > n_stimuli:
             self._batches.pop()
-        if self._descriptor is not None:
+        if self._file is not None:
             self._write_journal()
 
     def append(self, features: np.ndarray) -> None:
         """Write the features of the next stimuli, shape (n_batch, n_features)."""
-        if self._descriptor is None:
+        if self._file is None:
             self._create(features)
         if features.shape[1] != self.n_features or features.dtype != self.dtype:
             raise ModelOutputError(
@@ -123,9 +148,9 @@ class FeatureSpool:
 
     def close(self) -> None:
         """Let go of the file; it stays for a later run."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def remove(self) -> None:
         """Remove the file; features are only kept until the kernels that need them are done."""
@@ -138,19 +163,25 @@ class FeatureSpool:
         free = shutil.disk_usage(self.path.parent).free
         if self.n_bytes > free:
             raise self._full(free)
-        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:  # reserve the space now: a disk that fills up later must not cost the forward passes done until then
-            os.posix_fallocate(self._descriptor, 0, self.n_bytes)
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise self._full(free) from error
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # file systems that cannot reserve
-                raise
+        self.path.unlink(missing_ok=True)  # it may be a colleague's
+        self._file = io.FileIO(self.path, "x+")
+        share(self._file.fileno(), self.path.parent)
+        if hasattr(os, "posix_fallocate"):  # macOS has none
+            try:  # reserve the space now: a disk that fills up later must not cost the forward passes done until then
+                os.posix_fallocate(self._file.fileno(), 0, self.n_bytes)
+            except OSError as error:
+                if error.errno in NO_ROOM:
+                    raise self._full(free) from error
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # file systems that cannot reserve
+                    raise
         self._write_journal()
 
     def _write_journal(self) -> None:
         header = {"n_stimuli": self.n_stimuli, "n_features": self.n_features, "dtype": self.dtype.str}
+        if self._probe is not None:
+            header["probe"] = self._probe.as_json()
         scratch = self.journal.with_suffix(".new")
+        scratch.unlink(missing_ok=True)
         scratch.write_text("".join(json.dumps(line) + "\n" for line in (header, *self._batches)))
         os.replace(scratch, self.journal)
 
@@ -167,22 +198,25 @@ class FeatureSpool:
 
     def _read(self, array: np.ndarray, position: int) -> None:
         buffer = memoryview(array).cast("B")
+        self._file.seek(position)
         while len(buffer):
-            count = os.preadv(self._descriptor, [buffer], position)
+            count = self._file.readinto(buffer)
             if count == 0:
-                raise StorageError(f"{self.path} ends early, at byte {position} of {self.n_bytes}. Score again.")
-            buffer, position = buffer[count:], position + count
+                raise StorageError(
+                    f"{self.path} ends early, at byte {self._file.tell()} of {self.n_bytes}. Score again."
+                )
+            buffer = buffer[count:]
 
     def _write(self, tile: np.ndarray, position: int) -> None:
         buffer = memoryview(tile).cast("B")
+        self._file.seek(position)
         while len(buffer):
             try:
-                count = os.pwrite(self._descriptor, buffer, position)
+                buffer = buffer[self._file.write(buffer) :]
             except OSError as error:
-                if error.errno == errno.ENOSPC:
+                if error.errno in NO_ROOM:
                     raise self._full(shutil.disk_usage(self.path.parent).free) from error
                 raise
-            buffer, position = buffer[count:], position + count
 
     def _offset(self, start: int, width: int, row: int) -> int:
         return (self.n_stimuli * start + row * width) * self.dtype.itemsize
@@ -199,10 +233,18 @@ def journal_of(path: Path) -> Path:
     return path.with_suffix(".journal")
 
 
+def read_journal(path: Path) -> tuple[dict | None, list[dict]]:
+    """Header and batches of a journal, up to its last whole line; None for the header if there is none."""
+    lines = []
+    try:
+        for line in path.read_text(errors="replace").splitlines():
+            lines.append(json.loads(line))
+    except (OSError, ValueError):  # no journal, or one that ends in the middle of a line: the rest was never finished
+        pass
+    return (lines[0], lines[1:]) if lines else (None, [])
+
+
 def is_complete(path: Path) -> bool:
     """Whether the journal beside a file of features says that all stimuli are in it."""
-    try:
-        header, *batches = (json.loads(line) for line in journal_of(path).read_text().splitlines())
-    except (OSError, ValueError):  # none, or one that ends in the middle of a line
-        return False
-    return sum(batch["rows"] for batch in batches) >= header["n_stimuli"]
+    header, batches = read_journal(journal_of(path))
+    return header is not None and sum(batch["rows"] for batch in batches) >= header["n_stimuli"]

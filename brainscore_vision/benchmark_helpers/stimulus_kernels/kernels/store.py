@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from ..errors import StimulusKernelError, StorageError
 from ..features.probe import Probe
+from ..files import NO_ROOM, cannot_write, remove_abandoned, replacing
 from .compute import mirror_lower
 from .kernel import StimulusKernel
 
-MAGIC = b"stimulus-kernel-1\n"
-HASH_BYTES = 32
 WRITING = ".writing-"
-"""Files that are being written begin so, followed by their owner."""
+"""Files that are being written begin so."""
+
+VERSION = 2
+EARLIER_FORMAT = b"stimulus-kernel-1\n"
+"""How files of version 1 begin; they were no HDF5."""
 
 COLUMNS_PER_STEP = 256
+VECTORS = ("stimulus_ids", "row_mean", "row_dot_mean", "probe_sample", "probe_mean", "probe_norm")
 
 _logger = logging.getLogger(__name__)
 
 
-class DamagedKernelError(StimulusKernelError):
-    """A stored kernel is not what was written."""
+class UnusableKernelError(StimulusKernelError):
+    """A stored kernel is not what was written, or cannot be read by this user."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +72,13 @@ class KernelStore:
 
     Notes
     -----
-    A file is: a magic line; the length of the header (8 bytes); the header (JSON: description, stimulus ids, array
-    shapes) and a BLAKE2b checksum of all until there; the arrays and a checksum of everything. Of K, one triangle is kept.
-    Writers write a temporary file, flush it to the disk and rename it, so a file under its final name is complete.
+    A kernel is an HDF5 file: descriptions are attributes of the file, arrays are datasets. Of K, the columns of the lower
+    triangle are kept, one after the other, in ``gram``. The attribute ``blake2b`` is a checksum of everything else: HDF5's
+    own (fletcher32) takes a block of zeros for whole. Writing and reading take as long as plain bytes of the same length
+    and checksum, within a tenth.
+
+    Writers write a temporary file, flush it to the disk and rename it, so a file under its final name is complete and never
+    changes: HDF5's own locks, which some file systems lack, are not used.
     """
 
     def __init__(self, directory: Path):
@@ -79,136 +88,147 @@ class KernelStore:
         return self.directory / f"{key}.kernel"
 
     def has(self, key: str) -> bool:
-        """Whether a file of that name exists; reading it may still find it damaged."""
-        return self.path(key).exists()
+        """Whether there is a file of that name that this user may read; reading it may still find it damaged."""
+        path = self.path(key)
+        if os.access(path, os.R_OK):
+            return True
+        if os.path.lexists(path):
+            warn_once(f"{path} cannot be read by this user. It is computed again.")
+        return False
 
     def check_room(self, sizes: list[int]) -> None:
         """Raise before long work if kernels of so many stimuli cannot be written."""
         needed = sum(n * (n + 1) // 2 * 8 for n in sizes)
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.directory):
-                pass
-        except OSError as error:
+        if error := cannot_write(self.directory):
             raise StorageError(
-                f"Kernels are kept in {self.directory}, which cannot be written ({error.strerror}). "
-                f"Choose another folder (--store-directory) or keep none (--no-store)."
+                f"Kernels are kept in {self.directory}, which cannot be written ({error.strerror}). Choose another folder "
+                f"(--store-directory, or the environment variable BRAINSCORE_HOME) or keep none (--no-store)."
             ) from error
         free = shutil.disk_usage(self.directory).free
         if needed > free:
             raise self._full(needed, free)
 
     def load(self, key: str) -> tuple[StimulusKernel, Probe] | None:
-        """The kernel of ``key`` with the model's fingerprint; None if there is none, or a damaged one (which is removed)."""
+        """The kernel of ``key`` with the model's fingerprint; None if there is none, or none that can be used."""
         try:
             return self._read(self.path(key))
         except FileNotFoundError:
             return None
-        except DamagedKernelError as error:
-            _logger.warning("%s It is removed and computed again.", error)
-            self.remove(key)
+        except UnusableKernelError as error:
+            warn_once(f"{error} It is computed again.")
             return None
 
-    def save(self, key: str, kernel: StimulusKernel, probe: Probe, description: dict, owner: str = "") -> None:
-        """Write a kernel; ``description`` holds model, label and pool for people, ``owner`` names who may :meth:`sweep`."""
+    def save(self, key: str, kernel: StimulusKernel, probe: Probe, description: dict) -> None:
+        """Write a kernel; ``description`` holds model, label, pool and created, for people."""
         n = len(kernel.stimulus_ids)
-        header = json.dumps(
-            {
-                **description,
-                "key": key,
-                "stimulus_ids": [str(s) for s in kernel.stimulus_ids],
-                "n_features": kernel.n_features,
-                "mean_spread": kernel.mean_spread.hex(),
-                "probe": list(probe.sample.shape),
-                "probe_n_features": probe.n_features,
-            }
-        ).encode()
-        self.directory.mkdir(parents=True, exist_ok=True)
-        descriptor, scratch = tempfile.mkstemp(dir=self.directory, prefix=f"{WRITING}{owner}-")
+        described = {
+            **description,
+            "key": key,
+            "n_features": int(kernel.n_features),
+            "mean_spread": float(kernel.mean_spread),
+            "probe_n_features": int(probe.n_features),
+            "version": VERSION,
+        }
+        arrays = {
+            "stimulus_ids": np.char.encode(kernel.stimulus_ids.astype(str), "utf-8"),
+            "row_mean": kernel.row_mean,
+            "row_dot_mean": kernel.row_dot_mean,
+            "probe_sample": probe.sample,
+            "probe_mean": probe.mean,
+            "probe_norm": probe.norm,
+        }
+        checksum = _Checksum(described, arrays)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                checksum = hashlib.blake2b(digest_size=HASH_BYTES)
-                start = MAGIC + len(header).to_bytes(8, "little") + header
-                for chunk in (start, _checksum(start), *_arrays(kernel, probe)):
-                    checksum.update(chunk)
-                    file.write(chunk)
-                file.write(checksum.digest())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(scratch, self.path(key))
+            with replacing(self.path(key), WRITING) as scratch, _opened(scratch, "w") as file:
+                for name in VECTORS:
+                    file[name] = arrays[name]
+                gram, start = file.create_dataset("gram", (n * (n + 1) // 2,), "f8"), 0
+                for columns in _steps(n):
+                    packed = np.concatenate([kernel.gram[i:, i] for i in columns])
+                    checksum.update(packed)
+                    gram[start : start + len(packed)] = packed
+                    start += len(packed)
+                file.attrs.update({**described, "blake2b": checksum.hexdigest()})
         except OSError as error:
-            if error.errno == errno.ENOSPC:
+            if error.errno in NO_ROOM:
                 raise self._full(n * (n + 1) // 2 * 8, shutil.disk_usage(self.directory).free) from error
-            raise
-        finally:
-            Path(scratch).unlink(missing_ok=True)
+            if not isinstance(error, PermissionError):
+                raise
+            # the score is there already: it is not lost because a colleague's file cannot be replaced
+            _logger.warning("The kernel %s is not kept (%s).", self.path(key), error.strerror)
+
+    def state(self, key: str) -> tuple | None:
+        """What changes when a kernel is written again; None if there is no file."""
+        try:
+            stat = self.path(key).stat()
+        except OSError:
+            return None
+        return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
     def remove(self, key: str) -> None:
         self.path(key).unlink(missing_ok=True)
 
-    def sweep(self, owner: str | None = None) -> None:
-        """Remove what killed writers left, of one owner or of all. Call it while they do not write."""
-        for scratch in self.directory.glob(f"{WRITING}*" if owner is None else f"{WRITING}{owner}-*"):
-            scratch.unlink(missing_ok=True)
+    def sweep(self) -> None:
+        """Remove what killed writers left."""
+        remove_abandoned(self.directory, WRITING)
 
-    def entries(self) -> Iterator[StoredKernel]:
-        """What is stored, from the files' headers; files that are none are reported as damaged by :meth:`verify`."""
-        for path in sorted(self.directory.glob("*.kernel")):
+    def entries(self) -> Iterator[StoredKernel | str]:
+        """What is stored, as the files say; or what is wrong with a file."""
+        for path in self._paths():
             try:
-                with open(path, "rb") as file:
-                    header = _read_header(file, path)
-            except DamagedKernelError as error:
-                _logger.warning("%s", error)
-                continue
-            yield StoredKernel(
-                key=header["key"],
-                model=header["model"],
-                label=header["label"],
-                pool=header["pool"],
-                n_stimuli=len(header["stimulus_ids"]),
-                n_features=header["n_features"],
-                n_bytes=path.stat().st_size,
-                created=header["created"],
-            )
+                with _opened(path) as file:
+                    described = _attributes(file)
+                    yield StoredKernel(
+                        **{name: described[name] for name in ("key", "model", "label", "pool", "created")},
+                        n_stimuli=len(file["stimulus_ids"]),
+                        n_features=described["n_features"],
+                        n_bytes=path.stat().st_size,
+                    )
+            except UnusableKernelError as error:
+                yield str(error)
+            except DAMAGE as error:
+                yield f"{path} is damaged ({error})."
 
     def verify(self) -> Iterator[tuple[Path, str | None]]:
         """Read every file whole; yields its path and what is wrong with it, or None."""
-        for path in sorted(self.directory.glob("*.kernel")):
+        for path in self._paths():
             try:
                 self._read(path)
-            except DamagedKernelError as error:
+            except UnusableKernelError as error:
                 yield path, str(error)
             else:
                 yield path, None
 
+    def _paths(self) -> list[Path]:
+        if self.directory.exists() and not os.access(self.directory, os.R_OK | os.X_OK):
+            raise StorageError(
+                f"{self.directory} cannot be read by this user. Ask its owner, or choose another folder (--store-directory)."
+            )
+        return sorted(self.directory.glob("*.kernel"))
+
     def _read(self, path: Path) -> tuple[StimulusKernel, Probe]:
-        with open(path, "rb") as file:
-            checksum = hashlib.blake2b(digest_size=HASH_BYTES)
-            header = _read_header(file, path, checksum)
-            n = len(header["stimulus_ids"])
-            read = _ArrayReader(file, path, checksum)
-            gram = np.empty((n, n), order="F")
-            for first in range(0, n, COLUMNS_PER_STEP):
-                columns = range(first, min(first + COLUMNS_PER_STEP, n))
-                packed, start = read(sum(n - i for i in columns)), 0
-                for i in columns:
-                    gram[i:, i] = packed[start : start + n - i]
-                    start += n - i
-            mirror_lower(gram)
-            row_mean, row_dot_mean = read(n), read(n)
-            k, width = header["probe"]
-            sample, mean, norm = read(k * width).reshape(k, width), read(k), read(k)
-            if file.read() != checksum.digest():
-                raise DamagedKernelError(f"{path} does not match its checksum.")
+        with _opened(path) as file:
+            try:
+                described = _attributes(file)
+                arrays = {name: file[name][()] for name in VECTORS}
+                written = described.pop("blake2b")
+                checksum = _Checksum(described, arrays)
+                gram = _read_gram(file["gram"], len(arrays["stimulus_ids"]), checksum)
+            except DAMAGE as error:
+                raise UnusableKernelError(f"{path} is damaged ({error}).") from error
+        if checksum.hexdigest() != written:
+            raise UnusableKernelError(f"{path} does not match its checksum.")
+        mirror_lower(gram)
         kernel = StimulusKernel(
-            stimulus_ids=np.asarray(header["stimulus_ids"]),
+            stimulus_ids=np.char.decode(arrays["stimulus_ids"], "utf-8"),
             gram=gram,
-            n_features=header["n_features"],
-            row_mean=row_mean,
-            row_dot_mean=row_dot_mean,
-            mean_spread=float.fromhex(header["mean_spread"]),
+            n_features=described["n_features"],
+            row_mean=arrays["row_mean"],
+            row_dot_mean=arrays["row_dot_mean"],
+            mean_spread=described["mean_spread"],
         )
-        return kernel, Probe(sample, mean, norm, header["probe_n_features"])
+        probe = Probe(arrays["probe_sample"], arrays["probe_mean"], arrays["probe_norm"], described["probe_n_features"])
+        return kernel, probe
 
     def _full(self, needed: int, free: int) -> StorageError:
         return StorageError(
@@ -217,44 +237,72 @@ class KernelStore:
         )
 
 
-def _arrays(kernel: StimulusKernel, probe: Probe) -> Iterator[memoryview]:
-    n = len(kernel.stimulus_ids)
-    for first in range(0, n, COLUMNS_PER_STEP):
-        columns = range(first, min(first + COLUMNS_PER_STEP, n))
-        yield memoryview(np.concatenate([kernel.gram[i:, i] for i in columns])).cast("B")
-    for array in (kernel.row_mean, kernel.row_dot_mean, probe.sample, probe.mean, probe.norm):
-        yield memoryview(np.ascontiguousarray(array, dtype=float).ravel()).cast("B")
+DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError)
+"""What h5py raises for files whose insides are broken."""
 
 
-def _read_header(file, path: Path, checksum=None) -> dict:
-    start = file.read(len(MAGIC) + 8)
-    if len(start) < len(MAGIC) + 8 or start[: len(MAGIC)] != MAGIC:
-        raise DamagedKernelError(f"{path} is not a whole kernel file of this version.")
-    length = int.from_bytes(start[len(MAGIC) :], "little")
-    if length > path.stat().st_size:
-        raise DamagedKernelError(f"{path} is shorter than its header says.")
-    text, sealed = file.read(length), file.read(HASH_BYTES)
-    if sealed != _checksum(start + text):
-        raise DamagedKernelError(f"{path} has a header that does not match its checksum.")
-    if checksum is not None:
-        checksum.update(start + text + sealed)
-    return json.loads(text)
+class _Checksum:
+    """BLAKE2b over descriptions and arrays, with their names, types and shapes."""
+
+    def __init__(self, described: dict, arrays: dict[str, np.ndarray]):
+        self._hash = hashlib.blake2b(digest_size=32)
+        shapes = {name: [array.dtype.str, array.shape] for name, array in arrays.items()}
+        self._hash.update(json.dumps([described, shapes], sort_keys=True).encode())
+        for name in sorted(arrays):
+            self.update(arrays[name])
+
+    def update(self, array: np.ndarray) -> None:
+        self._hash.update(np.ascontiguousarray(array).view(np.uint8))
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
 
 
-def _checksum(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=HASH_BYTES).digest()
+def _opened(path: Path, mode: str = "r") -> h5py.File:
+    try:
+        # from version 1.10 of HDF5 on, its own tables have checksums
+        return h5py.File(path, mode, libver="v110", locking=False)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if mode == "w":
+            raise
+        what = (
+            "cannot be read by this user"
+            if isinstance(error, PermissionError)
+            else f"is no whole kernel file ({error})"
+        )
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            if file.read(len(EARLIER_FORMAT)) == EARLIER_FORMAT:
+                what = "was written by an earlier version of this plugin"
+        raise UnusableKernelError(f"{path} {what}.") from error
 
 
-class _ArrayReader:
-    """Reads float64 arrays of known length, adding them to a checksum."""
+def _attributes(file: h5py.File) -> dict:
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in file.attrs.items()}
 
-    def __init__(self, file, path: Path, checksum):
-        self._file, self._path, self._checksum = file, path, checksum
 
-    def __call__(self, count: int) -> np.ndarray:
-        array = np.empty(count)
-        buffer = memoryview(array).cast("B")
-        if self._file.readinto(buffer) != len(buffer):
-            raise DamagedKernelError(f"{self._path} is shorter than its header says.")
-        self._checksum.update(buffer)
-        return array
+def _steps(n: int) -> Iterator[range]:
+    return (range(first, min(first + COLUMNS_PER_STEP, n)) for first in range(0, n, COLUMNS_PER_STEP))
+
+
+def _read_gram(packed: h5py.Dataset, n: int, checksum: _Checksum) -> np.ndarray:
+    """Lower triangle of K, Fortran-ordered, shape (n, n); what is above the diagonal is not set."""
+    if packed.shape != (n * (n + 1) // 2,):
+        raise ValueError(f"{packed.shape} values for {n} stimuli")
+    gram, buffer, start = np.empty((n, n), order="F"), np.empty(COLUMNS_PER_STEP * n), 0
+    for columns in _steps(n):
+        step = buffer[: sum(n - i for i in columns)]
+        packed.read_direct(step, np.s_[start : start + len(step)])
+        checksum.update(step)
+        start, column_start = start + len(step), 0
+        for i in columns:
+            gram[i:, i] = step[column_start : column_start + n - i]
+            column_start += n - i
+    return gram
+
+
+@cache
+def warn_once(what: str) -> None:
+    """Say something once per process."""
+    _logger.warning("%s", what)

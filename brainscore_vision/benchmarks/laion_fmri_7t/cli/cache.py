@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.screen import fitted_images
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.making import unused_spools
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore
 from brainscore_vision.benchmark_helpers.stimulus_kernels.options import EngineOptions
 
@@ -28,8 +32,11 @@ def list_kernels(store_directory: StoreOption = None) -> None:
     table = Table()
     for name in ("model", "layer", "pool", "stimuli", "features", "MB", "created"):
         table.add_column(name, overflow="fold")  # names stay whole
-    total = 0
+    total, unusable = 0, []
     for entry in KernelStore(options.kernels).entries():
+        if isinstance(entry, str):
+            unusable.append(entry)
+            continue
         total += entry.n_bytes
         size = f"{entry.n_bytes / 1e6:.1f}"
         table.add_row(
@@ -37,19 +44,24 @@ def list_kernels(store_directory: StoreOption = None) -> None:
         )
     console = Console()
     console.print(table, width=None if console.is_terminal else UNLIMITED_WIDTH)
-    print(f"{table.row_count} kernels, {total / 1e6:.1f} MB in {options.kernels}")
+    for problem in unusable:
+        print(problem)
+    print(
+        f"{table.row_count} kernels, {total / 1e6:.1f} MB in {options.kernels}"
+        + (f", and {len(unusable)} that cannot be used (they will be computed again)" if unusable else "")
+    )
 
 
 @app.command()
 def verify(store_directory: StoreOption = None) -> None:
-    """Read every stored kernel whole; exit code 1 if one is damaged."""
-    store, damaged, count = KernelStore(EngineOptions(store_directory=store_directory).kernels), 0, 0
+    """Read every stored kernel whole; exit code 1 if one cannot be used: damaged, not readable, of an earlier version."""
+    store, unusable, count = KernelStore(EngineOptions(store_directory=store_directory).kernels), 0, 0
     for path, problem in store.verify():
         count += 1
-        damaged += problem is not None
+        unusable += problem is not None
         print(f"{path.name}: {problem or 'whole'}")
-    print(f"{count} kernels, {damaged} damaged" + (" (they will be computed again)" if damaged else ""))
-    if damaged:
+    print(f"{count} kernels, {unusable} that cannot be used" + (" (they will be computed again)" if unusable else ""))
+    if unusable:
         raise typer.Exit(1)
 
 
@@ -61,17 +73,41 @@ def clear(
 ) -> None:
     """Remove stored kernels, and what killed runs left."""
     options = EngineOptions(store_directory=store_directory, spool_directory=spool_directory)
-    store, freed = KernelStore(options.kernels), 0
-    for entry in list(store.entries()):
-        if model is None or entry.model == model:
-            store.remove(entry.key)
-            freed += entry.n_bytes
+    store, freed, left = KernelStore(options.kernels), 0, []
+    doomed = [
+        store.path(entry.key)
+        for entry in store.entries()
+        if not isinstance(entry, str) and model in (None, entry.model)
+    ]
     if model is None:
-        for folder in (options.spool, options.screen):
-            freed += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-            shutil.rmtree(folder, ignore_errors=True)
-        for path, problem in list(store.verify()):
-            if problem is not None:
-                path.unlink(missing_ok=True)
+        doomed += [path for path, problem in store.verify() if problem is not None]
+        doomed += [folder for parent in (options.screen, options.spool / "screen") for folder in fitted_images(parent)]
+        with unused_spools(options.spool) as folders:
+            for folder in folders:
+                freed += _remove(folder, left)
         store.sweep()
+    for path in doomed:
+        freed += _remove(path, left)
     print(f"Freed {freed / 1e6:.1f} MB.")
+    if left:
+        print(f"{len(left)} could not be removed, the first: {left[0]}. They may be a colleague's.")
+        raise typer.Exit(1)
+
+
+def _remove(path: Path, left: list[Path]) -> int:
+    """Remove a file or folder; bytes that this frees. What stays is added to ``left``."""
+    before = _size(path)
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(PermissionError):
+            path.unlink(missing_ok=True)
+    if path.exists():
+        left.append(path)
+    return before - _size(path)
+
+
+def _size(path: Path) -> int:
+    if not path.is_dir():
+        return path.stat().st_size if path.exists() else 0
+    return sum(_size(inside) for inside in path.iterdir()) if os.access(path, os.R_OK | os.X_OK) else 0

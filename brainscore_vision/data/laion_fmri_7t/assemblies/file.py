@@ -234,7 +234,10 @@ class AssemblyFile:
         first, last = wanted[0], wanted[-1]
         try:
             block = data[rows, first : last + 1]
-        except RuntimeError as error:  # netCDF4's word for data that cannot be decompressed or read
+        except (
+            RuntimeError,
+            OSError,
+        ) as error:  # netCDF4's and h5py's word for data that cannot be decompressed or read
             raise SchemaError(
                 f"{self.path}: trials {rows.start} to {rows.stop - 1} must be readable; the netCDF library "
                 f"says {error}. Copy, download or simulate the file again."

@@ -9,9 +9,12 @@ file names, which are not read.
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5netcdf.legacyapi
 import netCDF4
 import numpy as np
 import pandas as pd
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import has_locks
 
 from ..constants import REGIONS
 from ..errors import MissingDataError, SchemaError
@@ -23,6 +26,9 @@ PRESENTATION_OPTIONAL = ("session", "run", "beta_index")
 NOISE_CEILINGS = ("nc_4rep", "nc_12rep", "nc_allrep")
 NEUROID_REQUIRED = ("subject_id", "region", "roi", "voxel_index_in_brain_mask") + NOISE_CEILINGS
 INTEGER_COORDINATES = ("repetition", "run", "beta_index", "voxel_index_in_brain_mask")
+WITHOUT_LOCKS = {"locking": False}
+"""How HDF5 reads in a file system without locks, which the netCDF library cannot be told."""
+
 LAYOUT_REMEDY = "Write the file again in the layout of the dataset folder (README, 'The dataset folder')."
 
 
@@ -56,7 +62,7 @@ class AssemblyHeader:
         return len(self.presentations), len(self.neuroids)
 
 
-def open_netcdf(path: Path) -> netCDF4.Dataset:
+def open_netcdf(path: Path) -> netCDF4.Dataset | h5netcdf.legacyapi.Dataset:
     """Open a netCDF4 file for raw reading: no masking, no scaling.
 
     Raises
@@ -72,6 +78,8 @@ def open_netcdf(path: Path) -> netCDF4.Dataset:
     try:
         file = netCDF4.Dataset(str(path), "r")
     except OSError as error:
+        if not has_locks(path):  # netCDF4 reads nothing there
+            return h5netcdf.legacyapi.Dataset(path, "r", **WITHOUT_LOCKS)
         raise SchemaError(
             f"An assembly must be a complete netCDF4 file; {path} ({path.stat().st_size:,} bytes) cannot "
             f"be opened as one: {error}. Copy, download or simulate it again."
@@ -156,25 +164,25 @@ def _coordinates(file: netCDF4.Dataset, path: Path, dimension: str, required: tu
             f"{'; ' + ', '.join(elsewhere) if elsewhere else ''}. {LAYOUT_REMEDY}"
         )
     names = list(required) + [name for name in optional if name in on_dimension]
-    columns = {name: _values(file.variables[name], path) for name in names}
+    columns = {name: _values(file.variables[name], name, path) for name in names}
     return pd.DataFrame(columns)
 
 
-def _values(variable: netCDF4.Variable, path: Path) -> np.ndarray:
+def _values(variable: netCDF4.Variable, name: str, path: Path) -> np.ndarray:
     """A coordinate's values: str objects, integers or float32, whatever way the writer stored them."""
     values = variable[:]
     if values.dtype == "S1" and values.ndim == 2:  # fixed-width text: one axis more, of characters
         values = netCDF4.chartostring(values, encoding="utf-8")
     if values.ndim != 1:
         raise SchemaError(
-            f"{path}: coordinate {variable.name} must be one-dimensional; found shape {values.shape}. {LAYOUT_REMEDY}"
+            f"{path}: coordinate {name} must be one-dimensional; found shape {values.shape}. {LAYOUT_REMEDY}"
         )
-    if variable.name in INTEGER_COORDINATES:
-        return _integers(values, variable.name, path)
-    if variable.name in NOISE_CEILINGS:
+    if name in INTEGER_COORDINATES:
+        return _integers(values, name, path)
+    if name in NOISE_CEILINGS:
         if values.dtype.kind not in "fiu":
             raise SchemaError(
-                f"{path}: coordinate {variable.name} must hold numbers (percent); found {values.dtype}. {LAYOUT_REMEDY}"
+                f"{path}: coordinate {name} must hold numbers (percent); found {values.dtype}. {LAYOUT_REMEDY}"
             )
         return values.astype(np.float32)
     return np.array(

@@ -2,12 +2,15 @@
 
 import importlib.util
 
+import h5netcdf
 import xarray as xr
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import has_locks
+
 from ..constants import ASSEMBLY_IDENTIFIER
 from .file import AssemblyFile
-from .header import DATA_VARIABLE, DIMENSIONS
+from .header import DATA_VARIABLE, DIMENSIONS, WITHOUT_LOCKS
 
 
 def read_assembly(file: AssemblyFile) -> NeuroidAssembly:
@@ -24,7 +27,10 @@ def read_assembly(file: AssemblyFile) -> NeuroidAssembly:
     """
     header = file.header  # checked before xarray reads the same file
     lazy = {} if importlib.util.find_spec("dask") is not None else None  # as Brain-Score's own loader decides it
-    stored = xr.open_dataset(file.path, chunks=lazy)[DATA_VARIABLE]
+    source = file.path
+    if not has_locks(source):
+        source = xr.backends.H5NetCDFStore(h5netcdf.File(source, "r", **WITHOUT_LOCKS))
+    stored = xr.open_dataset(source, chunks=lazy)[DATA_VARIABLE]
     coords = {
         name: (dimension, table[name].to_numpy())
         for dimension, table in zip(DIMENSIONS, (header.presentations, header.neuroids), strict=True)

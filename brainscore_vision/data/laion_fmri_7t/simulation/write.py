@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import LockingError, ProcessLock
 
 from ..constants import SUBJECTS
 from ..errors import DatasetError
@@ -60,19 +61,28 @@ def simulate(
 def ensure_default() -> Path:
     """The simulated dataset of scale "small" and seed 0 under the plugin's home folder, made on first use.
 
+    Where the home cannot be written, it is made in a temporary folder of this process.
+
     Returns
     -------
     Path
         Its folder.
     """
-    return simulate(default_folder())
+    from ..home import HOME_VARIABLE, usable
+
+    folder = default_folder()
+    try:
+        return simulate(folder if folder.exists() else usable("simulated") / folder.name)
+    except LockingError as error:
+        raise DatasetError(f"{error} For the default dataset, set {HOME_VARIABLE}.") from error
 
 
 def default_folder() -> Path:
     """Where `ensure_default` makes its dataset; it need not be there."""
-    from ..home import laion_home  # the environment decides it when it is asked for
+    from ..home import kept, laion_home  # the environment decides it when it is asked for
 
-    return laion_home() / "simulated" / f"{VERSION}-small-seed0"
+    parts = "simulated", f"{VERSION}-small-seed0"
+    return kept(*parts) or laion_home().joinpath(*parts)
 
 
 def describe(scale: str, seed: int) -> dict:
@@ -109,7 +119,7 @@ def make_once(
     if _is_finished(root, mark):
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(root.parent / f".{root.name}.lock"):
+    with ProcessLock(root.parent / f".{root.name}.lock"):
         if _is_finished(root, mark):  # another process made it while this one waited
             return root
         under_way = root.parent / f".{root.name}.incomplete"

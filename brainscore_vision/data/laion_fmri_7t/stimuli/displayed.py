@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from ..constants import BACKGROUND_RGB
 from ..errors import DatasetError
-from ..home import laion_home, write_atomically
+from ..home import keep, kept
 
 _logger = logging.getLogger(__name__)
 
@@ -91,8 +91,7 @@ def _inspect(path: Path) -> DisplayedImage:
         shown = composite(image)
     buffer = io.BytesIO()
     shown.save(buffer, format="PNG")
-    target = laion_home() / "stimuli" / "displayed" / f"{hashlib.sha1(content).hexdigest()}.png"
-    write_atomically(target, buffer.getvalue())
+    target = keep(buffer.getvalue(), "stimuli", "displayed", f"{hashlib.sha1(content).hexdigest()}.png")
     return DisplayedImage(target, hashlib.sha1(buffer.getvalue()).hexdigest())
 
 
@@ -147,13 +146,13 @@ class _Index:
     def save(self) -> None:
         """Write what is new. Two processes may overwrite each other's findings, which are then found again."""
         for folder in self._changed:
-            write_atomically(self._file(folder), json.dumps(self._folders[folder]).encode())
+            keep(json.dumps(self._folders[folder]).encode(), *self._parts(folder))
         self._changed.clear()
 
     def _entries(self, folder: Path) -> dict[str, list]:
         if folder not in self._folders:
-            file = self._file(folder)
-            self._folders[folder] = self._read(file) if file.is_file() else {}
+            file = kept(*self._parts(folder))
+            self._folders[folder] = self._read(file) if file is not None else {}
         return self._folders[folder]
 
     @staticmethod
@@ -164,6 +163,7 @@ class _Index:
             _logger.warning("%s is damaged (%s); the images are checked again", file, error)
             return {}
 
-    def _file(self, folder: Path) -> Path:
+    @staticmethod
+    def _parts(folder: Path) -> tuple[str, ...]:
         name = hashlib.sha1(str(folder.resolve()).encode()).hexdigest()[:16]
-        return laion_home() / "stimuli" / "index" / f"{name}.json"
+        return "stimuli", "index", f"{name}.json"

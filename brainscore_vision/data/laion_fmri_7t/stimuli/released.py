@@ -15,7 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..errors import SchemaError
-from ..home import laion_home, write_atomically
+from ..home import keep, kept
 from .tables import check_names, names_of, read_table
 
 IMAGES_DATASET = "images"
@@ -65,15 +65,16 @@ class ReleasedStimuli:
     def files(self, stimulus_ids: list[str]) -> dict[str, Path]:
         """Image file of each stimulus, extracted where that has not happened yet."""
         names = names_of(self.table(), stimulus_ids, self.metadata)
-        folder = laion_home() / "stimuli" / self.fingerprint()[:16]
-        files = {stimulus_id: folder / name for stimulus_id, name in names.items()}
-        absent = [stimulus_id for stimulus_id, path in files.items() if not path.is_file()]
+        folder = "stimuli", self.fingerprint()[:16]
+        files = {stimulus_id: kept(*folder, name) for stimulus_id, name in names.items()}
+        absent = [stimulus_id for stimulus_id, path in files.items() if path is None]
         if absent:
             rows = pd.Index(self.table()["stimulus_id"]).get_indexer(absent)
             with self._open() as file:
                 images = file[IMAGES_DATASET]
                 for row in tqdm(np.sort(rows), desc="extracting images", unit="image", disable=None):
                     self._extract(images, row, folder)
+            files.update({stimulus_id: kept(*folder, names[stimulus_id]) for stimulus_id in absent})
         return files
 
     def fingerprint(self) -> str:
@@ -88,7 +89,7 @@ class ReleasedStimuli:
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
-    def _extract(self, images: h5py.Dataset, row: int, folder: Path) -> None:
+    def _extract(self, images: h5py.Dataset, row: int, folder: tuple[str, ...]) -> None:
         """Write one image, whole or not at all, after checking that it is what its name says."""
         name = self.table()["filename"].iloc[row]
         content = np.asarray(images[row]).tobytes()
@@ -106,11 +107,11 @@ class ReleasedStimuli:
                 f"{self.images}: row {row} belongs to stimulus {name!r}, a {expected} file, but holds a "
                 f"{found}: the images and {self.metadata} are not in the same order. {_DOWNLOAD_AGAIN}"
             )
-        write_atomically(folder / name, content)
+        keep(content, *folder, name)
 
     def _open(self) -> h5py.File:
         try:
-            file = h5py.File(self.images, "r")
+            file = h5py.File(self.images, "r", locking=False)
         except OSError as error:
             raise SchemaError(
                 f"The release's images are a complete HDF5 file; {self.images} "

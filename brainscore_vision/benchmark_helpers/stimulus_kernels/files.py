@@ -1,0 +1,193 @@
+"""Files in folders that several processes and people share: written whole, readable by colleagues, locked where that goes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import StorageError
+
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
+"""What a file system without locks answers to ``flock``."""
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+class LockingError(StorageError):
+    """A lock cannot be had, whoever else holds it or not."""
+
+
+class ProcessLock:
+    """A lock that one process, or one object of a process, holds at a time. The system releases it when its holder is killed.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A file of its own, in an existing folder; it goes when the lock is released.
+    """
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        self._descriptor: int | None = None
+
+    def acquire(self, wait: bool = True) -> bool:
+        """Whether the lock is held now; without ``wait`` False if another holds it.
+
+        Raises
+        ------
+        LockingError
+            The file system knows no locks, or the file cannot be opened.
+        """
+        while True:
+            try:
+                descriptor = self._open()
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                    # another holder may have removed the file between the opening and the lock
+                    if self._is_at_path(descriptor):
+                        self._descriptor, descriptor = descriptor, None
+                        return True
+                finally:
+                    if descriptor is not None:
+                        os.close(descriptor)
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                reason = ""
+                if error.errno in NO_LOCKS:
+                    reason = "The file system may be mounted without locking. "
+                    with contextlib.suppress(OSError):
+                        self.path.unlink()
+                raise LockingError(
+                    f"Processes that use {self.path.parent} at the same time take turns by a lock on {self.path.name} there, "
+                    f"which cannot be had ({error.strerror}). {reason}Choose another folder."
+                ) from error
+
+    def release(self) -> None:
+        """Let others have it."""
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):  # the folder was removed, or the file is a colleague's: it may stay
+                self.path.unlink()
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> ProcessLock:
+        self.acquire()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.release()
+
+    def _open(self) -> int:
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except PermissionError:
+            if not self.path.exists():
+                raise
+            return os.open(
+                self.path, os.O_RDONLY | os.O_CLOEXEC
+            )  # a colleague's: on a local disk, this is enough for a lock
+        share(descriptor, self.path.parent)
+        with contextlib.suppress(PermissionError):  # a colleague's
+            # who may write to the folder may lock it, whatever the umask of the one who came first
+            os.fchmod(descriptor, self.path.parent.stat().st_mode & 0o666)
+        return descriptor
+
+    def _is_at_path(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(descriptor))
+        except FileNotFoundError:
+            return False
+
+
+@contextlib.contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Hold the lock ``path`` for a block. Where no lock can be had, processes may do the block's work at the same time."""
+    lock = ProcessLock(path)
+    with contextlib.suppress(LockingError):
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def replacing(path: Path, prefix: str = ".part-") -> Iterator[Path]:
+    """A new file beside ``path`` that takes its place when the block ends, whole and on the disk, or goes if the block raises.
+
+    The file follows the umask and has the folder's group. It is locked, so that :func:`remove_abandoned` lets it be.
+    """
+    make_folder(path.parent)
+    scratch = path.with_name(f"{prefix}{uuid.uuid4().hex}")
+    descriptor = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        with contextlib.suppress(OSError):  # without locks, abandoned files are kept
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        share(descriptor, path.parent)
+        yield scratch
+        os.fsync(descriptor)
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def remove_abandoned(folder: Path, prefix: str = ".part-") -> None:
+    """Remove what killed processes left of :func:`replacing`."""
+    for scratch in folder.glob(f"{prefix}*"):
+        with contextlib.suppress(OSError):  # being written, a colleague's, gone, or in a file system without locks
+            descriptor = os.open(scratch, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                scratch.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def share(descriptor: int, folder: Path) -> None:
+    """Give an open file to the group of its folder, if this user is one of the group."""
+    group = os.stat(folder).st_gid
+    if os.fstat(descriptor).st_gid != group:
+        with contextlib.suppress(OSError):
+            os.fchown(descriptor, -1, group)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it. What a group or everybody may write to, unless it is sticky, has such folders in it."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    above = folder.parent.stat().st_mode
+    shared = sum(bits for bits, write in ((0o070, stat.S_IWGRP), (0o007, stat.S_IWOTH)) if above & write)
+    if shared and not above & stat.S_ISVTX:
+        with contextlib.suppress(PermissionError):  # another process has made it
+            folder.chmod(stat.S_IMODE(folder.stat().st_mode) | above & shared)
+
+
+def cannot_write(folder: Path) -> OSError | None:
+    """Why no file can be made in a folder, which is made if need be; None if one can."""
+    try:
+        make_folder(folder)
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return error
+
+
+def has_locks(path: Path) -> bool:
+    """Whether the file system of a file knows locks, as far as can be seen."""
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in NO_LOCKS
+    return True
