@@ -569,6 +569,15 @@ def test_a_layer_inside_attention_that_nothing_calls(stimuli):
         features_of(network, "encoder.layers.encoder_layer_0.self_attention.out_proj", stimuli)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_a_compiled_network_does_not_show_its_layers(stimuli, images):
+    network = torch.jit.trace(sequence(("conv", conv)).eval(), images[:2])
+    with pytest.raises(UnmappedRegionError, match=r"never calls 'conv'\. It calls no layer .*compiled"):
+        features_of(network, "conv", stimuli)
+    with pytest.raises(UnmappedRegionError, match="maps V1 to 'cnv', which it does not have.*'conv'"):
+        features_of(network, "cnv", stimuli)
+
+
 # Regions without a layer
 
 

@@ -145,10 +145,11 @@ class LayerReader:
             if calls[name] == 0:
                 called = self._called(batch)
                 nearest = difflib.get_close_matches(name, called, n=3, cutoff=0.0)
+                offered = f"The nearest of the layers that it calls are {', '.join(map(repr, nearest))}."
                 raise UnmappedRegionError(
                     f"A region is mapped to a layer that answers when the network sees images; in evaluation "
-                    f"{self._identifier} never calls {name!r}. The nearest of the layers that it calls are "
-                    f"{', '.join(map(repr, nearest))}."
+                    f"{self._identifier} never calls {name!r}. "
+                    f"{offered if called else 'It calls no layer that can be recorded (is it compiled?).'}"
                 )
             if call is not None and call >= calls[name]:
                 first = name[: name.rindex(CALL_MARK)]
@@ -249,12 +250,21 @@ def resolve_layer(wrapper: PytorchWrapper, name: str):
         As :meth:`PytorchWrapper.get_layer`, if there is no such layer.
     """
     try:
-        return wrapper.get_layer(name), None
+        return _module(wrapper, name), None
     except AssertionError:
         module_name, mark, call = name.rpartition(CALL_MARK)
         if not mark or not call.isdecimal():
             raise
-        return wrapper.get_layer(module_name), int(call)
+        return _module(wrapper, module_name), int(call)
+
+
+def _module(wrapper: PytorchWrapper, name: str):
+    try:
+        return wrapper.get_layer(name)
+    except AttributeError:  # get_layer cannot look into a scripted network
+        modules = dict(wrapper._model.named_modules())
+        assert name in modules, f"No submodule found for layer {name}"
+        return modules[name]
 
 
 def layer_names(wrapper: PytorchWrapper) -> list[str]:
@@ -302,8 +312,8 @@ def _replaced(owner, name: str, value) -> Iterator[None]:
             delattr(owner, name)
 
 
-def _register_copying(register, layer, layer_name, target_dict):
-    return register(layer, layer_name, _Copying(target_dict))
+def _register_copying(register, layer, layer_name, target_dict, *arguments, **options):
+    return register(layer, layer_name, _Copying(target_dict), *arguments, **options)
 
 
 class _Copying(MutableMapping):
