@@ -1,5 +1,6 @@
 """Scoring from Python: what stands for a model, a benchmark and a dataset, and responses for metrics of one's own."""
 
+import importlib
 import json
 import pickle
 import sys
@@ -116,15 +117,20 @@ def test_a_smaller_threshold_or_fewer_subjects_are_other_numbers(tiny_dataset, e
         ("no_such_module:function", "There is no module 'no_such_module'"),
         ("no/such/file.py:function", "There is no file no/such/file.py"),
         ("json:no_such_function", "json has no function 'no_such_function'"),
-        ("json:dumps", None),
+        ("json:dumps", r"can be called without arguments; dumps\(obj.* in 'json:dumps' cannot.*'obj'"),
+        ("json:__name__", "a function that returns a model; __name__ in 'json:__name__' is a str"),
+        ("json:dump_s", "no function 'dump_s'.*Did you mean dumps or dump"),
+        ("Alexnet", r"received 'Alexnet' .*The nearest registered names are alexnet,"),
+        ("pixel", "The nearest registered names are pixels"),
+        ("LAION_fMRI-clip", "The nearest registered names are LAION_fMRI-CLIP"),
+        ("xyzzy", "None of the [0-9]+ registered names is near it"),
         (np.zeros(3), "received a ndarray, which has no identifier, visual_degrees, start_recording, look_at"),
         (None, "received a NoneType"),
     ],
     ids=str,
 )
 def test_something_that_is_no_model(tiny_dataset, model, message):
-    # a function that wants arguments is the caller's own error, with the traceback that shows it
-    with pytest.raises(ModelSourceError if message else TypeError, match=message):
+    with pytest.raises(ModelSourceError, match=message):
         score_model(model, NAME, dataset=tiny_dataset)
 
 
@@ -195,8 +201,66 @@ def test_files_are_modules_of_their_own(tmp_path):
 def test_a_module_that_needs_something_else_says_so(tmp_path, monkeypatch, name):
     (tmp_path / f"{name}.py").write_text("import absent_library\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ModuleNotFoundError, match="No module named 'absent_library'"):
+    with pytest.raises(
+        ModelSourceError, match=f"{name}.py, line 1: .*No module named 'absent_library'.*Install absent"
+    ):
         locate_model(f"{name}:make")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("x = (\ndef make(): ...\n", r"cannot read .*mine\.py, line 1: '\(' was never closed"),
+        ("\nimport absent_library\n", r"mine\.py, line 2: ModuleNotFoundError: No module named 'absent_library'"),
+        ("from json import nothing\n", r"mine\.py, line 1: ImportError: cannot import name 'nothing' from 'json'"),
+        ("from . import helper\n", r"mine\.py, line 1: ImportError: attempted relative import"),
+        ("import broken\n", r"broken\.py, line 1: ModuleNotFoundError: No module named 'absent_library'"),
+        ("def make():\n    import absent_library\n", r"mine\.py, line 2: ModuleNotFoundError.*Install absent_library"),
+    ],
+    ids=["syntax", "import", "name", "relative", "neighbour's import", "import when called"],
+)
+def test_a_file_that_python_cannot_use_is_one_line(tmp_path, content, message):
+    (tmp_path / "broken.py").write_text("import absent_library\n")
+    (tmp_path / "mine.py").write_text(content)
+    with pytest.raises(ModelSourceError, match=message) as error:
+        locate_model(f"{tmp_path / 'mine.py'}:make")()
+    assert "\n" not in str(error.value)
+    assert str(tmp_path) not in sys.path
+
+
+def test_an_error_in_a_users_function_keeps_its_traceback(tmp_path):
+    (tmp_path / "mine.py").write_text("import helper\n\ndef make():\n    return helper.fail()\n")
+    (tmp_path / "helper.py").write_text("def fail():\n    raise RuntimeError('own fault')\n")
+    with pytest.raises(RuntimeError, match="own fault") as error:
+        locate_model(f"{tmp_path / 'mine.py'}:make")()
+    assert [str(entry.path) for entry in error.traceback[-2:]] == [str(tmp_path / n) for n in ("mine.py", "helper.py")]
+
+
+def test_a_file_may_import_its_neighbours(tmp_path, monkeypatch):
+    """Two folders use the same names, and an imported module of one of these names comes from a third place."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "neighbour_of_model.py").write_text("number = 'elsewhere'\n")
+    monkeypatch.syspath_prepend(elsewhere)
+    before = importlib.import_module("neighbour_of_model")
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        (folder / "nets").mkdir(parents=True)
+        (folder / "model.py").write_text(
+            "import neighbour_of_model\nfrom nets.inner import Net\n\ndef make():\n    import neighbour_when_made\n"
+            "    return neighbour_of_model.number, neighbour_when_made.number, Net()\n"
+        )
+        (folder / "neighbour_of_model.py").write_text(f"number = {number}\n")
+        (folder / "neighbour_when_made.py").write_text(f"number = {number}0\n")
+        (folder / "nets" / "inner.py").write_text(f"class Net:\n    number = {number}\n")
+    makers = {number: locate_model(f"{tmp_path / str(number) / 'model.py'}:make") for number in (1, 2)}
+    made = {}
+    for number in (2, 1, 2):
+        first, second, made[number] = makers[number]()
+        assert (first, second, made[number].number) == (number, 10 * number, number)
+    assert sys.modules["neighbour_of_model"] is before
+    assert not {str(tmp_path / "1"), str(tmp_path / "2")} & set(sys.path)
+    assert type(pickle.loads(pickle.dumps(made[1]))) is type(made[1])  # what was imported first stays importable
 
 
 def test_a_package_without_the_module_is_a_wrong_name(tmp_path, monkeypatch):

@@ -174,8 +174,6 @@ def small_network(layer_map, seed=0, batch_size=7, visual_degrees=8, misbehave=N
     each batch.
     """
     import torch
-    from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper, load_preprocess_images
-    from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -185,20 +183,41 @@ def small_network(layer_map, seed=0, batch_size=7, visual_degrees=8, misbehave=N
         network.add_module("pool", torch.nn.AvgPool2d(4))
         network.add_module("flat", torch.nn.Flatten())
         network.add_module("head", torch.nn.Linear(96, 10))
-    identifier = identifier or f"small-network-seed{seed}"
-    activations = PytorchWrapper(
-        identifier=identifier,
-        model=network,
-        preprocessing=functools.partial(load_preprocess_images, image_size=32),
-        batch_size=batch_size,
+    model = committed(
+        network,
+        layer_map,
+        identifier or f"small-network-seed{seed}",
+        batch_size,
+        visual_degrees,
+        ["conv", "pool", "head"],
     )
     if misbehave is not None:
-        honest = activations._extractor.get_activations
-        activations._extractor.get_activations = lambda images, layers: misbehave(honest(images, layers))
+        extractor = model.activations_model._extractor
+        honest = extractor.get_activations
+        extractor.get_activations = lambda images, layers: misbehave(honest(images, layers))
+    return model
+
+
+def committed(
+    network, layer_map, identifier="a-network", batch_size=7, visual_degrees=8, layers=None, wrapper=None, image_size=32
+):
+    """A ModelCommitment of a torch.nn.Module that sees images of 3 × `image_size` × `image_size`.
+
+    `layer_map` may be None, as for models whose regions Brain-Score is to choose; `wrapper` is a PytorchWrapper's class.
+    """
+    from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper, load_preprocess_images
+    from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
+
+    activations = (wrapper or PytorchWrapper)(
+        identifier=identifier,
+        model=network,
+        preprocessing=functools.partial(load_preprocess_images, image_size=image_size),
+        batch_size=batch_size,
+    )
     return ModelCommitment(
         identifier=identifier,
         activations_model=activations,
-        layers=["conv", "pool", "head"],
+        layers=layers or [name for name, _ in network.named_modules() if name],
         region_layer_map=layer_map,
         visual_degrees=visual_degrees,
     )

@@ -157,10 +157,14 @@ def parse(identifier: str, **options) -> Cell:
             if bracket:
                 said.update(_parse_options(tail[:-1]))
             return _with_options(Cell(**said), said, options)
-    nearest = _nearest(head)
+    family, dot, rest = head.rpartition(".")
+    region = rest.partition("-")[0]
+    meant = family in FAMILIES if dot else not region.casefold().startswith("laion")
+    unknown = region and meant and region.casefold() not in {known.casefold() for known in ALL_REGIONS}
+    regions = f"{region} is none of the regions {', '.join(ALL_REGIONS)}. " if unknown else ""
     raise IdentifierError(
         f"A benchmark is named family.region-split-metric (families {', '.join(FAMILIES)}; `laion-score list --all` shows "
-        f"all of them); received {identifier!r}. The nearest valid one is {nearest!r}."
+        f"all of them); received {identifier!r}. {regions}The nearest valid one is {_nearest(head)!r}."
     )
 
 
@@ -255,11 +259,13 @@ def _subjects(subjects) -> tuple[str, ...]:
 
 
 def _nearest(name: str) -> str:
-    """The valid identifier that someone who typed ``name`` most likely meant."""
-    names = all_identifiers()
-    continued = [valid for valid in names if name and valid.startswith(name)]
-    usual_first = min(continued, key=lambda valid: (not valid.endswith("-ridgecv"), len(valid)), default=None)
-    return usual_first if continued else difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
+    """The valid identifier that someone who typed ``name`` most likely meant; upper and lower case are not told apart."""
+    names = {valid.casefold(): valid for valid in all_identifiers()}
+    typed = name.casefold()
+    continued = [valid for valid in names if typed and valid.startswith(typed)]
+    likely = continued or [valid for valid in names if typed and typed in valid]
+    usual_first = min(likely, key=lambda valid: (not valid.endswith("-ridgecv"), len(valid)), default=None)
+    return names[usual_first if likely else difflib.get_close_matches(typed, names, n=1, cutoff=0.0)[0]]
 
 
 def _numbers(values) -> tuple[float, ...]:
@@ -272,5 +278,6 @@ def _numbers(values) -> tuple[float, ...]:
 
 def _check(valid: bool, name: str, value, choices) -> None:
     if not valid:
-        nearest = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.0)[0]
+        folded = {choice.casefold(): choice for choice in reversed(choices)}
+        nearest = folded[difflib.get_close_matches(str(value).casefold(), folded, n=1, cutoff=0.0)[0]]
         raise IdentifierError(f"{name} is one of {', '.join(choices)}; received {value!r}. The nearest is {nearest!r}.")

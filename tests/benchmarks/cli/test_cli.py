@@ -71,6 +71,13 @@ def test_list_says_that_nothing_matches(run):
     assert "no identifier matches '*gabor*'; --all searches every one" in errors
 
 
+@pytest.mark.parametrize("typed", ["IT-ood", "it-ood"])
+def test_list_names_the_pattern_that_was_meant(run, typed):
+    code, output, errors = run("list", typed)
+    assert (code, output) == (1, "")
+    assert f"no identifier matches {typed!r}. The pattern '*IT-ood*' matches LAION_fMRI.IT-ood-ridgecv" in errors
+
+
 def test_version(run):
     code, output, _ = run("--version")
     assert code == 0
@@ -84,17 +91,34 @@ def test_version(run):
         (("pixels", "headlin"), "together are called headline; received 'headlin'"),
         (("part.py", V1, "--dataset", "simulated"), "part.py:FUNCTION"),
         (("pixels", "LAION_fMRI.V1-tau"), "'LAION_fMRI.V1-tau-ridgecv'"),
+        (("pixels", "all"), "together are called headline; received 'all'"),
+        (("pixels", "IT-ood"), "'*IT-ood*' matches LAION_fMRI.IT-ood-ridgecv, LAION_fMRI_persubject.IT-ood-ridgecv"),
+        (("pixels", "it"), "'*IT*' matches LAION_fMRI.IT-tau-ridgecv"),
+        (("pixels", "*.it-ood*"), "'*.IT-ood*' matches LAION_fMRI.IT-ood-ridgecv"),
+        (("pixels", "LAION_fMRI.it-tau-ridgecv"), "The nearest valid one is 'LAION_fMRI.IT-tau-ridgecv'"),
+        (("pixels", "LAION_fMRI.FFA-tau-ridgecv"), "FFA is none of the regions V1, V2, V3, V4, IT, IT_full"),
+        (("pixels", "FFA"), "FFA is none of the regions V1, V2, V3, V4, IT, IT_full"),
+        (("pixels", V1, "--threshold", "0.3"), "0.3 looks like a fraction. Write --threshold 30."),
     ],
-    ids=["swapped", "headline", "file alone", "no metric"],
+    ids=[
+        "swapped",
+        "headline",
+        "file alone",
+        "no metric",
+        "all",
+        "no asterisks",
+        "region",
+        "pattern's case",
+        "case",
+        "unknown region",
+        "unknown region alone",
+        "fraction",
+    ],
 )
 def test_what_newcomers_type(run, arguments, message):
     code, output, errors = run("score", *arguments)
     assert (code, output) == (2, "")
     assert message in " ".join(errors.split())
-
-
-def test_a_fraction_as_threshold_is_taken_at_its_word_and_said(run):
-    assert "0.3 means 0.3 %, not 30%" in run("score", "pixels", "no such benchmark", "--threshold", "0.3")[2]
 
 
 # score
@@ -157,6 +181,8 @@ def test_headline_stands_for_all_twenty():
         (("no/such/file.py:make", V1), 2, "There is no file"),
         (("MODEL", V1, "--dataset", "no/such/folder"), 1, "is not a folder"),
         (("json:JSONDecoder", V1, "--dataset", "TINY"), 2, "received a JSONDecoder, which has no identifier"),
+        (("json:dumps", V1, "--dataset", "TINY"), 2, "a function that can be called without arguments; dumps(obj"),
+        (("Pixels", V1), 2, "The nearest registered names are pixels"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +13,118 @@ from ..errors import ModelOutputError
 
 TIME_BINS = [(0, 0)]
 """One bin: fMRI responses of a stimulus have no time course here."""
+
+
+USUAL_KEYS = ("last_hidden_state", "logits", "out", "output", "features", "x", "sample")
+"""Of an answer with several named tensors, the first of these is taken."""
+
+
+FIRST = "its first tensor"
+
+
+@dataclass(frozen=True)
+class LayerAnswer:
+    """What a layer of a PyTorch network answered, copied: nothing that happens later in the pass changes it.
+
+    Attributes
+    ----------
+    tensor : torch.Tensor or None
+        On the CPU, contiguous, of a type that numpy knows; None if the answer holds nothing that can be recorded.
+    kind : str
+        What the answer was, in words: "a tuple of 2".
+    place : str
+        Where in the answer the tensor was; empty if the answer is the tensor.
+    problem : str
+        Why there is none; ends a sentence about ``kind``, and may be empty.
+    """
+
+    tensor: Any
+    kind: str = "a tensor"
+    place: str = ""
+    problem: str = ""
+
+    @classmethod
+    def of(cls, output) -> LayerAnswer:
+        """Of what a module returned.
+
+        A tuple or a list stands for its first tensor, a mapping, a dataclass or a ModelOutput for its only tensor or for the
+        one under a usual name (:data:`USUAL_KEYS`).
+        """
+        tensor, place, problem = _first_tensor(output)
+        if tensor is not None:
+            tensor, problem = _readable(tensor)
+        return cls(tensor, _kind(output), place, problem)
+
+
+def _first_tensor(output) -> tuple[Any, str, str]:
+    """Tensor, its place, and the problem if there is none; see LayerAnswer."""
+    import torch
+
+    if isinstance(output, torch.Tensor):
+        return output, "", ""
+    if isinstance(output, (tuple, list)):
+        # tensors before what holds others: (output, (hidden, cell))
+        for i, part in sorted(enumerate(output), key=lambda item: not isinstance(item[1], torch.Tensor)):
+            tensor, inner, _ = _first_tensor(part)
+            if tensor is not None:
+                return tensor, f"{inner} of part {i}" if inner not in ("", FIRST) else FIRST, ""
+        return None, "", " that holds no tensor"
+    named = _named_parts(output)
+    if named is None:
+        return None, "", ""
+    found = {name: answer for name, part in named.items() if (answer := _first_tensor(part))[0] is not None}
+    if not found:
+        return None, "", " that hold no tensor" if named else ""
+    usual = [name for name in (*USUAL_KEYS, *found) if name in found]
+    if len(found) > 1 and usual[0] not in USUAL_KEYS:
+        return None, "", f", and nothing says which of these to record ({', '.join(USUAL_KEYS)} would)"
+    tensor, inner, _ = found[usual[0]]
+    return tensor, f"its {usual[0]!r}" + (f", of that {inner}" if inner else ""), ""
+
+
+def _named_parts(output) -> dict | None:
+    """Parts of a mapping or a dataclass by their names; None of anything else."""
+    if isinstance(output, Mapping):
+        return dict(output)
+    if dataclasses.is_dataclass(output) and not isinstance(output, type):
+        return {field.name: getattr(output, field.name, None) for field in dataclasses.fields(output)}
+    return None
+
+
+def _readable(tensor) -> tuple[Any, str]:
+    """A copy of a tensor that numpy can read, and the problem if there can be none."""
+    import torch
+
+    tensor = tensor.detach()
+    if tensor.is_nested:
+        parts = tensor.unbind()
+        if len({part.shape for part in parts}) != 1:
+            return None, " with nested parts of different sizes"
+        tensor = torch.stack(parts)
+    if tensor.is_complex():
+        return None, f" of complex numbers ({tensor.dtype}; their absolute values or real parts would do)"
+    if tensor.is_quantized:
+        tensor = tensor.dequantize()
+    if tensor.layout is not torch.strided:
+        tensor = tensor.to_dense()
+    known = tensor.dtype in (torch.float16, torch.float32, torch.float64) or not tensor.is_floating_point()
+    dtype = tensor.dtype if known else torch.float32  # bfloat16 and smaller ones are exact in float32
+    return tensor.to("cpu", dtype, copy=True, memory_format=torch.contiguous_format).resolve_neg(), ""
+
+
+def _kind(output) -> str:
+    import torch
+
+    if output is None:
+        return "nothing"
+    if isinstance(output, torch.Tensor):
+        return "a tensor"
+    named = _named_parts(output)
+    if named is not None:
+        names = ", ".join(map(str, list(named)[:8])) + (" ..." if len(named) > 8 else "")
+        return f"a {type(output).__name__} with the keys {names}" if named else f"an empty {type(output).__name__}"
+    size = f" of {len(output)}" if isinstance(output, (tuple, list)) else ""
+    return f"a {type(output).__name__}{size}"
 
 
 def features_of(assembly, stimulus_ids: Sequence[str], model: str, label: str) -> np.ndarray:
@@ -58,7 +173,10 @@ def check_features(
             f"A layer has at least one feature; {model} gave none for {label}. Check the layer's name."
         )
     if features.dtype.kind not in "fiub":
-        raise ModelOutputError(f"Features are numbers; {model} gave {features.dtype} for {label}.")
+        raise ModelOutputError(
+            f"Features are numbers, and real; {model} gave {features.dtype} for {label}. Map the region to a layer that "
+            f"answers with real numbers."
+        )
     if features.dtype.kind == "f" and not np.isfinite(features).all():
         bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
         which = f", the first for {stimulus_ids[bad[0]]}" if stimulus_ids is not None else ""

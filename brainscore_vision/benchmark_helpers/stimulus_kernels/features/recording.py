@@ -25,6 +25,7 @@ from tqdm.auto import tqdm as brainscore_tqdm
 
 from ..errors import ModelOutputError, UnmappedRegionError
 from .answers import TIME_BINS, check_features, features_of
+from .hooks import LayerReader, layer_names, pytorch_wrapper, resolve_layer
 from .lookup import LookupModel, LookupRecorder
 
 LOOK_AT_BLOCK = 64
@@ -52,6 +53,7 @@ class RegionRecorder:
         self.model = model
         self.labels = {region: region for region in regions}
         self.notes: dict[str, list[str]] = {}
+        self._reader = _reader(model)
 
     def growth(self) -> float:
         """Stimuli at once in a recording, beside those in a pass over a few before it."""
@@ -66,11 +68,14 @@ class RegionRecorder:
     def _look_at(self, block: StimulusSet, region: str) -> np.ndarray:
         try:
             self.model.start_recording(region, time_bins=TIME_BINS)
-            assembly = self.model.look_at(block, number_of_trials=1)
+            with self._reader.reading() if self._reader else contextlib.nullcontext():
+                assembly = self.model.look_at(block, number_of_trials=1)
         except KeyError as error:
             if error.args and error.args[0] == region:
                 raise _unmapped(self.model, region, ()) from error
             raise
+        if self._reader:
+            self.notes[region] = self._reader.notes_on(self._reader.read)
         return features_of(assembly, list(block["stimulus_id"]), self.model.identifier, region)
 
 
@@ -81,16 +86,18 @@ class CommitmentRecorder:
 
     def __init__(self, model: ModelCommitment, regions: Sequence[str]):
         self.model = model
-        region_layers = model.layer_model.region_layer_map
-        for region in regions:
-            # a RegionLayerMap commits regions when they are asked for, so absence says nothing there
-            if not isinstance(region_layers, RegionLayerMap) and region not in region_layers:
-                raise _unmapped(model, region, tuple(region_layers))
-        self._layers = {region: tuple(make_list(region_layers[region])) for region in regions}
+        self._layers = {region: _committed(model, region) for region in regions}
+        self._reader = _reader(model)
         _check_layers(model, self._layers)
         self.labels = {region: _label(layers) for region, layers in self._layers.items()}
-        self.notes: dict[str, list[str]] = {}
         self._answer_bytes: dict[str, int] = {}
+
+    @property
+    def notes(self) -> dict[str, list[str]]:
+        """Label to what was chosen for the user in the answers of its layers."""
+        if self._reader is None:
+            return {}
+        return {self.labels[region]: self._reader.notes_on(layers) for region, layers in self._layers.items()}
 
     def batch_size(self, layers: Sequence[str]) -> int:
         """Images that the network sees at once when these layers are recorded.
@@ -163,7 +170,7 @@ class CommitmentRecorder:
         own_batch_size = extractor._batch_size
         try:
             extractor._batch_size = self.batch_size(layers)
-            with _quiet_extractor():
+            with _quiet_extractor(), self._reader.reading() if self._reader else contextlib.nullcontext():
                 self.model.activations_model(block, layers=layers, number_of_trials=1, require_variance=False)
         finally:
             extractor._batch_size = own_batch_size
@@ -187,21 +194,51 @@ def recorder_for(model, regions: Sequence[str]) -> RegionRecorder | CommitmentRe
         return LookupRecorder(model, regions)
     if type(model) is ModelCommitment and _gives_batches(model.activations_model):
         return CommitmentRecorder(model, regions)
+    if isinstance(model, ModelCommitment):
+        for region in regions:
+            _committed(model, region)
     return RegionRecorder(model, regions)
+
+
+def _reader(model) -> LayerReader | None:
+    wrapper = pytorch_wrapper(getattr(model, "activations_model", None))
+    return None if wrapper is None else LayerReader(wrapper, model.identifier)
+
+
+def _committed(model: ModelCommitment, region: str) -> tuple[str, ...]:
+    """Layers that a model is committed to for a region.
+
+    Raises
+    ------
+    UnmappedRegionError
+        None; also where Brain-Score would choose one now, which needs its own benchmarks' data and ImageNet.
+    """
+    region_layers = model.layer_model.region_layer_map
+    if region not in region_layers:
+        if isinstance(region_layers, RegionLayerMap):
+            raise _uncommitted(model, region)
+        raise _unmapped(model, region, tuple(region_layers))
+    layers = tuple(make_list(region_layers[region]))
+    if not layers or not all(isinstance(layer, str) for layer in layers):
+        raise UnmappedRegionError(
+            f"A region is mapped to a layer's name, or to a list of names; {model.identifier} maps {region} to "
+            f"{region_layers[region]!r}. Correct its region_layer_map."
+        )
+    return layers
 
 
 def _check_layers(model: ModelCommitment, layers_of: dict[str, tuple[str, ...]]) -> None:
     """Raise UnmappedRegionError if a PyTorch network lacks a layer that a region is mapped to."""
-    wrapper = model.activations_model
-    if not isinstance(wrapper, PytorchWrapper):
+    wrapper = pytorch_wrapper(model.activations_model)
+    if wrapper is None:
         return
     for region, layers in layers_of.items():
         for layer in layers:
             try:
-                wrapper.get_layer(layer)
+                resolve_layer(wrapper, layer)
             except AssertionError as error:  # how the wrapper says so
-                known = [name for name, _ in wrapper.layers()]
-                nearest = difflib.get_close_matches(str(layer), known, n=3, cutoff=0.0)
+                known = layer_names(wrapper)
+                nearest = difflib.get_close_matches(layer, known, n=3, cutoff=0.0)
                 raise UnmappedRegionError(
                     f"A region is mapped to a layer of the network; {model.identifier} maps {region} to {layer!r}, which it "
                     f"does not have. The nearest of its {len(known)} layers are {', '.join(map(repr, nearest))}."
@@ -230,6 +267,20 @@ def _subset(stimuli: StimulusSet, start: int, size: int) -> StimulusSet:
     block.stimulus_paths = stimuli.stimulus_paths
     block.identifier = None
     return block
+
+
+def _uncommitted(model: ModelCommitment, region: str) -> UnmappedRegionError:
+    committed = dict(model.layer_model.region_layer_map)
+    wrapper = pytorch_wrapper(model.activations_model)
+    # layers that were passed to ModelCommitment are candidates for regions
+    layers = list(model.layers or (layer_names(wrapper) if wrapper else ()))
+    shown = ", ".join(map(repr, layers[:8])) + (f" ... ({len(layers)} of them)" if len(layers) > 8 else "")
+    known = f"of its regions, only {', '.join(committed)} have a layer" if committed else "no region has a layer yet"
+    return UnmappedRegionError(
+        f"A benchmark records the region that it measures, but {model.identifier} was committed without a region_layer_map, "
+        f"and {known}; received {region}. Commit it with ModelCommitment(..., "
+        f'region_layer_map={{"{region}": "LAYER", ...}}); its layers are {shown}.'
+    )
 
 
 def _unmapped(model, region: str, mapped: Sequence[str]) -> UnmappedRegionError:

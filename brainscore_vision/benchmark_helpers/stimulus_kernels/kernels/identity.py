@@ -15,7 +15,7 @@ from ..errors import StimulusKernelError
 from ..features.lookup import LookupModel
 from ..pool import StimulusPart, StimulusPool
 
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 """Increased when kernels of the same model and stimuli come out differently."""
 
 

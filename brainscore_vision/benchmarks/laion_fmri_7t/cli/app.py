@@ -33,6 +33,7 @@ from .options import (
     StoreOption,
     SubjectsOption,
     ThresholdOption,
+    alike,
     engine_options,
     expand,
     headline,
@@ -101,7 +102,8 @@ def list_benchmarks(
     for name in found:
         print(name)
     if not found:
-        fail(ValueError(f"no identifier matches {pattern!r}" + ("" if every else "; --all searches every one.")), 1)
+        hint = f". {alike(pattern, names)}" if alike(pattern, names) else "" if every else "; --all searches every one."
+        fail(ValueError(f"no identifier matches {pattern!r}{hint}"), 1)
 
 
 @app.command()

@@ -111,8 +111,9 @@ def _resolved(name: str):
 
         return StimulusFeatureModel.from_file(path)
     from ..networks.sources import locate_model
+    from ..scoring import check_model
 
-    return locate_model(name)()
+    return check_model(locate_model(name)())
 
 
 def _dropping(model):

@@ -31,16 +31,42 @@ def expand(names: list[str]) -> list[str]:
     for name in names:
         if name == "headline":
             found = headline()
-        elif difflib.get_close_matches(name, ["headline"]):
+        elif name.casefold() in ("all", "every") or difflib.get_close_matches(name.casefold(), ["headline"]):
             raise typer.BadParameter(f"The registered benchmarks together are called headline; received {name!r}.")
         elif any(character in name for character in "*?"):
             found = fnmatch.filter(headline(), name)
             if not found:
-                raise typer.BadParameter(f"No registered benchmark matches {name!r}. See `laion-score list`.")
+                raise typer.BadParameter(
+                    f"No registered benchmark matches {name!r}. {alike(name) or 'See `laion-score list`.'}"
+                )
+        elif "." not in name and alike(name):
+            raise typer.BadParameter(f"A benchmark is a whole identifier; received {name!r}. {alike(name)}")
         else:
             found = [name]
         expanded.update(dict.fromkeys(found))
     return list(expanded)
+
+
+def alike(name: str, names: list[str] | None = None) -> str:
+    """A sentence with the pattern that someone who typed ``name`` may have meant; empty if none matches ``names``.
+
+    Asterisks may lack, and upper and lower case may differ.
+    """
+    names = headline() if names is None else names
+    bare = name.strip("*")
+    for pattern in (name, f"*{bare}*") if bare else ():
+        matches = [known for known in names if fnmatch.fnmatchcase(known.casefold(), pattern.casefold())]
+        if matches:
+            literal = bare if any(bare in known for known in matches) else _spelling(bare, matches[0])
+            shown = ", ".join(matches[:4]) + (f" and {len(matches) - 4} more" if len(matches) > 4 else "")
+            return f"The pattern {pattern.replace(bare, literal)!r} matches {shown}."
+    return ""
+
+
+def _spelling(part: str, name: str) -> str:
+    """How ``part`` is written in ``name``, where upper and lower case differ; itself if it does not stand there as one."""
+    start = name.casefold().find(part.casefold())
+    return part if start < 0 else name[start : start + len(part)]
 
 
 def known_device(name: str) -> str:
@@ -97,9 +123,11 @@ NormalizationOption = Annotated[
 
 
 def percent(threshold: float | None) -> float | None:
-    """Return a threshold; one that looks like a fraction is taken at its word, and said."""
+    """Return a threshold that does not look like a fraction."""
     if threshold is not None and 0 < threshold < 1:
-        typer.echo(f"--threshold is in percent: {threshold:g} means {threshold:g} %, not {threshold:.0%}.", err=True)
+        raise typer.BadParameter(
+            f"It is in percent, and {threshold:g} looks like a fraction. Write --threshold {threshold * 100:g}."
+        )
     return threshold
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import functools
 import hashlib
 import importlib
 import importlib.util
+import inspect
+import re
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 from brainscore_core.plugin_management.import_plugin import ImportPlugin
 from brainscore_vision.model_interface import BrainModel
 
+import brainscore_vision
 from brainscore_vision import load_model
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import plugin_revision
 
@@ -26,8 +33,12 @@ UNTRAINED_ALEXNET_LAYERS = {
 }
 
 
+_neighbours: dict[Path, dict[str, ModuleType]] = {}
+"""Modules that model files have imported from their own folders, by folder: two folders may use one name."""
+
+
 class ModelSourceError(ValueError):
-    """A model that cannot be found."""
+    """A model that cannot be found, or code that cannot make it."""
 
 
 def locate_model(name: str) -> Callable[[], BrainModel]:
@@ -36,8 +47,9 @@ def locate_model(name: str) -> Callable[[], BrainModel]:
     Parameters
     ----------
     name : str
-        A registered identifier, or ``package.module:function`` or ``file.py:function``, a function without arguments that
-        returns a BrainModel.
+        A registered identifier, or ``package.module:function`` or ``file.py:function``, a function that can be called
+        without arguments and returns a BrainModel. A file may import its neighbours: its folder is on the path while the
+        file is imported and the model is made.
 
     Returns
     -------
@@ -47,23 +59,30 @@ def locate_model(name: str) -> Callable[[], BrainModel]:
     Raises
     ------
     ModelSourceError
-        No such registration, module, file or function.
+        No such registration, module, file or function; a function that wants arguments; a file that Python cannot read, or
+        that imports what is not there. The callable raises it for imports that fail when it is called.
     """
     place, colon, attribute = name.rpartition(":")
     problem = _registration_problem(name)
     if problem is None:  # first: registered names may hold a colon too
-        return functools.partial(load_model, name)
+        return functools.partial(_made, functools.partial(load_model, name), name, None)
     if name.endswith(".py"):
         raise ModelSourceError(f"A file may hold many functions: name the one that returns a model, {name}:FUNCTION.")
     if not colon:
         raise ModelSourceError(
             f"A model is a registered Brain-Score identifier (e.g. alexnet, pixels), or module:function or "
-            f"file.py:function that returns one; received {name!r} ({problem})."
+            f"file.py:function that returns one; received {name!r} ({problem}). "
+            f"{_nearest_registered(name)}"
         ) from problem
-    module = _module(place, name)
+    module, folder = _module(place, name)
     if not hasattr(module, attribute):
-        raise ModelSourceError(f"{place} has no function {attribute!r}; received {name!r}.")
-    return getattr(module, attribute)
+        functions = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
+        nearest = difflib.get_close_matches(attribute, functions, n=3, cutoff=0.5)
+        hint = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
+        raise ModelSourceError(f"{place} has no function {attribute!r}; received {name!r}.{hint}")
+    function = getattr(module, attribute)
+    _check_callable(function, attribute, name)
+    return functools.partial(_made, function, name, folder)
 
 
 def with_whole_path(model: str) -> str:
@@ -122,21 +141,68 @@ def _registration_problem(name: str) -> AssertionError | None:
     return None
 
 
-def _module(place: str, name: str):
-    if place.endswith(".py"):
-        path = Path(place).expanduser()
-        if not path.is_file():
-            raise ModelSourceError(f"There is no file {path}; received {name!r}.")
-        return _module_of_file(path)
+def _nearest_registered(name: str) -> str:
+    """A sentence with the registered names that someone who typed ``name`` may have meant."""
+    names = {known.casefold(): known for known in _registered_names()}
+    nearest = difflib.get_close_matches(name.casefold(), names, n=3, cutoff=0.6)
+    if not nearest:
+        return f"None of the {len(names)} registered names is near it."
+    return f"The nearest registered names are {', '.join(names[known] for known in nearest)}."
+
+
+def _registered_names() -> list[str]:
+    """Found as Brain-Score finds them, by a search in the text of plugins: nothing is imported."""
+    names = []
+    for folder in sorted(Path(brainscore_vision.__file__).parent.glob("models/*/__init__.py")):
+        names += re.findall(r"""model_registry\[["']([^"']+)["']\]""", folder.read_text(encoding="utf-8"))
+    return names
+
+
+def _check_callable(function, attribute: str, name: str) -> None:
+    """Raise ModelSourceError if something cannot be called without arguments."""
+    if not callable(function) or (isinstance(function, BrainModel) and not isinstance(function, type)):
+        raise ModelSourceError(
+            f"What stands behind the colon is a function that returns a model; {attribute} in {name!r} is a "
+            f"{type(function).__name__}. Write a function that returns it."
+        )
     try:
-        return importlib.import_module(place)
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some of C's functions do not say
+        return
+    try:
+        signature.bind()
+    except TypeError as error:
+        raise ModelSourceError(
+            f"A model is made by a function that can be called without arguments; {attribute}{signature} in {name!r} cannot "
+            f"({error}). Give its arguments default values, or write a function beside it that calls it with them."
+        ) from error
+
+
+def _made(function: Callable, name: str, folder: Path | None):
+    with _beside(folder), _explained(name, folder):
+        return function()
+
+
+def _module(place: str, name: str) -> tuple[ModuleType, Path | None]:
+    """A module, and the folder of its file if it was named by its file."""
+    if place.endswith(".py"):
+        path = Path(place).expanduser().absolute()
+        if not path.is_file():
+            raise ModelSourceError(f"There is no file {Path(place).expanduser()}; received {name!r}.")
+        with _beside(path.parent), _explained(name, path.parent):
+            return _module_of_file(path), path.parent
+    try:
+        with _explained(name, None, ModuleNotFoundError):
+            return importlib.import_module(place), None
     except ModuleNotFoundError as error:
         if error.name is None or not f"{place}.".startswith(f"{error.name}."):
-            raise  # the module exists, but something that it needs does not
-        raise ModelSourceError(f"There is no module {place!r}; received {name!r}.") from error
+            raise _unimportable(name, error) from error  # the module exists, but something that it needs does not
+        file = Path(*place.split(".")).with_suffix(".py")
+        hint = f" Did you mean the file, {file}:{name.rpartition(':')[2]}?" if file.is_file() else ""
+        raise ModelSourceError(f"There is no module {place!r}; received {name!r}.{hint}") from error
 
 
-def _module_of_file(path: Path):
+def _module_of_file(path: Path) -> ModuleType:
     # a name per path: files of one name in two folders are two modules
     name = f"laion_fmri_7t_model_{path.stem}_{hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -148,3 +214,66 @@ def _module_of_file(path: Path):
         sys.modules.pop(name, None)
         raise
     return module
+
+
+@contextlib.contextmanager
+def _beside(folder: Path | None) -> Iterator[None]:
+    """Modules of a folder can be imported by their names, as Python's own ``python file.py`` has it.
+
+    Neighbours of other model files step aside for this time, and so do other modules of a neighbour's name; packages and the
+    standard library do not. Afterwards everything is importable that was before, and what the folder gave besides.
+    """
+    if folder is None:
+        yield
+        return
+    own = _neighbours.setdefault(folder, {})
+    others = {name for place, modules in _neighbours.items() if place != folder for name in modules}
+    files = {path.stem for path in folder.glob("*.py")} - sys.stdlib_module_names
+    for name in files & sys.modules.keys():
+        if not hasattr(sys.modules[name], "__path__") and not _lies_in(name, folder):
+            others.add(name)
+    aside = {name: sys.modules.pop(name) for name in others if name in sys.modules}
+    sys.modules.update(own)
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()  # a file may have been written a moment ago
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # the file may have changed the path itself
+            sys.path.remove(str(folder))
+        new = sys.modules.keys() - before
+        own.update((name, sys.modules[name]) for name in new if _lies_in(name.partition(".")[0], folder))
+        sys.modules.update(aside)
+
+
+def _lies_in(name: str, folder: Path) -> bool:
+    """Whether an imported module or package of this name is a file or a folder directly in ``folder``."""
+    module = sys.modules.get(name)
+    file, inside = getattr(module, "__file__", None), getattr(module, "__path__", ())
+    return any(Path(place).absolute().parent == folder for place in (*inside, *((file,) if file else ())))
+
+
+@contextlib.contextmanager
+def _explained(name: str, folder: Path | None, but: type[Exception] | tuple = ()) -> Iterator[None]:
+    """A file that Python cannot read, and an import that fails, are one message; other errors keep their traceback."""
+    try:
+        yield
+    except but:
+        raise
+    except (SyntaxError, ImportError) as error:
+        raise _unimportable(name, error, folder) from error
+
+
+def _unimportable(name: str, error: Exception, folder: Path | None = None) -> ModelSourceError:
+    if isinstance(error, SyntaxError):
+        where = f"{error.filename}, line {error.lineno}"
+        return ModelSourceError(f"Python cannot read {where}: {error.msg}; received {name!r}.")
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
+    frames = [f for f in frames if Path(f.filename) != Path(__file__)]
+    # the last line of the user's own files; of a library, the line that failed
+    own = [f for f in frames if folder is not None and folder in Path(f.filename).parents] or frames
+    where = f" in {own[-1].filename}, line {own[-1].lineno}" if own else ""
+    missing = isinstance(error, ModuleNotFoundError) and error.name
+    remedy = f" Install {error.name.partition('.')[0]}, or correct its name." if missing else ""
+    return ModelSourceError(f"An import fails{where}: {type(error).__name__}: {error}; received {name!r}.{remedy}")

@@ -1,0 +1,346 @@
+"""What layers of a PyTorch network answer, taken at the moment they answer, as arrays of one row per image.
+
+Brain-Score's PytorchWrapper keeps a view of a layer's answer until the pass is over. On the CPU a later module that works
+in place (ReLU(inplace=True), ``out += identity``) writes into that view; on a GPU the answer was copied before. Here an
+answer is always copied when the layer gives it. Answers that are no single tensor, precisions that numpy does not know,
+networks without parameters, modules that are called several times and answers whose first axis is not the images' are
+read here too. Where Brain-Score gives the layer's answer, these are the same numbers to the last bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import functools
+import inspect
+import itertools
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, MutableMapping, Sequence
+
+import numpy as np
+from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
+
+from ..errors import ModelOutputError, UnmappedRegionError
+from .answers import LayerAnswer
+
+CALL_MARK = "#"
+"""``relu#0`` is the first call of a module ``relu`` in a pass, ``relu#1`` the second."""
+
+REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
+"""What networks raise for inputs of a size that they are not made for."""
+
+_logger = logging.getLogger(__name__)
+
+
+class LayerReader:
+    """Reads layers of the network in a PytorchWrapper. Holds nothing of the wrapper's that outlives :meth:`reading`.
+
+    Parameters
+    ----------
+    wrapper : PytorchWrapper
+    identifier : str
+        Of the model, for messages.
+
+    Attributes
+    ----------
+    read : tuple of str
+        Layers that were read last.
+    """
+
+    def __init__(self, wrapper: PytorchWrapper, identifier: str):
+        self._wrapper, self._identifier = wrapper, identifier
+        self.read: tuple[str, ...] = ()
+        self._notes: dict[str, list[str]] = {}
+        self._axes: dict[str, int] = {}
+
+    def notes_on(self, layers: Sequence[str]) -> list[str]:
+        """What was chosen for the user in the answers of layers, one sentence each."""
+        return [note for layer in layers for note in self._notes.get(layer, ())]
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """While this is open, whatever asks the wrapper for activations gets the answers of this class.
+
+        A wrapper with ways of its own (another ``get_activations``, ``register_hook`` ...) keeps them, and what it reads is
+        copied at once.
+        """
+        wrapper, extractor = self._wrapper, self._wrapper._extractor
+        with contextlib.ExitStack() as restored:
+            if _is_plain(wrapper):
+                restored.enter_context(_replaced(extractor, "get_activations", self.get_activations))
+            else:
+                register = functools.partial(_register_copying, wrapper.register_hook)
+                restored.enter_context(_replaced(wrapper, "register_hook", register))
+            yield
+
+    def get_activations(self, images, layer_names: Sequence[str]) -> OrderedDict:
+        """Answers of layers to one batch of preprocessed images.
+
+        Parameters
+        ----------
+        images : sequence of numpy.ndarray or torch.Tensor
+        layer_names : sequence of str
+
+        Returns
+        -------
+        OrderedDict of str to numpy.ndarray, shape (n_images, ...)
+
+        Raises
+        ------
+        ModelOutputError
+            An answer without a tensor, or without one axis that follows the number of images.
+        UnmappedRegionError
+            A layer, or a call of it, that does not happen.
+        """
+        self.read = tuple(layer_names)
+        batch = self._batch(images)
+        answers, calls = self._pass(batch, layer_names)
+        self._check_calls(batch, layer_names, calls)
+        tensors = {name: self._tensor(name, answers[name]) for name in layer_names}
+        new = [name for name in layer_names if name not in self._axes]
+        if new:
+            self._find_axes(batch, new, tensors)
+        activations = OrderedDict()
+        for name in layer_names:
+            self._note_calls(name, calls)
+            tensor, axis = tensors.pop(name), self._axes[name]
+            if tensor.ndim <= axis or tensor.shape[axis] != len(batch):
+                raise self._wrong_axes(name, len(batch), tuple(tensor.shape), None)
+            activations[name] = np.ascontiguousarray(tensor.movedim(axis, 0).numpy())
+        return activations
+
+    def _batch(self, images):
+        """Images as one tensor on the network's device, in the network's precision."""
+        import torch
+
+        images = [image if isinstance(image, torch.Tensor) else torch.from_numpy(image) for image in images]
+        network = self._wrapper._model
+        kinds = (t.dtype for t in itertools.chain(network.parameters(), network.buffers()) if t.is_floating_point())
+        batch = torch.stack(images).to(self._wrapper._device)
+        return batch.to(next(kinds, batch.dtype))
+
+    def _pass(self, batch, layer_names: Sequence[str]) -> tuple[dict, Counter]:
+        """Show a batch; the answers of layers, their tensors copied to the CPU, and how often each module was called."""
+        import torch
+
+        network, answers, calls = self._wrapper._model, {}, Counter()
+        wanted = {name: resolve_layer(self._wrapper, name) for name in layer_names}
+
+        def take(name, call, _module, _inputs, output):
+            if call is None or calls[name] == call:
+                answers[name] = LayerAnswer.of(output)
+            calls[name] += 1
+
+        network.eval()
+        with contextlib.ExitStack() as hooked, torch.no_grad():
+            for name, (module, call) in wanted.items():
+                hooked.callback(module.register_forward_hook(functools.partial(take, name, call)).remove)
+            network(batch, **getattr(self._wrapper, "_forward_kwargs", {}))
+        return answers, calls
+
+    def _check_calls(self, batch, layer_names: Sequence[str], calls: Counter) -> None:
+        for name in layer_names:
+            call = resolve_layer(self._wrapper, name)[1]
+            if calls[name] == 0:
+                called = self._called(batch)
+                nearest = difflib.get_close_matches(name, called, n=3, cutoff=0.0)
+                offered = f"The nearest of the layers that it calls are {', '.join(map(repr, nearest))}."
+                raise UnmappedRegionError(
+                    f"A region is mapped to a layer that answers when the network sees images; in evaluation "
+                    f"{self._identifier} never calls {name!r}. "
+                    f"{offered if called else 'It calls no layer that can be recorded (is it compiled?).'}"
+                )
+            if call is not None and call >= calls[name]:
+                first = name[: name.rindex(CALL_MARK)]
+                raise UnmappedRegionError(
+                    f"{name!r} is call {call} of the layer {first!r}, counted from 0; {self._identifier} calls it "
+                    f"{_times(calls[name])} per pass. Its calls are "
+                    f"{', '.join(f'{first}{CALL_MARK}{i}' for i in range(min(calls[name], 8)))}"
+                    f"{' ...' if calls[name] > 8 else ''}."
+                )
+
+    def _called(self, batch) -> list[str]:
+        """Names of the modules that a pass calls."""
+        import torch
+
+        network, called = self._wrapper._model, {}
+        with contextlib.ExitStack() as hooked, torch.no_grad():
+            for name, module in network.named_modules():
+                if name:
+                    note = functools.partial(lambda name, *_: called.update({name: True}), name)
+                    hooked.callback(module.register_forward_hook(note).remove)
+            network(batch[:2], **getattr(self._wrapper, "_forward_kwargs", {}))
+        return list(called)
+
+    def _tensor(self, name: str, answer: LayerAnswer):
+        if answer.tensor is None:
+            raise ModelOutputError(
+                f"A layer that is recorded answers with real numbers in a tensor; {name!r} of {self._identifier} answers with "
+                f"{answer.kind}{answer.problem}. Map the region to another layer, e.g. one inside or around it."
+            )
+        if answer.place:
+            self._note(name, f"{name} of {self._identifier} answers with {answer.kind}; {answer.place} is recorded.")
+        return answer.tensor
+
+    def _find_axes(self, batch, names: Sequence[str], tensors: dict) -> None:
+        """Which axis of an answer is the images': the one that follows when another number of images is shown."""
+        n, other = len(batch), 1 if len(batch) == 2 else 2
+        shapes = {name: tuple(tensors[name].shape) for name in names}
+        try:
+            few = batch[:other] if n >= other else batch.repeat_interleave(other, dim=0)
+            answers, _ = self._pass(few, names)
+            others = {name: tuple(self._tensor(name, answers[name]).shape) for name in names}
+        except REFUSALS as error:  # a network may be made for one number of images; it has answered for that one
+            _logger.debug("%s does not answer to %d images: %r", self._identifier, other, error)
+            others = dict.fromkeys(names)
+        for name in names:
+            axes = _image_axes(shapes[name], others[name], n, other)
+            if len(axes) != 1:
+                raise self._wrong_axes(name, n, shapes[name], others[name], other)
+            self._axes[name] = axes[0]
+
+    def _wrong_axes(self, name: str, n: int, shape, other_shape, other: int = 0) -> ModelOutputError:
+        answered = f"{_shape(shape)} to {n} images" + (f" and {_shape(other_shape)} to {other}" if other_shape else "")
+        if other_shape is None:
+            reason = f"{'several axes have' if shape.count(n) > 1 else 'no axis has'} that size"
+        elif len(shape) != len(other_shape):
+            reason = "the number of axes changes with that of the images"
+        else:
+            following = [i for i, sizes in enumerate(zip(shape, other_shape, strict=True)) if sizes[0] != sizes[1]]
+            if not following:
+                reason = "no axis follows the number of images, so it says nothing about single ones"
+            elif len(following) > 1:
+                reason = (
+                    f"axes {', '.join(map(str, following))} follow the number of images, so it is about pairs of images, or "
+                    f"its size depends on them"
+                )
+            elif shape[following[0]] % n == 0:
+                reason = (
+                    f"axis {following[0]} holds {shape[following[0]] // n} rows per image (windows, tokens or crops?)"
+                )
+            else:
+                reason = f"axis {following[0]} does not hold one row per image"
+        return ModelOutputError(
+            f"A layer that is recorded answers once for each image, along one axis; {name!r} of {self._identifier} answers "
+            f"{answered}: {reason}. Map the region to another layer, e.g. the block around it."
+        )
+
+    def _note_calls(self, name: str, calls: Counter) -> None:
+        if calls[name] > 1 and resolve_layer(self._wrapper, name)[1] is None:
+            self._note(
+                name,
+                f"{name} of {self._identifier} is called {_times(calls[name])} per image; the last call is recorded. "
+                f"{name}{CALL_MARK}0 to {name}{CALL_MARK}{calls[name] - 1} name each of them.",
+            )
+
+    def _note(self, name: str, sentence: str) -> None:
+        notes = self._notes.setdefault(name, [])
+        if sentence not in notes:
+            notes.append(sentence)
+            _logger.warning(sentence)
+
+
+def resolve_layer(wrapper: PytorchWrapper, name: str):
+    """Module of a layer's name, and the call that the name asks for; None for the last one.
+
+    Raises
+    ------
+    AssertionError
+        As :meth:`PytorchWrapper.get_layer`, if there is no such layer.
+    """
+    try:
+        return _module(wrapper, name), None
+    except AssertionError:
+        module_name, mark, call = name.rpartition(CALL_MARK)
+        if not mark or not call.isdecimal():
+            raise
+        return _module(wrapper, module_name), int(call)
+
+
+def _module(wrapper: PytorchWrapper, name: str):
+    try:
+        return wrapper.get_layer(name)
+    except AttributeError:  # get_layer cannot look into a scripted network
+        modules = dict(wrapper._model.named_modules())
+        assert name in modules, f"No submodule found for layer {name}"
+        return modules[name]
+
+
+def layer_names(wrapper: PytorchWrapper) -> list[str]:
+    """Names of a network's modules, those that hold others too."""
+    return [name for name, _ in wrapper._model.named_modules() if name]
+
+
+def pytorch_wrapper(activations_model) -> PytorchWrapper | None:
+    """The PytorchWrapper that answers for an activations model: itself, or the one that its extractor calls."""
+    if isinstance(activations_model, PytorchWrapper):
+        return activations_model
+    extractor = getattr(activations_model, "_extractor", None)
+    owner = getattr(getattr(extractor, "get_activations", None), "__self__", None)
+    return owner if isinstance(owner, PytorchWrapper) else None
+
+
+def _is_plain(wrapper: PytorchWrapper) -> bool:
+    """Whether a wrapper reads layers as PytorchWrapper does: some are subclasses with ways of their own."""
+    ways = ("get_activations", "register_hook", "_tensor_to_numpy")
+    own = (inspect.getattr_static(wrapper, way) is not inspect.getattr_static(PytorchWrapper, way) for way in ways)
+    return not any(own) and wrapper._extractor.get_activations == wrapper.get_activations
+
+
+def _image_axes(shape: tuple, other_shape: tuple | None, n: int, other: int) -> list[int]:
+    """Axes that may be the images', of answers to ``n`` and to ``other`` images (None: not known)."""
+    if other_shape is None:
+        return [i for i, size in enumerate(shape) if size == n]
+    if len(shape) != len(other_shape):
+        return []
+    following = [i for i, sizes in enumerate(zip(shape, other_shape, strict=True)) if sizes[0] != sizes[1]]
+    return following if all((shape[i], other_shape[i]) == (n, other) for i in following) else []
+
+
+@contextlib.contextmanager
+def _replaced(owner, name: str, value) -> Iterator[None]:
+    """An attribute of an object, for a while another one."""
+    was_own, before = name in vars(owner), getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        if was_own:
+            setattr(owner, name, before)
+        else:
+            delattr(owner, name)
+
+
+def _register_copying(register, layer, layer_name, target_dict, *arguments, **options):
+    return register(layer, layer_name, _Copying(target_dict), *arguments, **options)
+
+
+class _Copying(MutableMapping):
+    """Passes entries on to another mapping, arrays as copies."""
+
+    def __init__(self, target: MutableMapping):
+        self._target = target
+
+    def __setitem__(self, key, value):
+        self._target[key] = np.array(value) if isinstance(value, np.ndarray) else value
+
+    def __getitem__(self, key):
+        return self._target[key]
+
+    def __delitem__(self, key):
+        del self._target[key]
+
+    def __iter__(self):
+        return iter(self._target)
+
+    def __len__(self):
+        return len(self._target)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _shape(sizes: tuple) -> str:
+    return " × ".join(map(str, sizes)) or "one number"

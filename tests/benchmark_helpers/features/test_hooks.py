@@ -1,0 +1,665 @@
+"""What layers of PyTorch networks answer: their own features, whatever they return and whatever happens to it later."""
+
+import functools
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from brainscore_vision.model_helpers.activations.pytorch import (
+    PytorchWrapper,
+    disable_activation_caching,
+    load_preprocess_images,
+)
+from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
+from brainscore_vision.model_interface import BrainModel
+from PIL import Image
+from plugin_testing.models import committed, small_network
+from plugin_testing.small_benchmark import make_benchmark, make_images
+from torch import nn
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, UnmappedRegionError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features import hooks
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.hooks import LayerReader, layer_names
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import (
+    CommitmentRecorder,
+    RegionRecorder,
+    recorder_for,
+)
+
+N_IMAGES = 11
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    pixels = np.random.default_rng(2).integers(0, 256, (N_IMAGES, 32, 32, 3), dtype=np.uint8)
+    for i, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / f"s{i:02d}.png")
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def images(paths):
+    """The images as the networks get them."""
+    return torch.from_numpy(load_preprocess_images(paths, image_size=32))
+
+
+@pytest.fixture
+def stimuli(paths):
+    from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
+
+    stimuli = StimulusSet({"stimulus_id": [path.stem for path in paths]})
+    stimuli.stimulus_paths = {path.stem: str(path) for path in paths}
+    stimuli.identifier = None
+    return stimuli
+
+
+def record(recorder, stimuli):
+    """``{region: features}`` as the sink gets them, and ``{region: notes}``."""
+    batches = {label: [] for label in recorder.labels.values()}
+
+    def sink(batch):
+        for label, features in batch.items():
+            batches[label].append(np.array(features))
+
+    recorder.record(stimuli, list(batches), sink)
+    features = {region: np.concatenate(batches[label]) for region, label in recorder.labels.items()}
+    return features, {region: recorder.notes.get(label, []) for region, label in recorder.labels.items()}
+
+
+def features_of(network, layer, stimuli, **options):
+    features, notes = record(recorder_for(committed(network, {"V1": layer}, **options), ["V1"]), stimuli)
+    return features["V1"], notes["V1"]
+
+
+def flat(tensor) -> np.ndarray:
+    return tensor.detach().numpy().reshape(len(tensor), -1)
+
+
+class Own(nn.Module):
+    """A network of a function and some modules, seeded."""
+
+    def __init__(self, forward, seed=3, **modules):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for name, make in modules.items():
+                setattr(self, name, make() if callable(make) and not isinstance(make, nn.Module) else make)
+        self._forward = forward
+
+    def forward(self, x):
+        return self._forward(self, x)
+
+
+class Answering(nn.Module):
+    """A layer that answers what a function makes of the flat features of a convolution."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.conv, self._answer = nn.Conv2d(3, 4, 8, stride=8), answer
+
+    def forward(self, x):
+        return self._answer(self.conv(x).flatten(1))
+
+
+def answering(answer):
+    return Own(lambda self, x: self.layer(x), layer=lambda: Answering(answer))
+
+
+conv = functools.partial(nn.Conv2d, 3, 6, 5, stride=4, padding=2)
+
+# In place
+
+
+def sequence(*modules):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        return nn.Sequential(OrderedDict((name, make()) for name, make in modules))
+
+
+def seeded(make, **options):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        return make(weights=None, **options)
+
+
+def overwriting(change):
+    """A convolution whose answer a function changes in place, under another shape or name."""
+    return Own(lambda self, x: change(self.conv(x)).sum(), conv=conv)
+
+
+OVERWRITTEN = {
+    "ReLU": (lambda: sequence(("conv", conv), ("relu", lambda: nn.ReLU(inplace=True))), "conv"),
+    "Dropout after flatten": (
+        lambda: sequence(("conv", conv), ("flat", nn.Flatten), ("act", lambda: nn.Hardtanh(0, 1, inplace=True))),
+        "flat",
+    ),
+    "identity": (
+        lambda: sequence(("conv", conv), ("same", nn.Identity), ("act", lambda: nn.ELU(inplace=True))),
+        "same",
+    ),
+    "a view": (lambda: overwriting(lambda y: y.view(-1).mul_(0)), "conv"),
+    "a flatten": (lambda: overwriting(lambda y: y.flatten(1).add_(7)), "conv"),
+    "a transpose": (lambda: overwriting(lambda y: y.transpose(1, 2).clamp_(0, 1)), "conv"),
+    "a detached one": (lambda: overwriting(lambda y: y.detach().zero_()), "conv"),
+    "numpy": (lambda: overwriting(lambda y: torch.from_numpy(np.multiply(y.numpy(), 0, out=y.numpy()))), "conv"),
+    "a slice": (lambda: overwriting(lambda y: y[:, :2].fill_(9)), "conv"),
+    "AlexNet": (lambda: seeded(torchvision.models.alexnet), "features.0"),
+    "VGG": (lambda: seeded(torchvision.models.vgg11_bn), "features.1"),
+    "ResNet's convolution": (lambda: seeded(torchvision.models.resnet18), "bn1"),
+    "ResNet's bn2": (lambda: seeded(torchvision.models.resnet18), "layer2.0.bn2"),
+    "ResNet's shortcut": (lambda: seeded(torchvision.models.resnet18), "layer2.0.downsample"),
+}
+
+
+@pytest.mark.parametrize("kind", [CommitmentRecorder, RegionRecorder])
+@pytest.mark.parametrize(("make", "layer"), OVERWRITTEN.values(), ids=OVERWRITTEN.keys())
+def test_features_are_those_that_the_layer_gave(make, layer, kind, stimuli, images):
+    network = make().eval()
+    options = {"image_size": 64} if isinstance(network, torchvision.models.AlexNet) else {}
+    if options:
+        images = torch.from_numpy(load_preprocess_images([stimuli.get_stimulus(i) for i in stimuli["stimulus_id"]], 64))
+    given = []
+    handle = network.get_submodule(layer).register_forward_hook(
+        lambda module, inputs, output: given.append(output.clone())
+    )
+    with torch.no_grad():
+        network(images)
+    handle.remove()
+    features, _ = record(kind(committed(network, {"V1": layer}, batch_size=N_IMAGES, **options), ["V1"]), stimuli)
+    np.testing.assert_allclose(features["V1"], flat(given[0]), rtol=0, atol=1e-5 * np.abs(flat(given[0])).max())
+
+
+@pytest.mark.parametrize(
+    ("make", "layers"),
+    [
+        (torchvision.models.alexnet, ["features.2", "features.7", "features.12", "classifier.2", "logits"]),
+        (torchvision.models.resnet18, ["maxpool", "layer1.0", "layer1.0.relu", "layer2.1", "layer4.1", "avgpool"]),
+        (torchvision.models.vit_b_16, ["encoder.layers.encoder_layer_1", "encoder.ln", "heads"]),
+    ],
+    ids=["alexnet", "resnet18", "vit"],
+)
+def test_what_nothing_overwrites_is_brain_scores_to_the_last_bit(make, layers, images):
+    small = {"image_size": 64, "num_classes": 10} if make is torchvision.models.vit_b_16 else {}
+    network = seeded(make, **small)
+    batch = list(nn.functional.interpolate(images[:3], size=64).numpy())
+    wrapper = PytorchWrapper(identifier="plain", model=network, preprocessing=None)
+    expected = wrapper.get_activations(batch, layers)
+    with LayerReader(wrapper, "plain").reading():
+        read = wrapper._extractor.get_activations(batch, layers)
+    assert list(read) == layers
+    for layer in layers:
+        assert read[layer].dtype == expected[layer].dtype
+        np.testing.assert_array_equal(read[layer], expected[layer])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_cpu_and_gpu_agree(images):
+    network = sequence(("conv", conv), ("relu", lambda: nn.ReLU(inplace=True)))
+    wrapper = PytorchWrapper(identifier="plain", model=network, preprocessing=None)
+    answers = []
+    for device in ("cuda", "cpu"):
+        wrapper._device = torch.device(device)
+        network.to(device)
+        answers.append(LayerReader(wrapper, "plain").get_activations(list(images.numpy()), ["conv"])["conv"])
+    np.testing.assert_allclose(*answers, rtol=0, atol=1e-4)
+
+
+class HookingWrapper(PytorchWrapper):
+    """As several of Brain-Score's registered models do it."""
+
+    def register_hook(self, layer, layer_name, target_dict):
+        def hook(_layer, _input, output):
+            target_dict[layer_name] = output.cpu().data.numpy()
+
+        return layer.register_forward_hook(hook)
+
+
+class OwnCommitment(ModelCommitment):
+    """May do anything in look_at."""
+
+
+@pytest.mark.parametrize("how", ["own hooks", "own commitment", "uncached", "own activations"])
+def test_wrappers_with_ways_of_their_own_are_not_overwritten_either(how, stimuli, images):
+    network = sequence(("conv", conv), ("relu", lambda: nn.ReLU(inplace=True)))
+    model = committed(network, {"V1": "conv"}, wrapper=HookingWrapper if how == "own hooks" else None)
+    if how == "own commitment":
+        model.__class__ = OwnCommitment
+    elif how == "uncached":
+        model.activations_model = model.layer_model._layer_model.activations_model = disable_activation_caching(
+            model.activations_model
+        )
+    elif how == "own activations":
+        extractor = model.activations_model._extractor
+        honest = extractor.get_activations
+        extractor.get_activations = lambda images, layers: honest(images, layers)
+    features, _ = record(recorder_for(model, ["V1"]), stimuli)
+    np.testing.assert_allclose(features["V1"], flat(network.conv(images)), rtol=0, atol=1e-5)
+    assert (features["V1"] < 0).any()
+
+
+@pytest.mark.parametrize("wrapper", [PytorchWrapper, HookingWrapper])
+def test_nothing_is_left_behind(wrapper, stimuli):
+    for answer in (lambda y: y, lambda y: None):
+        model = committed(answering(answer), {"V1": "layer"}, wrapper=wrapper)
+        activations = model.activations_model
+        before, extractor_before = dict(vars(activations)), dict(vars(activations._extractor))
+        try:
+            record(recorder_for(model, ["V1"]), stimuli)
+        except (ModelOutputError, AttributeError):
+            assert answer(0) is None
+        assert vars(activations) == before
+        assert vars(activations._extractor) == extractor_before
+        if wrapper is PytorchWrapper:  # others remove their own, or do not
+            assert all(not module._forward_hooks for module in activations._model.modules())
+
+
+# Modules that are called several times
+
+
+def reused(n_calls=2, separate=False):
+    def forward(self, x):
+        for i in range(n_calls):
+            x = getattr(self, f"relu{i}" if separate else "relu")(getattr(self, f"conv{i}")(x))
+        return x
+
+    convolutions = {f"conv{i}": functools.partial(nn.Conv2d, 6 if i else 3, 6, 3, padding=1) for i in range(n_calls)}
+    relus = {f"relu{i}": nn.ReLU for i in range(n_calls)} if separate else {"relu": nn.ReLU}
+    return Own(forward, **convolutions, **relus)
+
+
+@pytest.mark.parametrize("kind", [CommitmentRecorder, RegionRecorder])
+def test_a_call_of_a_module_can_be_chosen(kind, stimuli):
+    layer_map = {"V1": "relu#0", "V2": "relu#1", "V4": "relu#2", "IT": "relu"}
+    features, notes = record(kind(committed(reused(3), layer_map), list(layer_map)), stimuli)
+    separate = {"V1": "relu0", "V2": "relu1", "V4": "relu2"}
+    expected, without_notes = record(kind(committed(reused(3, separate=True), separate), list(separate)), stimuli)
+    for region, values in expected.items():
+        np.testing.assert_array_equal(features[region], values)
+        assert notes[region] == without_notes[region] == []
+    np.testing.assert_array_equal(features["IT"], features["V4"])  # as Brain-Score has it: the last one
+    (note,) = notes["IT"]
+    assert "relu of a-network is called 3 times per image; the last call is recorded. relu#0 to relu#2" in note
+
+
+def test_a_call_that_does_not_happen(stimuli):
+    with pytest.raises(UnmappedRegionError, match=r"'relu#2' is call 2 .*calls it 2 times per pass.*relu#0, relu#1\."):
+        features_of(reused(), "relu#2", stimuli)
+    for name in ("rellu#0", "relu#x", "relu#-1", "#0"):
+        with pytest.raises(UnmappedRegionError, match=f"maps V1 to '{name}', which it does not have.*'relu'"):
+            recorder_for(committed(reused(), {"V1": name}), ["V1"])
+
+
+def test_a_module_whose_own_name_has_the_mark(stimuli, images):
+    network = Own(lambda self, x: self._modules["conv#1"](x), **{"conv#1": conv})
+    features, notes = features_of(network, "conv#1", stimuli)
+    np.testing.assert_allclose(features, flat(network._modules["conv#1"](images)), rtol=0, atol=1e-5)
+    assert notes == []
+
+
+# What a layer answers
+
+
+@dataclass
+class Output:
+    aux: Any
+    logits: Any
+
+
+def lstm():
+    return Own(
+        lambda self, x: self.layer(x.flatten(2).transpose(1, 2)[:, :20]), layer=lambda: nn.LSTM(3, 5, batch_first=True)
+    )
+
+
+TAKEN = {
+    "tuple": (lambda y: (y, y[:, :2]), lambda y: y, "a tuple of 2; its first tensor"),
+    "tuple that starts with nothing": (lambda y: (None, y), lambda y: y, "a tuple of 2; its first tensor"),
+    "tensor before what holds others": (lambda y: ((y * 0, y * 0), y), lambda y: y, "a tuple of 2; its first tensor"),
+    "list": (lambda y: [y * 2, y], lambda y: 2 * y, "a list of 2; its first tensor"),
+    "nested": (lambda y: [[y * 2], [y]], lambda y: 2 * y, "a list of 2; its first tensor"),
+    "only key": (lambda y: {"embedding": y}, lambda y: y, "a dict with the keys embedding; its 'embedding'"),
+    "usual key": (
+        lambda y: OrderedDict(pooler_output=y * 0, logits=y * 0, last_hidden_state=y),
+        lambda y: y,
+        "keys pooler_output, logits, last_hidden_state; its 'last_hidden_state'",
+    ),
+    "torchvision's": (lambda y: {"aux": y * 0, "out": y}, lambda y: y, "keys aux, out; its 'out'"),
+    "dict of tuples": (lambda y: {"out": (y, y * 0)}, lambda y: y, "its 'out', of that its first tensor"),
+    "tuple of dicts": (lambda y: ({"x": y},), lambda y: y, "its 'x' of part 0"),
+    "dataclass": (lambda y: Output(y * 0, y), lambda y: y, "a Output with the keys aux, logits; its 'logits'"),
+    "named tuple": (
+        lambda y: torchvision.models.GoogLeNetOutputs(y, None, None),
+        lambda y: y,
+        "a GoogLeNetOutputs of 3; its first tensor",
+    ),
+    "bool": (lambda y: y > 0, lambda y: y > 0, None),
+    "int": (lambda y: (y * 100).to(torch.int16), lambda y: (y * 100).to(torch.int16), None),
+    "half": (lambda y: y.half(), lambda y: y.half(), None),
+    "bfloat16": (lambda y: y.bfloat16(), lambda y: y.bfloat16().float(), None),
+    "float8": (lambda y: y.to(torch.float8_e5m2), lambda y: y.to(torch.float8_e5m2).float(), None),
+    "sparse": (lambda y: torch.relu(y).to_sparse(), torch.relu, None),
+    "sparse rows": (lambda y: torch.relu(y).to_sparse_csr(), torch.relu, None),
+    "nested tensor": (lambda y: torch.nested.nested_tensor(list(y)), lambda y: y, None),
+    "jagged tensor": (
+        lambda y: torch.nested.nested_tensor(list(y.unflatten(1, (4, 16))), layout=torch.jagged),
+        lambda y: y,
+        None,
+    ),
+    "negative view": (lambda y: torch.complex(y, y).conj().imag, lambda y: -y, None),
+    "strided": (
+        lambda y: y.unflatten(1, (4, 16)).transpose(1, 2),
+        lambda y: y.unflatten(1, (4, 16)).transpose(1, 2),
+        None,
+    ),
+    "expanded": (lambda y: y[:, :1].expand(-1, 5), lambda y: y[:, :1].expand(-1, 5), None),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*(nested tensors|Sparse CSR tensor)")
+@pytest.mark.parametrize(("answer", "expected", "note"), TAKEN.values(), ids=TAKEN.keys())
+def test_the_tensor_of_an_answer(answer, expected, note, stimuli, images):
+    network = answering(answer)
+    features, notes = features_of(network, "layer", stimuli)
+    with torch.no_grad():
+        wanted = flat(expected(network.layer.conv(images).flatten(1)))
+    assert features.dtype == wanted.dtype
+    if wanted.dtype.kind in "bi":
+        assert (features != wanted).mean() < 0.01  # other batches: a value may fall on the other side
+    else:
+        np.testing.assert_allclose(features.astype(float), wanted.astype(float), rtol=0.13, atol=1e-3)
+    assert len(notes) == (note is not None)
+    if note:
+        assert f"layer of a-network answers with {note}" in notes[0] or note in notes[0]
+        assert notes[0].endswith("is recorded.")
+
+
+def test_the_answer_of_a_recurrent_layer(stimuli, images):
+    network = lstm()
+    features, notes = features_of(network, "layer", stimuli)
+    np.testing.assert_allclose(features, flat(network(images)[0]), rtol=0, atol=1e-5)
+    assert "a tuple of 2; its first tensor" in notes[0]
+
+
+REFUSED = {
+    "nothing": (lambda y: None, "answers with nothing"),
+    "text": (lambda y: "cat", "answers with a str"),
+    "a number": (lambda y: 3.0, "answers with a float"),
+    "an array": (lambda y: y.numpy(), "answers with a ndarray"),
+    "an empty tuple": (lambda y: (), "a tuple of 0 that holds no tensor"),
+    "an empty dict": (lambda y: {}, "an empty dict"),
+    "no tensor": (lambda y: {"loss": None, "n": 3}, "a dict with the keys loss, n that hold no tensor"),
+    "unnamed choice": (lambda y: {"low": y, "high": y}, "with the keys low, high, and nothing says which"),
+    "complex": (torch.fft.fft, r"of complex numbers \(torch.complex64; their absolute values"),
+    "one number": (torch.sum, "one number to 7 images: no axis follows the number of images"),
+    "a mean over images": (lambda y: y.mean(0), "64 to 7 images and 64 to 2: no axis follows"),
+    "a constant": (lambda y: torch.ones(1, 5), "1 × 5 to 7 images and 1 × 5 to 2: no axis follows"),
+    "similarities": (lambda y: y @ y.T, "7 × 7 to 7 images and 2 × 2 to 2: axes 0, 1 follow the number of images"),
+    "windows": (lambda y: y.reshape(-1, 16), "28 × 16 to 7 images and 8 × 16 to 2: axis 0 holds 4 rows per image"),
+    "all in one": (lambda y: y.reshape(-1), "448 to 7 images and 128 to 2: axis 0 holds 64 rows per image"),
+    "found objects": (lambda y: y[y > 0], "axis 0 does not hold one row per image|rows per image"),
+    "a list of images": (list, "no axis follows the number of images"),
+    "other sizes": (
+        lambda y: torch.nested.nested_tensor([row[: 3 + i] for i, row in enumerate(y)]),
+        "nested parts of different sizes",
+    ),
+    "no features": (lambda y: y[:, :0], "at least one feature"),
+    "infinity": (lambda y: y / 0, "must be finite"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*nested tensors")
+@pytest.mark.parametrize(("answer", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_an_answer_that_cannot_be_recorded_is_one_line(answer, message, stimuli):
+    with pytest.raises(ModelOutputError, match=message) as error:
+        features_of(answering(answer), "layer", stimuli)
+    assert "layer" in str(error.value)
+    assert "a-network" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+# Images on another axis
+
+
+def tokens_first(n_tokens, width=6):
+    side = int(n_tokens**0.5)
+    return Own(
+        lambda self, x: self.block(self.conv(x).flatten(2).permute(2, 0, 1)).permute(1, 0, 2).mean(1),
+        conv=lambda: nn.Conv2d(3, width, 32 // side, stride=32 // side),
+        block=lambda: nn.Linear(width, width),
+    )
+
+
+@pytest.mark.parametrize("kind", [CommitmentRecorder, RegionRecorder])
+@pytest.mark.parametrize("n_tokens", [1, 4, 16, 64])
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 7, 16])
+def test_tokens_may_come_before_images(n_tokens, batch_size, kind, stimuli, images):
+    network = tokens_first(n_tokens)
+    model = committed(network, {"V1": "block", "IT": "conv"}, batch_size=batch_size)
+    features, _notes = record(kind(model, ["V1", "IT"]), stimuli)
+    with torch.no_grad():
+        expected = network.block(network.conv(images).flatten(2).permute(2, 0, 1)).permute(1, 0, 2)
+        np.testing.assert_allclose(features["V1"], flat(expected), rtol=0, atol=1e-5)
+        np.testing.assert_allclose(features["IT"], flat(network.conv(images)), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize(
+    "layer",
+    ["encoder", "encoder.layers.0", "encoder.layers.1.self_attn", "encoder.layers.0.linear1", "encoder.layers.0.norm2"],
+)
+def test_torchs_transformer(batch_first, layer, stimuli):
+    """The same weights in both layouts give the same features."""
+    found = {}
+    for first in (True, batch_first):
+
+        def forward(self, x, first=first):
+            tokens = self.conv(x).flatten(2).permute(*((0, 2, 1) if first else (2, 0, 1)))
+            return self.encoder(tokens)
+
+        block = functools.partial(nn.TransformerEncoderLayer, 8, 2, 12, batch_first=first)
+        network = Own(
+            forward,
+            conv=lambda: nn.Conv2d(3, 8, 8, stride=8),
+            encoder=lambda block=block: nn.TransformerEncoder(block(), 2, enable_nested_tensor=False),
+        )
+        found[first], _ = features_of(network, layer, stimuli, batch_size=8)
+    np.testing.assert_allclose(found[batch_first], found[True], rtol=0, atol=1e-5)
+
+
+def test_a_network_that_takes_one_number_of_images(stimuli, images):
+    def fixed(self, x):
+        return self.head(self.conv(x).reshape(5, -1, 6))
+
+    network = Own(fixed, conv=conv, head=lambda: nn.Linear(6, 4))
+    model = committed(network, {"V1": "head", "V2": "conv"}, batch_size=5)
+    features, _ = record(recorder_for(model, ["V1", "V2"]), stimuli)
+    np.testing.assert_allclose(features["V2"], flat(network.conv(images)), rtol=0, atol=1e-5)
+    ambiguous = Own(lambda self, x: self.head(self.conv(x).reshape(5, -1, 6)), conv=conv, head=lambda: nn.Linear(6, 5))
+    with pytest.raises(ModelOutputError, match="5 × 64 × 5 to 5 images: several axes have that size"):
+        features_of(ambiguous, "head", stimuli, batch_size=5)
+
+
+class BatchNorm(nn.Module):
+    """Stays in training mode, whatever it is told."""
+
+    def forward(self, x):
+        return nn.functional.batch_norm(x, None, None, training=True)
+
+
+def test_features_that_depend_on_the_other_images_are_refused(tmp_path):
+    network = Own(lambda self, x: self.norm(self.conv(x)), conv=conv, norm=BatchNorm)
+    benchmark = make_benchmark(make_images(tmp_path / "images", 44))
+    with pytest.raises(
+        ModelOutputError, match="must answer alike to the same images, but features of .* in norm differ"
+    ):
+        benchmark(committed(network, {"V1": "norm"}, batch_size=5))
+
+
+# Networks
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16], ids=str)
+def test_precision(dtype, stimuli, images):
+    network = sequence(("conv", conv)).to(dtype)
+    features, _ = features_of(network, "conv", stimuli)
+    with torch.no_grad():
+        expected = network.conv(images.to(dtype)).float()
+    assert features.dtype == (np.float32 if dtype is torch.bfloat16 else np.dtype(str(dtype).removeprefix("torch.")))
+    np.testing.assert_allclose(features, flat(expected), rtol=0, atol=0.05)
+
+
+class Gabors(nn.Module):
+    def __init__(self, dtype=torch.float32):
+        super().__init__()
+        filters = np.random.default_rng(6).standard_normal((4, 3, 7, 7))
+        self.register_buffer("n_filters", torch.tensor(4))
+        self.register_buffer("filters", torch.from_numpy(filters).to(dtype))
+
+    def forward(self, x):
+        return nn.functional.conv2d(x, self.filters, stride=4)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.AvgPool2d(8),
+        Gabors,
+        functools.partial(Gabors, torch.float64),
+        functools.partial(Gabors, torch.bfloat16),
+    ],
+    ids=["no parameters", "buffers", "buffers in double precision", "buffers in bfloat16"],
+)
+def test_networks_without_parameters(make, stimuli, images):
+    network = nn.Sequential(OrderedDict(layer=make()))
+    features, _ = features_of(network, "layer", stimuli)
+    dtype = next((buffer.dtype for buffer in network.buffers() if buffer.is_floating_point()), torch.float32)
+    np.testing.assert_allclose(
+        features, flat(network(images.to(dtype)).float()), rtol=0, atol=0.1 if dtype is torch.bfloat16 else 1e-5
+    )
+
+
+def with_auxiliary():
+    def forward(self, x):
+        y = self.conv(x).flatten(1)
+        return (y, self.aux(y)) if self.training else y
+
+    return Own(forward, conv=lambda: nn.Conv2d(3, 4, 8, stride=8), aux=lambda: nn.Linear(64, 3))
+
+
+def test_a_layer_that_evaluation_never_calls(stimuli):
+    model = committed(with_auxiliary(), {"V1": "conv", "IT": "aux"})
+    with pytest.raises(
+        UnmappedRegionError, match=r"in evaluation a-network never calls 'aux'.*that it calls are 'conv'\."
+    ):
+        record(recorder_for(model, ["V1", "IT"]), stimuli)
+    features, _ = record(recorder_for(model, ["V1"]), stimuli)
+    assert features["V1"].shape == (N_IMAGES, 64)
+
+
+def test_a_layer_inside_attention_that_nothing_calls(stimuli):
+    network = torchvision.models.VisionTransformer(32, 16, num_layers=1, num_heads=2, hidden_dim=12, mlp_dim=24)
+    with pytest.raises(
+        UnmappedRegionError, match="never calls '.*out_proj'.*'encoder.layers.encoder_layer_0.self_attention'"
+    ):
+        features_of(network, "encoder.layers.encoder_layer_0.self_attention.out_proj", stimuli)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_a_compiled_network_does_not_show_its_layers(stimuli, images):
+    network = torch.jit.trace(sequence(("conv", conv)).eval(), images[:2])
+    with pytest.raises(UnmappedRegionError, match=r"never calls 'conv'\. It calls no layer .*compiled"):
+        features_of(network, "conv", stimuli)
+    with pytest.raises(UnmappedRegionError, match="maps V1 to 'cnv', which it does not have.*'conv'"):
+        features_of(network, "cnv", stimuli)
+
+
+# Regions without a layer
+
+
+@pytest.fixture
+def no_layer_selection(monkeypatch):
+    """Brain-Score must not choose layers: that needs other benchmarks' data and ImageNet."""
+
+    def commit_region(self, region):
+        raise AssertionError(f"a layer for {region} was to be chosen")
+
+    monkeypatch.setattr(
+        "brainscore_vision.model_helpers.brain_transformation.RegionLayerMap.commit_region", commit_region
+    )
+
+
+@pytest.mark.parametrize("kind", [ModelCommitment, OwnCommitment])
+@pytest.mark.parametrize("region", ["V1", "V3", "IT"])
+def test_a_model_that_was_committed_without_a_map(kind, region, no_layer_selection):
+    model = small_network(None)
+    model.__class__ = kind
+    with pytest.raises(UnmappedRegionError) as error:
+        recorder_for(model, [region])
+    assert "small-network-seed0 was committed without a region_layer_map" in str(error.value)
+    assert f"region_layer_map={{\"{region}\": \"LAYER\", ...}}); its layers are 'conv', 'pool', 'head'." in str(
+        error.value
+    )
+
+
+def test_a_region_that_brain_score_has_chosen_a_layer_for(stimuli, no_layer_selection):
+    model = small_network(None)
+    model.layer_model.region_layer_map["V1"] = "pool"
+    features, _ = record(recorder_for(model, ["V1"]), stimuli)
+    assert features["V1"].shape == (N_IMAGES, 96)
+    with pytest.raises(UnmappedRegionError, match="of its regions, only V1 have a layer; received V3"):
+        recorder_for(model, ["V1", "V3"])
+
+
+@pytest.mark.parametrize("layers", [None, [], [None], ["conv", 3], 7], ids=str)
+def test_what_is_no_layers_name(layers):
+    with pytest.raises(UnmappedRegionError, match="a layer's name, or to a list of names; .* maps V1 to"):
+        recorder_for(small_network({"V1": layers}), ["V1"])
+
+
+def test_blocks_are_offered_too():
+    network = seeded(torchvision.models.resnet18)
+    with pytest.raises(UnmappedRegionError, match="which it does not have.* are 'layer2.1'"):
+        recorder_for(committed(network, {"V1": "layer2.11"}), ["V1"])
+    assert "layer2.1" in layer_names(PytorchWrapper(identifier="r", model=network, preprocessing=None))
+
+
+# What the Score says
+
+
+def test_choices_stand_in_the_score(tmp_path, caplog):
+    benchmark = make_benchmark(make_images(tmp_path / "images", 44), store=True, store_directory=tmp_path / "store")
+    network = Own(
+        lambda self, x: self.relu(self.layer(self.relu(x))[0]), layer=lambda: Answering(lambda y: (y, y)), relu=nn.ReLU
+    )
+    for _ in range(2):  # from images, and from the store
+        caplog.clear()
+        notes = benchmark(committed(network, {"V1": ["layer", "relu"]})).attrs["notes"]
+        assert any("layer of a-network answers with a tuple of 2" in note for note in notes)
+        assert any("relu of a-network is called 2 times" in note for note in notes)
+        assert len(notes) == len(set(notes)) == 2
+        assert sum(record.name == hooks.__name__ for record in caplog.records) == 2
+
+
+def test_every_brain_model_is_recorded(stimuli):
+    class Holder(BrainModel):
+        """Has an activations model that is none."""
+
+        activations_model = object()
+        identifier = "holder"
+
+        def visual_degrees(self):
+            return 8
+
+        def start_recording(self, recording_target, time_bins):
+            raise KeyError(recording_target)
+
+        def look_at(self, stimuli, number_of_trials=1):
+            raise AssertionError
+
+    with pytest.raises(UnmappedRegionError, match="holder maps no layer to V1"):
+        record(recorder_for(Holder(), ["V1"]), stimuli)
