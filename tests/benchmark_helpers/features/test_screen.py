@@ -174,7 +174,7 @@ def test_a_full_disk_is_not_taken_for_a_bad_image(images, directory, monkeypatch
     def fill(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(screen.ImageConverter, "convert_image", fill)
+    monkeypatch.setattr(screen.ImageConverter, "apply_ratio", fill)
     with pytest.raises(StorageError, match="no space is left.*BRAINSCORE_HOME"):
         place(images, 8, directory)
 

@@ -14,7 +14,8 @@ from plugin_testing.data_factory import OOD, SHARED, write_images
 
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError, SchemaError
 from brainscore_vision.data.laion_fmri_7t.stimuli import displayed
-from brainscore_vision.data.laion_fmri_7t.stimuli.displayed import composite, displayed_images
+from brainscore_vision.data.laion_fmri_7t.stimuli.displayed import displayed_images
+from brainscore_vision.data.laion_fmri_7t.stimuli.pictures import composite
 from brainscore_vision.data.laion_fmri_7t.stimuli.released import ReleasedStimuli
 from brainscore_vision.data.laion_fmri_7t.stimuli.sources import (
     ManifestStimuli,
@@ -130,9 +131,9 @@ class TestManifest:
 
 
 class TestDisplayed:
-    def test_opaque_images_are_the_files_themselves(self, folder):
+    def test_plain_images_are_the_files_themselves(self, folder):
         stimulus_set = make_stimulus_set(find_stimuli(folder))
-        for name in set(STIMULI) - {CROPPED}:
+        for name in set(STIMULI) - {CROPPED, OPAQUE_PNG}:
             assert stimulus_set.get_stimulus(name) == folder / "images" / name
 
     def test_transparent_pixels_on_grey(self, folder):
@@ -161,7 +162,8 @@ class TestDisplayed:
         with Image.open(shown) as image:
             assert np.asarray(image).tolist() == np.full((4, 4, 3), 128).tolist()
 
-    def test_composite_keeps_opaque_pixels_exactly(self, rng):
+    def test_composite_keeps_opaque_pixels_exactly(self):
+        rng = np.random.default_rng(5)
         pixels = rng.integers(0, 256, (8, 8, 4), dtype=np.uint8)
         pixels[..., 3] = 255
         np.testing.assert_array_equal(np.asarray(composite(Image.fromarray(pixels))), pixels[..., :3])
@@ -244,7 +246,7 @@ class TestReleased:
         stimulus_set = make_stimulus_set(by_release)
         assert stimulus_set["stimulus_id"].tolist() == STIMULI
         assert stimulus_set["n_reps"].tolist() == ["12rep"] * len(STIMULI)
-        for name in set(STIMULI) - {CROPPED}:
+        for name in set(STIMULI) - {CROPPED, OPAQUE_PNG}:
             assert stimulus_set.get_stimulus(name).name == name
             assert stimulus_set.get_stimulus(name).read_bytes() == (folder / "images" / name).read_bytes()
 
