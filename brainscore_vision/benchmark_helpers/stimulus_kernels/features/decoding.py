@@ -40,6 +40,7 @@ MOST_PIXELS = 2 * (1024**3 // 4 // 3)
 _JPEG_START = b"\xff\xd8\xff"
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")  # 0xff 0x00 is a data byte
 _START_OF_SCAN, _END, _RESTARTS = 0xDA, 0xD9, range(0xD0, 0xD8)
+_WITHOUT_LENGTH = (0x01, 0xD8, *_RESTARTS)
 _ARITHMETIC = (0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)  # frames of these codes may leave out zeros at the end
 _FILLER = bytes(37 * i % 254 + 1 for i in range(128))  # no 0xff, nothing that decodes to grey
 
@@ -145,7 +146,9 @@ def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
         if marker == _END:
             yield marker, start, match.end()
             return
-        position = match.end() + int.from_bytes(content[match.end() : match.end() + 2], "big")
+        position = match.end()
+        if marker not in _WITHOUT_LENGTH:
+            position += int.from_bytes(content[position : position + 2], "big")
         if marker == _START_OF_SCAN:
             position = next(
                 (m.start() for m in _MARKER.finditer(content, position) if m[1][0] not in _RESTARTS), len(content)
