@@ -20,8 +20,8 @@ MAY_IMPORT = {HELPERS: set(), DATA: {HELPERS}, BENCHMARKS: {HELPERS, DATA}, MODE
 """Folder of this plugin -> other folders of this plugin that it may import."""
 
 ROOMS = {
-    "features": {"errors", "options", "pool"},
-    "kernels": {"errors", "options", "pool", "features"},
+    "features": {"errors", "files", "options", "pool"},
+    "kernels": {"errors", "files", "options", "pool", "features"},
     "ridge": {"errors", "kernels"},
     "statistics": {"errors"},
 }

@@ -81,6 +81,11 @@ class Dataset:
         """Subjects that have an assembly, in ascending order."""
         return self._assemblies.subjects
 
+    @property
+    def stimuli(self) -> StimulusSource:
+        """Where the images are."""
+        return self._stimuli
+
     def describe(self) -> dict:
         """What a score says about the data behind it.
 
@@ -199,7 +204,7 @@ class Dataset:
         return read_assembly(self.assembly_file(subject))
 
     def stimulus_set(self, stimulus_ids=None):
-        """Stimuli as they were displayed: transparent pixels on grey, opaque images as they are.
+        """Stimuli as they were displayed: transparent pixels on grey; files are plain RGB or grey with 8 bits a channel.
 
         Parameters
         ----------

@@ -11,6 +11,7 @@ from .constants import SUBJECTS
 from .dataset import Dataset
 from .errors import DatasetError, MissingDataError
 from .splits import Splits
+from .stimuli.seal import SEAL
 from .stimuli.sources import HOW_TO_GET_STIMULI, MissingStimuli, StimulusSource, find_stimuli
 
 DATASET_VARIABLE = "LAION_FMRI_DATASET"
@@ -141,7 +142,7 @@ def _assembly_files(root: Path) -> list[Path]:
 
 def _identifying_files(root: Path) -> list[Path]:
     """Files whose change makes another dataset; individual images are looked at when they are used."""
-    tables = [path for path in (root / "stimuli").glob("*") if path.is_file()]
+    tables = [path for path in (root / "stimuli").glob("*") if path.is_file() and path.name != SEAL]
     return [*_assembly_files(root), *sorted(tables), *sorted((root / "splits").glob("*/*.json"))]
 
 

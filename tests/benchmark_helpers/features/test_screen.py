@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.benchmark_helpers.screen import place_on_screen
-from PIL import Image
+from PIL import Image, ImageFile
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError, StorageError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features import screen
@@ -163,6 +163,28 @@ def test_an_unreadable_image_is_named(images, directory, name, spoil):
     assert not list(directory.rglob(".*"))
 
 
+def test_a_lenient_process_changes_nothing(images, directory, monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    images["large.png"].write_bytes(cut(images["large.png"].read_bytes()))
+    with pytest.raises(StimulusKernelError, match="large.png is not .*truncated"):
+        place(images, 8, directory)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is True
+
+
+@pytest.mark.parametrize(("content", "name"), [("colour.png", "wrong.jpg"), ("colour.jpg", "wrong.png")])
+def test_a_wrong_ending_changes_nothing(images, directory, tmp_path, content, name):
+    wrong = tmp_path / name
+    wrong.write_bytes(images[content].read_bytes())
+    right = pixels(place({"x": images[content]}, 8, directory / "right").get_stimulus("x"))[1]
+    np.testing.assert_array_equal(pixels(place({"x": wrong}, 8, directory / "wrong").get_stimulus("x"))[1], right)
+
+
+def test_a_field_of_view_that_leaves_no_pixel(directory, tmp_path):
+    Image.new("RGB", (1, 400)).save(tmp_path / "line.png")
+    with pytest.raises(StimulusKernelError, match="line.png is not .*1 x 400 pixels leave none at 4 degrees"):
+        place({"line": tmp_path / "line.png"}, 4, directory)
+
+
 def test_a_missing_image_is_named(images, directory):
     given = hashes(images)
     images["grey.jpg"].unlink()
@@ -174,7 +196,7 @@ def test_a_full_disk_is_not_taken_for_a_bad_image(images, directory, monkeypatch
     def fill(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(screen.ImageConverter, "convert_image", fill)
+    monkeypatch.setattr(screen.ImageConverter, "apply_ratio", fill)
     with pytest.raises(StorageError, match="no space is left.*BRAINSCORE_HOME"):
         place(images, 8, directory)
 

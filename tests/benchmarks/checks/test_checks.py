@@ -6,6 +6,7 @@ import shutil
 import netCDF4
 import numpy as np
 import pytest
+from PIL import Image, ImageFile
 from typer.testing import CliRunner
 
 from brainscore_vision.benchmarks.laion_fmri_7t.checks import rules as checks
@@ -15,7 +16,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t.cli.app import app
 from brainscore_vision.data.laion_fmri_7t import ids
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
-DISJOINT, OOD, STIMULI, REPETITIONS, CONSTANT, ZSCORE, MAPS, SHUFFLED = CHECKS
+DISJOINT, OOD, STIMULI, REPETITIONS, CONSTANT, ZSCORE, MAPS, IMAGES, SEALED, SHUFFLED = CHECKS
 
 
 @pytest.fixture
@@ -50,6 +51,9 @@ def test_a_sound_dataset_passes(tiny_dataset):
     assert list(found) == list(CHECKS)
     assert all(result.passed for result in found.values()), [str(r) for r in found.values() if not r.passed]
     assert "72 splits of 6 pools" in found[DISJOINT].detail
+    assert "64 x 64 pixels" in found[IMAGES].detail
+    assert "transparent pixels on grey" in found[IMAGES].detail
+    assert "not sealed; `laion-score data seal" in found[SEALED].detail
 
 
 def test_command_line(tiny_dataset, copy):
@@ -68,6 +72,38 @@ def test_constant_voxel(copy):
     found = failed(copy)
     assert "sub-03: 1 voxels do not vary in a session, or are not finite, first neuroid 5" in found[CONSTANT]
     assert ZSCORE in found
+
+
+class TestImages:
+    @pytest.fixture
+    def image(self, copy):
+        return next(iter(sorted((copy / "stimuli" / "images").glob("*.jpg"))))
+
+    def test_cut_short(self, copy, image, monkeypatch):
+        monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+        content = image.read_bytes()
+        image.write_bytes(content[: len(content) // 2])
+        assert f"1 of 217 are not, first {image.name!r} (OSError" in failed(copy)[IMAGES]
+
+    def test_missing(self, copy, image):
+        image.unlink()
+        assert image.name in failed(copy)[IMAGES]
+
+    def test_not_square(self, copy, image):
+        Image.new("RGB", (64, 32)).save(image)
+        assert f"1 of 217 images are not square, first {image.name!r}" in failed(copy)[IMAGES]
+
+    def test_another_encoding_is_counted(self, copy, image):
+        Image.open(image).convert("CMYK").save(image)
+        assert "CMYK 1" in results(copy)[IMAGES].detail
+
+    def test_other_than_sealed(self, copy, image):
+        assert CliRunner().invoke(app, ["data", "seal", str(copy)]).exit_code == 0
+        assert f"217 hashes in {copy / 'stimuli' / 'seal.json'}" in results(copy)[SEALED].detail
+        Image.new("RGB", (64, 64)).save(image)
+        assert failed(copy)[SEALED] == (
+            f"of 217 in {copy / 'stimuli' / 'seal.json'}: 1 changed, first {image.name!r}. Restore the files."
+        )
 
 
 def test_voxel_that_is_not_finite(copy):

@@ -5,7 +5,9 @@ import shutil
 import socket
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.app import app
@@ -149,3 +151,58 @@ def test_unknown_pools_and_splits(tiny_dataset, wrong):
 def test_ids_need_one_split(tiny_dataset):
     result = CliRunner().invoke(app, ["data", "splits", "--dataset", str(tiny_dataset), "--ids"])
     assert result.exit_code == 2
+
+
+class TestImages:
+    @pytest.fixture
+    def root(self, tiny_dataset, tmp_path):
+        return shutil.copytree(tiny_dataset, tmp_path / "data")
+
+    def test_what_is_shown_of_them(self, root):
+        image = next(iter(sorted((root / "stimuli" / "images").glob("*.jpg"))))
+        Image.fromarray(np.full((32, 32), 30_000, dtype=np.uint16)).save(image, "PNG")
+        text = data("images", "--dataset", root)
+        assert "217 images, 64 x 64 (216), 32 x 32 (1) pixels; " in text
+        assert "16 bits 1" in text
+        assert f"Not sealed. `laion-score data seal {root / 'stimuli'}`" in text
+        content = json.loads(data("images", "--dataset", root, "--json"))
+        assert content["images"] == 217
+        assert content["reasons"]["16 bits"] == 1
+        assert content["copies"] == sum(content["reasons"].values())
+        assert content["sizes"][1] == {"width": 32, "height": 32, "images": 1}
+        assert content["seal"] is None
+        assert content["unreadable"] == []
+
+    def test_seal_by_folder_of_the_dataset_or_of_its_images(self, root):
+        assert "217 images sealed" in data("seal", root)
+        assert "217 images are as they were sealed" in data("seal", root / "stimuli")
+        assert "all images are as they were sealed" in data("images", "--dataset", root)
+
+    def test_seal_of_the_dataset_that_is_scored_on(self, root, monkeypatch):
+        monkeypatch.setenv("LAION_FMRI_DATASET", str(root))
+        assert str(root / "stimuli" / "seal.json") in data("seal")
+
+    def test_changed_images(self, root):
+        data("seal", root)
+        image = next(iter(sorted((root / "stimuli" / "images").glob("*.jpg"))))
+        Image.new("RGB", (64, 64)).save(image)
+        result = CliRunner().invoke(app, ["data", "images", "--dataset", str(root)])
+        assert result.exit_code == 1
+        assert f"1 changed, first {image.name!r}" in result.output
+        with pytest.raises(DatasetError, match="1 changed, .* run `laion-score data seal .* --force`"):
+            data("seal", root)
+        assert "217 images sealed" in data("seal", root, "--force")
+
+    @pytest.mark.parametrize("command", [("images", "--dataset"), ("seal",)], ids=" ".join)
+    def test_damaged_images_are_named(self, root, command):
+        image = next(iter(sorted((root / "stimuli" / "images").glob("*.jpg"))))
+        image.write_bytes(b"")
+        with pytest.raises(DatasetError, match=f"must be whole; 1 of 217 are not, first '{image.name}' .*Restore"):
+            data(*command, root)
+        assert not (root / "stimuli" / "seal.json").exists()
+
+    def test_nothing_to_seal(self, tmp_path):
+        with pytest.raises(MissingDataError, match="has neither manifest.csv nor the release's files"):
+            data("seal", tmp_path)
+        with pytest.raises(MissingDataError, match="nowhere is not a folder"):
+            data("seal", tmp_path / "nowhere")

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import os
 import shutil
 
@@ -9,12 +10,13 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 from plugin_testing.data_factory import OOD, SHARED, write_images
 
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError, SchemaError
 from brainscore_vision.data.laion_fmri_7t.stimuli import displayed
-from brainscore_vision.data.laion_fmri_7t.stimuli.displayed import composite, displayed_images
+from brainscore_vision.data.laion_fmri_7t.stimuli.displayed import displayed_images
+from brainscore_vision.data.laion_fmri_7t.stimuli.pictures import composite
 from brainscore_vision.data.laion_fmri_7t.stimuli.released import ReleasedStimuli
 from brainscore_vision.data.laion_fmri_7t.stimuli.sources import (
     ManifestStimuli,
@@ -130,9 +132,9 @@ class TestManifest:
 
 
 class TestDisplayed:
-    def test_opaque_images_are_the_files_themselves(self, folder):
+    def test_plain_images_are_the_files_themselves(self, folder):
         stimulus_set = make_stimulus_set(find_stimuli(folder))
-        for name in set(STIMULI) - {CROPPED}:
+        for name in set(STIMULI) - {CROPPED, OPAQUE_PNG}:
             assert stimulus_set.get_stimulus(name) == folder / "images" / name
 
     def test_transparent_pixels_on_grey(self, folder):
@@ -230,6 +232,80 @@ class TestDisplayed:
         make_stimulus_set(find_stimuli(folder))
         assert inspected == [path]
 
+    @pytest.mark.parametrize("lenient", [False, True])
+    def test_the_process_does_not_decide_what_is_whole(self, folder, monkeypatch, lenient):
+        """A lenient process stores nothing that a strict one would not, and the other way round."""
+        path = folder / "images" / CROPPED
+        Image.effect_noise((200, 200), 80).convert("RGBA").save(path)
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2])
+        for lenient_now in (lenient, not lenient):
+            monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", lenient_now)
+            with pytest.raises(DatasetError, match="can be read; 1 of 11 cannot"):
+                make_stimulus_set(find_stimuli(folder))
+            with pytest.raises(DatasetError, match="can be read; 1 of 11 cannot"):
+                stimulus_fingerprints(find_stimuli(folder), STIMULI)
+
+    def test_what_an_older_version_believed_is_checked_again(self, folder, home):
+        """Version 1 took a JPEG for whole by its last bytes, and others if the process was lenient."""
+        path = folder / "images" / STIMULI[0]
+        Image.effect_noise((200, 200), 80).save(path)
+        stimulus_fingerprints(find_stimuli(folder), STIMULI)
+        (index,) = (home / "stimuli" / "index").iterdir()
+        content = path.read_bytes()
+        path.write_bytes(content[:1000] + content[len(content) // 2 :])
+        state = path.stat()
+        index.write_text(json.dumps({path.name: [state.st_size, state.st_mtime_ns, "0" * 40, None]}))
+        with pytest.raises(DatasetError, match="data of a JPEG are missing"):
+            stimulus_fingerprints(find_stimuli(folder), STIMULI)
+
+    @pytest.mark.parametrize("content", ["[]", "null", "1", '{"version": 2}', "\x00"])
+    def test_memory_of_another_form_is_made_again(self, folder, home, content):
+        before = stimulus_fingerprints(find_stimuli(folder), STIMULI)
+        (index,) = (home / "stimuli" / "index").iterdir()
+        index.write_text(content)
+        assert stimulus_fingerprints(find_stimuli(folder), STIMULI) == before
+
+    def test_all_unreadable_images_are_counted_and_the_others_remembered(self, folder, home):
+        for name, content in zip(STIMULI[:4], (b"", b"text", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"), strict=True):
+            (folder / "images" / name).write_bytes(content)
+        with pytest.raises(DatasetError, match="4 of 11 cannot, first: '.*_0_i0.jpg'"):
+            make_stimulus_set(find_stimuli(folder))
+        (index,) = (home / "stimuli" / "index").iterdir()
+        assert set(json.loads(index.read_text())["images"]) == set(STIMULI[4:])
+
+    def test_a_folder_in_an_images_place_is_missing(self, folder):
+        path = folder / "images" / STIMULI[0]
+        path.unlink()
+        path.mkdir()
+        with pytest.raises(MissingDataError, match="1 of 11 are not in"):
+            make_stimulus_set(find_stimuli(folder))
+
+    def test_an_image_that_cannot_be_opened_is_named(self, folder, monkeypatch):
+        def refuse(path):
+            raise PermissionError(13, "Permission denied", str(path))
+
+        monkeypatch.setattr(displayed, "_inspect", refuse)
+        with pytest.raises(DatasetError, match="11 of 11 cannot, first: .*Permission denied"):
+            make_stimulus_set(find_stimuli(folder))
+
+    def test_images_that_are_not_square_are_said(self, folder, caplog):
+        Image.new("RGB", (12, 9)).save(folder / "images" / STIMULI[1])
+        make_stimulus_set(find_stimuli(folder))
+        make_stimulus_set(find_stimuli(folder))
+        assert caplog.text.count("1 of 11 are not square, first 'shared_12rep_LAION_cluster_1_i0.jpg' with 12 x 9") == 1
+
+    def test_bytes_of_plain_images_and_of_composites_are_what_they_were(self, folder):
+        """Kernels are keyed by these hashes: of the file, or of Pillow's PNG of the composite."""
+        shown = stimulus_fingerprints(find_stimuli(folder), STIMULI)
+        for name in set(STIMULI) - {CROPPED, OPAQUE_PNG}:
+            assert shown[name] == hashlib.sha1((folder / "images" / name).read_bytes()).hexdigest()
+        with Image.open(folder / "images" / CROPPED) as image:
+            ground = Image.new("RGBA", image.size, (128, 128, 128, 255))
+            buffer = io.BytesIO()
+            Image.alpha_composite(ground, image).convert("RGB").save(buffer, format="PNG")
+        assert shown[CROPPED] == hashlib.sha1(buffer.getvalue()).hexdigest()
+
     def test_whole_jpeg_with_something_behind_it(self, folder):
         path = folder / "images" / STIMULI[0]
         path.write_bytes(path.read_bytes() + bytes(10_000))
@@ -245,7 +321,7 @@ class TestReleased:
         stimulus_set = make_stimulus_set(by_release)
         assert stimulus_set["stimulus_id"].tolist() == STIMULI
         assert stimulus_set["n_reps"].tolist() == ["12rep"] * len(STIMULI)
-        for name in set(STIMULI) - {CROPPED}:
+        for name in set(STIMULI) - {CROPPED, OPAQUE_PNG}:
             assert stimulus_set.get_stimulus(name).name == name
             assert stimulus_set.get_stimulus(name).read_bytes() == (folder / "images" / name).read_bytes()
 

@@ -2,7 +2,8 @@
 
 Brain-Score's ``place_on_screen`` crops or pads images so that a degree of visual angle stays a degree. The pixels made
 here are the same (its own converter makes them), but files are named by their content and written atomically: several
-processes can share them, a stimulus set needs no identifier, and images that change are never confused.
+processes can share them, a stimulus set needs no identifier, images that change are never confused, and a wrong ending of
+a file's name makes no difference. A JPEG becomes a JPEG again, as with Brain-Score, and everything else a PNG.
 """
 
 from __future__ import annotations
@@ -16,13 +17,10 @@ from pathlib import Path
 
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.benchmark_helpers.screen import ImageConverter
-from PIL import Image
 
 from ..errors import StimulusKernelError, StorageError
 from ..files import NO_ROOM, cannot_write, make_folder
-
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What Pillow raises for files that it cannot read or write; a broken chunk of a PNG is a SyntaxError."""
+from .decoding import UNREADABLE, is_jpeg, open_image, strict_decoding
 
 
 def place_on_model_screen(
@@ -56,7 +54,7 @@ def place_on_model_screen(
     paths = {stimulus_id: Path(stimuli.get_stimulus(stimulus_id)) for stimulus_id in ids}
     if target_degrees != source_degrees:
         degrees = f"source{float(source_degrees)!r}-target{float(target_degrees)!r}"
-        names = {i: f"{degrees}/{content_hashes[i][:2]}/{content_hashes[i]}{paths[i].suffix.lower()}" for i in ids}
+        names = {i: f"{degrees}/{content_hashes[i][:2]}/{content_hashes[i]}{_suffix(paths[i])}" for i in ids}
         targets = {i: next((f / name for f in folders if (f / name).exists()), None) for i, name in names.items()}
         pending = {}
         if missing := [i for i in ids if targets[i] is None]:
@@ -95,24 +93,41 @@ def _first_writable(folders: Sequence[Path]) -> Path:
     )
 
 
+def _suffix(source: Path) -> str:
+    """Ending of a converted image's name, by the content of its source."""
+    try:
+        with source.open("rb") as file:
+            return ".jpg" if is_jpeg(file.read(16)) else ".png"
+    except OSError as error:
+        raise _unreadable(source, error) from error
+
+
 def _convert(source: Path, target: Path, source_degrees: float, target_degrees: float) -> None:
     make_folder(target.parent)
     scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=".converting-"))
+    ratio = target_degrees / source_degrees
     try:
         try:
-            converted = ImageConverter(target_dir=scratch).convert_image(
-                image_path=source, source_degrees=source_degrees, target_degrees=target_degrees
-            )
+            with strict_decoding(), open_image(source) as image:
+                if min(round(ratio * side) for side in image.size) < 1:
+                    raise ValueError(f"{image.width} x {image.height} pixels leave none at {target_degrees:g} degrees")
+                ImageConverter(scratch).apply_ratio(image, ratio).save(scratch / target.name)
+        except StimulusKernelError:
+            raise
         except UNREADABLE as error:
             if isinstance(error, OSError) and error.errno in NO_ROOM:
                 raise StorageError(
                     f"Images fitted to a model's field of view are kept in {target.parent}, where no space is left. "
                     f"Free some, or set BRAINSCORE_HOME to a folder on another disk."
                 ) from error
-            raise StimulusKernelError(
-                f"Each stimulus must be a readable image; {source} is not ({type(error).__name__}: {error}). "
-                f"Restore the file, e.g. by extracting the stimuli again."
-            ) from error
-        os.replace(converted, target)
+            raise _unreadable(source, error) from error
+        os.replace(scratch / target.name, target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _unreadable(source: Path, error: Exception) -> StimulusKernelError:
+    return StimulusKernelError(
+        f"Each stimulus must be a readable image; {source} is not ({type(error).__name__}: {error}). "
+        f"Restore the file, e.g. by extracting the stimuli again."
+    )

@@ -15,6 +15,9 @@ from brainscore_vision.data.laion_fmri_7t import ids
 from brainscore_vision.data.laion_fmri_7t.constants import REGIONS, SPLIT_FILES
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
+from brainscore_vision.data.laion_fmri_7t.stimuli.displayed import Survey, describe_copies, describe_sizes
+from brainscore_vision.data.laion_fmri_7t.stimuli.seal import SEAL, differences, read_seal
+from brainscore_vision.data.laion_fmri_7t.stimuli.sources import survey_images
 
 from .shuffled_labels import shuffled_scores
 
@@ -64,7 +67,7 @@ def run_checks(dataset: Dataset) -> Iterator[CheckResult]:
     ------
     CheckResult
     """
-    statistics: dict[str, SessionStatistics] = {}
+    statistics: dict = {}
     for rule, check in CHECKS.items():
         try:
             yield CheckResult(rule, True, check(dataset, statistics))
@@ -216,6 +219,40 @@ def _ceiling_maps(dataset: Dataset, statistics: dict) -> str:
     return f"nc_12rep above nc_4rep: {', '.join(shares)} of voxels"
 
 
+def _survey(dataset: Dataset, shared: dict) -> Survey:
+    if "images" not in shared:
+        shared["images"] = survey_images(dataset.stimuli)
+    return shared["images"]
+
+
+def _images(dataset: Dataset, statistics: dict) -> str:
+    found = _survey(dataset, statistics)
+    if found.unreadable:
+        raise CheckFailed(f"{len(found.unreadable)} of {len(found.hashes):,} are not, first {found.unreadable[0]}")
+    if found.damaged_copies:
+        raise CheckFailed(
+            f"{len(found.damaged_copies)} extracted copies are not what they were extracted from, first "
+            f"{found.damaged_copies[0]}. {dataset.stimuli.how_to_restore}"
+        )
+    if found.not_square:
+        raise CheckFailed(
+            f"people saw squares; {len(found.not_square)} of {len(found.hashes):,} images are not square, first "
+            f"{found.not_square[0]!r}, and most models stretch them"
+        )
+    return f"{len(found.hashes):,} images, {describe_sizes(found)}; {describe_copies(found)}"
+
+
+def _sealed(dataset: Dataset, statistics: dict) -> str:
+    folder = dataset.stimuli.folder
+    sealed = read_seal(folder)
+    if sealed is None:
+        return f"not sealed; `laion-score data seal {folder}` notes a hash of each image, to be compared from then on"
+    changes = differences(sealed, _survey(dataset, statistics).hashes)
+    if changes:
+        raise CheckFailed(f"of {len(sealed):,} in {folder / SEAL}: {changes}. {dataset.stimuli.how_to_restore}")
+    return f"{len(sealed):,} hashes in {folder / SEAL}"
+
+
 def _shuffled(dataset: Dataset, statistics: dict) -> str:
     lines = []
     for score in shuffled_scores(dataset):
@@ -243,6 +280,8 @@ CHECKS: dict[str, Callable[[Dataset, dict], str]] = {
     "no voxel is constant": _no_constant_voxel,
     "betas are z-scored within session": _z_scored,
     "noise ceilings are percent and increase with repetitions": _ceiling_maps,
+    "images are whole and square": _images,
+    "images are as they were sealed": _sealed,
     "shuffled labels score within noise of zero": _shuffled,
 }
 """Rule -> function of the dataset and of the statistics that checks share, which returns what it looked at."""

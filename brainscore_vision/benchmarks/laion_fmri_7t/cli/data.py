@@ -6,14 +6,14 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from brainscore_vision.data.laion_fmri_7t.constants import SPLIT_FILES, SUBJECTS
-from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
+from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError
 from brainscore_vision.data.laion_fmri_7t.source import (
     DATASET_VARIABLE,
     PUBLISHED,
@@ -22,6 +22,10 @@ from brainscore_vision.data.laion_fmri_7t.source import (
     laion_fmri_folder,
     open_dataset,
 )
+
+if TYPE_CHECKING:
+    from brainscore_vision.data.laion_fmri_7t.stimuli.displayed import Survey
+    from brainscore_vision.data.laion_fmri_7t.stimuli.sources import StimulusSource
 
 app = typer.Typer(help="The dataset at hand: what is there, what is missing, what is in it.", no_args_is_help=True)
 
@@ -131,6 +135,72 @@ def splits(
     Console(width=_WIDTH).print(_splits_table(rows))
     own = opened.root is not None and (opened.root / "splits").is_dir()
     print(f"From {opened.root / 'splits'}" if own else "From the package laion_fmri")
+
+
+@app.command()
+def images(dataset: DatasetOption = None, as_json: JsonOption = False) -> None:
+    """Decode every image: which are damaged, which are shown as plain copies and why, sizes, the seal. Takes minutes."""
+    from brainscore_vision.data.laion_fmri_7t.stimuli.displayed import describe_copies, describe_sizes
+    from brainscore_vision.data.laion_fmri_7t.stimuli.seal import SEAL, differences, read_seal
+    from brainscore_vision.data.laion_fmri_7t.stimuli.sources import survey_images
+
+    source = open_dataset(dataset).stimuli
+    found, sealed = survey_images(source), read_seal(source.folder)
+    changes = None if sealed is None else differences(sealed, found.hashes)
+    if as_json:
+        content = {"images": len(found.hashes), "copies": len(found.copied), "reasons": dict(found.changes)}
+        content["sizes"] = [{"width": w, "height": h, "images": n} for (w, h), n in found.sizes.most_common()]
+        content |= {"unreadable": found.unreadable, "not_square": found.not_square}
+        content["seal"] = None if changes is None else asdict(changes)
+        print(json.dumps(content))
+    else:
+        print(f"{len(found.hashes):,} images, {describe_sizes(found)}; {describe_copies(found)}.")
+        if found.not_square:
+            print(f"Not square: {len(found.not_square)}, first {found.not_square[0]!r}. People saw squares.")
+        if changes is None:
+            print(f"Not sealed. `laion-score data seal {source.folder}` notes a hash of each image.")
+        else:
+            print(f"Seal {source.folder / SEAL}: {changes or 'all images are as they were sealed'}.")
+    _refuse_unreadable(found, source)
+    if changes:
+        raise typer.Exit(1)
+
+
+@app.command()
+def seal(
+    folder: Annotated[
+        str | None,
+        typer.Argument(help="Folder of a dataset or of its images. Default: the dataset that is scored on."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a seal that says something else.")] = False,
+) -> None:
+    """Note a hash of each image in seal.json beside the images; from then on, scoring and `check` compare.
+
+    A damaged image that still decodes, rows in another order or a replaced image are found by nothing else.
+    """
+    from brainscore_vision.data.laion_fmri_7t.stimuli.seal import SEAL, write_seal
+    from brainscore_vision.data.laion_fmri_7t.stimuli.sources import HOW_TO_GET_STIMULI, find_stimuli, survey_images
+
+    if folder is None or folder in (PUBLISHED, SIMULATED):
+        source = open_dataset(folder).stimuli
+    else:
+        root = Path(folder).expanduser().absolute()
+        source = find_stimuli(root)
+        if source is None:
+            what = "has neither manifest.csv nor the release's files" if root.is_dir() else "is not a folder"
+            raise MissingDataError(f"To be sealed, images must be there; {root} {what}. {HOW_TO_GET_STIMULI}")
+    found = survey_images(source)
+    _refuse_unreadable(found, source)
+    written = write_seal(source.folder, found.hashes, force)
+    print(f"{len(found.hashes):,} images {'sealed' if written else 'are as they were sealed'}: {source.folder / SEAL}")
+
+
+def _refuse_unreadable(found: Survey, source: StimulusSource) -> None:
+    if found.unreadable:
+        raise DatasetError(
+            f"Every image must be whole; {len(found.unreadable)} of {len(found.hashes):,} are not, first "
+            f"{'; '.join(found.unreadable[:_SHOWN])}. {source.how_to_restore}"
+        )
 
 
 def find_folder(dataset: str | None) -> tuple[Path | None, str]:

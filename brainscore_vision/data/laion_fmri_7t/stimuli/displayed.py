@@ -1,29 +1,38 @@
-"""Images as they were on the screen: transparent pixels on grey, everything else untouched.
+"""Images as they were on the screen: plain files as they are, copies of all others (`pictures` has the rules).
 
-People saw 116 of the release's images with grey where the file is transparent; a model that drops the alpha channel
-sees other pixels. Images without transparency are handed out as the files that they are. Every file is looked at once:
-what is found (hash of the displayed bytes, path of a composited copy) is remembered under the plugin's home by path,
-size and modification time.
+Every file is decoded once, strictly. What is found (hashes, changes, size, path of a copy) is remembered under the plugin's
+home by path, size and modification time. Only files that are whole are remembered, and whether a file is depends on its
+content alone.
 """
 
 import hashlib
-import io
 import json
 import logging
-from dataclasses import dataclass
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
-from PIL import Image
 from tqdm import tqdm
 
-from ..constants import BACKGROUND_RGB
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.decoding import UNREADABLE
+
 from ..errors import DatasetError
 from ..home import keep, kept
+from .pictures import Picture, UnclearPicture, picture
 
 _logger = logging.getLogger(__name__)
 
-_JPEG_END = b"\xff\xd9"
-_JPEG_TAIL = 4096  # bytes; where the end marker of a whole file lies, allowing for what some writers append
+_VERSION = 2
+"""Of the index. Version 1 believed JPEGs by their last bytes, and other files by what the process had set."""
+
+_MOST_WORKERS = 16
+_SHOWN = 3
+_warned: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -33,13 +42,51 @@ class DisplayedImage:
     Attributes
     ----------
     path : Path
-        The original file where it is opaque, a composited PNG copy where it is transparent.
+        The original file where it is plain, a copy where it is not.
     sha1 : str
         Hexadecimal, of the bytes at `path`.
+    file_sha1 : str
+        Hexadecimal, of the original file.
+    size : tuple of int
+        Width and height in pixels.
+    changes : tuple of str
+        Why there is a copy.
     """
 
     path: Path
     sha1: str
+    file_sha1: str
+    size: tuple[int, int]
+    changes: tuple[str, ...] = ()
+
+
+@dataclass
+class Survey:
+    """What all images of a dataset are.
+
+    Attributes
+    ----------
+    hashes : dict of str to str
+        Stimulus id to the SHA-1 (hexadecimal) of its encoded image, readable or not.
+    changes : Counter
+        Why copies are shown instead of files, and for how many; a file may have several reasons.
+    sizes : Counter
+        (width, height) in pixels.
+    copied, not_square : list of str
+        Stimuli.
+    unreadable : list of str
+        Stimuli whose image cannot be shown, each with the reason.
+    damaged_copies : list of Path
+        Extracted images that are not what they were extracted from.
+    """
+
+    hashes: dict[str, str] = field(default_factory=dict)
+    changes: Counter = field(default_factory=Counter)
+    sizes: Counter = field(default_factory=Counter)
+    copied: list[str] = field(default_factory=list)
+    not_square: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    damaged_copies: list[Path] = field(default_factory=list)
 
 
 def displayed_images(files: dict[str, Path]) -> dict[str, DisplayedImage]:
@@ -61,61 +108,151 @@ def displayed_images(files: dict[str, Path]) -> dict[str, DisplayedImage]:
         If a file is not a readable image; names all such stimuli's count and the first ones.
     """
     index = _Index()
-    found, unreadable = {}, []
-    todo = [stimulus_id for stimulus_id, path in files.items() if index.get(path) is None]
-    for stimulus_id in tqdm(todo, desc="checking images", unit="image", disable=None if todo else True):
-        try:
-            index.put(files[stimulus_id], _inspect(files[stimulus_id]))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow raises
-            unreadable.append(f"{stimulus_id!r} ({files[stimulus_id]}: {type(error).__name__}: {error})")
-    index.save()
+    todo = {stimulus_id: path for stimulus_id, path in files.items() if index.get(path) is None}
+    unreadable = []
+    try:
+        for stimulus_id, outcome in _in_threads(todo.items(), _inspect_or_reason, len(todo), "checking images"):
+            if isinstance(outcome, str):
+                unreadable.append(f"{stimulus_id!r} ({files[stimulus_id]}: {outcome})")
+            else:
+                index.put(files[stimulus_id], *outcome)
+    finally:
+        index.save()
     if unreadable:
         raise DatasetError(
             f"Every stimulus needs an image that can be read; {len(unreadable)} of {len(files)} cannot, "
-            f"first: {'; '.join(unreadable[:3])}. Download or extract these images again."
+            f"first: {'; '.join(unreadable[:_SHOWN])}. Download or extract damaged images again."
         )
-    for stimulus_id, path in files.items():
-        found[stimulus_id] = index.get(path)
+    found = {stimulus_id: index.get(path) for stimulus_id, path in files.items()}
+    changing = [stimulus_id for stimulus_id, image in found.items() if image is None]
+    if changing:
+        raise DatasetError(
+            f"Images must not change while they are used; {len(changing)} of {len(files)} did, first: "
+            f"{files[changing[0]]}. Wait until they are written, and run again."
+        )
+    _warn_of_shapes(found)
     return found
 
 
-def _inspect(path: Path) -> DisplayedImage:
-    """Check one image file and composite it if it is transparent."""
-    content = path.read_bytes()
-    with Image.open(io.BytesIO(content)) as image:
-        if image.format == "JPEG" and _JPEG_END in content[-_JPEG_TAIL:]:
-            return DisplayedImage(path, hashlib.sha1(content).hexdigest())  # whole, and without an alpha channel
-        image.load()  # raises where the file is cut short
-        if not _is_transparent(image):
-            return DisplayedImage(path, hashlib.sha1(content).hexdigest())
-        shown = composite(image)
-    buffer = io.BytesIO()
-    shown.save(buffer, format="PNG")
-    target = keep(buffer.getvalue(), "stimuli", "displayed", f"{hashlib.sha1(content).hexdigest()}.png")
-    return DisplayedImage(target, hashlib.sha1(buffer.getvalue()).hexdigest())
-
-
-def _is_transparent(image: Image.Image) -> bool:
-    has_alpha = "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info
-    return has_alpha and image.convert("RGBA").getchannel("A").getextrema()[0] < 255
-
-
-def composite(image: Image.Image) -> Image.Image:
-    """Put an image on the grey of the experiment's screen.
+def survey(contents: Iterable[tuple[str, bytes]], total: int) -> Survey:
+    """Look at encoded images, all of them; nothing is remembered, and nothing that was remembered is believed.
 
     Parameters
     ----------
-    image : PIL.Image.Image
-        In any mode with transparency.
-
-    Returns
-    -------
-    PIL.Image.Image
-        RGB, same size.
+    contents : iterable of (str, bytes)
+        Stimulus id and encoded image.
+    total : int
+        How many there are.
     """
-    foreground = image.convert("RGBA")
-    background = Image.new("RGBA", foreground.size, (*BACKGROUND_RGB, 255))
-    return Image.alpha_composite(background, foreground).convert("RGB")
+    result = Survey()
+    for stimulus_id, (sha1, shown) in _in_threads(contents, _look, total, "reading images"):
+        result.hashes[stimulus_id] = sha1
+        if isinstance(shown, str):
+            result.unreadable.append(f"{stimulus_id!r} ({shown})")
+            continue
+        result.changes.update(shown.changes)
+        result.sizes[shown.size] += 1
+        if shown.copy is not None:
+            result.copied.append(stimulus_id)
+        if shown.size[0] != shown.size[1]:
+            result.not_square.append(stimulus_id)
+    return result
+
+
+def describe_sizes(found: Survey) -> str:
+    """Sizes in pixels, the most frequent first."""
+    alone = len(found.sizes) == 1
+    sizes = [
+        f"{width} x {height}" + ("" if alone else f" ({count:,})")
+        for (width, height), count in found.sizes.most_common(_SHOWN)
+    ]
+    more = len(found.sizes) - len(sizes)
+    return ", ".join(sizes) + (f" and {more} other sizes" if more else "") + " pixels"
+
+
+def describe_copies(found: Survey) -> str:
+    """How many files are shown as they are, how many as copies, and why."""
+    if not found.copied:
+        return "all shown as they are"
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in found.changes.most_common())
+    return f"{len(found.copied):,} shown as plain copies ({reasons}), the others as they are"
+
+
+def _look(content: bytes) -> tuple[str, Picture | str]:
+    return hashlib.sha1(content).hexdigest(), _or_reason(lambda: picture(content))
+
+
+def _inspect_or_reason(path: Path) -> tuple[tuple[int, int], DisplayedImage] | str:
+    """State of the file before it is read (what is written meanwhile is another state), and what is shown."""
+    return _or_reason(lambda: (_state(path), _inspect(path)))
+
+
+def _inspect(path: Path) -> DisplayedImage:
+    """Check one image file, and make its copy if it needs one."""
+    content = path.read_bytes()
+    file_sha1, shown = hashlib.sha1(content).hexdigest(), picture(content)
+    if shown.copy is None:
+        return DisplayedImage(path, file_sha1, file_sha1, shown.size)
+    target = keep(shown.copy, "stimuli", "displayed", f"{file_sha1}{shown.suffix}")
+    return DisplayedImage(target, hashlib.sha1(shown.copy).hexdigest(), file_sha1, shown.size, shown.changes)
+
+
+def _in_threads(
+    items: Iterable[tuple[str, object]], function: Callable, total: int, title: str
+) -> Iterator[tuple[str, object]]:
+    """(stimulus id, what the function says of the item), in order; few items are held at a time.
+
+    Decoders leave Python's lock to others, so threads do.
+    """
+    workers = min(os.cpu_count() or 1, _MOST_WORKERS)
+    waiting: deque = deque()
+    items = iter(items)
+    with (
+        ThreadPoolExecutor(workers) as executor,
+        tqdm(total=total, desc=title, unit="image", disable=None if total else True) as bar,
+    ):
+        try:
+            while True:
+                for stimulus_id, item in islice(items, 2 * workers - len(waiting)):
+                    waiting.append((stimulus_id, executor.submit(function, item)))
+                if not waiting:
+                    return
+                stimulus_id, future = waiting.popleft()
+                yield stimulus_id, future.result()
+                bar.update()
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+
+def _or_reason(function: Callable) -> object:
+    """What the function returns, or in words why Pillow cannot read the image."""
+    try:
+        return function()
+    except StimulusKernelError:  # about this process, not about the file
+        raise
+    except UnclearPicture as error:
+        return str(error)
+    except UNREADABLE as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def _warn_of_shapes(found: dict[str, DisplayedImage]) -> None:
+    """Say once in a process that pictures are stretched."""
+    wide = [stimulus_id for stimulus_id, image in found.items() if image.size[0] != image.size[1]]
+    if wide and wide[0] not in _warned:
+        _warned.add(wide[0])
+        _logger.warning(
+            "People saw square images; %d of %d are not square, first %r with %d x %d pixels. Most models stretch them.",
+            len(wide),
+            len(found),
+            wide[0],
+            *found[wide[0]].size,
+        )
+
+
+def _state(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
 class _Index:
@@ -126,27 +263,31 @@ class _Index:
         self._changed: set[Path] = set()
 
     def get(self, path: Path) -> DisplayedImage | None:
-        """What was found in this file, if it has not changed since and its composited copy still exists."""
+        """What was found in this file, if it has not changed since and its copy still exists."""
         entry = self._entries(path.parent).get(path.name)
         if entry is None:
             return None
-        stat = path.stat()
-        size, mtime_ns, sha1, copy = entry
-        if (size, mtime_ns) != (stat.st_size, stat.st_mtime_ns) or (copy is not None and not Path(copy).is_file()):
+        state, file_sha1, size, copy = entry
+        if tuple(state) != _state(path):
             return None
-        return DisplayedImage(path if copy is None else Path(copy), sha1)
+        if copy is None:
+            return DisplayedImage(path, file_sha1, file_sha1, tuple(size))
+        name, sha1, changes = copy
+        if not Path(name).is_file():
+            return None
+        return DisplayedImage(Path(name), sha1, file_sha1, tuple(size), tuple(changes))
 
-    def put(self, path: Path, image: DisplayedImage) -> None:
+    def put(self, path: Path, state: tuple[int, int], image: DisplayedImage) -> None:
         """Remember what was found."""
-        stat = path.stat()
-        copy = None if image.path == path else str(image.path)
-        self._entries(path.parent)[path.name] = [stat.st_size, stat.st_mtime_ns, image.sha1, copy]
+        copy = None if image.path == path else [str(image.path), image.sha1, image.changes]
+        self._entries(path.parent)[path.name] = [state, image.file_sha1, image.size, copy]
         self._changed.add(path.parent)
 
     def save(self) -> None:
         """Write what is new. Two processes may overwrite each other's findings, which are then found again."""
         for folder in self._changed:
-            keep(json.dumps(self._folders[folder]).encode(), *self._parts(folder))
+            content = {"version": _VERSION, "images": self._folders[folder]}
+            keep(json.dumps(content).encode(), *self._parts(folder))
         self._changed.clear()
 
     def _entries(self, folder: Path) -> dict[str, list]:
@@ -158,8 +299,9 @@ class _Index:
     @staticmethod
     def _read(file: Path) -> dict[str, list]:
         try:
-            return json.loads(file.read_text())
-        except ValueError as error:  # after a full disk or a power cut; what it said is found again
+            content = json.loads(file.read_text())
+            return content["images"] if content.get("version") == _VERSION else {}
+        except (ValueError, LookupError, AttributeError) as error:  # after a full disk; what it said is found again
             _logger.warning("%s is damaged (%s); the images are checked again", file, error)
             return {}
 

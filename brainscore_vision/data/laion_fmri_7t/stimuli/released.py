@@ -5,17 +5,22 @@ table, whose ``image_name`` is the stimulus id and the file's name.
 """
 
 import hashlib
-import io
+from collections.abc import Iterator
 from pathlib import Path, PurePath
 
 import h5py
 import numpy as np
 import pandas as pd
-from PIL import Image
 from tqdm import tqdm
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.decoding import (
+    UNREADABLE,
+    open_image,
+    strict_decoding,
+)
+
 from ..errors import SchemaError
-from ..home import keep, kept
+from ..home import kept
 from .tables import check_names, names_of, read_table
 
 IMAGES_DATASET = "images"
@@ -65,17 +70,51 @@ class ReleasedStimuli:
     def files(self, stimulus_ids: list[str]) -> dict[str, Path]:
         """Image file of each stimulus, extracted where that has not happened yet."""
         names = names_of(self.table(), stimulus_ids, self.metadata)
-        folder = "stimuli", self.fingerprint()[:16]
-        files = {stimulus_id: kept(*folder, name) for stimulus_id, name in names.items()}
+        files = {stimulus_id: kept(*self._extracted, name) for stimulus_id, name in names.items()}
         absent = [stimulus_id for stimulus_id, path in files.items() if path is None]
         if absent:
             rows = pd.Index(self.table()["stimulus_id"]).get_indexer(absent)
             with self._open() as file:
                 images = file[IMAGES_DATASET]
                 for row in tqdm(np.sort(rows), desc="extracting images", unit="image", disable=None):
-                    self._extract(images, row, folder)
-            files.update({stimulus_id: kept(*folder, names[stimulus_id]) for stimulus_id in absent})
+                    self._extract(images, row)
+            files.update({stimulus_id: kept(*self._extracted, names[stimulus_id]) for stimulus_id in absent})
         return files
+
+    @property
+    def folder(self) -> Path:
+        """Where the metadata and the seal are."""
+        return self.metadata.parent
+
+    @property
+    def _extracted(self) -> tuple[str, str]:
+        """Where images are extracted to, below the plugin's home."""
+        return "stimuli", self.fingerprint()[:16]
+
+    @property
+    def how_to_restore(self) -> str:
+        """Extracted copies go first."""
+        return f"Delete {kept(*self._extracted)}: images are extracted again. If that does not help: {_DOWNLOAD_AGAIN}"
+
+    def damaged_copies(self, hashes: dict[str, str]) -> list[Path]:
+        """Extracted images whose SHA-1 is not that of the encoded image in the HDF5 file."""
+        names = dict(zip(self.table()["stimulus_id"], self.table()["filename"], strict=True))
+        copies = {kept(*self._extracted, names[stimulus_id]): sha1 for stimulus_id, sha1 in hashes.items()}
+        return [
+            path
+            for path, sha1 in copies.items()
+            if path is not None and hashlib.sha1(path.read_bytes()).hexdigest() != sha1
+        ]
+
+    def contents(self) -> Iterator[tuple[str, bytes]]:
+        """Stimulus id and encoded image of every stimulus, from the HDF5 file; SchemaError if one is in another's row."""
+        ids = self.table()["stimulus_id"].tolist()
+        with self._open() as file:
+            images = file[IMAGES_DATASET]
+            for row, stimulus_id in enumerate(ids):
+                content = np.asarray(images[row]).tobytes()
+                self._check_format(_format(content), stimulus_id, row)
+                yield stimulus_id, content
 
     def fingerprint(self) -> str:
         """SHA-1 over the metadata, the size of the image file and a few of its images."""
@@ -89,25 +128,27 @@ class ReleasedStimuli:
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
-    def _extract(self, images: h5py.Dataset, row: int, folder: tuple[str, ...]) -> None:
+    def _extract(self, images: h5py.Dataset, row: int) -> None:
         """Write one image, whole or not at all, after checking that it is what its name says."""
         name = self.table()["filename"].iloc[row]
         content = np.asarray(images[row]).tobytes()
-        try:
-            with Image.open(io.BytesIO(content)) as image:
-                found = image.format
-        except OSError as error:
+        found = _format(content)
+        if found is None:
             raise SchemaError(
                 f"{self.images}: row {row} must hold the image of stimulus {name!r}; its {len(content):,} "
                 f"bytes cannot be read as an image. {_DOWNLOAD_AGAIN}"
-            ) from error
+            )
+        self._check_format(found, name, row)
+        keep(content, *self._extracted, name)
+
+    def _check_format(self, found: str | None, name: str, row: int) -> None:
+        """An image in another format than its name says is another stimulus' image."""
         expected = _FORMAT_OF_EXTENSION.get(PurePath(name).suffix.lower(), found)
-        if found != expected:
+        if found is not None and found != expected:
             raise SchemaError(
                 f"{self.images}: row {row} belongs to stimulus {name!r}, a {expected} file, but holds a "
                 f"{found}: the images and {self.metadata} are not in the same order. {_DOWNLOAD_AGAIN}"
             )
-        keep(content, *folder, name)
 
     def _open(self) -> h5py.File:
         try:
@@ -126,3 +167,12 @@ class ReleasedStimuli:
                 f"{_DOWNLOAD_AGAIN}"
             )
         return file
+
+
+def _format(content: bytes) -> str | None:
+    """Pillow's name of the format, None if this is no image; MPO is JPEG with more behind it."""
+    try:
+        with strict_decoding(), open_image(content) as image:
+            return "JPEG" if image.format == "MPO" else image.format
+    except UNREADABLE:
+        return None

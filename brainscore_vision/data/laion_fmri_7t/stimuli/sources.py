@@ -5,6 +5,7 @@ stimuli and, on demand, one image file per stimulus.
 """
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -13,8 +14,9 @@ from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 
 from ..constants import STIMULUS_SET_IDENTIFIER
 from ..errors import MissingDataError
-from .displayed import displayed_images
+from .displayed import DisplayedImage, Survey, displayed_images, survey
 from .released import ReleasedStimuli
+from .seal import check_seal
 from .tables import check_names, names_of, read_table
 
 MANIFEST = "manifest.csv"
@@ -40,8 +42,19 @@ class StimulusSource(Protocol):
     def table(self) -> pd.DataFrame:
         """One row per stimulus: stimulus_id, filename and metadata."""
 
+    @property
+    def folder(self) -> Path:
+        """Where the table of stimuli is, and the seal."""
+
+    @property
+    def how_to_restore(self) -> str:
+        """What to do about damaged images: one sentence."""
+
     def files(self, stimulus_ids: list[str]) -> dict[str, Path]:
         """Existing image file of each stimulus."""
+
+    def contents(self) -> Iterator[tuple[str, bytes]]:
+        """Stimulus id and encoded image of every stimulus, as the dataset holds it."""
 
     def fingerprint(self) -> str:
         """Hexadecimal digest that changes with the images, without reading them all."""
@@ -90,6 +103,18 @@ class ManifestStimuli:
             )
         return files
 
+    @property
+    def folder(self) -> Path:
+        """Where the manifest and the seal are."""
+        return self.manifest.parent
+
+    how_to_restore = "Restore the files."
+
+    def contents(self) -> Iterator[tuple[str, bytes]]:
+        """Stimulus id and content of the image file of every stimulus."""
+        for stimulus_id, path in self.files(self.table()["stimulus_id"].tolist()).items():
+            yield stimulus_id, path.read_bytes()
+
     def fingerprint(self) -> str:
         """SHA-1 over the manifest and the size of every listed file."""
         digest = hashlib.sha1(self.manifest.read_bytes())
@@ -120,7 +145,18 @@ class MissingStimuli:
         """Raises MissingDataError."""
         raise MissingDataError(self.message)
 
+    @property
+    def folder(self) -> Path:
+        """Raises MissingDataError."""
+        raise MissingDataError(self.message)
+
+    how_to_restore = HOW_TO_GET_STIMULI
+
     def files(self, stimulus_ids: list[str]) -> dict[str, Path]:
+        """Raises MissingDataError."""
+        raise MissingDataError(self.message)
+
+    def contents(self) -> Iterator[tuple[str, bytes]]:
         """Raises MissingDataError."""
         raise MissingDataError(self.message)
 
@@ -176,20 +212,20 @@ def make_stimulus_set(source: StimulusSource, stimulus_ids: list[str] | None = N
     Returns
     -------
     StimulusSet
-        With the table's columns; `stimulus_paths` leads to images with transparent pixels on grey.
+        With the table's columns; `stimulus_paths` leads to plain RGB or grey images, transparent pixels on grey.
 
     Raises
     ------
     MissingDataError
         If there are no images, or not those of every stimulus.
     DatasetError
-        If an id is asked for twice, or an image cannot be read.
+        If an id is asked for twice, or an image cannot be read or is not as it was sealed.
     """
     table = source.table()
     if stimulus_ids is None:
         stimulus_ids = table["stimulus_id"].tolist()
     stimulus_ids = list(stimulus_ids)
-    displayed = displayed_images(source.files(stimulus_ids))
+    displayed = _displayed(source, stimulus_ids)
     rows = table.set_index("stimulus_id", drop=False).loc[stimulus_ids].reset_index(drop=True)
     stimulus_set = StimulusSet(rows)
     stimulus_set.identifier = STIMULUS_SET_IDENTIFIER
@@ -199,5 +235,25 @@ def make_stimulus_set(source: StimulusSource, stimulus_ids: list[str] | None = N
 
 def stimulus_fingerprints(source: StimulusSource, stimulus_ids: list[str]) -> dict[str, str]:
     """SHA-1 (hexadecimal) of the displayed bytes of each stimulus."""
-    displayed = displayed_images(source.files(list(stimulus_ids)))
-    return {stimulus_id: image.sha1 for stimulus_id, image in displayed.items()}
+    return {stimulus_id: image.sha1 for stimulus_id, image in _displayed(source, list(stimulus_ids)).items()}
+
+
+def survey_images(source: StimulusSource) -> Survey:
+    """Read and decode every image of a dataset, from where the dataset holds it.
+
+    Raises
+    ------
+    MissingDataError
+        If there are no images, or not those of every stimulus.
+    """
+    found = survey(source.contents(), len(source.table()))
+    if isinstance(source, ReleasedStimuli):
+        found.damaged_copies.extend(source.damaged_copies(found.hashes))
+    return found
+
+
+def _displayed(source: StimulusSource, stimulus_ids: list[str]) -> dict[str, DisplayedImage]:
+    displayed = displayed_images(source.files(stimulus_ids))
+    found = {stimulus_id: image.file_sha1 for stimulus_id, image in displayed.items()}
+    check_seal(source.folder, found, source.how_to_restore)
+    return displayed
