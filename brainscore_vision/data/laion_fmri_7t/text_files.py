@@ -80,7 +80,9 @@ def read_csv(path: Path, **options) -> pd.DataFrame:
     except UnicodeError as error:
         raise SchemaError(_not_text(path, error)) from error
     except (ValueError, pd.errors.ParserError) as error:
-        raise SchemaError(f"{path} must be a table in CSV; reading it gave: {error}. Save it again.") from error
+        raise SchemaError(
+            f"{path} must be a table in CSV; reading it gave: {str(error).strip('. ')}. Save it again."
+        ) from error
     if not isinstance(frame.index, pd.RangeIndex):
         # pandas takes the surplus for an index, and moves every name one column on
         raise SchemaError(

@@ -15,11 +15,15 @@ from brainscore_vision.model_interface import BrainModel
 from ..errors import ModelOutputError, StimulusKernelError
 from ..pool import StimulusPool
 from ..tasks import SubjectTask
+from ..wording import asked_as
 
 LOOKUP_BLOCK = 4096
 """Stimuli per lookup: bounds memory, and is few enough reads of a table."""
 
 MISSING = ("error", "drop")
+
+MIN_KNOWN = 3
+"""Stimuli on either side without which there is no correlation over stimuli, nor one of RDMs."""
 
 _logger = logging.getLogger(__name__)
 
@@ -62,7 +66,14 @@ class LookupModel(BrainModel):
 
     def remedy(self, unknown: Sequence[str]) -> str:
         """What to do about stimuli that have no features; ends the error's message."""
-        return 'Complete the table, or leave these stimuli out with missing="drop".'
+        if self.missing == "drop":
+            return "Complete the table."
+        leave_out = asked_as("missing='drop'", "--drop-missing")
+        return f"Complete the table, or leave these stimuli out ({leave_out})."
+
+    def notes(self) -> list[str]:
+        """What a Score should say of the features that were looked up so far, one sentence each."""
+        return []
 
     def visual_degrees(self) -> float:
         """Nothing is shown, so any field of view will do."""
@@ -97,7 +108,11 @@ class LookupRecorder:
     def __init__(self, model: LookupModel, regions: Sequence[str]):
         self.model = model
         self.labels = dict.fromkeys(regions, self.label)
-        self.notes: dict[str, list[str]] = {}
+
+    @property
+    def notes(self) -> dict[str, list[str]]:
+        """What a Score should say, by label."""
+        return {self.label: self.model.notes()}
 
     def growth(self) -> float:
         """Features are looked up in blocks; those of a block are small beside the table."""
@@ -154,7 +169,23 @@ def narrow(model, tasks: Sequence[SubjectTask]) -> Iterator[tuple[SubjectTask, S
         dropped = tuple(sorted(unknown.intersection({*task.train_ids, *task.test_ids})))
         if dropped and model.missing != "drop":
             check_known(model, (*task.train_ids, *task.test_ids), f"stimuli of {task.pool.name}")
-        yield task, replace(task.without(dropped), pool=pool), dropped
+        narrowed = replace(task.without(dropped), pool=pool)
+        if dropped:
+            _check_left(model, task, narrowed, dropped)
+        yield task, narrowed, dropped
+
+
+def _check_left(model: LookupModel, task: SubjectTask, narrowed: SubjectTask, dropped: Sequence[str]) -> None:
+    """Raise if a model knows too few of a task's stimuli for a score."""
+    sides = [("training", task.train_ids, narrowed.train_ids)] if task.train_ids else []
+    sides.append(("test", task.test_ids, narrowed.test_ids))
+    if all(len(known) >= MIN_KNOWN for _, _, known in sides):
+        return
+    counts = " and ".join(f"{len(known)} of {len(needed)} {name} stimuli" for name, needed, known in sides)
+    raise ModelOutputError(
+        f"A score needs at least {MIN_KNOWN} stimuli to be tested on, and as many to be trained on; {model.identifier} has "
+        f"features for {counts} of {task.pool.name}. {model.remedy(dropped)}"
+    )
 
 
 def check_known(model: LookupModel, stimulus_ids: Sequence[str], what: str) -> None:
