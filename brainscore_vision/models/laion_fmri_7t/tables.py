@@ -122,7 +122,8 @@ class FeatureTable:
     def usable(self, stimulus_ids: Collection[str]) -> dict[str, int]:
         """Row of each stimulus that has a valid one without nan and infinity."""
         rows = {s: row for s, row in self.located(stimulus_ids).items() if self.valid[row]}
-        return {s: row for s, row in rows.items() if self._finite(list(rows.values()))[row]}
+        finite = self._finite(list(rows.values()))
+        return {s: row for s, row in rows.items() if finite[row]}
 
     def rows(self, stimulus_ids: Sequence[str]) -> np.ndarray:
         """Features of stimuli in their order, as stored: shape (len(stimulus_ids), n_features), finite.
@@ -170,7 +171,7 @@ class FeatureTable:
         return np.full(len(self.ids), 1 if self.dtype.kind != "f" else -1, np.int8)
 
     def _finite(self, rows: Sequence[int]) -> np.ndarray:
-        """Whether rows hold no nan and no infinity; bool, shape (n,), of the rows asked for."""
+        """Rows without nan and infinity, among those asked for now or before: bool, shape (n,)."""
         known = self._finite_rows
         unread = np.array([row for row in rows if known[row] < 0], dtype=np.intp)
         for inside, values in self._blocks(unread):

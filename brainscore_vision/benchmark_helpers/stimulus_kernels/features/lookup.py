@@ -183,8 +183,8 @@ def _check_left(model: LookupModel, task: SubjectTask, narrowed: SubjectTask, dr
         return
     counts = " and ".join(f"{len(known)} of {len(needed)} {name} stimuli" for name, needed, known in sides)
     raise ModelOutputError(
-        f"A score needs at least {MIN_KNOWN} stimuli to be tested on, and as many to be trained on; {model.identifier} has "
-        f"features for {counts} of {task.pool.name}. {model.remedy(dropped)}"
+        f"A score needs at least {MIN_KNOWN} {' and as many '.join(name for name, _, _ in sides)} stimuli; "
+        f"{model.identifier} has features for {counts} of {task.pool.name}. {model.remedy(dropped)}"
     )
 
 
