@@ -223,8 +223,9 @@ def the_id_key(path: Path, candidates: list[str], names: list[str], asked: str |
 
 def listed(names) -> str:
     names = list(names)
-    shown = ", ".join(names[:8]) or "none"
-    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
+    if len(names) <= 8:
+        return ", ".join(names) or "none"
+    return f"{', '.join(names[:5])}, {len(names) - 7} more, {', '.join(names[-2:])}"
 
 
 def texts(values: np.ndarray, name: str) -> list[str]:
