@@ -115,7 +115,6 @@ def edit_split(root, edit, pool="shared", split="ood"):
     file = root / "splits" / pool / f"{split}.json"
     text = json.loads(file.read_text())
     edit(text["variants"][0])
-    text |= {f"n_{side}": len(text["variants"][0][f"{side}_ids"]) for side in ("train", "test")}
     file.write_text(json.dumps(text))
 
 

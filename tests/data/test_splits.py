@@ -133,10 +133,8 @@ class TestRules:
         path = write_split(folder, "sub-01", "tau", *TAU)
         with pytest.raises(SchemaError, match=r"unique images of sub-01 beside the shared ones; there is none among 7"):
             Splits(folder).train_test_ids("sub-01", "tau")
-        path.write_text((folder / "sub-01" / "ood.json").read_text().replace("p01", "p04"))
-        with pytest.raises(
-            SchemaError, match=r"sub-01/tau.json: a split file has its split's name; this is split 'ood'"
-        ):
+        path.write_text(path.read_text().replace(SHARED[0], unique("sub-03")[0]))
+        with pytest.raises(SchemaError, match=r"sub-01/tau.json: .*1 stimuli are of someone else.*\(sub-03\)"):
             Splits(folder).train_test_ids("sub-01", "tau")
 
     @pytest.mark.parametrize("name", ["Shared", "SHARED", "shared_"])

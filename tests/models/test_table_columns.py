@@ -101,8 +101,10 @@ def test_other_columns_are_refused(tmp_path, frame, ending, name):
     [
         ({"g0": 1.0, "g1": 2.0}, r"f0 to f2 \(3 columns like f#\), g0 to g1 \(2 columns like g#\)"),
         ({"f03": 1.0, "f3": 2.0}, r"f0 to f3 \(5 columns like f#\)"),  # two columns of one number
-        ({"f3": "cat"}, r"features are numbers; 1 of 4 columns hold something else, the first: f3 .*'cat'"),
+        ({"f3": "cat"}, r"features are numbers; 1 of 4 columns hold something else, the first: f3 \(in row 0 'cat'\)"),
         ({"": 0.5}, "unclear which"),  # unnamed, and no index
+        ({"f3": range(12)}, "the column f3 is called as a feature, and counts the rows"),
+        ({"f3": range(1, 13)}, "the column f3 is called as a feature, and counts the rows"),
     ],
 )
 def test_columns_in_doubt(tmp_path, frame, columns, message):
@@ -158,6 +160,29 @@ def test_arrays_have_no_columns(tmp_path, values, ending):
         np.save(path, values)
     with pytest.raises(TableError, match="in CSV and Parquet tables only; received columns 'f\\*'"):
         open_table(path, columns="f*")
+
+
+def test_tables_that_were_put_together_with_their_headers(tmp_path, frame):
+    (tmp_path / "t.csv").write_text(frame[:6].to_csv(index=False) + frame[6:].to_csv(index=False))
+    with pytest.raises(TableError, match=r"3 of 3 columns hold something else, the first: f0 \(in row 6 'f0'\)"):
+        open_table(tmp_path / "t.csv")
+
+
+def test_a_column_of_lists(tmp_path, values):
+    pytest.importorskip("pyarrow", reason="pandas reads Parquet with pyarrow, the extra [parquet]")
+    lists = pd.DataFrame({"stimulus_id": IDS, "embedding": values.tolist()})
+    assert same(open_table(write(tmp_path / "t.parquet", lists)), values)
+    with pytest.raises(TableError, match="which of these 4 are: n_reps"):
+        open_table(write(tmp_path / "u.parquet", lists.assign(n_reps=4)))
+    lists.at[3, "embedding"] = [1.0]
+    with pytest.raises(TableError, match="every row has as many features; embedding has lists of 3, 1 entries"):
+        open_table(write(tmp_path / "v.parquet", lists))
+
+
+def test_features_by_stimuli_are_to_be_transposed(tmp_path, values):
+    np.savez(tmp_path / "t.npz", features=values.T, ids=IDS)
+    with pytest.raises(TableError, match=r"shape \(3, 12\) and 12 ids. Transpose the features"):
+        open_table(tmp_path / "t.npz")
 
 
 def test_a_column_twice(tmp_path):

@@ -123,7 +123,7 @@ def test_numeric_ids_of_a_table(tmp_path):
 
 
 def test_two_columns_of_ids(tmp_path):
-    frame = pd.DataFrame({"image_name": NAMES, "stimulus_id": NAMES[::-1], "f0": range(3), "f1": range(3)})
+    frame = pd.DataFrame({"image_name": NAMES, "stimulus_id": NAMES[::-1], "f0": 0.5, "f1": 0.7})
     frame.to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(TableError, match="one stimulus id; there are image_name, stimulus_id. Name the right one"):
         open_table(tmp_path / "t.csv")
@@ -135,12 +135,12 @@ def test_two_columns_of_ids(tmp_path):
 
 @pytest.mark.parametrize("name", ["Stimulus_ID", "STIMULUS_ID", "image_name", " stimulus_id"])
 def test_the_column_of_ids_in_other_letters(tmp_path, name):
-    pd.DataFrame({name: NAMES, "f0": range(3), "f1": range(3)}).to_csv(tmp_path / "t.csv", index=False)
+    pd.DataFrame({name: NAMES, "f0": 0.5, "f1": 0.7}).to_csv(tmp_path / "t.csv", index=False)
     assert open_table(tmp_path / "t.csv").ids.tolist() == NAMES
 
 
 def test_ids_in_two_places(tmp_path):
-    pd.DataFrame({"stimulus_id": NAMES, "f0": range(3), "f1": range(3)}).to_csv(tmp_path / "t.csv", index=False)
+    pd.DataFrame({"stimulus_id": NAMES, "f0": 0.5, "f1": 0.7}).to_csv(tmp_path / "t.csv", index=False)
     (tmp_path / "ids.txt").write_text("\n".join(NAMES[::-1]))
     with pytest.raises(TableError, match="ids are in the table or elsewhere; they are in its column stimulus_id"):
         open_table(tmp_path / "t.csv", ids=tmp_path / "ids.txt")

@@ -166,11 +166,13 @@ class Splits:
             )
         path = self._path(pool, name)
         if path is not None and path.is_file():
-            train, test = _read_split_file(path)
+            header, train, test = _read_split_file(path)
         else:
+            header = {}
             self._check_folder_names(pool, name)
             train, test = _packaged_split(pool, name, path)
         _check_split(self.origin(pool, name), pool, name, train, test)
+        _check_header(path, header, name, train, test)
         return tuple(train), tuple(test)
 
 
@@ -181,8 +183,8 @@ def _plain(folder: str) -> str:
 _RESTORE = "Restore the file from the release's splits."
 
 
-def _read_split_file(path: Path) -> tuple[list[str], list[str]]:
-    """Train and test ids of variant 0 of a split file that agrees with its own header."""
+def _read_split_file(path: Path) -> tuple[dict, list[str], list[str]]:
+    """What a split file says of itself, and the train and test ids of its variant 0."""
     try:
         content = json.loads(read_text(path))
         variant = _variant_0(path, content["variants"])
@@ -198,15 +200,19 @@ def _read_split_file(path: Path) -> tuple[list[str], list[str]]:
                 f"{path}: train_ids and test_ids are lists of stimulus ids; found {type(side).__name__}, "
                 f"{str(side)[:60]}. {_RESTORE}"
             )
-    for name, side in zip(("n_train", "n_test"), sides, strict=True):
-        if content.get(name, len(side)) != len(side):
+    return content, *sides
+
+
+def _check_header(path: Path | None, header: dict, name: str, train: list[str], test: list[str]) -> None:
+    """Refuse a split file that is not what it says; checked last, for a file that breaks a rule has a worse fault."""
+    for side, stimulus_ids in (("train", train), ("test", test)):
+        number = header.get(f"n_{side}", len(stimulus_ids))
+        if number != len(stimulus_ids):
             raise SchemaError(
-                f"{path}: {name} is the number of {name.removeprefix('n_')}_ids; it is {content[name]!r}, and there are "
-                f"{len(side)}. {_RESTORE}"
+                f"{path}: n_{side} is the number of {side}_ids; it is {number!r}, and there are {len(stimulus_ids)}. {_RESTORE}"
             )
-    if content.get("name", path.stem) != path.stem:
-        raise SchemaError(f"{path}: a split file has its split's name; this is split {content['name']!r}. {_RESTORE}")
-    return sides
+    if header.get("name", name) != name:
+        raise SchemaError(f"{path}: a split file has its split's name; this is split {header['name']!r}. {_RESTORE}")
 
 
 def _variant_0(path: Path, variants: list) -> dict:

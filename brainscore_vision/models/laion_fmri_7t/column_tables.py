@@ -18,7 +18,7 @@ import pandas as pd
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_as
 from brainscore_vision.data.laion_fmri_7t.text_files import read_csv
 
-from .table_files import ID_KEYS, VALID_KEY, Choice, Stored, TableError, listed, the_id_key
+from .table_files import FEATURE_KEYS, ID_KEYS, VALID_KEY, Choice, Stored, TableError, listed, the_id_key
 
 INDEX_NAMES = ("index", "level_0", "__index_level_0__")
 """Names that pandas gives its index when it becomes a column; without one it is unnamed."""
@@ -103,10 +103,18 @@ def feature_columns(
         names = _numbered_alike(path, rest)
     texts = [name for name in names if not pd.api.types.is_numeric_dtype(frame[name])]
     if texts:
-        shown = frame[texts[0]].dropna().iloc[:1].tolist()
+        values = frame[texts[0]]
+        wrong = values[pd.to_numeric(values.map(str), errors="coerce").isna() & values.notna()]
+        shown = f"in row {wrong.index[0]} {str(wrong.iloc[0])[:40]!r}" if len(wrong) else "numbers as text"
         raise TableError(
             f"{path}: features are numbers; {len(texts)} of {len(names)} columns hold something else, the first: "
-            f"{texts[0]} (for example {shown[0] if shown else 'nothing'!r}). Mend or remove them."
+            f"{texts[0]} ({shown}). Mend or remove them."
+        )
+    counting = [name for name in names if wanted is None and _counts_rows(frame[name])]
+    if counting:
+        raise TableError(
+            f"{path}: the column {counting[0]} is called as a feature, and counts the rows. Remove it, or name the features "
+            f"({asked_as('columns=...', '--columns PATTERN')})."
         )
     left_out = [name for name in index if name not in names]
     return names, tuple(f"Column {name!r} of {path} is an index and no feature." for name in left_out)
@@ -128,6 +136,7 @@ def _stored(path: Path, frame: pd.DataFrame, choice: Choice, notes: tuple[str, .
         )
     flags = [name for name in frame if _plain(name) == VALID_KEY]
     valid = frame.pop(flags[0]).to_numpy() if len(flags) == 1 else None
+    frame = _spread(path, frame)
     names, recognised = feature_columns(path, frame, choice.columns)
     chosen = frame[names]
     if all(isinstance(dtype, np.dtype) for dtype in chosen.dtypes):
@@ -143,6 +152,21 @@ def _stored(path: Path, frame: pd.DataFrame, choice: Choice, notes: tuple[str, .
         tuple(names),
         (*notes, *recognised),
     )
+
+
+def _spread(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
+    """The same table, a column of lists (Parquet has such) as one column per entry."""
+    lists = [name for name in frame if len(frame) and isinstance(frame[name].iloc[0], (list, np.ndarray))]
+    if len(lists) != 1 or _plain(lists[0]) not in FEATURE_KEYS:
+        return frame
+    lengths = frame[lists[0]].map(lambda value: len(value) if isinstance(value, (list, np.ndarray)) else None)
+    if lengths.nunique(dropna=False) != 1:
+        raise TableError(
+            f"{path}: every row has as many features; {lists[0]} has lists of {listed(map(str, lengths.unique()))} entries. "
+            f"Mend or remove the rows that differ."
+        )
+    values = pd.DataFrame(np.stack(frame[lists[0]].tolist()), index=frame.index).add_prefix(f"{lists[0]}_")
+    return pd.concat([frame.drop(columns=lists), values], axis=1)
 
 
 def _plain(name: str) -> str:
@@ -169,6 +193,11 @@ def _is_index(name: str, values: pd.Series) -> bool:
         return False
     numbers = pd.to_numeric(values, errors="coerce")
     return bool(len(numbers) and (numbers % 1 == 0).all() and numbers.is_unique)
+
+
+def _counts_rows(values: pd.Series) -> bool:
+    numbers = values.to_numpy(dtype=float, na_value=np.nan)
+    return len(numbers) > 2 and any(np.array_equal(numbers, np.arange(start, start + len(numbers))) for start in (0, 1))
 
 
 def _matching(path: Path, names: list[str], index: list[str], wanted: str | Sequence[str]) -> list[str]:

@@ -315,9 +315,11 @@ def file_digest(path: Path) -> str:
 
 def _check_shape(shape: tuple[int, ...], n_ids: int, name: str, where: str = "") -> None:
     if len(shape) != 2 or shape[0] != n_ids:
+        transposed = tuple(shape[1:]) == (n_ids,)
+        remedy = "Transpose the features." if transposed else "Flatten further dimensions, or name the right ids."
         raise TableError(
             f"{name}: features are a table of stimuli × features with one id per row; received shape {tuple(shape)} and "
-            f"{n_ids} ids{where}. Flatten further dimensions, or name the right ids."
+            f"{n_ids} ids{where}. {remedy}"
         )
 
 
