@@ -298,7 +298,10 @@ class TestPools:
         write_split(
             folder / "splits", "shared", "tau", [*SHARED[:-1], "shared_4rep_NSD_special1000_7.jpg"], SHARED[-1:]
         )
-        with pytest.raises(SchemaError, match="split tau of pool shared may name only .*; 1 are unknown.*same dataset"):
+        with pytest.raises(
+            SchemaError,
+            match=r"split tau of pool shared \(.*shared/tau.json\) may name only .*; 1 are unknown.*same dataset",
+        ):
             open_dataset(folder).split_ids("shared", "tau")
 
     def test_dataset_is_not_a_path(self, folder):

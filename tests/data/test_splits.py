@@ -1,5 +1,6 @@
 """Split files: names, rules, sources, and the real ones where they are at hand."""
 
+import hashlib
 import json
 import sys
 import types
@@ -9,7 +10,7 @@ import pytest
 from plugin_testing.data_factory import OOD, SHARED, unique, write_split
 
 from brainscore_vision.data.laion_fmri_7t import splits as splits_module
-from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
+from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES, SPLIT_FILES
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError, SchemaError
 from brainscore_vision.data.laion_fmri_7t.splits import Splits, parse_split
 
@@ -102,10 +103,10 @@ class TestRules:
     )
     def test_broken(self, folder, train, test, message):
         path = write_split(folder, "shared", "tau", train, test)
-        with pytest.raises(DatasetError, match=message) as error:
+        with pytest.raises(SchemaError, match=message) as error:
             Splits(folder).train_test_ids("shared", "tau")
+        assert str(path) in str(error.value)
         if "stimulus id is" not in message:
-            assert str(path) in str(error.value)
             assert "Restore the split" in str(error.value)
 
     def test_images_of_another_subject(self, folder):
@@ -127,7 +128,79 @@ class TestRules:
         with pytest.raises(SchemaError, match=f"disagree about 1 shared images, first: '{SHARED[0]}'.*same version"):
             Splits(folder).pool_stimuli("sub-01")
 
-    @pytest.mark.parametrize("content", ["", "{", "[]", '{"variants": []}', '{"variants": [{"train_ids": []}]}'])
+    def test_the_file_of_another_pool(self, folder):
+        """The shared pool's file in a subject's folder holds nothing wrong but what it lacks."""
+        path = write_split(folder, "sub-01", "tau", *TAU)
+        with pytest.raises(SchemaError, match=r"unique images of sub-01 beside the shared ones; there is none among 7"):
+            Splits(folder).train_test_ids("sub-01", "tau")
+        path.write_text(path.read_text().replace(SHARED[0], unique("sub-03")[0]))
+        with pytest.raises(SchemaError, match=r"sub-01/tau.json: .*1 stimuli are of someone else.*\(sub-03\)"):
+            Splits(folder).train_test_ids("sub-01", "tau")
+
+    @pytest.mark.parametrize("name", ["Shared", "SHARED", "shared_"])
+    def test_folders_with_another_name(self, folder, packaged, name):
+        """Else the package's split would be used in the place of the folder's, without a word."""
+        (folder / "shared").rename(folder / name)
+        with pytest.raises(
+            SchemaError, match=f"{name}/tau.json: the folder of pool shared is called shared, not {name}"
+        ):
+            Splits(folder).train_test_ids("shared", "tau")
+
+    @pytest.mark.parametrize("name", ["sub01", "sub-1", "Sub-01", "sub_01"])
+    def test_subjects_folders_with_another_name(self, folder, packaged, name):
+        (folder / "sub-01").rename(folder / name)
+        with pytest.raises(SchemaError, match=f"is called sub-01, not {name}"):
+            Splits(folder).train_test_ids("sub-01", "ood")
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"n_train": 4}, "n_train is the number of train_ids; it is 4, and there are 5"),
+            ({"n_test": 3}, "n_test is the number of test_ids; it is 3, and there are 2"),
+            ({"n_test": None}, "n_test is the number of test_ids; it is None"),
+            ({"name": "ood"}, "a split file has its split's name; this is split 'ood'"),
+        ],
+    )
+    def test_a_header_that_disagrees(self, folder, change, message):
+        path = folder / "shared" / "tau.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+        with pytest.raises(SchemaError, match=rf"shared/tau.json: {message}.*Restore"):
+            Splits(folder).train_test_ids("shared", "tau")
+
+    def test_a_file_that_lost_ids(self, folder):
+        path = folder / "shared" / "tau.json"
+        content = json.loads(path.read_text())
+        del content["variants"][0]["train_ids"][2]
+        path.write_text(json.dumps(content))
+        with pytest.raises(SchemaError, match="it is 5, and there are 4"):
+            Splits(folder).train_test_ids("shared", "tau")
+
+    def test_variant_0_wherever_it_stands(self, folder):
+        path = folder / "shared" / "tau.json"
+        content = json.loads(path.read_text())
+        other = {"variant_id": 1, "train_ids": SHARED[2:], "test_ids": SHARED[:2]}
+        path.write_text(json.dumps({**content, "variants": [other, *content["variants"]]}))
+        assert Splits(folder).train_test_ids("shared", "tau") == TAU
+
+    @pytest.mark.parametrize(
+        ("numbers", "message"),
+        [([1, 2], "the file has 1, 2"), ([0, 0], "has 0, 0"), (["0"], "has '0'"), ([], "has none")],
+    )
+    def test_no_variant_0_or_two(self, folder, numbers, message):
+        path = folder / "shared" / "tau.json"
+        content = json.loads(path.read_text())
+        variants = [{**content["variants"][0], "variant_id": number} for number in numbers]
+        path.write_text(json.dumps({**content, "variants": variants}))
+        with pytest.raises(SchemaError, match=f"variant_id 0 is used, and there is one; .*{message}"):
+            Splits(folder).train_test_ids("shared", "tau")
+
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+    def test_encodings(self, folder, encoding):
+        path = folder / "shared" / "tau.json"
+        path.write_text(path.read_text(), encoding=encoding)
+        assert Splits(folder).train_test_ids("shared", "tau") == TAU
+
+    @pytest.mark.parametrize("content", ["", "{", "[]", '{"variants": 3}', '{"variants": [{"train_ids": []}]}'])
     def test_damaged_file(self, folder, content):
         (folder / "shared" / "tau.json").write_text(content)
         with pytest.raises(SchemaError, match=r"tau.json: a split file is JSON with variants.*Restore"):
@@ -175,11 +248,58 @@ class TestSources:
         splits.train_test_ids("shared", "tau")[0].clear()
         assert splits.train_test_ids("shared", "tau") == TAU
 
-    def test_fingerprint_sees_the_package(self, folder, no_package, monkeypatch, tmp_path):
-        alone = Splits(folder).fingerprint()
-        write_split(tmp_path / "package", "shared", "tau", *TAU)
-        monkeypatch.setattr(splits_module, "_packaged_folder", lambda: tmp_path / "package")
-        assert Splits(folder).fingerprint() != alone
+
+class TestFingerprint:
+    """Names the splits that can be used: the same data have one name, whatever else is installed."""
+
+    @pytest.fixture
+    def package(self, tmp_path, monkeypatch):
+        """A package laion_fmri with split files on the path, as pip installs it; its folder of splits."""
+        root = tmp_path / "site" / "laion_fmri"
+        (root / "splits" / "data").mkdir(parents=True)
+        (root / "__init__.py").touch()
+        monkeypatch.syspath_prepend(root.parent)
+        for name in [name for name in sys.modules if name.partition(".")[0] == "laion_fmri"]:
+            monkeypatch.delitem(sys.modules, name)
+        return root / "splits" / "data"
+
+    @staticmethod
+    def of_files(*paths):
+        """What the folder alone gives: the name that data had before."""
+        digest = hashlib.sha1()
+        for path in sorted(paths):
+            digest.update(f"{path.parent.name}/{path.name}\0".encode() + path.read_bytes())
+        return digest.hexdigest()
+
+    @pytest.fixture
+    def complete(self, tmp_path):
+        """A folder with every split of the shared pool and of sub-01."""
+        for pool, members in (("shared", SHARED), ("sub-01", SHARED + unique("sub-01"))):
+            for name in SPLIT_FILES:
+                write_split(tmp_path / "own", pool, name, *((members, OOD) if name == "ood" else TAU))
+        return tmp_path / "own"
+
+    def test_a_package_changes_nothing_where_the_folder_brings_all(self, complete, package):
+        alone = self.of_files(*complete.glob("*/*.json"))
+        for pool in ("shared", "sub-01", "sub-03", "pooled"):  # sub-03 has no assembly in this dataset
+            for name in ("tau", "ood", "something_new"):
+                write_split(package, pool, name, SHARED[:3], SHARED[3:])
+        assert splits_module._packaged_folder() == package
+        assert Splits(complete).fingerprint(["sub-01"]) == alone
+        assert Splits(complete).fingerprint(["sub-01", "sub-03"]) != alone
+
+    def test_the_package_counts_for_what_the_folder_lacks(self, complete, package):
+        own = self.of_files(*complete.glob("*/*.json"))
+        write_split(package, "shared", "random_2", SHARED[:3], SHARED[3:])
+        (complete / "shared" / "random_2.json").unlink()
+        first = Splits(complete).fingerprint(["sub-01"])
+        assert first not in (own, self.of_files(*complete.glob("*/*.json")))
+        write_split(package, "shared", "random_2", SHARED[:4], SHARED[4:])
+        assert Splits(complete).fingerprint(["sub-01"]) != first
+
+    def test_without_a_folder_the_package_is_all(self, package):
+        path = write_split(package, "shared", "tau", *TAU)
+        assert Splits(None).fingerprint() == self.of_files(path)
 
 
 @pytest.mark.skipif(not REAL_SPLITS.is_dir(), reason=f"the release's split files are not at {REAL_SPLITS}")

@@ -198,6 +198,90 @@ def test_dropping_equals_a_benchmark_without_these_stimuli(own_copy):
     assert dropped.attrs["sub-01"].raw.item() == pytest.approx(np.median(r), abs=1e-6)
 
 
+def spoil(root, stimulus_ids):
+    """Rows that say that they are valid, and are not."""
+    with h5py.File(embedding_file(root), "r+") as file:
+        known = file["image_ids"].asstr()[:].tolist()
+        for stimulus_id in stimulus_ids:
+            file["embedding"][known.index(stimulus_id), 3] = np.nan
+
+
+def test_nan_rows_that_a_benchmark_does_not_use_do_not_stop_it(own_copy):
+    cell = "LAION_fMRI.V1-ood_gabor-ridge"
+    expected = score_model("LAION_fMRI-CLIP", cell, dataset=own_copy)
+    unused = [s for s in open_dataset(own_copy).pool_stimuli("shared") if "_OOD_shape_" in s][:2]
+    spoil(own_copy, unused)
+    found = score_model("LAION_fMRI-CLIP", cell, dataset=own_copy)
+    assert found.item() == pytest.approx(expected.item(), abs=1e-9)
+    with pytest.raises(
+        ModelOutputError, match=r"2 have none, the first: .*_OOD_shape_.*2 are there with nan or infinity"
+    ):
+        score_model("LAION_fMRI-CLIP", "LAION_fMRI.V1-ood-ridge", dataset=own_copy)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_nan_rows_are_dropped_as_those_that_are_not_valid(own_copy, cell):
+    train, test = open_dataset(own_copy).split_ids("shared", "tau")
+    spoil(own_copy, gone := sorted([train[1], train[4], test[0]]))
+    with pytest.raises(ModelOutputError, match=r"have none, the first: .*3 are there with nan or infinity"):
+        score_model(EmbeddingModel("CLIP", own_copy), cell, dataset=own_copy)
+    found = score_model(EmbeddingModel("CLIP", own_copy, missing="drop"), cell, dataset=own_copy)
+    assert found.attrs["dropped_stimuli"] == gone
+    invalidate(own_copy, gone)
+    expected = score_model(EmbeddingModel("CLIP", own_copy, missing="drop"), cell, dataset=own_copy)
+    assert found.item() == expected.item()
+
+
+def test_absent_invalid_and_nan_rows_are_counted_apart(own_copy):
+    train, test = open_dataset(own_copy).split_ids("shared", "tau")
+    with h5py.File(embedding_file(own_copy), "r+") as file:
+        known = file["image_ids"].asstr()[:].tolist()
+        file["image_ids"][known.index(train[0])] = "gone.jpg"
+    invalidate(own_copy, train[1:3])
+    spoil(own_copy, test[:3])
+    message = (
+        rf"6 have none.*1 are absent from .* and 2 are marked as not valid there and 3 are there with nan .*{train[0]}"
+    )
+    with pytest.raises(ModelOutputError, match=message):
+        score_model("LAION_fMRI-CLIP", CELLS[0], dataset=own_copy)
+
+
+@pytest.mark.parametrize(
+    ("cell", "known", "counts"),
+    [
+        ("LAION_fMRI.V1-tau-ridgecv", lambda train, test: [], r"0 of \d+ training stimuli and 0 of \d+ test stimuli"),
+        (
+            "LAION_fMRI.V1-tau-ridgecv",
+            lambda train, test: train,
+            r"(\d+) of \2 training stimuli and 0 of \d+ test stimuli",
+        ),
+        (
+            "LAION_fMRI.V1-tau-ridgecv",
+            lambda train, test: test,
+            r"0 of \d+ training stimuli and (\d+) of \2 test stimuli",
+        ),
+        ("LAION_fMRI.V1-tau-ridge", lambda train, test: train + test[:2], r"and 2 of \d+ test stimuli"),
+        ("LAION_fMRI.V1-tau-ridge", lambda train, test: train[:2] + test, r"2 of \d+ training stimuli"),
+        (
+            "LAION_fMRI.V1-rdm-pearson",
+            lambda train, test: train[:2],
+            r"2 of \d+ test stimuli of pool shared",
+        ),
+        ("LAION_fMRI.V1-cka", lambda train, test: [], r"0 of \d+ test stimuli"),
+    ],
+)
+def test_a_table_that_knows_too_few_stimuli(tiny_dataset, cell, known, counts):
+    ids = [*known(*open_dataset(tiny_dataset).split_ids("shared", "tau")), "another.jpg"]
+    features = np.random.default_rng(6).standard_normal((len(ids), 5))
+    model = StimulusFeatureModel.from_arrays(features, ids, "mine", missing="drop")
+    message = rf"at least 3 (training and as many )?test stimuli; mine has features for .*{counts}.*Complete the"
+    with pytest.raises(
+        ModelOutputError,
+        match=message,
+    ):
+        score_model(model, cell, dataset=tiny_dataset)
+
+
 def test_no_drop_is_not_mentioned(tiny_dataset):
     found = score_model(EmbeddingModel("CLIP", missing="drop"), CELLS[0], dataset=tiny_dataset)
     assert "dropped_stimuli" not in found.attrs

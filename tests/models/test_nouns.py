@@ -1,5 +1,7 @@
 """The nouns of the segmentations as features: which images have what, and what is refused."""
 
+import shutil
+
 import h5py
 import numpy as np
 import pandas as pd
@@ -7,13 +9,14 @@ import pytest
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError
 from brainscore_vision.benchmarks.laion_fmri_7t import score_model
-from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError
+from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError, SchemaError
 from brainscore_vision.data.laion_fmri_7t.released.features import FEATURE_FILES, SEGMENTATION_MASKS, SEGMENTATION_TABLE
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from brainscore_vision.models.laion_fmri_7t import NounModel
-from brainscore_vision.models.laion_fmri_7t.nouns import NO_NOUN, mask_areas, read_nouns
+from brainscore_vision.models.laion_fmri_7t.nouns import NO_NOUN, mask_extents, read_nouns
 from brainscore_vision.models.laion_fmri_7t.table_files import TableError
 
+CELL = "LAION_fMRI.IT-tau-ridgecv"
 DOGS, BARE, LOST = (f"shared_12rep_LAION_cluster_{n}_i0.jpg" for n in (1, 2, 3))
 NSD, GABOR = "shared_4rep_NSD_special100_4.jpg", "shared_4rep_OOD_gabor_gabor-01-radial.jpg"
 
@@ -80,34 +83,193 @@ def test_weights(segmentations):
     assert len({t.version for t in (score, box, area, read_nouns(segmentations[0]))}) == 4
 
 
-def test_mask_areas_are_read_once(segmentations, monkeypatch):
-    areas = mask_areas(segmentations[1])
-    monkeypatch.setattr(h5py, "File", None)  # a second reading would fail
-    np.testing.assert_array_equal(mask_areas(segmentations[1]), areas)
+def test_masks_are_read_once(segmentations, monkeypatch):
+    extents = mask_extents(segmentations[1])
+    np.testing.assert_allclose(extents[:3], [[0.125, 0, 0, 10, 5], [0.5, 10, 0, 20, 20], [0.5, 0, 10, 20, 20]])
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", None)  # a second reading would fail
+    np.testing.assert_array_equal(mask_extents(segmentations[1]), extents)
 
 
-def test_images_without_a_row_have_no_noun_if_their_kind_is_segmented(segmentations):
-    table = read_nouns(segmentations[0])
+def test_images_without_a_row_have_no_noun_if_the_masks_prove_that_no_row_was_lost(segmentations):
+    table = read_nouns(segmentations[0], masks=segmentations[1])
     assert table.covers(LOST)
     assert described(table, LOST) == {NO_NOUN: 1}
     assert not table.covers(GABOR)  # nothing of the kind is in the table: nobody looked
     assert not table.covers("unique_LAION_new_cluster_1_i1_p01.jpg")
+    assert not read_nouns(segmentations[0]).covers(LOST)
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
         (lambda t: t.drop(columns="noun"), "missing: noun"),
-        (lambda t: t.assign(noun=""), "some have not"),
-        (lambda t: t.iloc[:0], "some have not"),
-        (lambda t: t.assign(box_x0=t["box_x1"] + 1), "go from x0, y0 to x1, y1; 4 do not"),
+        (lambda t: t.assign(noun=""), r"6 of 6 rows break this, the first is row 0 \(noun ''\)"),
+        (lambda t: t.iloc[:0], "it has none"),
+        (lambda t: t.assign(box_x0=t["box_x1"] + 1), "go from x0, y0 to x1, y1; 4 of 6 rows"),
+        (lambda t: t.assign(mask_row=t["mask_row"] - 1), "mask_row numbers the masks from 0.*the first: 5"),
+        (lambda t: t.assign(mask_row=t["mask_row"] + 1), "1 are lacking, the first: 0"),
+        (lambda t: t.assign(mask_row=t["mask_row"] + 0.5), "6 are lacking"),
+        (lambda t: t.drop(index=[1, 3]), "2 are lacking, the first: 1"),
+        (lambda t: pd.concat([t, t.iloc[2:3]]), "1 are lacking, the first: 6"),
+        (lambda t: t.assign(mask_row="x"), r"mask_row is a number; 6 of 6 rows.*'x'"),
+        (
+            lambda t: t.assign(score=[0.5, 1.2, 0.4, -0.1, 0.3, 0.2]),
+            r"scores are from 0 to 1; 2 of 6 rows.*row 1 .*'1.2'",
+        ),
+        (lambda t: t.assign(score=t["score"] * 100), "scores are from 0 to 1; 6 of 6"),
+        (lambda t: t.assign(score="high"), "score is a number"),
+        (lambda t: t.assign(score=np.inf), "score is a number"),
+        (
+            lambda t: t.assign(localized=["1", "1", "yes", "0", "0", "1"]),
+            r"localized is 1 or 0; 1 of 6 .*row 2 .*'yes'",
+        ),
+        (lambda t: t.assign(localized=[1, 1, 2, 0, 0, 1]), r"localized is 1 or 0; 1 of 6 .*'2'"),
+        (lambda t: t.assign(image_name=t["image_name"].str.removesuffix(".jpg")), "metadata.csv: A stimulus id is"),
     ],
 )
-def test_broken_tables(segmentations, spoil, message):
+@pytest.mark.parametrize("weight", [None, "box"])
+def test_broken_tables(segmentations, spoil, message, weight):
     path = segmentations[0]
     spoil(pd.read_csv(path)).to_csv(path, index=False)
+    with pytest.raises(TableError, match=message) as error:
+        read_nouns(path, weight=weight)
+    assert str(path) in str(error.value)
+
+
+def test_a_table_that_is_cut_anywhere_is_refused(segmentations):
+    """Or is whole: what is cut off of the last line may be the name of the mask's file, which is not read."""
+    path, masks = segmentations
+    whole, expected = path.read_text(), read_nouns(path, masks=masks)
+    for length in range(len(whole)):
+        path.write_text(whole[:length])
+        if length >= whole.rindex(","):
+            assert described(read_nouns(path, masks=masks), NSD) == described(expected, NSD)
+            continue
+        with pytest.raises(SchemaError):
+            read_nouns(path, masks=masks)
+
+
+def test_without_the_masks_a_cut_table_says_nothing_of_the_images_that_it_lost(segmentations):
+    path = segmentations[0]
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(lines[:5]))
+    with pytest.raises(TableError, match="the last has none, so that the table may be cut"):
+        read_nouns(path)
+    path.write_text("\n".join(lines[:5]) + "\n")
+    table = read_nouns(path)
+    assert table.covers(DOGS)
+    assert not any(table.covers(image) for image in (BARE, NSD, LOST))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_encodings(segmentations, encoding):
+    path = segmentations[0]
+    expected = described(read_nouns(path), DOGS)
+    path.write_text(path.read_text(), encoding=encoding)
+    assert described(read_nouns(path), DOGS) == expected
+
+
+@pytest.mark.parametrize("spelling", [{"1": "True", "0": "False"}, {"1": "1.0", "0": "0.0"}, {"1": " 1", "0": "0 "}])
+def test_flags_as_other_programs_write_them(segmentations, spelling):
+    """Also in a part of the rows, as when a table is put together from parts."""
+    path = segmentations[0]
+    frame = pd.read_csv(path, dtype=str)
+    expected = described(read_nouns(path), DOGS)
+    frame.loc[2:, "localized"] = frame["localized"].map(spelling)
+    frame.to_csv(path, index=False)
+    assert described(read_nouns(path), DOGS) == expected
+
+
+@pytest.mark.parametrize("spelling", ["Dog", " dog", "DOG ", "dog"])
+def test_nouns_that_differ_in_capitals_or_blanks_are_one(segmentations, spelling):
+    path = segmentations[0]
+    frame = pd.read_csv(path)
+    expected = read_nouns(path)
+    frame.loc[5, "noun"] = spelling
+    frame.to_csv(path, index=False)
+    table = read_nouns(path)
+    assert table.nouns == expected.nouns
+    assert described(table, NSD) == {"dog": 1}
+    if spelling.strip() == "dog":
+        assert table.notes == ()
+    else:
+        (note,) = table.notes
+        assert note.startswith(f"1 nouns of {path} differ from others in capitals or blanks alone")
+        assert note.endswith(f"(for example {spelling.strip()!r} as 'dog').")
+
+
+def rewrite_masks(path, change):
+    with h5py.File(path) as file:
+        values = file["masks"][:]
+    with h5py.File(path, "w") as file:
+        for name, data in change(values).items():
+            file.create_dataset(name, data=data)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: {"masks": v[:-1]}, "holds 5 masks, .* has 6 rows"),
+        (lambda v: {"masks": np.concatenate([v, v])}, "holds 12 masks, .* has 6 rows"),
+        (lambda v: {"areas": v}, "masks are whole numbers in a dataset 'masks'"),
+        (lambda v: {"masks": v[0]}, "masks × height × width"),
+        (lambda v: {"masks": v.astype(np.float32)}, "masks are whole numbers"),
+        (
+            lambda v: {"masks": v * np.arange(20, dtype=np.uint8)},
+            r"0 outside and one number inside; masks 0 to 5 hold 0, 19",
+        ),
+        (
+            lambda v: {"masks": np.roll(v, 1, axis=0)},
+            "most masks of .* lie elsewhere than the boxes.*mask_row was shifted",
+        ),
+    ],
+)
+def test_masks_that_are_none(segmentations, change, message):
+    path, masks = segmentations
+    rewrite_masks(masks, change)
     with pytest.raises(TableError, match=message):
-        read_nouns(path, weight="box")
+        read_nouns(path, weight="area", masks=masks)
+
+
+def test_masks_of_another_number(segmentations):
+    path, masks = segmentations
+    expected = described(read_nouns(path, weight="area", masks=masks), DOGS)
+    rewrite_masks(masks, lambda v: {"masks": v * np.uint8(255)})
+    assert described(read_nouns(path, weight="area", masks=masks), DOGS) == expected
+    masks.write_bytes(b"words")
+    with pytest.raises(TableError, match="must be an HDF5 file of masks"):
+        read_nouns(path, masks=masks)
+
+
+def test_a_score_says_how_many_images_have_no_row(tiny_dataset, tmp_path):
+    """An image that lost its rows, in a table and masks that agree, counts as one without nouns, and is counted."""
+    root = tmp_path / "dataset"
+    shutil.copytree(tiny_dataset, root, ignore=shutil.ignore_patterns("images"))
+    table, masks = (root / "stimuli" / FEATURE_FILES[name] for name in (SEGMENTATION_TABLE, SEGMENTATION_MASKS))
+    expected = score_model("LAION_fMRI-nouns", CELL, dataset=tiny_dataset)
+    assert "notes" not in expected.attrs
+    frame = pd.read_csv(table)
+    images = sorted(frame["image_name"].unique())[::6]
+    kept = ~frame["image_name"].isin(images)
+    frame[kept].to_csv(table, index=False)
+    with pytest.raises(TableError, match="Rows were lost"):
+        score_model("LAION_fMRI-nouns", CELL, dataset=root)
+    frame[kept].assign(mask_row=range(kept.sum())).to_csv(table, index=False)
+    with pytest.raises(TableError, match="one of them is cut"):
+        score_model("LAION_fMRI-nouns", CELL, dataset=root)
+    rewrite_masks(masks, lambda values: {"masks": values[kept.to_numpy()]})
+    found = score_model("LAION_fMRI-nouns", CELL, dataset=root)
+    n_shared = len(open_dataset(root).pool_stimuli("shared"))
+    assert found.attrs["notes"] == [
+        f"{len(images)} of {n_shared} stimuli have no row in {table}: they count as images without nouns."
+    ]
+    masks.unlink()
+    with pytest.raises(
+        ModelOutputError, match=r"have none.*has no row for them\. If nothing was found.*missing='drop'"
+    ):
+        score_model("LAION_fMRI-nouns", CELL, dataset=root)
+    dropped = score_model(NounModel(root, missing="drop"), CELL, dataset=root)
+    assert set(dropped.attrs["dropped_stimuli"]) <= set(images)
 
 
 def test_detections_without_what_weighs_them(segmentations):

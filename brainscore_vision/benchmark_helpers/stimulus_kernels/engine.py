@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from .errors import StimulusKernelError
-from .features.lookup import LookupModel, check_known
+from .features.lookup import LookupModel, check_enough, check_known
 from .features.recording import recorder_for
 from .kernels.kernel import StimulusKernel
 from .kernels.making import ModelKernels
@@ -286,7 +286,13 @@ def _known_stimuli(models: Sequence, tasks: Sequence[SubjectTask]) -> Iterator[J
             for model in lookups:
                 if model.missing != "drop":
                     check_known(model, (*task.train_ids, *task.test_ids), f"stimuli of {task.pool.name}")
-        yield Job(position, replace(task.without(dropped), pool=pool), dropped)
+        left = replace(task.without(dropped), pool=pool)
+        if dropped:
+            sides = [("training", len(task.train_ids), len(left.train_ids))] if task.train_ids else []
+            sides.append(("test", len(task.test_ids), len(left.test_ids)))
+            for model in lookups:
+                check_enough(model, task.pool.name, sides, dropped)
+        yield Job(position, left, dropped)
 
 
 def _restricted(pool: StimulusPool, known: frozenset) -> StimulusPool:

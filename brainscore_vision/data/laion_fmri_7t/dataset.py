@@ -11,7 +11,7 @@ from .assemblies.averages import ResponseCache, TrialMoments, read_half_response
 from .assemblies.file import AssemblyFile
 from .errors import SchemaError
 from .released.features import find_feature_file
-from .splits import Splits
+from .splits import Splits, parse_split
 from .stimuli.sources import MissingStimuli, StimulusSource, make_stimulus_set, stimulus_fingerprints
 
 
@@ -115,7 +115,7 @@ class Dataset:
             digest = hashlib.sha1()
             for subject in self.subjects:
                 digest.update(f"{subject} {self._assemblies.digest(subject)}\n".encode())
-            digest.update(f"{self._splits.fingerprint()}\n{self._stimuli.fingerprint()}".encode())
+            digest.update(f"{self._splits.fingerprint(self.subjects)}\n{self._stimuli.fingerprint()}".encode())
             self._fingerprint = digest.hexdigest()[:16]
         return self._fingerprint
 
@@ -260,8 +260,8 @@ class Dataset:
             self._check_known(
                 {*train, *test},
                 set(self._splits.pool_stimuli(pool)),
-                f"split {split} of pool {pool}",
-                f"pool {pool} (both sides of its ood split)",
+                f"split {split} of pool {pool} ({self._splits.origin(pool, parse_split(split)[0])})",
+                f"pool {pool} (both sides of its ood split, {self._splits.origin(pool, 'ood')})",
             )
             self._checked_splits.add((pool, split))
         return train, test
@@ -282,7 +282,10 @@ class Dataset:
         stimuli = self._splits.pool_stimuli(pool)
         if pool not in self._checked_pools and not isinstance(self._stimuli, MissingStimuli):
             self._check_known(
-                set(stimuli), set(self._stimuli.table()["stimulus_id"]), f"pool {pool}", f"dataset {self.name}"
+                set(stimuli),
+                set(self._stimuli.table()["stimulus_id"]),
+                f"pool {pool} ({self._splits.origin(pool, 'ood')})",
+                f"dataset {self.name}",
             )
             self._checked_pools.add(pool)
         return stimuli

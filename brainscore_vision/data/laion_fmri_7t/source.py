@@ -13,6 +13,7 @@ from .errors import DatasetError, MissingDataError
 from .splits import Splits
 from .stimuli.seal import SEAL
 from .stimuli.sources import HOW_TO_GET_STIMULI, MissingStimuli, StimulusSource, find_stimuli
+from .text_files import read_text
 
 DATASET_VARIABLE = "LAION_FMRI_DATASET"
 STIMULI_VARIABLE = "LAION_FMRI_STIMULI"
@@ -152,7 +153,7 @@ def _read_marker(root: Path) -> dict:
     if not path.is_file():
         return {}
     try:
-        marker = json.loads(path.read_text(encoding="utf-8"))
+        marker = json.loads(read_text(path))
     except ValueError as error:
         raise DatasetError(
             f"{path} is JSON written by the simulation; it cannot be read: {error}. Run `laion-score "

@@ -2,7 +2,7 @@
 
 A split file is ``splits/<pool>/<name>.json`` with ``{"name", "pool", "splitter", "params", "n_train", "n_test",
 "variants": [{"variant_id", "train_ids", "test_ids"}]}``. Its pool is its folder's: the text field inside keeps older
-labels. Variant 0 is used, the only one that the release has.
+labels. The variant whose variant_id is 0 is used, the only one that the release has.
 """
 
 import hashlib
@@ -10,12 +10,14 @@ import importlib.util
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from . import ids
 from .constants import N_FOLDS, OOD_TYPES, SPLIT_FILES, SUBJECTS
 from .errors import DatasetError, MissingDataError, SchemaError
+from .text_files import read_text
 
 SHARED_POOL = "shared"
 SPLIT_FORMS = f"tau, ood, ood_<type>, cluster_k5_<0-{N_FOLDS - 1}>, random_<0-{N_FOLDS - 1}>"
@@ -82,7 +84,7 @@ class Splits:
             if not test:
                 raise SchemaError(
                     f"Split {split} of pool {pool} needs test images of kind {ood_type}; split ood has "
-                    f"none. Add them to its test_ids, or score another kind."
+                    f"none ({self.origin(pool, name)}). Add them to its test_ids, or score another kind."
                 )
         return list(train), list(test)
 
@@ -104,7 +106,8 @@ class Splits:
                 raise SchemaError(
                     f"Pool {pool} holds all shared images and the subject's own; its ood split and that "
                     f"of pool shared disagree about {len(differing)} shared images, first: "
-                    f"{differing[0]!r}. Take both files from the same version of the splits."
+                    f"{differing[0]!r} ({self.origin(pool, 'ood')} and {self.origin(SHARED_POOL, 'ood')}). Take both "
+                    f"from the same version of the splits."
                 )
         return list(stimuli)
 
@@ -115,46 +118,113 @@ class Splits:
         shared = sorted(set(train) - own) + sorted(test)
         return shared + sorted(own), len(shared)
 
-    def fingerprint(self) -> str:
-        """SHA-1 over the bytes of every split file at hand, in the folder and in an installed laion_fmri."""
+    def fingerprint(self, subjects: Sequence[str] = SUBJECTS) -> str:
+        """SHA-1 over the bytes of the folder's split files, and of those of an installed laion_fmri that take their place.
+
+        Parameters
+        ----------
+        subjects : sequence of str
+            Whose pools can be scored. The package counts for these pools and the shared one, for the splits that the
+            folder lacks: where the folder brings all of them, an installed package changes nothing.
+        """
         digest = hashlib.sha1()
-        for folder in (self.folder, _packaged_folder()):
-            for path in sorted(folder.glob("*/*.json")) if folder is not None else []:
-                digest.update(f"{path.parent.name}/{path.name}\0".encode())
-                digest.update(path.read_bytes())
+        own = sorted(self.folder.glob("*/*.json")) if self.folder is not None else []
+        covered = {(path.parent.name, path.stem) for path in own}
+        packaged = _packaged_folder()
+        lacking = [
+            packaged / pool / f"{name}.json"
+            for pool in (SHARED_POOL, *subjects)
+            for name in SPLIT_FILES
+            if packaged is not None and (pool, name) not in covered
+        ]
+        for path in (*own, *sorted(path for path in lacking if path.is_file())):
+            digest.update(f"{path.parent.name}/{path.name}\0".encode())
+            digest.update(path.read_bytes())
         return digest.hexdigest()
+
+    def origin(self, pool: str, name: str) -> str:
+        """Where a split file is read from, for messages."""
+        path = self._path(pool, name)
+        return str(path) if path is not None and path.is_file() else f"laion_fmri.splits, {name} of {pool}"
+
+    def _check_folder_names(self, pool: str, name: str) -> None:
+        """Refuse a file of this split in a folder that means this pool and is called otherwise (sub01, Shared)."""
+        for path in sorted(self.folder.glob(f"*/{name}.json")) if self.folder is not None else []:
+            folder = path.parent.name
+            if folder not in (SHARED_POOL, *SUBJECTS) and _plain(folder) == _plain(pool):
+                raise SchemaError(
+                    f"{path}: the folder of pool {pool} is called {pool}, not {folder}. Rename the folder."
+                )
+
+    def _path(self, pool: str, name: str) -> Path | None:
+        return self.folder / pool / f"{name}.json" if self.folder is not None else None
 
     def _load_uncached(self, pool: str, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if pool != SHARED_POOL and pool not in SUBJECTS:
             raise DatasetError(
                 f"A pool is {SHARED_POOL} or a subject, {', '.join(SUBJECTS)}; got {pool!r}. Choose one of these."
             )
-        path = self.folder / pool / f"{name}.json" if self.folder is not None else None
+        path = self._path(pool, name)
         if path is not None and path.is_file():
-            origin, (train, test) = str(path), _read_split_file(path)
+            header, train, test = _read_split_file(path)
         else:
-            origin, (train, test) = f"laion_fmri.splits, {name} of {pool}", _packaged_split(pool, name, path)
-        _check_split(origin, pool, name, train, test)
+            header = {}
+            self._check_folder_names(pool, name)
+            train, test = _packaged_split(pool, name, path)
+        _check_split(self.origin(pool, name), pool, name, train, test)
+        _check_header(path, header, name, train, test)
         return tuple(train), tuple(test)
 
 
-def _read_split_file(path: Path) -> tuple[list[str], list[str]]:
+def _plain(folder: str) -> str:
+    return re.sub(r"[\W_]|0(?=\d)", "", folder.casefold())
+
+
+_RESTORE = "Restore the file from the release's splits."
+
+
+def _read_split_file(path: Path) -> tuple[dict, list[str], list[str]]:
+    """What a split file says of itself, and the train and test ids of its variant 0."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        variant = content["variants"][0]
+        content = json.loads(read_text(path))
+        variant = _variant_0(path, content["variants"])
         sides = variant["train_ids"], variant["test_ids"]
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except (KeyError, IndexError, TypeError, json.JSONDecodeError) as error:
         raise SchemaError(
-            f"{path}: a split file is JSON with variants[0].train_ids and .test_ids; reading it gave "
-            f"{type(error).__name__}: {error}. Restore the file from the release's splits."
+            f"{path}: a split file is JSON with variants, each with variant_id, train_ids and test_ids; reading it gave "
+            f"{type(error).__name__}: {error}. {_RESTORE}"
         ) from error
     for side in sides:
         if not isinstance(side, list) or not all(isinstance(stimulus_id, str) for stimulus_id in side):
             raise SchemaError(
                 f"{path}: train_ids and test_ids are lists of stimulus ids; found {type(side).__name__}, "
-                f"{str(side)[:60]}. Restore the file from the release's splits."
+                f"{str(side)[:60]}. {_RESTORE}"
             )
-    return sides
+    return content, *sides
+
+
+def _check_header(path: Path | None, header: dict, name: str, train: list[str], test: list[str]) -> None:
+    """Refuse a split file that is not what it says; checked last, for a file that breaks a rule has a worse fault."""
+    for side, stimulus_ids in (("train", train), ("test", test)):
+        number = header.get(f"n_{side}", len(stimulus_ids))
+        if number != len(stimulus_ids):
+            raise SchemaError(
+                f"{path}: n_{side} is the number of {side}_ids; it is {number!r}, and there are {len(stimulus_ids)}. {_RESTORE}"
+            )
+    if header.get("name", name) != name:
+        raise SchemaError(f"{path}: a split file has its split's name; this is split {header['name']!r}. {_RESTORE}")
+
+
+def _variant_0(path: Path, variants: list) -> dict:
+    if isinstance(variants, list) and len(variants) == 1 and "variant_id" not in variants[0]:
+        return variants[0]
+    numbers = [variant["variant_id"] for variant in variants]
+    if numbers.count(0) != 1:
+        raise SchemaError(
+            f"{path}: the variant with variant_id 0 is used, and there is one; the file has "
+            f"{', '.join(map(repr, numbers)) or 'none'}. {_RESTORE}"
+        )
+    return variants[numbers.index(0)]
 
 
 def _packaged_split(pool: str, name: str, path: Path | None) -> tuple[list[str], list[str]]:
@@ -201,13 +271,21 @@ def _check_split(origin: str, pool: str, name: str, train: list[str], test: list
         raise SchemaError(
             f"{origin}: train and test are disjoint; {len(both)} stimuli are in both, first: {both[0]!r}. {remedy}"
         )
-    parsed = {stimulus_id: ids.parse(stimulus_id) for stimulus_id in (*train, *test)}
+    try:
+        parsed = {stimulus_id: ids.parse(stimulus_id) for stimulus_id in (*train, *test)}
+    except DatasetError as error:
+        raise SchemaError(f"{origin}: {error}") from error
     foreign = sorted(text for text, parts in parsed.items() if not parts.shared and parts.subject != pool)
     if foreign:
         raise SchemaError(
             f"{origin}: pool {pool} holds shared images"
             f"{'' if pool == SHARED_POOL else ' and unique images of ' + pool}; {len(foreign)} stimuli "
             f"are of someone else, first: {foreign[0]!r} ({parsed[foreign[0]].subject}). {remedy}"
+        )
+    if pool != SHARED_POOL and all(parts.shared for parts in parsed.values()):
+        raise SchemaError(
+            f"{origin}: pool {pool} holds unique images of {pool} beside the shared ones; there is none among "
+            f"{len(parsed)}, as in the split of pool shared. {remedy}"
         )
     ood_train = sorted(text for text in train if parsed[text].ood_type)
     if ood_train:

@@ -91,6 +91,9 @@ class CombinedLookupModel(LookupModel, DatasetModel):
         parts = zip(self._models, self._weights, strict=True)
         return np.concatenate([_weighted(model.features_for(stimulus_ids), weight) for model, weight in parts], axis=1)
 
+    def notes(self) -> list[str]:
+        return list(dict.fromkeys(note for model in self._models for note in model.notes()))
+
     def remedy(self, unknown: Sequence[str]) -> str:
         for model in self._models:
             lacking = set(unknown).difference(model.known(unknown))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +31,7 @@ class StimulusFeatureModel(LookupModel):
     def __init__(self, table: FeatureTable, identifier: str, missing: str = "error"):
         super().__init__(missing)
         self._table, self._identifier = table, identifier
+        self._renamed: dict[str, str] = {}
 
     @classmethod
     def from_file(
@@ -39,12 +41,13 @@ class StimulusFeatureModel(LookupModel):
         key: str | None = None,
         identifier: str | None = None,
         missing: str = "error",
+        columns: str | Sequence[str] | None = None,
     ) -> StimulusFeatureModel:
         """A model of the features in a file.
 
         Parameters
         ----------
-        path, ids, key
+        path, ids, key, columns
             As for :func:`.tables.open_table`.
         identifier : str, optional
             The file's name without its ending by default.
@@ -55,7 +58,7 @@ class StimulusFeatureModel(LookupModel):
         TableError
             The file breaks a rule of feature tables.
         """
-        return cls(open_table(path, ids, key), identifier or f"features-{Path(path).stem}", missing)
+        return cls(open_table(path, ids, key, columns), identifier or f"features-{Path(path).stem}", missing)
 
     @classmethod
     def from_arrays(
@@ -89,18 +92,42 @@ class StimulusFeatureModel(LookupModel):
         return self.table.version
 
     def known(self, stimulus_ids: Sequence[str]) -> Collection[str]:
-        positions = self.table.positions
-        return [stimulus_id for stimulus_id in stimulus_ids if stimulus_id in positions]
+        rows = self.table.usable(stimulus_ids)
+        self._renamed |= {s: str(self.table.ids[row]) for s, row in rows.items() if self.table.ids[row] != s}
+        return [stimulus_id for stimulus_id in stimulus_ids if stimulus_id in rows]
 
     def features_for(self, stimulus_ids: Sequence[str]) -> np.ndarray:
         return self.table.rows(stimulus_ids)
 
+    def notes(self) -> list[str]:
+        """How the table was read, and how many of its ids are not spelled as the dataset's."""
+        notes = list(self.table.notes)
+        if self._renamed:
+            stimulus_id, found = min(self._renamed.items())
+            notes.append(
+                f"{len(self._renamed)} ids of {self.table.name} were matched without folder, image ending, capitals and "
+                f"blanks (for example {found!r} for {stimulus_id!r})."
+            )
+        return notes
+
     def remedy(self, unknown: Sequence[str]) -> str:
-        absent = len(set(unknown).difference(self.table.ids.tolist()))
-        return (
-            f"{absent} are absent from {self.table.name} and {len(unknown) - absent} are marked as not valid there. "
-            + super().remedy(unknown)
-        )
+        table = self.table
+        rows = table.located(unknown)
+        absent = [s for s in unknown if s not in rows]
+        invalid = sum(1 for row in rows.values() if not table.valid[row])
+        counts = {
+            f"absent from {table.name}": len(absent),
+            "marked as not valid there": invalid,
+            "there with nan or infinity": len(rows) - invalid,
+        }
+        said = " and ".join(f"{count} are {what}" for what, count in counts.items() if count)
+        if absent:
+            near = difflib.get_close_matches(absent[0], table.ids.tolist(), n=2, cutoff=0.8)
+            if near:
+                said += f" (nearest to {absent[0]!r}: {', '.join(map(repr, near))})"
+            else:
+                said += f" (its ids look like {str(table.ids[0])!r}, not like {absent[0]!r})"
+        return f"{said}. {super().remedy(unknown)}"
 
 
 class EmbeddingModel(StimulusFeatureModel, DatasetModel):
@@ -118,6 +145,7 @@ class EmbeddingModel(StimulusFeatureModel, DatasetModel):
     def __init__(self, name: str, dataset=None, missing: str = "error"):
         LookupModel.__init__(self, missing)
         self.name, self._dataset = name, dataset
+        self._renamed: dict[str, str] = {}
 
     def bind(self, dataset) -> EmbeddingModel:
         return self if self._dataset is not None else type(self)(self.name, dataset, self.missing)

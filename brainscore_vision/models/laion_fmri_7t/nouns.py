@@ -17,20 +17,27 @@ from tqdm.auto import tqdm
 from brainscore_vision.benchmark_helpers.stimulus_kernels import LookupModel
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import one_at_a_time
-from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
+from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError
 from brainscore_vision.data.laion_fmri_7t.home import keep, kept, usable
 from brainscore_vision.data.laion_fmri_7t.ids import parse
 from brainscore_vision.data.laion_fmri_7t.released.features import SEGMENTATION_MASKS, SEGMENTATION_TABLE, DatasetModel
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+from brainscore_vision.data.laion_fmri_7t.text_files import read_csv, read_text
 
 from .tables import TableError, file_digest
 
 WEIGHTS = (None, "area", "box", "score")
-COLUMNS = ("mask_row", "image_name", "noun", "score", "box_x0", "box_y0", "box_x1", "box_y1", "localized")
+BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
+COLUMNS = ("mask_row", "image_name", "noun", "score", *BOX, "localized")
+LOCALIZED = {"1": 1, "0": 0, "1.0": 1, "0.0": 0, "True": 1, "False": 0}
+NO_NUMBERS = ("", "nan", "NaN")
+"""How a number that is not there is written, such as the box of a noun that was not localised."""
 NO_NOUN = "(no noun)"
 """Feature of images in which nothing was detected: without it they would have no features at all, and no place in an RDM."""
 
+_MASKS = "masks"
 _MASK_BLOCK = 64
+_DOWNLOAD = "Run `laion-fmri download-segmentations` again."
 
 
 @dataclass(frozen=True)
@@ -39,26 +46,33 @@ class NounTable:
 
     Attributes
     ----------
+    name : str
+        Path of the table, for messages.
     nouns : tuple of str
         Name of each feature.
     values : dict of str to numpy.ndarray of float32, shape (n_nouns,)
         Features of each image that has a row in the table.
-    sources : frozenset of str
-        Where the segmented images come from ("LAION", "NSD", ...).
+    complete_sources : frozenset of str
+        Sources of images ("LAION", "NSD", ...) whose images without a row have no noun: those with rows, if the masks prove
+        that no row was lost.
     version : str
+    notes : tuple of str
+        What a Score should say of the table.
     """
 
+    name: str
     nouns: tuple[str, ...]
     values: dict[str, np.ndarray]
-    sources: frozenset[str]
+    complete_sources: frozenset[str]
     version: str
+    notes: tuple[str, ...] = ()
 
     def covers(self, stimulus_id: str) -> bool:
-        """Whether the segmentations say what is in an image; a shared image without a row has no noun."""
+        """Whether the segmentations say what is in an image."""
         if stimulus_id in self.values:
             return True
         stimulus = parse(stimulus_id)
-        return stimulus.shared and stimulus.dataset in self.sources
+        return stimulus.shared and stimulus.dataset in self.complete_sources
 
     def rows(self, stimulus_ids: Sequence[str]) -> np.ndarray:
         """Features of covered images: float32, shape (n, n_nouns)."""
@@ -80,7 +94,7 @@ class NounModel(LookupModel, DatasetModel):
         masks are read once, and the areas kept); or the same of its boxes, which needs no masks; or its highest detection
         score.
     missing : {"error", "drop"}
-        What to do about shared images that the segmentations do not cover.
+        What to do about shared images that the segmentations say nothing of.
     """
 
     def __init__(self, dataset=None, localized_only: bool = True, weight: str | None = None, missing: str = "error"):
@@ -88,6 +102,7 @@ class NounModel(LookupModel, DatasetModel):
         if weight not in WEIGHTS:
             raise DatasetError(f"The weight of a noun is one of {', '.join(map(repr, WEIGHTS))}; got {weight!r}.")
         self._dataset, self.localized_only, self.weight = dataset, localized_only, weight
+        self._asked: set[str] = set()
 
     def bind(self, dataset) -> NounModel:
         return (
@@ -104,8 +119,11 @@ class NounModel(LookupModel, DatasetModel):
         """The nouns as they are on disk now."""
         dataset = open_dataset(self._dataset)
         files = [dataset.feature_file(SEGMENTATION_TABLE)]
-        if self.weight == "area":
+        try:
             files.append(dataset.feature_file(SEGMENTATION_MASKS))
+        except MissingDataError:
+            if self.weight == "area":
+                raise
         state = tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
         return _opened(state, self.localized_only, self.weight)
 
@@ -122,16 +140,30 @@ class NounModel(LookupModel, DatasetModel):
                 f"shared pool (LAION_fMRI.*, not LAION_fMRI_persubject.*)."
             )
         table = self.table
-        return [stimulus_id for stimulus_id in stimulus_ids if table.covers(stimulus_id)]
+        known = [stimulus_id for stimulus_id in stimulus_ids if table.covers(stimulus_id)]
+        self._asked.update(known)
+        return known
 
     def features_for(self, stimulus_ids: Sequence[str]) -> np.ndarray:
         return self.table.rows(stimulus_ids)
 
+    def notes(self) -> list[str]:
+        """What was mended in the table, and how many images have no row in it."""
+        table = self.table
+        bare = self._asked.difference(table.values)
+        said = f"{len(bare)} of {len(self._asked)} stimuli have no row in {table.name}: they count as images without nouns."
+        return [*table.notes, *([said] if bare else [])]
+
+    def remedy(self, unknown: Sequence[str]) -> str:
+        return (
+            f"{self.table.name} has no row for them. If nothing was found in these images, the file of the masks proves it: "
+            f"put it beside (laion-fmri download-segmentations). {super().remedy(unknown)}"
+        )
+
 
 @lru_cache(maxsize=8)
 def _opened(state: tuple, localized_only: bool, weight: str | None) -> NounTable:
-    path = state[0][0]
-    return read_nouns(path, localized_only, weight, masks=state[1][0] if weight == "area" else None)
+    return read_nouns(state[0][0], localized_only, weight, masks=state[1][0] if len(state) > 1 else None)
 
 
 def read_nouns(
@@ -146,23 +178,35 @@ def read_nouns(
     localized_only, weight
         As for :class:`NounModel`.
     masks : Path, optional
-        ``task-images_desc-segmentations.h5``, for the weight "area".
+        ``task-images_desc-segmentations.h5``: proves that the table is whole, and is needed for the weight "area".
 
     Raises
     ------
     TableError
         The table breaks a rule of its form, or lacks what the weight is made of.
     """
-    table = _checked(path)
+    table, merged = _checked(path)
+    n_masks = None if masks is None else _mask_shape(masks)[0]
+    if n_masks not in (None, len(table)):
+        raise TableError(
+            f"Each mask has one row; {masks} holds {n_masks} masks, {path} has {len(table)} rows: one of them is cut or of "
+            f"another version. {_DOWNLOAD}"
+        )
+    if n_masks is None and not read_text(path).endswith("\n"):
+        raise TableError(
+            f"{path}: every line has an end; the last has none, so that the table may be cut. The file of the masks would tell "
+            f"whether it is. {_DOWNLOAD}"
+        )
     digest = hashlib.sha256(f"{file_digest(path)} {localized_only} {weight}".encode())
+    if merged:
+        digest.update(repr(merged).encode())
     images = list(dict.fromkeys(table["image_name"]))
-    sources = frozenset(parse(image).dataset for image in images)
+    sources = frozenset(parse(image).dataset for image in images) if n_masks is not None else frozenset()
     if weight == "area":
-        area = mask_areas(masks)
-        if len(area) <= table["mask_row"].max():
-            raise TableError(f"{masks} holds {len(area)} masks, but {path} names mask {table['mask_row'].max()}.")
-        table = table.assign(weight=area[table["mask_row"]])
-        digest.update(area.tobytes())
+        extents = mask_extents(masks)
+        _check_same_detections(table, extents, _mask_shape(masks)[1:], path, masks)
+        table = table.assign(weight=extents[table["mask_row"], 0])
+        digest.update(np.ascontiguousarray(extents[:, 0]).tobytes())
     if localized_only:
         table = table[table["localized"] == 1]
     if weight == "box":
@@ -183,58 +227,161 @@ def read_nouns(
         values[image][column[noun]] = min(value, 1.0)
     for vector in values.values():
         vector[-1] = not vector.any()
-    return NounTable(nouns, values, sources, digest.hexdigest()[:32])
+    notes = ()
+    if merged:
+        first, *others = merged[0]
+        notes = (
+            f"{sum(map(len, merged)) - len(merged)} nouns of {path} differ from others in capitals or blanks alone and count "
+            f"as these (for example {', '.join(map(repr, others))} as {first!r}).",
+        )
+    return NounTable(str(path), nouns, values, sources, digest.hexdigest()[:32], notes)
 
 
-def mask_areas(path: Path) -> np.ndarray:
-    """Share of the image that each mask covers: float64, shape (n_masks,).
+def mask_extents(path: Path) -> np.ndarray:
+    """What each mask covers: its share of the image, and the box around it (x0, y0, x1, y1; nan if empty).
 
-    The release's masks take minutes to decompress, so their areas are kept under the plugin's home folder.
+    The release's masks take minutes to decompress, so what is found is kept under the plugin's home folder.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n_masks, 5)
+
+    Raises
+    ------
+    TableError
+        The file holds something else than masks: one number besides 0.
     """
     state = path.stat()
     key = hashlib.sha256(f"{path.resolve()} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:24]
-    folder = usable("mask_areas")
-    with one_at_a_time(folder / f"{key}.lock"):
-        if (found := kept("mask_areas", f"{key}.npy")) is not None:
+    n_masks = _mask_shape(path)[0]
+    with one_at_a_time(usable("mask_extents") / f"{key}.lock"):
+        if (found := kept("mask_extents", f"{key}.npy")) is not None:
             return np.load(found, allow_pickle=False)
-        with h5py.File(path, "r", locking=False) as file:
-            masks = file["masks"]
-            areas = np.empty(len(masks))
-            with tqdm(total=len(masks), desc="mask areas", unit="mask", leave=False, disable=None) as bar:
-                for start in range(0, len(masks), _MASK_BLOCK):
-                    block = masks[start : start + _MASK_BLOCK] != 0
-                    areas[start : start + _MASK_BLOCK] = block.mean(axis=(1, 2))
+        extents = np.empty((n_masks, 5))
+        inside = 0
+        try:
+            with (
+                h5py.File(path, "r", locking=False) as file,
+                tqdm(total=n_masks, desc="masks", unit="mask", leave=False, disable=None) as bar,
+            ):
+                for start in range(0, n_masks, _MASK_BLOCK):
+                    block = file[_MASKS][start : start + _MASK_BLOCK]
+                    inside = inside or int(block.max())
+                    strange = block[(block != 0) & (block != inside)]
+                    if len(strange):
+                        raise TableError(
+                            f"{path}: a mask is 0 outside and one number inside; masks {start} to "
+                            f"{start + len(block) - 1} hold 0, {inside} and {strange[0]}. {_DOWNLOAD}"
+                        )
+                    extents[start : start + len(block)] = [_extent(mask != 0) for mask in block]
                     bar.update(len(block))
+        except OSError as error:
+            raise TableError(f"{path}: the masks cannot be read: {error}. {_DOWNLOAD}") from error
         content = io.BytesIO()
-        np.save(content, areas)
-        keep(content.getvalue(), "mask_areas", f"{key}.npy")
-    return areas
+        np.save(content, extents)
+        keep(content.getvalue(), "mask_extents", f"{key}.npy")
+    return extents
+
+
+def _extent(mask: np.ndarray) -> tuple[float, ...]:
+    x, y = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    box = (x[0], y[0], x[-1] + 1, y[-1] + 1) if len(x) else (np.nan,) * 4
+    return mask.mean(), *box
+
+
+def _mask_shape(path: Path) -> tuple[int, ...]:
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            if _MASKS in file and file[_MASKS].ndim == 3 and file[_MASKS].dtype.kind in "biu":
+                return file[_MASKS].shape
+            found = {
+                name: (item.shape, str(item.dtype)) for name, item in file.items() if isinstance(item, h5py.Dataset)
+            }
+    except OSError as error:
+        raise TableError(f"{path} must be an HDF5 file of masks; opening it gave: {error}. {_DOWNLOAD}") from error
+    raise TableError(
+        f"{path}: masks are whole numbers in a dataset {_MASKS!r} (masks × height × width); found {found}. {_DOWNLOAD}"
+    )
+
+
+def _check_same_detections(table: pd.DataFrame, extents: np.ndarray, size: tuple, path: Path, masks: Path) -> None:
+    """Refuse masks that lie elsewhere than the boxes of their rows: most of them do if rows were shifted."""
+    boxes, found = table[list(BOX)].to_numpy(), extents[table["mask_row"], 1:]  # n_detections, 4
+    both = (table["localized"] == 1).to_numpy() & np.isfinite(boxes).all(axis=1) & np.isfinite(found).all(axis=1)
+    if not both.any():
+        return
+    boxes, found = boxes[both] * (max(size) / boxes[both].max()), found[both]
+    low, high = np.maximum(boxes[:, :2], found[:, :2]), np.minimum(boxes[:, 2:], found[:, 2:])
+    common = np.clip(high - low, 0, None).prod(axis=1)
+    united = sum((b[:, 2:] - b[:, :2]).prod(axis=1) for b in (boxes, found)) - common
+    overlap = common / np.maximum(united, 1e-9)
+    if np.median(overlap) < 0.5:
+        raise TableError(
+            f"Each mask fills the box of its row; most masks of {masks} lie elsewhere than the boxes of {path} (half of them "
+            f"overlap by less than {np.median(overlap):.0%}): mask_row was shifted. {_DOWNLOAD}"
+        )
 
 
 def _box_areas(table: pd.DataFrame, path: Path) -> np.ndarray:
     """Share of the image inside each box; the largest coordinate is the images' width. Without a box, all of it."""
-    boxes = table[["box_x0", "box_y0", "box_x1", "box_y1"]].to_numpy(dtype=float)
+    boxes = table[list(BOX)].to_numpy()
+    lacking = np.isnan(boxes).any(axis=1) & (table["localized"] == 1).to_numpy()
+    if lacking.any():
+        raise TableError(f"{path}: localized detections have boxes; {lacking.sum()} have none. {_DOWNLOAD}")
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    if (area < 0).any():
-        raise TableError(f"{path}: boxes go from x0, y0 to x1, y1; {(area < 0).sum()} do not. Restore the file.")
     width = boxes[np.isfinite(boxes)].max(initial=1.0)
     return np.where(np.isnan(area), 1.0, area / width**2)
 
 
-def _checked(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype={"image_name": str, "noun": str}, keep_default_na=False, na_values=[""])
-    except (ValueError, pd.errors.ParserError) as error:
-        raise TableError(
-            f"{path}: the table of segmentations is UTF-8 CSV; reading it gave {error}. Restore it."
-        ) from error
+def _checked(path: Path) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
+    """The table of detections, and spellings of nouns that were merged, each with the one that they are merged into."""
+    table = read_csv(path, dtype=str, keep_default_na=False)
     missing = [name for name in COLUMNS if name not in table]
     if missing:
-        raise TableError(
-            f"{path} needs the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}. Restore the file."
+        raise TableError(f"{path} needs the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}. {_DOWNLOAD}")
+    table = table[list(COLUMNS)].apply(lambda column: column.str.strip())
+
+    def refuse(rule: str, wrong: pd.Series, column: str) -> None:
+        if wrong.any():
+            first = int(np.flatnonzero(wrong)[0])
+            raise TableError(
+                f"{path}: {rule}; {int(wrong.sum())} of {len(table)} rows break this, the first is row {first} "
+                f"({column} {given[column].iloc[first]!r}). {_DOWNLOAD}"
+            )
+
+    given = table.copy()
+    if not len(table):
+        raise TableError(f"{path}: the table of segmentations has a row per mask; it has none. {_DOWNLOAD}")
+    for name in ("image_name", "noun", "mask_row", "localized"):
+        refuse(
+            f"each detection has {' and '.join(('image_name', 'noun', 'mask_row', 'localized'))}",
+            table[name] == "",
+            name,
         )
-    if not len(table) or table[["image_name", "noun", "mask_row", "localized"]].isna().any(axis=None):
+    for name in ("mask_row", "score", *BOX):
+        table[name] = pd.to_numeric(given[name], errors="coerce").astype(float)
+        refuse(f"{name} is a number", ~np.isfinite(table[name]) & ~given[name].isin(NO_NUMBERS), name)
+    refuse("scores are from 0 to 1", (table["score"] < 0) | (table["score"] > 1), "score")
+    refuse("boxes go from x0, y0 to x1, y1", table["box_x1"] < table["box_x0"], "box_x1")
+    refuse("boxes go from x0, y0 to x1, y1", table["box_y1"] < table["box_y0"], "box_y1")
+    table["localized"] = given["localized"].map(LOCALIZED)
+    refuse("localized is 1 or 0", table["localized"].isna(), "localized")
+    if not np.array_equal(np.sort(table["mask_row"]), np.arange(len(table))):
+        lacking = sorted(set(range(len(table))).difference(table["mask_row"]))
         raise TableError(
-            f"{path}: each detection has image_name, noun, mask_row and localized; some have not. Restore it."
+            f"{path}: mask_row numbers the masks from 0, each once; of 0 to {len(table) - 1}, {len(lacking)} are lacking, the "
+            f"first: {lacking[0]}. Rows were lost, repeated or shifted. {_DOWNLOAD}"
         )
-    return table
+    table["mask_row"] = table["mask_row"].astype(int)
+    for image in table["image_name"].unique():
+        try:
+            parse(image)
+        except DatasetError as error:
+            raise TableError(f"{path}: {error}") from error
+    plain = table["noun"].str.split().str.join(" ")
+    spellings: dict[str, list[str]] = {}
+    counts = table["noun"].value_counts()
+    for noun in sorted(counts.index, key=lambda noun: (-counts[noun], noun)):  # the most frequent spelling stays
+        spellings.setdefault(" ".join(noun.casefold().split()), []).append(noun)
+    table["noun"] = plain.str.casefold().map({form: nouns[0] for form, nouns in spellings.items()})
+    return table, [tuple(nouns) for nouns in spellings.values() if len(nouns) > 1]

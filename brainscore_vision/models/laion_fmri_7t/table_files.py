@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import h5py
 import numpy as np
-import pandas as pd
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_as
 from brainscore_vision.data.laion_fmri_7t.errors import SchemaError
 
 ID_KEYS = ("image_ids", "stimulus_ids", "stimulus_id", "image_id", "image_name", "ids")
 FEATURE_KEYS = ("embedding", "features", "embeddings")
 VALID_KEY = "valid"
 
+UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
+"""What numpy raises for files that it cannot read."""
+
 
 class TableError(SchemaError):
     """A feature table breaks a rule that scoring relies on."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What of a file is wanted.
+
+    Attributes
+    ----------
+    key : str or None
+        The array of the features; None to find it.
+    columns : str, sequence of str, or None
+        The columns of the features, as `column_tables.feature_columns` takes them; None to find them.
+    id_key : str or None
+        Array or column of the ids; None to find it.
+    want_ids : bool
+        Whether the ids are in the file.
+    """
+
+    key: str | None
+    columns: str | Sequence[str] | None
+    id_key: str | None
+    want_ids: bool
 
 
 @dataclass(frozen=True)
@@ -35,6 +61,10 @@ class Stored:
         None if the file does not say.
     read : callable
         ``read(start, stop)`` gives rows ``start`` to ``stop``.
+    columns : tuple of str, or None
+        Names of the features, where they have names.
+    notes : tuple of str
+        What a Score should say of how the file was read.
     """
 
     shape: tuple[int, ...]
@@ -42,25 +72,45 @@ class Stored:
     ids: Sequence[str] | None
     valid: np.ndarray | None
     read: Callable[[int, int], np.ndarray]
+    columns: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
-def open_hdf5(path: Path, key: str | None, id_key: str | None, want_ids: bool) -> Stored:
-    """Datasets at the top of an HDF5 file, read in blocks."""
+def open_hdf5(path: Path, choice: Choice) -> Stored:
+    """Datasets of an HDF5 file, at the top or in groups, read in blocks."""
+    _refuse_columns(path, choice)
     with _opened(path) as file:
-        arrays = {name: item.ndim for name, item in file.items() if isinstance(item, h5py.Dataset)}
-        chosen = _feature_key(path, arrays, key)
-        ids = valid = None
-        if want_ids:
-            ids = [text(value) for value in file[_id_key(path, arrays, id_key)][:]]
-        if VALID_KEY in arrays:
-            valid = file[VALID_KEY][:]
+        arrays = _datasets(path, file)
+        chosen = _feature_key(path, arrays, choice.key)
+        found = {name: file[name][()] for name in _companions(path, arrays, chosen, choice) if name is not None}
         described = file[chosen].shape, file[chosen].dtype
 
     def read(start: int, stop: int) -> np.ndarray:
         with _opened(path) as file:
             return file[chosen][start:stop]
 
-    return Stored(*described, ids, valid, read)
+    id_key, valid_key = _companions(path, arrays, chosen, choice)
+    ids = None if id_key is None else texts(found[id_key], f"{path}, {id_key}")
+    return Stored(*described, ids, found.get(valid_key), read)
+
+
+def _datasets(path: Path, file: h5py.File) -> dict[str, h5py.Dataset]:
+    found = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
+    by_pandas = []
+
+    def visit(name: str, item) -> None:
+        if "pandas_type" in item.attrs:
+            by_pandas.append(name)
+        if isinstance(item, h5py.Dataset):
+            found.setdefault(name, item)
+
+    file.visititems(visit)
+    if by_pandas:
+        raise TableError(
+            f"{path} holds tables in pandas' own form ({by_pandas[0]}), which is not read here. Save the table as Parquet: "
+            f"pandas.read_hdf({str(path)!r}, {by_pandas[0]!r}).to_parquet(...)."
+        )
+    return found
 
 
 def _opened(path: Path) -> h5py.File:
@@ -72,94 +122,118 @@ def _opened(path: Path) -> h5py.File:
         ) from error
 
 
-def open_npz(path: Path, key: str | None, id_key: str | None, want_ids: bool) -> Stored:
+def open_npz(path: Path, choice: Choice) -> Stored:
     """Arrays of an npz file."""
+    _refuse_columns(path, choice)
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except ValueError as error:
-        raise TableError(f"{path} must hold plain arrays (no Python objects); reading it gave: {error}.") from error
-    dimensions = {name: array.ndim for name, array in arrays.items()}
-    values = arrays[_feature_key(path, dimensions, key)]
-    ids = [text(value) for value in arrays[_id_key(path, dimensions, id_key)]] if want_ids else None
-    return Stored(values.shape, values.dtype, ids, arrays.get(VALID_KEY), lambda start, stop: values[start:stop])
+    except UNREADABLE as error:
+        raise TableError(
+            f"{path} must be an npz file of plain arrays (no Python objects); reading it gave: {error}."
+        ) from error
+    chosen = _feature_key(path, arrays, choice.key)
+    values = arrays[chosen]
+    id_key, valid_key = _companions(path, arrays, chosen, choice)
+    ids = None if id_key is None else texts(arrays[id_key], f"{path}, {id_key}")
+    return Stored(values.shape, values.dtype, ids, arrays.get(valid_key), lambda start, stop: values[start:stop])
 
 
-def open_npy(path: Path, key: str | None, id_key: str | None, want_ids: bool) -> Stored:
+def open_npy(path: Path, choice: Choice) -> Stored:
     """One array, its ids elsewhere."""
-    if want_ids:
-        raise TableError(f"{path} holds features alone; name a file with their ids (--ids, one per line and row).")
-    values = np.load(path, mmap_mode="r", allow_pickle=False)
+    _refuse_columns(path, choice)
+    if choice.want_ids:
+        raise TableError(
+            f"{path} holds features alone; name a file with their ids, one per line and row "
+            f"({asked_as('ids=PATH', '--ids FILE')})."
+        )
+    values = load_npy(path, mmap_mode="r")
     return Stored(values.shape, values.dtype, None, None, lambda start, stop: np.asarray(values[start:stop]))
 
 
-def open_frame(path: Path, key: str | None, id_key: str | None, want_ids: bool) -> Stored:
-    """Columns of a CSV or Parquet table."""
+def load_npy(path: Path, mmap_mode: str | None = None) -> np.ndarray:
+    """The array of an npy file."""
+    try:
+        return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+    except UNREADABLE as error:
+        raise TableError(
+            f"{path} must be an npy file of a plain array (no Python objects); reading it gave: {error}."
+        ) from error
+
+
+def _refuse_columns(path: Path, choice: Choice) -> None:
+    if choice.columns is not None:
+        raise TableError(
+            f"{path}: columns have names in CSV and Parquet tables only; received "
+            f"{asked_as('columns', '--columns')} {choice.columns!r}. Leave it out."
+        )
+
+
+def _feature_key(path: Path, arrays: Mapping, key: str | None) -> str:
+    """The array that holds the features; `arrays` maps names to what has a shape and a dtype."""
     if key is not None:
-        raise TableError(
-            f"{path}: the features of a table are all its columns but the ids; key={key!r} has no meaning here."
-        )
-    names = [id_key] if id_key is not None else list(ID_KEYS)
-    if path.suffix.lower() == ".csv":
-        frame = pd.read_csv(path, dtype=dict.fromkeys(names, str), keep_default_na=True, encoding="utf-8")
-    else:
-        try:
-            frame = pd.read_parquet(path)
-        except ImportError as error:
-            raise TableError(
-                f"Reading {path} needs pandas' Parquet engine: pip install '.[parquet]' (pyarrow), or convert the table."
-            ) from error
-    ids, valid = None, None
-    if want_ids:
-        column = _id_key(path, dict.fromkeys(map(str, frame.columns), 1), id_key)
-        ids = frame.pop(column).fillna("").astype(str).tolist()
-    if VALID_KEY in frame:
-        valid = frame.pop(VALID_KEY).to_numpy()
-    wrong = [str(name) for name, dtype in frame.dtypes.items() if dtype.kind not in "fiub"]
-    if wrong:
-        raise TableError(
-            f"{path}: all columns but the ids are features, hence numbers; {len(wrong)} of {frame.shape[1]} are not, the "
-            f"first: {', '.join(wrong[:3])}. Remove them, or name the column of the ids (--ids)."
-        )
-    values = frame.to_numpy()
-    return Stored(values.shape, values.dtype, ids, valid, lambda start, stop: values[start:stop])
+        if key.strip("/") not in arrays:
+            raise TableError(f"{path} has no array {key!r}; it has {listed(arrays)}.")
+        return key.strip("/")
+    tables = [name for name, array in arrays.items() if len(array.shape) == 2 and array.dtype.kind in "fiubc"]
+    named = [name for name in arrays if PurePosixPath(name).name in FEATURE_KEYS]
+    for candidates in ([name for name in named if name in tables], named, tables):
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            break
+    shapes = {name: " × ".join(map(str, arrays[name].shape)) for name in (named or tables)}
+    found = ", ".join(f"{name} ({shape})" for name, shape in shapes.items()) or listed(arrays)
+    raise TableError(
+        f"{path}: features are found under one of the names {', '.join(FEATURE_KEYS)}, or as the only two-dimensional "
+        f"array; it has {found}. Name the array ({asked_as('key=...', '--key NAME')})."
+    )
 
 
-def _feature_key(path: Path, arrays: dict[str, int], key: str | None) -> str:
-    """The array that holds the features; `arrays` maps name to number of dimensions."""
-    if key is not None and key not in arrays:
-        raise TableError(f"{path} has no array {key!r}; it has {', '.join(arrays) or 'none'}.")
-    two = [name for name, dimensions in arrays.items() if dimensions == 2]
-    chosen = key or next((name for name in FEATURE_KEYS if name in arrays), two[0] if len(two) == 1 else None)
-    if chosen is None:
-        raise TableError(
-            f"{path}: features are found under {' or '.join(FEATURE_KEYS)}, or as the only two-dimensional array; it has "
-            f"{', '.join(arrays) or 'none'}. Name the array (key=...)."
-        )
-    return chosen
+def _companions(path: Path, arrays: Mapping, chosen: str, choice: Choice) -> tuple[str | None, str | None]:
+    """Arrays of the ids and of the flags that belong to the array ``chosen``: beside it, else at the top."""
+    folders = list(dict.fromkeys((f"{chosen.rpartition('/')[0]}/".lstrip("/"), "")))
+
+    def beside(name: str) -> str | None:
+        return next((folder + name for folder in folders if folder + name in arrays), None)
+
+    id_key = None
+    if choice.want_ids:
+        names = ID_KEYS if choice.id_key is None else (choice.id_key.strip("/"),)
+        id_key = the_id_key(path, [key for key in map(beside, names) if key is not None], list(arrays), choice.id_key)
+    return id_key, beside(VALID_KEY)
 
 
-def _id_key(path: Path, arrays: dict[str, int], key: str | None) -> str:
-    chosen = key if key is not None else next((name for name in ID_KEYS if name in arrays), None)
-    if chosen not in arrays:
-        raise TableError(
-            f"{path}: each row needs a stimulus id, in {key or ' or '.join(ID_KEYS)}; it has {', '.join(arrays) or 'none'}. "
-            f"Name the key, or a file with one id per line (--ids)."
-        )
-    return chosen
+def the_id_key(path: Path, candidates: list[str], names: list[str], asked: str | None) -> str:
+    """The one of ``candidates``; ``names`` is all that the file has."""
+    if len(candidates) == 1:
+        return candidates[0]
+    remedy = asked_as(
+        "Name the right one, or a file with one id per line (ids=...)",
+        "Name the right one, or a file with one id per line (--ids)",
+    )
+    if candidates:
+        raise TableError(f"{path}: each row has one stimulus id; there are {', '.join(candidates)}. {remedy}.")
+    no_file = "" if asked is None else f", and there is no file {asked}"
+    raise TableError(
+        f"{path}: each row needs a stimulus id, in {asked or ' or '.join(ID_KEYS)}; it has {listed(names)}{no_file}. "
+        f"{remedy}."
+    )
 
 
-def text(value) -> str:
-    """An id as HDF5 or numpy store it, as text."""
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+def listed(names) -> str:
+    names = list(names)
+    if len(names) <= 8:
+        return ", ".join(names) or "none"
+    return f"{', '.join(names[:5])}, {len(names) - 7} more, {', '.join(names[-2:])}"
 
 
-READERS = {
-    ".h5": open_hdf5,
-    ".hdf5": open_hdf5,
-    ".npz": open_npz,
-    ".npy": open_npy,
-    ".csv": open_frame,
-    ".parquet": open_frame,
-}
-"""By suffix: ``reader(path, key, id_key, want_ids)``."""
+def texts(values: np.ndarray, name: str) -> list[str]:
+    """Ids as HDF5 or numpy store them, as text."""
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise TableError(f"{name}: ids are one column; received shape {array.shape}.")
+    try:
+        return [value.decode("utf-8") if isinstance(value, bytes) else str(value) for value in array.tolist()]
+    except UnicodeDecodeError as error:
+        raise TableError(f"{name}: ids are text in UTF-8; decoding gave {error}. Write them again.") from error

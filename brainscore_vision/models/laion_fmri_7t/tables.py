@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
 
-from .table_files import ID_KEYS, READERS, TableError, text
+from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_as
+from brainscore_vision.data.laion_fmri_7t.text_files import read_csv, read_lines
+
+from .column_tables import open_csv, open_parquet
+from .table_files import ID_KEYS, Choice, TableError, load_npy, open_hdf5, open_npy, open_npz, texts, the_id_key
+
+READERS = {
+    ".h5": open_hdf5,
+    ".hdf5": open_hdf5,
+    ".npz": open_npz,
+    ".npy": open_npy,
+    ".csv": open_csv,
+    ".tsv": open_csv,
+    ".parquet": open_parquet,
+}
+"""By suffix: ``reader(path, choice)``."""
+
+NO_IDS = ("", "nan", "None", "<NA>", "NaT")
+"""What an id that is not there looks like as text."""
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
+_IMAGE_ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".npy", ".pt"))
 
 ROW_BLOCK = 4096
 """Rows of a file that are read at a time."""
@@ -36,6 +59,8 @@ class FeatureTable:
         Digest of the content: another file, or another selection from it, has another.
     read : callable
         ``read(start, stop)`` gives rows ``start`` to ``stop``, shape (stop - start, n_features).
+    notes : tuple of str
+        What a Score should say of how the table was read.
     """
 
     name: str
@@ -45,6 +70,7 @@ class FeatureTable:
     dtype: np.dtype
     version: str
     read: Callable[[int, int], np.ndarray] = field(repr=False, compare=False)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self):
         check_ids(self.ids, self.name)
@@ -61,7 +87,7 @@ class FeatureTable:
     def of_arrays(cls, features: np.ndarray, ids: Sequence[str], name: str = "features in memory") -> FeatureTable:
         """A table of features in memory, shape (n_stimuli, n_features), one id per row."""
         values = np.asarray(features)
-        found = np.asarray(ids, dtype=str)
+        found = _as_ids(ids)
         _check_shape(values.shape, len(found), name)
         content = _digest(found, hashlib.sha256(np.ascontiguousarray(values)).hexdigest(), values.shape, values.dtype)
         valid = np.ones(len(found), bool)
@@ -69,8 +95,35 @@ class FeatureTable:
 
     @cached_property
     def positions(self) -> dict[str, int]:
-        """Row of each stimulus that may be used."""
+        """Row of each id that may be used."""
         return {str(self.ids[row]): int(row) for row in np.flatnonzero(self.valid)}
+
+    def located(self, stimulus_ids: Collection[str]) -> dict[str, int]:
+        """Row of each stimulus that has one, valid or not.
+
+        An id that is a stimulus belongs to it. Of the others, one belongs to the stimulus that it names when folders, the
+        image's ending, capitals and surrounding blanks are left away, if it is the only such row, and this the only such
+        stimulus.
+        """
+        found = {s: self._rows_by_id[s] for s in stimulus_ids if s in self._rows_by_id}
+        if len(found) == len(stimulus_ids):
+            return found
+        asked: dict[str, list[str]] = {}
+        for stimulus_id in dict.fromkeys(stimulus_ids):
+            if stimulus_id not in found:
+                asked.setdefault(loose_form(stimulus_id), []).append(stimulus_id)
+        taken = set(found.values())
+        for form, stimuli in asked.items():
+            rows = [row for row in self._rows_by_form.get(form, ()) if row not in taken]
+            if len(rows) == len(stimuli) == 1:
+                found[stimuli[0]] = rows[0]
+        return found
+
+    def usable(self, stimulus_ids: Collection[str]) -> dict[str, int]:
+        """Row of each stimulus that has a valid one without nan and infinity."""
+        rows = {s: row for s, row in self.located(stimulus_ids).items() if self.valid[row]}
+        finite = self._finite(list(rows.values()))
+        return {s: row for s, row in rows.items() if finite[row]}
 
     def rows(self, stimulus_ids: Sequence[str]) -> np.ndarray:
         """Features of stimuli in their order, as stored: shape (len(stimulus_ids), n_features), finite.
@@ -80,21 +133,18 @@ class FeatureTable:
         TableError
             A stimulus without a (valid) row, or features that are not finite.
         """
-        unknown = [s for s in stimulus_ids if s not in self.positions]
+        located = {s: row for s, row in self.located(stimulus_ids).items() if self.valid[row]}
+        unknown = [s for s in stimulus_ids if s not in located]
         if unknown:
             raise TableError(
                 f"{self.name} has no valid row for {len(unknown)} of {len(stimulus_ids)} stimuli, the first: {unknown[:3]}. "
                 f"Its own ids look like {[str(s) for s in self.ids[:2]]}; a stimulus id is the image's file name, with "
                 f"extension and without folder."
             )
-        wanted = np.array([self.positions[s] for s in stimulus_ids], dtype=np.intp)
+        wanted = np.array([located[s] for s in stimulus_ids], dtype=np.intp)
         features = np.empty((len(wanted), self.n_features), dtype=self.dtype)
-        # whole blocks, then a choice: HDF5 is slow at picking single rows
-        block_of = wanted // ROW_BLOCK
-        for block in np.unique(block_of):
-            start, inside = int(block) * ROW_BLOCK, np.flatnonzero(block_of == block)
-            values = self.read(start, min(start + ROW_BLOCK, len(self.ids)))
-            features[inside] = values[wanted[inside] - start]
+        for inside, values in self._blocks(wanted):
+            features[inside] = values
         if self.dtype.kind == "f":
             bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
             if len(bad):
@@ -104,8 +154,54 @@ class FeatureTable:
                 )
         return features
 
+    @cached_property
+    def _rows_by_id(self) -> dict[str, int]:
+        return {str(stimulus_id): row for row, stimulus_id in enumerate(self.ids)}
 
-def open_table(path: str | Path, ids: str | Path | Sequence[str] | None = None, key: str | None = None) -> FeatureTable:
+    @cached_property
+    def _rows_by_form(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for row, stimulus_id in enumerate(self.ids):
+            found.setdefault(loose_form(str(stimulus_id)), []).append(row)
+        return found
+
+    @cached_property
+    def _finite_rows(self) -> np.ndarray:
+        """1 for rows that are finite, 0 for others, -1 for those that nobody asked about: int8, shape (n,)."""
+        return np.full(len(self.ids), 1 if self.dtype.kind != "f" else -1, np.int8)
+
+    def _finite(self, rows: Sequence[int]) -> np.ndarray:
+        """Rows without nan and infinity, among those asked for now or before: bool, shape (n,)."""
+        known = self._finite_rows
+        unread = np.array([row for row in rows if known[row] < 0], dtype=np.intp)
+        for inside, values in self._blocks(unread):
+            known[unread[inside]] = np.isfinite(values).all(axis=1)
+        return known == 1
+
+    def _blocks(self, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Positions in ``wanted`` and the features of these rows; whole blocks, for HDF5 is slow at picking single rows."""
+        block_of = wanted // ROW_BLOCK
+        for block in np.unique(block_of):
+            start, inside = int(block) * ROW_BLOCK, np.flatnonzero(block_of == block)
+            values = self.read(start, min(start + ROW_BLOCK, len(self.ids)))
+            yield inside, values[wanted[inside] - start]
+
+
+def loose_form(stimulus_id: str) -> str:
+    """An id without folders, the image's ending, capitals and surrounding blanks, its accents written in one way."""
+    plain = unicodedata.normalize("NFC", stimulus_id.strip().replace("\\", "/"))
+    name = PurePosixPath(plain).name.casefold()
+    while PurePosixPath(name).suffix in _IMAGE_ENDINGS:
+        name = PurePosixPath(name).stem
+    return name
+
+
+def open_table(
+    path: str | Path,
+    ids: str | Path | Sequence[str] | None = None,
+    key: str | None = None,
+    columns: str | Sequence[str] | None = None,
+) -> FeatureTable:
     """A feature table from a file.
 
     Parameters
@@ -113,13 +209,15 @@ def open_table(path: str | Path, ids: str | Path | Sequence[str] | None = None, 
     path : str or Path
         ``.h5``/``.hdf5``: a two-dimensional dataset, the ids and optionally ``valid`` beside it (the release's form);
         ``.npz``: the same as arrays; ``.npy``: the features alone, so that `ids` is a file;
-        ``.csv``/``.parquet``: a column of ids, every other column is a feature.
+        ``.csv``/``.tsv``/``.parquet``: a column of ids, and columns of features with one name and a running number.
     ids : str, Path or sequence of str, optional
         Where the ids are: a key or column of the file, another file (``.txt`` or ``.csv`` with one id per line, ``.npy``),
-        or the ids themselves. Without it, the first of `table_files.ID_KEYS` that the file has.
+        or the ids themselves. Without it, the one of `table_files.ID_KEYS` that the file has.
     key : str, optional
-        The dataset or array that holds the features; without it, the first of
+        The dataset or array that holds the features (``group/array`` in HDF5); without it, the one of
         `table_files.FEATURE_KEYS` that the file has, or its only two-dimensional one.
+    columns : str or sequence of str, optional
+        Columns that are features, of a CSV or Parquet table: names or patterns (``f*``), in a str joined by commas.
 
     Returns
     -------
@@ -128,62 +226,85 @@ def open_table(path: str | Path, ids: str | Path | Sequence[str] | None = None, 
     Raises
     ------
     TableError
-        No such file or key, or a file that breaks a rule: two dimensions, one unique id per row, real numbers.
+        No such file or key, columns of which it is unclear whether they are features, or a file that breaks a rule: two
+        dimensions, one unique id per row, real numbers.
+    SchemaError
+        A text file that cannot be read.
     """
     path = Path(path).expanduser()
     if not path.is_file():
         raise TableError(f"A feature table is a file; there is none at {path}. Check the path.")
-    if path.suffix.lower() not in READERS:
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
         raise TableError(f"A feature table is one of {', '.join(READERS)}; received {path.name}. Convert it.")
-    given, id_key = ids, None
+    given, id_key, where = ids, None, "ids given"
     if isinstance(ids, (str, Path)):
-        given = read_ids(Path(ids)) if Path(ids).expanduser().is_file() else None
+        file = Path(ids).expanduser()
+        given, where = (read_ids(file), str(file)) if file.is_file() else (None, str(path))
         id_key = None if given is not None else str(ids)
-    stored = READERS[path.suffix.lower()](path, key, id_key, given is None)
-    found = np.asarray(given if given is not None else stored.ids, dtype=str)
-    _check_shape(stored.shape, len(found), str(path))
+    stored = reader(path, Choice(key, columns, id_key, want_ids=given is None))
+    found = _as_ids(given if given is not None else stored.ids)
+    _check_shape(stored.shape, len(found), str(path), "" if given is None else f" in {where}")
     valid = np.ones(len(found), bool) if stored.valid is None else np.asarray(stored.valid)
     if valid.dtype.kind not in "bui" or not np.isin(valid, (0, 1)).all():
         raise TableError(f"{path}: 'valid' holds true and false; received {valid.dtype}.")
+    named = () if stored.columns is None else (stored.columns,)  # another choice of columns is another table
     return FeatureTable(
         name=str(path),
         ids=found,
         valid=valid.astype(bool),
         n_features=int(stored.shape[1]),
         dtype=np.dtype(stored.dtype),
-        version=_digest(found, file_digest(path), key),
+        version=_digest(found, file_digest(path), key, *named),
         read=stored.read,
+        notes=stored.notes,
     )
 
 
 def read_ids(path: Path) -> list[str]:
-    """Ids from a file: ``.npy``, else text with one id per line (a CSV's header line may name it)."""
+    """Ids from a file: ``.npy``; ``.csv`` or ``.tsv`` with one column, or one that is named; else text, one id per line."""
     path = Path(path).expanduser()
     if path.suffix.lower() == ".npy":
-        array = np.load(path, allow_pickle=False)
-        if array.ndim != 1:
-            raise TableError(f"{path}: ids are one column; received shape {array.shape}.")
-        return [text(value) for value in array]
-    lines = [line.strip().strip('"') for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return lines[1:] if lines and lines[0] in ID_KEYS else lines
+        return texts(load_npy(path), str(path))
+    if path.suffix.lower() in (".csv", ".tsv"):
+        frame = read_csv(path, header=None, dtype=str, keep_default_na=False)
+        header = [str(name).strip().casefold() for name in frame.iloc[0]]
+        named = [i for i, name in enumerate(header) if name in ID_KEYS]
+        if len(header) > 1:
+            the_id_key(path, [header[i] for i in named], [str(name) for name in frame.iloc[0]], None)
+        lines = [line.strip() for line in frame[named[0] if named else 0]]
+    else:
+        lines = [line.strip('"') for line in read_lines(path)]
+    return lines[1:] if lines and lines[0].casefold() in ID_KEYS else lines
 
 
 def check_ids(ids: np.ndarray, name: str) -> None:
-    """Refuse ids that are empty or repeated."""
+    """Refuse ids that are empty, repeated, or numbers."""
     if ids.ndim != 1 or not len(ids):
         raise TableError(f"{name}: ids are one per row, at least one; received shape {ids.shape}.")
     series = pd.Series(ids)
+    empty = np.flatnonzero(series.isin(NO_IDS))
+    if len(empty):
+        raise TableError(
+            f"{name}: every row has an id; {len(empty)} of {len(ids)} are empty, the first in row {empty[0]}."
+        )
     repeated = series[series.duplicated()]
     if len(repeated):
         raise TableError(
             f"{name}: each stimulus has one row; {len(repeated)} of {len(ids)} rows repeat an id, the first: "
             f"{repeated.iloc[0]!r}. Average or remove the repeats."
         )
-    empty = np.flatnonzero(series == "")
-    if len(empty):
+    if series.str.fullmatch(_NUMBER).all():
         raise TableError(
-            f"{name}: every row has an id; {len(empty)} of {len(ids)} are empty, the first in row {empty[0]}."
+            f"{name}: a stimulus id is the image's file name; these ids are numbers, the first {ids[0]}. Name the right "
+            f"column, array or file ({asked_as('ids=...', '--ids')})."
         )
+
+
+def _as_ids(ids: Sequence[str]) -> np.ndarray:
+    """Ids as an array, without surrounding blanks."""
+    array = np.asarray(ids, dtype=str)
+    return np.char.strip(array) if array.ndim == 1 else array
 
 
 def file_digest(path: Path) -> str:
@@ -192,11 +313,13 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check_shape(shape: tuple[int, ...], n_ids: int, name: str) -> None:
+def _check_shape(shape: tuple[int, ...], n_ids: int, name: str, where: str = "") -> None:
     if len(shape) != 2 or shape[0] != n_ids:
+        transposed = tuple(shape[1:]) == (n_ids,)
+        remedy = "Transpose the features." if transposed else "Flatten further dimensions, or name the right ids."
         raise TableError(
             f"{name}: features are a table of stimuli × features with one id per row; received shape {tuple(shape)} and "
-            f"{n_ids} ids. Flatten further dimensions, or name the right ids."
+            f"{n_ids} ids{where}. {remedy}"
         )
 
 

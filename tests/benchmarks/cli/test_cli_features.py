@@ -14,6 +14,8 @@ from brainscore_vision.benchmarks.laion_fmri_7t import score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.cli import app as cli
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.printing import print_scores
 from brainscore_vision.data.laion_fmri_7t.released.features import FEATURE_FILES
+from brainscore_vision.models.laion_fmri_7t import StimulusFeatureModel
+from brainscore_vision.models.laion_fmri_7t.table_files import TableError
 
 CELL = "LAION_fMRI.IT-tau-ridgecv"
 
@@ -87,6 +89,42 @@ def test_missing_stimuli(run, clip, tmp_path, tiny_dataset):
     (record,) = records(run(*arguments, "--drop-missing"))
     assert record["dropped_stimuli"] == [gone]
     assert "dropped_stimuli" not in records(run("score", "LAION_fMRI-CLIP", CELL, "--json", "--drop-missing"))[0]
+    with pytest.raises(ModelOutputError, match=r"leave these stimuli out \(--drop-missing\)"):  # as it is typed
+        run(*arguments)
+    with pytest.raises(ModelOutputError, match=r"leave these stimuli out \(missing='drop'\)"):  # as it is called
+        score_model(StimulusFeatureModel.from_file(tmp_path / "mine.npz"), CELL, dataset=tiny_dataset)
+
+
+def test_the_table_says_how_many_stimuli_were_left_out(run, clip, tmp_path):
+    _, values, ids = clip
+    values = values.astype(np.float32)
+    shared = [i for i, stimulus_id in enumerate(ids) if stimulus_id.startswith("shared_12rep")]
+    values[shared[:2]] = np.nan
+    np.savez(tmp_path / "mine.npz", features=values, stimulus_ids=ids)
+    arguments = ("score", "--features", tmp_path / "mine.npz", "--drop-missing")
+    lines = [line for line in run(*arguments, CELL).splitlines() if "eft out" in line]
+    assert lines == ["Left out for lack of features in features-mine: 2 stimuli (--json names them)"]
+    ood = "LAION_fMRI.IT-ood-ridge"
+    assert "features-mine: 2 stimuli (--json" in run(*arguments, CELL, ood)
+    values[ids.index(next(s for s in ids if "_OOD_gabor_" in s))] = np.inf
+    np.savez(tmp_path / "mine.npz", features=values, stimulus_ids=ids)
+    assert f"features-mine: stimuli 2 of {CELL}, 3 of {ood} (--json" in run(*arguments, CELL, ood)
+    assert "Left out" not in run("score", "LAION_fMRI-CLIP", CELL, "--drop-missing")
+
+
+def test_columns(run, clip, tmp_path):
+    """A table with a column that is no feature: refused with what to type, scored with what was typed."""
+    _, values, ids = clip
+    frame = pd.DataFrame(values.astype(float), columns=[f"f{i}" for i in range(values.shape[1])])
+    frame.assign(stimulus_id=ids, n_reps=range(len(ids))).to_csv(tmp_path / "mine.csv")
+    arguments = ("score", "--features", tmp_path / "mine.csv", CELL, "--json")
+    with pytest.raises(TableError, match=r"unclear which of these 25 are: n_reps, f0 to f23 .* --columns 'f\*'"):
+        run(*arguments)
+    (found,) = records(run(*arguments, "--columns", "f*"))
+    (expected,) = records(run("score", "LAION_fMRI-CLIP", CELL, "--json"))
+    assert found["score"] == pytest.approx(expected["score"], abs=1e-9)
+    assert found["notes"] == [f"Column 'Unnamed: 0' of {tmp_path / 'mine.csv'} is an index and no feature."]
+    assert "Note on features-mine: Column 'Unnamed: 0'" in run(*arguments[:-1], "--columns", "f*")
 
 
 @pytest.mark.parametrize(
@@ -94,6 +132,7 @@ def test_missing_stimuli(run, clip, tmp_path, tiny_dataset):
     [
         (("score", "pixels"), "Name at least one benchmark"),
         (("score", "pixels", CELL, "--ids", "names"), "name it with --features"),
+        (("score", "pixels", CELL, "--columns", "f*"), "name it with --features"),
         (("score", "pixels", CELL, "--drop-missing"), "pixels sees images"),
     ],
 )

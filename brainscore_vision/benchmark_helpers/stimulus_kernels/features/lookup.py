@@ -12,11 +12,15 @@ from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.model_interface import BrainModel
 
 from ..errors import ModelOutputError, StimulusKernelError
+from ..wording import asked_as
 
 LOOKUP_BLOCK = 4096
 """Stimuli per lookup: bounds memory, and is few enough reads of a table."""
 
 MISSING = ("error", "drop")
+
+MIN_KNOWN = 3
+"""Stimuli on either side without which there is no correlation over stimuli, nor one of RDMs."""
 
 _logger = logging.getLogger(__name__)
 
@@ -59,7 +63,14 @@ class LookupModel(BrainModel):
 
     def remedy(self, unknown: Sequence[str]) -> str:
         """What to do about stimuli that have no features; ends the error's message."""
-        return 'Complete the table, or leave these stimuli out with missing="drop".'
+        if self.missing == "drop":
+            return "Complete the table."
+        leave_out = asked_as("missing='drop'", "--drop-missing")
+        return f"Complete the table, or leave these stimuli out ({leave_out})."
+
+    def notes(self) -> list[str]:
+        """What a Score should say of the features that were looked up so far, one sentence each."""
+        return []
 
     def visual_degrees(self) -> float:
         """Nothing is shown, so any field of view will do."""
@@ -94,7 +105,11 @@ class LookupRecorder:
     def __init__(self, model: LookupModel, regions: Sequence[str]):
         self.model = model
         self.labels = dict.fromkeys(regions, self.label)
-        self.notes: dict[str, list[str]] = {}
+
+    @property
+    def notes(self) -> dict[str, list[str]]:
+        """What a Score should say, by label."""
+        return {self.label: self.model.notes()}
 
     def growth(self) -> float:
         """Features are looked up in blocks; those of a block are small beside the table."""
@@ -117,6 +132,28 @@ class LookupRecorder:
                     f"{(~np.isfinite(features)).sum() if features.dtype.kind == 'f' else 0} values that are not finite."
                 )
             sink(dict.fromkeys(labels, features))
+
+
+def check_enough(model: LookupModel, pool: str, sides: Sequence[tuple[str, int, int]], dropped: Sequence[str]) -> None:
+    """Raise if a model knows too few stimuli for a score.
+
+    Parameters
+    ----------
+    model : LookupModel
+    pool : str
+        Name of the pool, for the message.
+    sides : sequence of (str, int, int)
+        Name of a side of the split, how many stimuli it has, and how many of them the model knows.
+    dropped : sequence of str
+        Stimuli that it does not know.
+    """
+    if all(known >= MIN_KNOWN for _, _, known in sides):
+        return
+    counts = " and ".join(f"{known} of {needed} {name} stimuli" for name, needed, known in sides)
+    raise ModelOutputError(
+        f"A score needs at least {MIN_KNOWN} {' and as many '.join(name for name, _, _ in sides)} stimuli; "
+        f"{model.identifier} has features for {counts} of {pool}. {model.remedy(dropped)}"
+    )
 
 
 def check_known(model: LookupModel, stimulus_ids: Sequence[str], what: str) -> None:

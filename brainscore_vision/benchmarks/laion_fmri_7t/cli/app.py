@@ -108,6 +108,7 @@ def list_benchmarks(
 
 @app.command()
 def score(
+    context: typer.Context,
     model: Annotated[
         str, typer.Argument(help="A registered identifier (alexnet), or file.py:function / module:function.")
     ],
@@ -118,6 +119,7 @@ def score(
     features: cli_features.FeaturesOption = None,
     ids: cli_features.IdsOption = None,
     key: cli_features.KeyOption = None,
+    columns: cli_features.ColumnsOption = None,
     drop_missing: cli_features.DropOption = False,
     dataset: DatasetOption = None,
     subjects: SubjectsOption = None,
@@ -141,7 +143,8 @@ def score(
     from ..scoring import score_all
     from .printing import as_record, print_scores
 
-    candidate, names = cli_features.candidate_and_names(model, benchmarks, features, ids, key, drop_missing)
+    cli_features.name_options_as_typed(context)
+    candidate, names = cli_features.candidate_and_names(model, benchmarks, features, ids, key, columns, drop_missing)
     identifiers = expand(names)
     settings = {
         "subjects": None if subjects is None else tuple(subjects.split(",")),

@@ -16,7 +16,7 @@ FeaturesOption = Annotated[
     Path | None,
     typer.Option(
         "--features",
-        help="Score the features in this table (.h5, .npz, .npy, .csv, .parquet) instead of a model; leave MODEL out.",
+        help="Score the features in this table (.h5, .npz, .npy, .csv, .tsv, .parquet) instead of a model; leave MODEL out.",
     ),
 ]
 IdsOption = Annotated[
@@ -31,19 +31,31 @@ KeyOption = Annotated[
     str | None,
     typer.Option("--key", help="With --features: the array that holds them. Default: embedding, features ..."),
 ]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        help="With --features and a CSV or Parquet table: its columns that are features, names or patterns joined by commas "
+        "('f*'). Default: all, if they have one name and a running number.",
+    ),
+]
 DropOption = Annotated[
     bool,
     typer.Option(
-        "--drop-missing", help="Leave stimuli out that a feature table lacks, in training and test; the scores say so."
+        "--drop-missing",
+        help="Leave stimuli out, in training and test, that a feature table lacks, marks as not valid or has nan for; the "
+        "scores say so.",
     ),
 ]
 
 
-def candidate_and_names(model: str, benchmarks: list[str] | None, features: Path | None, ids, key, drop_missing: bool):
+def candidate_and_names(
+    model: str, benchmarks: list[str] | None, features: Path | None, ids, key, columns, drop_missing: bool
+):
     """What to score, and on what: with --features, the first argument is a benchmark already."""
     if features is None:
-        if ids is not None or key is not None:
-            raise typer.BadParameter("--ids and --key say how to read a table: name it with --features.")
+        if not ids is key is columns is None:
+            raise typer.BadParameter("--ids, --key and --columns say how to read a table: name it with --features.")
         if _is_benchmark(model):
             raise typer.BadParameter(f"The model comes first, then its benchmarks; received {model!r} as the model.")
         if not benchmarks:
@@ -52,10 +64,12 @@ def candidate_and_names(model: str, benchmarks: list[str] | None, features: Path
     from brainscore_vision.models.laion_fmri_7t import StimulusFeatureModel
 
     missing = "drop" if drop_missing else "error"
-    return StimulusFeatureModel.from_file(features, ids=ids, key=key, missing=missing), [model, *(benchmarks or [])]
+    candidate = StimulusFeatureModel.from_file(features, ids=ids, key=key, missing=missing, columns=columns)
+    return candidate, [model, *(benchmarks or [])]
 
 
 def partition(
+    context: typer.Context,
     model_a: Annotated[str, typer.Argument(help="A registered identifier, file.py:function, or a table of features.")],
     model_b: Annotated[str, typer.Argument(help="Likewise.")],
     benchmarks: Annotated[list[str], typer.Argument(help="Ridge benchmarks with one split.")],
@@ -77,6 +91,7 @@ def partition(
 
     from ..scoring import partition_all
 
+    name_options_as_typed(context)
     engine = EngineOptions(store=not no_store, store_directory=store_directory)
     models = [_resolved(model) for model in (model_a, model_b)]
     models = [_dropping(model) for model in models] if drop_missing else models
@@ -92,6 +107,13 @@ def partition(
             table.add_row(name, subject, *cells)
     if not as_json:
         Console().print(table)
+
+
+def name_options_as_typed(context: typer.Context) -> None:
+    """Until the command ends, messages name options as they are typed."""
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import command_line
+
+    context.with_resource(command_line())
 
 
 def _is_benchmark(name: str) -> bool:

@@ -38,8 +38,19 @@ def print_scores(scores: Mapping[str, Mapping[str, Score]]) -> None:
         some = models[start : start + fitting]
         console.print(score_table({model: scores[model] for model in some}, benchmarks), soft_wrap=True)
     for model, row in scores.items():
+        dropped = {name: len(score.attrs.get("dropped_stimuli", ())) for name, score in row.items()}
+        if any(dropped.values()):
+            console.print(Text(f"Left out for lack of features in {model}: {_counts(dropped)}"), soft_wrap=True)
         for note in dict.fromkeys(note for score in row.values() for note in score.attrs.get("notes", ())):
             console.print(Text(f"Note on {model}: {note}"), soft_wrap=True)
+
+
+def _counts(dropped: Mapping[str, int]) -> str:
+    """Stimuli that were left out: one number where it is the same for all benchmarks, else one for each."""
+    if len(set(dropped.values())) == 1:
+        return f"{next(iter(dropped.values()))} stimuli (--json names them)"
+    counts = ", ".join(f"{count} of {name}" for name, count in dropped.items() if count)
+    return f"stimuli {counts} (--json names them)"
 
 
 def as_record(benchmark: str, score: Score) -> dict:

@@ -159,6 +159,9 @@ def _results_so_far(path: Path, dry_run: bool):
 
 def listed(names: list[str]) -> list[str]:
     """Names with files (also ``@file``) replaced by their lines; blank lines and comments (#) are left out."""
+    from brainscore_vision.data.laion_fmri_7t.errors import SchemaError
+    from brainscore_vision.data.laion_fmri_7t.text_files import read_lines
+
     found: list[str] = []
     for name in names:
         path = Path(name.removeprefix("@")).expanduser()
@@ -166,8 +169,8 @@ def listed(names: list[str]) -> list[str]:
             found.append(name)
             continue
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+            lines = read_lines(path)
+        except (OSError, SchemaError) as error:
             raise typer.BadParameter(f"{path} is read as a list, one name per line; it cannot be: {error}.") from error
         names_in_file = [line.partition("#")[0].strip() for line in lines]
         if not any(names_in_file):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import MissingDataError, SchemaError
+from ..text_files import read_text
 
 GLMSINGLE = "derivatives/glmsingle-tedana"
 ROIS = "derivatives/rois"
@@ -131,7 +132,7 @@ def dataset_mark(root: Path) -> dict:
     if not path.is_file():
         return {}
     try:
-        mark = json.loads(path.read_text(encoding="utf-8"))
+        mark = json.loads(read_text(path))
     except ValueError as error:
         raise SchemaError(
             f"{path} describes the dataset in JSON; it cannot be read: {error}. Make it again."
@@ -163,7 +164,7 @@ def sessions_in_sidecar(volume: Path) -> tuple[str, ...]:
     if not path.is_file():
         return ()
     try:
-        sources = json.loads(path.read_text(encoding="utf-8"))["Sources"]
+        sources = json.loads(read_text(path))["Sources"]
     except (ValueError, TypeError) as error:
         raise SchemaError(f"{path}: a sidecar is a JSON object; reading it gave {error}. Download it again.") from error
     except KeyError:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from .. import ids
 from ..errors import DatasetError, SchemaError
+from ..text_files import read_csv
 
 COLUMNS = ("session", "run", "beta_index", "label")
 _DOWNLOAD_AGAIN = "Delete the file and download it again: `laion-fmri download`."
@@ -32,9 +33,9 @@ def read_trials(path: Path, session: str) -> pd.DataFrame:
         If the table is broken, of another session, or does not number its volumes 0, 1, 2 ...
     """
     try:
-        table = pd.read_csv(path, sep="\t", dtype={"session": str, "label": str}, keep_default_na=False)
-    except (ValueError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise SchemaError(f"{path}: a trial table is tab-separated text; {error}. {_DOWNLOAD_AGAIN}") from error
+        table = read_csv(path, sep="\t", dtype={"session": str, "label": str}, keep_default_na=False)
+    except SchemaError as error:
+        raise SchemaError(f"A trial table is tab-separated text: {error} {_DOWNLOAD_AGAIN}") from error
     missing = [name for name in COLUMNS if name not in table]
     if missing:
         raise SchemaError(

@@ -20,7 +20,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.decoding impo
 )
 
 from ..errors import SchemaError
-from ..home import kept
+from ..home import keep, kept
 from .tables import check_names, names_of, read_table
 
 IMAGES_DATASET = "images"

@@ -5,6 +5,7 @@ from pathlib import Path, PurePath
 import pandas as pd
 
 from ..errors import DatasetError, MissingDataError, SchemaError
+from ..text_files import read_csv
 
 
 def check_names(table: pd.DataFrame, path: Path) -> None:
@@ -27,13 +28,7 @@ def check_names(table: pd.DataFrame, path: Path) -> None:
 
 def read_table(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
     """A CSV table whose required columns are text, kept as written (an id may well be spelled NA)."""
-    try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(required, str), keep_default_na=False, encoding="utf-8")
-    except (ValueError, pd.errors.ParserError) as error:
-        raise SchemaError(
-            f"{path}: a table of stimuli is UTF-8 CSV; reading it gave {type(error).__name__}: {error}. "
-            f"Restore the file."
-        ) from error
+    table = read_csv(path, dtype=dict.fromkeys(required, str), keep_default_na=False)
     missing = [name for name in required if name not in table]
     if missing:
         raise SchemaError(
