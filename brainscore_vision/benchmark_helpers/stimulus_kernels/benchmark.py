@@ -10,6 +10,7 @@ from brainscore_core.metrics import Score
 
 from .engine import evaluate
 from .errors import StimulusKernelError
+from .features.network import network_digest
 from .memory import MemoryForecast, forecast
 from .options import EngineOptions
 from .scores import aggregate_ceilings, aggregate_scores, subject_score
@@ -223,6 +224,7 @@ def score_benchmarks(
     waiting = {id(benchmark): (benchmark, set(benchmark.tasks())) for benchmark in benchmarks}
     every_task = [task for benchmark in benchmarks for task in benchmark.tasks()]
     results: dict[SubjectTask, SubjectResult] = {}
+    network = network_digest(model)
     for task, result in evaluate(model, every_task, options):
         results[task] = result
         for key, (benchmark, open_tasks) in list(waiting.items()):
@@ -232,4 +234,6 @@ def score_benchmarks(
                 score = benchmark.score_results(results)
                 score.attrs["model_identifier"] = model.identifier
                 score.attrs["benchmark_identifier"] = benchmark.identifier
+                if network is not None:
+                    score.attrs["network_digest"] = network
                 yield benchmark, score

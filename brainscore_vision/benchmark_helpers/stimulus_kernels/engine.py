@@ -54,7 +54,8 @@ def evaluate(
         for pool, label, label_tasks in _prepared(kernels, recorder.labels, list(originals)):
             for narrowed, result in _evaluate_on(kernels.kernel(pool, label), label_tasks, kernels.compute):
                 for task, dropped in originals[narrowed]:
-                    yield task, replace(result, dropped_stimuli=dropped, notes=(*kernels.notes(label), *result.notes))
+                    digest, notes = kernels.features_digest(pool, label), (*kernels.notes(label), *result.notes)
+                    yield task, replace(result, dropped_stimuli=dropped, notes=notes, features_digest=digest)
 
 
 def prepare_kernels(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> dict[str, str]:

@@ -109,8 +109,16 @@ class KernelStore:
             self.remove(key)
             return None
 
+    def notes(self, key: str) -> list[str]:
+        """What Scores on a kernel should say of it, from its header."""
+        with open(self.path(key), "rb") as file:
+            return _read_header(file, self.path(key)).get("notes", [])
+
     def save(self, key: str, kernel: StimulusKernel, probe: Probe, description: dict, owner: str = "") -> None:
-        """Write a kernel; ``description`` holds model, label and pool for people, ``owner`` names who may :meth:`sweep`."""
+        """Write a kernel.
+
+        ``description`` holds model, label, pool, date and :meth:`notes`; ``owner`` names who may :meth:`sweep`.
+        """
         n = len(kernel.stimulus_ids)
         header = json.dumps(
             {
