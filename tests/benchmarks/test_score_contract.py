@@ -20,7 +20,7 @@ from brainscore_vision import load_benchmark
 from brainscore_vision.benchmark_helpers.stimulus_kernels import NORMALIZATIONS
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS, benchmark, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.benchmark import _warn_once_of_simulation
-from brainscore_vision.benchmarks.laion_fmri_7t.cli.printing import as_record, score_table
+from brainscore_vision.benchmarks.laion_fmri_7t.cli.printing import as_row, score_table
 from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard.database import open_database, writing
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
@@ -197,11 +197,11 @@ def test_a_pickled_score_is_whole(score):
     back = pickle.loads(pickle.dumps(score))
     assert back.attrs.keys() == score.attrs.keys()
     assert repr(back) == repr(score)
-    assert as_record("x", back) == as_record("x", score)
+    assert as_row("x", back) == as_row("x", score)
 
 
 def test_records_are_plain_json(identifier, score):
-    record = json.loads(json.dumps(as_record(identifier, score), allow_nan=False))
+    record = json.loads(json.dumps(as_row(identifier, score), allow_nan=False))
     assert record["benchmark"] == identifier
     assert record["model"] == "small-network-seed0"
     assert record["score"] == score.item()
@@ -249,7 +249,7 @@ def test_load_benchmark_gives_the_same(environment_dataset, tiny_dataset, name):
     theirs, ours = load_benchmark(name)(network()), score_model(network(), name, dataset=tiny_dataset)
     assert theirs.item() == ours.item()
     assert theirs.attrs["dataset"] == ours.attrs["dataset"] | {"name": theirs.attrs["dataset"]["name"]}
-    assert as_record(name, theirs)["subjects"] == as_record(name, ours)["subjects"]
+    assert as_row(name, theirs)["subjects"] == as_row(name, ours)["subjects"]
     assert theirs.attrs["benchmark_identifier"] == name
     assert load_benchmark(name).ceiling.item() == pytest.approx(ours.ceiling.item(), rel=1e-12)
 

@@ -15,6 +15,7 @@ from brainscore_core.metrics import Score
 
 from .engine import evaluate
 from .errors import StimulusKernelError
+from .features.network import network_digest
 from .memory import MemoryForecast, forecast
 from .options import EngineOptions
 from .scores import aggregate_ceilings, aggregate_scores, subject_score
@@ -280,6 +281,7 @@ def score_plans(
     places = [(i, j) for i, plan in enumerate(plans) for j in range(len(plan.tasks))]
     results: list[list] = [[None] * len(plan.tasks) for plan in plans]
     tasks = [task for plan in plans for task in plan.tasks]
+    network = network_digest(model)
     for position, result in evaluate(model, tasks, options if options is not None else EngineOptions()):
         i, j = places[position]
         results[i][j] = result
@@ -288,6 +290,8 @@ def score_plans(
             results[i] = []  # values per neuroid and draws live on in the Score alone
             score.attrs["model_identifier"] = model.identifier
             score.attrs["benchmark_identifier"] = plans[i].identifier
+            if network is not None:
+                score.attrs["network_digest"] = network
             yield i, score
 
 

@@ -157,6 +157,10 @@ class Run:
         notes = (maker.notes(label) for maker, label in zip(self._makers, item.labels, strict=True))
         return tuple(note for of_model in notes for note in of_model)
 
+    def features_digest(self, item: KernelWork) -> str:
+        """What tells the features behind an item's kernel from others, of the first model."""
+        return self._makers[0].features_digest(item.pool, item.labels[0])
+
     def missing(self) -> list[str]:
         """Kernels that would have to be made with forward passes, each as "label, pool"; shows no image."""
         return [
@@ -205,11 +209,9 @@ def evaluate(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Ite
             for job in item.jobs:
                 jobs[job.task].append(job)
             for task, result in _results(*run.kernels(item), list(jobs), run.compute):
+                about = {"notes": (*run.notes(item), *result.notes), "features_digest": run.features_digest(item)}
                 for job in jobs[task]:
-                    yield (
-                        job.position,
-                        replace(result, dropped_stimuli=job.dropped, notes=(*run.notes(item), *result.notes)),
-                    )
+                    yield job.position, replace(result, dropped_stimuli=job.dropped, **about)
 
 
 def prepare_kernels(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> dict[str, str]:

@@ -10,6 +10,7 @@ from .errors import StimulusKernelError
 
 DEVICES = ("cpu", "cuda")
 RANDOM_FEATURES = ("refuse", "accept")
+CHANGED_MODELS = ("remake", "refuse")
 
 
 def engine_home() -> Path:
@@ -32,6 +33,9 @@ class EngineOptions:
     random_features : {"refuse", "accept"}
         What to do with a model whose features differ between two passes over the same images: raise, or score it once
         without keeping its kernels.
+    changed_models : {"remake", "refuse"}
+        What to do where the stored kernel is of other features than the model has now: make it again, with a note in the
+        Score, or raise. A sweep refuses: its kernels were made a moment ago, by a model of the same name.
     max_memory : int or None
         Bytes that a decomposition, the largest of the engine's steps, may take; None for what is fastest. With less than
         three matrices of training stimuli × training stimuli it takes longer, with less than two nothing starts.
@@ -45,12 +49,14 @@ class EngineOptions:
     store_directory: Path | None = None
     spool_directory: Path | None = None
     random_features: str = "refuse"
+    changed_models: str = "remake"
     max_memory: int | None = None
     device: str = "cpu"
     progress: bool = True
 
     def __post_init__(self):
-        for name, choices in (("random_features", RANDOM_FEATURES), ("device", DEVICES)):
+        choices_of = {"random_features": RANDOM_FEATURES, "changed_models": CHANGED_MODELS, "device": DEVICES}
+        for name, choices in choices_of.items():
             if getattr(self, name) not in choices:
                 raise StimulusKernelError(f"{name} is one of {', '.join(choices)}; received {getattr(self, name)!r}.")
 

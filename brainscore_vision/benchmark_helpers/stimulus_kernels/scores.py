@@ -49,6 +49,8 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
         n_neuroids=len(result.neuroids),
         n_features=result.n_features,
     )
+    if result.features_digest:
+        score.attrs["features_digest"] = result.features_digest
     if result.draws is not None:
         score.attrs["interval"] = result.draws.interval(normalization)
         score.attrs["bootstrap"] = xr.DataArray(result.draws.values[normalization], dims=["draw"])
@@ -90,6 +92,9 @@ def aggregate_scores(units: Mapping, over: str) -> Score:
     dropped = {s for unit in units.values() for s in unit.attrs.get("dropped_stimuli", ())}
     if dropped:
         score.attrs["dropped_stimuli"] = sorted(dropped)
+    digests = sorted({unit.attrs["features_digest"] for unit in units.values() if "features_digest" in unit.attrs})
+    if digests:  # several: subjects for whom the model knows other stimuli
+        score.attrs["features_digest"] = " ".join(digests)
     notes = dict.fromkeys(note for unit in units.values() for note in unit.attrs.get("notes", ()))
     if notes:
         score.attrs["notes"] = list(notes)

@@ -80,6 +80,8 @@ class SubjectResult:
         The ridge penalty.
     dropped_stimuli : tuple of str
         Stimuli of the task that were left out because the model has no features for them.
+    features_digest : str
+        Label of the features that were used; see :attr:`.features.probe.Probe.digest`.
     notes : tuple of str
         Choices and doubts that a reader of the number should know of, one sentence each.
     """
@@ -97,4 +99,5 @@ class SubjectResult:
     draws: Draws | None = None
     measured_ranks: np.ndarray | None = None
     dropped_stimuli: tuple[str, ...] = ()
+    features_digest: str = ""
     notes: tuple[str, ...] = ()

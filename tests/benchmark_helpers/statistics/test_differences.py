@@ -15,7 +15,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences
     p_value_of_draws,
 )
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS, benchmark, compare, score_model
-from brainscore_vision.benchmarks.laion_fmri_7t.cli.printing import as_record
+from brainscore_vision.benchmarks.laion_fmri_7t.cli.printing import as_row
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 from brainscore_vision.data.laion_fmri_7t.simulation import Truth, simulate
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
@@ -94,7 +94,7 @@ def test_subjects_carry_draws_and_intervals(scores):
         assert low < own.item() < high
         digest = scores["bad"][cell].attrs[subject].attrs["bootstrap_stimuli"]
         assert own.attrs["bootstrap_stimuli"] == digest  # the same draws for every model
-    record = as_record(cell, scores["good"][cell])
+    record = as_row(cell, scores["good"][cell])
     assert len(record["subjects"]["sub-01"]["interval"]) == 2
 
 

@@ -59,7 +59,8 @@ def rows(place):
 
 
 def of_another_model(results, name="another model", **changes):
-    return [replace(result, model=name, requested_model=f"models.py:{name}", **changes) for result in results]
+    names = {"model": name, "model_identifier": name, "requested_model": f"models.py:{name}"}
+    return [replace(result, **names, **changes) for result in results]
 
 
 def test_numbers_read_back_unchanged(place, results):
@@ -160,7 +161,7 @@ def test_a_new_version_of_a_benchmark_is_an_instance_of_its_own(place, results):
 
 
 def test_a_registered_model_has_its_registered_name(place, results):
-    (result,) = [replace(results[0], model="own name", requested_model="pixels")]
+    (result,) = [replace(results[0], model_identifier="own name", requested_model="pixels")]
     (recording,) = write(place, [result])
     assert recording.model == "pixels"
     assert rows(place)[result.benchmark][0] == "pixels"

@@ -16,8 +16,11 @@ from brainscore_vision.benchmarks.laion_fmri_7t.results import Result, ResultsDa
 RESULT = Result(
     id=1,
     model="a model",
+    model_identifier="a model",
     requested_model="file.py:make",
     model_revision=None,
+    network_digest="00aa",
+    features_digest="11bb",
     benchmark="LAION_fMRI.V1-tau-ridgecv",
     benchmark_version=1,
     value=0.3,
@@ -39,6 +42,12 @@ RESULT = Result(
     machine="a machine",
     versions={"python": "3.11"},
 )
+
+
+def named(result, name, **changes):
+    return replace(result, model=name, model_identifier=name, **changes)
+
+
 OTHER = replace(RESULT, id=2, benchmark="LAION_fMRI.V2-tau-ridgecv")
 
 
@@ -47,12 +56,25 @@ OTHER = replace(RESULT, id=2, benchmark="LAION_fMRI.V2-tau-ridgecv")
     [
         (replace(OTHER, is_simulated=True), "1 of 2 results are of simulated data.*--allow-simulated"),
         (replace(OTHER, dropped_stimuli=("a.jpg", "b.jpg")), "was scored without 2 of them"),
-        (replace(RESULT, model="b", dataset_fingerprint="fedcba"), "has data 0123456789abcdef, b .* has fedcba"),
-        (replace(RESULT, requested_model="file.py:other"), "'file.py:make' and 'file.py:other'"),
-        (replace(OTHER, model="m" * 256), "at most 255 characters.*received 256"),
+        (named(RESULT, "b", dataset_fingerprint="fedcba"), "has data 0123456789abcdef, b .* has fedcba"),
+        (replace(OTHER, requested_model="other.py:make"), "a model is two: .*'file.py:make', .*V2.* 'other.py:make'"),
+        (replace(OTHER, network_digest="00ab"), "network 00aa, a model on LAION_fMRI.V2.*network 00ab"),
+        (replace(OTHER, model_revision="2", network_digest=None), "'file.py:make', revision 2"),
+        (replace(RESULT, id=2), "has several, results 1 and 2"),
+        (named(OTHER, "m" * 256), "at most 255 characters.*received 256"),
         (replace(OTHER, benchmark="b" * 300), "at most 255 characters.*received 300"),
     ],
-    ids=["simulated", "dropped stimuli", "other data", "two of one name", "long model", "long benchmark"],
+    ids=[
+        "simulated",
+        "dropped stimuli",
+        "other data",
+        "other request",
+        "other weights",
+        "other code",
+        "twice",
+        "long model",
+        "long benchmark",
+    ],
 )
 def test_refused(tmp_path, second, message):
     place = tmp_path / "scores.db"
@@ -62,7 +84,9 @@ def test_refused(tmp_path, second, message):
 
 
 def test_several_models_benchmarks_and_data_are_fine():
-    check_recordable([RESULT, OTHER, replace(RESULT, model="b"), replace(OTHER, model="b")])
+    check_recordable(
+        [RESULT, OTHER, named(RESULT, "b", network_digest="00ab"), named(OTHER, "b", network_digest="00ab")]
+    )
     check_recordable([RESULT, replace(OTHER, dataset_fingerprint="fedcba")])  # no two scores that are compared
     check_recordable([replace(RESULT, is_simulated=True)], allow_simulated=True)
 
@@ -81,14 +105,14 @@ def test_a_second_ceiling_of_a_benchmark_is_refused(tmp_path, changes):
     record([RESULT], open_database(place))
     before = content(place)
     with pytest.raises(LeaderboardError, match=r"0\.7 ± 0\.005 for version 1 of LAION_fMRI\.V1-tau-ridgecv, b on"):
-        record([replace(RESULT, model="b", **changes)], open_database(place))
+        record([named(RESULT, "b", **changes)], open_database(place))
     assert content(place) == before
 
 
 def test_a_ceiling_that_differs_by_rounding_is_the_same(tmp_path):
     place = str(tmp_path / "scores.db")
     record([RESULT], open_database(place))
-    record([replace(RESULT, model="b", ceiling=0.7 * (1 + 1e-12), ceiling_error=0.005 + 1e-14)], open_database(place))
+    record([named(RESULT, "b", ceiling=0.7 * (1 + 1e-12), ceiling_error=0.005 + 1e-14)], open_database(place))
     assert len(content(place)["benchmarkinstance"]) == 1
     assert len(content(place)["score"]) == 2
 
@@ -98,6 +122,31 @@ def test_simulated_data_are_said_in_the_comment(tmp_path):
     record([replace(RESULT, is_simulated=True)], open_database(place), allow_simulated=True)
     (row,) = content(place)["score"]
     assert "simulated data: says nothing about brains; data 0123456789abcdef" in row
+
+
+def test_the_comment_names_the_network_and_says_the_notes(tmp_path):
+    place = str(tmp_path / "scores.db")
+    record([replace(RESULT, notes=("The layer answers a tuple.", "long " * 400))], open_database(place))
+    (row,) = content(place)["score"]
+    assert "network 00aa; features 11bb; python 3.11; note: The layer answers a tuple.; note: long long" in row
+
+
+def test_other_weights_under_a_recorded_name_are_refused(tmp_path):
+    place = str(tmp_path / "scores.db")
+    record([RESULT], open_database(place))
+    before = content(place)
+    trained = replace(OTHER, network_digest="00ab")
+    with pytest.raises(
+        LeaderboardError, match="the database has a model on LAION_fMRI.V1-tau-ridgecv with network 00aa"
+    ):
+        record([trained], open_database(place))
+    assert content(place) == before
+    record([trained, replace(RESULT, network_digest="00ab")], open_database(place))  # takes the place of the other
+    assert len(content(place)["score"]) == 2
+
+
+def test_code_may_change_around_the_same_weights():
+    check_recordable([RESULT, replace(OTHER, model_revision="2")])
 
 
 # Places

@@ -26,7 +26,7 @@ from plugin_testing.scored_cells import (
 
 from brainscore_vision.benchmarks import laion_fmri_7t
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS, compare
-from brainscore_vision.benchmarks.laion_fmri_7t.cli.printing import as_record
+from brainscore_vision.benchmarks.laion_fmri_7t.cli.printing import as_row
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase, ResultsError, RunFacts, run_facts
 from brainscore_vision.benchmarks.laion_fmri_7t.results import tables as schema
 
@@ -66,7 +66,7 @@ def test_the_rebuilt_score_serves_brain_score(database, tiny_dataset, cell):
     score = scores(tiny_dataset)["one"][cell]
     rebuilt = database.score(database.add(score, facts(score)))
     assert_valid_uncertainty(rebuilt)
-    assert as_record(cell, rebuilt) == as_record(cell, score)
+    assert as_row(cell, rebuilt) == as_row(cell, score)
     # Brain-Score slices and copies every attribute whose name has "raw" in it along with a score
     for operation in (lambda s: s.expand_dims("benchmark"), lambda s: s.mean(), lambda s: s.squeeze()):
         ours, theirs = operation(rebuilt), operation(score)

@@ -7,7 +7,7 @@ from plugin_testing.sweep_models import CELLS, write_models
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.sweep import listed
-from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase, record_scores
+from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase, add_scores
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import build_all, score_all
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep import UnknownNamesError, check_names, cluster, make_plan
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep.plan import shared_work
@@ -26,7 +26,7 @@ def test_an_edited_file_is_another_model(tmp_path, model_file, tiny_dataset):
     names = check_names([name], [V1, IT], dataset=str(tiny_dataset))
     engine = EngineOptions(store=False, progress=False)
     scores = score_all(CountingModel(), [V1], dataset=tiny_dataset, engine=engine)
-    list(record_scores(database, scores, model=name, benchmarks=[V1], dataset=tiny_dataset))
+    list(add_scores(database, scores, model=name, benchmarks=[V1], dataset=tiny_dataset))
     (plan,) = make_plan(*names, results=database).models
     assert plan.revision == database.results()[0].model_revision
     assert [target.name for target in plan.done] == [V1]

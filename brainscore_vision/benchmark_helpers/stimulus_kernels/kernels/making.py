@@ -57,6 +57,8 @@ class ModelKernels:
         self._unstable: set[str] = set()
         self._notes: dict[str, list[str]] = {}
         self._served = False
+        self._changed: dict[str, list[str]] = {}
+        self._used: dict[tuple[StimulusPool, str], Probe] = {}
 
     def __enter__(self) -> ModelKernels:
         return self
@@ -94,6 +96,8 @@ class ModelKernels:
         while not self._recorded(pool, label):
             stored = self._store.load(key)
             if stored is not None and self._is_this_model(pool, label, stored[1]):
+                self._used[pool, label] = stored[1]
+                self._note(label, *self._store.notes(key))
                 return stored[0]
             self._refused[key] = self._store.state(key)  # damaged, or of another model: made again, and replaced
             self.prepare(pool, [label])
@@ -106,6 +110,7 @@ class ModelKernels:
                 "label": label,
                 "pool": pool.name,
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "notes": self._changed.get(label, []),
             }
             self._store.save(key, kernel, self._probe(pool, label), description)
         return kernel
@@ -113,6 +118,14 @@ class ModelKernels:
     def notes(self, label: str) -> tuple[str, ...]:
         """What a Score should say of the features recorded under ``label``, one sentence each."""
         return (*self._recorder.notes.get(label, ()), *self._notes.get(label, ()))
+
+    def features_digest(self, pool: StimulusPool, label: str) -> str:
+        """Digest of the features that a kernel was made of (:attr:`~..features.probe.Probe.digest`)."""
+        return self._used.get((pool, label), self._probe(pool, label)).digest
+
+    def _note(self, label: str, *notes: str) -> None:
+        known = self._notes.setdefault(label, [])
+        known += [note for note in notes if note not in known]
 
     def _recorded(self, pool: StimulusPool, label: str) -> bool:
         return all((label, part) in self._spools for part in pool.parts if part.stimulus_ids)
@@ -249,16 +262,22 @@ class ModelKernels:
         return self._probes[label, part]
 
     def _is_this_model(self, pool: StimulusPool, label: str, stored: Probe) -> bool:
-        difference = self._probe(pool, label).difference(stored)
         if self._probe(pool, label).agrees(stored):
             return True
-        _logger.warning(
-            "The features of %s in %s differ from those that its stored kernel was made of (by %.2g of their size): the model "
-            "has changed under the same identifier. Its kernel is made again.",
-            self._identity.identifier,
-            label,
-            difference,
+        changed = (
+            f"The features of {self._identity.identifier} in {label} differ by "
+            f"{self._probe(pool, label).difference(stored):.2g} of their size from those that its kernel was made of"
         )
+        if self._options.changed_models == "refuse":
+            raise ModelOutputError(
+                f"{changed}, earlier in the same work: two networks under one name. A model is the same network each time it "
+                f"is made: seed its weights (torch.manual_seed in the function that makes it), or save and load them."
+            )
+        note = f"{changed}: the network under this name has changed. The kernel was made again on {datetime.now(UTC):%Y-%m-%d}."
+        if label not in self._changed:
+            _logger.warning("%s", note)
+            self._changed[label] = [note]
+            self._note(label, note)
         return False
 
     def _check_repeats(self, pool: StimulusPool, label: str, recorded: Probe) -> None:

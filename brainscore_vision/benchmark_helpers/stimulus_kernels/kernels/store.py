@@ -118,11 +118,17 @@ class KernelStore:
             warn_once(f"{error} It is computed again.")
             return None
 
+    def notes(self, key: str) -> list[str]:
+        """What Scores on a stored kernel should say of it."""
+        with _opened(self.path(key)) as file:
+            return json.loads(_attributes(file).get("notes", "[]"))
+
     def save(self, key: str, kernel: StimulusKernel, probe: Probe, description: dict) -> None:
-        """Write a kernel; ``description`` holds model, label, pool and created, for people."""
+        """Write a kernel; ``description`` holds model, label, pool and created, for people, and a list of :meth:`notes`."""
         n = len(kernel.stimulus_ids)
         described = {
             **description,
+            "notes": json.dumps(description.get("notes", [])),
             "key": key,
             "n_features": int(kernel.n_features),
             "mean_spread": float(kernel.mean_spread),

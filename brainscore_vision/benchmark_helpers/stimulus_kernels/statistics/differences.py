@@ -50,7 +50,7 @@ class Comparison:
     Attributes
     ----------
     models : tuple of str
-        Identifiers of the first and the second model.
+        Identifiers of the first and the second model; where two networks have one identifier, each with its digest.
     benchmark : str
     normalization : str
     subjects : dict of str to Difference
@@ -114,7 +114,7 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
     n_different = n_positive + n_negative
     mean_draws = np.mean([draws for _, draws in differences.values()], axis=0)
     return Comparison(
-        models=tuple(str(score.attrs.get("model_identifier")) for score in (score_a, score_b)),
+        models=_names(score_a, score_b),
         benchmark=_SAME["benchmark"](score_a),
         normalization=_SAME["normalization"](score_a),
         subjects={subject: _summary(*pair) for subject, pair in differences.items()},
@@ -129,6 +129,16 @@ def p_value_of_draws(draws: np.ndarray) -> float:
     """Twice the smaller share of draws on one side of zero; a draw is added to each side, so that it is never 0."""
     below, above = (draws <= 0).sum() + 1, (draws >= 0).sum() + 1
     return float(min(1.0, 2 * min(below, above) / (len(draws) + 1)))
+
+
+def _names(*scores: Score) -> tuple[str, ...]:
+    names = [str(score.attrs.get("model_identifier")) for score in scores]
+    if len(set(names)) == 1:
+        for kind in ("network", "features"):
+            digests = [score.attrs.get(f"{kind}_digest", "unknown") for score in scores]
+            if len(set(digests)) > 1:
+                return tuple(f"{name} ({kind} {digest})" for name, digest in zip(names, digests, strict=True))
+    return tuple(names)
 
 
 def _folds(score: Score) -> list[Score]:

@@ -141,7 +141,7 @@ def score(
     from ..identifiers import parse
     from ..networks.sources import with_whole_path
     from ..scoring import score_all
-    from .printing import as_record, print_scores
+    from .printing import as_row, print_scores
 
     cli_features.name_options_as_typed(context)
     candidate, names = cli_features.candidate_and_names(model, benchmarks, features, ids, key, columns, drop_missing)
@@ -160,12 +160,12 @@ def score(
     done_scores = score_all(candidate, identifiers, dataset=dataset, engine=engine)
     if results is not None:
         asked = with_whole_path(model) if features is None else str(features.expanduser().resolve())
-        done_scores = cli_results.recorded(results, done_scores, asked, identifiers, dataset)
+        done_scores = cli_results.kept(results, done_scores, asked, identifiers, dataset)
     try:
         for identifier, result in done_scores:
             scores[identifier] = result
             if as_json:
-                print(json.dumps(as_record(identifier, result)), flush=True)
+                print(json.dumps(as_row(identifier, result)), flush=True)
     finally:  # what is done is shown even if a later cell fails
         if scores and not as_json:
             done = {identifier: scores[identifier] for identifier in identifiers if identifier in scores}
@@ -208,7 +208,7 @@ def demo(as_json: JsonOption = False) -> None:
 
     from ..identifiers import parse
     from ..scoring import score_all
-    from .printing import as_record, print_scores
+    from .printing import as_row, print_scores
 
     models = {
         "pixels": "pixels",
@@ -225,7 +225,7 @@ def demo(as_json: JsonOption = False) -> None:
                 table[title][identifier] = result
                 bar.update()
                 if as_json:
-                    print(json.dumps(as_record(identifier, result)), flush=True)
+                    print(json.dumps(as_row(identifier, result)), flush=True)
     if not as_json:
         print_scores({title: {i: row[i] for i in headline() if i in row} for title, row in table.items()})
         errors.print("Simulated data: these numbers show that everything runs, and say nothing about brains.")

@@ -1,4 +1,4 @@
-"""Scores as tables for people and as records for programs."""
+"""Scores as tables for people and as JSON objects for programs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from brainscore_core.metrics import Score
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from .tables import SIGN_HIDDEN, value
 
 
 def score_table(scores: Mapping[str, Mapping[str, Score]], benchmarks: Sequence[str] | None = None) -> Table:
@@ -37,6 +39,8 @@ def print_scores(scores: Mapping[str, Mapping[str, Score]]) -> None:
     for start in range(0, len(models), fitting):
         some = models[start : start + fitting]
         console.print(score_table({model: scores[model] for model in some}, benchmarks), soft_wrap=True)
+    if any(hides_sign(score) for row in scores.values() for score in row.values()):
+        console.print(Text(SIGN_HIDDEN), soft_wrap=True)
     for model, row in scores.items():
         dropped = {name: len(score.attrs.get("dropped_stimuli", ())) for name, score in row.items()}
         if any(dropped.values()):
@@ -53,25 +57,33 @@ def _counts(dropped: Mapping[str, int]) -> str:
     return f"stimuli {counts} (--json names them)"
 
 
-def as_record(benchmark: str, score: Score) -> dict:
+def as_row(benchmark: str, score: Score) -> dict:
     """A Score as plain numbers and strings.
 
     Returns
     -------
     dict
         ``benchmark``, ``model``, ``score``, ``error`` (None where it cannot be estimated), ``raw``, ``ceiling``,
-        ``normalization``, ``normalizations``, ``dataset``, and ``subjects`` or ``folds`` with the same per unit.
+        ``normalization``, ``normalizations``, ``dataset``, where there are such ``network_digest``, ``features_digest``,
+        ``dropped_stimuli`` and ``notes``, and ``subjects`` or ``folds`` with the same numbers per unit.
     """
-    record = {"benchmark": benchmark, "model": score.attrs.get("model_identifier"), **_numbers(score)}
-    record["normalization"] = score.attrs.get("normalization", "published")
-    record["dataset"] = score.attrs.get("dataset")
-    if "dropped_stimuli" in score.attrs:
-        record["dropped_stimuli"] = score.attrs["dropped_stimuli"]
-    if "notes" in score.attrs:
-        record["notes"] = score.attrs["notes"]
-    record["subjects"] = {name: _numbers(part) for name, part in _units(score, "raw_subjects").items()}
-    record["folds"] = {name: _numbers(part) for name, part in _units(score, "raw_folds").items()}
-    return {key: value for key, value in record.items() if value != {}}
+    row = {"benchmark": benchmark, "model": score.attrs.get("model_identifier"), **_numbers(score)}
+    row["normalization"] = score.attrs.get("normalization", "published")
+    row["dataset"] = score.attrs.get("dataset")
+    for name in ("network_digest", "features_digest", "dropped_stimuli", "notes"):
+        if name in score.attrs:
+            row[name] = score.attrs[name]
+    row["subjects"] = {name: _numbers(part) for name, part in _units(score, "raw_subjects").items()}
+    row["folds"] = {name: _numbers(part) for name, part in _units(score, "raw_folds").items()}
+    return {key: value for key, value in row.items() if value != {}}
+
+
+def hides_sign(score: Score) -> bool:
+    """Whether a negative raw score of some subject was squared to a positive one."""
+    units = {**_units(score, "raw_subjects"), **_units(score, "raw_folds")}
+    if units:
+        return any(hides_sign(unit) for unit in units.values())
+    return bool(score.attrs["raw"].item() < 0 < score.item())
 
 
 def _numbers(score: Score) -> dict:
@@ -100,4 +112,4 @@ def _units(score: Score, key: str) -> dict:
 
 def _cell(score: Score) -> str:
     error = float(score.attrs["error"])
-    return f"{score.item():.3f}" + ("" if np.isnan(error) else f" ± {error:.3f}")
+    return value(score.item(), None if np.isnan(error) else error, hides_sign(score))

@@ -9,10 +9,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from .options import JsonOption
+from .tables import SIGN_HIDDEN, Column, print_table, value
 
 DEFAULT_FILE = "leaderboard.sqlite3"
 """Brain-Score's own code takes a name for a file's if it has "sqlite3" in it."""
@@ -87,12 +86,9 @@ def record(
     )
     if as_json:
         for recording in recorded:
-            print(json.dumps(_as_record(recording)))
+            print(json.dumps(_as_row(recording)))
     else:
-        console = Console()
-        if not console.is_terminal:  # nobody's window is too narrow
-            console.width = 300
-        console.print(_table(recorded))
+        _print(recorded)
     counts = ", ".join(f"{n} {status}" for status, n in Counter(recording.status for recording in recorded).items())
     message = (
         f"Nothing was written to {place_name(place)}; it would be" if dry_run else f"Written to {place_name(place)}"
@@ -100,7 +96,7 @@ def record(
     Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"{message}: {counts}.")
 
 
-def _as_record(recording) -> dict:
+def _as_row(recording) -> dict:
     result = recording.result
     return {
         "model": recording.model,
@@ -116,18 +112,14 @@ def _as_record(recording) -> dict:
     }
 
 
-def _table(recorded) -> Table:
-    table = Table("model", "benchmark", "in the tree below")
-    for title in ("raw", "ceiled", "ceiling"):
-        table.add_column(title, justify="right", no_wrap=True, min_width=len("0.000 ± 0.000"))
-    table.add_column("status", no_wrap=True, min_width=len("unchanged"))
+def _print(recorded) -> None:
+    columns = [Column("model"), Column("benchmark"), Column("in the tree below")]
+    columns += [*(Column(name, number=True) for name in ("raw", "ceiled", "ceiling")), Column("status")]
+    rows = []
     for recording in recorded:
         result, path = recording.result, recording.place[:-1]
-        names = (recording.model, result.benchmark, path[-1] if path else "–")
-        ceiled, ceiling = _number(result.value, result.error), _number(result.ceiling, result.ceiling_error)
-        table.add_row(*map(Text, (*names, f"{result.raw:.3f}", ceiled, ceiling, recording.status)))
-    return table
-
-
-def _number(value: float, error: float | None) -> str:
-    return f"{value:.3f}" if error is None else f"{value:.3f} ± {error:.3f}"
+        ceiled = value(result.value, result.error, result.hides_sign)
+        numbers = value(result.raw), ceiled, value(result.ceiling, result.ceiling_error)
+        rows.append((recording.model, result.benchmark, path[-1] if path else "–", *numbers, recording.status))
+    hidden = SIGN_HIDDEN if any(recording.result.hides_sign for recording in recorded) else ""
+    print_table("Scores in Brain-Score's database", columns, rows, hidden)

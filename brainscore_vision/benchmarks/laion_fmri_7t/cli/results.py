@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+from .tables import SIGN_HIDDEN, SIGN_MARK, Column, print_table, value
 
 ResultsOption = Annotated[
     Path | None,
@@ -20,7 +21,6 @@ ResultsOption = Annotated[
         "--results", help="Add each score to this results file when it is done; see `laion-score results --help`."
     ),
 ]
-_WIDTH = 300  # nobody's window is too narrow where the output is no terminal
 _notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -100,15 +100,15 @@ def results(
         _show_results(database, found, subjects, as_json)
 
 
-def recorded(path: Path, scores: Iterable, model: str, benchmarks: list[str], dataset: str | None) -> Iterator:
+def kept(path: Path, scores: Iterable, model: str, benchmarks: list[str], dataset: str | None) -> Iterator:
     """``scores`` on their way into a results file; ``model`` is what was asked for."""
     from ..identifiers import IdentifierError
     from ..networks.sources import ModelSourceError
-    from ..results import ResultsDatabase, record_scores
+    from ..results import ResultsDatabase, add_scores
 
     wrong_usage = (IdentifierError, ModelSourceError)
-    return record_scores(
-        ResultsDatabase(path), scores, model=model, benchmarks=benchmarks, dataset=dataset, unrecorded=wrong_usage
+    return add_scores(
+        ResultsDatabase(path), scores, model=model, benchmarks=benchmarks, dataset=dataset, not_kept=wrong_usage
     )
 
 
@@ -128,82 +128,59 @@ def _check_together(failures: bool, export: Path | None, voxels: Path | None, ma
 def _show_results(database, found: list, subjects: bool, as_json: bool) -> None:
     if as_json:
         for result in found:
-            print(json.dumps(_record(result)))
+            print(json.dumps(_as_json(result)))
         return
     if not found:
         _notes.print(f"No result in {shlex.quote(str(database.path))} matches.")
     else:
-        _print(lambda whole: (_subject_table if subjects else _table)(found, whole))
+        (_print_subjects if subjects else _print_results)(found)
+        if any(result.notes for result in found):
+            _notes.print("Notes say what a reader of the number should know: --json shows them.")
     n_failures = len(database.failures())
     if n_failures:
         _notes.print(f"{n_failures} could not be scored: see them with --failures.")
 
 
-def _table(found: list, whole: bool) -> Table:
+def _print_results(found: list) -> None:
     several = len({result.dataset_fingerprint for result in found}) > 1
-    title = "Ceiled score ± standard error"
-    table = _frame(title, ["id", "model", "benchmark"], ["dataset"] if several else [])
-    _add_numbers(table, ["score"], ["raw", "ceiling", "s", "peak GB", "scored (UTC)"] if whole else [])
-    table.caption = None if several else _dataset(found[0])
-    for r in found:
-        more = (f"{r.raw:.3f}", f"{r.ceiling:.3f}", f"{r.seconds:.1f}", f"{r.peak_memory_bytes / 1e9:.2f}")
-        table.add_row(
-            str(r.id),
-            Text(r.model),
-            Text(r.benchmark),
-            *([_dataset(r)] if several else []),
-            _value(r.value, r.error),
-            *((*more, f"{r.started:%Y-%m-%d %H:%M}") if whole else ()),
+    noted = any(result.notes for result in found)
+    columns = [Column("id", number=True), Column("model"), Column("benchmark")]
+    columns += [Column("dataset")] * several + [Column("score", number=True)]
+    columns += [Column(name, number=True, minor=True) for name in ("raw", "ceiling", "s", "peak GB", "scored (UTC)")]
+    columns += [Column("notes", number=True)] * noted
+
+    def row(r) -> list[str]:
+        dataset, notes = [_dataset(r)] * several, [str(len(r.notes) or "")] * noted
+        score = value(r.value, r.error, r.hides_sign)
+        took = f"{r.seconds:.1f}", f"{r.peak_memory_bytes / 1e9:.2f}", f"{r.started:%Y-%m-%d %H:%M}"
+        return [str(r.id), r.model, r.benchmark, *dataset, score, value(r.raw), value(r.ceiling), *took, *notes]
+
+    hidden = SIGN_HIDDEN if any(r.hides_sign for r in found) else ""
+    dataset = "" if several else f"Dataset: {_dataset(found[0])}"
+    print_table("Ceiled score ± standard error", columns, map(row, found), hidden, dataset)
+
+
+def _print_subjects(found: list) -> None:
+    columns = [Column("id", number=True), Column("model"), Column("benchmark"), Column("subject")]
+    columns += [Column("score", number=True)]
+    counts = ("train", "test", "voxels", "features")
+    columns += [Column(name, number=True, minor=True) for name in ("raw", "ceiling", "alpha", *counts)]
+
+    def row(r, subject, unit) -> list[str]:
+        interval = "" if unit.interval is None else f" [{unit.interval[0]:.3f}, {unit.interval[1]:.3f}]"
+        score = f"{value(unit.value)}{interval}{SIGN_MARK if unit.hides_sign else ''}"
+        alpha = "–" if unit.alpha is None else f"{unit.alpha:g}"
+        numbers = (
+            "–" if n is None else f"{n:,}" for n in (unit.n_train, unit.n_test, unit.n_neuroids, unit.n_features)
         )
-    return table
+        return [str(r.id), r.model, r.benchmark, subject, score, value(unit.raw), value(unit.ceiling), alpha, *numbers]
 
-
-def _subject_table(found: list, whole: bool) -> Table:
-    table = _frame("Ceiled score per subject [95 % over test images]", ["id", "model", "benchmark", "subject"])
-    counts = ["train", "test", "voxels", "features"]
-    _add_numbers(table, ["score"], ["raw", "ceiling", "alpha", *counts] if whole else [])
-    for r in found:
-        for subject, unit in r.by_subject().items():
-            interval = "" if unit.interval is None else f" [{unit.interval[0]:.3f}, {unit.interval[1]:.3f}]"
-            alpha = "–" if unit.alpha is None else f"{unit.alpha:g}"
-            numbers = (unit.n_train, unit.n_test, unit.n_neuroids, unit.n_features)
-            more = (f"{unit.raw:.3f}", f"{unit.ceiling:.3f}", alpha, *("–" if n is None else f"{n:,}" for n in numbers))
-            names = (Text(r.model), Text(r.benchmark), subject)
-            table.add_row(str(r.id), *names, Text(f"{unit.value:.3f}{interval}"), *(more if whole else ()))
-    return table
-
-
-def _frame(title: str, *names: list[str]) -> Table:
-    table = Table(title=title)
-    for name in (name for some in names for name in some):
-        table.add_column(name, no_wrap=True)
-    return table
-
-
-def _add_numbers(table: Table, *names: list[str]) -> None:
-    for name in (name for some in names for name in some):
-        table.add_column(name, justify="right", no_wrap=True)
-
-
-def _print(make: Callable[[bool], Table]) -> None:
-    """Print a table with all columns if the terminal has room for them, else with the most important; names stay whole."""
-    console = Console()
-    if not console.is_terminal:
-        console.width = _WIDTH
-    table = make(True)
-    if console.measure(table, options=_boundless(console)).maximum > console.width:
-        table = make(False)
-    console.width = max(console.width, console.measure(table, options=_boundless(console)).maximum)
-    console.print(table, soft_wrap=True)
-
-
-def _boundless(console: Console):
-    return console.options.update(max_width=10_000)
+    units = [(r, subject, unit) for r in found for subject, unit in r.by_subject().items()]
+    hidden = SIGN_HIDDEN if any(unit.hides_sign for _, _, unit in units) else ""
+    print_table("Ceiled score per subject [95 % over test images]", columns, (row(*unit) for unit in units), hidden)
 
 
 def _show_failures(found: list, as_json: bool) -> None:
-    from dataclasses import asdict
-
     if as_json:
         for failure in found:
             print(json.dumps({**asdict(failure), "started": failure.started.isoformat()}))
@@ -211,11 +188,14 @@ def _show_failures(found: list, as_json: bool) -> None:
     if not found:
         _notes.print("Nothing failed that was not scored since.")
         return
-    table = Table("model", "benchmark", "error", "tried (UTC)", title="Not scored; --json shows the tracebacks")
-    for failure in found:
-        cells = (failure.model, failure.benchmark or "(the model could not be made)", failure.error)
-        table.add_row(*map(Text, cells), f"{failure.started:%Y-%m-%d %H:%M}")
-    _print(lambda whole: table)
+    print_table(
+        "Not scored; --json shows the tracebacks",
+        [Column(name) for name in ("model", "benchmark", "tried (UTC)", "error")],
+        [
+            (f.model, f.benchmark or "(the model could not be made)", f"{f.started:%Y-%m-%d %H:%M}", f.error)
+            for f in found
+        ],
+    )
 
 
 def _maintain(database, verify: bool, clean: bool) -> None:
@@ -231,10 +211,8 @@ def _maintain(database, verify: bool, clean: bool) -> None:
         print(f"{count} results read, {damaged} problems.")
     if clean:
         print(f"Freed {store.remove_orphans(database) / 1e6:.1f} MB.")
-    elif not os.access(database.path, os.W_OK):
-        print(
-            f"Left-over files are told from those of writers at work by locking the file; {database.path} cannot be written."
-        )
+    elif database.connection.lock_problem is not None or not os.access(database.path, os.W_OK):
+        print(f"Left-over files are told from those of writers at work by a lock; {database.path} cannot be locked.")
     elif left := store.orphans(database):
         print(
             f"{len(left)} files in {database.voxel_directory} belong to no result: their writers were killed, or the database "
@@ -250,22 +228,19 @@ def _watched(items: Iterable, unit: str) -> Iterable:
     return tqdm(items, unit=unit.removesuffix("s"), leave=False, disable=None)
 
 
-def _record(result) -> dict:
+def _as_json(result) -> dict:
     """A result as ``laion-score score --json`` prints it, with the facts of its run."""
-    from dataclasses import asdict
-
-    record = {**asdict(result), "started": result.started.isoformat()}
-    for unit in (record, *record["subjects"].values(), *record["folds"].values()):
+    row = {**asdict(result), "started": result.started.isoformat()}
+    folds = row["folds"].values()
+    for unit in (
+        row,
+        *row["subjects"].values(),
+        *folds,
+        *(unit for fold in folds for unit in fold["subjects"].values()),
+    ):
         unit["score"] = unit.pop("value")
-    for fold in record["folds"].values():
-        for unit in fold["subjects"].values():
-            unit["score"] = unit.pop("value")
-    return record
+    return row
 
 
-def _dataset(result) -> Text:
-    return Text(f"{result.dataset.get('name')}{' (simulated)' if result.is_simulated else ''}")
-
-
-def _value(value: float, error: float | None) -> str:
-    return f"{value:.3f}" + ("" if error is None else f" ± {error:.3f}")
+def _dataset(result) -> str:
+    return f"{result.dataset.get('name')}{' (simulated)' if result.is_simulated else ''}"

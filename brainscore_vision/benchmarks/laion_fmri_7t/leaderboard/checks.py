@@ -9,8 +9,11 @@ import peewee
 from brainscore_core.plugin_management.import_plugin import ImportPlugin
 from brainscore_core.submission import database_models as tables
 
-from ..results import Result
+from ..results import Result, of_two_networks
 from .errors import LeaderboardError
+
+NETWORK = "network"
+"""Before a network's digest, in comments and messages."""
 
 
 def check_recordable(results: Sequence[Result], allow_simulated: bool = False) -> None:
@@ -29,6 +32,7 @@ def check_recordable(results: Sequence[Result], allow_simulated: bool = False) -
             )
         _check_length("benchmark", result.benchmark, tables.BenchmarkType.identifier)
         _check_length("model", model_name(result), tables.Model.name)
+    models: dict[str, Result] = {}
     seen: dict[tuple[str, str], Result] = {}
     datasets: dict[str, Result] = {}
     for result in results:
@@ -39,17 +43,32 @@ def check_recordable(results: Sequence[Result], allow_simulated: bool = False) -
                 f"{other.dataset_fingerprint}, {result_name(result)} has {result.dataset_fingerprint}. Choose one of them "
                 f"(--dataset)."
             )
+        other = models.setdefault(model_name(result), result)
+        if of_two_networks(other, result):
+            raise LeaderboardError(
+                f"A model of a leaderboard is one network; {model_name(result)} is two: {result_name(other)} comes from "
+                f"{source(other)}, {result_name(result)} from {source(result)}. Choose one of them (--model), or score both "
+                f"benchmarks with it."
+            )
         other = seen.setdefault((model_name(result), result.benchmark), result)
         if other is not result:
             raise LeaderboardError(
-                f"A model has one score on a benchmark; {result_name(result)} comes from both {other.requested_model!r} and "
-                f"{result.requested_model!r}. Choose one of them (--model)."
+                f"A model has one score on a benchmark; {result_name(result)} has several, results {other.id} and {result.id}. "
+                f"Choose one of them."
             )
+
+
+def source(result: Result) -> str:
+    """What a result's model was asked for as, with the digests that are known."""
+    facts = [repr(result.requested_model)]
+    facts += [f"revision {result.model_revision}"] * bool(result.model_revision)
+    facts += [f"{NETWORK} {result.network_digest}"] * bool(result.network_digest)
+    return ", ".join(facts)
 
 
 def model_name(result: Result) -> str:
     """A model's name on the leaderboard: the registered one, under which Brain-Score would score it, else its own."""
-    return result.requested_model if is_registered(result.requested_model) else result.model
+    return result.requested_model if is_registered(result.requested_model) else result.model_identifier
 
 
 @functools.cache
@@ -63,7 +82,7 @@ def is_registered(name: str) -> bool:
 
 def result_name(result: Result) -> str:
     """A result in messages."""
-    return f"{result.model} on {result.benchmark}"
+    return f"{result.model_identifier} on {result.benchmark}"
 
 
 def _check_length(what: str, name: str, column: peewee.CharField) -> None:

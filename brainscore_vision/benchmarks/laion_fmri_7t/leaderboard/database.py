@@ -17,7 +17,7 @@ import psycopg2
 import psycopg2.extensions
 from brainscore_core.submission.database_models import PeeweeBase
 
-from ..results.tables import APPLICATION_ID
+from ..results.tables import APPLICATION_ID, lock_problem
 from .errors import LeaderboardError
 
 SCHEMES = ("postgresql", "postgres")
@@ -61,6 +61,11 @@ def open_database(place: str, in_memory: bool = False) -> peewee.Database:
             f"received {place!r}."
         )
     name = ":memory:" if in_memory and not path.exists() else str(path)
+    if name != ":memory:" and (problem := lock_problem(path)):
+        raise LeaderboardError(
+            f"Brain-Score's database is written under a lock; the file system of {path} has no locks ({problem}). Choose a "
+            f"file in a folder of another file system (--db), and copy it here."
+        )
     return peewee.SqliteDatabase(name, pragmas={"foreign_keys": 1}, timeout=WAIT_SECONDS)
 
 

@@ -8,6 +8,7 @@ benchmark tree above the benchmarks, users, and one submission for each new mode
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,7 @@ from brainscore_vision import load_model_bibtex
 
 from ..benchmark import benchmark
 from ..results import Result
-from .checks import check_recordable, is_registered, model_name, result_name
+from .checks import NETWORK, check_recordable, is_registered, model_name, result_name, source
 from .database import writing
 from .errors import LeaderboardError
 
@@ -49,6 +50,7 @@ SAME_CEILING = 1e-6
 """Difference, as a fraction of the ceiling, below which two ceilings (or their errors) are one, computed on two machines."""
 
 SIMULATED = "simulated data: says nothing about brains"
+_NETWORK = re.compile(rf"\b{NETWORK} ([0-9a-f]+)")
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ def record(
     with writing(database, keep):
         user = _user(submitter.email)
         _ensure_owner()
+        _check_networks(results)
         bar = tqdm(results, desc="recording", unit="result", disable=None if progress else True)
         return [_write(result, user, submitter.public) for result in bar]
 
@@ -172,6 +175,23 @@ def _write(result: Result, user: tables.User, public: bool) -> Recording:
         )
     status = "new" if is_new or before[0] is None else "unchanged" if before == after else "changed"
     return Recording(result, model.name, _place(instance.benchmark), status)
+
+
+def _check_networks(results: Sequence[Result]) -> None:
+    """Scores of one model in the database are of one network, also those that an earlier command recorded."""
+    own = {model_name(r): r for r in results if r.network_digest}
+    replaced = {(model_name(r), r.benchmark) for r in results}
+    query = tables.Score.select().join(tables.Model).where(tables.Model.name.in_(list(own)))
+    for entry in query:
+        name, benchmark = entry.model.name, entry.benchmark.benchmark.identifier
+        comment = entry.comment or ""
+        kept = _NETWORK.search(comment) if f"data {own[name].dataset_fingerprint}" in comment else None
+        if kept and kept[1] != own[name].network_digest and (name, benchmark) not in replaced:
+            raise LeaderboardError(
+                f"A model of a leaderboard is one network; the database has {name} on {benchmark} with {kept[0]}, "
+                f"{result_name(own[name])} comes from {source(own[name])}. Score and record that benchmark too, or give the "
+                f"model another identifier."
+            )
 
 
 def _user(email: str) -> tables.User:
@@ -257,7 +277,12 @@ def _comment(result: Result) -> str:
     facts.append(f"data {result.dataset_fingerprint}")
     if result.model_revision:
         facts.append(f"model revision {result.model_revision}")
+    if result.network_digest:
+        facts.append(f"{NETWORK} {result.network_digest}")
+    if result.features_digest:
+        facts.append(f"features {result.features_digest}")
     facts += [f"{name} {version}" for name, version in sorted(result.versions.items())]
+    facts += [f"note: {note}" for note in result.notes]  # last: what is too long is cut
     return "; ".join(facts)[: tables.Score.comment.max_length]
 
 

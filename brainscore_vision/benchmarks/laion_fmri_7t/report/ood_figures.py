@@ -29,7 +29,8 @@ def ood_figure(study: Study, group: Variant) -> Figure:
     regions = [r for r in study.regions() if any(v in kinds.values() and own == r for _, v, own in study.cells)]
     ranked = study.models_of(kinds.values(), regions)
     shown = ranked[:TOP]
-    grids = {region: _grid(study, shown, kinds, region) for region in regions}
+    grids = {region: _grid(study, shown, kinds, region, lambda result: result.value) for region in regions}
+    marked = {region: _grid(study, shown, kinds, region, lambda result: result.hides_sign) for region in regions}
     finite = np.concatenate([grid[np.isfinite(grid)] for grid in grids.values()])
     norm = Normalize(min(0.0, float(finite.min())), float(finite.max()))
     names = row_labels(shown, 24)
@@ -37,7 +38,7 @@ def ood_figure(study: Study, group: Variant) -> Figure:
     def paint(canvas: SubFigure) -> None:
         panels = panel_grid(canvas, len(regions), N_COLUMNS)
         for index, (region, axes) in enumerate(zip(regions, panels.flat, strict=False)):
-            _paint_grid(axes, grids[region], norm)
+            _paint_grid(axes, grids[region], marked[region], norm)
             axes.set_title(region)
             axes.set_yticks(np.arange(len(shown)) + 0.5, [names[m] for m in shown] if index % N_COLUMNS == 0 else [])
             axes.set_xticks(np.arange(len(OOD_TYPES)) + 0.5, OOD_TYPES, rotation=35, ha="right", rotation_mode="anchor")
@@ -49,6 +50,8 @@ def ood_figure(study: Study, group: Variant) -> Figure:
         order += ", those without a score in some of them last"
     many = f" The first {TOP} of {len(ranked)} are shown." if len(ranked) > TOP else ""
     empty = " Empty: not scored." if any(np.isnan(grid).any() for grid in grids.values()) else ""
+    if any((grid == 1).any() for grid in marked.values()):
+        empty += " *: the raw score of one or more subjects is negative; the published normalization squares it."
     rows = -(-len(regions) // N_COLUMNS)
     settings = f" · {group.settings}" if group.settings else ""
     return draw(
@@ -63,13 +66,13 @@ def ood_figure(study: Study, group: Variant) -> Figure:
     )
 
 
-def _grid(study: Study, models, kinds, region: str) -> np.ndarray:
+def _grid(study: Study, models, kinds, region: str, number) -> np.ndarray:
     grid = np.full((len(models), len(kinds)), np.nan)  # models, categories
     for row, model in enumerate(models):
         for column, variant in enumerate(kinds.values()):
             result = study.cells.get((model, variant, region))
             if result is not None:
-                grid[row, column] = result.value
+                grid[row, column] = number(result)
     return grid
 
 
@@ -80,11 +83,10 @@ def _column_means(grid: np.ndarray) -> np.ndarray:
     return means
 
 
-def _paint_grid(axes, grid: np.ndarray, norm: Normalize) -> None:
+def _paint_grid(axes, grid: np.ndarray, marked: np.ndarray, norm: Normalize) -> None:
     bare_grid(axes, grid, norm, COLOUR_MAP)
     for (row, column), value in np.ndenumerate(grid):
         if np.isfinite(value):
             colour = "white" if norm(value) < 0.55 else "black"
-            axes.text(
-                column + 0.5, row + 0.5, f"{value:.2f}", size=7.5, color=colour, ha="center", va="center_baseline"
-            )
+            text = f"{value:.2f}{'*' if marked[row, column] else ''}"
+            axes.text(column + 0.5, row + 0.5, text, size=7.5, color=colour, ha="center", va="center_baseline")

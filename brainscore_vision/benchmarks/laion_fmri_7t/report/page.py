@@ -12,7 +12,7 @@ from markupsafe import Markup
 from .drawing import CREATOR
 from .sections import Section
 from .study import Study
-from .tables import duration, model_facts, moment, provenance, score_tables
+from .tables import duration, model_facts, moment, notes, provenance, score_tables
 
 MOST_EDGES = 200
 """Rows of the table of alphas at the edge of their grid."""
@@ -48,6 +48,7 @@ def render_page(study: Study, sections: Sequence[Section], title: str, made: dat
         tables=score_tables(study),
         facts=provenance(study),
         models=model_facts(study),
+        notes=notes(study),
         most_edges=MOST_EDGES,
     )
 

@@ -63,7 +63,7 @@ class ModelFacts:
 
     Attributes
     ----------
-    model, requested, revision : str
+    model, requested, revision, network : str
     n_results : int
     seconds : float
         Sum over its results.
@@ -76,6 +76,7 @@ class ModelFacts:
     model: str
     requested: str
     revision: str
+    network: str
     n_results: int
     seconds: float
     peak_memory_bytes: int
@@ -131,6 +132,7 @@ def model_facts(study: Study) -> list[ModelFacts]:
                 model=model,
                 requested=", ".join(sorted({r.requested_model for r in own})),
                 revision=", ".join(sorted({r.model_revision for r in own if r.model_revision})),
+                network=", ".join(sorted({r.network_digest for r in own if r.network_digest})),
                 n_results=len(own),
                 seconds=sum(r.seconds for r in own),
                 peak_memory_bytes=max(r.peak_memory_bytes for r in own),
@@ -139,6 +141,16 @@ def model_facts(study: Study) -> list[ModelFacts]:
             )
         )
     return facts
+
+
+def notes(study: Study) -> list[tuple[str, str, list[str]]]:
+    """Model, note and the benchmarks whose results have it, in the order of the study."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for model in study.models:
+        for result in study.results:
+            for note in result.notes if result.model == model else ():
+                found.setdefault((model, note), []).append(result.benchmark)
+    return [(*key, benchmarks) for key, benchmarks in found.items()]
 
 
 def provenance(study: Study) -> list[tuple[str, str]]:

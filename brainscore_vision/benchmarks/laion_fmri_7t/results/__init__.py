@@ -1,17 +1,18 @@
 """Results on disk: a database of scores that many processes add to, and what is read from it.
 
-``ResultsDatabase(path).results()`` lists :class:`Result` records; ``.score(id)`` gives the whole Score again. The tables are
+``ResultsDatabase(path).results()`` lists them as :class:`Result`; ``.score(id)`` gives the whole Score again. The tables are
 explained in the README of the benchmarks.
 """
 
+from .adding import add_failures, add_scores
 from .database import ResultsDatabase, matches
 from .errors import ResultsError
 from .export import SUFFIXES, VOXEL_SUFFIXES, check_suffix, export, export_voxels, voxel_frames
 from .facts import RunFacts, run_facts
 from .frames import to_dataframe, to_xarray
 from .maintenance import orphans, remove_orphans, verify
-from .recording import record_failures, record_scores
-from .records import Failure, FoldResult, Result, UnitResult
+from .names import of_two_networks, tell_apart
+from .result import Failure, FoldResult, Result, UnitResult
 
 __all__ = [
     "Failure",
@@ -23,15 +24,17 @@ __all__ = [
     "SUFFIXES",
     "UnitResult",
     "VOXEL_SUFFIXES",
+    "add_failures",
+    "add_scores",
     "check_suffix",
     "export",
     "export_voxels",
     "matches",
+    "of_two_networks",
     "orphans",
-    "record_failures",
-    "record_scores",
     "remove_orphans",
     "run_facts",
+    "tell_apart",
     "to_dataframe",
     "to_xarray",
     "verify",

@@ -14,10 +14,23 @@ from ..identifiers import IdentifierError, parse
 from . import voxels
 from .errors import ResultsError
 from .facts import RunFacts
+from .names import tell_apart
 from .packing import Node, pack, unpack
-from .records import Failure, Result
-from .rows import add_run, add_tree, latest_failures, one_row, read_trees, result_rows, to_failure, to_result
-from .tables import SCHEMA_VERSION, check_or_create, define_tables, make_database, reading, writing
+from .result import Failure, Result
+from .rows import (
+    Names,
+    ResultRow,
+    add_run,
+    add_tree,
+    latest_failures,
+    one_row,
+    read_failures,
+    read_names,
+    read_results,
+    read_trees,
+    result_rows,
+)
+from .tables import SCHEMA_VERSION, ResultsFile, check_or_create, define_tables, reading, renew_view, writing
 
 _FACTS = ("model_identifier", "benchmark_identifier", "dataset", "normalization")
 
@@ -41,7 +54,7 @@ class ResultsDatabase:
     Attributes
     ----------
     path : pathlib.Path
-    connection : peewee.SqliteDatabase
+    connection : ResultsFile, a peewee.SqliteDatabase
     tables : types.SimpleNamespace
         Peewee's models of the tables, for queries that this class does not have; see :mod:`.tables` for transactions.
 
@@ -63,7 +76,9 @@ class ResultsDatabase:
                 raise ResultsError(
                     f"There is no results file {self.path}; `laion-score score MODEL BENCHMARK --results FILE` makes one."
                 )
-        self.connection = make_database(self.path)
+        self.connection = ResultsFile(self.path)
+        if not self.path.exists():
+            self.connection.check_locks()
         self.tables = define_tables(self.connection)
         check_or_create(self.connection, self.tables, create)
 
@@ -111,6 +126,7 @@ class ResultsDatabase:
         )
         t = self.tables
         with writing(self.connection):
+            renew_view(self.connection)
             result = t.Result.create(
                 run=add_run(t, run),
                 model=one_row(
@@ -178,20 +194,16 @@ class ResultsDatabase:
         latest : bool
             The newest of each model, benchmark and dataset alone; two sources of a model of one name are two models.
         """
-        models, benchmarks = tuple(models), tuple(benchmarks)
+        t = self.tables
         with reading(self.connection):
-            rows = [
-                row
-                for row in result_rows(self.tables)
-                if matches(models, row.model.identifier, row.model.requested)
-                and matches(benchmarks, row.benchmark.identifier)
-            ]
+            names = read_names(t)
+            model_ids, benchmark_ids = _matching(names, models, benchmarks)
+            rows = [row for row in result_rows(t) if row.model in model_ids and row.benchmark in benchmark_ids]
             if latest:
-                models_of = {r.id: (r.model.identifier, r.model.requested) for r in rows}
-                newest = {(models_of[r.id], r.benchmark.identifier, r.dataset.fingerprint): r.id for r in rows}
-                rows = [row for row in rows if row.id in newest.values()]
-            trees = read_trees(self.tables, [row.id for row in rows])
-        return [to_result(row, trees[row.id]) for row in rows]
+                newest = {_cell(names, row): row.id for row in rows}
+                kept = set(newest.values())
+                rows = [row for row in rows if row.id in kept]
+            return tell_apart(read_results(t, rows, names))
 
     def failures(
         self, models: Iterable[str] = (), benchmarks: Iterable[str] = (), latest: bool = True
@@ -204,18 +216,17 @@ class ResultsDatabase:
         models, benchmarks = tuple(models), tuple(benchmarks)
         t = self.tables
         with reading(self.connection):
-            rows = t.Failure.select(t.Failure, t.Run).join(t.Run).order_by(t.Failure.run)
             failures = [
-                to_failure(row)
-                for row in rows
-                if matches(models, row.requested_model)
-                and (row.benchmark is None or matches(benchmarks, row.benchmark))
+                failure
+                for failure in read_failures(t)
+                if matches(models, failure.model)
+                and (failure.benchmark is None or matches(benchmarks, failure.benchmark))
             ]
-            successes = [
-                (row.run_id, row.model.requested, row.benchmark.identifier, row.dataset.fingerprint)
-                for row in result_rows(t)
-            ]
-        return latest_failures(failures, successes) if latest else failures
+            if not (latest and failures):
+                return failures
+            names = read_names(t)
+            successes = [(row.run, *_cell(names, row)[1:]) for row in result_rows(t)]
+        return latest_failures(failures, successes)
 
     def score(self, result_id: int) -> Score:
         """The Score of a result, as it was added; its benchmark's identifier without the dataset, which has its own place.
@@ -225,26 +236,45 @@ class ResultsDatabase:
         ResultsError
             No such result, or its file with values per voxel is missing or damaged.
         """
-        row, root = self._find(result_id)
-        score = unpack(root, {"dataset": row.dataset.description, "normalization": row.normalization})
-        score.attrs.update(model_identifier=row.model.identifier, benchmark_identifier=row.benchmark.identifier)
+        row, names, root = self._find(result_id)
+        score = unpack(root, {"dataset": names.datasets[row.dataset].description, "normalization": row.normalization})
+        score.attrs["model_identifier"] = names.models[row.model].identifier
+        score.attrs["benchmark_identifier"] = names.benchmarks[row.benchmark].identifier
         return score
 
     def tree(self, result_id: int) -> Node:
         """The numbers of a result as a tree, with values per voxel and draws; raises as :meth:`score`."""
-        return self._find(result_id)[1]
+        return self._find(result_id)[2]
 
-    def _find(self, result_id: int):
+    def _find(self, result_id: int) -> tuple[ResultRow, Names, Node]:
+        t = self.tables
         with reading(self.connection):
-            row = result_rows(self.tables).where(self.tables.Result.id == result_id).first()
-            if row is None:
+            rows = result_rows(t, result_id)
+            if not rows:
                 raise ResultsError(
                     f"A result is named by its id, which `laion-score results {self.path}` shows; there is none with "
                     f"{result_id!r}."
                 )
-            root = read_trees(self.tables, [row.id])[row.id]
-        arrays = {} if row.voxel_file is None else voxels.read(self.voxel_directory / row.voxel_file)
-        return row, _with_arrays(root, arrays)
+            names, root = read_names(t), read_trees(t, [result_id])[result_id]
+        file = rows[0].voxel_file
+        arrays = {} if file is None else voxels.read(self.voxel_directory / file)
+        return rows[0], names, _with_arrays(root, arrays)
+
+
+def _matching(names: Names, models: Iterable[str], benchmarks: Iterable[str]) -> tuple[set[int], set[int]]:
+    """Ids of the models and of the benchmarks that fit patterns."""
+    models, benchmarks = tuple(models), tuple(benchmarks)
+    return (
+        {i for i, model in names.models.items() if matches(models, model.identifier, model.requested)},
+        {i for i, benchmark in names.benchmarks.items() if matches(benchmarks, benchmark.identifier)},
+    )
+
+
+def _cell(names: Names, row: ResultRow) -> tuple[str, str, str, str]:
+    """What a newer result takes the place of: identifier and request of the model, benchmark, fingerprint of the data."""
+    model = names.models[row.model]
+    benchmark, dataset = names.benchmarks[row.benchmark], names.datasets[row.dataset]
+    return model.identifier, model.requested, benchmark.identifier, dataset.fingerprint
 
 
 def without_dataset(benchmark: str) -> str:

@@ -14,7 +14,7 @@ from .database import ResultsDatabase
 from .errors import ResultsError
 from .frames import to_dataframe, to_xarray
 from .packing import Node
-from .records import Result
+from .result import Result
 
 SUFFIXES = (".csv", ".parquet", ".json", ".nc")
 VOXEL_SUFFIXES = (".csv", ".parquet")

@@ -28,14 +28,14 @@ class RunFacts:
         As it was asked for: a registered identifier, ``file.py:function``, a table of features. The model's own identifier,
         which may differ, is in its Score.
     model_revision : str or None
-        Hash of the code behind the name; see :func:`~..models.model_revision`.
+        Hash of the code behind the name; see :func:`~..networks.sources.model_revision`.
     dataset_fingerprint : str
         See :meth:`brainscore_vision.data.laion_fmri_7t.dataset.Dataset.fingerprint`; empty if the data could not be opened.
     benchmark_version : int
     started : datetime.datetime
         With a time zone; kept as UTC.
     seconds : float
-        That the result took; for what a run shares, see :func:`~.recording.record_scores`.
+        That the result took; for what a run shares, see :func:`~.adding.add_scores`.
     peak_memory_bytes : int
         Of the process, since it began.
     machine : str

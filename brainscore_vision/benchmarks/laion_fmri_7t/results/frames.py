@@ -12,12 +12,14 @@ import xarray as xr
 
 from ..identifiers import IdentifierError, parse
 from .errors import ResultsError
+from .names import tell_apart
 from .packing import COUNTS
-from .records import FoldResult, Result, UnitResult
+from .result import FoldResult, Result, UnitResult
 from .tables import FOLD, MEAN, SUBJECT
 
 INTEGERS = ("benchmark_version", *COUNTS, "n_dropped_stimuli", "peak_memory_bytes")
 LIMITS = ("low", "high")
+SOURCE = ("requested_model", "model_revision", "network_digest")
 
 
 def to_dataframe(results: Iterable[Result]) -> pd.DataFrame:
@@ -29,8 +31,9 @@ def to_dataframe(results: Iterable[Result]) -> pd.DataFrame:
         ``level`` says what a row is of: ``mean``, ``fold`` (mean over the subjects of one fold) or ``subject`` (of ``fold``,
         where there are folds). ``score``, ``raw`` and ``ceiling`` are in the units of ``normalization``;
         ``score_<normalization>`` are all of them. What a row does not have is missing: subjects have an interval and no error.
+        ``model`` is the identifier, with what tells networks of one identifier apart in brackets (:mod:`.names`).
     """
-    rows = [row for result in results for row in _rows(result)]
+    rows = [row for result in tell_apart(list(results)) for row in _rows(result)]
     frame = pd.DataFrame(rows)
     for name in frame.columns.intersection(INTEGERS):
         frame[name] = frame[name].astype("Int64")
@@ -47,23 +50,30 @@ def to_xarray(results: Sequence[Result]) -> xr.Dataset:
         ``peak_memory_bytes``. Over (model, benchmark, subject): ``subject_score``, ``subject_raw``, ``subject_ceiling``,
         ``alpha``, ``n_train`` ...; ``interval`` besides over ``limit`` (low, high). ``normalized`` and ``subject_normalized``
         besides over ``normalization``. Subjects of benchmarks with folds are means over folds. nan: there is no such number.
-        ``attrs['datasets']`` says which data, and whether they are simulated.
+        Along ``model``, the coordinates ``requested_model``, ``model_revision`` and ``network_digest`` say which network it
+        is, as far as that is known. ``attrs['datasets']`` says which data, and whether they are simulated.
 
     Raises
     ------
     ResultsError
         Several results of one model on one benchmark: of several datasets, or earlier ones too.
     """
+    results = tell_apart(results)
     models, benchmarks = _unique(r.model for r in results), _unique(r.benchmark for r in results)
     seen: dict[tuple[str, str], Result] = {}
     for result in results:
-        if (result.model, result.benchmark) in seen:
-            raise ResultsError(
-                f"Arrays have one value per model and benchmark; received several of {result.model} on {result.benchmark}, "
-                f"of datasets {seen[result.model, result.benchmark].dataset_fingerprint} and {result.dataset_fingerprint}. "
-                f"Choose one dataset, and the latest results alone."
+        other = seen.setdefault((result.model, result.benchmark), result)
+        if other is not result:
+            fingerprints = _unique((other.dataset_fingerprint, result.dataset_fingerprint))
+            remedy = (
+                f"They are of datasets {' and '.join(fingerprints)}: choose one (--dataset)."
+                if len(fingerprints) > 1
+                else f"They are results {other.id} and {result.id}: choose the latest alone (leave out --all)."
             )
-        seen[result.model, result.benchmark] = result
+            raise ResultsError(
+                f"Arrays have one value per model and benchmark; received several of {result.model} on {result.benchmark}. "
+                f"{remedy}"
+            )
     subjects = sorted(_unique(name for result in results for name in result.by_subject()))
     names = _unique(name for result in results for name in result.normalizations)
     coords = {
@@ -100,7 +110,11 @@ def to_xarray(results: Sequence[Result]) -> xr.Dataset:
                 put("interval", value, **own, limit=limit)
             for name, value in unit.normalizations.items():
                 put("subject_normalized", value, **own, normalization=name)
-    dataset = xr.Dataset(arrays, attrs={"datasets": "; ".join(_unique(map(_provenance, results)))})
+    sources = {}
+    for name in SOURCE:
+        known = {result.model: getattr(result, name) for result in results if getattr(result, name) is not None}
+        sources[name] = "model", [known.get(model, "") for model in models]
+    dataset = xr.Dataset(arrays, sources, attrs={"datasets": "; ".join(_unique(map(_provenance, results)))})
     for name, unit in (("seconds", "s"), ("peak_memory_bytes", "bytes")):
         if name in dataset:
             dataset[name].attrs["units"] = unit
@@ -116,6 +130,7 @@ def _rows(result: Result) -> list[dict]:
     about = _about(result)
     run = {
         "n_dropped_stimuli": len(result.dropped_stimuli),
+        "notes": json.dumps(result.notes, ensure_ascii=False) if result.notes else None,
         "started": result.started.isoformat(),
         "seconds": result.seconds,
         "peak_memory_bytes": result.peak_memory_bytes,
@@ -154,8 +169,8 @@ def _about(result: Result) -> dict:
     about = {
         "result": result.id,
         "model": result.model,
-        "requested_model": result.requested_model,
-        "model_revision": result.model_revision,
+        **{name: getattr(result, name) for name in SOURCE},
+        "features_digest": result.features_digest,
         "benchmark": result.benchmark,
         "benchmark_version": result.benchmark_version,
     }

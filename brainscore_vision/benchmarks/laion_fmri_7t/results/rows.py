@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from types import SimpleNamespace
+from typing import NamedTuple
 
 from .facts import RunFacts
 from .packing import COUNTS, Node
-from .records import Failure, FoldResult, Result, UnitResult
+from .result import Failure, FoldResult, Result, UnitResult
 from .tables import FOLD, SUBJECT
 
 _BATCH = 500
 """SQLite bounds how many values one query may name."""
+
+_JSON = ("details", "raw_details", "ceiling_details")
 
 
 def one_row(table, **values):
@@ -42,44 +47,78 @@ def add_tree(tables: SimpleNamespace, node: Node, result, parent=None, position:
         add_tree(tables, child, result, row, place)
 
 
-def result_rows(tables: SimpleNamespace):
-    """Query of results with their run, model, benchmark and dataset, in the order of adding."""
-    query = tables.Result.select(tables.Result, tables.Run, tables.Model, tables.Benchmark, tables.Dataset)
-    for joined in (tables.Run, tables.Model, tables.Benchmark, tables.Dataset):
-        query = query.switch(tables.Result).join(joined)
-    return query.order_by(tables.Result.run)
+@dataclass(frozen=True)
+class Names:
+    """The rows of the small tables that results refer to, by id: ``models``, ``benchmarks``, ``datasets``."""
+
+    models: dict[int, object]
+    benchmarks: dict[int, object]
+    datasets: dict[int, object]
+
+
+def read_names(tables: SimpleNamespace) -> Names:
+    """All models, benchmarks and datasets."""
+    return Names(
+        *({row.id: row for row in table.select()} for table in (tables.Model, tables.Benchmark, tables.Dataset))
+    )
+
+
+class ResultRow(NamedTuple):
+    """A row of ``result``; other rows are named by their ids."""
+
+    id: int
+    run: int
+    model: int
+    benchmark: int
+    dataset: int
+    benchmark_as_scored: str
+    normalization: str
+    voxel_file: str | None
+
+
+def result_rows(tables: SimpleNamespace, result_id: int | None = None) -> list[ResultRow]:
+    """All rows of ``result`` in the order of adding, or the one with an id."""
+    query = tables.Result.select(*(getattr(tables.Result, name) for name in ResultRow._fields))
+    query = query.order_by(tables.Result.run) if result_id is None else query.where(tables.Result.id == result_id)
+    return [ResultRow(*row) for row in _raw(query)]
+
+
+def read_results(tables: SimpleNamespace, rows: Sequence[ResultRow], names: Names) -> list[Result]:
+    """Results of rows, in their order."""
+    results: list[Result] = []
+    for start in range(0, len(rows), _BATCH):
+        some = rows[start : start + _BATCH]
+        trees = read_trees(tables, [row.id for row in some])
+        query = tables.Run.select().where(tables.Run.id.in_([row.run for row in some]))
+        runs = {run["id"]: _run(run) for run in query.dicts()}
+        results += [_result(row, names, trees[row.id], runs[row.run]) for row in some]
+    return results
 
 
 def read_trees(tables: SimpleNamespace, result_ids: Sequence[int]) -> dict[int, Node]:
-    """The tree of each result, without arrays."""
-    trees: dict[int, Node] = {}
-    for start in range(0, len(result_ids), _BATCH):
-        trees.update(_read_trees(tables, result_ids[start : start + _BATCH]))
-    return trees
-
-
-def _read_trees(tables: SimpleNamespace, result_ids: Sequence[int]) -> dict[int, Node]:
-    rows = list(
-        tables.Score.select().where(tables.Score.result.in_(result_ids)).order_by(tables.Score.position).dicts()
-    )
+    """The tree of each result, without arrays; at most 500 at once."""
+    query = tables.Score.select().where(tables.Score.result.in_(result_ids)).order_by(tables.Score.position)
+    fields = tables.Score._meta.sorted_field_names
+    rows = [dict(zip(fields, row, strict=True)) for row in _raw(query)]
     normalizations: dict[int, dict] = {row["id"]: {} for row in rows}
-    named = (
+    query = (
         tables.Normalization.select(tables.Normalization.score, tables.Normalization.name, tables.Normalization.value)
         .join(tables.Score)
         .where(tables.Score.result.in_(result_ids))
     )
-    for score, name, value in named.tuples():
+    for score, name, value in _raw(query):
         normalizations[score][name] = value
     below: dict[int | None, list[dict]] = {}
     for row in rows:
         below.setdefault(row["parent"], []).append(row)
 
     def node(row: dict) -> Node:
-        facts = ("id", "result", "parent", "level", "label", "position")
+        for name in _JSON:
+            row[name] = {} if row[name] == "{}" else json.loads(row[name])
         return Node(
             level=row["level"],
             label=row["label"],
-            columns={name: value for name, value in row.items() if name not in facts},
+            columns=row,
             normalizations=normalizations[row["id"]],
             children=tuple(node(child) for child in below.get(row["id"], ())),
         )
@@ -87,40 +126,45 @@ def _read_trees(tables: SimpleNamespace, result_ids: Sequence[int]) -> dict[int,
     return {row["result"]: node(row) for row in below.get(None, ())}
 
 
-def to_result(row, tree: Node) -> Result:
-    """The record of a result, from its row and its tree."""
+def _raw(query) -> list[tuple]:
+    """Rows as SQLite gives them: peewee's conversion of each value takes longer than all else of a long list."""
+    return query.model._meta.database.execute_sql(*query.sql()).fetchall()
+
+
+def _result(row: ResultRow, names: Names, tree: Node, run: dict) -> Result:
+    model, benchmark, dataset = names.models[row.model], names.benchmarks[row.benchmark], names.datasets[row.dataset]
+    details = tree.columns["details"]
     return Result(
         id=row.id,
-        model=row.model.identifier,
-        requested_model=row.model.requested,
-        model_revision=row.model.revision or None,
-        benchmark=row.benchmark.identifier,
-        benchmark_version=row.benchmark.version,
+        model=model.identifier,
+        model_identifier=model.identifier,
+        requested_model=model.requested,
+        model_revision=model.revision or None,
+        network_digest=details.get("network_digest"),
+        features_digest=details.get("features_digest"),
+        benchmark=benchmark.identifier,
+        benchmark_version=benchmark.version,
         **_mean(tree),
         normalization=row.normalization,
-        dataset=row.dataset.description,
-        dataset_fingerprint=row.dataset.fingerprint,
-        is_simulated=row.dataset.is_simulated,
+        dataset=dataset.description,
+        dataset_fingerprint=dataset.fingerprint,
+        is_simulated=dataset.is_simulated,
         subjects=_units(tree),
         folds={child.name: _fold(child) for child in tree.children if child.level == FOLD},
-        **_run(row.run),
-        dropped_stimuli=tuple(tree.columns["details"].get("dropped_stimuli", ())),
+        **run,
+        dropped_stimuli=tuple(details.get("dropped_stimuli", ())),
+        notes=tuple(details.get("notes", ())),
     )
 
 
-def to_failure(row) -> Failure:
-    """The record of a failure."""
-    return Failure(
-        id=row.run.id,
-        model=row.requested_model,
-        model_revision=row.model_revision,
-        benchmark=row.benchmark,
-        benchmark_version=row.benchmark_version,
-        dataset_fingerprint=row.dataset_fingerprint,
-        error=row.error,
-        traceback=row.traceback,
-        **_run(row.run),
-    )
+def read_failures(tables: SimpleNamespace) -> list[Failure]:
+    """All failures, in the order of adding."""
+    rows = tables.Failure.select(tables.Failure, tables.Run).join(tables.Run).order_by(tables.Failure.run).dicts()
+    kept = ("model_revision", "benchmark", "benchmark_version", "dataset_fingerprint", "error", "traceback")
+    return [
+        Failure(id=row["run"], model=row["requested_model"], **{name: row[name] for name in kept}, **_run(row))
+        for row in rows
+    ]
 
 
 def latest_failures(failures: Iterable[Failure], successes: Iterable[tuple[int, str, str, str]]) -> list[Failure]:
@@ -157,11 +201,6 @@ def _unit(node: Node) -> UnitResult:
     )
 
 
-def _run(run) -> dict:
-    return {
-        "started": datetime.fromisoformat(run.started),
-        "seconds": run.seconds,
-        "peak_memory_bytes": run.peak_memory_bytes,
-        "machine": run.machine,
-        "versions": run.versions,
-    }
+def _run(row: dict) -> dict:
+    kept = {name: row[name] for name in ("seconds", "peak_memory_bytes", "machine", "versions")}
+    return {**kept, "started": datetime.fromisoformat(row["started"])}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import peewee
 
@@ -22,6 +26,9 @@ SCHEMA_VERSION = 1
 BUSY_SECONDS = 300
 """How long a writer waits for others."""
 
+UNUSED_BYTE = 2**40
+"""Place of a trial lock in a file, beyond those that SQLite locks."""
+
 MEAN, FOLD, SUBJECT = "mean", "fold", "subject"
 """What a row of ``score`` is of."""
 
@@ -32,15 +39,17 @@ CREATE VIEW scores AS SELECT
     dataset.is_simulated, result.normalization, score.level, parent.label AS fold, score.label, score.value, score.error,
     score.raw, score.raw_error, score.ceiling, score.ceiling_error, score.interval_low, score.interval_high, score.alpha,
     score.n_train, score.n_test, score.n_neuroids, score.n_features, run.started, run.seconds, run.peak_memory_bytes,
-    run.machine
+    run.machine, json_extract(whole.details, '$.network_digest') AS network_digest,
+    json_extract(score.details, '$.features_digest') AS features_digest, json_extract(score.details, '$.notes') AS notes
 FROM score
 JOIN result ON score.result_id = result.id
 JOIN run ON result.run_id = run.id
 JOIN model ON result.model_id = model.id
 JOIN benchmark ON result.benchmark_id = benchmark.id
 JOIN dataset ON result.dataset_id = dataset.id
+JOIN score AS whole ON whole.result_id = result.id AND whole.level = 'mean'
 LEFT JOIN score AS parent ON score.parent_id = parent.id AND parent.level = 'fold'
-"""
+""".strip()
 
 
 class JSONField(peewee.TextField):
@@ -151,43 +160,90 @@ def define_tables(database: peewee.Database) -> SimpleNamespace:
     return SimpleNamespace(**{table.__name__: table for table in tables})
 
 
-def make_database(path: Path) -> peewee.SqliteDatabase:
-    """The connection's settings; the journal is SQLite's default, which unlike others works on network filesystems."""
-    return peewee.SqliteDatabase(str(path), pragmas={"foreign_keys": 1}, timeout=BUSY_SECONDS)
+class ResultsFile(peewee.SqliteDatabase):
+    """Connections to a results file; the journal is SQLite's default, which unlike others works on network filesystems.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    lock_problem : str or None
+        Why the file cannot be locked, in the system's words. Then it is read without a lock, and not written.
+    """
+
+    def __init__(self, path: Path):
+        self.path, self.lock_problem = path, lock_problem(path)
+        # SQLite takes a missing lock for another's, and would wait for it
+        name = str(path) if self.lock_problem is None else f"file:{quote(str(path))}?mode=ro&nolock=1"
+        super().__init__(name, pragmas={"foreign_keys": 1}, timeout=BUSY_SECONDS, uri=self.lock_problem is not None)
+
+    def check_locks(self) -> None:
+        """Raise ResultsError if the file cannot be locked."""
+        if self.lock_problem is not None:
+            raise ResultsError(
+                f"Results are added under a lock, so that writers take turns; the file system of {self.path} has no locks "
+                f"({self.lock_problem}). Choose a results file in a folder of another file system, such as a local disk, and "
+                f"copy it here when it is done: what is here can be read."
+            )
+
+
+def lock_problem(path: Path) -> str | None:
+    """Why files like ``path`` cannot be locked, in the system's words; None if they can."""
+    try:
+        # not the file itself: to close it would give up the locks that this process has on it
+        file = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115 - closed below
+    except OSError:
+        if not path.exists():
+            return None  # whoever makes the file will say what is wrong
+        file = open(path, "rb")  # noqa: SIM115 - closed below
+    with file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, UNUSED_BYTE)
+        except OSError as error:
+            return None if error.errno in (errno.EACCES, errno.EAGAIN) else error.strerror  # another's lock is one
+    return None
 
 
 @contextmanager
-def reading(database: peewee.SqliteDatabase) -> Iterator[None]:
+def reading(database: ResultsFile) -> Iterator[None]:
     """One state of the file for several queries; others may write meanwhile and are seen afterwards."""
     with _own_errors(database), database.connection_context(), database.atomic("DEFERRED"):
         yield
 
 
 @contextmanager
-def writing(database: peewee.SqliteDatabase) -> Iterator[None]:
+def writing(database: ResultsFile) -> Iterator[None]:
     """A transaction that has the only right to write from its beginning: all of it is kept, or nothing."""
+    database.check_locks()
     with _own_errors(database), database.connection_context(), database.atomic("IMMEDIATE"):
         yield
 
 
-def check_or_create(database: peewee.SqliteDatabase, tables: SimpleNamespace, create: bool) -> None:
+def check_or_create(database: ResultsFile, tables: SimpleNamespace, create: bool) -> None:
     """Make the tables if the file is new and may be made; raise ResultsError if it is not a results file of this version."""
     with reading(database):
         is_new = _check(database)
     if not is_new:
         return
     if not create:
-        raise ResultsError(f"{database.database} is empty: it holds no results. Name a file that scores were added to.")
+        raise ResultsError(f"{database.path} is empty: it holds no results. Name a file that scores were added to.")
     with writing(database):
         if _check(database):  # another process may have been faster
             database.create_tables(vars(tables).values())
-            database.execute_sql(_VIEW)
+            renew_view(database)
             tables.Schema.create(version=SCHEMA_VERSION, created=datetime.now(UTC).isoformat())
             database.execute_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
             database.execute_sql(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
-def _check(database: peewee.SqliteDatabase) -> bool:
+def renew_view(database: ResultsFile) -> None:
+    """The view ``scores`` as this version has it, in a file that an earlier version may have made."""
+    found = database.execute_sql("SELECT sql FROM sqlite_master WHERE name = 'scores'").fetchone()
+    if found != (_VIEW,):
+        database.execute_sql("DROP VIEW IF EXISTS scores")
+        database.execute_sql(_VIEW)
+
+
+def _check(database: ResultsFile) -> bool:
     """Whether the file is still empty."""
     application, version, n_objects = (
         database.execute_sql(query).fetchone()[0]
@@ -202,21 +258,21 @@ def _check(database: peewee.SqliteDatabase) -> bool:
             else "Read it with the version of this package that wrote it, and score into a new file"
         )
         raise ResultsError(
-            f"Results are kept in tables of version {SCHEMA_VERSION}; {database.database} has version {version}. {remedy}."
+            f"Results are kept in tables of version {SCHEMA_VERSION}; {database.path} has version {version}. {remedy}."
         )
     if n_objects or application or version:
         raise ResultsError(
-            f"{database.database} is an SQLite file of another application, which is left alone. Choose another file."
+            f"{database.path} is an SQLite file of another application, which is left alone. Choose another file."
         )
     return True
 
 
 @contextmanager
-def _own_errors(database: peewee.SqliteDatabase) -> Iterator[None]:
+def _own_errors(database: ResultsFile) -> Iterator[None]:
     try:
         yield
     except peewee.DatabaseError as error:
         raise ResultsError(
-            f"Results are kept in an SQLite file that can be read and written; {database.database}: {error}. Is it a results "
-            f"file, is its folder writable, is there room, does the filesystem know locks?"
+            f"Results are kept in an SQLite file that can be read and written; {database.path}: {error}. Is it a results "
+            f"file, is its folder writable, is there room?"
         ) from error

@@ -104,7 +104,7 @@ def read(path: Path) -> dict[str, dict]:
         No such file, or a damaged one.
     """
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:  # never changed once written; some file systems have no locks
             found: dict[str, dict] = {}
             file.visititems(lambda place, item: _read_group(place, item, found))
             _read_group("", file, found)

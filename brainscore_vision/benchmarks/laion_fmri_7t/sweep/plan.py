@@ -53,12 +53,15 @@ class ModelPlan:
     revision : str or None
         See :func:`~..networks.sources.model_revision`.
     todo, done : tuple of Target
+    networks : frozenset of str
+        Digests of the networks that ``done`` was scored with, as far as they are known.
     """
 
     model: str
     revision: str | None
     todo: tuple[Target, ...]
     done: tuple[Target, ...]
+    networks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -135,12 +138,18 @@ def make_plan(models: Sequence[str], benchmarks: Sequence[str], results=None, ag
         The dataset, a subject or a split is not there.
     """
     targets = [_target(identifier) for identifier in benchmarks]
-    known = set() if again or results is None else {_key(result) for result in results.results(latest=False)}
+    found = () if again or results is None else results.results(latest=False)
+    known = {_key(result): result.network_digest for result in found}
     plans = []
     for model in models:
         revision = model_revision(model)
-        done = [t for t in targets if (model, revision, t.name, t.version, t.dataset_fingerprint) in known]
-        plans.append(ModelPlan(model, revision, tuple(t for t in targets if t not in done), tuple(done)))
+        keys = {
+            target: (model, revision, target.name, target.version, target.dataset_fingerprint) for target in targets
+        }
+        done = [target for target in targets if keys[target] in known]
+        networks = frozenset(known[keys[target]] for target in done) - {None}
+        todo = tuple(target for target in targets if target not in done)
+        plans.append(ModelPlan(model, revision, todo, tuple(done), networks))
     return SweepPlan(tuple(plans))
 
 

@@ -24,9 +24,11 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     score_plans,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StorageError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.lookup import LookupModel
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import forecast
 
-from ..networks.sources import locate_model
+from ..networks.sources import ModelSourceError, locate_model
 from ..results import RunFacts, run_facts
 from ..scoring import build_all, check_model, prepare
 from .plan import ModelPlan, Target
@@ -175,6 +177,7 @@ def _make_kernels(work: Work, settings: Settings) -> Outcome:
 
 def _make_kernels_of(model, benchmarks: list, work: Work, settings: Settings, outcome: Outcome) -> None:
     candidate, plans = prepare(model, benchmarks)
+    _check_network(candidate, work.plan)
     tasks = [task for plan in plans for task in plan.tasks]
     expected = forecast(candidate, tasks, settings.engine)
     if expected.peak > work.bytes and not work.measured:
@@ -218,8 +221,21 @@ def _scores(work: Work, names: list[str], settings: Settings) -> Iterator[tuple[
             f"Kernels that the sweep has made are found by all of its workers; {settings.engine.kernels}, as this worker "
             f"sees it, lacks {'; '.join(missing)}. Keep them in a folder that all machines share (--store-directory)."
         )
-    for i, score in score_plans(candidate, plans, settings.engine):
+    # made a moment ago, maybe by another worker: the model that it made has to be this one
+    for i, score in score_plans(candidate, plans, replace(settings.engine, changed_models="refuse")):
         yield names[i], score
+
+
+def _check_network(model, plan: ModelPlan) -> None:
+    """Raise if the cells that are done were scored with other weights: results of one name are of one network."""
+    own = None if isinstance(model, LookupModel) else network_digest(model)  # features may come with each dataset
+    if own is not None and not plan.networks <= {own}:
+        raise ModelSourceError(
+            f"The cells of a sweep are scored with one network per model; {plan.model} now makes network {own}, and "
+            f"{len(plan.done)} cells that are done were scored with {', '.join(sorted(plan.networks))}. If its weights differ "
+            f"each time it is made, seed them (torch.manual_seed in the function), or save and load them. If they were changed "
+            f"on purpose, score all cells again (--again)."
+        )
 
 
 def _model(plan: ModelPlan):

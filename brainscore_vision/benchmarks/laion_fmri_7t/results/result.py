@@ -37,6 +37,11 @@ class UnitResult:
     n_features: int | None
     normalizations: dict[str, float]
 
+    @property
+    def hides_sign(self) -> bool:
+        """Whether a negative raw score became a positive one: the published normalization squares it."""
+        return self.raw < 0 < self.value
+
 
 @dataclass(frozen=True)
 class FoldResult:
@@ -70,9 +75,16 @@ class Result:
     id : int
         Of the result in its database; grows with the order of adding.
     model : str
-        The model's own identifier.
+        The model's own identifier. Where the results that were asked for have several networks of one identifier, what tells
+        them apart follows in brackets (:mod:`.names`).
+    model_identifier : str
+        The model's own identifier, as it is.
     requested_model : str
         As it was asked for; see :class:`~.facts.RunFacts`, as for the attributes that are not explained here.
+    network_digest, features_digest : str or None
+        Of the weights, or of the whole table of features, and of the features in the layer that was scored; see
+        :func:`~brainscore_vision.benchmark_helpers.stimulus_kernels.features.network.network_digest` and
+        :class:`~brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe.Probe`. None where nothing is known.
     benchmark : str
         Without the dataset that the identifier may name, which ``dataset`` describes.
     value, raw, ceiling : float
@@ -89,12 +101,17 @@ class Result:
         ``fold_0`` ...; empty for benchmarks with one split.
     dropped_stimuli : tuple of str
         Stimuli that were left out because the model has no features for them.
+    notes : tuple of str
+        What a reader of the number should know, one sentence each.
     """
 
     id: int
     model: str
+    model_identifier: str
     requested_model: str
     model_revision: str | None
+    network_digest: str | None
+    features_digest: str | None
     benchmark: str
     benchmark_version: int
     value: float
@@ -116,6 +133,13 @@ class Result:
     machine: str
     versions: dict[str, str]
     dropped_stimuli: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def hides_sign(self) -> bool:
+        """Whether a negative raw score of some subject was squared to a positive one."""
+        folds = [subject for fold in self.folds.values() for subject in fold.subjects.values()]
+        return any(unit.hides_sign for unit in (*self.subjects.values(), *folds))
 
     def by_subject(self) -> dict[str, UnitResult]:
         """Each subject's numbers: its own, or means over folds, which have neither interval nor alpha."""

@@ -18,14 +18,14 @@ from .database import ResultsDatabase
 from .facts import run_facts
 
 
-def record_scores(
+def add_scores(
     database: ResultsDatabase,
     scores: Iterable[tuple[str, Score]],
     *,
     model: str,
     benchmarks: Sequence[str],
     dataset=None,
-    unrecorded: tuple[type[Exception], ...] = (),
+    not_kept: tuple[type[Exception], ...] = (),
 ) -> Iterator[tuple[str, Score]]:
     """Add each Score of a run to a database when it is done.
 
@@ -37,14 +37,14 @@ def record_scores(
     ----------
     database : ResultsDatabase
     scores : iterable of tuple of str and Score
-        As :func:`~..scoring.score_all` yields them; ``record_scores`` iterates over it once.
+        As :func:`~..scoring.score_all` yields them; ``add_scores`` iterates over it once.
     model : str
         As it was asked for.
     benchmarks : sequence of str
         All identifiers that the run is to score, as ``scores`` yields them.
     dataset : str, pathlib.Path or Dataset, optional
         As for :func:`~..scoring.score_all`.
-    unrecorded : tuple of exception classes
+    not_kept : tuple of exception classes
         Those that are no failure of the model, such as a name that was typed wrong; they are raised alone.
 
     Yields
@@ -69,10 +69,10 @@ def record_scores(
             benchmark, score = next(scores)
         except StopIteration:
             return
-        except unrecorded:
+        except not_kept:
             raise
         except Exception as error:
-            record_failures(database, error, model=model, benchmarks=list(waiting), started=started, dataset=dataset)
+            add_failures(database, error, model=model, benchmarks=list(waiting), started=started, dataset=dataset)
             raise
         finished = datetime.now(UTC)
         facts = run_facts(
@@ -89,7 +89,7 @@ def record_scores(
         started = finished
 
 
-def record_failures(
+def add_failures(
     database: ResultsDatabase,
     error: BaseException,
     *,
@@ -105,7 +105,7 @@ def record_failures(
     database : ResultsDatabase
     error : BaseException
     model, dataset
-        As for :func:`record_scores`.
+        As for :func:`add_scores`.
     benchmarks : sequence of str or None
     started : datetime.datetime
         When the work began that failed.

@@ -1,0 +1,71 @@
+"""Which network a model is: a digest of its weights, or of its table of features.
+
+Two networks may stand under one identifier: files that name their models alike, weights that were trained further, a
+factory that does not seed them. Scores of the same digest come from the same weights on any machine, whatever their region.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator
+
+from .lookup import LookupModel
+
+DIGEST_BYTES = 8
+
+
+def network_digest(model) -> str | None:
+    """Digest of what a model's features come from, the same for all of its layers.
+
+    Parameters
+    ----------
+    model : brainscore_vision.model_interface.BrainModel
+
+    Returns
+    -------
+    str or None
+        16 hexadecimal digits: of the names, types and values of all parameters and buffers, and of the classes of all
+        modules, where the model holds torch modules; of ``features_version`` where it looks features up. None for any
+        other model.
+
+    Notes
+    -----
+    What is no parameter or buffer does not count: preprocessing, the choice of layers, constants in the code of ``forward``.
+    """
+    content = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    if isinstance(model, LookupModel):
+        content.update(str(model.features_version).encode())
+        return content.hexdigest()
+    modules = list(_modules(model))
+    for module in modules:
+        content.update(" ".join(type(part).__qualname__ for part in module.modules()).encode())
+        for name, value in sorted(module.state_dict().items()):
+            _add(content, name, value)
+    return content.hexdigest() if modules else None
+
+
+def _modules(model) -> Iterator:
+    """Torch modules that a model holds: itself, its attributes, those of what extracts its activations. Each once."""
+    torch = sys.modules.get("torch")
+    if torch is None:  # a program without torch has no modules of it
+        return
+    seen = set()
+    for owner in (model, getattr(model, "activations_model", None)):
+        for value in (owner, *getattr(owner, "__dict__", {}).values()):
+            if isinstance(value, torch.nn.Module) and id(value) not in seen:
+                seen.add(id(value))
+                yield value
+
+
+def _add(content, name: str, value) -> None:
+    torch = sys.modules["torch"]
+    content.update(f"\0{name}\0".encode())
+    if not isinstance(value, torch.Tensor) or torch.nn.parameter.is_lazy(value) or value.is_meta:
+        return  # without values that could differ
+    content.update(f"{value.dtype} {tuple(value.shape)}".encode())
+    if value.layout is not torch.strided or value.is_quantized:
+        content.update(str(value).encode())
+        return
+    flat = value.detach().cpu().contiguous().reshape(-1)
+    content.update(memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else b"")
