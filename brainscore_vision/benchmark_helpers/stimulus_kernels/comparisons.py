@@ -124,13 +124,12 @@ class RDMMetric:
         for task in tasks:
             if task.test_ids != model_ids:
                 model_ids = task.test_ids
-                rdm = similarity.pearson_rdm(kernel.feature_covariation(model_ids))
-                model_ranks, model_classes = similarity.rdm_ranks(rdm), rank_classes(rdm)
+                ranks = similarity.rdm_ranks(kernel, model_ids)
+                model_ranks, model_classes = similarity.unit_ranks(ranks), rank_classes(ranks)
                 counts = resampled_counts(model_ids, self.bootstrap_draws)
             responses = task.load_responses().select(task.test_ids)
-            rdm = similarity.response_rdm(responses.values)
-            ranks = similarity.triangle_ranks(rdm)
-            draws = rdm_draws(model_classes, rank_classes(rdm), counts) / rdm_ceiling(responses.noise_ceiling)
+            ranks = similarity.response_ranks(responses.values)
+            draws = rdm_draws(model_classes, rank_classes(ranks), counts) / rdm_ceiling(responses.noise_ceiling)
             yield (
                 task,
                 replace(
@@ -155,7 +154,7 @@ class RDMMetric:
         ----------
         tasks : sequence of SubjectTask
         results : sequence of SubjectResult, optional
-            Of these tasks, in their order: spares computing the subjects' RDMs again.
+            Of these tasks, in their order: spares computing the subjects' RDMs again, and says which stimuli were left out.
 
         Returns
         -------
@@ -164,6 +163,8 @@ class RDMMetric:
             ``split_half_reliability`` (with halves of the trials), per subject.
         """
         subjects = [task.subject for task in tasks]
+        if results is not None:
+            tasks = [task.without(r.dropped_stimuli) for task, r in zip(tasks, results, strict=True)]
         details = {}
         if len(tasks) > 1 and len({task.test_ids for task in tasks}) == 1:
             measured = [r.measured_ranks for r in results] if results is not None else map(_measured_ranks, tasks)
@@ -234,9 +235,7 @@ def rdm_ceiling(published: NoiseCeiling) -> float:
 
 
 def _measured_ranks(task: SubjectTask) -> np.ndarray:
-    return _compact(
-        similarity.triangle_ranks(similarity.response_rdm(task.load_responses().select(task.test_ids).values))
-    )
+    return _compact(similarity.response_ranks(task.load_responses().select(task.test_ids).values))
 
 
 def _compact(ranks: np.ndarray) -> np.ndarray:
@@ -245,10 +244,7 @@ def _compact(ranks: np.ndarray) -> np.ndarray:
 
 
 def _split_half(task: SubjectTask) -> float:
-    halves = (
-        similarity.triangle_ranks(similarity.response_rdm(half.values)) for half in task.load_halves(task.test_ids)
-    )
-    return split_half_reliability(*halves)
+    return split_half_reliability(*(similarity.response_ranks(half.values) for half in task.load_halves(task.test_ids)))
 
 
 def _response_kernel(responses: Responses) -> np.ndarray:

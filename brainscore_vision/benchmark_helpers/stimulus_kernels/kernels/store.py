@@ -119,6 +119,8 @@ class KernelStore:
                 "stimulus_ids": [str(s) for s in kernel.stimulus_ids],
                 "n_features": kernel.n_features,
                 "mean_spread": kernel.mean_spread.hex(),
+                "mean_norm": kernel.mean_norm.hex(),
+                "sketch": 0 if kernel.sketch is None else kernel.sketch.shape[1],
                 "probe": list(probe.sample.shape),
                 "probe_n_features": probe.n_features,
             }
@@ -196,6 +198,8 @@ class KernelStore:
                     start += n - i
             mirror_lower(gram)
             row_mean, row_dot_mean = read(n), read(n)
+            columns = header.get("sketch", 0)
+            sketch = read(n * columns).reshape(n, columns) if columns else None
             k, width = header["probe"]
             sample, mean, norm = read(k * width).reshape(k, width), read(k), read(k)
             if file.read() != checksum.digest():
@@ -207,6 +211,8 @@ class KernelStore:
             row_mean=row_mean,
             row_dot_mean=row_dot_mean,
             mean_spread=float.fromhex(header["mean_spread"]),
+            mean_norm=float.fromhex(header.get("mean_norm", "0x0p+0")),  # kernels kept earlier do not say
+            sketch=sketch,
         )
         return kernel, Probe(sample, mean, norm, header["probe_n_features"])
 
@@ -222,7 +228,8 @@ def _arrays(kernel: StimulusKernel, probe: Probe) -> Iterator[memoryview]:
     for first in range(0, n, COLUMNS_PER_STEP):
         columns = range(first, min(first + COLUMNS_PER_STEP, n))
         yield memoryview(np.concatenate([kernel.gram[i:, i] for i in columns])).cast("B")
-    for array in (kernel.row_mean, kernel.row_dot_mean, probe.sample, probe.mean, probe.norm):
+    sketch = () if kernel.sketch is None else (kernel.sketch,)
+    for array in (kernel.row_mean, kernel.row_dot_mean, *sketch, probe.sample, probe.mean, probe.norm):
         yield memoryview(np.ascontiguousarray(array, dtype=float).ravel()).cast("B")
 
 
