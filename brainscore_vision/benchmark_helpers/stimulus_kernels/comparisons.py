@@ -6,6 +6,7 @@ eigendecomposition, the ranks of the model's RDM) is computed once.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,8 @@ from .statistics.ceilings import NoiseCeiling
 from .statistics.normalizations import NORMALIZATIONS, Normalized, ceiling_of, normalize_correlations, scaled_similarity
 from .statistics.rsa_ceilings import nili_bounds, split_half_reliability
 from .tasks import SubjectResult, SubjectTask
+
+_logger = logging.getLogger(__name__)
 
 Results = Iterator[tuple[SubjectTask, SubjectResult]]
 
@@ -55,17 +58,22 @@ class RidgeMetric:
     def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
         """Results of tasks that share ``kernel`` and their training stimuli."""
         train_ids = tasks[0].train_ids
-        decomposition = ridge.decompose(kernel.gram, kernel.positions(train_ids), compute, kernel.n_features)
+        train_rows = kernel.positions(train_ids)
+        decomposition = ridge.decompose(kernel.gram, train_rows, compute, kernel.n_features)
+        unresolved = self._unresolved(decomposition, kernel, train_rows)
         fitted: dict = {}
-        counts = None
+        counts, edges = None, []
         for task in tasks:
             responses = task.load_responses()
             train, test = responses.select(train_ids), responses.select(task.test_ids)
             if task.load_responses not in fitted:  # tasks that differ in their test stimuli alone share a fit
                 fitted.clear()
                 coordinates, _ = decomposition.coordinates(train.values)
-                fitted[task.load_responses] = ridge.select_alpha(decomposition, coordinates, self.alphas)
-            selection = fitted[task.load_responses]
+                selection = ridge.select_alpha(decomposition, coordinates, self.alphas)
+                at_edge = self._at_edge(task, selection.alpha)
+                edges += at_edge
+                fitted[task.load_responses] = selection, (*unresolved, *at_edge)
+            selection, notes = fitted[task.load_responses]
             cross = kernel.block(task.test_ids, train_ids)
             prediction = ridge.predict(decomposition, cross, selection.dual_coefficients)
             correlations = pearson_per_neuroid(prediction, test.values, task.subject)
@@ -85,8 +93,37 @@ class RidgeMetric:
                     correlations=correlations,
                     alpha=selection.alpha,
                     draws=Draws(draws, stimuli_digest(task.test_ids, self.bootstrap_draws)),
+                    notes=notes,
                 ),
             )
+        if edges:  # the Scores have all of them
+            _logger.warning("%s%s", edges[0], f" The same holds for {len(edges) - 1} more." if len(edges) > 1 else "")
+
+    def _unresolved(self, decomposition, kernel: StimulusKernel, train_rows: np.ndarray) -> tuple[str, ...]:
+        """A note if rounding hides features from the kernel that one of the penalties would let through."""
+        if kernel.sketch is None:
+            return ()
+        lost = decomposition.lost_spread(kernel.sketch[train_rows], kernel.mean_norm)
+        if lost <= min(self.alphas):
+            return ()
+        note = (
+            f"Some features vary so much more than others that the others are lost in rounding: with an alpha below "
+            f"{lost:.1g} they would count, and do not count here. Standardise the features (divide each by its standard "
+            f"deviation), or leave out those that vary most."
+        )
+        _logger.warning("%s", note)
+        return (note,)
+
+    def _at_edge(self, task: SubjectTask, alpha: float) -> tuple[str, ...]:
+        """A note if a better penalty may lie beyond the grid."""
+        edge = ridge.edge_of_grid(alpha, self.alphas)
+        if edge is None:
+            return ()
+        scale = {"smallest": "Multiply", "largest": "Divide"}[edge]
+        return (
+            f"alpha of {task.subject} in {task.region} is {alpha:g}, the {edge} of its grid: a better one may lie beyond. "
+            f"{scale} all features by one number, or widen the grid (alphas).",
+        )
 
     def normalize(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
         """Each subject's numbers by normalisation, in order."""
