@@ -6,6 +6,7 @@ eigendecomposition, the ranks of the model's RDM) is computed once.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,8 @@ from .statistics.ceilings import NoiseCeiling
 from .statistics.normalizations import NORMALIZATIONS, Normalized, ceiling_of, normalize_correlations, scaled_similarity
 from .statistics.rsa_ceilings import nili_bounds, split_half_reliability
 from .tasks import SubjectResult, SubjectTask
+
+_logger = logging.getLogger(__name__)
 
 Results = Iterator[tuple[SubjectTask, SubjectResult]]
 
@@ -55,17 +58,22 @@ class RidgeMetric:
     def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
         """Results of tasks that share ``kernel`` and their training stimuli."""
         train_ids = tasks[0].train_ids
-        decomposition = ridge.decompose(kernel.gram, kernel.positions(train_ids), compute, kernel.n_features)
+        train_rows = kernel.positions(train_ids)
+        decomposition = ridge.decompose(kernel.gram, train_rows, compute, kernel.n_features)
+        unresolved = self._unresolved(decomposition, kernel, train_rows)
         fitted: dict = {}
-        counts = None
+        counts, edges = None, []
         for task in tasks:
             responses = task.load_responses()
             train, test = responses.select(train_ids), responses.select(task.test_ids)
             if task.load_responses not in fitted:  # tasks that differ in their test stimuli alone share a fit
                 fitted.clear()
                 coordinates, _ = decomposition.coordinates(train.values)
-                fitted[task.load_responses] = ridge.select_alpha(decomposition, coordinates, self.alphas)
-            selection = fitted[task.load_responses]
+                selection = ridge.select_alpha(decomposition, coordinates, self.alphas)
+                at_edge = self._at_edge(task, selection.alpha)
+                edges += at_edge
+                fitted[task.load_responses] = selection, (*unresolved, *at_edge)
+            selection, notes = fitted[task.load_responses]
             cross = kernel.block(task.test_ids, train_ids)
             prediction = ridge.predict(decomposition, cross, selection.dual_coefficients)
             correlations = pearson_per_neuroid(prediction, test.values, task.subject)
@@ -85,8 +93,37 @@ class RidgeMetric:
                     correlations=correlations,
                     alpha=selection.alpha,
                     draws=Draws(draws, stimuli_digest(task.test_ids, self.bootstrap_draws)),
+                    notes=notes,
                 ),
             )
+        if edges:  # the Scores have all of them
+            _logger.warning("%s%s", edges[0], f" The same holds for {len(edges) - 1} more." if len(edges) > 1 else "")
+
+    def _unresolved(self, decomposition, kernel: StimulusKernel, train_rows: np.ndarray) -> tuple[str, ...]:
+        """A note if rounding hides features from the kernel that one of the penalties would let through."""
+        if kernel.sketch is None:
+            return ()
+        lost = decomposition.lost_spread(kernel.sketch[train_rows], kernel.mean_norm)
+        if lost <= min(self.alphas):
+            return ()
+        note = (
+            f"Some features vary so much more than others that the others are lost in rounding: with an alpha below "
+            f"{lost:.1g} they would count, and do not count here. Standardise the features (divide each by its standard "
+            f"deviation), or leave out those that vary most."
+        )
+        _logger.warning("%s", note)
+        return (note,)
+
+    def _at_edge(self, task: SubjectTask, alpha: float) -> tuple[str, ...]:
+        """A note if a better penalty may lie beyond the grid."""
+        edge = ridge.edge_of_grid(alpha, self.alphas)
+        if edge is None:
+            return ()
+        scale = {"smallest": "Multiply", "largest": "Divide"}[edge]
+        return (
+            f"alpha of {task.subject} in {task.region} is {alpha:g}, the {edge} of its grid: a better one may lie beyond. "
+            f"{scale} all features by one number, or widen the grid (alphas).",
+        )
 
     def normalize(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
         """Each subject's numbers by normalisation, in order."""
@@ -124,13 +161,12 @@ class RDMMetric:
         for task in tasks:
             if task.test_ids != model_ids:
                 model_ids = task.test_ids
-                rdm = similarity.pearson_rdm(kernel.feature_covariation(model_ids))
-                model_ranks, model_classes = similarity.rdm_ranks(rdm), rank_classes(rdm)
+                ranks = similarity.rdm_ranks(kernel, model_ids)
+                model_ranks, model_classes = similarity.unit_ranks(ranks), rank_classes(ranks)
                 counts = resampled_counts(model_ids, self.bootstrap_draws)
             responses = task.load_responses().select(task.test_ids)
-            rdm = similarity.response_rdm(responses.values)
-            ranks = similarity.triangle_ranks(rdm)
-            draws = rdm_draws(model_classes, rank_classes(rdm), counts) / rdm_ceiling(responses.noise_ceiling)
+            ranks = similarity.response_ranks(responses.values)
+            draws = rdm_draws(model_classes, rank_classes(ranks), counts) / rdm_ceiling(responses.noise_ceiling)
             yield (
                 task,
                 replace(
@@ -155,7 +191,7 @@ class RDMMetric:
         ----------
         tasks : sequence of SubjectTask
         results : sequence of SubjectResult, optional
-            Of these tasks, in their order: spares computing the subjects' RDMs again.
+            Of these tasks, in their order: spares computing the subjects' RDMs again, and says which stimuli were left out.
 
         Returns
         -------
@@ -164,6 +200,8 @@ class RDMMetric:
             ``split_half_reliability`` (with halves of the trials), per subject.
         """
         subjects = [task.subject for task in tasks]
+        if results is not None:
+            tasks = [task.without(r.dropped_stimuli) for task, r in zip(tasks, results, strict=True)]
         details = {}
         if len(tasks) > 1 and len({task.test_ids for task in tasks}) == 1:
             measured = [r.measured_ranks for r in results] if results is not None else map(_measured_ranks, tasks)
@@ -234,9 +272,7 @@ def rdm_ceiling(published: NoiseCeiling) -> float:
 
 
 def _measured_ranks(task: SubjectTask) -> np.ndarray:
-    return _compact(
-        similarity.triangle_ranks(similarity.response_rdm(task.load_responses().select(task.test_ids).values))
-    )
+    return _compact(similarity.response_ranks(task.load_responses().select(task.test_ids).values))
 
 
 def _compact(ranks: np.ndarray) -> np.ndarray:
@@ -245,10 +281,7 @@ def _compact(ranks: np.ndarray) -> np.ndarray:
 
 
 def _split_half(task: SubjectTask) -> float:
-    halves = (
-        similarity.triangle_ranks(similarity.response_rdm(half.values)) for half in task.load_halves(task.test_ids)
-    )
-    return split_half_reliability(*halves)
+    return split_half_reliability(*(similarity.response_ranks(half.values) for half in task.load_halves(task.test_ids)))
 
 
 def _response_kernel(responses: Responses) -> np.ndarray:

@@ -41,6 +41,9 @@ class EngineOptions:
         three matrices of training stimuli × training stimuli it takes longer, with less than two nothing starts.
     device : {"cpu", "cuda"}
         Where kernels and eigendecompositions are computed.
+    exact : bool
+        Fit ridge by eigenvectors alone, with the leave-one-out error of every penalty, neuroid and stimulus: without the band
+        matrix, the low rank and the samples that save time. Scores are the same but for rounding; this is how to check it.
     progress : bool
         Show progress bars; they are silent when standard error is not a terminal.
     """
@@ -52,6 +55,7 @@ class EngineOptions:
     changed_models: str = "remake"
     max_memory: int | None = None
     device: str = "cpu"
+    exact: bool = False
     progress: bool = True
 
     def __post_init__(self):

@@ -83,6 +83,15 @@ def test_solving(case, alpha):
     np.testing.assert_array_equal(right, untouched)
 
 
+@pytest.mark.parametrize("alpha", [1e-10, 1.0, 1e6])
+def test_half_a_solution(case, alpha):
+    matrix, width = case
+    _, band, blocks = reduced(matrix, width)
+    half = blocks.half_solve(np.eye(len(matrix)), alpha)
+    expected = np.linalg.inv(band + alpha * np.eye(len(band)))
+    np.testing.assert_allclose(half @ half.T, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
+
+
 def test_weights(case):
     matrix, width = case
     basis, _, blocks = reduced(matrix, width)

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn.linear_model import RidgeCV
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import DEFAULT_ALPHAS, kernel_from_features
+from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import decomposition as decompositions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import penalty_samples
 
@@ -12,9 +14,9 @@ ALPHAS = np.array(DEFAULT_ALPHAS)
 
 @pytest.fixture
 def few_stimuli(monkeypatch):
-    """Samples of 60 stimuli, 8 of them certain for their features and 8 for their responses."""
+    """Samples of 60 stimuli, at most 21 of them certain for their errors."""
     monkeypatch.setattr(penalty_samples, "STIMULI", 60)
-    monkeypatch.setattr(penalty_samples, "LARGEST", 8)
+    monkeypatch.setattr(penalty_samples, "LARGEST", 21)
 
 
 def fitted(features, responses):
@@ -56,21 +58,6 @@ def test_all_stimuli_leave_nothing_to_estimate():
     np.testing.assert_array_equal(sample.variance_of_sum(np.arange(10.0).reshape(5, 2)), [0, 0])
 
 
-def test_the_stimuli_with_the_largest_features_or_responses_are_in_the_sample(few_stimuli):
-    rng = np.random.default_rng(2)
-    features, responses = rng.standard_normal((300, 40)), rng.standard_normal((300, 400))
-    features[7] *= 20
-    responses[11] *= 20
-    decomposition, coordinates = fitted(features, responses)
-    np.testing.assert_allclose(
-        decomposition.squared_norms, ((features - features.mean(axis=0)) ** 2).sum(axis=1), rtol=1e-9
-    )
-    sample = penalty_samples._draw_stimuli(decomposition, coordinates[:, :128], rng)
-    assert {7, 11} <= set(sample.rows[: sample.n_certain])
-    assert len(set(sample.rows)) == len(sample.rows) == 60
-    assert 8 <= sample.n_certain <= 16
-
-
 def one_stimulus_far_from_the_others(seed):
     """Features and responses; that stimulus has most of the error of small penalties."""
     rng = np.random.default_rng(seed)
@@ -78,6 +65,57 @@ def one_stimulus_far_from_the_others(seed):
     responses = 4 * features @ rng.standard_normal((40, 400)) / np.sqrt(40) + rng.standard_normal((300, 400))
     features[100] *= 100  # its responses do not follow
     return features, responses
+
+
+@pytest.mark.parametrize("way", ["eigenvectors", "band", "low rank"])
+def test_rough_errors_are_nearly_the_errors(way, monkeypatch):
+    monkeypatch.setattr(decompositions, "way_to_decompose", lambda *_: way)
+    rng = np.random.default_rng(2)
+    features, responses = rng.standard_normal((300, 40 if way == "low rank" else 400)), rng.standard_normal((300, 16))
+    features[:, 1:5] = 0  # that hardly a stimulus has: large errors of small penalties
+    features[[3, 9, 50], 1:4] = [[0.5, 0.4, 0], [1e-3, 0, 0.3], [0, 1e-2, 1e-3]]
+    decomposition, coordinates = fitted(features, responses)
+    rough = penalty_samples._rough_errors(decomposition, coordinates, ALPHAS, rng)
+    diagonal = decomposition.weights(ALPHAS)
+    exact = [
+        ((decomposition.expand(decomposition.solve(coordinates, alpha)) / d[:, None]) ** 2).sum(axis=1)
+        for alpha, d in zip(ALPHAS, diagonal.T, strict=True)
+    ]
+    ratio = rough / np.transpose(exact) * 16**2  # weights are sums over as many vectors
+    assert 0.5 < np.median(ratio) < 2
+    assert ((ratio > 0.02) & (ratio < 50)).all()
+    assert np.max(exact) > 1e4 * np.median(exact) or way != "low rank"
+
+
+def test_the_stimuli_with_the_largest_errors_are_in_the_sample(few_stimuli):
+    rng = np.random.default_rng(3)
+    features, responses = one_stimulus_far_from_the_others(0)
+    responses[11] *= 20
+    decomposition, coordinates = fitted(features, responses)
+    sample = penalty_samples._draw_stimuli(decomposition, coordinates[:, :128], ALPHAS, rng)
+    assert {100, 11} <= set(sample.rows[: sample.n_certain])
+    assert len(set(sample.rows)) == len(sample.rows) == 60
+    assert sample.n_certain <= 21
+
+
+def a_feature_of_two_stimuli(seed):
+    """The stimulus that has more of it is predicted from the other: badly, with a small penalty, and no other one is."""
+    rng = np.random.default_rng(seed)
+    features = rng.standard_normal((300, 41))
+    responses = features[:, :40] @ rng.standard_normal((40, 400)) / np.sqrt(40) + 1e-5 * rng.standard_normal((300, 400))
+    features[:, 40] = 0
+    features[rng.choice(300, 2, replace=False), 40] = 0.5, 10.0 ** rng.uniform(-3, -1)
+    return features, responses
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_nearly_dead_feature_may_decide(seed, few_stimuli):
+    """Stimuli that are large neither in their features nor in their responses, but in their error."""
+    features, responses = a_feature_of_two_stimuli(seed)
+    decomposition, coordinates = fitted(features, responses)
+    found = ridge.select_alpha(decomposition, coordinates, ALPHAS)
+    assert found.alpha == RidgeCV(alphas=ALPHAS).fit(features - features.mean(axis=0), responses).alpha_
+    assert len(found.evaluated) < 10
 
 
 @pytest.mark.parametrize("seed", range(6))

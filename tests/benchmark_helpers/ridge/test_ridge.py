@@ -1,5 +1,7 @@
 """Ridge from a kernel against scikit-learn and against brute force."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge, RidgeCV
@@ -83,37 +85,37 @@ def test_cross_validated_alpha_equals_scikit_learn(data):
     np.testing.assert_allclose(predicted, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("alpha", [1e-3, 1.0, 1e4])
-def test_leave_one_out_errors_equal_brute_force(data, alpha):
+def test_leave_one_out_errors_equal_brute_force(data):
     features, responses, train, _, tolerance = data
-    _, decomposition, *_ = fit(features, responses, train, [alpha])
-    errors = ridge.leave_one_out_errors(decomposition, responses[train], alpha)
+    alphas = [1e-3, 1.0, 1e4]
     centred = features - features[train].mean(axis=0)
-    expected = np.empty_like(errors)
-    for i, row in enumerate(train):
-        others = np.delete(train, i)
-        model = Ridge(alpha=alpha, solver="svd").fit(centred[others], responses[others])
-        expected[i] = responses[row] - model.predict(centred[[row]])[0]
-    np.testing.assert_allclose(errors, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
+    expected = np.empty((len(alphas), len(train), responses.shape[1]))
+    for k, alpha in enumerate(alphas):
+        for i, row in enumerate(train):
+            others = np.delete(train, i)
+            model = Ridge(alpha=alpha, solver="svd").fit(centred[others], responses[others])
+            expected[k, i] = responses[row] - model.predict(centred[[row]])[0]
+    _, decomposition, _, coordinates, selection = fit(features, responses, train, alphas)
+    np.testing.assert_allclose(selection.errors, (expected**2).mean(axis=(1, 2)), rtol=tolerance)
+    assert selection.alpha == alphas[np.argmin(selection.errors)]
+    for j in range(responses.shape[1]):
+        one = ridge.select_alpha(decomposition, coordinates[:, [j]], alphas)
+        np.testing.assert_allclose(one.errors, (expected[:, :, j] ** 2).mean(axis=1), rtol=tolerance)
 
 
 def test_the_order_of_responses_in_memory_changes_nothing():
     rng = np.random.default_rng(2)
     features, responses = rng.standard_normal((30, 50)), rng.standard_normal((30, 4))
-    decomposition = ridge.decompose(kernel_from_features(features, list(map(str, range(30)))).gram, np.arange(30))
-    expected = ridge.leave_one_out_errors(decomposition, responses, 1.0)
-    np.testing.assert_allclose(
-        ridge.leave_one_out_errors(decomposition, np.asfortranarray(responses), 1.0), expected, rtol=1e-12
-    )
+    expected = fit(features, responses, np.arange(30), DEFAULT_ALPHAS)[-1].errors
+    found = fit(features, np.asfortranarray(responses), np.arange(30), DEFAULT_ALPHAS)[-1].errors
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_tiny_alpha_keeps_its_digits():
     """The constant vector's eigenvalue is exactly zero: handled carelessly, 1/alpha swamps the diagonal."""
     rng = np.random.default_rng(3)
     features, responses = rng.standard_normal((25, 400)), rng.standard_normal((25, 3))
-    kernel = kernel_from_features(features, list(map(str, range(25))))
-    decomposition = ridge.decompose(kernel.gram, np.arange(25))
-    tiny, zero = (ridge.leave_one_out_errors(decomposition, responses, a) for a in (1e-10, 1e-30))
+    tiny, zero = fit(features, responses, np.arange(25), [1e-10, 1e-30])[-1].errors
     np.testing.assert_allclose(tiny, zero, rtol=1e-9)
 
 
@@ -123,7 +125,7 @@ def test_sampled_search_chooses_what_the_full_search_chooses(way, stimuli, monke
     rng = np.random.default_rng(4)
     if stimuli is not None:
         monkeypatch.setattr(penalty_samples, "STIMULI", stimuli)
-        monkeypatch.setattr(penalty_samples, "LARGEST", 4)
+        monkeypatch.setattr(penalty_samples, "LARGEST", 10)
     evaluated = []
     for noise in (0.1, 1.0, 5.0, 50.0):
         for n, p, neuroids in ((50, 80, 400), (80, 30, 300)):
@@ -134,12 +136,9 @@ def test_sampled_search_chooses_what_the_full_search_chooses(way, stimuli, monke
                 responses = latent @ rng.standard_normal((10, neuroids)) / 3
                 responses += noise * (common_noise + rng.standard_normal((n, neuroids)))
                 _, decomposition, _, coordinates, selection = fit(features, responses, np.arange(n), DEFAULT_ALPHAS)
-                diagonal = decomposition.weights(np.array(DEFAULT_ALPHAS))
-                full = [
-                    ((decomposition.expand(decomposition.solve(coordinates, alpha)) / d[:, None]) ** 2).sum()
-                    for alpha, d in zip(DEFAULT_ALPHAS, diagonal.T, strict=True)
-                ]
-                assert selection.alpha == DEFAULT_ALPHAS[int(np.argmin(full))]
+                full = ridge.select_alpha(replace(decomposition, exact=True), coordinates, DEFAULT_ALPHAS)
+                assert full.evaluated == DEFAULT_ALPHAS
+                assert selection.alpha == full.alpha == DEFAULT_ALPHAS[int(np.argmin(full.errors))]
                 evaluated.append(len(selection.evaluated))
     assert np.mean(evaluated) < len(DEFAULT_ALPHAS) / 2
 
@@ -190,11 +189,9 @@ def test_other_ways_to_compute_change_nothing(compute):
     np.testing.assert_allclose(kernel.gram, expected_kernel.gram, rtol=1e-12, atol=1e-10)
     expected, decomposition = ridge.decompose(expected_kernel.gram, train), ridge.decompose(kernel.gram, train, compute)
     np.testing.assert_allclose(decomposition.mean_eigenvalue, expected.mean_eigenvalue, rtol=1e-11)
-    for alpha in (1e-10, 1.0, 1e5):
-        errors = [ridge.leave_one_out_errors(d, responses, alpha) for d in (expected, decomposition)]
-        np.testing.assert_allclose(errors[0], errors[1], rtol=1e-9, atol=1e-10)
     choices = [ridge.select_alpha(d, d.coordinates(responses)[0], DEFAULT_ALPHAS) for d in (expected, decomposition)]
     assert choices[0].alpha == choices[1].alpha
+    np.testing.assert_allclose(choices[0].errors, choices[1].errors, rtol=1e-9)
 
 
 def test_a_budget_that_is_too_small_is_named():
@@ -237,6 +234,43 @@ def test_predictions_far_below_the_mean_keep_their_digits():
 def test_the_way_follows_from_the_sizes(n, n_features, device, expected, monkeypatch):
     monkeypatch.undo()
     assert decompositions.way_to_decompose(n, Compute(device), n_features) == expected
+    assert decompositions.way_to_decompose(n, Compute(device, exact=True), n_features) == "eigenvectors"
+
+
+@pytest.mark.parametrize(("n", "p"), [(40, 300), (60, 20), (60, 61), (80, 12)], ids=str)
+@pytest.mark.parametrize("noise", [0.1, 10.0])
+def test_the_fast_ways_equal_the_exact_one(n, p, noise, monkeypatch):
+    """All that `exact` turns off at once, with more neuroids and stimuli than are sampled."""
+    monkeypatch.setattr(penalty_samples, "STIMULI", n // 4)
+    monkeypatch.setattr(penalty_samples, "LARGEST", n // 8)
+    rng = np.random.default_rng(12)
+    features = rng.standard_normal((n, p))
+    responses = features @ rng.standard_normal((p, 400)) / np.sqrt(p) + noise * rng.standard_normal((n, 400))
+    gram, train = kernel_from_features(features, list(map(str, range(n)))).gram, np.arange(n)
+    fast = ridge.decompose(gram, train)
+    monkeypatch.undo()
+    exact = ridge.decompose(gram, train, Compute(exact=True), p)
+    assert isinstance(exact.middle, decompositions.Spectrum)
+    assert exact.is_complete
+    selections = [ridge.select_alpha(d, d.coordinates(responses)[0], DEFAULT_ALPHAS) for d in (fast, exact)]
+    assert selections[0].alpha == selections[1].alpha
+    assert len(selections[0].evaluated) < len(selections[1].evaluated) == len(selections[1].errors) == 21
+    found, expected = (s.dual_coefficients for s in selections)
+    np.testing.assert_allclose(gram @ found, gram @ expected, atol=1e-9 * np.abs(gram @ expected).max())
+
+
+@pytest.mark.parametrize(
+    ("alpha", "grid", "edge"),
+    [
+        (1.0, (0.1, 1.0, 10.0), None),
+        (0.1, (10.0, 0.1, 1.0), "smallest"),
+        (10.0, (10.0, 0.1, 1.0), "largest"),
+        (1.0, (1.0,), None),
+        (2.0, (2.0, 2.0), None),
+    ],
+)
+def test_the_edge_of_a_grid(alpha, grid, edge):
+    assert ridge.edge_of_grid(alpha, grid) == edge
 
 
 def test_degenerate_input_is_named():

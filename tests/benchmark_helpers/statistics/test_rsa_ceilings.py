@@ -13,28 +13,27 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.rsa_ceiling
 )
 from brainscore_vision.benchmarks.laion_fmri_7t import LAIONfMRIRSA, score_model
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+from brainscore_vision.models.laion_fmri_7t import StimulusFeatureModel
 
 SUBJECTS = ("sub-01", "sub-03", "sub-07")
 
 
-def upper(rdm):
-    return rdm[np.triu_indices(len(rdm), k=1)]
-
-
 @pytest.fixture
-def rdms():
+def responses():
     """Of four subjects that share part of their geometry."""
     rng = np.random.default_rng(1)
     latent = rng.standard_normal((25, 4))
-    return [
-        similarity.response_rdm(latent @ rng.standard_normal((4, 15)) + 2 * rng.standard_normal((25, 15)))
-        for _ in range(4)
-    ]
+    return [latent @ rng.standard_normal((4, 15)) + 2 * rng.standard_normal((25, 15)) for _ in range(4)]
 
 
-def test_bounds_are_those_of_nili_and_colleagues(rdms):
-    lower, higher = nili_bounds([similarity.triangle_ranks(rdm) for rdm in rdms])
-    ranks = np.array([rankdata(upper(rdm)) for rdm in rdms])
+@pytest.fixture
+def all_ranks(responses):
+    return [similarity.response_ranks(values) for values in responses]
+
+
+def test_bounds_are_those_of_nili_and_colleagues(responses, all_ranks):
+    lower, higher = nili_bounds(all_ranks)
+    ranks = np.array([rankdata(-np.corrcoef(values)[np.triu_indices(25, k=1)]) for values in responses])
     for i in range(4):
         others = ranks[np.arange(4) != i]
         assert lower[i] == pytest.approx(spearmanr(ranks[i], others.mean(axis=0))[0], abs=1e-9)
@@ -42,34 +41,33 @@ def test_bounds_are_those_of_nili_and_colleagues(rdms):
     assert (lower < higher).all()
 
 
-def test_no_rdm_correlates_better_with_the_subjects_than_the_upper_bound(rdms):
+def test_no_rdm_correlates_better_with_the_subjects_than_the_upper_bound(all_ranks):
     rng = np.random.default_rng(2)
-    ranks = [similarity.triangle_ranks(rdm) for rdm in rdms]
-    bound = nili_bounds(ranks)[1].mean()
-    near = [np.mean(ranks, axis=0) + size * rng.standard_normal(300) for size in (1, 10, 50) for _ in range(20)]
-    assert max(np.mean([spearmanr(other, own)[0] for own in ranks]) for other in [*ranks, *near]) < bound
+    bound = nili_bounds(all_ranks)[1].mean()
+    near = [np.mean(all_ranks, axis=0) + size * rng.standard_normal(300) for size in (1, 10, 50) for _ in range(20)]
+    assert max(np.mean([spearmanr(other, own)[0] for own in all_ranks]) for other in [*all_ranks, *near]) < bound
 
 
 def test_subjects_without_anything_in_common_have_a_lower_bound_of_zero():
     rng = np.random.default_rng(3)
-    ranks = [similarity.triangle_ranks(similarity.response_rdm(rng.standard_normal((60, 20)))) for _ in range(4)]
+    ranks = [similarity.response_ranks(rng.standard_normal((60, 20))) for _ in range(4)]
     assert abs(nili_bounds(ranks)[0].mean()) < 0.05
 
 
-def test_equal_subjects_are_their_own_ceiling(rdms):
-    ranks = similarity.triangle_ranks(rdms[0])
+def test_equal_subjects_are_their_own_ceiling(all_ranks):
+    ranks = all_ranks[0]
     np.testing.assert_allclose(nili_bounds([ranks, ranks, ranks]), 1.0)
     assert split_half_reliability(ranks, ranks) == pytest.approx(1.0)
 
 
-def test_spearman_brown(rdms):
-    a, b = (similarity.triangle_ranks(rdm) for rdm in rdms[:2])
-    r = spearmanr(upper(rdms[0]), upper(rdms[1]))[0]
+def test_spearman_brown(all_ranks):
+    a, b = all_ranks[:2]
+    r = spearmanr(a, b)[0]
     assert split_half_reliability(a, b) == pytest.approx(2 * r / (1 + r))
 
 
-def test_too_little_to_compare(rdms):
-    ranks = similarity.triangle_ranks(rdms[0])
+def test_too_little_to_compare(all_ranks):
+    ranks = all_ranks[0]
     with pytest.raises(ResponsesError, match="at least two subjects; received 1"):
         nili_bounds([ranks])
     with pytest.raises(ResponsesError, match="as many pairs"):
@@ -108,6 +106,35 @@ def test_scores_and_benchmarks_carry_them(tiny_dataset):
     for name in ("nili_lower", "nili_upper", "split_half_reliability"):
         assert score.attrs["ceiling"].attrs[name] == benchmark.ceiling.attrs[name]
     assert score.attrs["ceiling"].item() == benchmark.ceiling.item()  # they stand beside what divides
+
+
+def test_ceilings_do_not_depend_on_the_units_of_responses():
+    """Two neuroids: all correlations are 1 or -1, and rounding makes them unequal."""
+    rng = np.random.default_rng(4)
+    responses = [rng.integers(-50, 50, (40, 2)) / 8 + [0, 1 / 64] for _ in range(3)]
+    expected = nili_bounds([similarity.response_ranks(values) for values in responses])
+    for scale, offset in ((0.7, 0.1), (1e-6, 0.0), (3.0, -7.7)):
+        ranks = [similarity.response_ranks(scale * values + offset) for values in responses]
+        np.testing.assert_allclose(nili_bounds(ranks), expected, atol=1e-12)
+        assert set(ranks[0]) == set(similarity.response_ranks(responses[0]))
+        assert len(set(ranks[0])) == 2
+
+
+def test_reliability_is_that_of_the_stimuli_that_were_scored(tiny_dataset):
+    """A model that knows some of the stimuli: its Score's details are those of a benchmark of these."""
+    ids = open_dataset(tiny_dataset).pool_stimuli("shared")
+    known = [s for i, s in enumerate(ids) if i % 3]
+    rng = np.random.default_rng(5)
+    model = StimulusFeatureModel.from_arrays(rng.standard_normal((len(known), 9)), known, "some", missing="drop")
+    benchmark = LAIONfMRIRSA("V2", subjects=SUBJECTS, dataset=tiny_dataset)
+    score = score_model(model, benchmark)
+    dropped = score.attrs["dropped_stimuli"]
+    assert dropped
+    tasks = [task.without(dropped) for task in benchmark.tasks()]
+    found = score.attrs["ceiling"].attrs
+    for name, values in tasks[0].metric.ceiling_details(tasks).items():
+        assert found[name] == pytest.approx(values, abs=1e-12)
+        assert found[name] != pytest.approx(benchmark.ceiling.attrs[name], abs=1e-6)
 
 
 def test_split_half_follows_reliability(tiny_dataset):

@@ -1,16 +1,30 @@
 """RDM correlation and CKA from kernels against Brain-Score's metrics on features."""
 
+import itertools
+from fractions import Fraction
+
+import mpmath
 import numpy as np
 import pytest
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
+from scipy.stats import rankdata, spearmanr
 
 from brainscore_vision import load_metric
 from brainscore_vision.benchmark_helpers.stimulus_kernels import kernel_from_features
-from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, StimulusKernelError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import (
+    ModelOutputError,
+    ResponsesError,
+    StimulusKernelError,
+)
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.kernel import COLUMN_BLOCK
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import similarity
 
 SHAPES = {"more features than stimuli": (25, 700), "fewer": (60, 30)}
 OFFSETS = {"centred": 0.0, "mean a thousand times the spread": 1e3}
+
+
+def names(n):
+    return [f"s{i:03d}" for i in range(n)]
 
 
 def assembly(values):
@@ -19,7 +33,7 @@ def assembly(values):
         values,
         dims=["presentation", "neuroid"],
         coords={
-            "stimulus_id": ("presentation", [f"s{i:03d}" for i in range(n)]),
+            "stimulus_id": ("presentation", names(n)),
             "object_name": ("presentation", ["x"] * n),
             "neuroid_id": ("neuroid", np.arange(p)),
             "region": ("neuroid", ["V1"] * p),
@@ -35,7 +49,7 @@ def representations(request):
     return (
         common @ rng.standard_normal((4, p)) + rng.standard_normal((n, p)),
         common @ rng.standard_normal((4, 50)) + rng.standard_normal((n, 50)),
-        [f"s{i:03d}" for i in range(n)],
+        names(n),
     )
 
 
@@ -43,8 +57,8 @@ def representations(request):
 def test_rdm_correlation_equals_brainscores_metric(representations, offset):
     features, responses, ids = representations
     kernel = kernel_from_features(features + offset, ids)
-    model = similarity.rdm_ranks(similarity.pearson_rdm(kernel.feature_covariation(ids)))
-    measured = similarity.rdm_ranks(similarity.response_rdm(responses))
+    model = similarity.unit_ranks(similarity.rdm_ranks(kernel, ids))
+    measured = similarity.unit_ranks(similarity.response_ranks(responses))
     expected = load_metric("rdm")(assembly(features + offset), assembly(responses))
     assert model @ measured == pytest.approx(expected.item(), abs=1e-8)
     assert abs(expected.item()) > 0.05  # the comparison says something
@@ -61,22 +75,156 @@ def test_cka_equals_brainscores_metric(representations, offset):
     assert expected.item() > 0.05
 
 
-def test_rdm_is_that_of_corrcoef():
+@pytest.mark.parametrize("offset", [0.0, 1e3, "of each feature"], ids=str)
+@pytest.mark.parametrize("p", [30, 2 * COLUMN_BLOCK + 5])
+def test_dissimilarities_are_those_of_corrcoef(offset, p):
     rng = np.random.default_rng(2)
-    values = rng.standard_normal((20, 30))
-    np.testing.assert_allclose(similarity.response_rdm(values), 1 - np.corrcoef(values), atol=1e-12)
+    values = rng.standard_normal((20, p)) + (1e3 * rng.standard_normal(p) if isinstance(offset, str) else offset)
+    found, rounding = similarity.pearson_dissimilarities(kernel_from_features(values, names(20)), names(20))
+    expected = 1 - np.corrcoef(values - values.mean(axis=1, keepdims=True))[np.triu_indices(20, k=1)]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+    assert (rounding > 0).all()
+    assert rounding.max() < 1e-11
+
+
+def test_dissimilarities_follow_the_order_asked_for():
+    rng = np.random.default_rng(3)
+    features, chosen = rng.standard_normal((9, 40)), [7, 2, 5]
+    found, _ = similarity.pearson_dissimilarities(
+        kernel_from_features(features, names(9)), [names(9)[i] for i in chosen]
+    )
+    np.testing.assert_allclose(found, (1 - np.corrcoef(features[chosen]))[np.triu_indices(3, k=1)], atol=1e-13)
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e-3, 1e-6])
+@pytest.mark.parametrize("constant", [False, True], ids=["alike", "and one nearly constant"])
+def test_rounding_is_bounded(spread, constant):
+    """Against 50 digits, for patterns that are more and more alike."""
+    rng = np.random.default_rng(4)
+    values = rng.standard_normal(60) + spread * rng.standard_normal((12, 60))
+    if constant:
+        values[3] = 1 + 1e-3 * rng.standard_normal(60)
+    with mpmath.workdps(50):
+        patterns = [[mpmath.mpf(x) for x in row] for row in values.tolist()]
+        patterns = [[x - mpmath.fsum(row) / 60 for x in row] for row in patterns]
+        size = [mpmath.sqrt(mpmath.fdot(row, row)) for row in patterns]
+        exact = [
+            1 - mpmath.fdot(patterns[i], patterns[j]) / size[i] / size[j]
+            for i, j in itertools.combinations(range(12), 2)
+        ]
+        found, rounding = similarity.pearson_dissimilarities(kernel_from_features(values, names(12)), names(12))
+        error = np.array([float(abs(mpmath.mpf(x) - y)) for x, y in zip(found.tolist(), exact, strict=True)])
+    assert (error <= rounding).all()
+    if not constant:  # bounds that say something: 1 minus a correlation would keep four digits of the most alike ones
+        assert (rounding < 1e-8 * found).all()
+
+
+def exact_ranks(values):
+    """Ranks of 1 - corr(x_i, x_j) in rational arithmetic: r has the order of r·|r|, which takes no root."""
+    rows = [[Fraction(x) for x in row] for row in np.asarray(values, dtype=float).tolist()]
+    rows = [[x - sum(row) / len(row) for x in row] for row in rows]
+    products = [[sum(x * y for x, y in zip(a, b, strict=True)) for b in rows] for a in rows]
+    keys = [
+        -products[i][j] * abs(products[i][j]) / (products[i][i] * products[j][j])
+        for i, j in itertools.combinations(range(len(rows)), 2)
+    ]
+    position = {key: i for i, key in enumerate(sorted(set(keys)))}
+    return rankdata([position[key] for key in keys])
+
+
+def one_hot(rng, n):
+    return np.eye(12)[rng.integers(0, 12, n)]
+
+
+def counts(rng, n):
+    return rng.integers(0, 4, (n, 6)) + 9 * np.eye(6)[rng.integers(0, 6, n)]
+
+
+def gains_of_one_pattern(rng, n):
+    return 2.0 ** rng.integers(-4, 5, (n, 1)) * rng.choice([-1, 1], (n, 1)) * rng.integers(-9, 10, 30)
+
+
+def two_features(rng, n):
+    return rng.integers(-1000, 1000, (n, 2)) / 64
+
+
+def some_of_many_labels(rng, n):
+    return (rng.random((n, 80)) < 0.08) + np.eye(80)[rng.integers(0, 80, n)]
+
+
+def images_shown_twice(rng, n):
+    return np.repeat(rng.integers(-100, 100, (n // 2, 20)) / 8, 2, axis=0)
+
+
+@pytest.mark.parametrize(
+    "make", [one_hot, counts, gains_of_one_pattern, two_features, some_of_many_labels, images_shown_twice]
+)
+def test_equal_dissimilarities_are_ties_in_any_units(make):
+    rng = np.random.default_rng(5)
+    values = make(rng, 44).astype(float)
+    other = rankdata(rng.standard_normal(44 * 43 // 2) + rankdata(exact_ranks(values)) / 500)
+    expected = spearmanr(exact_ranks(values), other)[0]
+    scores = []
+    for scale in (1.0, 0.7, 1 / 3, 3.0, 1e-6, 1e6):
+        for offset in (0.0, 0.1, -3.0, 1e3):
+            for columns in (np.arange(values.shape[1]), rng.permutation(values.shape[1])):
+                kernel = kernel_from_features(scale * (values + offset)[:, columns], names(44))
+                scores.append(spearmanr(similarity.rdm_ranks(kernel, names(44)), other)[0])
+                order = rng.permutation(44)
+                kernel = kernel_from_features(scale * values[order] + offset, [names(44)[i] for i in order])
+                scores.append(spearmanr(similarity.rdm_ranks(kernel, names(44)), other)[0])
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-9)
+
+
+def test_dissimilarities_of_continuous_features_do_not_tie():
+    rng = np.random.default_rng(6)
+    for p in (10, 300, 3000):
+        values = rng.standard_normal((200, p)).astype(np.float32)
+        ranks = similarity.rdm_ranks(kernel_from_features(values, names(200)), names(200))
+        np.testing.assert_array_equal(
+            ranks, rankdata((1 - np.corrcoef(values.astype(float)))[np.triu_indices(200, k=1)])
+        )
+
+
+def test_ties_are_groups_and_not_chains():
+    rng = np.random.default_rng(7)
+    groups = np.repeat([0.1, 0.5, 0.5 + 1e-11, 2.0], [3, 4, 5, 2])
+    rounded = groups + 1e-15 * rng.uniform(-1, 1, len(groups))
+    order = rng.permutation(len(groups))
+    np.testing.assert_array_equal(
+        similarity.tied_ranks(rounded[order], np.full(len(groups), 1e-15)), rankdata(groups)[order]
+    )
+    # neighbours everywhere nearer than rounding: a chain over all values, which are not all equal
+    chain = np.linspace(0, 1, 10_001)
+    ranks = similarity.tied_ranks(chain, np.full(len(chain), 1e-3))
+    assert np.abs(ranks - rankdata(chain)).max() <= 20
+    assert spearmanr(ranks, chain)[0] > 0.99999
+
+
+def test_one_value_that_is_not_known_ties_no_others():
+    values, rounding = np.array([1.0, 2.0, 2.5, 3.0, 9.0]), np.array([0, 0, 0.6, 0, 0])
+    np.testing.assert_array_equal(similarity.tied_ranks(values, rounding), [1, 3, 3, 3, 5])
+    rounding[2] = 0.4
+    np.testing.assert_array_equal(similarity.tied_ranks(values, rounding), [1, 2, 3, 4, 5])
+
+
+@pytest.mark.parametrize("value", [4.0, 0.0, 0.1, 1e6])
+@pytest.mark.parametrize("size", [1.0, 1e-9, 1e9])
+def test_a_constant_pattern_is_named(value, size):
+    rng = np.random.default_rng(8)
+    values = rng.standard_normal((6, 10)) + 5
+    values[2] = value
+    with pytest.raises(ModelOutputError, match="1 of 6 stimuli have one that is constant.*the first: s002"):
+        similarity.rdm_ranks(kernel_from_features(values * size, names(6)), names(6))
 
 
 def test_degenerate_input_is_named():
-    rng = np.random.default_rng(3)
-    values = rng.standard_normal((6, 10))
-    values[2] = 4.0
-    with pytest.raises(ModelOutputError, match="1 of 6 stimuli.*row 2"):
-        similarity.response_rdm(values)
     with pytest.raises(StimulusKernelError, match="at least 3 stimuli, received 2"):
-        similarity.rdm_ranks(np.zeros((2, 2)))
+        similarity.response_ranks(np.eye(2))
+    with pytest.raises(ResponsesError, match="at least 2 neuroids, received 1"):
+        similarity.response_ranks(np.arange(5.0)[:, None])
     with pytest.raises(ModelOutputError, match="All dissimilarities"):
-        similarity.rdm_ranks(np.ones((5, 5)))
+        similarity.unit_ranks(similarity.response_ranks(np.eye(5)))
     with pytest.raises(StimulusKernelError, match="at least 4 stimuli, received 3"):
         similarity.unbiased_cka(np.eye(3), np.eye(3))
     with pytest.raises(ModelOutputError, match="undefined"):

@@ -34,13 +34,16 @@ class Compute:
         "cpu", or what torch calls a device.
     max_memory : int or None
         Bytes that matrices of a decomposition may take; None for what is fastest.
+    exact : bool
+        Ridge by eigenvectors alone and with the leave-one-out error of every penalty: slower, to check what is faster.
     """
 
     device: str = "cpu"
     max_memory: int | None = None
+    exact: bool = False
 
     @classmethod
-    def on(cls, device: str, max_memory: int | None = None) -> Compute:
+    def on(cls, device: str, max_memory: int | None = None, exact: bool = False) -> Compute:
         """The device asked for, or the CPU with one line that says so."""
         if device == "cuda":
             import torch
@@ -48,7 +51,7 @@ class Compute:
             if not torch.cuda.is_available():
                 _logger.warning("There is no CUDA GPU here: computing on the CPU.")
                 device = "cpu"
-        return cls(device, max_memory)
+        return cls(device, max_memory, exact)
 
     def gram_accumulator(self, n: int):
         """Something with ``add(features)`` and ``result()`` that sums features @ features.T over blocks."""

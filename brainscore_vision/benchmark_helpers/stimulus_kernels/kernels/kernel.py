@@ -21,6 +21,14 @@ COLUMN_BLOCK = 1024
 """Features per step of the accumulation. A constant: the rounding of K, hence every score, must not depend on memory
 settings, on the size of the model's batches or on the number of processes."""
 
+SKETCH_COLUMNS = 8
+"""Random mixtures of features that are kept beside K."""
+
+SEED = 20260914
+
+FEW_OPERATIONS = 32
+"""More than the operations on a number before and after it is part of an inner product."""
+
 
 class FeatureSource(Protocol):
     """Features that can be read a block of columns at a time."""
@@ -73,6 +81,11 @@ class StimulusKernel:
         z_i · (s - mean(s)).
     mean_spread : float
         |s - mean(s)|², the sum of squares of the feature means about their own mean.
+    mean_norm : float
+        |s|.
+    sketch : numpy.ndarray of float64, shape (n, SKETCH_COLUMNS), or None
+        Z Ω with random signs Ω (p × SKETCH_COLUMNS). K squares the features, so that rounding hides from it what is 1e-8 of
+        the largest; here it can still be seen. None for kernels that were kept before there was one.
     """
 
     stimulus_ids: np.ndarray
@@ -81,6 +94,8 @@ class StimulusKernel:
     row_mean: np.ndarray
     row_dot_mean: np.ndarray
     mean_spread: float
+    mean_norm: float
+    sketch: np.ndarray | None
     _positions: dict = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
@@ -108,19 +123,15 @@ class StimulusKernel:
         """K between two lists of stimuli, a copy of shape (len(rows), len(columns))."""
         return self.gram[np.ix_(self.positions(rows), self.positions(columns))]
 
-    def feature_covariation(self, stimulus_ids: Sequence[str]) -> np.ndarray:
-        """(x_i - m_i)·(x_j - m_j), with m_i the mean of x_i over its features; shape (n, n), float64.
+    @property
+    def rounding(self) -> float:
+        """Bound of the rounding of z_i · z_j, relative to |z_i| |z_j|.
 
-        With z̃_i = z_i - mean(z_i) and s̃ = s - mean(s), x_i - m_i = z̃_i + s̃, hence
-        K_ij - p μ_i μ_j + z_i·s̃ + z_j·s̃ + s̃·s̃.
+        Each operation adds at most half of ε, and no number passes through more sums than a block has columns and there are
+        blocks (Higham 2002, section 3.1); some more operations make z and what is subtracted from K.
         """
-        rows = self.positions(stimulus_ids)
-        products = self.gram[np.ix_(rows, rows)]
-        mean, shift = self.row_mean[rows], self.row_dot_mean[rows] + self.mean_spread / 2
-        products -= self.n_features * np.outer(mean, mean)
-        products += shift[:, None]
-        products += shift[None, :]
-        return products
+        sums = min(self.n_features, COLUMN_BLOCK) + -(-self.n_features // COLUMN_BLOCK)
+        return (sums + FEW_OPERATIONS) * np.finfo(float).eps / 2
 
 
 def build_kernel(
@@ -165,8 +176,9 @@ def build_kernel(
     if n != len(stimulus_ids):
         raise StimulusKernelError(f"One identifier per stimulus is needed: {n} rows, {len(stimulus_ids)} identifiers.")
     gram = (compute if compute is not None else Compute()).gram_accumulator(n)
-    row_sum, row_dot_mean = np.zeros(n), np.zeros(n)
-    mean_sum = mean_square = 0.0
+    row_sum, row_dot_mean, sketch = np.zeros(n), np.zeros(n), np.zeros((n, SKETCH_COLUMNS))
+    mean_sum = mean_square = mean_norm = 0.0
+    rng = np.random.default_rng(SEED)
     pivot = None
     for start in range(0, p, COLUMN_BLOCK):
         stop = min(start + COLUMN_BLOCK, p)
@@ -177,8 +189,10 @@ def build_kernel(
         features -= feature_mean
         # a common offset of all feature means carries no information: subtracting it early keeps the sums small
         pivot = feature_mean.mean() if pivot is None else pivot
+        mean_norm = np.hypot(mean_norm, np.linalg.norm(feature_mean))
         feature_mean -= pivot
         gram.add(features)
+        sketch += features @ rng.choice(np.array([-1.0, 1.0]), size=(stop - start, SKETCH_COLUMNS))
         row_sum += features.sum(axis=1)
         with np.errstate(over="ignore", invalid="ignore"):  # found out below, from K itself
             row_dot_mean += features @ feature_mean
@@ -199,6 +213,8 @@ def build_kernel(
         row_mean=row_sum / p,
         row_dot_mean=row_dot_mean - mean_sum / p * row_sum,
         mean_spread=float(max(mean_square - mean_sum**2 / p, 0.0)),
+        mean_norm=float(mean_norm),
+        sketch=sketch,
     )
 
 

@@ -45,7 +45,7 @@ class ModelKernels:
 
     def __init__(self, model, recorder, options: EngineOptions):
         self._model, self._recorder, self._options = model, recorder, options
-        self.compute = Compute.on(options.device, options.max_memory)
+        self.compute = Compute.on(options.device, options.max_memory, options.exact)
         self._identity = ModelIdentity.of(model)
         self._store = KernelStore(options.kernels) if options.store else None
         self._spools: dict[tuple[str, StimulusPart], FeatureSpool] = {}

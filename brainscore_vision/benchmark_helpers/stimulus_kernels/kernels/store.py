@@ -30,7 +30,7 @@ EARLIER_FORMAT = b"stimulus-kernel-1\n"
 """How files of version 1 begin; they were no HDF5."""
 
 COLUMNS_PER_STEP = 256
-VECTORS = ("stimulus_ids", "row_mean", "row_dot_mean", "probe_sample", "probe_mean", "probe_norm")
+VECTORS = ("stimulus_ids", "row_mean", "row_dot_mean", "sketch", "probe_sample", "probe_mean", "probe_norm")
 
 _logger = logging.getLogger(__name__)
 
@@ -132,6 +132,7 @@ class KernelStore:
             "key": key,
             "n_features": int(kernel.n_features),
             "mean_spread": float(kernel.mean_spread),
+            "mean_norm": float(kernel.mean_norm),
             "probe_n_features": int(probe.n_features),
             "version": VERSION,
         }
@@ -139,6 +140,7 @@ class KernelStore:
             "stimulus_ids": np.char.encode(kernel.stimulus_ids.astype(str), "utf-8"),
             "row_mean": kernel.row_mean,
             "row_dot_mean": kernel.row_dot_mean,
+            "sketch": np.empty((n, 0)) if kernel.sketch is None else kernel.sketch,
             "probe_sample": probe.sample,
             "probe_mean": probe.mean,
             "probe_norm": probe.norm,
@@ -232,6 +234,8 @@ class KernelStore:
             row_mean=arrays["row_mean"],
             row_dot_mean=arrays["row_dot_mean"],
             mean_spread=described["mean_spread"],
+            mean_norm=described["mean_norm"],
+            sketch=arrays["sketch"] if arrays["sketch"].size else None,
         )
         probe = Probe(arrays["probe_sample"], arrays["probe_mean"], arrays["probe_norm"], described["probe_n_features"])
         return kernel, probe

@@ -68,6 +68,17 @@ class BandMatrix:
             if k:
                 part.addmm_(left[0], parts[k - 1], alpha=-1)
             part.copy_(torch.linalg.solve_triangular(lower[0], part, upper=False))
+        return self._solve_upper(factors, solution)
+
+    def half_solve(self, right: np.ndarray, alpha: float) -> np.ndarray:
+        """R C with R Rᵀ = (B + α)⁻¹, as :meth:`solve`."""
+        return self._solve_upper(
+            list(self._factors([alpha])), torch.from_numpy(np.array(right, dtype=float, order="C"))
+        )
+
+    def _solve_upper(self, factors: list, solution: torch.Tensor) -> np.ndarray:
+        """L⁻ᵀ C, in the place of C."""
+        parts = solution.split([len(block) for block in self.diagonal])
         for k in reversed(range(len(parts))):
             if k + 1 < len(parts):
                 parts[k].addmm_(factors[k + 1][1][0].T, parts[k + 1], alpha=-1)

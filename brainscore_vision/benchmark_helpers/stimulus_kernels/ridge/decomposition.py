@@ -53,6 +53,10 @@ class Spectrum:
         """(Λ+α)⁻¹ C, for C of shape (r, m)."""
         return right / (self.eigenvalues + alpha)[:, None]
 
+    def half_solve(self, right: np.ndarray, alpha: float) -> np.ndarray:
+        """R C with R Rᵀ = (Λ+α)⁻¹, for C of shape (r, m)."""
+        return right / np.sqrt(self.eigenvalues + alpha)[:, None]
+
     def weights(self, blocks: Iterable[np.ndarray], alphas: np.ndarray) -> np.ndarray:
         """The diagonal of V (Λ+α)⁻¹ Vᵀ for rows V of shape (m, r), in blocks of rows, and each α; shape (m, n_alphas)."""
         inverse = 1.0 / (self.eigenvalues[:, None] + alphas[None, :])
@@ -73,14 +77,14 @@ class RidgeDecomposition:
         Λ, of r × r.
     column_mean : numpy.ndarray of float64, shape (n,)
         r, the mean of K_TT over its rows.
-    squared_norms : numpy.ndarray of float64, shape (n,)
-        The diagonal of K̃: squared length of each stimulus's centred features.
+    exact : bool
+        Whether penalties are to be compared without samples.
     """
 
     basis: MatrixBasis | ReflectedBasis
     middle: Spectrum | BandMatrix
     column_mean: np.ndarray
-    squared_norms: np.ndarray
+    exact: bool = False
 
     @property
     def is_complete(self) -> bool:
@@ -111,6 +115,41 @@ class RidgeDecomposition:
         rank = self.basis.shape[1]
         inside = self.middle.solve(coordinates[:rank], alpha)
         return inside if self.is_complete else np.concatenate([inside, coordinates[rank:] / alpha])
+
+    def half_solve(self, coordinates: np.ndarray, alpha: float) -> np.ndarray:
+        """R C with R Rᵀ = (K̃+α)⁻¹, in coordinates."""
+        rank = self.basis.shape[1]
+        inside = self.middle.half_solve(coordinates[:rank], alpha)
+        return inside if self.is_complete else np.concatenate([inside, coordinates[rank:] / np.sqrt(alpha)])
+
+    def lost_spread(self, sketch: np.ndarray, mean_norm: float) -> float:
+        """Spread of features in the directions whose eigenvalues were set to zero: no such eigenvalue is larger.
+
+        Parameters
+        ----------
+        sketch : numpy.ndarray of float64, shape (n, m)
+            Random mixtures of the features of the training stimuli (:class:`~..kernels.kernel.StimulusKernel`). Their
+            squares in a direction have its eigenvalue as expectation, of which K holds the digits down to n·ε·λ_max, but
+            the mixtures, not being squared yet, those down to ε²·λ_max.
+        mean_norm : float
+            Length of the features' mean, |s|.
+
+        Returns
+        -------
+        float
+            0 if it is no more than rounding: features that are multiples of others, or zero.
+        """
+        if not isinstance(self.middle, Spectrum):
+            return 0.0  # a band is made only where no eigenvalue is set to zero
+        (n, rank), eigenvalues, epsilon = self.basis.shape, self.middle.eigenvalues, np.finfo(float).eps
+        coordinates, _ = self.coordinates(sketch)
+        lost = np.sum(coordinates[:rank][eigenvalues == 0] ** 2) + np.sum(coordinates[rank:] ** 2)
+        lost /= sketch.shape[1]
+        # a vector of the others leaks into these directions by the error of K over its eigenvalue (Davis & Kahan 1970)
+        known = eigenvalues[eigenvalues > 0]
+        leak = (n * epsilon * known[-1]) ** 2 * np.sum(1 / known)
+        given = epsilon**2 * (self.middle.trace + n * mean_norm**2)
+        return float(lost) if lost > leak + given else 0.0
 
     def expand(self, coordinates: np.ndarray) -> np.ndarray:
         """What has these coordinates, shape (n, neuroids)."""
@@ -160,6 +199,41 @@ class StimuliOfDecomposition:
     decomposition: RidgeDecomposition
     rows: np.ndarray
     vectors: np.ndarray
+
+    def half_solve(self, coordinates: np.ndarray, alpha: float) -> np.ndarray:
+        """R C with R Rᵀ = (K̃+α)⁻¹, in coordinates."""
+        rank = self.basis.shape[1]
+        inside = self.middle.half_solve(coordinates[:rank], alpha)
+        return inside if self.is_complete else np.concatenate([inside, coordinates[rank:] / np.sqrt(alpha)])
+
+    def lost_spread(self, sketch: np.ndarray, mean_norm: float) -> float:
+        """Spread of features in the directions whose eigenvalues were set to zero: no such eigenvalue is larger.
+
+        Parameters
+        ----------
+        sketch : numpy.ndarray of float64, shape (n, m)
+            Random mixtures of the features of the training stimuli (:class:`~..kernels.kernel.StimulusKernel`). Their
+            squares in a direction have its eigenvalue as expectation, of which K holds the digits down to n·ε·λ_max, but
+            the mixtures, not being squared yet, those down to ε²·λ_max.
+        mean_norm : float
+            Length of the features' mean, |s|.
+
+        Returns
+        -------
+        float
+            0 if it is no more than rounding: features that are multiples of others, or zero.
+        """
+        if not isinstance(self.middle, Spectrum):
+            return 0.0  # a band is made only where no eigenvalue is set to zero
+        (n, rank), eigenvalues, epsilon = self.basis.shape, self.middle.eigenvalues, np.finfo(float).eps
+        coordinates, _ = self.coordinates(sketch)
+        lost = np.sum(coordinates[:rank][eigenvalues == 0] ** 2) + np.sum(coordinates[rank:] ** 2)
+        lost /= sketch.shape[1]
+        # a vector of the others leaks into these directions by the error of K over its eigenvalue (Davis & Kahan 1970)
+        known = eigenvalues[eigenvalues > 0]
+        leak = (n * epsilon * known[-1]) ** 2 * np.sum(1 / known)
+        given = epsilon**2 * (self.middle.trace + n * mean_norm**2)
+        return float(lost) if lost > leak + given else 0.0
 
     def expand(self, coordinates: np.ndarray) -> np.ndarray:
         """As that of the whole, shape (m, neuroids)."""
@@ -228,13 +302,12 @@ def decompose(
         )
     if found is None:
         found = _eigenvectors(_reflected(kernel, train, constant.vector, product), constant, compute)
-    squared_norms = np.diagonal(kernel)[train] - 2 * column_mean + column_mean.mean()
-    return RidgeDecomposition(*found, column_mean, squared_norms)
+    return RidgeDecomposition(*found, column_mean, compute.exact)
 
 
 def way_to_decompose(n: int, compute: Compute, n_features: int | None = None) -> str:
     """What :func:`decompose` tries first: "eigenvectors", "low rank" or "band"."""
-    if compute.device != "cpu" or n < MANY:
+    if compute.exact or compute.device != "cpu" or n < MANY:
         return "eigenvectors"
     if n_features is None or n_features >= n:
         return "band"

@@ -30,7 +30,7 @@ __all__ = [
     "AlphaSelection",
     "RidgeDecomposition",
     "decompose",
-    "leave_one_out_errors",
+    "edge_of_grid",
     "predict",
     "select_alpha",
 ]
@@ -48,19 +48,15 @@ class AlphaSelection:
     dual_coefficients : numpy.ndarray of float64, shape (n, neuroids)
         The fit with ``alpha``, for :func:`predict`.
     evaluated : tuple of float
-        The penalties that samples left, between which exact errors decided (see :mod:`.penalty_samples`).
+        The penalties that samples left (see :mod:`.penalty_samples`), between which exact errors decided.
+    errors : tuple of float
+        The mean squared leave-one-out error over stimuli and neuroids of each; empty if only one was left.
     """
 
     alpha: float
     dual_coefficients: np.ndarray
     evaluated: tuple
-
-
-def leave_one_out_errors(decomposition: RidgeDecomposition, responses: np.ndarray, alpha: float) -> np.ndarray:
-    """e_i of each training stimulus and neuroid; ``responses`` of shape (n, neuroids), centred or not."""
-    coordinates, _ = decomposition.coordinates(responses)
-    expanded = decomposition.expand(decomposition.solve(coordinates, alpha))
-    return expanded / decomposition.weights(np.array([alpha]))
+    errors: tuple = ()
 
 
 def select_alpha(decomposition: RidgeDecomposition, coordinates: np.ndarray, alphas: Sequence[float]) -> AlphaSelection:
@@ -81,19 +77,29 @@ def select_alpha(decomposition: RidgeDecomposition, coordinates: np.ndarray, alp
     Notes
     -----
     An exact error costs 2 n² × neuroids operations per penalty and the weights of all stimuli, so samples sort out first
-    which penalties cannot win (:func:`.penalty_samples.promising_penalties`).
+    which penalties cannot win (:func:`.penalty_samples.promising_penalties`), unless the decomposition is to be ``exact``.
     """
     alphas = np.asarray(alphas, dtype=float)
-    candidates = alphas[promising_penalties(decomposition, coordinates, alphas)]
-    alpha = float(candidates[0])
+    candidates = alphas if decomposition.exact else alphas[promising_penalties(decomposition, coordinates, alphas)]
+    alpha, errors = float(candidates[0]), []
     if len(candidates) > 1:
         diagonal = decomposition.weights(candidates)
-        errors = [_squared_error(decomposition, coordinates, a, d) for a, d in zip(candidates, diagonal.T, strict=True)]
+        errors = [
+            _mean_squared_error(decomposition, coordinates, a, d) for a, d in zip(candidates, diagonal.T, strict=True)
+        ]
         alpha = float(candidates[np.argmin(errors)])
     dual = np.empty((decomposition.basis.shape[0], coordinates.shape[1]))
     for columns in _blocks(coordinates):
         dual[:, columns] = decomposition.dual_coefficients(coordinates[:, columns], alpha)
-    return AlphaSelection(alpha, dual, tuple(candidates.tolist()))
+    return AlphaSelection(alpha, dual, tuple(candidates.tolist()), tuple(errors))
+
+
+def edge_of_grid(alpha: float, alphas: Sequence[float]) -> str | None:
+    """ "smallest" or "largest" if a penalty is the last of its grid on that side: a better one may lie beyond."""
+    low, high = min(alphas), max(alphas)
+    if low == high or low < alpha < high:
+        return None
+    return "smallest" if alpha == low else "largest"
 
 
 def predict(
@@ -126,13 +132,13 @@ def predict(
     return prediction
 
 
-def _squared_error(decomposition, coordinates, alpha, diagonal) -> float:
+def _mean_squared_error(decomposition, coordinates, alpha, diagonal) -> float:
     total = 0.0
     for columns in _blocks(coordinates):
         residuals = decomposition.expand(decomposition.solve(coordinates[:, columns], alpha))
         residuals /= diagonal[:, None]
         total += np.einsum("ij,ij->", residuals, residuals)
-    return total
+    return float(total / (len(diagonal) * coordinates.shape[1]))
 
 
 def _blocks(coordinates: np.ndarray) -> Iterator[slice]:

@@ -5,8 +5,10 @@ would show that a penalty is far from the best one.
 
 - Neuroids: for random mixing weights of zero mean and unit variance, the squared error of a mixture has the sum over neuroids
   as its expectation. Mixtures are independent samples of what decides.
-- Stimuli: an error cannot be large where neither responses nor features are. The stimuli with the largest of either are all in
-  the sample, the others are drawn, without replacement.
+- Stimuli: errors of a few mixtures, divided by estimates of their weights from as many random vectors, show roughly how large
+  each stimulus's error is at each penalty. The stimuli with the largest are all in the sample, since one of them may have most
+  of the error: an outlier, or a stimulus that depends on a feature that hardly another one has. The others are drawn, without
+  replacement.
 
 Both are paired between penalties, and seeded: the same data give the same choice.
 """
@@ -25,8 +27,11 @@ MIXTURES = 128
 STIMULI = 512
 """Stimuli that stand for all of them."""
 
-LARGEST = 64
-"""Of these, those that are taken for their features, and as many for their responses."""
+LARGEST = 256
+"""Of these, at most those that are taken for their errors: as many at each penalty."""
+
+ROUGH = 16
+"""Mixtures, and random vectors, behind the rough errors of all stimuli."""
 
 MARGIN = 6.0
 """Standard errors by which a penalty has to be worse than the sample's best to be dropped."""
@@ -62,7 +67,7 @@ def promising_penalties(decomposition: RidgeDecomposition, coordinates: np.ndarr
     rng = np.random.default_rng(SEED)
     mixtures = coordinates @ rng.choice(np.array([-1.0, 1.0]), size=(n_neuroids, MIXTURES))
     if n > 2 * STIMULI:
-        left = _left(decomposition, mixtures, alphas, _draw_stimuli(decomposition, mixtures, rng))
+        left = _left(decomposition, mixtures, alphas, _draw_stimuli(decomposition, mixtures, alphas, rng))
     if len(left) > 1:
         left = left[_left(decomposition, mixtures, alphas[left], Sample(np.arange(n), n, n))]
     return left
@@ -103,13 +108,38 @@ class Sample:
         return n_others * (n_others - len(drawn)) * drawn.var(axis=0, ddof=1) / len(drawn)
 
 
-def _draw_stimuli(decomposition: RidgeDecomposition, mixtures: np.ndarray, rng: np.random.Generator) -> Sample:
-    responses = decomposition.expand(mixtures)
-    n, sizes = len(responses), (decomposition.squared_norms, np.einsum("ij,ij->i", responses, responses))
-    largest = np.unique([np.argpartition(size, -LARGEST)[-LARGEST:] for size in sizes])
+def _draw_stimuli(
+    decomposition: RidgeDecomposition, mixtures: np.ndarray, alphas: np.ndarray, rng: np.random.Generator
+) -> Sample:
+    rough = _rough_errors(decomposition, mixtures[:, :ROUGH], alphas, rng)
+    n, at_each = len(rough), max(1, LARGEST // len(alphas))
+    largest = np.unique(np.argpartition(rough, -at_each, axis=0)[-at_each:])
     others = np.setdiff1d(np.arange(n), largest)
-    drawn = rng.choice(others, STIMULI - len(largest), replace=False)
+    drawn = rng.choice(others, min(len(others), max(STIMULI - len(largest), STIMULI // 2)), replace=False)
     return Sample(np.concatenate([largest, np.sort(drawn)]), len(largest), n)
+
+
+def _rough_errors(
+    decomposition: RidgeDecomposition, mixtures: np.ndarray, alphas: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Squared leave-one-out error of each stimulus at each penalty within a factor of about 2, up to one factor for all.
+
+    Shape (n, n_alphas). For standard normal vectors g and R Rᵀ = (K̃+α)⁻¹, the squares of V R Vᵀ g have the weights d as
+    expectation, with the same relative precision for small ones (Johnson & Lindenstrauss 1984).
+    """
+    n, width = decomposition.basis.shape[0], mixtures.shape[1]
+    vectors, _ = decomposition.coordinates(rng.standard_normal((n, width)))
+    together, rough = max(1, COLUMNS // (2 * width)), []
+    for start in range(0, len(alphas), together):
+        solved = [
+            part
+            for alpha in alphas[start : start + together]
+            for part in (decomposition.solve(mixtures, alpha), decomposition.half_solve(vectors, alpha))
+        ]
+        expanded = decomposition.expand(np.concatenate(solved, axis=1)).reshape(n, -1, 2, width)
+        squares = np.einsum("iakm,iakm->iak", expanded, expanded)
+        rough.append(squares[:, :, 0] / squares[:, :, 1] ** 2)
+    return np.concatenate(rough, axis=1)
 
 
 def _left(decomposition: RidgeDecomposition, mixtures: np.ndarray, alphas: np.ndarray, sample: Sample) -> np.ndarray:

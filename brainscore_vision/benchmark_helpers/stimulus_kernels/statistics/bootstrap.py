@@ -159,14 +159,16 @@ def ridge_draws(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def rank_classes(rdm: np.ndarray) -> np.ndarray:
-    """Class of each pair of stimuli by the rank of its dissimilarity; intp, shape (pairs,), below ``RANK_BINS``.
+def rank_classes(ranks: np.ndarray) -> np.ndarray:
+    """Class of each pair of stimuli by its rank; intp, shape (pairs,), below ``RANK_BINS``.
 
-    Equal dissimilarities are in one class.
+    Parameters
+    ----------
+    ranks : numpy.ndarray of float64, shape (pairs,)
+        Of the upper triangle of an RDM (:func:`~.similarity.rdm_ranks`). Pairs of equal rank are in one class.
     """
-    values = rdm[np.triu_indices(len(rdm), k=1)]
-    edges = np.quantile(values, np.linspace(0, 1, RANK_BINS + 1)[1:-1])
-    return np.searchsorted(edges, values, side="left").astype(np.intp)
+    edges = np.quantile(ranks, np.linspace(0, 1, RANK_BINS + 1)[1:-1])
+    return np.searchsorted(edges, ranks, side="left").astype(np.intp)
 
 
 def rdm_draws(classes_a: np.ndarray, classes_b: np.ndarray, counts: np.ndarray) -> np.ndarray:

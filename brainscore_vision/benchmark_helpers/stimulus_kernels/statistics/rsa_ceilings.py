@@ -24,7 +24,7 @@ def nili_bounds(ranks: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     ranks : sequence of numpy.ndarray, shape (pairs,)
-        One per subject, of the same stimuli: ranks of the RDM's upper triangle (:func:`~.similarity.triangle_ranks`), or whole
+        One per subject, of the same stimuli: ranks of the RDM's upper triangle (:func:`~.similarity.response_ranks`), or whole
         multiples of them.
 
     Returns

@@ -1,73 +1,143 @@
-"""Representational similarity from kernels: Pearson RDMs, their rank correlation, and unbiased linear CKA."""
+"""Representational similarity from kernels: Pearson RDMs, their rank correlation, and unbiased linear CKA.
+
+A rank correlation asks which of two dissimilarities is larger. Few features, features of 0 and 1, or patterns that are
+multiples of each other give dissimilarities that are equal, and that rounding makes unequal: ranked as they come, they would
+give another score for the same features in other units. So each dissimilarity comes with a bound of its rounding, and those
+that do not differ by more are ties.
+
+With y_i = x_i - m_i the mean-free pattern of stimulus i, w_i = 1/|y_i| and z_i, s as in :mod:`..kernels.kernel`,
+
+    1 - corr(x_i, x_j) = |w_i y_i - w_j y_j|² / 2,   w_i y_i - w_j y_j = (w_i z̃_i - w_j z̃_j) + (w_i - w_j) s̃,
+
+a tilde for what is left after subtracting a vector's mean. What all stimuli share, s̃, has no part in it but for the
+difference of w: patterns that are nearly alike keep their digits, where 1 - (y_i · y_j) w_i w_j would lose them. Bounds, with
+γ that of the kernel's own rounding, a_i = |z_i| w_i, b_i = |s̃| w_i, d the dissimilarity and u half of the machine precision:
+
+- the terms of the square: γ (a_i + a_j + |b_i - b_j|)² / 2;
+- the norms: w_i is known to h_i = γ (a_i + b_i)² / 2 of itself, which changes d by (h_i + h_j) d + (h_i + h_j)² / 2;
+- the features themselves, rounded when they were scaled or shifted: √(2d) u (|x_i| w_i + |x_j| w_j).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from scipy.stats import rankdata
 
 from ..errors import ModelOutputError, ResponsesError, StimulusKernelError
+from ..kernels.kernel import StimulusKernel, kernel_from_features
 
 
-def pearson_rdm(covariation: np.ndarray) -> np.ndarray:
-    """Pearson representational dissimilarity matrix from inner products of mean-free patterns.
+def pearson_dissimilarities(kernel: StimulusKernel, stimulus_ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Upper triangle of the Pearson representational dissimilarity matrix, 1 - corr(x_i, x_j) (Kriegeskorte et al. 2008).
 
     Parameters
     ----------
-    covariation : numpy.ndarray of float64, shape (n, n)
-        (x_i - m_i)·(x_j - m_j), m_i the mean of pattern x_i over its features
-        (:meth:`~..kernels.kernel.StimulusKernel.feature_covariation`).
+    kernel : StimulusKernel
+    stimulus_ids : sequence of str
 
     Returns
     -------
-    numpy.ndarray of float64, shape (n, n)
-        1 - corr(x_i, x_j) (Kriegeskorte et al. 2008).
+    dissimilarities : numpy.ndarray of float64, shape (n (n-1) / 2,)
+        By rows.
+    rounding : numpy.ndarray of float64, shape (n (n-1) / 2,)
+        How far rounding may have moved each of them.
 
     Raises
     ------
     ModelOutputError
-        A pattern that is constant over its features has no correlation with another.
+        A pattern that is constant over its features, as far as rounding lets see, has no correlation with another.
     """
-    norm = np.diag(covariation).copy()
-    # a constant pattern leaves rounding noise of the order of its neighbours' norms times machine precision
-    constant = np.flatnonzero(norm <= norm.max() * len(norm) * np.finfo(float).eps)
+    rows = kernel.positions(stimulus_ids)
+    n, epsilon, mean = len(rows), np.finfo(float).eps, kernel.row_mean[rows]
+    own = np.diagonal(kernel.gram)[rows]
+    size, shared = np.sqrt(own), np.sqrt(kernel.mean_spread)  # |z_i| and |s̃|
+    own = own - kernel.n_features * mean**2  # |z̃_i|²
+    along = kernel.row_dot_mean[rows]  # z̃_i · s̃
+    square = own + 2 * along + kernel.mean_spread  # |y_i|²
+    given = size + kernel.mean_norm  # at least |x_i|
+    constant = np.flatnonzero(~(square > kernel.rounding * (size + shared) ** 2 + (epsilon * given) ** 2))
     if len(constant):
         raise ModelOutputError(
-            f"A Pearson RDM needs patterns that vary over features, but {len(constant)} of {len(norm)} stimuli have a "
-            f"constant one (the first at row {constant[0]}). Check the model's features for these stimuli."
+            f"A Pearson RDM needs patterns that vary over features, but {len(constant)} of {n} stimuli have one that is "
+            f"constant within rounding (the first: {stimulus_ids[constant[0]]}). Check the features of these stimuli."
         )
-    scale = np.sqrt(norm)
-    return 1 - covariation / np.outer(scale, scale)
+    w = 1 / np.sqrt(square)
+    own, along, size, given = own * w * w, along * w, size * w, given * w
+    norm_error = kernel.rounding / 2 * (size + shared * w) ** 2
+    dissimilarities, rounding = np.empty((2, n * (n - 1) // 2))
+    start = 0
+    for i in range(n - 1):  # row by row: temporaries of n × n would be most of the memory
+        j = slice(i + 1, n)
+        products = (kernel.gram[rows[i], rows[j]] - kernel.n_features * mean[i] * mean[j]) * (w[i] * w[j])
+        step = w[i] - w[j]
+        d = (own[i] + own[j]) / 2 - products + step * (along[i] - along[j]) + step * step * (kernel.mean_spread / 2)
+        both = norm_error[i] + norm_error[j]
+        distance = np.sqrt(2 * np.maximum(d, 0.0))
+        pairs = slice(start, start + n - 1 - i)
+        dissimilarities[pairs] = d
+        rounding[pairs] = kernel.rounding / 2 * (size[i] + size[j] + np.abs(step) * shared) ** 2
+        rounding[pairs] += both * (np.abs(d) + both / 2) + epsilon / 2 * distance * (given[i] + given[j])
+        start = pairs.stop
+    return dissimilarities, rounding
 
 
-def response_rdm(values: np.ndarray) -> np.ndarray:
-    """Pearson RDM of responses of shape (n, neuroids); float64, shape (n, n)."""
-    centred = np.asarray(values, dtype=float)
-    if centred.shape[1] < 2:
+def rdm_ranks(kernel: StimulusKernel, stimulus_ids: Sequence[str]) -> np.ndarray:
+    """Ranks of the upper triangle of a Pearson RDM, from 1, with mid-ranks for ties; float64, shape (n (n-1) / 2,)."""
+    if len(stimulus_ids) < 3:
+        raise StimulusKernelError(f"Comparing RDMs needs at least 3 stimuli, received {len(stimulus_ids)}.")
+    return tied_ranks(*pearson_dissimilarities(kernel, stimulus_ids))
+
+
+def response_ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks of the Pearson RDM of responses of shape (n, neuroids), as :func:`rdm_ranks`."""
+    if values.shape[1] < 2:
         raise ResponsesError(
-            f"A Pearson RDM of responses needs at least 2 neuroids, received {centred.shape[1]}. "
+            f"A Pearson RDM of responses needs at least 2 neuroids, received {values.shape[1]}. "
             f"Lower the noise-ceiling threshold."
         )
-    centred = centred - centred.mean(axis=1, keepdims=True)
-    return pearson_rdm(centred @ centred.T)
+    rows = [f"row {i}" for i in range(len(values))]
+    return rdm_ranks(kernel_from_features(values, rows), rows)
 
 
-def rdm_ranks(rdm: np.ndarray) -> np.ndarray:
-    """Ranks of the upper triangle, centred and scaled to unit length; shape (n (n-1) / 2,).
+def tied_ranks(values: np.ndarray, rounding: np.ndarray) -> np.ndarray:
+    """Ranks from 1, with mid-ranks for values that rounding may have made unequal.
 
-    The inner product of two such vectors is the Spearman correlation of the two RDMs.
+    Parameters
+    ----------
+    values, rounding : numpy.ndarray of float64, shape (m,)
+        How far each value may be from the true one.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (m,)
+
+    Notes
+    -----
+    Sorted neighbours tie if they differ by at most both their roundings. Ties do not add up to chains: where they would join
+    values further apart than rounding can move two equal ones, they are cut to that length.
     """
-    return unit_ranks(triangle_ranks(rdm))
-
-
-def triangle_ranks(rdm: np.ndarray) -> np.ndarray:
-    """Ranks of the upper triangle, from 1, with mid-ranks for ties; float64, shape (n (n-1) / 2,)."""
-    if len(rdm) < 3:
-        raise StimulusKernelError(f"Comparing RDMs needs at least 3 stimuli, received {len(rdm)}.")
-    return rankdata(rdm[np.triu_indices(len(rdm), k=1)])
+    order = np.argsort(values)
+    ordered, known = values[order], rounding[order]
+    new = np.ones(len(values), dtype=bool)
+    new[1:] = np.diff(ordered) > known[1:] + known[:-1]
+    starts = np.flatnonzero(new)
+    reach = 2 * np.maximum.reduceat(known, starts)  # of each run of ties
+    run = np.cumsum(new) - 1
+    offset = ordered - ordered[starts][run]
+    long = (np.maximum.reduceat(offset, starts) > reach)[run]
+    piece = np.zeros(len(values))
+    np.floor_divide(offset, reach[run], out=piece, where=long)
+    new[1:] |= np.diff(piece) != 0
+    starts = np.flatnonzero(new)
+    counts = np.diff(np.append(starts, len(values)))
+    ranks = np.empty(len(values))
+    ranks[order] = np.repeat(starts + (counts + 1) / 2, counts)
+    return ranks
 
 
 def unit_ranks(ranks: np.ndarray) -> np.ndarray:
-    """Ranks centred and scaled to unit length."""
+    """Ranks centred and scaled to unit length: the inner product of two such vectors is the Spearman correlation."""
     centred = ranks - ranks.mean()
     length = np.linalg.norm(centred)
     if not length > 0:

@@ -24,6 +24,7 @@ from . import sweep as cli_sweep
 from .options import (
     DatasetOption,
     DeviceOption,
+    ExactOption,
     JsonOption,
     MemoryOption,
     NormalizationOption,
@@ -132,6 +133,7 @@ def score(
     accept_random_features: RandomOption = False,
     max_memory: MemoryOption = None,
     device: DeviceOption = "cpu",
+    exact: ExactOption = False,
     results: cli_results.ResultsOption = None,
 ) -> None:
     """Score a model on benchmarks; all of them share forward passes and kernels.
@@ -155,7 +157,9 @@ def score(
         parse(identifier, dataset=dataset, **settings)
     # settings are part of a benchmark's name, and its results go under it
     identifiers = list(dict.fromkeys(parse(identifier, **settings).identifier for identifier in identifiers))
-    engine = engine_options(no_store, store_directory, spool_directory, accept_random_features, max_memory, device)
+    engine = engine_options(
+        no_store, store_directory, spool_directory, accept_random_features, max_memory, device, exact
+    )
     scores = {}
     done_scores = score_all(candidate, identifiers, dataset=dataset, engine=engine)
     if results is not None:

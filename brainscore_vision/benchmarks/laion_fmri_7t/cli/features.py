@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from .options import DatasetOption, JsonOption, NoStoreOption, StoreOption
+from .options import DatasetOption, ExactOption, JsonOption, NoStoreOption, StoreOption
 
 FeaturesOption = Annotated[
     Path | None,
@@ -78,6 +78,7 @@ def partition(
     drop_missing: DropOption = False,
     store_directory: StoreOption = None,
     no_store: NoStoreOption = False,
+    exact: ExactOption = False,
 ) -> None:
     """Partition explained variance between two models: unique to each, and shared.
 
@@ -92,7 +93,7 @@ def partition(
     from ..scoring import partition_all
 
     name_options_as_typed(context)
-    engine = EngineOptions(store=not no_store, store_directory=store_directory)
+    engine = EngineOptions(store=not no_store, store_directory=store_directory, exact=exact)
     models = [_resolved(model) for model in (model_a, model_b)]
     models = [_dropping(model) for model in models] if drop_missing else models
     a, b = (str(model.identifier) for model in models)

@@ -110,6 +110,14 @@ MemoryOption = Annotated[
 DeviceOption = Annotated[
     str, typer.Option("--device", help="cpu or cuda, for kernels and decompositions.", callback=known_device)
 ]
+ExactOption = Annotated[
+    bool,
+    typer.Option(
+        "--exact",
+        help="Fit ridge the plain way, by eigenvectors and with the leave-one-out error of every penalty: slower, to check "
+        "the fast ways. Kernels are the same.",
+    ),
+]
 SubjectsOption = Annotated[
     str | None, typer.Option("--subjects", help="Subjects joined by commas, sub-01,sub-03; default: all.")
 ]
@@ -147,6 +155,7 @@ def engine_options(
     accept_random_features: bool = False,
     max_memory: float | None = None,
     device: str = "cpu",
+    exact: bool = False,
 ):
     """EngineOptions of the values that the options above have on the command line; ``max_memory`` in GB."""
     from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
@@ -158,4 +167,5 @@ def engine_options(
         random_features="accept" if accept_random_features else "refuse",
         max_memory=None if max_memory is None else int(max_memory * 1e9),
         device=device,
+        exact=exact,
     )

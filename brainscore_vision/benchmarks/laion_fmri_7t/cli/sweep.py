@@ -12,6 +12,7 @@ from rich.console import Console
 from .options import (
     DatasetOption,
     DeviceOption,
+    ExactOption,
     MemoryOption,
     NormalizationOption,
     SpoolOption,
@@ -83,6 +84,7 @@ def sweep(
     spool_directory: SpoolOption = None,
     max_memory: MemoryOption = None,
     device: DeviceOption = "cpu",
+    exact: ExactOption = False,
 ) -> None:
     """Score many models on many benchmarks, in parallel, into a results database.
 
@@ -117,7 +119,7 @@ def sweep(
         for problem in error.problems:
             errors.print(f"laion-score: {problem}", style="red")
         raise typer.Exit(2) from error
-    engine = engine_options(False, store_directory, spool_directory, False, max_memory, device)
+    engine = engine_options(False, store_directory, spool_directory, False, max_memory, device, exact)
     database = _results_so_far(results, dry_run)
     plan = make_plan(*names, results=database, again=again)
     if dry_run:

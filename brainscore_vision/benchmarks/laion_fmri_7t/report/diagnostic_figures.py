@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.fit import edge_of_grid
+
 from ..identifiers import ALL_REGIONS, METRIC_ALPHAS
 from .drawing import GREY, INK, WARNING, Figure, draw, listing, panel_grid, subject_look, tidy
 from .score_figures import subjects_of
@@ -55,9 +57,16 @@ def penalties(study: Study) -> list[Penalty]:
             units = [(subject, unit) for subject, unit in result.subjects.items()]
             for fold, part in result.folds.items():
                 units += [(f"{subject} {fold}", unit) for subject, unit in part.subjects.items()]
-            edges = min(grid), max(grid)
             found += [
-                Penalty(model, result.benchmark, variant, region, subject, unit.alpha, unit.alpha in edges)
+                Penalty(
+                    model,
+                    result.benchmark,
+                    variant,
+                    region,
+                    subject,
+                    unit.alpha,
+                    at_edge=edge_of_grid(unit.alpha, grid) is not None,
+                )
                 for subject, unit in units
                 if unit.alpha is not None
             ]

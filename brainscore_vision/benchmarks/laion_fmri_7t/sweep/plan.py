@@ -198,7 +198,7 @@ def expected_bytes(plan: SweepPlan, engine: EngineOptions) -> int:
     """Memory of the largest task, as far as it is known before a model is made."""
     wanted = {target.identifier for model in plan.models for target in model.todo}
     tasks = [task for one in resolve_all(build_all(sorted(wanted)).values()) for task in one.tasks]
-    compute = Compute(max_memory=engine.max_memory)
+    compute = Compute(max_memory=engine.max_memory, exact=engine.exact)
     # as many features as stimuli: no shortcut for narrow layers
     sizes = (stage_bytes(task, 0, compute, len(task.pool.stimulus_ids)) for task in tasks)
     return PROGRAM_BYTES + max((max(size) for size in sizes), default=0)

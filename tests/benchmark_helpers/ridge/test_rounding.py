@@ -1,0 +1,95 @@
+"""What rounding takes from a kernel, against 50 digits: the exact choice of a penalty, or a doubt that is said."""
+
+import mpmath
+import numpy as np
+import pytest
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels import DEFAULT_ALPHAS, kernel_from_features
+from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
+
+
+def exact_choice(features, responses):
+    """The penalty in 50 digits."""
+    n = len(features)
+    with mpmath.workdps(50):
+        centring = mpmath.eye(n) - mpmath.ones(n) / n
+        x, y = (centring * mpmath.matrix(v.tolist()) for v in (features, responses))
+        k = x * x.T
+        errors = []
+        for alpha in DEFAULT_ALPHAS:
+            # the inverse of K̃ + α, and without its part along the constant vector
+            inverse = mpmath.inverse(k + mpmath.mpf(alpha) * mpmath.eye(n)) - mpmath.ones(n) / (n * mpmath.mpf(alpha))
+            fitted = inverse * y
+            errors.append(sum((fitted[i, j] / inverse[i, i]) ** 2 for i in range(n) for j in range(y.cols)))
+        return DEFAULT_ALPHAS[errors.index(min(errors))]
+
+
+def of_one_spread(x):
+    return x
+
+
+def one_far_larger(x):
+    return x * np.r_[1e8, np.ones(x.shape[1] - 1)]
+
+
+def three_far_larger(x):
+    return x * np.r_[1e9, 1e8, 1e7, np.ones(x.shape[1] - 3)]
+
+
+def a_large_part_in_common(x):
+    return x + 1e8 * np.outer(x[:, 0], np.arange(1.0, x.shape[1] + 1))
+
+
+def far_from_their_mean(x):
+    return x + 1e6 * np.arange(x.shape[1])
+
+
+def half_of_them_dead(x):
+    return np.where(np.arange(x.shape[1]) % 2, x, 0)
+
+
+def each_twice(x):
+    return np.hstack([x, 0.7 * x + 0.1])
+
+
+def images_shown_twice(x):
+    return 0.7 * x[np.arange(len(x)) // 2]
+
+
+def in_single_precision(x):
+    return np.hstack([x, 0.7 * x]).astype(np.float32)
+
+
+def labels_in_other_units(x):
+    return 0.7 * np.eye(5)[np.argmax(x[:, :5], axis=1)] + 0.1
+
+
+ALL_SEEN = [
+    of_one_spread,
+    far_from_their_mean,
+    half_of_them_dead,
+    each_twice,
+    images_shown_twice,
+    in_single_precision,
+    labels_in_other_units,
+]
+
+
+@pytest.mark.parametrize("p", [5, 24], ids=["few features", "many features"])
+@pytest.mark.parametrize("make", [*ALL_SEEN, one_far_larger, three_far_larger, a_large_part_in_common])
+def test_the_exact_choice_or_a_warning(make, p):
+    """Features that vary 1e8 times less than others are lost in K: that is said, and nothing is said where nothing is lost."""
+    rng = np.random.default_rng(13)
+    x = rng.standard_normal((14, p))
+    responses = x @ rng.standard_normal((p, 2)) / np.sqrt(p) + rng.standard_normal((14, 2))
+    features = make(x)
+    kernel = kernel_from_features(features, list(map(str, range(14))))
+    decomposition = ridge.decompose(kernel.gram, np.arange(14))
+    selection = ridge.select_alpha(decomposition, decomposition.coordinates(responses)[0], DEFAULT_ALPHAS)
+    lost = decomposition.lost_spread(kernel.sketch, kernel.mean_norm)
+    if make in ALL_SEEN:
+        assert selection.alpha == exact_choice(features.astype(float), responses)
+        assert lost < 1e-11
+    else:
+        assert (make, p) != (one_far_larger, 5) or selection.alpha != exact_choice(features, responses)
+        assert 0.1 < lost / np.sum((x[:, 1:] - x[:, 1:].mean(axis=0)) ** 2) < 10
