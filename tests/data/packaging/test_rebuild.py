@@ -20,9 +20,8 @@ from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError, SchemaError
 from brainscore_vision.data.laion_fmri_7t.packaging import build as build_module
 from brainscore_vision.data.laion_fmri_7t.packaging import command
-from brainscore_vision.data.laion_fmri_7t.packaging.build import build_subject
+from brainscore_vision.data.laion_fmri_7t.packaging.build import BuildOptions, build_subject
 from brainscore_vision.data.laion_fmri_7t.packaging.layout import SubjectFiles
-from brainscore_vision.data.laion_fmri_7t.packaging.plan import BuildOptions
 from brainscore_vision.data.laion_fmri_7t.packaging.regions import RULES, RegionRule
 from brainscore_vision.data.laion_fmri_7t.simulation.raw import simulate_raw, write_raw
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
