@@ -1,7 +1,6 @@
 """A dataset in numbers: voxels of each subject before and after the threshold, kinds of images, sizes of splits."""
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from . import ids
@@ -13,29 +12,6 @@ from .source import PUBLISHED
 from .splits import SHARED_POOL
 
 
-@dataclass(frozen=True)
-class SubjectNumbers:
-    """One subject's assembly.
-
-    Attributes
-    ----------
-    subject : str
-    trials, stimuli, sessions : int
-        Sessions are 0 if the file does not name them.
-    voxels : dict of str to tuple of int
-        Region -> all voxels, and those with nc_12rep above the threshold.
-    brain_mask : str
-        Definition that the file names, "not stated" otherwise.
-    """
-
-    subject: str
-    trials: int
-    stimuli: int
-    sessions: int
-    voxels: dict[str, tuple[int, int]]
-    brain_mask: str
-
-
 class SplitSize(NamedTuple):
     """Number of training and test images of a pool's split."""
 
@@ -45,7 +21,7 @@ class SplitSize(NamedTuple):
     test: int
 
 
-def describe_subject(dataset: Dataset, subject: str, threshold: float) -> SubjectNumbers:
+def describe_subject(dataset: Dataset, subject: str, threshold: float) -> dict:
     """Numbers of one subject; reads only the coordinates of the assembly.
 
     Parameters
@@ -54,6 +30,12 @@ def describe_subject(dataset: Dataset, subject: str, threshold: float) -> Subjec
     subject : str
     threshold : float
         Percent of nc_12rep; voxels above it are scored.
+
+    Returns
+    -------
+    dict
+        ``subject``; the numbers of ``trials``, ``stimuli`` and ``sessions`` (0 if the file does not name them); ``voxels``,
+        region -> all voxels, and those above the threshold; ``brain_mask``, its definition, or "not stated".
 
     Raises
     ------
@@ -72,14 +54,14 @@ def describe_subject(dataset: Dataset, subject: str, threshold: float) -> Subjec
     for region in REGIONS:
         inside = neuroids["region"] == region
         voxels[region] = int(inside.sum()), int((inside & reliable).sum())
-    return SubjectNumbers(
-        subject=subject,
-        trials=len(presentations),
-        stimuli=presentations["stimulus_id"].nunique(),
-        sessions=presentations["session"].nunique() if "session" in presentations else 0,
-        voxels=voxels,
-        brain_mask=str(header.attributes.get("brain_mask", "not stated")),
-    )
+    return {
+        "subject": subject,
+        "trials": len(presentations),
+        "stimuli": presentations["stimulus_id"].nunique(),
+        "sessions": presentations["session"].nunique() if "session" in presentations else 0,
+        "voxels": voxels,
+        "brain_mask": str(header.attributes.get("brain_mask", "not stated")),
+    }
 
 
 def ood_counts(dataset: Dataset) -> dict[str, int]:

@@ -123,3 +123,13 @@ def test_file_is_read_once(tmp_path, monkeypatch):
     monkeypatch.setattr(volumes, "_HashedReader", Counting)
     read_betas(path, np.array([0]))
     assert [reader.size for reader in readers] == [path.stat().st_size]
+
+
+@pytest.mark.parametrize("rest", [bytes(3_000_000), gzip.compress(b"")], ids=["padding", "an empty member"])
+def test_the_digest_covers_what_follows_the_trials(tmp_path, rest):
+    """Bytes that gzip allows after the data, more than one buffer of them, belong to the file that is named."""
+    rng = np.random.default_rng(5)
+    path = write(tmp_path / "b.nii.gz", rng.standard_normal((*SHAPE, 4)).astype(np.float32))
+    path.write_bytes(path.read_bytes() + rest)
+    read = read_betas(path, np.array([0, 1]))
+    assert (read.size, read.sha256) == (path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())

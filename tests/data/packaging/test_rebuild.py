@@ -325,6 +325,25 @@ def test_broken_trial_tables_are_named(made, change, message):
         build_subject(made.root, "sub-01", OPTIONS)
 
 
+@pytest.mark.parametrize("content", ["[1]", "{", "", "7"])
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("dataset.json", "Make it again"),
+        (
+            "derivatives/glmsingle-tedana/sub-01/sub-01_task-images_space-T1w_desc-Noiseceiling4rep_statmap.json",
+            "Download",
+        ),
+        ("assemblies/.rebuild/sub-01/plan.json", "--start-over"),
+        ("assemblies/.rebuild/sub-01/ses-01.json", "--start-over"),
+    ],
+)
+def test_json_that_is_no_object_is_named(half_done, name, remedy, content):
+    (half_done.root / name).write_text(content)
+    with pytest.raises(SchemaError, match=rf"{name.rpartition('/')[2]}: .* is a JSON object; .*{remedy}"):
+        build_subject(half_done.root, "sub-01", OPTIONS)
+
+
 def test_missing_regions_are_named_together(made):
     for name in ("V2d", "laionventral"):
         made.files.roi_files()[name].unlink()

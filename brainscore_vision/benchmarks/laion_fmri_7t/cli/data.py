@@ -82,18 +82,20 @@ def describe(
     splits = description.split_sizes(opened, tuple(pools), SPLIT_FILES)
     if as_json:
         content = {"dataset": opened.describe(), "threshold": threshold, "pools": pools, "ood_types": kinds}
-        content["subjects"] = [asdict(subject) for subject in numbers]
+        content["subjects"] = numbers
         content["splits"] = [split._asdict() for split in splits]
         print(json.dumps(content))
         return
     print(f"{opened.name}{' (simulated responses)' if opened.is_simulated else ''}, fingerprint {opened.fingerprint()}")
-    table = _plain_table("subject", "trials", "stimuli", "sessions", *(numbers[0].voxels if numbers else ()))
+    table = _plain_table("subject", "trials", "stimuli", "sessions", *(numbers[0]["voxels"] if numbers else ()))
     for n in numbers:
-        voxels = (f"{kept:,}/{every:,}" for every, kept in n.voxels.values())
-        table.add_row(n.subject, f"{n.trials:,}", f"{n.stimuli:,}", str(n.sessions or "?"), *voxels)
+        voxels = (f"{kept:,}/{every:,}" for every, kept in n["voxels"].values())
+        table.add_row(n["subject"], f"{n['trials']:,}", f"{n['stimuli']:,}", str(n["sessions"] or "?"), *voxels)
     Console(width=_WIDTH).print(table)
     print(f"Voxels: with nc_12rep above {threshold:g} percent/all.")
-    masks = {n.brain_mask: [m.subject for m in numbers if m.brain_mask == n.brain_mask] for n in numbers}
+    masks = {}
+    for n in numbers:
+        masks.setdefault(n["brain_mask"], []).append(n["subject"])
     print("Brain mask: " + "; ".join(f"{mask} ({', '.join(whose)})" for mask, whose in masks.items()))
     print("Pools: " + ", ".join(f"{pool} {size:,}" for pool, size in pools.items()))
     print("Out of distribution: " + ", ".join(f"{kind} {count}" for kind, count in kinds.items()))

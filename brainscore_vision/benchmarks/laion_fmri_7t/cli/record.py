@@ -42,7 +42,10 @@ def record(
     ] = None,
     user: Annotated[
         str | None,
-        typer.Option("--user", help="E-mail address of the submitter; a user is added if nobody has this address."),
+        typer.Option(
+            "--user",
+            help="E-mail address of the submitter; a user is added if the database has none with this address.",
+        ),
     ] = None,
     public: Annotated[bool, typer.Option("--public", help="Let everybody see the models that are added.")] = False,
     allow_simulated: Annotated[

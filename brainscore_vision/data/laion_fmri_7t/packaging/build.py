@@ -6,7 +6,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,7 +52,7 @@ class BuildOptions:
     rules: tuple[RegionRule, ...] = RULES
     scratch: Path | None = None
     start_over: bool = False
-    progress: Callable[[Iterable[str]], Iterable[str]] = field(default=iter)
+    progress: Callable[[Iterable[str]], Iterable[str]] = iter
 
 
 @dataclass(frozen=True)
@@ -130,27 +130,13 @@ def build_subject(root: Path, subject: str, options: BuildOptions | None = None)
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is decided before a subject's betas are read.
+    """What is decided before a subject's betas are read."""
 
-    Attributes
-    ----------
-    neuroids : pandas.DataFrame
-        One row per voxel, with the coordinates of the assembly.
-    voxels : numpy.ndarray of int, shape (n_voxels,)
-        Places on the grid, in C order.
-    grid : Grid
-    sources : tuple of SourceFile
-        Masks and maps.
-    attributes : dict
-        What the assembly says about itself.
-    warnings : tuple of str
-    """
-
-    neuroids: pd.DataFrame
-    voxels: np.ndarray
+    neuroids: pd.DataFrame  # one row per voxel, with the coordinates of the assembly
+    voxels: np.ndarray  # (n_voxels,) int, places on the grid in C order
     grid: Grid
-    sources: tuple[SourceFile, ...]
-    attributes: dict
+    sources: tuple[SourceFile, ...]  # masks and maps
+    attributes: dict  # what the assembly says about itself
     warnings: tuple[str, ...]
 
     def identity(self) -> dict:

@@ -57,13 +57,7 @@ class Request:
 
 
 def run(request: Request, say: Callable[[str], None]) -> int:
-    """Do what was asked for, subject by subject.
-
-    Parameters
-    ----------
-    request : Request
-    say : callable
-        Called with each line of the report.
+    """Do what was asked for, subject by subject; `say` is called with each line of the report.
 
     Returns
     -------
@@ -85,7 +79,7 @@ def run(request: Request, say: Callable[[str], None]) -> int:
     return SOME_FAILED if failed else ALL_DONE
 
 
-def download_subject(root: Path, subject: str, mask: str = ANATOMICAL, jobs: int = 4) -> None:
+def download_subject(root: Path, subject: str, mask: str, jobs: int) -> None:
     """Get the files of one subject's assembly with the package's own command, ``laion-fmri download``.
 
     The command skips files that exist, and asks for consent to the licence itself.

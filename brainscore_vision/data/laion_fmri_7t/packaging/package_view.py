@@ -19,15 +19,7 @@ from .volumes import read_brain_mask, read_volume
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison with the package.
-
-    Attributes
-    ----------
-    what : str
-    agrees : bool
-    detail : str
-        How many values agree, or how many differ and which is the first.
-    """
+    """One comparison with the package; `detail` says how many values agree, or how many differ and which is the first."""
 
     what: str
     agrees: bool
@@ -67,13 +59,9 @@ def compare_with_package(
     reader : laion_fmri.subject.Subject
     files : SubjectFiles
     definition : str
-        Of the brain mask.
+        Of the brain mask, a key of `volumes.MASK_DEFINITIONS`.
     rules : tuple of RegionRule
         Their regions of interest are compared.
-
-    Returns
-    -------
-    list of Check
     """
     mask, grid = read_brain_mask(files, definition)
     checks = [_same("brain mask", mask, reader.get_brain_mask(source=definition))]

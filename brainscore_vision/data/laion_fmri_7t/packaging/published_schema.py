@@ -19,13 +19,10 @@ from .trials import count_repetitions
 
 
 def write_published(assembly: Path, subject: str, folder: Path) -> list[dict]:
-    """Package one subject's assembly.
+    """Write a subject's assembly, given in the layout of the dataset folder, in its two published forms.
 
     Parameters
     ----------
-    assembly : Path
-        In the layout of the dataset folder.
-    subject : str
     folder : Path
         Made if it does not exist; an earlier file of the same name is replaced.
 

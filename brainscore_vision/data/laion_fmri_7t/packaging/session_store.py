@@ -67,11 +67,10 @@ class SessionRecord:
 
 
 class SessionStore:
-    """Finished sessions of one subject.
+    """Finished sessions of one subject, in one folder.
 
     Parameters
     ----------
-    folder : Path
     plan : dict of str to str or int
         What every session in the folder has in common.
     root : Path

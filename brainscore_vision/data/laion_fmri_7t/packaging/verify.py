@@ -76,7 +76,6 @@ class Comparison:
 
     Attributes
     ----------
-    built, published : Path
     n_values : int
         Elements of the data that were compared.
     n_identical : int
@@ -86,8 +85,6 @@ class Comparison:
     differences : tuple of Difference
     """
 
-    built: Path
-    published: Path
     n_values: int
     n_identical: int
     largest: float
@@ -147,7 +144,7 @@ def compare_assemblies(
         differences += _compare_coordinates(ours, theirs, dimension, places, is_part)
     n_identical, largest, found = _compare_values(ours, theirs, rows, columns, tolerance, block_bytes)
     n_values = len(rows[0]) * len(columns[0])
-    return Comparison(Path(built), Path(published), n_values, n_identical, largest, tuple(differences + found))
+    return Comparison(n_values, n_identical, largest, tuple(differences + found))
 
 
 @dataclass(frozen=True)
