@@ -5,8 +5,8 @@
     python rebuild_assemblies.py FOLDER --verify            compare what was built with what Brain-Score publishes
     python rebuild_assemblies.py FOLDER --package           write the published form
 
-Steps that are finished are not done again; an interrupted run goes on where it was. Exit codes: 0 all subjects done,
-1 some failed or differ, 2 wrong usage.
+Finished work is not done again: after an interruption, run the same command, and it goes on from there. Exit codes: 0 all
+subjects done, 1 some failed or differ, 2 wrong usage.
 """
 
 import argparse
@@ -16,9 +16,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
-from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
 from brainscore_vision.data.laion_fmri_7t.packaging import command
-from brainscore_vision.data.laion_fmri_7t.packaging.plan import BuildOptions
+from brainscore_vision.data.laion_fmri_7t.packaging.build import BuildOptions
 from brainscore_vision.data.laion_fmri_7t.packaging.volumes import ANATOMICAL, MASK_DEFINITIONS
 from brainscore_vision.data.laion_fmri_7t.source import laion_fmri_folder
 
@@ -27,10 +26,10 @@ def parser() -> argparse.ArgumentParser:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = arguments.add_argument
     add("folder", type=Path, nargs="?", help="the data folder; default: the one that laion_fmri is configured with")
-    add("--subjects", nargs="+", default=SUBJECTS, metavar="sub-XX", help="default: all five")
+    add("--subjects", nargs="+", choices=SUBJECTS, default=SUBJECTS, metavar="sub-XX", help="default: all five")
     for action, text in (
         (command.DOWNLOAD, "download what the subjects lack (`laion-fmri download`; about 3 GB a session)"),
-        (command.BUILD, "build the assemblies; what happens if no step is named"),
+        (command.BUILD, "build the assemblies; this is done if no step is named"),
         (command.CROSS_CHECK, "compare masks and maps with what laion_fmri reads"),
         (command.VERIFY, "compare with the published assemblies"),
         (command.PACKAGE, "write the published schema with Brain-Score's packaging tools"),
@@ -38,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
         add(f"--{action}", dest="actions", action="append_const", const=action, help=text)
     masks = "; ".join(f"{name}: {text}" for name, text in MASK_DEFINITIONS.items())
     add("--mask", choices=MASK_DEFINITIONS, default=ANATOMICAL, help=f"brain mask. {masks}. Default: {ANATOMICAL}")
-    add("--sessions", nargs="+", metavar="ses-XX", help="default: all of the release; the assembly says which")
+    add("--sessions", nargs="+", metavar="ses-XX", help="default: all of the release; the assembly names them")
     add("--scratch", type=Path, help="where finished sessions wait; default: assemblies/.rebuild in the folder")
     add("--start-over", action="store_true", help="discard finished sessions and replace assemblies")
     add("--published", type=Path, help="folder of published files to verify against; default: download them")
@@ -51,12 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     given = parser().parse_args(argv)
     root = given.folder or laion_fmri_folder()
     if root is None or not root.is_dir():
-        print(f"rebuild_assemblies.py: the data folder must exist; got {root}. Name it.", file=sys.stderr)
-        return command.WRONG_USAGE
-    try:
-        subjects = command.check_subjects(given.subjects)
-    except DatasetError as error:
-        print(f"rebuild_assemblies.py: {error}", file=sys.stderr)
+        print(f"rebuild_assemblies.py: the data folder must exist; got {root}. Name a folder.", file=sys.stderr)
         return command.WRONG_USAGE
     options = BuildOptions(
         mask=given.mask,
@@ -67,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     request = command.Request(
         root=root.expanduser().absolute(),
-        subjects=subjects,
+        subjects=tuple(subject for subject in SUBJECTS if subject in given.subjects),
         actions=tuple(given.actions or (command.BUILD,)),
         options=options,
         published=given.published,

@@ -10,15 +10,21 @@ from .constants import BIBTEX
 
 
 def _load_neuroid_assembly(subject: str):
-    from .loaders import load_neuroid_assembly
+    """All single trials of a subject, with the stimuli as `attrs["stimulus_set"]`."""
+    from .source import open_dataset
 
-    return load_neuroid_assembly(subject)
+    dataset = open_dataset()
+    assembly = dataset.assembly(subject)
+    assembly.attrs["stimulus_set"] = dataset.stimulus_set()
+    assembly.attrs["stimulus_set_identifier"] = assembly.attrs["stimulus_set"].identifier
+    return assembly
 
 
 def _load_stimulus_set():
-    from .loaders import load_stimulus_set
+    """All stimuli of the dataset, as they were displayed."""
+    from .source import open_dataset
 
-    return load_stimulus_set()
+    return open_dataset().stimulus_set()
 
 
 data_registry["LAION_fMRI_sub-01"] = lambda: _load_neuroid_assembly("sub-01")

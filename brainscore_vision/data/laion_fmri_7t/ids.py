@@ -1,14 +1,6 @@
 """The grammar of LAION-fMRI's stimulus ids.
 
-An id is the image's file name in the release. It says who saw the image, how often, and where the image comes from::
-
-    shared_12rep_LAION_cluster_<n>[_sorted-out]_i<k>.jpg        shared, shown 12 times
-    shared_12rep_THINGS+_kmeans_<n>_<concept>.jpg               shared, shown 12 times
-    shared_4rep_NSD_special{1000,100}_<n>.jpg                   shared, shown 4 times
-    shared_4rep_OOD_<type>_<rest>.{jpg,png}                     shared, shown 4 times, out of distribution
-    unique_LAION_{initial,fillup,new}_cluster_<n>_i<k>_pNN.jpg  one subject's, shown 4 times
-    unique_THINGS[+]_<concept>_pNN.jpg                          one subject's, shown 4 times
-
+An id is the image's file name in the release. It says who saw the image, how often, and where the image comes from.
 Names are free text: blanks, plus signs and inner dots occur in the release.
 """
 
@@ -21,20 +13,35 @@ from .errors import DatasetError
 SUBJECT_OF_PARTICIPANT = {code: subject for subject, code in PARTICIPANT_CODES.items()}
 """``pNN`` of a unique image's id -> subject; the code is not the subject's number."""
 
-_UNIQUE_REPETITIONS = 4  # planned; ids of unique images do not spell it out
+_UNIQUE_REPETITIONS = 4  # planned; ids of unique images do not state it
 
 # A name is a file's name: anything but a path separator or a line break.
-_FORMS = tuple(
-    re.compile(form)
-    for form in (
-        r"shared_(?P<reps>12)rep_(?P<dataset>LAION)_(?P<name>cluster_\d+(?:_sorted-out)?_i\d+)\.jpg",
-        r"shared_(?P<reps>12)rep_(?P<dataset>THINGS\+)_(?P<name>kmeans_\d+_[^/\\\r\n]+)\.jpg",
-        r"shared_(?P<reps>4)rep_(?P<dataset>NSD)_(?P<name>special(?:1000|100)_\d+)\.jpg",
-        r"shared_(?P<reps>4)rep_(?P<dataset>OOD)_(?P<ood_type>[a-zA-Z0-9-]+)_(?P<name>[^/\\\r\n]+)\.(?:jpg|png)",
-        r"unique_(?P<dataset>LAION)_(?P<name>(?:initial|fillup|new)_cluster_\d+_i\d+)_(?P<participant>p\d\d)\.jpg",
-        r"unique_(?P<dataset>THINGS\+?)_(?P<name>[^/\\\r\n]+)_(?P<participant>p\d\d)\.jpg",
-    )
-)
+FORMS = {
+    "shared_12rep_LAION_cluster_<n>[_sorted-out]_i<k>.jpg": (
+        r"shared_(?P<reps>12)rep_(?P<dataset>LAION)_(?P<name>cluster_\d+(?:_sorted-out)?_i\d+)\.jpg"
+    ),
+    "shared_12rep_THINGS+_kmeans_<n>_<concept>.jpg": (
+        r"shared_(?P<reps>12)rep_(?P<dataset>THINGS\+)_(?P<name>kmeans_\d+_[^/\\\r\n]+)\.jpg"
+    ),
+    "shared_4rep_NSD_special{1000,100}_<n>.jpg": (
+        r"shared_(?P<reps>4)rep_(?P<dataset>NSD)_(?P<name>special(?:1000|100)_\d+)\.jpg"
+    ),
+    "shared_4rep_OOD_<type>_<rest>.{jpg,png}": (
+        r"shared_(?P<reps>4)rep_(?P<dataset>OOD)_(?P<ood_type>[a-zA-Z0-9-]+)_(?P<name>[^/\\\r\n]+)\.(?:jpg|png)"
+    ),
+    "unique_LAION_{initial,fillup,new}_cluster_<n>_i<k>_pNN.jpg": (
+        r"unique_(?P<dataset>LAION)_(?P<name>(?:initial|fillup|new)_cluster_\d+_i\d+)_(?P<participant>p\d\d)\.jpg"
+    ),
+    "unique_THINGS[+]_<concept>_pNN.jpg": (
+        r"unique_(?P<dataset>THINGS\+?)_(?P<name>[^/\\\r\n]+)_(?P<participant>p\d\d)\.jpg"
+    ),
+}
+"""Each form of an id, as people read it -> as a regular expression.
+
+Shared images were seen by all subjects, 12 or 4 times each; unique images by one subject, 4 times. OOD is out of
+distribution."""
+
+_PATTERNS = tuple(map(re.compile, FORMS.values()))
 
 
 @dataclass(frozen=True)
@@ -85,21 +92,17 @@ def parse(stimulus_id: str) -> StimulusId:
     Raises
     ------
     DatasetError
-        If the id is outside the grammar of this module's description, or names an unknown out-of-distribution type
-        or participant.
+        If the id has none of the `FORMS`, or names an unknown out-of-distribution type or participant.
     """
     if not isinstance(stimulus_id, str):
         raise DatasetError(
             f"A stimulus id is a string, the image's file name; got {stimulus_id!r} ({type(stimulus_id).__name__})."
         )
-    match = next(filter(None, (form.fullmatch(str(stimulus_id)) for form in _FORMS)), None)
+    match = next(filter(None, (pattern.fullmatch(str(stimulus_id)) for pattern in _PATTERNS)), None)
     if match is None:
         raise DatasetError(
-            "A stimulus id is an image's file name such as 'shared_12rep_LAION_cluster_<n>_i<k>.jpg', "
-            "'shared_12rep_THINGS+_kmeans_<n>_<concept>.jpg', 'shared_4rep_NSD_special1000_<n>.jpg', "
-            "'shared_4rep_OOD_<type>_<rest>.jpg|png', 'unique_LAION_initial|fillup|new_cluster_<n>_i<k>_pNN.jpg' or "
-            f"'unique_THINGS[+]_<concept>_pNN.jpg'; got {stimulus_id!r}. Pass the name with its extension and without "
-            "a folder."
+            f"A stimulus id is an image's file name of the form {', '.join(list(FORMS)[:-1])} or {list(FORMS)[-1]}; got "
+            f"{stimulus_id!r}. Pass the name with its extension and without a folder."
         )
     found = match.groupdict()
     ood, participant = found.get("ood_type"), found.get("participant")
@@ -126,22 +129,10 @@ def parse(stimulus_id: str) -> StimulusId:
 
 
 def ood_type(stimulus_id: str) -> str | None:
-    """Type of an out-of-distribution image (one of `constants.OOD_TYPES`); None for every other image.
-
-    Raises
-    ------
-    DatasetError
-        If the id is outside the grammar.
-    """
+    """Type of an out-of-distribution image (one of `constants.OOD_TYPES`), None for every other image; errors as `parse`."""
     return parse(stimulus_id).ood_type
 
 
 def is_ood(stimulus_id: str) -> bool:
-    """Whether the image is out of distribution.
-
-    Raises
-    ------
-    DatasetError
-        If the id is outside the grammar.
-    """
+    """Whether the image is out of distribution; errors as `parse`."""
     return ood_type(stimulus_id) is not None

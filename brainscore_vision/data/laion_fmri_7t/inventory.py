@@ -1,7 +1,6 @@
-"""What a data folder holds, what it lacks, and the command that gets it. Looks at names and sizes, reads no data."""
+"""What a data folder holds, what it lacks, and the command that gets it. Looks at names of files, reads no data."""
 
 import importlib.util
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +13,6 @@ from .stimuli.sources import IMAGE_FOLDER, MANIFEST, RELEASED_IMAGES, RELEASED_M
 FREE, GATED = "CC0", "data use agreement"
 """Terms: whether something may be had without asking (site: images alone need the agreement)."""
 
-_REBUILD = "python rebuild_assemblies.py {root} --subjects {subject}"
-
 
 @dataclass(frozen=True)
 class Item:
@@ -27,10 +24,8 @@ class Item:
         What it is.
     needed_for : str
         "scoring", "rebuilding" or "models".
-    found : tuple of str
-        Parts that are there.
-    missing : tuple of str
-        Parts that are not.
+    found, missing : tuple of str
+        Its parts that exist, and those that do not.
     command : str
         Gets what is missing.
     terms : str
@@ -61,81 +56,66 @@ def take_inventory(root: Path) -> list[Item]:
     Returns
     -------
     list of Item
-        Scoring's needs first, then those of rebuilding assemblies subject by subject, then those of the dataset's own
-        models.
+        What scoring needs, then what rebuilding the assemblies needs, subject by subject, then what the dataset's own
+        models need. Who has the assemblies does not need what they were built from.
     """
-    items = [_assemblies(root), _stimuli(root), _splits(root)]
-    # whoever has assemblies need not have what they were built from
-    for subject in SUBJECTS:
-        items += _sources(root, subject)
-    return items + _described_images(root)
-
-
-def _assemblies(root: Path) -> Item:
-    found = tuple(subject for subject in SUBJECTS if (root / "assemblies" / f"{subject}.nc").is_file())
-    missing = tuple(subject for subject in SUBJECTS if subject not in found)
-    return Item("assemblies", "scoring", found, missing, _REBUILD.format(root=root, subject=" ".join(missing)))
-
-
-def _stimuli(root: Path) -> Item:
-    folder = root / "stimuli"
-    if (folder / MANIFEST).is_file():
-        return Item("stimuli", "scoring", (MANIFEST, IMAGE_FOLDER), (), "", GATED)
-    found, missing = _sort(folder, (RELEASED_IMAGES, RELEASED_METADATA))
-    return Item("stimuli", "scoring", found, missing, "laion-fmri request-access && laion-fmri download-stimuli", GATED)
-
-
-def _splits(root: Path) -> Item:
-    pools = tuple(path.name for path in sorted((root / "splits").glob("*")) if any(path.glob("*.json")))
-    if importlib.util.find_spec("laion_fmri") is not None:
-        pools += ("package laion_fmri",)
-    return Item("splits", "scoring", pools, () if pools else ("splits",), "pip install '.[laion]'")
-
-
-def _sources(root: Path, subject: str) -> list[Item]:
-    files = SubjectFiles(root, subject)
-    sessions = expected_sessions(root)
-    there = [s for s in sessions if files.betas(s).is_file() and files.trials(s).is_file()]
-    absent = [s for s in sessions if s not in there]
-    download = f"laion-fmri download --subject {subject}"
-    maps = {path.name: path for path in (files.noise_ceiling(d) for d in NOISE_CEILING_MAPS.values())}
-    masks = {files.anatomical_mask.name: files.anatomical_mask, files.r2_mean.name: files.r2_mean}
-    labels = files.roi_files()
-    return [
-        Item(f"{subject} betas", "rebuilding", tuple(there), tuple(absent), f"{download} --ses {' '.join(absent)}"),
-        _files(f"{subject} noise ceilings", maps, f"{download} --ses averages"),
-        Item(
-            f"{subject} regions of interest",
-            "rebuilding",
-            tuple(label for label in roi_labels() if label in labels),
-            tuple(label for label in roi_labels() if label not in labels),
-            f"{download} --ses averages",
-        ),
-        _files(f"{subject} brain masks", masks, f"{download} --ses averages --include-anatomical"),
-    ]
-
-
-def _described_images(root: Path) -> list[Item]:
-    kinds = (
-        ("embeddings", tuple(FEATURE_FILES[model] for model in EMBEDDING_MODELS)),
-        ("segmentations", (FEATURE_FILES[SEGMENTATION_MASKS], FEATURE_FILES[SEGMENTATION_TABLE])),
-        ("captions", ("task-images_desc-captions.csv",)),
-    )
-    return [
-        Item(kind, "models", *_sort(root / "stimuli", names), f"laion-fmri download-{kind}") for kind, names in kinds
-    ]
-
-
-def _files(name: str, paths: dict[str, Path], command: str) -> Item:
-    found = tuple(key for key, path in paths.items() if path.is_file())
-    return Item(name, "rebuilding", found, tuple(key for key in paths if key not in found), command)
-
-
-def _sort(folder: Path, names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    found = tuple(name for name in names if (folder / name).is_file())
-    return found, tuple(name for name in names if name not in found)
+    rebuilding = [item for subject in SUBJECTS for item in _for_rebuilding(root, subject)]
+    return _for_scoring(root) + rebuilding + _for_models(root)
 
 
 def is_simulated(root: Path) -> bool:
     """Whether the folder says that the simulation made it."""
     return dataset_mark(root).get("name") == "simulated"
+
+
+def _for_scoring(root: Path) -> list[Item]:
+    found, missing = _sort({subject: (root / "assemblies" / f"{subject}.nc").is_file() for subject in SUBJECTS})
+    rebuild = f"python rebuild_assemblies.py {root} --subjects {' '.join(missing)}"
+    assemblies = Item("assemblies", "scoring", found, missing, rebuild)
+    if (root / "stimuli" / MANIFEST).is_file():
+        stimuli = Item("stimuli", "scoring", (MANIFEST, IMAGE_FOLDER), (), "", GATED)
+    else:
+        parts = _sort(_in_stimuli(root, RELEASED_IMAGES, RELEASED_METADATA))
+        stimuli = Item("stimuli", "scoring", *parts, "laion-fmri request-access && laion-fmri download-stimuli", GATED)
+    pools = tuple(path.name for path in sorted((root / "splits").glob("*")) if any(path.glob("*.json")))
+    if importlib.util.find_spec("laion_fmri") is not None:
+        pools += ("package laion_fmri",)
+    splits = Item("splits", "scoring", pools, () if pools else ("splits",), "pip install '.[laion]'")
+    return [assemblies, stimuli, splits]
+
+
+def _for_rebuilding(root: Path, subject: str) -> list[Item]:
+    files = SubjectFiles(root, subject)
+    averages = files.download_command("averages")
+    rois = files.roi_files()
+    found, missing = _sort({s: files.betas(s).is_file() and files.trials(s).is_file() for s in expected_sessions(root)})
+    maps = _sort({path.name: path.is_file() for path in map(files.noise_ceiling, NOISE_CEILING_MAPS.values())})
+    regions = _sort({label: label in rois for label in roi_labels()})
+    masks = _sort({path.name: path.is_file() for path in (files.anatomical_mask, files.r2_mean)})
+    return [
+        Item(f"{subject} betas", "rebuilding", found, missing, files.download_command(*missing)),
+        Item(f"{subject} noise ceilings", "rebuilding", *maps, averages),
+        Item(f"{subject} regions of interest", "rebuilding", *regions, averages),
+        Item(f"{subject} brain masks", "rebuilding", *masks, f"{averages} --include-anatomical"),
+    ]
+
+
+def _for_models(root: Path) -> list[Item]:
+    kinds = {
+        "embeddings": [FEATURE_FILES[model] for model in EMBEDDING_MODELS],
+        "segmentations": [FEATURE_FILES[SEGMENTATION_MASKS], FEATURE_FILES[SEGMENTATION_TABLE]],
+        "captions": ["task-images_desc-captions.csv"],
+    }
+    return [
+        Item(kind, "models", *_sort(_in_stimuli(root, *names)), f"laion-fmri download-{kind}")
+        for kind, names in kinds.items()
+    ]
+
+
+def _in_stimuli(root: Path, *names: str) -> dict[str, bool]:
+    return {name: (root / "stimuli" / name).is_file() for name in names}
+
+
+def _sort(parts: dict[str, bool]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the parts that exist, and of those that do not."""
+    return tuple(name for name in parts if parts[name]), tuple(name for name in parts if not parts[name])

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from brainscore_vision.data.laion_fmri_7t.errors import SchemaError
-from brainscore_vision.data.laion_fmri_7t.packaging import betas as betas_module
-from brainscore_vision.data.laion_fmri_7t.packaging.betas import read_betas
+from brainscore_vision.data.laion_fmri_7t.packaging import volumes
+from brainscore_vision.data.laion_fmri_7t.packaging.volumes import read_betas
 
 SHAPE = (7, 5, 4)
 AFFINE = np.diag([2.0, 2, 2, 1])
@@ -115,11 +115,21 @@ def test_file_is_read_once(tmp_path, monkeypatch):
     path = write(tmp_path / "b.nii.gz", rng.standard_normal((*SHAPE, 40)).astype(np.float32))
     readers = []
 
-    class Counting(betas_module._HashedReader):
+    class Counting(volumes._HashedReader):
         def __init__(self, raw):
             super().__init__(raw)
             readers.append(self)
 
-    monkeypatch.setattr(betas_module, "_HashedReader", Counting)
+    monkeypatch.setattr(volumes, "_HashedReader", Counting)
     read_betas(path, np.array([0]))
     assert [reader.size for reader in readers] == [path.stat().st_size]
+
+
+@pytest.mark.parametrize("rest", [bytes(3_000_000), gzip.compress(b"")], ids=["padding", "an empty member"])
+def test_the_digest_covers_what_follows_the_trials(tmp_path, rest):
+    """Bytes that gzip allows after the data, more than one buffer of them, belong to the file that is named."""
+    rng = np.random.default_rng(5)
+    path = write(tmp_path / "b.nii.gz", rng.standard_normal((*SHAPE, 4)).astype(np.float32))
+    path.write_bytes(path.read_bytes() + rest)
+    read = read_betas(path, np.array([0, 1]))
+    assert (read.size, read.sha256) == (path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())

@@ -10,12 +10,11 @@ import pytest
 
 from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
 from brainscore_vision.data.laion_fmri_7t.packaging import package_view
-from brainscore_vision.data.laion_fmri_7t.packaging.betas import read_betas
 from brainscore_vision.data.laion_fmri_7t.packaging.layout import NOISE_CEILING_MAPS, SubjectFiles, expected_sessions
 from brainscore_vision.data.laion_fmri_7t.packaging.package_view import compare_with_package, open_with_package
 from brainscore_vision.data.laion_fmri_7t.packaging.regions import roi_labels
 from brainscore_vision.data.laion_fmri_7t.packaging.trials import read_trials
-from brainscore_vision.data.laion_fmri_7t.packaging.volumes import read_brain_mask, read_volume
+from brainscore_vision.data.laion_fmri_7t.packaging.volumes import read_betas, read_brain_mask, read_volume
 from brainscore_vision.data.laion_fmri_7t.simulation.raw import write_raw
 
 SUBJECT = "sub-01"

@@ -20,9 +20,8 @@ from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError, SchemaError
 from brainscore_vision.data.laion_fmri_7t.packaging import build as build_module
 from brainscore_vision.data.laion_fmri_7t.packaging import command
-from brainscore_vision.data.laion_fmri_7t.packaging.build import build_subject
+from brainscore_vision.data.laion_fmri_7t.packaging.build import BuildOptions, build_subject
 from brainscore_vision.data.laion_fmri_7t.packaging.layout import SubjectFiles
-from brainscore_vision.data.laion_fmri_7t.packaging.plan import BuildOptions
 from brainscore_vision.data.laion_fmri_7t.packaging.regions import RULES, RegionRule
 from brainscore_vision.data.laion_fmri_7t.simulation.raw import simulate_raw, write_raw
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
@@ -324,6 +323,25 @@ def test_broken_trial_tables_are_named(made, change, message):
     change(pd.read_csv(path, sep="\t")).to_csv(path, sep="\t", index=False)
     with pytest.raises(SchemaError, match=message):
         build_subject(made.root, "sub-01", OPTIONS)
+
+
+@pytest.mark.parametrize("content", ["[1]", "{", "", "7"])
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("dataset.json", "Make it again"),
+        (
+            "derivatives/glmsingle-tedana/sub-01/sub-01_task-images_space-T1w_desc-Noiseceiling4rep_statmap.json",
+            "Download",
+        ),
+        ("assemblies/.rebuild/sub-01/plan.json", "--start-over"),
+        ("assemblies/.rebuild/sub-01/ses-01.json", "--start-over"),
+    ],
+)
+def test_json_that_is_no_object_is_named(half_done, name, remedy, content):
+    (half_done.root / name).write_text(content)
+    with pytest.raises(SchemaError, match=rf"{name.rpartition('/')[2]}: .* is a JSON object; .*{remedy}"):
+        build_subject(half_done.root, "sub-01", OPTIONS)
 
 
 def test_missing_regions_are_named_together(made):

@@ -1,4 +1,4 @@
-"""Noise ceilings side by side: as published, as recovered from the single trials, as used at each split's repetitions."""
+"""Noise ceilings side by side: as published, as estimated again from the single trials, and as each split uses them."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ class RegionCeilings:
     ----------
     subject, region : str
     published : dict of str to numpy.ndarray of float64, shape (n_voxels,)
-        nc_4rep, nc_12rep, in percent.
+        Percent, by the name of the map (`REPETITIONS`).
     recovered : dict of str to numpy.ndarray of float64, shape (n_voxels,)
-        The same from the single trials of the images that were shown 4 and 12 times; a map is left out if the dataset has
-        no such images.
-    used : dict of (str, str) to numpy.ndarray of float64, shape (n_voxels,)
-        (pool, split) -> percent at the repetitions of the split's test images, from the published nc_12rep: what
-        ``explained_variance`` and ``correlation`` divide by.
+        The same, estimated from the single trials of the images that were shown 4 and 12 times; without a map whose images
+        the dataset lacks.
+    used : dict of str to numpy.ndarray of float64, shape (n_voxels,)
+        "pool split" -> percent: the published nc_12rep, converted to the repetitions of the split's test images. This is
+        what ``explained_variance`` and ``correlation`` divide by.
     """
 
     subject: str
     region: str
     published: dict[str, np.ndarray]
     recovered: dict[str, np.ndarray]
-    used: dict[tuple[str, str], np.ndarray]
+    used: dict[str, np.ndarray]
 
 
 def region_ceilings(
     dataset: Dataset, subjects: Sequence[str], noise_ceiling_threshold: float
 ) -> Iterator[RegionCeilings]:
-    """Ceilings per subject and region, one pass over each region's trials.
+    """Ceilings per subject and region; reads each region's trials once.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def region_ceilings(
             used = {}
             for pool, split in USED_SPLITS:
                 _, test = dataset.split_ids("shared" if pool == "shared" else subject, split)
-                used[pool, split] = 100 * ceiling.at(np.array([counts[s] for s in test])).fraction
+                used[f"{pool} {split}"] = 100 * ceiling.at(np.array([counts[s] for s in test])).fraction
             yield RegionCeilings(subject, region, published, recover(moments), used)
 
 
@@ -85,37 +85,38 @@ def recover(moments: TrialMoments) -> dict[str, np.ndarray]:
     return recovered
 
 
-def ceiling_table(rows: Sequence[RegionCeilings], threshold: float) -> Table:
-    """Medians over voxels, in percent, a row per subject and region."""
+def ceiling_record(row: RegionCeilings) -> dict:
+    """Medians over voxels (percent) as plain numbers."""
+
+    def medians(ceilings: dict[str, np.ndarray]) -> dict[str, float]:
+        return {name: float(np.median(values)) for name, values in ceilings.items()}
+
+    return {
+        "subject": row.subject,
+        "region": row.region,
+        "voxels": len(row.published["nc_12rep"]),
+        "published": medians(row.published),
+        "recovered": medians(row.recovered),
+        "used": medians(row.used),
+    }
+
+
+def ceiling_table(records: Sequence[dict], threshold: float) -> Table:
+    """The records as a table, a row per subject and region."""
     table = Table(
         title=f"Noise ceilings, median over voxels with nc_12rep above {threshold:g} %, in percent of variance"
     )
     for name in ("subject", "region"):
         table.add_column(name, no_wrap=True)
     table.add_column("voxels", justify="right")
-    for name in REPETITIONS:
-        for source in ("published", "recovered"):
-            table.add_column(f"{name[3:]} {source}", justify="right")
-    for pool, split in USED_SPLITS:
-        table.add_column(f"used {pool} {split}", justify="right")
-    for row in rows:
-        cells = [row.subject, row.region, str(len(row.published["nc_12rep"]))]
-        for name in REPETITIONS:
-            cells += [_median(row.published[name]), _median(row.recovered.get(name))]
-        table.add_row(*cells, *(_median(row.used[key]) for key in USED_SPLITS))
+    columns = {f"{name[3:]} {source}": (source, name) for name in REPETITIONS for source in ("published", "recovered")}
+    columns |= {f"used {pool} {split}": ("used", f"{pool} {split}") for pool, split in USED_SPLITS}
+    for title in columns:
+        table.add_column(title, justify="right")
+    for record in records:
+        cells = (f"{record[source][name]:.1f}" if name in record[source] else "-" for source, name in columns.values())
+        table.add_row(record["subject"], record["region"], str(record["voxels"]), *cells)
     return table
-
-
-def ceiling_record(row: RegionCeilings) -> dict:
-    """Medians over voxels (percent) as plain numbers."""
-    return {
-        "subject": row.subject,
-        "region": row.region,
-        "voxels": len(row.published["nc_12rep"]),
-        "published": {name: float(np.median(values)) for name, values in row.published.items()},
-        "recovered": {name: float(np.median(values)) for name, values in row.recovered.items()},
-        "used": {f"{pool} {split}": float(np.median(values)) for (pool, split), values in row.used.items()},
-    }
 
 
 def ceiling_picture(rows: Sequence[RegionCeilings], path: Path) -> None:
@@ -123,7 +124,7 @@ def ceiling_picture(rows: Sequence[RegionCeilings], path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3 * len(REGIONS), 6.4), layout="constrained")
-    axes = figure.subplots(len(REPETITIONS), len(REGIONS), sharex=True, sharey=True)
+    axes = figure.subplots(len(REPETITIONS), len(REGIONS), sharex=True, sharey=True)  # n_maps, n_regions
     subjects = list(dict.fromkeys(row.subject for row in rows))
     for row in rows:
         for line, name in enumerate(REPETITIONS):
@@ -150,7 +151,3 @@ def ceiling_picture(rows: Sequence[RegionCeilings], path: Path) -> None:
                 panel.set_xlabel("published (%)")
     axes[0, 0].legend(markerscale=3, frameon=False, fontsize="small")
     figure.savefig(path, dpi=150)
-
-
-def _median(values: np.ndarray | None) -> str:
-    return "-" if values is None else f"{np.median(values):.1f}"

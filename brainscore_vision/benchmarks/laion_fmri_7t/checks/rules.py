@@ -1,6 +1,7 @@
-"""What has to hold before a dataset's scores mean anything: one check each, on any dataset.
+"""Rules that must hold before a dataset's scores mean anything: one check per rule, on any dataset.
 
-Reading refuses much of this already; a refusal fails the check that met it, with its message, and the other checks go on.
+Reading the data refuses much of this already. Such a refusal fails the check that reads, with the message of the refusal;
+the other checks go on.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ ZSCORE_TOLERANCE = 0.01
 """How far a voxel's mean and standard deviation within a session may be from 0 and 1."""
 
 INCREASING_SHARE = 0.95
-"""Voxels whose nc_12rep is above nc_4rep: the maps come from different images, so noise reverses some."""
+"""Smallest share of voxels whose nc_12rep must be above nc_4rep. It is below 1 because the two maps come from different
+images, so noise reverses the order in some voxels."""
 
 
 class CheckFailed(ValueError):
@@ -85,7 +87,7 @@ class SessionStatistics:
 
 
 def session_statistics(dataset: Dataset, subject: str) -> SessionStatistics:
-    """One pass over all trials of a subject, in blocks; one session if the file does not name them."""
+    """Reads all trials of a subject once, in blocks. A file that does not name sessions counts as one session."""
     file = dataset.assembly_file(subject)
     trials = file.header.presentations
     labels = trials["session"].to_numpy().astype(str) if "session" in trials else np.full(len(trials), "all trials")
@@ -100,7 +102,7 @@ def session_statistics(dataset: Dataset, subject: str) -> SessionStatistics:
             squares[code, columns] += np.einsum("ij,ij->j", own, own)
     n_trials = np.bincount(codes)[:, None]
     mean = sums / n_trials
-    # not finite where a trial is not, which fails every comparison below
+    # a trial that is not finite makes the deviation not finite, which fails every comparison of the checks
     deviation = np.sqrt(np.maximum(squares / n_trials - mean**2, 0))
     return SessionStatistics(sessions, mean, deviation)
 

@@ -1,4 +1,4 @@
-"""A control: responses shuffled over stimuli cannot be predicted, whatever the data and the features."""
+"""A control: responses that are shuffled over stimuli cannot be predicted, whatever the data and the features."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..identifiers import DEFAULT_THRESHOLD
 
 SPLIT = "tau"
 PIXELS = 8
-"""Images are reduced to so many pixels a side: features that cost nothing and predict something."""
+"""Width and height of the reduced images: features that cost nothing and still predict something."""
 
 N_SHUFFLES = 20
 MAX_NEUROIDS = 300
@@ -36,10 +36,10 @@ class ShuffledScore:
     shuffled : float
         Mean over ``N_SHUFFLES`` shuffles.
     unshuffled : float
-        With the right labels, for comparison.
+        With the right labels, to compare.
     noise : float
-        What ``shuffled`` stays below by chance: ``STANDARD_ERRORS`` / √(shuffles × (test stimuli - 1)). A correlation of
-        unrelated values has standard deviation 1/√(n - 1), and so has, at most, a mean over voxels that share noise.
+        Chance keeps ``shuffled`` below ``STANDARD_ERRORS`` / √(shuffles × (test stimuli - 1)). The correlation of n unrelated
+        values has the standard deviation 1/√(n - 1). The mean over voxels has at most the same, even if voxels share noise.
     """
 
     subject: str
@@ -66,7 +66,7 @@ def shuffled_scores(dataset: Dataset) -> Iterator[ShuffledScore]:
     n_train = len(train)
     decomposition = ridge.decompose(kernel, np.arange(n_train))
     cross = kernel[n_train:, :n_train]
-    alpha = decomposition.mean_eigenvalue  # one penalty of the kernel's own size: no search is needed here
+    alpha = decomposition.mean_eigenvalue  # any penalty of the kernel's scale will do for a control
     noise = STANDARD_ERRORS / np.sqrt(N_SHUFFLES * (len(test) - 1))
     for subject in dataset.subjects:
         for region in REGIONS:

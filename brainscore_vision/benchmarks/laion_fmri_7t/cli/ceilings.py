@@ -1,4 +1,4 @@
-"""``laion-score ceilings``: noise ceilings as published, as recovered from the trials, and as used."""
+"""``laion-score ceilings``: noise ceilings as published, as estimated again from the trials, and as used."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from .options import DatasetOption
+from .options import DatasetOption, JsonOption, SubjectsOption
 
 PICTURES = (".svg", ".png", ".pdf")
 
@@ -23,16 +23,14 @@ def known_picture(path: Path | None) -> Path | None:
 
 def ceilings(
     dataset: DatasetOption = None,
-    subjects: Annotated[
-        str | None, typer.Option(help="Subjects joined by commas, sub-01,sub-03; default: all.")
-    ] = None,
+    subjects: SubjectsOption = None,
     threshold: Annotated[float, typer.Option(help="Percent; voxels with nc_12rep above it.", min=0, max=100)] = 30.0,
     out: Annotated[
         Path, typer.Option(help="Where the picture goes: .svg, .png or .pdf.", callback=known_picture)
     ] = Path("ceilings.svg"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line instead of a table.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Compare noise ceilings: published maps, recovered from single trials, used at each split's repetitions."""
+    """Compare noise ceilings: as published, as estimated again from the single trials, and as each split uses them."""
     from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
     from ..benchmark import check_subjects
@@ -41,12 +39,13 @@ def ceilings(
     opened = open_dataset(dataset)
     chosen = opened.subjects if subjects is None else tuple(subjects.split(","))
     check_subjects("ceilings", chosen, opened)
-    rows = []
+    rows, records = [], []
     for row in region_ceilings(opened, chosen, threshold):
         rows.append(row)
+        records.append(ceiling_record(row))
         if as_json:
-            print(json.dumps(ceiling_record(row)), flush=True)
+            print(json.dumps(records[-1]), flush=True)
     if not as_json:
-        Console().print(ceiling_table(rows, threshold))
+        Console().print(ceiling_table(records, threshold))
     ceiling_picture(rows, out)
     Console(stderr=True).print(f"Picture in {out}", highlight=False, markup=False)

@@ -1,4 +1,4 @@
-"""``laion-score check``: whether a dataset is what scoring relies on."""
+"""``laion-score check``: whether a dataset keeps the rules that scoring relies on."""
 
 from __future__ import annotations
 

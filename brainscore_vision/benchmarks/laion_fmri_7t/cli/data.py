@@ -1,4 +1,4 @@
-"""``laion-score data``: what is on this machine, what is missing and how to get it, and what is in it. Works offline."""
+"""``laion-score data``: what is on this machine, what is missing and how to get it, and what the data are. Works offline."""
 
 from __future__ import annotations
 
@@ -23,24 +23,22 @@ from brainscore_vision.data.laion_fmri_7t.source import (
     open_dataset,
 )
 
+from .options import DatasetOption
+
 if TYPE_CHECKING:
     from brainscore_vision.data.laion_fmri_7t.stimuli.displayed import Survey
     from brainscore_vision.data.laion_fmri_7t.stimuli.sources import StimulusSource
 
-app = typer.Typer(help="The dataset at hand: what is there, what is missing, what is in it.", no_args_is_help=True)
+app = typer.Typer(help="The dataset on this machine: what it holds and what it lacks.", no_args_is_help=True)
 
-DatasetOption = Annotated[
-    str | None,
-    typer.Option("--dataset", help="A folder, 'published' or 'simulated'. Default: as for `laion-score score`."),
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-_SHOWN = 4  # names of a list
-_WIDTH = 200  # tables are not squeezed where the output is no terminal
+_SHOWN = 4  # names of a list that are printed before "and n more"
+_WIDTH = 200  # characters of a table; without it, the output to a file would be as narrow as a small terminal
 
 
 @app.command()
 def status(dataset: DatasetOption = None, as_json: JsonOption = False) -> None:
-    """Which folder is used, what it holds and lacks, and the command that gets each missing thing.
+    """Say which folder is used, what it holds, what it lacks, and which command gets each missing thing.
 
     Embeddings, fMRI and all that is derived from it are CC0; the images alone need the data use agreement.
     """
@@ -67,7 +65,7 @@ def status(dataset: DatasetOption = None, as_json: JsonOption = False) -> None:
         print(f"  {item.name:28}{item.state:10}{parts:10}for {item.needed_for:12}{item.terms}")
     lacking = [item for item in items if item.missing]
     if is_simulated(folder) and all(item.needed_for != "scoring" for item in lacking):
-        lacking = []  # it can be scored, and there is nothing to rebuild
+        lacking = []  # it can be scored, and nothing was released that it could be rebuilt from
     for item in lacking:
         print(f"\n{item.name} ({item.terms}) lacks {_some(item.missing)}:\n    {item.command}")
 
@@ -78,27 +76,30 @@ def describe(
     threshold: Annotated[float, typer.Option(help="Percent of nc_12rep; voxels above it are scored.")] = 30.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Subjects, voxels per region before and after the threshold, pools, splits, kinds of images."""
+    """Count subjects, voxels per region before and after the threshold, pools, splits, kinds of images."""
     from brainscore_vision.data.laion_fmri_7t import description
 
     opened = open_dataset(dataset)
     numbers = [description.describe_subject(opened, subject, threshold) for subject in opened.subjects]
-    pools, kinds = description.pool_sizes(opened), description.ood_counts(opened)
+    pools = {pool: len(opened.pool_stimuli(pool)) for pool in ("shared", *opened.subjects)}
+    kinds = description.ood_counts(opened)
     splits = description.split_sizes(opened, tuple(pools), SPLIT_FILES)
     if as_json:
         content = {"dataset": opened.describe(), "threshold": threshold, "pools": pools, "ood_types": kinds}
-        content["subjects"] = [asdict(subject) for subject in numbers]
-        content["splits"] = [dict(zip(("pool", "name", "train", "test"), split, strict=True)) for split in splits]
+        content["subjects"] = numbers
+        content["splits"] = [split._asdict() for split in splits]
         print(json.dumps(content))
         return
     print(f"{opened.name}{' (simulated responses)' if opened.is_simulated else ''}, fingerprint {opened.fingerprint()}")
-    table = _plain_table("subject", "trials", "stimuli", "sessions", *(numbers[0].voxels if numbers else ()))
+    table = _plain_table("subject", "trials", "stimuli", "sessions", *(numbers[0]["voxels"] if numbers else ()))
     for n in numbers:
-        voxels = (f"{kept:,}/{every:,}" for every, kept in n.voxels.values())
-        table.add_row(n.subject, f"{n.trials:,}", f"{n.stimuli:,}", str(n.sessions or "?"), *voxels)
+        voxels = (f"{kept:,}/{every:,}" for every, kept in n["voxels"].values())
+        table.add_row(n["subject"], f"{n['trials']:,}", f"{n['stimuli']:,}", str(n["sessions"] or "?"), *voxels)
     Console(width=_WIDTH).print(table)
     print(f"Voxels: with nc_12rep above {threshold:g} percent/all.")
-    masks = {n.brain_mask: [m.subject for m in numbers if m.brain_mask == n.brain_mask] for n in numbers}
+    masks = {}
+    for n in numbers:
+        masks.setdefault(n["brain_mask"], []).append(n["subject"])
     print("Brain mask: " + "; ".join(f"{mask} ({', '.join(whose)})" for mask, whose in masks.items()))
     print("Pools: " + ", ".join(f"{pool} {size:,}" for pool, size in pools.items()))
     print("Out of distribution: " + ", ".join(f"{kind} {count}" for kind, count in kinds.items()))
@@ -115,7 +116,7 @@ def splits(
     ids: Annotated[bool, typer.Option("--ids", help="Print the images: side, tab, id.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train and test images of splits: how many, from where, and with --ids which."""
+    """Training and test images of splits: how many, where the split comes from, and with --ids which images."""
     from brainscore_vision.data.laion_fmri_7t import description
 
     opened = open_dataset(dataset)
@@ -130,7 +131,7 @@ def splits(
         return
     rows = description.split_sizes(opened, pools, names)
     if as_json:
-        print(json.dumps([dict(zip(("pool", "name", "train", "test"), row, strict=True)) for row in rows]))
+        print(json.dumps([row._asdict() for row in rows]))
         return
     Console(width=_WIDTH).print(_splits_table(rows))
     own = opened.root is not None and (opened.root / "splits").is_dir()
@@ -204,12 +205,12 @@ def _refuse_unreadable(found: Survey, source: StimulusSource) -> None:
 
 
 def find_folder(dataset: str | None) -> tuple[Path | None, str]:
-    """The folder that a dataset's files are in, and in words how it was chosen; makes and downloads nothing.
+    """The folder that a dataset's files are in, and in words how it was chosen. Makes nothing, downloads nothing.
 
     Parameters
     ----------
     dataset : str or None
-        As for `open_dataset`; but a folder without assemblies will do, since what it lacks is asked for.
+        As for `open_dataset`, except that a folder may lack assemblies: `status` says what a folder lacks.
 
     Raises
     ------
@@ -249,10 +250,10 @@ def published_state() -> dict[str, str | None]:
     return {subject: None if path is None else str(path) for subject, path in copies.items()}
 
 
-def _splits_table(rows: list[tuple[str, str, int, int]]) -> Table:
-    """Splits down, pools across: train/test."""
-    pools, names = (list(dict.fromkeys(row[place] for row in rows)) for place in (0, 1))
-    sizes = {(pool, name): f"{train:,}/{test:,}" for pool, name, train, test in rows}
+def _splits_table(rows: list) -> Table:
+    """A row per split, a column per pool: train/test."""
+    pools, names = dict.fromkeys(row.pool for row in rows), dict.fromkeys(row.name for row in rows)
+    sizes = {(row.pool, row.name): f"{row.train:,}/{row.test:,}" for row in rows}
     table = _plain_table("train/test", *pools)
     for name in names:
         table.add_row(name, *(sizes[pool, name] for pool in pools))

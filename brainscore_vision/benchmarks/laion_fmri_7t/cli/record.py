@@ -14,48 +14,53 @@ from .options import JsonOption
 from .tables import SIGN_HIDDEN, Column, print_table, value
 
 DEFAULT_FILE = "leaderboard.sqlite3"
-"""Brain-Score's own code takes a name for a file's if it has "sqlite3" in it."""
+"""The name has "sqlite3" in it because Brain-Score's own code recognises a file by this word."""
 
 
 def record(
-    results: Annotated[Path, typer.Argument(help="A results file, as score --results makes it.")],
+    results: Annotated[Path, typer.Argument(help="A results file, made by `laion-score score --results`.")],
     db: Annotated[
         str | None,
         typer.Option(
             "--db",
-            help="Brain-Score's database: a SQLite file, or postgresql://user@host:port/database (a password rather in "
+            help="Brain-Score's database: a SQLite file, or postgresql://user@host:port/database (put a password into "
             f"PGPASSWORD or ~/.pgpass). Default: {DEFAULT_FILE} beside RESULTS.",
         ),
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", help="Models that match, 'LAION_fMRI-*'; may be repeated. Default: all."),
+        typer.Option("--model", help="Record only models that match, 'LAION_fMRI-*'; may be repeated. Default: all."),
     ] = None,
     benchmark: Annotated[
-        list[str] | None, typer.Option("--benchmark", help="Likewise benchmarks, '*.IT-*'. Default: all.")
+        list[str] | None,
+        typer.Option("--benchmark", help="Only benchmarks that match, '*.IT-*'; may be repeated. Default: all."),
     ] = None,
     dataset: Annotated[
-        list[str] | None, typer.Option("--dataset", help="Likewise datasets, by name or fingerprint.")
+        list[str] | None,
+        typer.Option("--dataset", help="Only datasets whose name or fingerprint matches; may be repeated."),
     ] = None,
     user: Annotated[
         str | None,
         typer.Option(
-            "--user", help="E-mail address of the submitter; a user is added if the database has none with it."
+            "--user",
+            help="E-mail address of the submitter; a user is added if the database has none with this address.",
         ),
     ] = None,
-    public: Annotated[bool, typer.Option("--public", help="Show models that are added to everybody.")] = False,
+    public: Annotated[bool, typer.Option("--public", help="Let everybody see the models that are added.")] = False,
     allow_simulated: Annotated[
-        bool, typer.Option("--allow-simulated", help="Record results of simulated data too, with a comment.")
+        bool,
+        typer.Option("--allow-simulated", help="Record results on simulated data too, with a comment that says so."),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List what would be written: it is written, and all taken back.")
+        bool,
+        typer.Option("--dry-run", help="List what would be written. It is written and taken back, so errors show."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write results to a leaderboard, in the tables of Brain-Score's own database.
 
-    Of each model and benchmark the newest result is written, over the one that is there. Missing tables are made. All
-    results are recorded, or none.
+    For each model and benchmark, the newest result is written, and replaces one that was recorded earlier. Tables that the
+    database lacks are made. Either all results are recorded, or none.
 
     Example: laion-score record results.db --benchmark 'LAION_fMRI.*' --dry-run
     """

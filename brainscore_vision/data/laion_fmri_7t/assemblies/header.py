@@ -105,7 +105,7 @@ def read_header(path: Path, subject: str | None = None) -> AssemblyHeader:
         If the variable, a coordinate or a value of a coordinate breaks a rule of the dataset folder.
     """
     with open_netcdf(path) as file:
-        data = _data_variable(file, path)
+        data = data_variable(file, path)
         presentations = _coordinates(file, path, DIMENSIONS[0], PRESENTATION_REQUIRED, PRESENTATION_OPTIONAL)
         neuroids = _coordinates(file, path, DIMENSIONS[1], NEUROID_REQUIRED, ())
         attributes = {name: source.getncattr(name) for source in (data, file) for name in source.ncattrs()}
@@ -122,7 +122,8 @@ def read_header(path: Path, subject: str | None = None) -> AssemblyHeader:
     return header
 
 
-def _data_variable(file: netCDF4.Dataset, path: Path) -> netCDF4.Variable:
+def data_variable(file: netCDF4.Dataset, path: Path) -> netCDF4.Variable:
+    """The variable of the trials, (presentation, neuroid) floats; SchemaError if the file has no such variable."""
     if DATA_VARIABLE not in file.variables:
         raise SchemaError(
             f"{path}: an assembly holds its trials in one variable named {DATA_VARIABLE!r}; "
@@ -168,11 +169,21 @@ def _coordinates(file: netCDF4.Dataset, path: Path, dimension: str, required: tu
     return pd.DataFrame(columns)
 
 
-def _values(variable: netCDF4.Variable, name: str, path: Path) -> np.ndarray:
-    """A coordinate's values: str objects, integers or float32, whatever way the writer stored them."""
+def stored_values(variable: netCDF4.Variable) -> np.ndarray:
+    """A variable's values: text as str objects, whichever way the writer stored it, numbers as they are."""
     values = variable[:]
     if values.dtype == "S1" and values.ndim == 2:  # fixed-width text: one axis more, of characters
         values = netCDF4.chartostring(values, encoding="utf-8")
+    if values.dtype.kind not in "OSU" or values.ndim != 1:
+        return values
+    return np.array(
+        [value.decode("utf-8") if isinstance(value, bytes) else str(value) for value in values], dtype=object
+    )
+
+
+def _values(variable: netCDF4.Variable, name: str, path: Path) -> np.ndarray:
+    """A coordinate's values: str objects, integers or float32."""
+    values = stored_values(variable)
     if values.ndim != 1:
         raise SchemaError(
             f"{path}: coordinate {name} must be one-dimensional; found shape {values.shape}. {LAYOUT_REMEDY}"
@@ -185,9 +196,7 @@ def _values(variable: netCDF4.Variable, name: str, path: Path) -> np.ndarray:
                 f"{path}: coordinate {name} must hold numbers (percent); found {values.dtype}. {LAYOUT_REMEDY}"
             )
         return values.astype(np.float32)
-    return np.array(
-        [value.decode("utf-8") if isinstance(value, bytes) else str(value) for value in values], dtype=object
-    )
+    return np.array([str(value) for value in values], dtype=object)
 
 
 def _integers(values: np.ndarray, name: str, path: Path) -> np.ndarray:

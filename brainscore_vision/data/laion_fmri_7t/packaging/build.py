@@ -1,28 +1,63 @@
 """One subject's assembly from the released files, session by session."""
 
+import hashlib
 import importlib.metadata
 import json
+import shutil
 import uuid
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ..assemblies.header import read_header
 from ..assemblies.writer import AssemblyWriter
 from ..assemblies.zscore import ZscoreCounts, zscore_in_place
 from ..errors import DatasetError, SchemaError
-from .betas import read_betas
-from .layout import SubjectFiles, expected_sessions, require
-from .plan import BuildOptions, Plan, how_to_get, make_plan
-from .session_store import SessionStore, SourceFile, discard
+from .layout import NOISE_CEILING_MAPS, SubjectFiles, dataset_mark, expected_sessions, require, sessions_in_sidecar
+from .regions import RULES, RegionRule, assign_regions, roi_labels, rules_text
+from .session_store import SessionStore, SourceFile
 from .trials import count_repetitions, foreign_labels, read_trials
+from .volumes import ANATOMICAL, MASK_DEFINITIONS, Grid, read_betas, read_brain_mask, read_volume
+
+IDENTITY = ("brain_mask", "brain_mask_sha1", "region_rules", "grid")
+"""Attributes that all sessions of an assembly, and an assembly and its update, have in common."""
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How assemblies are built.
+
+    Attributes
+    ----------
+    mask : str
+        Definition of the brain mask, a key of `volumes.MASK_DEFINITIONS`.
+    sessions : tuple of str, optional
+        Which sessions; by default all that the data folder should have. The assembly names them.
+    rules : tuple of RegionRule
+    scratch : Path, optional
+        Where finished sessions wait, about 1 GB a subject at the release's size; by default ``.rebuild`` beside the
+        assemblies.
+    start_over : bool
+        Discard finished sessions and replace an existing assembly.
+    progress : callable
+        Receives the sessions that are not finished, and yields them one by one.
+    """
+
+    mask: str = ANATOMICAL
+    sessions: tuple[str, ...] | None = None
+    rules: tuple[RegionRule, ...] = RULES
+    scratch: Path | None = None
+    start_over: bool = False
+    progress: Callable[[Iterable[str]], Iterable[str]] = iter
 
 
 @dataclass(frozen=True)
 class Built:
-    """An assembly and how it came about.
+    """An assembly and how it was made.
 
     Attributes
     ----------
@@ -30,11 +65,11 @@ class Built:
     shape : tuple of int
         Trials, voxels.
     is_new : bool
-        False if the assembly was there and up to date.
+        False if the assembly existed and was up to date.
     sessions_read : tuple of str
         Sessions whose betas were read in this run; the others were finished before.
     counts : ZscoreCounts
-        Over all sessions, voxels counted once per session.
+        Over all sessions; a voxel counts once per session.
     warnings : tuple of str
         What to know before using it.
     """
@@ -50,8 +85,8 @@ class Built:
 def build_subject(root: Path, subject: str, options: BuildOptions | None = None) -> Built:
     """Build ``assemblies/<subject>.nc`` of a data folder.
 
-    Finished sessions are kept until the assembly is written; an interrupted or failed run goes on with the next one.
-    If the assembly is there and was built from the same files in the same way, nothing is done.
+    Finished sessions are kept until the assembly is written: after an interruption or a failure, the next run goes on
+    from there. Nothing is done if the assembly exists and was built from the same files in the same way.
 
     Parameters
     ----------
@@ -67,63 +102,122 @@ def build_subject(root: Path, subject: str, options: BuildOptions | None = None)
     Raises
     ------
     MissingDataError, SchemaError
-        If a file is missing or broken; its name is in the message, and the sessions before it are kept.
+        If a file is missing or broken. The message names it; the sessions before it are kept.
     DatasetError
-        If an assembly or finished sessions are there that were made in another way.
+        If an assembly or finished sessions exist that were made in another way.
     """
     options, root = options or BuildOptions(), Path(root).expanduser().absolute()
     files = SubjectFiles(root, subject)
     sessions = options.sessions or expected_sessions(root)
     target = root / "assemblies" / f"{subject}.nc"
     scratch = (options.scratch or target.parent / ".rebuild") / subject
-    if options.start_over:
-        discard(scratch)
-    plan = make_plan(files, sessions, options)
+    if options.start_over and scratch.exists():
+        shutil.rmtree(scratch)
+    plan = _make_plan(files, sessions, options)
     if target.is_file() and not options.start_over and _is_up_to_date(target, plan, root):
         return Built(target, read_header(target).shape, warnings=plan.warnings)
     store = SessionStore(scratch, plan.identity(), root)
-    tables, done = [], []
-    todo = [session for session in sessions if store.record(session) is None]
-    for session in options.progress(todo):
+    unfinished = tuple(session for session in sessions if store.record(session) is None)
+    for session in options.progress(unfinished):
         _finish_session(files, session, plan, store)
-        done.append(session)
-    for session in sessions:
-        tables.append(read_trials(files.trials(session), session))
-    presentations = pd.concat(tables, ignore_index=True)
+    presentations = pd.concat([read_trials(files.trials(session), session) for session in sessions], ignore_index=True)
     presentations["repetition"] = count_repetitions(presentations["stimulus_id"])
-    return _write(target, presentations, plan, store, sessions, tuple(done), files)
+    counts = _write(target, presentations, plan, store, files, sessions)
+    shutil.rmtree(scratch)
+    warnings = plan.warnings + _warnings(presentations, counts, subject)
+    return Built(target, (len(presentations), len(plan.neuroids)), True, unfinished, counts, warnings)
 
 
-def _finish_session(files: SubjectFiles, session: str, plan: Plan, store: SessionStore) -> None:
-    whose, remedy = f"of {files.subject}, {session},", how_to_get(files.subject, session)
+@dataclass(frozen=True)
+class _Plan:
+    """What is decided before a subject's betas are read."""
+
+    neuroids: pd.DataFrame  # one row per voxel, with the coordinates of the assembly
+    voxels: np.ndarray  # (n_voxels,) int, places on the grid in C order
+    grid: Grid
+    sources: tuple[SourceFile, ...]  # masks and maps
+    attributes: dict  # what the assembly says about itself
+    warnings: tuple[str, ...]
+
+    def identity(self) -> dict:
+        """What all sessions of an assembly have in common, so that sessions made in two ways are never mixed."""
+        described = self.neuroids[["region", "roi", "voxel_index_in_brain_mask"]].to_csv(index=False)
+        voxels = hashlib.sha1(described.encode()).hexdigest()
+        return {**{name: self.attributes[name] for name in IDENTITY}, "voxels_sha1": voxels}
+
+
+def _make_plan(files: SubjectFiles, sessions: tuple[str, ...], options: BuildOptions) -> _Plan:
+    """Read a subject's masks and maps; an error if one is missing, broken or on another grid."""
+    mask, grid = read_brain_mask(files, options.mask)
+    rois = files.roi_files()
+    masks, used, warnings = {}, [], []
+    for label in roi_labels(options.rules):
+        if label not in rois:
+            continue  # assign_regions names all missing masks together
+        inside = read_volume(rois[label], grid)[0] > 0
+        masks[label] = inside[mask]
+        used.append(rois[label])
+        n_outside = int((inside & ~mask).sum())
+        if n_outside:
+            warnings.append(f"{n_outside} voxels of {label} lie outside the brain mask and are left out")
+    neuroids, contested = assign_regions(masks, options.rules)
+    neuroids.insert(0, "subject_id", files.subject)
+    warnings += [f"{n} voxels are in both of {pair}; the later has them" for pair, n in contested.items()]
+    voxels = np.flatnonzero(mask)[neuroids["voxel_index_in_brain_mask"].to_numpy()]
+    ceiling_sessions = {}
+    for name, description in NOISE_CEILING_MAPS.items():
+        path = files.noise_ceiling(description)
+        require(path, f"The noise ceiling map {name}", f"Get it with `{files.download_command('averages')}`.")
+        neuroids[name] = read_volume(path, grid)[0][voxels]
+        used.append(path)
+        estimated_on = sessions_in_sidecar(path)
+        ceiling_sessions[name] = " ".join(estimated_on)
+        others = sorted(set(estimated_on) - set(sessions))
+        if others:
+            warnings.append(f"{name} was estimated on sessions that the assembly does not hold: {', '.join(others)}")
+    used.append(grid.path)
+    attributes = {
+        "dataset": dataset_mark(files.root).get("name", "release"),
+        "sessions": " ".join(sessions),
+        "brain_mask": options.mask,
+        "brain_mask_definition": MASK_DEFINITIONS[options.mask],
+        "brain_mask_voxels": int(mask.sum()),
+        "brain_mask_sha1": hashlib.sha1(repr(mask.shape).encode() + np.packbits(mask).tobytes()).hexdigest(),
+        "grid": " ".join(map(str, grid.shape)),
+        "region_rules": rules_text(options.rules),
+        "noise_ceiling_sessions": json.dumps(ceiling_sessions),
+    }
+    sources = tuple(SourceFile.of(path, files.root) for path in used)
+    return _Plan(neuroids, voxels, grid, sources, attributes, tuple(warnings))
+
+
+def _finish_session(files: SubjectFiles, session: str, plan: _Plan, store: SessionStore) -> None:
+    """Read and z-score one session's betas, and keep them."""
+    whose, remedy = f"of {files.subject}, {session},", f"Get it with `{files.download_command(session)}`."
     path = require(files.betas(session), f"The volume of betas {whose}", remedy)
-    require(files.trials(session), f"The trial table {whose}", remedy)
-    trials = read_trials(files.trials(session), session)
+    table = require(files.trials(session), f"The trial table {whose}", remedy)
+    trials = read_trials(table, session)
     betas = read_betas(path, plan.voxels)
     plan.grid.require_same(betas.grid)
     if len(betas.values) != len(trials):
         raise SchemaError(
             f"A session has one row in its trial table per volume; {path} has {len(betas.values):,} volumes, "
-            f"{files.trials(session)} {len(trials):,} rows. {how_to_get(files.subject, session)}"
+            f"{table} {len(trials):,} rows. {remedy}"
         )
     counts = zscore_in_place(betas.values)
-    sources = (
-        SourceFile.of(path, files.root, betas.sha256),
-        SourceFile.of(files.trials(session), files.root),
-    )
+    sources = SourceFile.of(path, files.root, betas.sha256), SourceFile.of(table, files.root)
     store.save(session, betas.values, sources, counts)
 
 
 def _write(
     target: Path,
     presentations: pd.DataFrame,
-    plan: Plan,
+    plan: _Plan,
     store: SessionStore,
-    sessions: tuple[str, ...],
-    done: tuple[str, ...],
     files: SubjectFiles,
-) -> Built:
-    """Put the finished sessions together, then discard them."""
+    sessions: tuple[str, ...],
+) -> ZscoreCounts:
+    """Join the finished sessions to an assembly; gives what z-scoring met in all of them."""
     records = [store.record(session) for session in sessions]
     if None in records:
         changed = sessions[records.index(None)]
@@ -142,19 +236,17 @@ def _write(
     try:
         with AssemblyWriter(temporary, presentations, plan.neuroids, attributes) as writer:
             for session in sessions:
-                kept = store.load(session)
-                if kept is None:
+                betas = store.load(session)
+                if betas is None:
                     raise DatasetError(
                         f"The finished session {session} in {store.folder} is damaged. Run again with --start-over."
                     )
-                writer.append(kept[0])
+                writer.append(betas)
         read_header(temporary, files.subject)  # refuses what scoring would refuse
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
-    store.clear()
-    built = Built(target, (len(presentations), len(plan.neuroids)), True, done, counts, plan.warnings)
-    return replace(built, warnings=built.warnings + _warnings(presentations, counts, files.subject))
+    return counts
 
 
 def _warnings(presentations: pd.DataFrame, counts: ZscoreCounts, subject: str) -> tuple[str, ...]:
@@ -172,16 +264,15 @@ def _warnings(presentations: pd.DataFrame, counts: ZscoreCounts, subject: str) -
     return tuple(warnings)
 
 
-def _is_up_to_date(target: Path, plan: Plan, root: Path) -> bool:
+def _is_up_to_date(target: Path, plan: _Plan, root: Path) -> bool:
     """Whether the assembly is what would be built; an error if it was built in another way."""
-    header = read_header(target)
-    found = header.attributes
+    found = read_header(target).attributes
     if "sources" not in found:
         raise DatasetError(
             f"{target} was not built by rebuild_assemblies.py, which would replace it. Move it away, or allow that "
             "with --start-over."
         )
-    for name in ("brain_mask", "brain_mask_sha1", "region_rules", "grid", "sessions"):
+    for name in (*IDENTITY, "sessions"):
         if str(found.get(name)) != str(plan.attributes[name]):
             raise DatasetError(
                 f"{target} was built with {name} {found.get(name)!r}; now asked for is {plan.attributes[name]!r}. Keep "
@@ -198,6 +289,6 @@ def _versions() -> dict[str, str]:
     for name in names:
         try:
             found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:  # not everything need be installed
+        except importlib.metadata.PackageNotFoundError:  # laion-fmri is optional, for one
             found[name] = "not installed"
     return found

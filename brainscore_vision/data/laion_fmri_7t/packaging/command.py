@@ -1,23 +1,24 @@
-"""What ``rebuild_assemblies.py`` does for all subjects: each on its own, so that one's broken file stops no other."""
+"""What ``rebuild_assemblies.py`` does, subject by subject: one subject's broken file stops no other subject."""
 
-from collections.abc import Callable, Sequence
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..assemblies.published import PER_SUBJECT, SHARED, PublishedObject, fetch
+from ..assemblies.published import PER_SUBJECT, SHARED, fetch
 from ..constants import SUBJECTS
 from ..errors import DatasetError, MissingDataError
-from .build import build_subject
-from .download import download_subject
+from ..source import laion_fmri_folder
+from .build import BuildOptions, build_subject
 from .layout import SubjectFiles
 from .package_view import compare_with_package, open_with_package
-from .plan import BuildOptions
 from .published_schema import write_published
 from .verify import compare_assemblies
+from .volumes import ANATOMICAL
 
 DOWNLOAD, BUILD, CROSS_CHECK, VERIFY, PACKAGE = "download", "build", "cross-check", "verify", "package"
-ACTIONS = (DOWNLOAD, BUILD, CROSS_CHECK, VERIFY, PACKAGE)
-"""In the order in which they are done."""
 
 ALL_DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
 
@@ -32,10 +33,10 @@ class Request:
         The data folder.
     subjects : tuple of str
     actions : tuple of str
-        Of `ACTIONS`.
+        Of `STEPS`.
     options : BuildOptions
     published : Path, optional
-        Folder with ``assy_<identifier>.nc`` files to compare with; by default they are downloaded from Brain-Score.
+        Folder of ``assy_<identifier>.nc`` files to compare with; by default they are downloaded from Brain-Score.
     package_folder : Path, optional
         Where packaged files go; ``packaged`` in the data folder by default.
     jobs : int
@@ -50,15 +51,13 @@ class Request:
     package_folder: Path | None = None
     jobs: int = 4
 
+    def assembly(self, subject: str) -> Path:
+        """Where a subject's assembly is built."""
+        return self.root / "assemblies" / f"{subject}.nc"
+
 
 def run(request: Request, say: Callable[[str], None]) -> int:
-    """Do what was asked for, subject by subject.
-
-    Parameters
-    ----------
-    request : Request
-    say : callable
-        Called with each line of the report.
+    """Do what was asked for, subject by subject; `say` is called with each line of the report.
 
     Returns
     -------
@@ -68,15 +67,51 @@ def run(request: Request, say: Callable[[str], None]) -> int:
     failed = []
     for subject in request.subjects:
         try:
-            outcomes = [_STEPS[action](request, subject, say) for action in ACTIONS if action in request.actions]
+            outcomes = [step(request, subject, say) for action, step in STEPS.items() if action in request.actions]
             good = all(outcomes)
         except (DatasetError, OSError) as error:  # OSError: a full disk, a file that may not be read
             say(f"{subject}: FAILED: {error}")
             good = False
         if not good:
             failed.append(subject)
-    say(f"{len(request.subjects) - len(failed)} of {len(request.subjects)} subjects done" + _list(failed, "failed"))
+    n_done = len(request.subjects) - len(failed)
+    say(f"{n_done} of {len(request.subjects)} subjects done{'; failed: ' if failed else ''}{', '.join(failed)}")
     return SOME_FAILED if failed else ALL_DONE
+
+
+def download_subject(root: Path, subject: str, mask: str, jobs: int) -> None:
+    """Get the files of one subject's assembly with the package's own command, ``laion-fmri download``.
+
+    The command skips files that exist, and asks for consent to the licence itself.
+
+    Raises
+    ------
+    MissingDataError
+        If the package is not installed, or the command fails.
+    DatasetError
+        If the package is configured with another folder.
+    """
+    name = "laion-fmri"
+    program = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
+    if program is None:
+        raise MissingDataError(
+            f"Downloading needs the command {name}, of the package laion_fmri; it is not on the path. Install it: "
+            "pip install '.[laion]'."
+        )
+    configured = laion_fmri_folder()
+    if configured is None or configured.resolve() != root.resolve():
+        raise DatasetError(
+            f"{name} downloads to the folder it is configured with; that is {configured or 'none'}, and {root} was "
+            f"asked for. Run `{name} config --data-dir {root}` first."
+        )
+    command = [program, "download", "--subject", subject, "--extension", "nii.gz", "tsv", "json", "--n-jobs", str(jobs)]
+    if mask == ANATOMICAL:  # a file of its own, which the command leaves out unless it is named
+        command.append("--include-anatomical")
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        raise MissingDataError(
+            f"`{' '.join(command)}` ended with exit code {code}; its messages are above. Run it again."
+        )
 
 
 def _download(request: Request, subject: str, say: Callable[[str], None]) -> bool:
@@ -95,17 +130,15 @@ def _build(request: Request, subject: str, say: Callable[[str], None]) -> bool:
 
 
 def _cross_check(request: Request, subject: str, say: Callable[[str], None]) -> bool:
-    reader = open_with_package(request.root, subject)
-    checks = compare_with_package(
-        reader, SubjectFiles(request.root, subject), request.options.mask, request.options.rules
-    )
+    files, options = SubjectFiles(request.root, subject), request.options
+    checks = compare_with_package(open_with_package(request.root, subject), files, options.mask, options.rules)
     for check in checks:
         say(f"{subject}: {check.what}: {'as in laion_fmri' if check.agrees else 'DIFFERS'}, {check.detail}")
     return all(check.agrees for check in checks)
 
 
 def _verify(request: Request, subject: str, say: Callable[[str], None]) -> bool:
-    built = request.root / "assemblies" / f"{subject}.nc"
+    built = request.assembly(subject)
     if not built.is_file():
         raise MissingDataError(
             f"Verifying compares an assembly with the published files; there is no {built} yet. Build it first (the same "
@@ -113,7 +146,9 @@ def _verify(request: Request, subject: str, say: Callable[[str], None]) -> bool:
         )
     good = True
     for published in (PER_SUBJECT[subject], SHARED[subject]):
-        comparison = compare_assemblies(built, _published_file(published, request.published))
+        folder = request.published
+        path = fetch(published) if folder is None else folder / f"assy_{published.identifier}.nc"
+        comparison = compare_assemblies(built, path)
         good &= comparison.agrees
         say(f"{subject}: {published.identifier}: {comparison.summary()}")
         for difference in comparison.differences:
@@ -123,31 +158,10 @@ def _verify(request: Request, subject: str, say: Callable[[str], None]) -> bool:
 
 def _package(request: Request, subject: str, say: Callable[[str], None]) -> bool:
     folder = request.package_folder or request.root / "packaged"
-    for written in write_published(request.root / "assemblies" / f"{subject}.nc", subject, folder):
+    for written in write_published(request.assembly(subject), subject, folder):
         say(f"{subject}: {written['path']}, sha1 {written['sha1']}")
     return True
 
 
-_STEPS = {DOWNLOAD: _download, BUILD: _build, CROSS_CHECK: _cross_check, VERIFY: _verify, PACKAGE: _package}
-
-
-def _published_file(published: PublishedObject, folder: Path | None) -> Path:
-    return fetch(published) if folder is None else folder / f"assy_{published.identifier}.nc"
-
-
-def check_subjects(names: Sequence[str]) -> tuple[str, ...]:
-    """Subjects by name, in the order of the release.
-
-    Raises
-    ------
-    DatasetError
-        If there is no such subject.
-    """
-    unknown = [name for name in names if name not in SUBJECTS]
-    if unknown:
-        raise DatasetError(f"A subject is one of {', '.join(SUBJECTS)}; got {', '.join(unknown)}. Choose among these.")
-    return tuple(subject for subject in SUBJECTS if subject in names)
-
-
-def _list(names: list[str], what: str) -> str:
-    return f"; {what}: {', '.join(names)}" if names else ""
+STEPS = {DOWNLOAD: _download, BUILD: _build, CROSS_CHECK: _cross_check, VERIFY: _verify, PACKAGE: _package}
+"""What can be done with a subject, in the order in which it is done."""

@@ -1,4 +1,4 @@
-"""Where the release keeps its files: one data folder, the same as the bucket and as laion_fmri's data folder."""
+"""Where the release keeps its files: one data folder, laid out like the bucket and like laion_fmri's data folder."""
 
 import json
 import re
@@ -8,11 +8,6 @@ from pathlib import Path
 from ..errors import MissingDataError, SchemaError
 from ..text_files import read_text
 
-GLMSINGLE = "derivatives/glmsingle-tedana"
-ROIS = "derivatives/rois"
-ANATOMICAL = "derivatives/anatomical"
-RESOLUTION = "res-1pt8"
-
 NOISE_CEILING_MAPS = {
     "nc_4rep": "Noiseceiling4rep",
     "nc_12rep": "Noiseceiling12rep",
@@ -21,15 +16,17 @@ NOISE_CEILING_MAPS = {
 """Coordinate of the assembly -> the label in the map's file name."""
 
 RELEASED_SESSIONS = tuple(f"ses-{number:02d}" for number in range(1, 31))
-"""Sessions of the release; later ones are held out or have another task (site)."""
+"""Sessions of the release; later sessions are held out or have another task (site)."""
 
 MARKER = "dataset.json"
+DOWNLOAD_AGAIN = "Delete the file and download it again: `laion-fmri download`."
+_RESOLUTION = "res-1pt8"
 _SESSION = re.compile(r"ses-\d+")
 
 
 @dataclass(frozen=True)
 class SubjectFiles:
-    """Paths of one subject's released files; none of them need exist.
+    """Paths of one subject's released files; the files need not exist.
 
     Attributes
     ----------
@@ -45,10 +42,10 @@ class SubjectFiles:
     @property
     def folder(self) -> Path:
         """Results of the single-trial model."""
-        return self.root / GLMSINGLE / self.subject
+        return self.root / "derivatives" / "glmsingle-tedana" / self.subject
 
     def betas(self, session: str) -> Path:
-        """4-D volume, the last axis being trials."""
+        """4-D volume; the last axis is trials."""
         return self._session_file(session, "space-T1w_stat-effect_desc-SingletrialBetas_statmap.nii.gz")
 
     def trials(self, session: str) -> Path:
@@ -72,34 +69,25 @@ class SubjectFiles:
     def anatomical_mask(self) -> Path:
         """Brain mask from the anatomy, on the grid of the betas."""
         session = "ses-PrismaAnat"
-        name = f"{self.subject}_{session}_space-T1w_{RESOLUTION}_desc-brain_mask.nii.gz"
-        return self.root / ANATOMICAL / self.subject / session / "anat" / name
+        name = f"{self.subject}_{session}_space-T1w_{_RESOLUTION}_desc-brain_mask.nii.gz"
+        return self.root / "derivatives" / "anatomical" / self.subject / session / "anat" / name
 
     def roi(self, category: str, label: str) -> Path:
-        """Mask of a region of interest, under the label as it is spelled in the file's name."""
-        name = f"{self.subject}_space-T1w_{RESOLUTION}_label-{label}_mask.nii.gz"
-        return self.root / ROIS / self.subject / category / name
+        """Mask of a region of interest; `label` is spelled as in the file's name."""
+        return self._rois / category / f"{self.subject}_space-T1w_{_RESOLUTION}_label-{label}_mask.nii.gz"
 
     def roi_files(self) -> dict[str, Path]:
-        """Masks that are there, by label without hyphens, which is how the package spells all of them.
-
-        Returns
-        -------
-        dict of str to Path
-            ``laion-ventral`` and ``laionventral`` are both found as ``laionventral``.
+        """Masks that exist, by label without hyphens: ``laion-ventral`` and ``laionventral`` are one label.
 
         Raises
         ------
         SchemaError
             If two files are the same region of interest.
         """
-        pattern = re.compile(rf"{self.subject}_space-T1w_{RESOLUTION}_label-(?P<label>.+)_mask\.nii\.gz")
+        before, after = self.roi("", "*").name.split("*")
         found: dict[str, Path] = {}
-        for path in sorted((self.root / ROIS / self.subject).glob("*/*")):
-            match = pattern.fullmatch(path.name)
-            if match is None:
-                continue
-            label = match["label"].replace("-", "")
+        for path in sorted(self._rois.glob(f"*/{before}*{after}")):
+            label = path.name.removeprefix(before).removesuffix(after).replace("-", "")
             if label in found:
                 raise SchemaError(
                     f"A region of interest has one mask; {self.subject} has two for {label}: {found[label]} and {path}. "
@@ -108,38 +96,27 @@ class SubjectFiles:
             found[label] = path
         return found
 
-    def sessions_at_hand(self) -> tuple[str, ...]:
-        """Sessions that have betas or a trial table, in order."""
-        return tuple(
-            path.name
-            for path in sorted(self.folder.glob("ses-*"))
-            if _SESSION.fullmatch(path.name) and (self.betas(path.name).is_file() or self.trials(path.name).is_file())
-        )
+    def download_command(self, *sessions: str) -> str:
+        """The package's command that gets some sessions; ``averages`` are the files over sessions."""
+        return f"laion-fmri download --subject {self.subject} --ses {' '.join(sessions)}"
+
+    @property
+    def _rois(self) -> Path:
+        return self.root / "derivatives" / "rois" / self.subject
 
     def _session_file(self, session: str, rest: str) -> Path:
         return self.folder / session / "func" / f"{self.subject}_{session}_task-images_{rest}"
 
 
 def dataset_mark(root: Path) -> dict:
-    """What a data folder says about itself: empty for the release, filled by the simulation.
+    """What a data folder says about itself: nothing for the release, facts for a simulation.
 
     Raises
     ------
     SchemaError
         If the mark cannot be read.
     """
-    path = root / MARKER
-    if not path.is_file():
-        return {}
-    try:
-        mark = json.loads(read_text(path))
-    except ValueError as error:
-        raise SchemaError(
-            f"{path} describes the dataset in JSON; it cannot be read: {error}. Make it again."
-        ) from error
-    if not isinstance(mark, dict):
-        raise SchemaError(f"{path} describes the dataset by a JSON object; found {type(mark).__name__}. Make it again.")
-    return mark
+    return read_json(root / MARKER, "the description of the dataset", "Make it again.") or {}
 
 
 def expected_sessions(root: Path) -> tuple[str, ...]:
@@ -158,18 +135,30 @@ def sessions_in_sidecar(volume: Path) -> tuple[str, ...]:
     Raises
     ------
     SchemaError
-        If the file is there and is not a JSON object.
+        If the file exists and is not a JSON object.
     """
     path = volume.with_name(volume.name.removesuffix(".nii.gz") + ".json")
+    sidecar = read_json(path, "a sidecar", "Download it again.") or {}
+    return tuple(sorted(set(_SESSION.findall(json.dumps(sidecar.get("Sources", []))))))
+
+
+def read_json(path: Path, what: str, remedy: str) -> dict | None:
+    """The JSON object in a file, None if there is no such file.
+
+    Raises
+    ------
+    SchemaError
+        If the file holds anything else; says `what` the file is, and the `remedy`.
+    """
     if not path.is_file():
-        return ()
+        return None
     try:
-        sources = json.loads(read_text(path))["Sources"]
-    except (ValueError, TypeError) as error:
-        raise SchemaError(f"{path}: a sidecar is a JSON object; reading it gave {error}. Download it again.") from error
-    except KeyError:
-        return ()
-    return tuple(sorted({session for source in sources for session in _SESSION.findall(str(source))}))
+        content = json.loads(read_text(path))
+    except ValueError as error:
+        raise SchemaError(f"{path}: {what} is a JSON object; the file cannot be read: {error}. {remedy}") from error
+    if not isinstance(content, dict):
+        raise SchemaError(f"{path}: {what} is a JSON object; found {type(content).__name__}. {remedy}")
+    return content
 
 
 def require(path: Path, what: str, remedy: str) -> Path:

@@ -1,8 +1,8 @@
-"""The same files through the release's own package, laion_fmri, to compare with what was read here.
+"""The same files as laion_fmri, the release's own package, reads them, to compare with what is read here.
 
-Assemblies are built from the files themselves: of the calls that are needed, the package's betas take 12 GB of memory a
-session, its brain mask has had three definitions, and its layouts changed with them. What the package says is checked
-against, value by value, where it is installed and new enough.
+Assemblies are built from the files and not through the package: its betas take 12 GB of memory a session, its brain mask
+has had three definitions, and its layouts changed with them. Where the package is installed and new enough, this module
+compares what it says, value by value.
 """
 
 import inspect
@@ -19,15 +19,7 @@ from .volumes import read_brain_mask, read_volume
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison with the package.
-
-    Attributes
-    ----------
-    what : str
-    agrees : bool
-    detail : str
-        Counts, or where they differ.
-    """
+    """One comparison with the package; `detail` says how many values agree, or how many differ and which is the first."""
 
     what: str
     agrees: bool
@@ -35,7 +27,7 @@ class Check:
 
 
 def open_with_package(root: Path, subject: str):
-    """A subject of laion_fmri that reads this data folder, whatever folder the package is configured with.
+    """laion_fmri's Subject that reads this data folder, whatever folder the package is configured with.
 
     Raises
     ------
@@ -60,41 +52,37 @@ def open_with_package(root: Path, subject: str):
 def compare_with_package(
     reader, files: SubjectFiles, definition: str, rules: tuple[RegionRule, ...] = RULES
 ) -> list[Check]:
-    """Compare brain mask, regions of interest, noise ceilings and trial tables.
+    """Compare brain mask, regions of interest and noise ceilings.
 
     Parameters
     ----------
     reader : laion_fmri.subject.Subject
     files : SubjectFiles
     definition : str
-        Of the brain mask.
+        Of the brain mask, a key of `volumes.MASK_DEFINITIONS`.
     rules : tuple of RegionRule
-        Whose regions of interest to compare.
-
-    Returns
-    -------
-    list of Check
+        Their regions of interest are compared.
     """
-    mask, _ = read_brain_mask(files, definition)
-    checks = [_same("brain mask", mask, np.asarray(reader.get_brain_mask(source=definition)))]
+    mask, grid = read_brain_mask(files, definition)
+    checks = [_same("brain mask", mask, reader.get_brain_mask(source=definition))]
     paths = files.roi_files()
     for label in roi_labels(rules):
-        ours = read_volume(paths[label])[0][mask] > 0
-        checks.append(_same(f"region of interest {label}", ours, np.asarray(reader.get_roi_mask(label))))
+        ours = read_volume(paths[label], grid)[0][mask] > 0
+        checks.append(_same(f"region of interest {label}", ours, reader.get_roi_mask(label)))
     for description in NOISE_CEILING_MAPS.values():
-        ours = read_volume(files.noise_ceiling(description))[0][mask]
+        ours = read_volume(files.noise_ceiling(description), grid)[0][mask]
         theirs = reader.get_noise_ceiling(desc=description, mask_source=definition)
-        checks.append(_same(f"noise ceiling {description}", ours, np.asarray(theirs)))
+        checks.append(_same(f"noise ceiling {description}", ours, theirs))
     return checks
 
 
 def _same(what: str, ours: np.ndarray, theirs: np.ndarray) -> Check:
+    theirs = np.asarray(theirs)
     if ours.shape != theirs.shape:
         return Check(what, False, f"shape {ours.shape} here, {theirs.shape} in laion_fmri")
-    equal = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs)) if ours.dtype.kind == "f" else ours == theirs
-    if equal.all():
+    wrong = np.flatnonzero(~((ours == theirs) | (np.isnan(ours) & np.isnan(theirs))))
+    if not len(wrong):
         return Check(what, True, f"{ours.size:,} values")
-    first = int(np.flatnonzero(~equal)[0])
-    return Check(
-        what, False, f"{(~equal).sum():,} of {equal.size:,} differ, first {first}: {ours[first]} here, {theirs[first]}"
-    )
+    first = wrong[0]
+    differing = f"{len(wrong):,} of {ours.size:,} differ"
+    return Check(what, False, f"{differing}, first {first}: {ours[first]} here, {theirs[first]} in laion_fmri")

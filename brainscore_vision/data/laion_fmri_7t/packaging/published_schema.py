@@ -1,6 +1,6 @@
-"""Writes assemblies in the form in which Brain-Score publishes them, with Brain-Score's own packaging tools.
+"""Writes assemblies in the form that Brain-Score publishes, with Brain-Score's own packaging tools.
 
-Two files a subject: all trials (``LAION_fMRI_persubject_sub-XX_Assembly``), and those of the shared stimuli without
+Two files a subject: all trials (``LAION_fMRI_persubject_sub-XX_Assembly``), and the trials of the shared stimuli without
 session, run and beta_index (``LAION_fMRI_full_sub-XX_Assembly``). Both are written to a folder; nothing is uploaded.
 """
 
@@ -12,24 +12,19 @@ from brainscore_core.supported_data_standards.brainio.packaging import package_d
 
 from .. import ids
 from ..assemblies.file import AssemblyFile
-from ..assemblies.header import DATA_VARIABLE, DIMENSIONS, open_netcdf
+from ..assemblies.header import DIMENSIONS, PRESENTATION_OPTIONAL
 from ..assemblies.published import PER_SUBJECT, SHARED
 from ..constants import STIMULUS_SET_IDENTIFIER
 from .trials import count_repetitions
 
-_BLOCK = 1024  # trials
-
 
 def write_published(assembly: Path, subject: str, folder: Path) -> list[dict]:
-    """Package one subject's assembly.
+    """Write a subject's assembly, given in the layout of the dataset folder, in its two published forms.
 
     Parameters
     ----------
-    assembly : Path
-        In the layout of the dataset folder.
-    subject : str
     folder : Path
-        Made if need be; an earlier file of the same name is replaced.
+        Made if it does not exist; an earlier file of the same name is replaced.
 
     Returns
     -------
@@ -42,17 +37,18 @@ def write_published(assembly: Path, subject: str, folder: Path) -> list[dict]:
         If the assembly is missing or breaks a rule of the dataset folder.
     """
     file = AssemblyFile(assembly, subject)
-    shared = np.array([ids.parse(name).shared for name in file.header.presentations["stimulus_id"]])
-    every = np.ones_like(shared)
-    written = []
-    for published, rows in ((PER_SUBJECT[subject], every), (SHARED[subject], shared)):
-        packaged = published_form(file, np.flatnonzero(rows), all_trials=rows is every)
-        written.append(
-            package_data_assembly_locally(
-                packaged, published.identifier, STIMULUS_SET_IDENTIFIER, downloads_path=str(folder)
-            )
+    stimulus_ids = file.header.presentations["stimulus_id"]
+    shared = np.flatnonzero([ids.parse(name).shared for name in stimulus_ids])
+    forms = (
+        (PER_SUBJECT[subject].identifier, np.arange(len(stimulus_ids)), True),
+        (SHARED[subject].identifier, shared, False),
+    )
+    return [
+        package_data_assembly_locally(
+            published_form(file, rows, all_trials), identifier, STIMULUS_SET_IDENTIFIER, downloads_path=str(folder)
         )
-    return written
+        for identifier, rows, all_trials in forms
+    ]
 
 
 def published_form(file: AssemblyFile, rows: np.ndarray, all_trials: bool) -> NeuroidAssembly:
@@ -64,7 +60,7 @@ def published_form(file: AssemblyFile, rows: np.ndarray, all_trials: bool) -> Ne
     rows : numpy.ndarray of int, shape (n_trials,)
         Ascending.
     all_trials : bool
-        Whether this is a per-subject file, which keeps session, run and beta_index. A shared one has the trials'
+        Whether this is a per-subject file, which keeps session, run and beta_index. A shared file names the trials'
         subject instead, and counts repetitions anew.
 
     Returns
@@ -72,22 +68,20 @@ def published_form(file: AssemblyFile, rows: np.ndarray, all_trials: bool) -> Ne
     NeuroidAssembly
         (n_trials, n_voxels) float32, in memory.
     """
-    trials = file.header.presentations.iloc[rows].reset_index(drop=True)
-    subject = file.header.neuroids["subject_id"].iloc[0]
-    names = ["stimulus_id", "repetition"]
-    if all_trials:
-        names += [name for name in ("session", "run", "beta_index") if name in trials]
-    else:
-        trials = trials.assign(repetition=count_repetitions(trials["stimulus_id"]), subject_id_pres=subject)
-        names.append("subject_id_pres")
-    values = np.empty((len(rows), file.header.shape[1]), np.float32)
-    with open_netcdf(file.path) as stored:
-        data = stored.variables[DATA_VARIABLE]
-        for start in range(0, len(rows), _BLOCK):
-            part = rows[start : start + _BLOCK]
-            values[start : start + len(part)] = data[part[0] : part[-1] + 1][part - part[0]]
-    coords = {name: (DIMENSIONS[0], trials[name].to_numpy()) for name in names}
     neuroids = file.header.neuroids
-    coords |= {name: (DIMENSIONS[1], neuroids[name].to_numpy()) for name in neuroids}
-    coords["voxel_index_in_brain_mask"] = (DIMENSIONS[1], neuroids["voxel_index_in_brain_mask"].to_numpy(np.int32))
+    trials = file.header.presentations.iloc[rows].reset_index(drop=True)
+    if not all_trials:
+        trials = trials.drop(columns=list(PRESENTATION_OPTIONAL), errors="ignore")
+        trials["repetition"] = count_repetitions(trials["stimulus_id"])
+        trials["subject_id_pres"] = neuroids["subject_id"].iloc[0]
+    values = np.empty((len(rows), len(neuroids)), np.float32)
+    for stored_rows, columns, block in file.blocks(np.arange(len(neuroids))):
+        first, end = np.searchsorted(rows, (stored_rows.start, stored_rows.stop))
+        values[first:end, columns] = block[rows[first:end] - stored_rows.start]
+    neuroids = neuroids.astype({"voxel_index_in_brain_mask": np.int32})
+    coords = {
+        name: (dimension, table[name].to_numpy())
+        for dimension, table in zip(DIMENSIONS, (trials, neuroids), strict=True)
+        for name in table
+    }
     return NeuroidAssembly(values, coords=coords, dims=DIMENSIONS)

@@ -1,24 +1,23 @@
-"""Finished sessions of a subject whose assembly is not finished: kept on disk, checked when they are taken up again.
+"""Finished sessions of a subject whose assembly is not finished, kept on disk and checked before they are used again.
 
 A session is one ``.npy`` of z-scored betas and one ``.json`` that says what it was made from; the JSON is written last.
-Everything in the folder was made by one plan (mask, voxels, regions): the store refuses to go on with another.
+One plan (mask, voxels, regions) made everything in the folder: the store refuses to go on with another plan.
 """
 
+import hashlib
 import json
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..assemblies.zscore import ZscoreCounts
-from ..errors import DatasetError, SchemaError
+from ..errors import DatasetError
 from ..home import write_atomically
-from .betas import file_sha256
+from .layout import read_json
 
-_PLAN = "plan.json"
 FORMAT = 1
-"""Goes up when sessions are made in another way, so that old ones are not taken up."""
+"""Goes up when sessions are made in another way, so that old ones are not used."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,10 @@ class SourceFile:
         """Describe a file; its content is read unless the digest is known."""
         stat = path.stat()
         relative = path.relative_to(root).as_posix()
-        return cls(relative, stat.st_size, stat.st_mtime_ns, sha256 or file_sha256(path))
+        return cls(relative, stat.st_size, stat.st_mtime_ns, sha256 or _file_sha256(path))
 
     def is_unchanged(self, root: Path) -> bool:
-        """Whether the file is there with the size and time of then; its content is not read again."""
+        """Whether the file still has its size and time; its content is not read again."""
         path = root / self.path
         if not path.is_file():
             return False
@@ -60,33 +59,18 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class SessionRecord:
-    """What is known of a finished session.
+    """What a finished session was made from (betas and trial table), and the SHA-256 of its stored betas."""
 
-    Attributes
-    ----------
-    session : str
-    n_trials, n_voxels : int
-    sources : tuple of SourceFile
-        Betas and trial table.
-    counts : ZscoreCounts
-    sha256 : str
-        Of the stored betas.
-    """
-
-    session: str
-    n_trials: int
-    n_voxels: int
     sources: tuple[SourceFile, ...]
     counts: ZscoreCounts
     sha256: str
 
 
 class SessionStore:
-    """Finished sessions of one subject.
+    """Finished sessions of one subject, in one folder.
 
     Parameters
     ----------
-    folder : Path
     plan : dict of str to str or int
         What every session in the folder has in common.
     root : Path
@@ -102,8 +86,10 @@ class SessionStore:
         self.folder = folder
         self.root = root
         wanted = {"format": FORMAT, **plan}
-        found = self._read(folder / _PLAN)
-        if found is not None and found != wanted:
+        found = self._read("plan")
+        if found is None:
+            self._write("plan", wanted)
+        elif found != wanted:
             differing = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
             raise DatasetError(
                 "Sessions of one assembly are made in one way, with one brain mask; the finished sessions in "
@@ -111,65 +97,45 @@ class SessionStore:
                 f"{', '.join(f'{key} {wanted.get(key)!r}' for key in differing)}. Go on with the earlier choice, or "
                 "discard them with --start-over."
             )
-        if found is None:
-            write_atomically(folder / _PLAN, json.dumps(wanted, indent=1).encode())
-
-    def load(self, session: str) -> tuple[np.ndarray, SessionRecord] | None:
-        """A finished session, None if there is none or its files or sources have changed."""
-        record = self.record(session)
-        if record is None or not self._array(session).is_file():
-            return None
-        if file_sha256(self._array(session)) != record.sha256:
-            return None
-        return np.load(self._array(session)), record
 
     def record(self, session: str) -> SessionRecord | None:
-        """What a finished session was made from, None if it would have to be made again."""
-        stored = self._read(self._json(session))
+        """What a finished session was made from; None if the session is not finished, or a source has changed."""
+        stored = self._read(session)
         if stored is None:
             return None
-        record = SessionRecord(
-            **{
-                **stored,
-                "sources": tuple(SourceFile(**source) for source in stored["sources"]),
-                "counts": ZscoreCounts(**stored["counts"]),
-            }
-        )
-        return record if all(source.is_unchanged(self.root) for source in record.sources) else None
+        sources = tuple(SourceFile(**source) for source in stored["sources"])
+        if not all(source.is_unchanged(self.root) for source in sources):
+            return None
+        return SessionRecord(sources, ZscoreCounts(**stored["counts"]), stored["sha256"])
+
+    def load(self, session: str) -> np.ndarray | None:
+        """Betas of a finished session, (n_trials, n_voxels) float32; None as for `record`, or if they are damaged."""
+        record, array = self.record(session), self._array(session)
+        if record is None or not array.is_file() or _file_sha256(array) != record.sha256:
+            return None
+        return np.load(array)
 
     def save(self, session: str, betas: np.ndarray, sources: tuple[SourceFile, ...], counts: ZscoreCounts) -> None:
         """Keep a finished session, whole or not at all."""
         temporary = self._array(session).with_suffix(".part")
         with open(temporary, "wb") as file:
             np.save(file, betas)
-        record = SessionRecord(session, *betas.shape, sources, counts, file_sha256(temporary))
+        record = SessionRecord(sources, counts, _file_sha256(temporary))
         temporary.replace(self._array(session))
-        write_atomically(self._json(session), json.dumps(asdict(record), indent=1).encode())
-
-    def clear(self) -> None:
-        """Remove the folder."""
-        discard(self.folder)
+        shape = dict(zip(("n_trials", "n_voxels"), betas.shape, strict=True))
+        self._write(session, {"session": session, **shape, **asdict(record)})
 
     def _array(self, session: str) -> Path:
         return self.folder / f"{session}.npy"
 
-    def _json(self, session: str) -> Path:
-        return self.folder / f"{session}.json"
+    def _read(self, name: str) -> dict | None:
+        remedy = "Discard the finished sessions with --start-over."
+        return read_json(self.folder / f"{name}.json", "what is known of finished sessions", remedy)
 
-    @staticmethod
-    def _read(path: Path) -> dict | None:
-        if not path.is_file():
-            return None
-        try:
-            return json.loads(path.read_bytes())
-        except ValueError as error:
-            raise SchemaError(
-                f"{path} is written by rebuild_assemblies.py in one step; it cannot be read: {error}. Discard the "
-                "finished sessions with --start-over."
-            ) from error
+    def _write(self, name: str, content: dict) -> None:
+        write_atomically(self.folder / f"{name}.json", json.dumps(content, indent=1).encode())
 
 
-def discard(folder: Path) -> None:
-    """Remove a store's folder, if it is there."""
-    if folder.exists():
-        shutil.rmtree(folder)
+def _file_sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

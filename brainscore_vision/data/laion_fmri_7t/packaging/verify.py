@@ -1,7 +1,7 @@
 """Compares a built assembly with a published one, element by element, in bounded memory.
 
-Trials are matched by stimulus and repetition, voxels by their index in the brain mask. Of the data, a block of trials
-of both files is held at a time.
+Trials are matched by stimulus and repetition, voxels by their index in the brain mask. Of the data, a block of trials of
+each file is held at a time. All coordinates are compared as they are stored, unknown ones included.
 """
 
 from dataclasses import dataclass
@@ -11,16 +11,22 @@ import numpy as np
 import pandas as pd
 
 from ..assemblies.file import BLOCK_BYTES
-from ..assemblies.header import DATA_VARIABLE, DIMENSIONS, open_netcdf
+from ..assemblies.header import (
+    DATA_VARIABLE,
+    DIMENSIONS,
+    PRESENTATION_OPTIONAL,
+    data_variable,
+    open_netcdf,
+    stored_values,
+)
 from ..errors import SchemaError
-from .coordinates import Stored, read_stored
 
 PRESENTATION, NEUROID = DIMENSIONS
 
 TOLERANCE = 1e-4
-"""Largest difference of two z-scores that is float32's and not the data's, in standard deviations. Sums over 1,066
-trials in float32, which is how the published values were made, differ from sums in float64 by up to 4e-6 for a voxel
-whose mean is half its standard deviation and by up to 9e-5 for one whose mean is fifty times that (measured)."""
+"""Largest difference of two z-scores that float32 explains, in standard deviations. The published values were made with
+sums over 1,066 trials in float32. These differ from sums in float64 by up to 4e-6 for a voxel whose mean is half its
+standard deviation, and by up to 9e-5 for one whose mean is fifty standard deviations (measured)."""
 
 N_EXAMPLES = 3
 
@@ -31,9 +37,6 @@ COSMETIC = {
     "presentation_level_0": "left over from one of xarray's indexes",
 }
 """Coordinates that may differ or be absent -> why nothing depends on them."""
-
-BOOKKEEPING = ("session", "run", "beta_index")
-"""Absent from the published shared assemblies on purpose."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,6 @@ class Comparison:
 
     Attributes
     ----------
-    built, published : Path
     n_values : int
         Elements of the data that were compared.
     n_identical : int
@@ -83,8 +85,6 @@ class Comparison:
     differences : tuple of Difference
     """
 
-    built: Path
-    published: Path
     n_values: int
     n_identical: int
     largest: float
@@ -122,23 +122,10 @@ def compare_assemblies(
     Raises
     ------
     MissingDataError, SchemaError
-        If a file is missing or no assembly, or both say that they were made with different brain masks: their voxel
-        indices count different voxels.
+        If a file is missing or is not an assembly, or if the files say that they have different brain masks: then their
+        voxel indices count different voxels.
     """
-    ours, theirs = read_stored(built), read_stored(published)
-    _require_same_mask(ours, theirs)
-    differences: list[Difference] = []
-    is_part = not _has(theirs, BOOKKEEPING[0])  # the shared assemblies: a part of the trials, without bookkeeping
-    rows = _match(_trial_keys(ours), _trial_keys(theirs), "trials", differences, may_lack=is_part)
-    columns = _match(_voxel_keys(ours), _voxel_keys(theirs), "voxels", differences, may_lack=False)
-    for dimension, places in ((PRESENTATION, rows), (NEUROID, columns)):
-        differences += _compare_coordinates(ours, theirs, dimension, places, is_part)
-    n_identical, largest, found = _compare_values(ours, theirs, rows, columns, tolerance, block_bytes)
-    n_values = len(rows[0]) * len(columns[0])
-    return Comparison(Path(built), Path(published), n_values, n_identical, largest, tuple(differences + found))
-
-
-def _require_same_mask(ours: Stored, theirs: Stored) -> None:
+    ours, theirs = _read_stored(built), _read_stored(published)
     for name in ("brain_mask", "brain_mask_sha1"):
         one, other = ours.attributes.get(name), theirs.attributes.get(name)
         if one is not None and other is not None and one != other:
@@ -146,14 +133,52 @@ def _require_same_mask(ours: Stored, theirs: Stored) -> None:
                 f"Voxels are compared by their index in the brain mask, so both files need the same mask; {ours.path} "
                 f"has {name} {one!r}, {theirs.path} {other!r}. Rebuild with the other mask (--mask)."
             )
+    # the shared assemblies hold a part of the trials, and no session, run and beta_index
+    is_part = (PRESENTATION, PRESENTATION_OPTIONAL[0]) not in theirs.coordinates
+    differences: list[Difference] = []
+    keys = (_index(stored, PRESENTATION, "stimulus_id", "repetition") for stored in (ours, theirs))
+    rows = _match(*keys, "trials", differences, may_lack=is_part)
+    keys = (_index(stored, NEUROID, "voxel_index_in_brain_mask") for stored in (ours, theirs))
+    columns = _match(*keys, "voxels", differences, may_lack=False)
+    for dimension, places in ((PRESENTATION, rows), (NEUROID, columns)):
+        differences += _compare_coordinates(ours, theirs, dimension, places, is_part)
+    n_identical, largest, found = _compare_values(ours, theirs, rows, columns, tolerance, block_bytes)
+    n_values = len(rows[0]) * len(columns[0])
+    return Comparison(n_values, n_identical, largest, tuple(differences + found))
 
 
-def _trial_keys(stored: Stored) -> pd.MultiIndex:
-    return pd.MultiIndex.from_arrays([stored.of(PRESENTATION, name) for name in ("stimulus_id", "repetition")])
+@dataclass(frozen=True)
+class _Stored:
+    """What an assembly file holds beside its data: (dimension, name) -> values of a coordinate, and all attributes."""
+
+    path: Path
+    n_voxels: int
+    coordinates: dict[tuple[str, str], np.ndarray]
+    attributes: dict
 
 
-def _voxel_keys(stored: Stored) -> pd.Index:
-    return pd.Index(stored.of(NEUROID, "voxel_index_in_brain_mask"))
+def _read_stored(path: Path) -> _Stored:
+    with open_netcdf(path) as file:
+        data = data_variable(file, path)
+        coordinates = {
+            (variable.dimensions[0], name): stored_values(variable)
+            for name, variable in file.variables.items()
+            if name != DATA_VARIABLE and variable.dimensions and variable.dimensions[0] in DIMENSIONS
+        }
+        attributes = {name: source.getncattr(name) for source in (data, file) for name in source.ncattrs()}
+        return _Stored(Path(path), data.shape[1], coordinates, attributes)
+
+
+def _index(stored: _Stored, dimension: str, *names: str) -> pd.Index:
+    """The coordinates that tell the entries of a dimension apart."""
+    for name in names:
+        if (dimension, name) not in stored.coordinates:
+            raise SchemaError(
+                f"{stored.path}: assemblies are compared by {name} on their {dimension} dimension, which this file "
+                f"lacks; it has {', '.join(sorted(found for _, found in stored.coordinates))}."
+            )
+    values = [stored.coordinates[dimension, name] for name in names]
+    return pd.Index(values[0]) if len(values) == 1 else pd.MultiIndex.from_arrays(values)
 
 
 def _match(
@@ -171,26 +196,30 @@ def _match(
     if len(additional) and not may_lack:
         differences.append(Difference(kind, "built alone", len(additional), len(ours), _first(additional)))
     theirs_common = np.flatnonzero(places >= 0)
-    ours_common = places[places >= 0]
+    ours_common = places[theirs_common]
     moved = int((np.diff(ours_common) < 0).sum())
     if moved:
         differences.append(Difference("order", kind, moved, len(ours_common), cosmetic="matched by name, not by place"))
     return ours_common, theirs_common
 
 
+def _first(entries: pd.Index) -> tuple[str, ...]:
+    return tuple(map(str, entries[:N_EXAMPLES].tolist()))
+
+
 def _compare_coordinates(
-    ours: Stored, theirs: Stored, dimension: str, places: tuple[np.ndarray, np.ndarray], is_part: bool
+    ours: _Stored, theirs: _Stored, dimension: str, places: tuple[np.ndarray, np.ndarray], is_part: bool
 ) -> list[Difference]:
     differences = []
-    names = sorted({name for d, name in {**ours.coordinates, **theirs.coordinates} if d == dimension})
-    for name in names:
+    total = len(places[0])
+    for name in sorted({name for d, name in {**ours.coordinates, **theirs.coordinates} if d == dimension}):
+        in_ours, in_theirs = (stored.coordinates.get((dimension, name)) for stored in (ours, theirs))
         cosmetic = COSMETIC.get(name, "")
-        in_ours, in_theirs = (ours.coordinates.get((dimension, name)), theirs.coordinates.get((dimension, name)))
-        total = len(places[0])
         if in_ours is None or in_theirs is None:
             kind = "absent" if in_ours is None else "additional"
-            reason = "left out of the shared assemblies" if is_part and name in BOOKKEEPING else cosmetic
-            differences.append(Difference(kind, name, total, total, cosmetic=reason))
+            if is_part and name in PRESENTATION_OPTIONAL:
+                cosmetic = "left out of the shared assemblies"
+            differences.append(Difference(kind, name, total, total, cosmetic=cosmetic))
             continue
         one, other = in_ours[places[0]], in_theirs[places[1]]
         equal = one == other
@@ -204,10 +233,10 @@ def _compare_coordinates(
 
 
 def _compare_values(ours, theirs, rows, columns, tolerance, block_bytes) -> tuple[int, float, list[Difference]]:
-    """Identical values, the largest difference, and the differences."""
+    """Number of identical values, the largest difference, and the differences."""
     n_rows, n_columns = len(rows[0]), len(columns[0])
     identical, rounded, beyond, largest, examples = 0, 0, 0, 0.0, []
-    step = max(1, block_bytes // (max(ours.shape[1], theirs.shape[1]) * 8))
+    step = max(1, block_bytes // (max(ours.n_voxels, theirs.n_voxels) * 8))
     with open_netcdf(ours.path) as one, open_netcdf(theirs.path) as other:
         for start in range(0, n_rows, step):
             block = slice(start, min(start + step, n_rows))
@@ -233,17 +262,9 @@ def _compare_values(ours, theirs, rows, columns, tolerance, block_bytes) -> tupl
 
 
 def _rows(file, rows: np.ndarray) -> np.ndarray:
-    """Some trials of all voxels: those between the first and the last are read, or one by one where these are many."""
+    """Some trials of all voxels. Reads from the first to the last of them, or one by one if these are far apart."""
     data = file.variables[DATA_VARIABLE]
     first, last = int(rows.min()), int(rows.max())
     if last - first + 1 <= 4 * len(rows):
         return data[first : last + 1][rows - first]
     return np.stack([data[int(row)] for row in rows])
-
-
-def _has(stored: Stored, name: str) -> bool:
-    return (PRESENTATION, name) in stored.coordinates
-
-
-def _first(index: pd.Index) -> tuple[str, ...]:
-    return tuple(map(str, index[:N_EXAMPLES].tolist()))
