@@ -69,7 +69,7 @@ def is_simulated(root: Path) -> bool:
 
 
 def _for_scoring(root: Path) -> list[Item]:
-    found, missing = _sort({subject: (root / "assemblies" / f"{subject}.nc").is_file() for subject in SUBJECTS})
+    found, missing = _sort({subject: SubjectFiles(root, subject).assembly.is_file() for subject in SUBJECTS})
     rebuild = f"python rebuild_assemblies.py {root} --subjects {' '.join(missing)}"
     assemblies = Item("assemblies", "scoring", found, missing, rebuild)
     if (root / "stimuli" / MANIFEST).is_file():

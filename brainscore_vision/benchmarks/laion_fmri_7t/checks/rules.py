@@ -23,13 +23,13 @@ from brainscore_vision.data.laion_fmri_7t.stimuli.sources import survey_images
 from .shuffled_labels import shuffled_scores
 
 LOST_TRIALS = 8
-"""Trials that the release lost in each subject; an image lost one at most (site)."""
+"""Trials that the release lost in each subject; an image lost at most one (site)."""
 
 ZSCORE_TOLERANCE = 0.01
 """How far a voxel's mean and standard deviation within a session may be from 0 and 1."""
 
 INCREASING_SHARE = 0.95
-"""Smallest share of voxels whose nc_12rep must be above nc_4rep. It is below 1 because the two maps come from different
+"""At least this share of voxels must have nc_12rep above nc_4rep. It is below 1 because the two maps come from different
 images, so noise reverses the order in some voxels."""
 
 

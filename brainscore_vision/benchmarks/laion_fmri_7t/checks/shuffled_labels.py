@@ -21,7 +21,7 @@ PIXELS = 8
 """Width and height of the reduced images: features that cost nothing and still predict something."""
 
 N_SHUFFLES = 20
-MAX_NEUROIDS = 300
+MAX_NEUROIDS = 300  # of a region, drawn at random: enough for a mean
 STANDARD_ERRORS = 4.0
 SEED = 20260516
 

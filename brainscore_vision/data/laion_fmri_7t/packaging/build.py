@@ -109,23 +109,22 @@ def build_subject(root: Path, subject: str, options: BuildOptions | None = None)
     options, root = options or BuildOptions(), Path(root).expanduser().absolute()
     files = SubjectFiles(root, subject)
     sessions = options.sessions or expected_sessions(root)
-    target = root / "assemblies" / f"{subject}.nc"
-    scratch = (options.scratch or target.parent / ".rebuild") / subject
+    scratch = (options.scratch or files.assembly.parent / ".rebuild") / subject
     if options.start_over and scratch.exists():
         shutil.rmtree(scratch)
     plan = _make_plan(files, sessions, options)
-    if target.is_file() and not options.start_over and _is_up_to_date(target, plan, root):
-        return Built(target, read_header(target).shape, warnings=plan.warnings)
+    if files.assembly.is_file() and not options.start_over and _is_up_to_date(files, plan):
+        return Built(files.assembly, read_header(files.assembly).shape, warnings=plan.warnings)
     store = SessionStore(scratch, plan.identity(), root)
     unfinished = tuple(session for session in sessions if store.record(session) is None)
     for session in options.progress(unfinished):
         _finish_session(files, session, plan, store)
     presentations = pd.concat([read_trials(files.trials(session), session) for session in sessions], ignore_index=True)
     presentations["repetition"] = count_repetitions(presentations["stimulus_id"])
-    counts = _write(target, presentations, plan, store, files, sessions)
+    counts = _write(files, sessions, presentations, plan, store)
     shutil.rmtree(scratch)
     warnings = plan.warnings + _warnings(presentations, counts, subject)
-    return Built(target, (len(presentations), len(plan.neuroids)), True, unfinished, counts, warnings)
+    return Built(files.assembly, (len(presentations), len(plan.neuroids)), True, unfinished, counts, warnings)
 
 
 @dataclass(frozen=True)
@@ -210,12 +209,7 @@ def _finish_session(files: SubjectFiles, session: str, plan: _Plan, store: Sessi
 
 
 def _write(
-    target: Path,
-    presentations: pd.DataFrame,
-    plan: _Plan,
-    store: SessionStore,
-    files: SubjectFiles,
-    sessions: tuple[str, ...],
+    files: SubjectFiles, sessions: tuple[str, ...], presentations: pd.DataFrame, plan: _Plan, store: SessionStore
 ) -> ZscoreCounts:
     """Join the finished sessions to an assembly; gives what z-scoring met in all of them."""
     records = [store.record(session) for session in sessions]
@@ -231,8 +225,7 @@ def _write(
         "software": json.dumps(_versions()),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.part-{uuid.uuid4().hex}")
+    temporary = files.assembly.with_name(f".{files.assembly.name}.part-{uuid.uuid4().hex}")
     try:
         with AssemblyWriter(temporary, presentations, plan.neuroids, attributes) as writer:
             for session in sessions:
@@ -243,7 +236,7 @@ def _write(
                     )
                 writer.append(betas)
         read_header(temporary, files.subject)  # refuses what scoring would refuse
-        temporary.replace(target)
+        temporary.replace(files.assembly)
     finally:
         temporary.unlink(missing_ok=True)
     return counts
@@ -264,23 +257,23 @@ def _warnings(presentations: pd.DataFrame, counts: ZscoreCounts, subject: str) -
     return tuple(warnings)
 
 
-def _is_up_to_date(target: Path, plan: _Plan, root: Path) -> bool:
+def _is_up_to_date(files: SubjectFiles, plan: _Plan) -> bool:
     """Whether the assembly is what would be built; an error if it was built in another way."""
-    found = read_header(target).attributes
+    found = read_header(files.assembly).attributes
     if "sources" not in found:
         raise DatasetError(
-            f"{target} was not built by rebuild_assemblies.py, which would replace it. Move it away, or allow that "
+            f"{files.assembly} was not built by rebuild_assemblies.py, which would replace it. Move it away, or allow that "
             "with --start-over."
         )
     for name in (*IDENTITY, "sessions"):
         if str(found.get(name)) != str(plan.attributes[name]):
             raise DatasetError(
-                f"{target} was built with {name} {found.get(name)!r}; now asked for is {plan.attributes[name]!r}. Keep "
+                f"{files.assembly} was built with {name} {found.get(name)!r}; now asked for is {plan.attributes[name]!r}. Keep "
                 "it by the earlier choice, or replace it with --start-over."
             )
     recorded = [SourceFile(**source) for source in json.loads(found["sources"])]
     same_fixed = {(s.path, s.sha256) for s in plan.sources} <= {(s.path, s.sha256) for s in recorded}
-    return same_fixed and all(source.is_unchanged(root) for source in recorded)
+    return same_fixed and all(source.is_unchanged(files.root) for source in recorded)
 
 
 def _versions() -> dict[str, str]:

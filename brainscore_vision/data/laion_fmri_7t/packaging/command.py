@@ -51,10 +51,6 @@ class Request:
     package_folder: Path | None = None
     jobs: int = 4
 
-    def assembly(self, subject: str) -> Path:
-        """Where a subject's assembly is built."""
-        return self.root / "assemblies" / f"{subject}.nc"
-
 
 def run(request: Request, say: Callable[[str], None]) -> int:
     """Do what was asked for, subject by subject; `say` is called with each line of the report.
@@ -138,7 +134,7 @@ def _cross_check(request: Request, subject: str, say: Callable[[str], None]) -> 
 
 
 def _verify(request: Request, subject: str, say: Callable[[str], None]) -> bool:
-    built = request.assembly(subject)
+    built = SubjectFiles(request.root, subject).assembly
     if not built.is_file():
         raise MissingDataError(
             f"Verifying compares an assembly with the published files; there is no {built} yet. Build it first (the same "
@@ -158,7 +154,7 @@ def _verify(request: Request, subject: str, say: Callable[[str], None]) -> bool:
 
 def _package(request: Request, subject: str, say: Callable[[str], None]) -> bool:
     folder = request.package_folder or request.root / "packaged"
-    for written in write_published(request.assembly(subject), subject, folder):
+    for written in write_published(SubjectFiles(request.root, subject).assembly, subject, folder):
         say(f"{subject}: {written['path']}, sha1 {written['sha1']}")
     return True
 

@@ -26,7 +26,7 @@ _SESSION = re.compile(r"ses-\d+")
 
 @dataclass(frozen=True)
 class SubjectFiles:
-    """Paths of one subject's released files; the files need not exist.
+    """Paths of one subject's files, those of the release and the assembly; the files need not exist.
 
     Attributes
     ----------
@@ -38,6 +38,11 @@ class SubjectFiles:
 
     root: Path
     subject: str
+
+    @property
+    def assembly(self) -> Path:
+        """All single trials, in the layout of the dataset folder."""
+        return self.root / "assemblies" / f"{self.subject}.nc"
 
     @property
     def folder(self) -> Path:
