@@ -20,10 +20,10 @@ MAY_IMPORT = {HELPERS: set(), DATA: {HELPERS}, BENCHMARKS: {HELPERS, DATA}, MODE
 """Folder of this plugin -> other folders of this plugin that it may import."""
 
 ROOMS = {
-    "features": {"errors", "files", "options", "pool"},
+    "features": {"errors", "files", "options", "pool", "wording"},
     "kernels": {"errors", "files", "options", "pool", "features"},
     "ridge": {"errors", "kernels"},
-    "statistics": {"errors"},
+    "statistics": {"errors", "kernels"},
 }
 """Room of the helpers -> what else of the helpers it may import."""
 

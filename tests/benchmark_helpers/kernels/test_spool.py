@@ -165,7 +165,7 @@ def test_an_interrupted_run_of_another_model_is_not_taken_up(scoring):
 
 def test_results_that_nobody_wants_leave_no_features_behind(scoring, isolated_home):
     benchmark, model, _ = scoring
-    results = evaluate(model(), list(benchmark.tasks()), benchmark.options)
+    results = evaluate(model(), benchmark.resolve().tasks, benchmark.options)
     next(results)
     spool = isolated_home / "brain-score" / "stimulus_kernels" / "spool"
     assert list(spool.rglob("*.features"))

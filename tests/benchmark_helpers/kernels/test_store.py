@@ -207,7 +207,7 @@ def test_a_model_that_changed_under_its_name_is_noticed(folder, caplog):
         return values[:, ::-1] * np.linspace(1, 2, values.shape[1]), ids
 
     score = make_benchmark(folder)(model(misbehave=changed))
-    assert "changed under the same identifier" in caplog.text
+    assert "the network under this name has changed" in caplog.text
     expected = make_benchmark(folder, store=False)(model(misbehave=changed))
     assert score.item() == pytest.approx(expected.item(), abs=1e-12)
     assert score.item() != make_benchmark(folder, store=False)(model()).item()

@@ -130,7 +130,7 @@ def test_reliability_is_that_of_the_stimuli_that_were_scored(tiny_dataset):
     score = score_model(model, benchmark)
     dropped = score.attrs["dropped_stimuli"]
     assert dropped
-    tasks = [task.without(dropped) for task in benchmark.tasks()]
+    tasks = [task.without(dropped) for task in benchmark.resolve().tasks]
     found = score.attrs["ceiling"].attrs
     for name, values in tasks[0].metric.ceiling_details(tasks).items():
         assert found[name] == pytest.approx(values, abs=1e-12)

@@ -15,7 +15,7 @@ from scipy import fft
 
 from .. import ids
 from ..constants import BACKGROUND_RGB
-from ..stimuli.displayed import composite
+from ..stimuli.pictures import composite
 from .rng import generator
 from .stimuli_ids import NOUNS
 
