@@ -42,7 +42,9 @@ def write_published(assembly: Path, subject: str, folder: Path) -> list[dict]:
         If the assembly is missing or breaks a rule of the dataset folder.
     """
     file = AssemblyFile(assembly, subject)
-    shared = np.array([ids.parse(name).shared for name in file.header.presentations["stimulus_id"]])
+    shown = file.header.presentations["stimulus_id"]
+    parsed = ids.parse_all(shown, assembly)
+    shared = np.array([parsed[name].shared for name in shown])
     every = np.ones_like(shared)
     written = []
     for published, rows in ((PER_SUBJECT[subject], every), (SHARED[subject], shared)):
