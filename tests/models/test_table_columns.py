@@ -179,6 +179,20 @@ def test_a_column_of_lists(tmp_path, values):
         open_table(write(tmp_path / "v.parquet", lists))
 
 
+@pytest.mark.parametrize("start", [0, 1])
+def test_arrays_made_of_a_table_with_its_index(tmp_path, frame, values, start):
+    with_index = np.column_stack([np.arange(start, start + 12), values])
+    np.save(tmp_path / "t.npy", with_index)
+    np.savez(tmp_path / "t.npz", features=with_index, ids=IDS)
+    for make in (
+        lambda: open_table(tmp_path / "t.npy", ids=IDS),
+        lambda: open_table(tmp_path / "t.npz"),
+        lambda: StimulusFeatureModel.from_arrays(with_index, IDS, "mine"),
+    ):
+        with pytest.raises(TableError, match="the first of 4 features counts the rows, as an index does. Remove it"):
+            make()
+
+
 def test_features_by_stimuli_are_to_be_transposed(tmp_path, values):
     np.savez(tmp_path / "t.npz", features=values.T, ids=IDS)
     with pytest.raises(TableError, match=r"shape \(3, 12\) and 12 ids. Transpose the features"):

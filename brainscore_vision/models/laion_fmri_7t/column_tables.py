@@ -18,7 +18,7 @@ import pandas as pd
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_as
 from brainscore_vision.data.laion_fmri_7t.text_files import read_csv
 
-from .table_files import FEATURE_KEYS, ID_KEYS, VALID_KEY, Choice, Stored, TableError, listed, the_id_key
+from .table_files import FEATURE_KEYS, ID_KEYS, VALID_KEY, Choice, Stored, TableError, counts_rows, listed, the_id_key
 
 INDEX_NAMES = ("index", "level_0", "__index_level_0__")
 """Names that pandas gives its index when it becomes a column; without one it is unnamed."""
@@ -110,7 +110,9 @@ def feature_columns(
             f"{path}: features are numbers; {len(texts)} of {len(names)} columns hold something else, the first: "
             f"{texts[0]} ({shown}). Mend or remove them."
         )
-    counting = [name for name in names if wanted is None and _counts_rows(frame[name])]
+    counting = [
+        name for name in names if wanted is None and counts_rows(frame[name].to_numpy(dtype=float, na_value=np.nan))
+    ]
     if counting:
         raise TableError(
             f"{path}: the column {counting[0]} is called as a feature, and counts the rows. Remove it, or name the features "
@@ -193,11 +195,6 @@ def _is_index(name: str, values: pd.Series) -> bool:
         return False
     numbers = pd.to_numeric(values, errors="coerce")
     return bool(len(numbers) and (numbers % 1 == 0).all() and numbers.is_unique)
-
-
-def _counts_rows(values: pd.Series) -> bool:
-    numbers = values.to_numpy(dtype=float, na_value=np.nan)
-    return len(numbers) > 2 and any(np.array_equal(numbers, np.arange(start, start + len(numbers))) for start in (0, 1))
 
 
 def _matching(path: Path, names: list[str], index: list[str], wanted: str | Sequence[str]) -> list[str]:

@@ -17,7 +17,18 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_a
 from brainscore_vision.data.laion_fmri_7t.text_files import read_csv, read_lines
 
 from .column_tables import open_csv, open_parquet
-from .table_files import ID_KEYS, Choice, TableError, load_npy, open_hdf5, open_npy, open_npz, texts, the_id_key
+from .table_files import (
+    ID_KEYS,
+    Choice,
+    TableError,
+    check_first_column,
+    load_npy,
+    open_hdf5,
+    open_npy,
+    open_npz,
+    texts,
+    the_id_key,
+)
 
 READERS = {
     ".h5": open_hdf5,
@@ -89,6 +100,7 @@ class FeatureTable:
         values = np.asarray(features)
         found = _as_ids(ids)
         _check_shape(values.shape, len(found), name)
+        check_first_column(values, name)
         content = _digest(found, hashlib.sha256(np.ascontiguousarray(values)).hexdigest(), values.shape, values.dtype)
         valid = np.ones(len(found), bool)
         return cls(name, found, valid, values.shape[1], values.dtype, content, lambda start, stop: values[start:stop])
