@@ -162,6 +162,13 @@ def test_arrays_have_no_columns(tmp_path, values, ending):
         open_table(path, columns="f*")
 
 
+def test_columns_whose_names_are_equal_as_text(tmp_path):
+    pytest.importorskip("pyarrow", reason="pandas reads Parquet with pyarrow, the extra [parquet]")
+    pd.DataFrame({"stimulus_id": IDS, "f0": 0.5, "f0 ": 0.7}).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(TableError, match="f0 occurs more than once"):
+        open_table(tmp_path / "t.parquet")
+
+
 def test_tables_that_were_put_together_with_their_headers(tmp_path, frame):
     (tmp_path / "t.csv").write_text(frame[:6].to_csv(index=False) + frame[6:].to_csv(index=False))
     with pytest.raises(TableError, match=r"3 of 3 columns hold something else, the first: f0 \(in row 6 'f0'\)"):

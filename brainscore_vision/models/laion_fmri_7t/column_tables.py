@@ -8,6 +8,7 @@ them. Everything else is refused, for a wrong feature changes every score withou
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -37,11 +38,7 @@ def open_csv(path: Path, choice: Choice) -> Stored:
     head = read_csv(path, header=None, nrows=_ROWS_LOOKED_AT, dtype=str, keep_default_na=False)
     names = [name.strip() for name in head.iloc[0]]
     names = [f"Unnamed: {i}" if _UNNAMED.fullmatch(name) else name for i, name in enumerate(names)]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise TableError(
-            f"{path}: each column has a name of its own; {listed(repeated)} occurs more than once. Rename it."
-        )
+    _check_names(path, names)
     decimal, notes = _decimal(path, head.iloc[1:])
     text = [name for name in names if _plain(name) in ID_KEYS or name == choice.id_key]
     frame = read_csv(
@@ -65,7 +62,16 @@ def open_parquet(path: Path, choice: Choice) -> Stored:
     if not isinstance(frame.index, pd.RangeIndex):
         frame = frame.rename_axis([name or f"Unnamed: {i}" for i, name in enumerate(frame.index.names)]).reset_index()
     frame.columns = [str(name).strip() for name in frame.columns]
+    _check_names(path, list(frame.columns))
     return _stored(path, frame, choice, ())
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise TableError(
+            f"{path}: each column has a name of its own; {listed(repeated)} occurs more than once. Rename it."
+        )
 
 
 def feature_columns(
@@ -246,7 +252,7 @@ def _numbered_alike(path: Path, names: list[str]) -> list[str]:
 
 def _decimal(path: Path, rows: pd.DataFrame) -> tuple[str, tuple[str, ...]]:
     """The decimal mark of a table's first rows, and what to say of it."""
-    fields = pd.Series(rows.to_numpy().ravel()).str.strip()
+    fields = pd.Series(rows.to_numpy().ravel(), dtype=str).str.strip()
     with_comma = fields[fields.str.fullmatch(_DECIMAL_COMMA) | fields.str.fullmatch(_THOUSANDS)]
     if not len(with_comma):
         return ".", ()

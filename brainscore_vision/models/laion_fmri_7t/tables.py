@@ -256,7 +256,8 @@ def open_table(
         id_key = None if given is not None else str(ids)
     stored = reader(path, Choice(key, columns, id_key, want_ids=given is None))
     found = _as_ids(given if given is not None else stored.ids)
-    _check_shape(stored.shape, len(found), str(path), "" if given is None else f" in {where}")
+    first = str(found[0]) if len(found) else None
+    _check_shape(stored.shape, len(found), str(path), "" if given is None else f" in {where}, the first {first!r}")
     valid = np.ones(len(found), bool) if stored.valid is None else np.asarray(stored.valid)
     if valid.dtype.kind not in "bui" or not np.isin(valid, (0, 1)).all():
         raise TableError(f"{path}: 'valid' holds true and false; received {valid.dtype}.")

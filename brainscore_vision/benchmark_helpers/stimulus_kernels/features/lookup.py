@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Sequence
@@ -173,6 +174,13 @@ def narrow(model, tasks: Sequence[SubjectTask]) -> Iterator[tuple[SubjectTask, S
         if dropped:
             _check_left(model, task, narrowed, dropped)
         yield task, narrowed, dropped
+    for note in model.notes():
+        _warn_once(note)
+
+
+@functools.cache
+def _warn_once(note: str) -> None:
+    _logger.warning("%s", note)
 
 
 def _check_left(model: LookupModel, task: SubjectTask, narrowed: SubjectTask, dropped: Sequence[str]) -> None:
