@@ -9,7 +9,7 @@ from plugin_testing.install_check import REPOSITORY
 
 from brainscore_vision.data.laion_fmri_7t import ids
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
-from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
+from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, SchemaError
 from brainscore_vision.data.laion_fmri_7t.simulation import SCALES
 
 RELEASED_SPLITS = REPOSITORY.parent / "shared" / "laion_fmri_splits"
@@ -120,3 +120,12 @@ def test_every_released_split_file_can_be_read():
         for variant in json.loads(file.read_text("utf-8"))["variants"]:
             for stimulus_id in [*variant["train_ids"], *variant["test_ids"]]:
                 assert ids.parse(stimulus_id).text == stimulus_id
+
+
+def test_an_error_about_an_id_names_its_file():
+    assert list(ids.parse_all(["shared_4rep_NSD_special100_4.jpg"] * 2, "t.csv")) == [
+        "shared_4rep_NSD_special100_4.jpg"
+    ]
+    for wrong in ("dog.jpg", "shared_4rep_OOD_new_1.jpg", "unique_THINGS_dog_p09.jpg", None):
+        with pytest.raises(SchemaError, match=r"^folder/t.csv: .*(got|Correct)"):
+            ids.parse_all(["shared_4rep_NSD_special100_4.jpg", wrong], "folder/t.csv")

@@ -162,6 +162,13 @@ def test_arrays_have_no_columns(tmp_path, values, ending):
         open_table(path, columns="f*")
 
 
+def test_columns_whose_names_are_equal_as_text(tmp_path):
+    pytest.importorskip("pyarrow", reason="pandas reads Parquet with pyarrow, the extra [parquet]")
+    pd.DataFrame({"stimulus_id": IDS, "f0": 0.5, "f0 ": 0.7}).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(TableError, match="f0 occurs more than once"):
+        open_table(tmp_path / "t.parquet")
+
+
 def test_tables_that_were_put_together_with_their_headers(tmp_path, frame):
     (tmp_path / "t.csv").write_text(frame[:6].to_csv(index=False) + frame[6:].to_csv(index=False))
     with pytest.raises(TableError, match=r"3 of 3 columns hold something else, the first: f0 \(in row 6 'f0'\)"):
@@ -177,6 +184,20 @@ def test_a_column_of_lists(tmp_path, values):
     lists.at[3, "embedding"] = [1.0]
     with pytest.raises(TableError, match="every row has as many features; embedding has lists of 3, 1 entries"):
         open_table(write(tmp_path / "v.parquet", lists))
+
+
+@pytest.mark.parametrize("start", [0, 1])
+def test_arrays_made_of_a_table_with_its_index(tmp_path, frame, values, start):
+    with_index = np.column_stack([np.arange(start, start + 12), values])
+    np.save(tmp_path / "t.npy", with_index)
+    np.savez(tmp_path / "t.npz", features=with_index, ids=IDS)
+    for make in (
+        lambda: open_table(tmp_path / "t.npy", ids=IDS),
+        lambda: open_table(tmp_path / "t.npz"),
+        lambda: StimulusFeatureModel.from_arrays(with_index, IDS, "mine"),
+    ):
+        with pytest.raises(TableError, match="the first of 4 features counts the rows, as an index does. Remove it"):
+            make()
 
 
 def test_features_by_stimuli_are_to_be_transposed(tmp_path, values):

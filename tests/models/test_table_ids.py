@@ -40,7 +40,7 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_spellings_are_matched_and_said_once(tiny_dataset, shared, values, spelling):
+def test_spellings_are_matched_and_said_once(tiny_dataset, shared, values, spelling, caplog):
     expected = score_model(StimulusFeatureModel.from_arrays(values, shared, "mine"), CELL, dataset=tiny_dataset)
     assert "notes" not in expected.attrs
     spelled = [SPELLINGS[spelling](s) for s in shared]
@@ -49,6 +49,7 @@ def test_spellings_are_matched_and_said_once(tiny_dataset, shared, values, spell
     (note,) = found.attrs["notes"]
     n_changed = sum(a != b for a, b in zip(shared, spelled, strict=True))
     assert note.startswith(f"{n_changed} ids of features in memory were matched without folder, image ending, capitals")
+    assert [record.message for record in caplog.records].count(note) == 1
 
 
 @pytest.mark.parametrize("blanks", [" {}", "{} ", "{}\t", "\u00a0{}"])
@@ -58,7 +59,7 @@ def test_surrounding_blanks_do_not_count(shared, values, blanks):
 
 
 def test_a_combination_says_what_its_parts_say(tiny_dataset, shared, values):
-    spelled = StimulusFeatureModel.from_arrays(values, [f"images/{s}" for s in shared], "mine")
+    spelled = StimulusFeatureModel.from_arrays(values, [f"all/{s}" for s in shared], "mine")
     both = combine([spelled, StimulusFeatureModel.from_arrays(values[:, :2], shared, "other")])
     (note,) = score_model(both, CELL, dataset=tiny_dataset).attrs["notes"]
     assert "were matched without folder" in note
@@ -149,7 +150,7 @@ def test_ids_in_two_places(tmp_path):
 def test_a_file_of_ids_of_another_length_is_named(tmp_path):
     np.save(tmp_path / "f.npy", np.eye(3))
     (tmp_path / "ids.txt").write_text("\n".join(NAMES[:2]))
-    with pytest.raises(TableError, match=r"shape \(3, 3\) and 2 ids in .*ids.txt"):
+    with pytest.raises(TableError, match=r"shape \(3, 3\) and 2 ids in .*ids.txt, the first .shared_12rep"):
         open_table(tmp_path / "f.npy", ids=tmp_path / "ids.txt")
     np.savez(tmp_path / "f.npz", features=np.eye(3))
     with pytest.raises(TableError, match="and there is no file nowhere.txt"):

@@ -20,6 +20,7 @@ from .kernels.making import ModelKernels
 from .options import EngineOptions
 from .pool import StimulusPool
 from .tasks import SubjectResult, SubjectTask
+from .wording import warn_once
 
 
 @dataclass(frozen=True)
@@ -295,6 +296,9 @@ def _known_stimuli(models: Sequence, tasks: Sequence[SubjectTask]) -> Iterator[J
             for model in lookups:
                 check_enough(model, task.pool.name, sides, dropped)
         yield Job(position, left, dropped)
+    for model in lookups:
+        for note in model.notes():
+            warn_once(note)
 
 
 def _restricted(pool: StimulusPool, known: frozenset) -> StimulusPool:

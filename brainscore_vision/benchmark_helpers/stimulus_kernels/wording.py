@@ -1,11 +1,14 @@
-"""Words of the user: an option has one name in Python and another on the command line."""
+"""What is said to the user: options by the names that they have where they were given, and warnings once."""
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+_logger = logging.getLogger(__name__)
 _typed: ContextVar[bool] = ContextVar("typed", default=False)
 
 
@@ -22,3 +25,9 @@ def command_line() -> Iterator[None]:
 def asked_as(argument: str, typed: str) -> str:
     """What the user calls an option: ``argument`` in Python, ``typed`` on the command line."""
     return typed if _typed.get() else argument
+
+
+@functools.cache
+def warn_once(what: str) -> None:
+    """Say something once in a process."""
+    _logger.warning("%s", what)

@@ -5,8 +5,6 @@ A home that cannot be written costs time and not the work: what is new goes to a
 
 import atexit
 import contextlib
-import functools
-import logging
 import os
 import shutil
 import tempfile
@@ -15,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import cannot_write, make_folder, share
+from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import warn_once
 
 from .errors import DatasetError
 
@@ -22,8 +21,6 @@ HOME_VARIABLE = "LAION_FMRI_7T_HOME"
 
 _own_home: list[Path] = []
 """The folder of this process, once it needs one."""
-
-_logger = logging.getLogger(__name__)
 
 
 def laion_home() -> Path:
@@ -121,7 +118,7 @@ def _own_home_because(error: OSError) -> Iterator[Path]:
         if not _own_home:
             _own_home.append(Path(tempfile.mkdtemp(prefix="laion-fmri-7t-")))
             atexit.register(shutil.rmtree, _own_home[0], ignore_errors=True)
-        _say_once(
+        warn_once(
             f"{laion_home()} cannot be written ({error.strerror}): images, and what is found in them, are kept in "
             f"{_own_home[0]} until this process ends. Set the environment variable {HOME_VARIABLE} to a folder that can be "
             f"written."
@@ -133,8 +130,3 @@ def _own_home_because(error: OSError) -> Iterator[Path]:
             f"else in a temporary folder, which cannot be written either ({second.strerror}). Set the environment variable "
             f"{HOME_VARIABLE} to a folder that can be written."
         ) from second
-
-
-@functools.cache
-def _say_once(what: str) -> None:
-    _logger.warning("%s", what)

@@ -5,10 +5,12 @@ Names are free text: blanks, plus signs and inner dots occur in the release.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from .constants import OOD_TYPES, PARTICIPANT_CODES
-from .errors import DatasetError
+from .errors import DatasetError, SchemaError
 
 SUBJECT_OF_PARTICIPANT = {code: subject for subject, code in PARTICIPANT_CODES.items()}
 """``pNN`` of a unique image's id -> subject; the code is not the subject's number."""
@@ -126,6 +128,20 @@ def parse(stimulus_id: str) -> StimulusId:
         participant=participant,
         subject=SUBJECT_OF_PARTICIPANT.get(participant),
     )
+
+
+def parse_all(stimulus_ids: Iterable[str], where: str | Path) -> dict[str, StimulusId]:
+    """Read the stimulus ids of a file, ``where``, which an error names.
+
+    Raises
+    ------
+    SchemaError
+        If :func:`parse` refuses one of them.
+    """
+    try:
+        return {stimulus_id: parse(stimulus_id) for stimulus_id in dict.fromkeys(stimulus_ids)}
+    except DatasetError as error:
+        raise SchemaError(f"{where}: {error}") from error
 
 
 def ood_type(stimulus_id: str) -> str | None:

@@ -271,10 +271,7 @@ def _check_split(origin: str, pool: str, name: str, train: list[str], test: list
         raise SchemaError(
             f"{origin}: train and test are disjoint; {len(both)} stimuli are in both, first: {both[0]!r}. {remedy}"
         )
-    try:
-        parsed = {stimulus_id: ids.parse(stimulus_id) for stimulus_id in (*train, *test)}
-    except DatasetError as error:
-        raise SchemaError(f"{origin}: {error}") from error
+    parsed = ids.parse_all((*train, *test), origin)
     foreign = sorted(text for text, parts in parsed.items() if not parts.shared and parts.subject != pool)
     if foreign:
         raise SchemaError(

@@ -8,6 +8,7 @@ them. Everything else is refused, for a wrong feature changes every score withou
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,7 +19,7 @@ import pandas as pd
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_as
 from brainscore_vision.data.laion_fmri_7t.text_files import read_csv
 
-from .table_files import FEATURE_KEYS, ID_KEYS, VALID_KEY, Choice, Stored, TableError, listed, the_id_key
+from .table_files import FEATURE_KEYS, ID_KEYS, VALID_KEY, Choice, Stored, TableError, counts_rows, listed, the_id_key
 
 INDEX_NAMES = ("index", "level_0", "__index_level_0__")
 """Names that pandas gives its index when it becomes a column; without one it is unnamed."""
@@ -37,11 +38,7 @@ def open_csv(path: Path, choice: Choice) -> Stored:
     head = read_csv(path, header=None, nrows=_ROWS_LOOKED_AT, dtype=str, keep_default_na=False)
     names = [name.strip() for name in head.iloc[0]]
     names = [f"Unnamed: {i}" if _UNNAMED.fullmatch(name) else name for i, name in enumerate(names)]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise TableError(
-            f"{path}: each column has a name of its own; {listed(repeated)} occurs more than once. Rename it."
-        )
+    _check_names(path, names)
     decimal, notes = _decimal(path, head.iloc[1:])
     text = [name for name in names if _plain(name) in ID_KEYS or name == choice.id_key]
     frame = read_csv(
@@ -65,7 +62,16 @@ def open_parquet(path: Path, choice: Choice) -> Stored:
     if not isinstance(frame.index, pd.RangeIndex):
         frame = frame.rename_axis([name or f"Unnamed: {i}" for i, name in enumerate(frame.index.names)]).reset_index()
     frame.columns = [str(name).strip() for name in frame.columns]
+    _check_names(path, list(frame.columns))
     return _stored(path, frame, choice, ())
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise TableError(
+            f"{path}: each column has a name of its own; {listed(repeated)} occurs more than once. Rename it."
+        )
 
 
 def feature_columns(
@@ -110,7 +116,9 @@ def feature_columns(
             f"{path}: features are numbers; {len(texts)} of {len(names)} columns hold something else, the first: "
             f"{texts[0]} ({shown}). Mend or remove them."
         )
-    counting = [name for name in names if wanted is None and _counts_rows(frame[name])]
+    counting = [
+        name for name in names if wanted is None and counts_rows(frame[name].to_numpy(dtype=float, na_value=np.nan))
+    ]
     if counting:
         raise TableError(
             f"{path}: the column {counting[0]} is called as a feature, and counts the rows. Remove it, or name the features "
@@ -195,11 +203,6 @@ def _is_index(name: str, values: pd.Series) -> bool:
     return bool(len(numbers) and (numbers % 1 == 0).all() and numbers.is_unique)
 
 
-def _counts_rows(values: pd.Series) -> bool:
-    numbers = values.to_numpy(dtype=float, na_value=np.nan)
-    return len(numbers) > 2 and any(np.array_equal(numbers, np.arange(start, start + len(numbers))) for start in (0, 1))
-
-
 def _matching(path: Path, names: list[str], index: list[str], wanted: str | Sequence[str]) -> list[str]:
     patterns = [part.strip() for part in (wanted.split(",") if isinstance(wanted, str) else wanted)]
     found: set[str] = set()
@@ -249,7 +252,7 @@ def _numbered_alike(path: Path, names: list[str]) -> list[str]:
 
 def _decimal(path: Path, rows: pd.DataFrame) -> tuple[str, tuple[str, ...]]:
     """The decimal mark of a table's first rows, and what to say of it."""
-    fields = pd.Series(rows.to_numpy().ravel()).str.strip()
+    fields = pd.Series(rows.to_numpy().ravel(), dtype=str).str.strip()
     with_comma = fields[fields.str.fullmatch(_DECIMAL_COMMA) | fields.str.fullmatch(_THOUSANDS)]
     if not len(with_comma):
         return ".", ()

@@ -15,6 +15,9 @@ from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 from .tables import FeatureTable, open_table
 
+NEAR, ALIKE = 0.95, 0.6
+"""Similarity of ids: above the first, one may be a misspelling of the other; below the second, they are of other kinds."""
+
 
 class StimulusFeatureModel(LookupModel):
     """A BrainModel whose answer to a stimulus is its row in a feature table, for any region; it opens no image.
@@ -122,11 +125,12 @@ class StimulusFeatureModel(LookupModel):
         }
         said = " and ".join(f"{count} are {what}" for what, count in counts.items() if count)
         if absent:
-            near = difflib.get_close_matches(absent[0], table.ids.tolist(), n=2, cutoff=0.8)
+            near = difflib.get_close_matches(absent[0], table.ids.tolist(), n=2, cutoff=NEAR)
+            first = str(table.ids[0])
             if near:
                 said += f" (nearest to {absent[0]!r}: {', '.join(map(repr, near))})"
-            else:
-                said += f" (its ids look like {str(table.ids[0])!r}, not like {absent[0]!r})"
+            elif difflib.SequenceMatcher(None, first, absent[0]).ratio() < ALIKE:
+                said += f" (its ids look like {first!r}, not like {absent[0]!r})"
         return f"{said}. {super().remedy(unknown)}"
 
 

@@ -19,7 +19,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOut
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import one_at_a_time
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError
 from brainscore_vision.data.laion_fmri_7t.home import keep, kept, usable
-from brainscore_vision.data.laion_fmri_7t.ids import parse
+from brainscore_vision.data.laion_fmri_7t.ids import parse, parse_all
 from brainscore_vision.data.laion_fmri_7t.released.features import SEGMENTATION_MASKS, SEGMENTATION_TABLE, DatasetModel
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from brainscore_vision.data.laion_fmri_7t.text_files import read_csv, read_text
@@ -200,8 +200,8 @@ def read_nouns(
     digest = hashlib.sha256(f"{file_digest(path)} {localized_only} {weight}".encode())
     if merged:
         digest.update(repr(merged).encode())
-    images = list(dict.fromkeys(table["image_name"]))
-    sources = frozenset(parse(image).dataset for image in images) if n_masks is not None else frozenset()
+    images = parse_all(table["image_name"], path)
+    sources = frozenset(image.dataset for image in images.values() if n_masks is not None)
     if weight == "area":
         extents = mask_extents(masks)
         _check_same_detections(table, extents, _mask_shape(masks)[1:], path, masks)
@@ -339,6 +339,7 @@ def _checked(path: Path) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
     missing = [name for name in COLUMNS if name not in table]
     if missing:
         raise TableError(f"{path} needs the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}. {_DOWNLOAD}")
+    as_written = table["noun"]
     table = table[list(COLUMNS)].apply(lambda column: column.str.strip())
 
     def refuse(rule: str, wrong: pd.Series, column: str) -> None:
@@ -373,15 +374,16 @@ def _checked(path: Path) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
             f"first: {lacking[0]}. Rows were lost, repeated or shifted. {_DOWNLOAD}"
         )
     table["mask_row"] = table["mask_row"].astype(int)
-    for image in table["image_name"].unique():
-        try:
-            parse(image)
-        except DatasetError as error:
-            raise TableError(f"{path}: {error}") from error
-    plain = table["noun"].str.split().str.join(" ")
+    table["noun"], merged = _one_spelling(as_written)
+    return table, merged
+
+
+def _one_spelling(nouns: pd.Series) -> tuple[pd.Series, list[tuple[str, ...]]]:
+    """Nouns, those that differ in capitals or blanks alone as one; and such spellings, the most frequent first."""
+    forms = nouns.str.split().str.join(" ").str.casefold()
+    counts = nouns.value_counts()
     spellings: dict[str, list[str]] = {}
-    counts = table["noun"].value_counts()
-    for noun in sorted(counts.index, key=lambda noun: (-counts[noun], noun)):  # the most frequent spelling stays
-        spellings.setdefault(" ".join(noun.casefold().split()), []).append(noun)
-    table["noun"] = plain.str.casefold().map({form: nouns[0] for form, nouns in spellings.items()})
-    return table, [tuple(nouns) for nouns in spellings.values() if len(nouns) > 1]
+    for noun in sorted(counts.index, key=lambda noun: (-counts[noun], noun)):
+        spellings.setdefault(" ".join(noun.split()).casefold(), []).append(noun)
+    merged = [tuple(several) for several in spellings.values() if len(several) > 1]
+    return forms.map({form: several[0].strip() for form, several in spellings.items()}), merged

@@ -134,6 +134,7 @@ def open_npz(path: Path, choice: Choice) -> Stored:
         ) from error
     chosen = _feature_key(path, arrays, choice.key)
     values = arrays[chosen]
+    check_first_column(values, str(path))
     id_key, valid_key = _companions(path, arrays, chosen, choice)
     ids = None if id_key is None else texts(arrays[id_key], f"{path}, {id_key}")
     return Stored(values.shape, values.dtype, ids, arrays.get(valid_key), lambda start, stop: values[start:stop])
@@ -148,6 +149,7 @@ def open_npy(path: Path, choice: Choice) -> Stored:
             f"({asked_as('ids=PATH', '--ids FILE')})."
         )
     values = load_npy(path, mmap_mode="r")
+    check_first_column(values, str(path))
     return Stored(values.shape, values.dtype, None, None, lambda start, stop: np.asarray(values[start:stop]))
 
 
@@ -202,6 +204,20 @@ def _companions(path: Path, arrays: Mapping, chosen: str, choice: Choice) -> tup
         names = ID_KEYS if choice.id_key is None else (choice.id_key.strip("/"),)
         id_key = the_id_key(path, [key for key in map(beside, names) if key is not None], list(arrays), choice.id_key)
     return id_key, beside(VALID_KEY)
+
+
+def counts_rows(column: np.ndarray) -> bool:
+    """Whether numbers count the rows, from 0 or 1: no feature does."""
+    rows = np.arange(len(column))
+    return len(column) > 2 and (np.array_equal(column, rows) or np.array_equal(column, rows + 1))
+
+
+def check_first_column(values: np.ndarray, name: str) -> None:
+    """Refuse an array that was made of a table with its index: several columns, of which the first counts the rows."""
+    if values.ndim == 2 and values.shape[1] > 1 and values.dtype.kind in "fiu" and counts_rows(values[:, 0]):
+        raise TableError(
+            f"{name}: the first of {values.shape[1]} features counts the rows, as an index does. Remove it."
+        )
 
 
 def the_id_key(path: Path, candidates: list[str], names: list[str], asked: str | None) -> str:

@@ -17,7 +17,18 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_a
 from brainscore_vision.data.laion_fmri_7t.text_files import read_csv, read_lines
 
 from .column_tables import open_csv, open_parquet
-from .table_files import ID_KEYS, Choice, TableError, load_npy, open_hdf5, open_npy, open_npz, texts, the_id_key
+from .table_files import (
+    ID_KEYS,
+    Choice,
+    TableError,
+    check_first_column,
+    load_npy,
+    open_hdf5,
+    open_npy,
+    open_npz,
+    texts,
+    the_id_key,
+)
 
 READERS = {
     ".h5": open_hdf5,
@@ -89,6 +100,7 @@ class FeatureTable:
         values = np.asarray(features)
         found = _as_ids(ids)
         _check_shape(values.shape, len(found), name)
+        check_first_column(values, name)
         content = _digest(found, hashlib.sha256(np.ascontiguousarray(values)).hexdigest(), values.shape, values.dtype)
         valid = np.ones(len(found), bool)
         return cls(name, found, valid, values.shape[1], values.dtype, content, lambda start, stop: values[start:stop])
@@ -244,7 +256,8 @@ def open_table(
         id_key = None if given is not None else str(ids)
     stored = reader(path, Choice(key, columns, id_key, want_ids=given is None))
     found = _as_ids(given if given is not None else stored.ids)
-    _check_shape(stored.shape, len(found), str(path), "" if given is None else f" in {where}")
+    first = str(found[0]) if len(found) else None
+    _check_shape(stored.shape, len(found), str(path), "" if given is None else f" in {where}, the first {first!r}")
     valid = np.ones(len(found), bool) if stored.valid is None else np.asarray(stored.valid)
     if valid.dtype.kind not in "bui" or not np.isin(valid, (0, 1)).all():
         raise TableError(f"{path}: 'valid' holds true and false; received {valid.dtype}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 
@@ -21,8 +20,6 @@ MISSING = ("error", "drop")
 
 MIN_KNOWN = 3
 """Stimuli on either side without which there is no correlation over stimuli, nor one of RDMs."""
-
-_logger = logging.getLogger(__name__)
 
 
 class LookupModel(BrainModel):

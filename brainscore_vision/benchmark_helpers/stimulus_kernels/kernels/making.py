@@ -22,11 +22,12 @@ from ..features.screen import place_on_model_screen
 from ..files import LockingError, ProcessLock, cannot_write
 from ..options import EngineOptions
 from ..pool import StimulusPart, StimulusPool
+from ..wording import warn_once
 from .compute import Compute
 from .identity import ModelIdentity, features_key, kernel_key
 from .kernel import StimulusKernel, build_kernel
 from .spool import FeatureSpool, is_complete
-from .store import KernelStore, warn_once
+from .store import KernelStore
 
 LOCK_POLL_SECONDS = 0.1
 

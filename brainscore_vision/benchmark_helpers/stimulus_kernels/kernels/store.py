@@ -10,7 +10,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import h5py
@@ -19,6 +18,7 @@ import numpy as np
 from ..errors import StimulusKernelError, StorageError
 from ..features.probe import Probe
 from ..files import NO_ROOM, cannot_write, remove_abandoned, replacing
+from ..wording import warn_once
 from .compute import mirror_lower
 from .kernel import StimulusKernel
 
@@ -310,9 +310,3 @@ def _read_gram(packed: h5py.Dataset, n: int, checksum: _Checksum) -> np.ndarray:
             gram[i:, i] = step[column_start : column_start + n - i]
             column_start += n - i
     return gram
-
-
-@cache
-def warn_once(what: str) -> None:
-    """Say something once per process."""
-    _logger.warning("%s", what)

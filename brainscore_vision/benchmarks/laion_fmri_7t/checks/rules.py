@@ -155,8 +155,10 @@ def _every_stimulus(dataset: Dataset, statistics: dict) -> str:
 def _repetitions(dataset: Dataset, statistics: dict) -> str:
     lost = []
     for subject in dataset.subjects:
-        counts = dataset.assembly_file(subject).header.presentations["stimulus_id"].value_counts()
-        nominal = np.array([ids.parse(stimulus_id).repetitions for stimulus_id in counts.index])
+        file = dataset.assembly_file(subject)
+        counts = file.header.presentations["stimulus_id"].value_counts()
+        parsed = ids.parse_all(counts.index, file.path)
+        nominal = np.array([parsed[stimulus_id].repetitions for stimulus_id in counts.index])
         short = nominal - counts.to_numpy()
         wrong = np.flatnonzero((short < 0) | (short > 1))
         if len(wrong):

@@ -54,7 +54,7 @@ def candidate_and_names(
 ):
     """What to score, and on what: with --features, the first argument is a benchmark already."""
     if features is None:
-        if not ids is key is columns is None:
+        if any(option is not None for option in (ids, key, columns)):
             raise typer.BadParameter("--ids, --key and --columns say how to read a table: name it with --features.")
         if _is_benchmark(model):
             raise typer.BadParameter(f"The model comes first, then its benchmarks; received {model!r} as the model.")
@@ -92,9 +92,11 @@ def partition(
 
     from ..scoring import partition_all
 
-    name_options_as_typed(context)
     engine = EngineOptions(store=not no_store, store_directory=store_directory, exact=exact)
     models = [_resolved(model) for model in (model_a, model_b)]
+    name_options_as_typed(
+        context
+    )  # after the tables are read: there is no --columns here, and Python's words lead further
     models = [_dropping(model) for model in models] if drop_missing else models
     a, b = (str(model.identifier) for model in models)
     table = Table("benchmark", "subject", "together", f"only {a}", f"only {b}", "shared", title="Explained variance")

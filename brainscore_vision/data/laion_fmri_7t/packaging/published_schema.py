@@ -38,7 +38,8 @@ def write_published(assembly: Path, subject: str, folder: Path) -> list[dict]:
     """
     file = AssemblyFile(assembly, subject)
     stimulus_ids = file.header.presentations["stimulus_id"]
-    shared = np.flatnonzero([ids.parse(name).shared for name in stimulus_ids])
+    parsed = ids.parse_all(stimulus_ids, assembly)
+    shared = np.flatnonzero([parsed[name].shared for name in stimulus_ids])
     forms = (
         (PER_SUBJECT[subject].identifier, np.arange(len(stimulus_ids)), True),
         (SHARED[subject].identifier, shared, False),
