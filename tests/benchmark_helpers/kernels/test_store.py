@@ -1,6 +1,7 @@
 """Kernels on disk: the right one is found, damage is noticed, a model that changed is noticed, trouble leaves nothing."""
 
 import errno
+import json
 import os
 import shutil
 from collections import namedtuple
@@ -16,6 +17,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOut
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import N_STIMULI, Probe
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import ModelIdentity, kernel_key
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.similarity import rdm_ranks
 
 
 def model(**options):
@@ -46,11 +48,27 @@ def test_what_is_read_is_what_was_written(stored):
     np.testing.assert_array_equal(read.row_mean, kernel.row_mean)
     np.testing.assert_array_equal(read.row_dot_mean, kernel.row_dot_mean)
     np.testing.assert_array_equal(read.stimulus_ids, kernel.stimulus_ids)
-    assert (read.mean_spread, read.n_features) == (kernel.mean_spread, kernel.n_features)
+    np.testing.assert_array_equal(read.sketch, kernel.sketch)
+    for name in ("mean_spread", "mean_norm", "n_features"):
+        assert getattr(read, name) == getattr(kernel, name)
     assert read_probe.difference(probe) == 0
     (entry,) = store.entries()
     assert (entry.model, entry.n_stimuli, entry.n_features) == ("m", 37, 60)
     assert entry.n_bytes == store.path("key").stat().st_size
+
+
+def test_kernels_of_earlier_versions_are_read(stored, monkeypatch):
+    store, kernel, probe = stored
+    description = {"model": "m", "label": "layer", "pool": "pool", "created": "2026-01-01T00:00:00+00:00"}
+    dumps, later = json.dumps, ("mean_norm", "sketch")
+    monkeypatch.setattr(json, "dumps", lambda header: dumps({k: v for k, v in header.items() if k not in later}))
+    store.save("early", replace(kernel, sketch=None), probe, description)
+    read, read_probe = store.load("early")
+    np.testing.assert_array_equal(read.gram, kernel.gram)
+    assert read.sketch is None
+    assert read_probe.difference(probe) == 0
+    ids = kernel.stimulus_ids
+    np.testing.assert_array_equal(rdm_ranks(read, ids), rdm_ranks(kernel, ids))
 
 
 def test_only_what_its_owner_left_is_swept(stored):

@@ -204,14 +204,16 @@ class KernelStore:
             sample, mean, norm = read(k * width).reshape(k, width), read(k), read(k)
             if file.read() != checksum.digest():
                 raise DamagedKernelError(f"{path} does not match its checksum.")
+        mean_spread = float.fromhex(header["mean_spread"])
         kernel = StimulusKernel(
             stimulus_ids=np.asarray(header["stimulus_ids"]),
             gram=gram,
             n_features=header["n_features"],
             row_mean=row_mean,
             row_dot_mean=row_dot_mean,
-            mean_spread=float.fromhex(header["mean_spread"]),
-            mean_norm=float.fromhex(header.get("mean_norm", "0x0p+0")),  # kernels kept earlier do not say
+            mean_spread=mean_spread,
+            # kernels that were kept before there were these: the mean of all features is taken for 0
+            mean_norm=float.fromhex(header["mean_norm"]) if "mean_norm" in header else mean_spread**0.5,
             sketch=sketch,
         )
         return kernel, Probe(sample, mean, norm, header["probe_n_features"])
