@@ -46,9 +46,10 @@ def stored(tmp_path):
 
 def assert_same(read, written):
     (kernel, probe), (expected, expected_probe) = read, written
-    for name in ("gram", "row_mean", "row_dot_mean", "stimulus_ids"):
+    for name in ("gram", "row_mean", "row_dot_mean", "sketch", "stimulus_ids"):
         np.testing.assert_array_equal(getattr(kernel, name), getattr(expected, name))
-    assert (kernel.mean_spread, kernel.n_features) == (expected.mean_spread, expected.n_features)
+    for name in ("mean_spread", "mean_norm", "n_features"):
+        assert getattr(kernel, name) == getattr(expected, name)
     assert probe.difference(expected_probe) == 0
 
 

@@ -1,0 +1,126 @@
+"""What a Score says about its penalty, and what `exact` changes: whole benchmarks, the store, the command line."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
+from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
+from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+from brainscore_vision.models.laion_fmri_7t import EmbeddingModel, StimulusFeatureModel
+
+CELL = "LAION_fMRI.IT-tau-ridgecv"
+SUBJECTS = ("sub-01", "sub-03", "sub-05", "sub-06", "sub-07")
+
+
+@pytest.fixture(scope="module")
+def table(tiny_dataset):
+    """Ids and features that predict responses."""
+    ids = open_dataset(tiny_dataset).pool_stimuli("shared")
+    return ids, EmbeddingModel("CLIP", tiny_dataset).features_for(ids).astype(float)
+
+
+def scored(ids, features, dataset, cells=(CELL,), **engine):
+    model = StimulusFeatureModel.from_arrays(features, ids, "table")
+    return dict(score_all(model, list(cells), dataset=dataset, engine=EngineOptions(progress=False, **engine)))
+
+
+def notes_of(score):
+    return score.attrs.get("notes", [])
+
+
+@pytest.mark.parametrize(("scale", "edge", "remedy"), [(1e7, "largest", "Divide"), (1e-8, "smallest", "Multiply")])
+def test_the_score_says_that_a_penalty_is_at_the_edge(table, tiny_dataset, caplog, scale, edge, remedy):
+    ids, features = table
+    score = scored(ids, features * scale, tiny_dataset)[CELL]
+    assert len(notes_of(score)) == len(SUBJECTS)
+    for subject in SUBJECTS:
+        alpha = score.attrs[subject].attrs["alpha"]
+        (note,) = notes_of(score.attrs[subject])
+        assert note in notes_of(score)
+        assert note.startswith(f"alpha of {subject} in IT is {alpha:g}, the {edge} of its grid")
+        assert f"{remedy} all features by one number" in note
+    said = [r.message for r in caplog.records if "of its grid" in r.message]
+    assert len(said) == 1
+    assert "the same holds for 4 more" in said[0].lower()
+
+
+def test_a_penalty_inside_the_grid_and_a_given_one_are_not_mentioned(table, tiny_dataset):
+    ids, features = table
+    given = "LAION_fMRI.IT-tau-ridge"
+    scores = scored(ids, features, tiny_dataset, [CELL, given]) | {
+        "far": scored(ids, features * 1e7, tiny_dataset, [given])[given]
+    }
+    assert [notes_of(score) for score in scores.values()] == [[], [], []]
+
+
+@pytest.mark.parametrize("cell", [CELL, "LAION_fMRI.IT-tau-ridge"])
+def test_the_score_says_that_features_were_lost_in_rounding(table, tiny_dataset, cell):
+    ids, features = table
+    features = features * np.r_[1e11, np.ones(features.shape[1] - 1)]
+    notes = [note for note in notes_of(scored(ids, features, tiny_dataset, [cell])[cell]) if "rounding" in note]
+    assert len(notes) == 1
+    assert "Standardise the features" in notes[0]
+
+
+def test_exact_scores_are_the_scores(table, tiny_dataset, tmp_path, monkeypatch):
+    """And they come from the same kernels: nothing is stored for them."""
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import decomposition, penalty_samples
+
+    ids, features = table
+    cells = [CELL, "LAION_fMRI.V1-ood-ridgecv", "LAION_fMRI.V2-tau-ridge"]
+    monkeypatch.setattr(decomposition, "MANY", 0)
+    monkeypatch.setattr(penalty_samples, "MIXTURES", 20)
+    ways = []
+    band, low_rank = decomposition._band, decomposition._low_rank
+    monkeypatch.setattr(decomposition, "_band", lambda *a: ways.append("band") or band(*a))
+    monkeypatch.setattr(decomposition, "_low_rank", lambda *a: ways.append("low rank") or low_rank(*a))
+    rng = np.random.default_rng(1)
+    wide = features @ rng.standard_normal((features.shape[1], 400)) + rng.standard_normal((len(ids), 400))
+    for used, way in ((features[:, :5], "low rank"), (wide, "band")):
+        folder, ways[:] = tmp_path / way, []
+        fast = scored(ids, used, tiny_dataset, cells, store_directory=folder)
+        assert set(ways) == {way}
+        stored, ways[:] = sorted(folder.iterdir()), []
+        exact = scored(ids, used, tiny_dataset, cells, store_directory=folder, exact=True)
+        assert not ways
+        assert sorted(folder.iterdir()) == stored
+        for cell in cells:
+            assert exact[cell].item() == pytest.approx(fast[cell].item(), abs=1e-9)
+            for subject in SUBJECTS:
+                assert exact[cell].attrs[subject].attrs["alpha"] == fast[cell].attrs[subject].attrs["alpha"]
+
+
+def test_exact_on_the_command_line(run, tiny_dataset, tmp_path, monkeypatch):
+    """Each command that fits ridge hands it on."""
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.making import ModelKernels
+
+    asked, init = [], ModelKernels.__init__
+    monkeypatch.setattr(
+        ModelKernels, "__init__", lambda self, *a: (init(self, *a), asked.append(self.compute.exact))[0]
+    )
+
+    def values(*arguments):
+        asked.clear()
+        code, out, err = run(*arguments, "--dataset", tiny_dataset, "--json")
+        assert code == 0, err
+        return [json.loads(line) for line in out.splitlines()], set(asked)
+
+    for command in (("score", "LAION_fMRI-CLIP", CELL), ("partition", "LAION_fMRI-CLIP", "LAION_fMRI-nouns", CELL)):
+        (plain, _), (exact, how) = values(*command), values(*command, "--exact")
+        assert how == {True}
+        for name in ("value", "total"):
+            assert [r.get(name) for r in exact] == pytest.approx([r.get(name) for r in plain], abs=1e-9)
+
+
+def test_a_sweep_hands_exact_to_its_workers(run, tiny_dataset, tmp_path, monkeypatch):
+    from brainscore_vision.benchmarks.laion_fmri_7t.cli import sweep
+
+    asked = []
+    done = SimpleNamespace(n_scored=0, n_done=0, failures=())
+    monkeypatch.setattr(sweep, "_run", lambda plan, settings, *_: asked.append(settings.engine.exact) or done)
+    command = ("sweep", "pixels", "--benchmarks", CELL, "--dataset", tiny_dataset, "--results", tmp_path / "results.db")
+    assert run(*command)[0] == run(*command, "--exact")[0] == 0
+    assert asked == [False, True]
