@@ -124,7 +124,9 @@ def draw_signal(features: np.ndarray, stimulus_ids: np.ndarray, voxels: Voxels, 
                 part = mixed @ _sparse_weights(rng, mixed.shape[1], n)
             else:
                 part = features[:, columns_of(family)] @ _local_weights(rng, family, centre, tuning.field)
-            total += np.float32(np.sqrt(share)) * _standardised(part, groups)
+            part = _standardised(part, groups)
+            part *= np.float32(np.sqrt(share))
+            total += part
         signal[:, columns] = _standardised(total, groups) * voxels.ncsnr[columns]
     return signal
 
@@ -154,10 +156,11 @@ def mixtures(features: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _standardised(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Columns with mean 0 and standard deviation 1 within each group of rows."""
-    result = np.empty_like(values)
+    """Columns with mean 0 and standard deviation 1 within each group of rows, float32; in place."""
     for group in np.unique(groups):
         rows = values[groups == group]
-        mean, spread = rows.mean(0, dtype=np.float64), rows.std(0, dtype=np.float64)
-        result[groups == group] = (rows - mean) / np.maximum(spread, 1e-6)
-    return result
+        rows -= rows.mean(0, dtype=np.float64).astype(np.float32)
+        spread = np.sqrt(np.square(rows).mean(0, dtype=np.float64))
+        rows /= np.maximum(spread, 1e-6).astype(np.float32)
+        values[groups == group] = rows
+    return values
