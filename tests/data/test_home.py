@@ -39,7 +39,7 @@ def no_home(request, tmp_path, monkeypatch):
         monkeypatch.setattr(
             home,
             "cannot_write",
-            lambda folder: OSError(errno.ENOSPC, "No space left") if place in folder.parents else None,
+            lambda folder: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) if place in folder.parents else None,
         )
     else:
         place.touch()

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from plugin_testing.data_factory import make_trials, write_trials
-from plugin_testing.people import without_locks
+from plugin_testing.people import in_child, without_locks
 
 from brainscore_vision.data.laion_fmri_7t.assemblies.file import AssemblyFile
 from brainscore_vision.data.laion_fmri_7t.assemblies.header import DIMENSIONS
@@ -80,6 +80,9 @@ def everything(path):
 def test_the_same_is_read(tmp_path, no_locks, write):
     path = write(make_trials(), tmp_path / "sub-01.nc")
     header, averages, sums, digest, assembly, stored = everything(path)
+    for made, read in ((make_trials().presentations, header.presentations), (make_trials().neuroids, header.neuroids)):
+        for name, values in made.items():
+            np.testing.assert_array_equal(read[name], values)
     assembly = assembly.load()
     no_locks()
     header_2, averages_2, sums_2, digest_2, assembly_2, stored_2 = everything(path)
@@ -97,6 +100,18 @@ def test_the_same_is_read(tmp_path, no_locks, write):
     assert stored_2.coordinates.keys() == stored.coordinates.keys()
     for key, values in stored.coordinates.items():
         np.testing.assert_array_equal(stored_2.coordinates[key], values)
+
+
+def test_a_file_that_xarray_has_open_is_read(tmp_path):
+    """The netCDF library crashed the process here."""
+    path = write_trials(make_trials(), tmp_path / "sub-01.nc")
+
+    def read():
+        for _ in range(5):
+            everything(path)
+        return "done"
+
+    assert in_child(read) == "done"
 
 
 def test_damage_is_named_there_too(tmp_path, no_locks):

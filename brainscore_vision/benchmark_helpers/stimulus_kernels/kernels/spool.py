@@ -10,6 +10,7 @@ HDF5's own tables of contents do not survive.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import json
@@ -17,6 +18,7 @@ import logging
 import os
 import shutil
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +135,7 @@ class FeatureSpool:
             checksum = zlib.crc32(tile, checksum)
             self._write(tile, self._offset(start, tile.shape[1], row))
         self._batches.append({"rows": len(features), "checksum": checksum})
-        with open(self.journal, "a") as journal:
+        with self._room(), open(self.journal, "a") as journal:
             journal.write(json.dumps(self._batches[-1]) + "\n")
 
     def read_columns(self, start: int, stop: int) -> np.ndarray:
@@ -168,10 +170,9 @@ class FeatureSpool:
         share(self._file.fileno(), self.path.parent)
         if hasattr(os, "posix_fallocate"):  # macOS has none
             try:  # reserve the space now: a disk that fills up later must not cost the forward passes done until then
-                os.posix_fallocate(self._file.fileno(), 0, self.n_bytes)
+                with self._room():
+                    os.posix_fallocate(self._file.fileno(), 0, self.n_bytes)
             except OSError as error:
-                if error.errno in NO_ROOM:
-                    raise self._full(free) from error
                 if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # file systems that cannot reserve
                     raise
         self._write_journal()
@@ -182,7 +183,8 @@ class FeatureSpool:
             header["probe"] = self._probe.as_json()
         scratch = self.journal.with_suffix(".new")
         scratch.unlink(missing_ok=True)
-        scratch.write_text("".join(json.dumps(line) + "\n" for line in (header, *self._batches)))
+        with self._room():
+            scratch.write_text("".join(json.dumps(line) + "\n" for line in (header, *self._batches)))
         os.replace(scratch, self.journal)
 
     def _checksum_on_disk(self, n_rows: int) -> int | None:
@@ -210,16 +212,22 @@ class FeatureSpool:
     def _write(self, tile: np.ndarray, position: int) -> None:
         buffer = memoryview(tile).cast("B")
         self._file.seek(position)
-        while len(buffer):
-            try:
+        with self._room():
+            while len(buffer):
                 buffer = buffer[self._file.write(buffer) :]
-            except OSError as error:
-                if error.errno in NO_ROOM:
-                    raise self._full(shutil.disk_usage(self.path.parent).free) from error
-                raise
 
     def _offset(self, start: int, width: int, row: int) -> int:
         return (self.n_stimuli * start + row * width) * self.dtype.itemsize
+
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[None]:
+        """Say in words that a disk is full."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise self._full(shutil.disk_usage(self.path.parent).free) from error
+            raise
 
     def _full(self, free: int) -> StorageError:
         return StorageError(

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import h5netcdf.legacyapi
+import h5py
 import netCDF4
 import numpy as np
 import pandas as pd
-
-from brainscore_vision.benchmark_helpers.stimulus_kernels.files import has_locks
 
 from ..constants import REGIONS
 from ..errors import MissingDataError, SchemaError
@@ -26,9 +25,6 @@ PRESENTATION_OPTIONAL = ("session", "run", "beta_index")
 NOISE_CEILINGS = ("nc_4rep", "nc_12rep", "nc_allrep")
 NEUROID_REQUIRED = ("subject_id", "region", "roi", "voxel_index_in_brain_mask") + NOISE_CEILINGS
 INTEGER_COORDINATES = ("repetition", "run", "beta_index", "voxel_index_in_brain_mask")
-WITHOUT_LOCKS = {"locking": False}
-"""How HDF5 reads in a file system without locks, which the netCDF library cannot be told."""
-
 LAYOUT_REMEDY = "Write the file again in the layout of the dataset folder (README, 'The dataset folder')."
 
 
@@ -76,10 +72,12 @@ def open_netcdf(path: Path) -> netCDF4.Dataset | h5netcdf.legacyapi.Dataset:
     if not path.is_file():
         raise MissingDataError(f"An assembly file is needed at {path}, but there is none.")
     try:
+        # h5py and not the netCDF library, which needs locks, that some network disks lack, and crashes if a program has the
+        # file open through xarray besides
+        if h5py.is_hdf5(path):
+            return h5netcdf.legacyapi.Dataset(path, "r", locking=False)
         file = netCDF4.Dataset(str(path), "r")
     except OSError as error:
-        if not has_locks(path):  # netCDF4 reads nothing there
-            return h5netcdf.legacyapi.Dataset(path, "r", **WITHOUT_LOCKS)
         raise SchemaError(
             f"An assembly must be a complete netCDF4 file; {path} ({path.stat().st_size:,} bytes) cannot "
             f"be opened as one: {error}. Copy, download or simulate it again."

@@ -10,7 +10,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.files import has_locks
 
 from ..constants import ASSEMBLY_IDENTIFIER
 from .file import AssemblyFile
-from .header import DATA_VARIABLE, DIMENSIONS, WITHOUT_LOCKS
+from .header import DATA_VARIABLE, DIMENSIONS
 
 
 def read_assembly(file: AssemblyFile) -> NeuroidAssembly:
@@ -28,8 +28,8 @@ def read_assembly(file: AssemblyFile) -> NeuroidAssembly:
     header = file.header  # checked before xarray reads the same file
     lazy = {} if importlib.util.find_spec("dask") is not None else None  # as Brain-Score's own loader decides it
     source = file.path
-    if not has_locks(source):
-        source = xr.backends.H5NetCDFStore(h5netcdf.File(source, "r", **WITHOUT_LOCKS))
+    if not has_locks(source):  # the netCDF library, xarray's first choice, opens nothing there
+        source = xr.backends.H5NetCDFStore(h5netcdf.File(source, "r", locking=False))
     stored = xr.open_dataset(source, chunks=lazy)[DATA_VARIABLE]
     coords = {
         name: (dimension, table[name].to_numpy())
