@@ -500,6 +500,23 @@ def test_features_that_depend_on_the_other_images_are_refused(tmp_path):
         benchmark(committed(network, {"V1": "norm"}, batch_size=5))
 
 
+class OwnActivations(PytorchWrapper):
+    """Does something around each batch."""
+
+    def get_activations(self, images, layer_names):
+        return super().get_activations([image / 2 for image in images], layer_names)
+
+
+def test_answers_that_are_no_tensor_in_a_wrapper_of_ones_own(stimuli, images):
+    network = answering(lambda y: (y.bfloat16(), y))
+    features, notes = features_of(network, "layer", stimuli, wrapper=OwnActivations)
+    expected = network.layer.conv(images / 2).flatten(1).bfloat16().float()
+    np.testing.assert_allclose(features, flat(expected), rtol=0, atol=0.02)
+    assert "a tuple of 2; its first tensor" in notes[0]
+    with pytest.raises(ModelOutputError, match="answers with nothing"):
+        features_of(answering(lambda y: None), "layer", stimuli, wrapper=OwnActivations)
+
+
 # Networks
 
 

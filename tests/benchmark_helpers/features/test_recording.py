@@ -289,6 +289,16 @@ class TestCommittedModels:
 
         self.check_refused(record, folder, misbehave, "answer once for each of 7 stimuli, but answered 6")
 
+    @pytest.mark.parametrize("layer_map", [{"V1": "pool"}, {"V1": "conv", "IT": "pool"}, {"V1": "pool", "IT": "head"}])
+    def test_more_answers_than_stimuli(self, record, folder, layer_map):
+        def misbehave(activations):
+            activations["pool"] = np.repeat(activations["pool"], 4, axis=0)
+            return activations
+
+        model = small_network(layer_map, misbehave=misbehave)
+        with pytest.raises(ModelOutputError, match="once for each of 7 stimuli, but answered .*28 times in pool"):
+            record(recorder_for(model, list(layer_map)), stimulus_set(folder, 21))
+
 
 class TestUnmappedRegion:
     def test_of_a_committed_model_is_found_without_an_image(self):

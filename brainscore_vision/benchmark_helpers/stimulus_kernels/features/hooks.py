@@ -66,12 +66,18 @@ class LayerReader:
         copied at once.
         """
         wrapper, extractor = self._wrapper, self._wrapper._extractor
-        with contextlib.ExitStack() as restored:
-            if _is_plain(wrapper):
-                restored.enter_context(_replaced(extractor, "get_activations", self.get_activations))
-            else:
-                register = functools.partial(_register_copying, wrapper.register_hook)
-                restored.enter_context(_replaced(wrapper, "register_hook", register))
+        plain_hooks = _is_plain(wrapper, "register_hook", "_tensor_to_numpy")
+        if (
+            plain_hooks
+            and _is_plain(wrapper, "get_activations")
+            and extractor.get_activations == wrapper.get_activations
+        ):
+            replaced = _replaced(extractor, "get_activations", self.get_activations)
+        else:
+            copying = functools.partial(_register_copying, wrapper.register_hook)
+            replaced = _replaced(wrapper, "register_hook", self._register_hook if plain_hooks else copying)
+        self.read = ()
+        with replaced:
             yield
 
     def get_activations(self, images, layer_names: Sequence[str]) -> OrderedDict:
@@ -109,6 +115,15 @@ class LayerReader:
                 raise self._wrong_axes(name, len(batch), tuple(tensor.shape), None)
             activations[name] = np.ascontiguousarray(tensor.movedim(axis, 0).numpy())
         return activations
+
+    def _register_hook(self, layer, layer_name: str, target_dict: MutableMapping):
+        """In place of the wrapper's method, where a ``get_activations`` that is not PytorchWrapper's calls it."""
+
+        def take(_module, _inputs, output):
+            target_dict[layer_name] = self._tensor(layer_name, LayerAnswer.of(output)).numpy()
+
+        self.read = (*self.read, layer_name)
+        return layer.register_forward_hook(take)
 
     def _batch(self, images):
         """Images as one tensor on the network's device, in the network's precision."""
@@ -281,11 +296,9 @@ def pytorch_wrapper(activations_model) -> PytorchWrapper | None:
     return owner if isinstance(owner, PytorchWrapper) else None
 
 
-def _is_plain(wrapper: PytorchWrapper) -> bool:
-    """Whether a wrapper reads layers as PytorchWrapper does: some are subclasses with ways of their own."""
-    ways = ("get_activations", "register_hook", "_tensor_to_numpy")
-    own = (inspect.getattr_static(wrapper, way) is not inspect.getattr_static(PytorchWrapper, way) for way in ways)
-    return not any(own) and wrapper._extractor.get_activations == wrapper.get_activations
+def _is_plain(wrapper: PytorchWrapper, *methods: str) -> bool:
+    """Whether a wrapper does things as PytorchWrapper does: some are subclasses with ways of their own."""
+    return all(inspect.getattr_static(wrapper, m) is inspect.getattr_static(PytorchWrapper, m) for m in methods)
 
 
 def _image_axes(shape: tuple, other_shape: tuple | None, n: int, other: int) -> list[int]:

@@ -149,7 +149,11 @@ class CommitmentRecorder:
         extractor, counted, held = self.model.activations_model._extractor, [], []
 
         def take(batch):
-            n_batch = len(batch[layers[0]])
+            lengths = {len(batch[layer]) for layer in layers}
+            n_batch = max(lengths)
+            if len(lengths) > 1 or n_batch > n_unique - sum(counted):
+                answered = ", ".join(f"{len(batch[layer])} times in {layer}" for layer in layers)
+                raise _miscounted(self.model.identifier, n_unique - sum(counted), answered)
             flat = {layer: _flat(batch[layer]) for layer in layers}
             self._answer_bytes.update((layer, v.shape[1] * v.itemsize) for layer, v in flat.items())
             features = {
@@ -176,10 +180,7 @@ class CommitmentRecorder:
             extractor._batch_size = own_batch_size
             handle.remove()
         if sum(counted) != n_unique:
-            raise ModelOutputError(
-                f"{self.model.identifier} must answer once for each of {n_unique} stimuli, but answered {sum(counted)} "
-                f"times. Check the model's activations wrapper."
-            )
+            raise _miscounted(self.model.identifier, n_unique, f"{sum(counted)} times")
         if rows is not None:
             for label in layers_of:
                 values = np.concatenate([features[label] for features in held])
@@ -243,6 +244,13 @@ def _check_layers(model: ModelCommitment, layers_of: dict[str, tuple[str, ...]])
                     f"A region is mapped to a layer of the network; {model.identifier} maps {region} to {layer!r}, which it "
                     f"does not have. The nearest of its {len(known)} layers are {', '.join(map(repr, nearest))}."
                 ) from error
+
+
+def _miscounted(model: str, n: int, answered: str) -> ModelOutputError:
+    return ModelOutputError(
+        f"{model} must answer once for each of {n} stimuli, but answered {answered}. Check the model's activations wrapper, "
+        f"and that the first axis of its answers is the stimuli's."
+    )
 
 
 def _flat(answer: np.ndarray) -> np.ndarray:

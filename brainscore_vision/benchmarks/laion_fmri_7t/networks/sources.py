@@ -189,8 +189,9 @@ def _module(place: str, name: str) -> tuple[ModuleType, Path | None]:
         path = Path(place).expanduser().absolute()
         if not path.is_file():
             raise ModelSourceError(f"There is no file {Path(place).expanduser()}; received {name!r}.")
-        with _beside(path.parent), _explained(name, path.parent):
-            return _module_of_file(path), path.parent
+        folder = path.resolve().parent  # of a link, where the file is, as Python has it
+        with _beside(folder), _explained(name, folder):
+            return _module_of_file(path), folder
     try:
         with _explained(name, None, ModuleNotFoundError):
             return importlib.import_module(place), None
