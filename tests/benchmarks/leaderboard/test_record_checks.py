@@ -84,7 +84,9 @@ def test_refused(tmp_path, second, message):
 
 
 def test_several_models_benchmarks_and_data_are_fine():
-    check_recordable([RESULT, OTHER, named(RESULT, "b", network_digest="00ab"), named(OTHER, "b", network_digest="00ab")])
+    check_recordable(
+        [RESULT, OTHER, named(RESULT, "b", network_digest="00ab"), named(OTHER, "b", network_digest="00ab")]
+    )
     check_recordable([RESULT, replace(OTHER, dataset_fingerprint="fedcba")])  # no two scores that are compared
     check_recordable([replace(RESULT, is_simulated=True)], allow_simulated=True)
 
