@@ -326,7 +326,8 @@ def test_a_model_that_is_the_same_network_each_time_is_scored(sweep, made_anew):
 
 
 def test_cells_of_an_earlier_sweep_are_of_the_same_network(sweep, monkeypatch):
-    sweep(["unseeded", "network"], [V1])
+    for model in ("unseeded", "network"):  # one by one: the worker keeps the model that it used last
+        sweep([model], [V1])
     monkeypatch.setattr(tasks, "_kept", threading.local())  # as in another process
     summary, database, _ = sweep(["unseeded", "network"], CELLS[:2])
     assert (summary.n_scored, summary.n_done) == (1, 2)
