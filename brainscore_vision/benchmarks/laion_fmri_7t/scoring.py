@@ -9,6 +9,8 @@ from brainscore_vision.model_interface import BrainModel
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, score_benchmarks
 from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import KernelBenchmark
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.lookup import LookupModel
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.partition import MeanPartition, Partition
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.partition import partition as partition_tasks
 from brainscore_vision.data.laion_fmri_7t.released.features import DatasetModel, bind
@@ -104,6 +106,7 @@ def partition_all(
             )
         waiting[name] = dict.fromkeys(order[name])
     models = [_bound(_model_for(model, built), built) for model in (model_a, model_b)]
+    _check_names(*models)
     every_task = [task for tasks in order.values() for task in tasks]
     for task, done in partition_tasks(*models, every_task, engine):
         for name in [name for name, tasks in waiting.items() if task in tasks]:
@@ -112,6 +115,18 @@ def partition_all(
                 parts = [waiting[name][task] for task in order[name]]
                 del waiting[name]
                 yield name, {**{p.subject: p for p in parts}, "mean": MeanPartition.of(parts)}
+
+
+def _check_names(model_a: BrainModel, model_b: BrainModel) -> None:
+    """Raise if one identifier stands for two networks: kernels go by it, but for tables, which their content names too."""
+    if isinstance(model_a, LookupModel) or isinstance(model_b, LookupModel):
+        return
+    if model_a.identifier == model_b.identifier and network_digest(model_a) != network_digest(model_b):
+        raise ModelSourceError(
+            f"Two networks have two identifiers; both of these say {model_a.identifier!r}, and their weights differ. Give each "
+            f"an identifier of its own; if they are meant to be one network, seed its weights (torch.manual_seed in the "
+            f"function that makes it), or save and load them."
+        )
 
 
 def build_all(identifiers: Iterable[str], dataset=None) -> dict[str, KernelBenchmark]:
