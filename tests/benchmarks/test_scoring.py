@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from PIL import Image
-from plugin_testing.models import CountingModel, FeatureModel, pixel_features
+from plugin_testing.models import CountingModel, FeatureModel, pixel_features, small_network
 
 from brainscore_vision import load_model
 from brainscore_vision.benchmarks.laion_fmri_7t import (
@@ -29,7 +29,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t.networks.sources import (
     model_revision,
     untrained_alexnet,
 )
-from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
+from brainscore_vision.benchmarks.laion_fmri_7t.scoring import partition_all, score_all
 from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
@@ -158,6 +158,12 @@ def test_what_is_wrong_is_found_before_a_model_is_loaded(expensive, name, datase
         score_model("pixels", name, dataset=dataset)
     with pytest.raises(error):
         list(score_all("pixels", ["LAION_fMRI.V1-tau-ridge", name], dataset=dataset))
+
+
+def test_two_networks_of_one_name_are_not_partitioned(tiny_dataset):
+    a, b = (small_network({"V1": "conv"}, seed=seed, identifier="net") for seed in (1, 2))
+    with pytest.raises(ModelSourceError, match=r"both of these say 'net'.*torch\.manual_seed"):
+        next(partition_all(a, b, [NAME], tiny_dataset))
 
 
 def test_an_error_of_the_models_own_is_not_hidden(expensive, tiny_dataset):

@@ -42,6 +42,18 @@ def network():
     return models.small_network({"V1": "conv", "V2": "conv", "V4": "pool", "IT": "pool"}, identifier="network")
 
 
+def unseeded():
+    # another network at each call, as where a function makes weights without a seed
+    seed = int.from_bytes(os.urandom(2), "little")
+    return models.small_network({"V1": "conv", "V2": "conv", "V4": "pool", "IT": "pool"}, seed, identifier="unseeded")
+
+
+def unseeded_features():
+    scale = int.from_bytes(os.urandom(4), "little")
+    features = dict.fromkeys(models.REGIONS, lambda path: (models.pixel_features(path) * scale) % 7)
+    return Seen("unseeded features", regions=features)
+
+
 def late():
     if not (HERE / "weights").exists():
         raise FileNotFoundError("the weights are not there")

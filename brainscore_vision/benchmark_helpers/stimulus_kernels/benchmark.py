@@ -103,13 +103,15 @@ class Plan:
 
     def score(self, results: Sequence[SubjectResult]) -> Score:
         """The Score, from the results of :attr:`tasks` in their order."""
-        normalized = self.metric.normalize(self.tasks, results)
+        normalized = self.metric.normalize(results)
         scores = {
             result.subject: subject_score(result, values, self.normalization)
             for result, values in zip(results, normalized, strict=True)
         }
         score = aggregate_scores(scores, over="subject")
-        score.attrs["ceiling"].attrs.update(self.metric.ceiling_details(self.tasks, results))
+        score.attrs["ceiling"].attrs.update(
+            self.metric.ceiling_details(self.tasks, [result.measured for result in results])
+        )
         score.attrs.update(self.facts, normalization=self.normalization)
         return score
 

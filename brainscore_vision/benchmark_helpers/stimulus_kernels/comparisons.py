@@ -6,7 +6,6 @@ eigendecomposition, the ranks of the model's RDM) is computed once.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -23,8 +22,7 @@ from .statistics.ceilings import NoiseCeiling
 from .statistics.normalizations import NORMALIZATIONS, Normalized, ceiling_of, normalize_correlations, scaled_similarity
 from .statistics.rsa_ceilings import nili_bounds, split_half_reliability
 from .tasks import SubjectResult, SubjectTask
-
-_logger = logging.getLogger(__name__)
+from .wording import warn_once
 
 Results = Iterator[tuple[SubjectTask, SubjectResult]]
 
@@ -97,7 +95,7 @@ class RidgeMetric:
                 ),
             )
         if edges:  # the Scores have all of them
-            _logger.warning("%s%s", edges[0], f" The same holds for {len(edges) - 1} more." if len(edges) > 1 else "")
+            warn_once(f"{edges[0]}{' The same holds for other subjects or regions.' if len(edges) > 1 else ''}")
 
     def _unresolved(self, decomposition, kernel: StimulusKernel, train_rows: np.ndarray) -> tuple[str, ...]:
         """A note if rounding hides features from the kernel that one of the penalties would let through."""
@@ -111,7 +109,7 @@ class RidgeMetric:
             f"{lost:.1g} they would count, and do not count here. Standardise the features (divide each by its standard "
             f"deviation), or leave out those that vary most."
         )
-        _logger.warning("%s", note)
+        warn_once(note)
         return (note,)
 
     def _at_edge(self, task: SubjectTask, alpha: float) -> tuple[str, ...]:
@@ -125,7 +123,7 @@ class RidgeMetric:
             f"{scale} all features by one number, or widen the grid (alphas).",
         )
 
-    def normalize(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
+    def normalize(self, results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
         """Each subject's numbers by normalisation, in order."""
         return [normalize_correlations(r.correlations, r.published_ceiling, r.test_ceiling) for r in results]
 
@@ -134,7 +132,7 @@ class RidgeMetric:
         tests = (task.load_responses().select(task.test_ids) for task in tasks)
         return [ceiling_of(test.noise_ceiling, test.test_ceiling()) for test in tests]
 
-    def ceiling_details(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult] | None = None) -> dict:
+    def ceiling_details(self, tasks: Sequence[SubjectTask], measured: Sequence | None = None) -> dict:
         """Nothing beside the ceilings."""
         return {}
 
@@ -172,11 +170,11 @@ class RDMMetric:
                 replace(
                     _similarity_result(task, kernel, responses, float(model_ranks @ similarity.unit_ranks(ranks))),
                     draws=Draws({"published": draws}, stimuli_digest(model_ids, self.bootstrap_draws)),
-                    measured_ranks=_compact(ranks),
+                    measured=MeasuredRDM(_compact(ranks), _split_half(task)),
                 ),
             )
 
-    def normalize(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
+    def normalize(self, results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
         """Each subject's numbers by normalisation, in order."""
         return [{"published": scaled_similarity(r.similarity, rdm_ceiling(r.published_ceiling))} for r in results]
 
@@ -184,14 +182,14 @@ class RDMMetric:
         """Each subject's ceiling by normalisation, in order; needs no model."""
         return [{"published": rdm_ceiling(task.load_responses().noise_ceiling)} for task in tasks]
 
-    def ceiling_details(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult] | None = None) -> dict:
+    def ceiling_details(self, tasks: Sequence[SubjectTask], measured: Sequence | None = None) -> dict:
         """What else is known about how well RDMs could be predicted; needs no model.
 
         Parameters
         ----------
         tasks : sequence of SubjectTask
-        results : sequence of SubjectResult, optional
-            Of these tasks, in their order: spares computing the subjects' RDMs again, and says which stimuli were left out.
+        measured : sequence of MeasuredRDM, optional
+            Of these tasks, in their order, over the stimuli that were scored; made of all stimuli of the tasks if None.
 
         Returns
         -------
@@ -199,17 +197,14 @@ class RDMMetric:
             ``nili_lower``, ``nili_upper`` (with two or more subjects that share their stimuli) and
             ``split_half_reliability`` (with halves of the trials), per subject.
         """
-        subjects = [task.subject for task in tasks]
-        if results is not None:
-            tasks = [task.without(r.dropped_stimuli) for task, r in zip(tasks, results, strict=True)]
-        details = {}
+        subjects, details = [task.subject for task in tasks], {}
+        measured = list(map(_measured_rdm, tasks)) if measured is None else measured
         if len(tasks) > 1 and len({task.test_ids for task in tasks}) == 1:
-            measured = [r.measured_ranks for r in results] if results is not None else map(_measured_ranks, tasks)
-            bounds = nili_bounds(list(measured))
+            bounds = nili_bounds([one.ranks for one in measured])
             for name, values in zip(("nili_lower", "nili_upper"), bounds, strict=True):
                 details[name] = dict(zip(subjects, values.tolist(), strict=True))
-        if all(task.load_halves is not None for task in tasks):
-            details["split_half_reliability"] = {task.subject: _split_half(task) for task in tasks}
+        if all(one.split_half is not None for one in measured):
+            details["split_half_reliability"] = {s: one.split_half for s, one in zip(subjects, measured, strict=True)}
         return details
 
 
@@ -235,19 +230,15 @@ class CKAMetric:
         """Results of tasks that share ``kernel``."""
         for task in tasks:
             responses = task.load_responses().select(task.test_ids)
-            model = kernel.block(task.test_ids, task.test_ids)
-            yield (
-                task,
-                _similarity_result(
-                    task, kernel, responses, similarity.unbiased_cka(model, _response_kernel(responses))
-                ),
-            )
+            model, measured = kernel.block(task.test_ids, task.test_ids), _response_kernel(responses)
+            result = _similarity_result(task, kernel, responses, similarity.unbiased_cka(model, measured))
+            yield task, replace(result, measured=measured)
 
-    def normalize(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
+    def normalize(self, results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
         """Each subject's numbers by normalisation, in order."""
-        ceilings = self.ceilings([task.without(r.dropped_stimuli) for task, r in zip(tasks, results, strict=True)])
+        ceilings = _agreement([result.measured for result in results])
         return [
-            {"published": scaled_similarity(result.similarity, ceiling["published"])}
+            {"published": scaled_similarity(result.similarity, ceiling)}
             for result, ceiling in zip(results, ceilings, strict=True)
         ]
 
@@ -255,13 +246,9 @@ class CKAMetric:
         """Each subject's ceiling by normalisation, in order; needs no model. The tasks share their stimuli."""
         self.check_subjects([task.subject for task in tasks])
         kernels = [_response_kernel(task.load_responses().select(task.test_ids)) for task in tasks]
-        agreement = np.zeros((len(tasks), len(tasks)))
-        for i in range(len(tasks)):
-            for j in range(i):
-                agreement[i, j] = agreement[j, i] = similarity.unbiased_cka(kernels[i], kernels[j])
-        return [{"published": float(row.sum() / (len(tasks) - 1))} for row in agreement]
+        return [{"published": ceiling} for ceiling in _agreement(kernels)]
 
-    def ceiling_details(self, tasks: Sequence[SubjectTask], results: Sequence[SubjectResult] | None = None) -> dict:
+    def ceiling_details(self, tasks: Sequence[SubjectTask], measured: Sequence | None = None) -> dict:
         """Nothing beside the ceilings."""
         return {}
 
@@ -271,8 +258,25 @@ def rdm_ceiling(published: NoiseCeiling) -> float:
     return float(np.sqrt(published.fraction).mean())
 
 
-def _measured_ranks(task: SubjectTask) -> np.ndarray:
-    return _compact(similarity.response_ranks(task.load_responses().select(task.test_ids).values))
+@dataclass(frozen=True)
+class MeasuredRDM:
+    """A subject's RDM, as ceilings need it.
+
+    Attributes
+    ----------
+    ranks : numpy.ndarray of int32, shape (pairs,)
+        Twice the ranks of the upper triangle.
+    split_half : float or None
+        Reliability, where the trials come in halves.
+    """
+
+    ranks: np.ndarray
+    split_half: float | None
+
+
+def _measured_rdm(task: SubjectTask) -> MeasuredRDM:
+    ranks = similarity.response_ranks(task.load_responses().select(task.test_ids).values)
+    return MeasuredRDM(_compact(ranks), _split_half(task))
 
 
 def _compact(ranks: np.ndarray) -> np.ndarray:
@@ -280,7 +284,9 @@ def _compact(ranks: np.ndarray) -> np.ndarray:
     return (2 * ranks).astype(np.int32)
 
 
-def _split_half(task: SubjectTask) -> float:
+def _split_half(task: SubjectTask) -> float | None:
+    if task.load_halves is None:
+        return None
     return split_half_reliability(*(similarity.response_ranks(half.values) for half in task.load_halves(task.test_ids)))
 
 
@@ -288,6 +294,15 @@ def _response_kernel(responses: Responses) -> np.ndarray:
     values = responses.values.astype(float)
     values -= values.mean(axis=0)
     return values @ values.T
+
+
+def _agreement(kernels: Sequence[np.ndarray]) -> list[float]:
+    """Mean CKA of each subject's kernel with those of the others."""
+    agreement = np.zeros((len(kernels), len(kernels)))
+    for i in range(len(kernels)):
+        for j in range(i):
+            agreement[i, j] = agreement[j, i] = similarity.unbiased_cka(kernels[i], kernels[j])
+    return [float(row.sum() / (len(kernels) - 1)) for row in agreement]
 
 
 def _similarity_result(task, kernel, responses, value: float) -> SubjectResult:

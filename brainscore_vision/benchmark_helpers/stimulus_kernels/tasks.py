@@ -78,6 +78,8 @@ class SubjectResult:
         Where the metric compares representations as wholes.
     alpha : float or None
         The ridge penalty.
+    measured : object
+        What the metric needs of the subject's responses to make a ceiling: nothing is read again once a result is there.
     dropped_stimuli : tuple of str
         Stimuli of the task that were left out because the model has no features for them.
     features_digest : str
@@ -97,7 +99,7 @@ class SubjectResult:
     similarity: float | None = None
     alpha: float | None = None
     draws: Draws | None = None
-    measured_ranks: np.ndarray | None = None
+    measured: object = None
     dropped_stimuli: tuple[str, ...] = ()
     features_digest: str = ""
     notes: tuple[str, ...] = ()

@@ -9,6 +9,8 @@ from brainscore_vision.model_interface import BrainModel
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, score_plans
 from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import FoldsPlan, Plan
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.lookup import LookupModel
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import MeanPartition, Partition
 from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import partition as partition_tasks
 from brainscore_vision.data.laion_fmri_7t.released.features import DatasetModel, bind
@@ -111,6 +113,7 @@ def partition_all(
             )
     first, plans = prepare(model_a, built)
     second, _ = prepare(model_b, built)
+    _check_names(first, second)
     places = [(i, j) for i, plan in enumerate(plans) for j in range(len(plan.tasks))]
     parts: list[list] = [[None] * len(plan.tasks) for plan in plans]
     for position, part in partition_tasks(first, second, [task for plan in plans for task in plan.tasks], engine):
@@ -118,6 +121,18 @@ def partition_all(
         parts[i][j] = part
         if all(done is not None for done in parts[i]):
             yield names[i], {**{done.subject: done for done in parts[i]}, "mean": MeanPartition.of(parts[i])}
+
+
+def _check_names(model_a: BrainModel, model_b: BrainModel) -> None:
+    """Raise if one identifier stands for two networks: kernels go by it, but for tables, which their content names too."""
+    if isinstance(model_a, LookupModel) or isinstance(model_b, LookupModel):
+        return
+    if model_a.identifier == model_b.identifier and network_digest(model_a) != network_digest(model_b):
+        raise ModelSourceError(
+            f"Two networks have two identifiers; both of these say {model_a.identifier!r}, and their weights differ. Give each "
+            f"an identifier of its own; if they are meant to be one network, seed its weights (torch.manual_seed in the "
+            f"function that makes it), or save and load them."
+        )
 
 
 def build_all(identifiers: Iterable[str], dataset=None) -> dict[str, LAIONBenchmark]:

@@ -207,8 +207,16 @@ def test_a_model_that_changed_under_its_name_is_noticed(folder, caplog):
     def changed(values, ids):
         return values[:, ::-1] * np.linspace(1, 2, values.shape[1]), ids
 
+    with pytest.raises(ModelOutputError, match=r"two networks under one name.*torch\.manual_seed"):
+        make_benchmark(folder, changed_models="refuse")(model(misbehave=changed))
+    assert caplog.text == ""  # the stored kernels are still those of the first
     score = make_benchmark(folder)(model(misbehave=changed))
-    assert "the network under this name has changed" in caplog.text
+    assert caplog.text.count("the network under this name has changed") == 1
+    (note,) = score.attrs["notes"]
+    assert note in caplog.text
+    again = make_benchmark(folder, changed_models="refuse")(model(misbehave=changed))
+    assert again.attrs["notes"] == [note]  # kept with the kernels
+    assert again.attrs["features_digest"] == score.attrs["features_digest"]
     expected = make_benchmark(folder, store=False)(model(misbehave=changed))
     assert score.item() == pytest.approx(expected.item(), abs=1e-12)
     assert score.item() != make_benchmark(folder, store=False)(model()).item()

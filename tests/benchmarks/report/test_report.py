@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from plugin_testing.report_database import (
     CELLS,
@@ -241,6 +242,26 @@ def test_alphas_at_the_edge_are_flagged(tiny_dataset, tmp_path):
     text = write_report(database, tmp_path / "page").read_text("utf-8")
     assert "3 of 5 lie at the edge" in text
     assert "Penalties at the edge of their grid (3)" in text
+
+
+def test_notes_and_squared_negatives_are_marked_and_explained(tiny_dataset, tmp_path):
+    noted, plain = (
+        renamed(scores(tiny_dataset)["pixels"][IT], "noted"),
+        renamed(scores(tiny_dataset)["coarse"][IT], "plain"),
+    )
+    noted.attrs["notes"] = ["A <first> note."]
+    for name in DEFAULT_SUBJECTS:
+        plain.attrs[name].attrs["raw"].values = np.abs(plain.attrs[name].attrs["raw"].values)
+        noted.attrs[name].attrs["raw"].values = -np.abs(noted.attrs[name].attrs["raw"].values)
+    text = write_report(fill(tmp_path / "r.db", [plain]), tmp_path / "plain").read_text("utf-8")
+    assert "†" not in text
+    assert "squares it" not in text
+    text = write_report(fill(tmp_path / "r.db", [noted, plain]), tmp_path / "page").read_text("utf-8")
+    assert text.count('title="A &lt;first&gt; note.">†</a>') == 1
+    assert text.count(">*</abbr>") == 1
+    assert "the published normalization squares it" in text
+    assert f"<li><strong>noted</strong>: A &lt;first&gt; note. ({IT})</li>" in text
+    assert not Page(text).guesses
 
 
 def test_long_names_stay_different():

@@ -84,6 +84,20 @@ def test_comparisons_are_those_of_the_originals(filled, tiny_dataset, cell):
     assert compare(*map(filled.score, ids)) == compare(*originals)
 
 
+def test_notes_and_digests_are_kept(database, tiny_dataset):
+    score = copied(scores(tiny_dataset)["one"][RIDGE])
+    score.attrs.update(notes=["The layer answers a tuple."], network_digest="0123456789abcdef")
+    score.attrs["sub-01"].attrs["notes"] = ["The layer answers a tuple."]
+    number = database.add(score, facts(score))
+    assert_same_tree(database.score(number), score)
+    (result,) = database.results()
+    assert result.notes == ("The layer answers a tuple.",)
+    assert (result.network_digest, result.features_digest) == ("0123456789abcdef", score.attrs["features_digest"])
+    with sqlite3.connect(database.path) as file:
+        query = "SELECT network_digest, notes FROM scores WHERE label = 'sub-01'"
+        assert file.execute(query).fetchall() == [("0123456789abcdef", '["The layer answers a tuple."]')]
+
+
 def test_what_was_dropped_is_kept(database, tiny_dataset):
     score = copied(scores(tiny_dataset)["one"][RIDGE])
     score.attrs["dropped_stimuli"] = score.attrs["sub-01"].attrs["dropped_stimuli"] = ["shared-1", "shared-2"]
@@ -313,6 +327,33 @@ def test_other_versions_are_refused(database, version, remedy):
     with pytest.raises(ResultsError, match=remedy) as raised:
         ResultsDatabase(database.path)
     assert f"has version {version}" in str(raised.value)
+
+
+def test_files_of_the_first_release_are_read_and_added_to(tmp_path, tiny_dataset):
+    """``version_1.sql`` is a dump of a file that commit 587d092 wrote: no digests, no notes, an older view."""
+    path = tmp_path / "old.db"
+    with sqlite3.connect(path) as file:
+        file.executescript((Path(__file__).parent / "version_1.sql").read_text(encoding="utf-8"))
+        file.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        file.execute("PRAGMA user_version = 1")
+    before = path.read_bytes()
+    database = ResultsDatabase(path)
+    cka, ridge = database.results()
+    assert (cka.model, cka.requested_model, cka.network_digest, cka.notes) == ("pixels", "pixels", None, ())
+    assert (cka.value, cka.raw, cka.subjects["sub-03"].ceiling) == (
+        1.503468503209461,
+        0.05167465919651342,
+        0.03437029714038125,
+    )
+    assert (ridge.subjects["sub-01"].alpha, ridge.normalizations["correlation"]) == (1.0, 0.09449047355561294)
+    assert_valid_uncertainty(database.score(cka.id))
+    assert path.read_bytes() == before  # reading changes nothing
+    score = scores(tiny_dataset)["one"][CKA]
+    number = database.add(score, facts(score))
+    assert database.results()[:2] == [cka, ridge]
+    with sqlite3.connect(path) as file:
+        rows = file.execute("SELECT result, features_digest FROM scores WHERE level = 'mean'").fetchall()
+    assert rows == [(1, None), (2, None), (number, score.attrs["features_digest"])]
 
 
 def test_the_file_says_its_version(database):

@@ -1,6 +1,7 @@
 """``laion-score results`` and ``laion-score score --results``."""
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -9,11 +10,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from plugin_testing.install_check import REPOSITORY
 from plugin_testing.scored_cells import CELLS, CKA, FOLDS, ONE_SUBJECT, RDM, RIDGE, copied, facts, scores
+from rich.console import Console
 
+from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS
 from brainscore_vision.benchmarks.laion_fmri_7t.cli import app as cli
+from brainscore_vision.benchmarks.laion_fmri_7t.cli.printing import score_table
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
 
 NOBODY = 65534
@@ -32,7 +37,7 @@ def file(tmp_path, tiny_dataset):
     return database.path
 
 
-def records(output):
+def rows_of(output):
     return [json.loads(line) for line in output.splitlines()]
 
 
@@ -66,7 +71,7 @@ def test_names_stay_whole_in_any_terminal(run, file, monkeypatch, width):
 def test_filters(run, file):
     code, out, _ = run("results", file, "--model", "tw*", "--benchmark", ONE_SUBJECT, "--benchmark", "*.V1-*", "--json")
     assert code == 0
-    assert sorted((r["model"], r["benchmark"]) for r in records(out)) == sorted(
+    assert sorted((r["model"], r["benchmark"]) for r in rows_of(out)) == sorted(
         ("two", cell) for cell in (RIDGE, CKA, ONE_SUBJECT)
     )
     code, out, err = run("results", file, "--model", "nobody")
@@ -87,7 +92,7 @@ def test_a_row_per_subject(run, file, tiny_dataset):
 
 def test_json_has_every_number(run, file, tiny_dataset):
     _, out, _ = run("results", file, "--json", "--model", "one")
-    found = {record["benchmark"]: record for record in records(out)}
+    found = {record["benchmark"]: record for record in rows_of(out)}
     assert set(found) == set(CELLS)
     score = scores(tiny_dataset)["one"][RIDGE]
     assert found[RIDGE]["score"] == score.item()
@@ -98,13 +103,47 @@ def test_json_has_every_number(run, file, tiny_dataset):
     assert found[FOLDS]["folds"]["fold_2"]["subjects"]["sub-03"]["score"] is not None
 
 
+def test_notes_are_counted_and_told(run, file, tiny_dataset):
+    score = copied(scores(tiny_dataset)["one"][RIDGE])
+    score.attrs["notes"] = ["First.", "Second."]
+    ResultsDatabase(file).add(score, facts(score, 9, model="noted"))
+    _, out, err = run("results", file)
+    (row,) = (line for line in out.splitlines() if "(noted)" in line)
+    assert row.endswith("  2")
+    assert "--json shows them" in err
+    (found,) = rows_of(run("results", file, "--model", "noted", "--json")[1])
+    assert found["notes"] == ["First.", "Second."]
+    assert "--json shows them" not in run("results", file, "--model", "two")[2]
+
+
+def test_a_squared_negative_is_marked(run, file, tiny_dataset):
+    score = copied(scores(tiny_dataset)["one"][RIDGE])
+    for name in DEFAULT_SUBJECTS:
+        score.attrs[name].attrs["raw"].values = np.array(0.3)
+    ResultsDatabase(file).add(score, facts(score, 9, model="marked"))
+    only = ("results", file, "--model", "marked")
+    assert "*" not in run(*only)[1]
+    assert "*" not in run(*only, "--subjects")[1]
+    score.attrs["sub-05"].attrs["raw"].values = np.array(-0.1)
+    ResultsDatabase(file).add(score, facts(score, 10, model="marked"))
+    out = run(*only)[1]
+    assert f"{score.item():.3f} ± {score.attrs['error']:.3f} *" in out
+    assert "* The raw score of one or more subjects is negative" in out
+    marked = [line for line in run(*only, "--subjects")[1].splitlines() if "] *" in line]
+    assert [line.split()[4] for line in marked] == ["sub-05"]
+    assert "±" not in marked[0]
+    printed = Console(width=200, file=io.StringIO())
+    printed.print(score_table({"one": {RIDGE: score}}))
+    assert "*" in printed.file.getvalue()
+
+
 def test_failures(run, file):
     code, out, _ = run("results", file, "--failures")
     assert code == 0
     assert "broken.py:make" in out
     assert "ImportError: no" in out
     _, out, _ = run("results", file, "--failures", "--json")
-    (record,) = records(out)
+    (record,) = rows_of(out)
     assert (record["model"], record["benchmark"], record["traceback"]) == ("broken.py:make", None, "Traceback: here")
     code, out, err = run("results", file, "--failures", "--model", "one")
     assert (code, out) == (0, "")
@@ -118,10 +157,10 @@ def test_history_and_datasets(run, file, tiny_dataset):
     score.attrs["dataset"].update(fingerprint="0123456789abcdef", name="elsewhere")
     database.add(score, facts(score, 6))
     only = ("--model", "one", "--benchmark", RDM, "--json")
-    assert len(records(run("results", file, *only)[1])) == 2
-    assert len(records(run("results", file, *only, "--all")[1])) == 3
+    assert len(rows_of(run("results", file, *only)[1])) == 2
+    assert len(rows_of(run("results", file, *only, "--all")[1])) == 3
     for name in ("elsewhere", "0123*"):
-        (record,) = records(run("results", file, *only, "--dataset", name)[1])
+        (record,) = rows_of(run("results", file, *only, "--dataset", name)[1])
         assert record["dataset_fingerprint"] == "0123456789abcdef"
     assert "elsewhere (simulated)" in run("results", file, *only[:-1])[1]
     code, out, err = run("results", file, "--export", file.with_suffix(".nc"))
@@ -230,7 +269,7 @@ def test_scores_are_added(run, file, model_file, tiny_dataset, tmp_path):
         "score", f"{model_file}:make", RIDGE, RDM, "--dataset", tiny_dataset, "--json", "--no-store", "--results", path
     )
     assert code == 0
-    printed = {record["benchmark"]: record for record in records(out)}
+    printed = {record["benchmark"]: record for record in rows_of(out)}
     results = ResultsDatabase(path, create=False).results()
     assert {r.benchmark: r.value for r in results} == {cell: printed[cell]["score"] for cell in (RIDGE, RDM)}
     for result in results:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import threading
 from collections import Counter
 from dataclasses import replace
 
@@ -16,8 +17,9 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import N_STIMULI
 from brainscore_vision.benchmarks.laion_fmri_7t import score_model
+from brainscore_vision.benchmarks.laion_fmri_7t.networks.sources import locate_model
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
-from brainscore_vision.benchmarks.laion_fmri_7t.scoring import build_all
+from brainscore_vision.benchmarks.laion_fmri_7t.scoring import build_all, check_model
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep import (
     Settings,
     SweepError,
@@ -301,6 +303,55 @@ def test_a_live_table_shows_the_same(sweep):
     assert "the weights are not there" in lines
     assert "1 of 2 cells scored, 1 failed" in lines
     assert "1/1" in lines
+
+
+@pytest.fixture
+def made_anew(monkeypatch):
+    """Every task makes its model, as tasks on many workers do."""
+    monkeypatch.setattr(tasks, "_model", lambda plan: check_model(locate_model(plan.model)()))
+
+
+@pytest.mark.parametrize("model", ["unseeded", "unseeded_features"])
+def test_a_model_that_is_another_network_each_time_is_refused(sweep, made_anew, model):
+    summary, database, _ = sweep([model], CELLS[:2])
+    assert (summary.n_scored, database.results()) == (0, [])
+    for _, _, error in summary.failures:
+        assert "two networks under one name" in error
+        assert "torch.manual_seed" in error
+    assert {benchmark for _, benchmark, _ in summary.failures} == set(CELLS[:2])
+
+
+def test_a_model_that_is_the_same_network_each_time_is_scored(sweep, made_anew):
+    assert sweep(["network"], CELLS[:2])[0].n_scored == 2
+
+
+def test_cells_of_an_earlier_sweep_are_of_the_same_network(sweep, monkeypatch):
+    for model in ("unseeded", "network"):  # one by one: the worker keeps the model that it used last
+        sweep([model], [V1])
+    monkeypatch.setattr(tasks, "_kept", threading.local())  # as in another process
+    summary, database, _ = sweep(["unseeded", "network"], CELLS[:2])
+    assert (summary.n_scored, summary.n_done) == (1, 2)
+    ((_, benchmark, error),) = summary.failures
+    assert benchmark == IT
+    (result,) = database.results(models=["*:unseeded"])
+    assert f"1 cells that are done were scored with {result.network_digest}" in error
+    assert "score all cells again (--again)" in error
+    summary, database, _ = sweep(["unseeded"], CELLS[:2], again=True)
+    assert summary.n_scored == 2
+    assert len({r.model for r in database.results(models=["*:unseeded"])}) == 1
+
+
+def test_a_kernel_that_a_changed_model_replaced_is_told_by_every_score_on_it(sweep, model_file, made_anew):
+    sweep(["network"], [V1])
+    text = model_file.read_text()
+    model_file.write_text(text.replace('"IT": "pool"}, identifier="network"', '"IT": "pool"}, 5, identifier="network"'))
+    _, database, _ = sweep(["network"], CELLS[:2])
+    (result,) = database.results(benchmarks=[V1])
+    (note,) = result.notes
+    assert note.startswith("The features of network in conv differ by")
+    assert "The kernel was made again on" in note
+    (other,) = database.results(benchmarks=[IT])  # of another layer, whose kernel was not there
+    assert other.notes == ()
 
 
 # the command
