@@ -15,8 +15,7 @@ from .kernels.compute import BYTES, Compute
 from .kernels.kernel import COLUMN_BLOCK
 from .options import EngineOptions
 from .ridge.decomposition import BAND_WIDTH, way_to_decompose
-from .ridge.fit import NEUROID_BLOCK
-from .ridge.penalty_samples import MIXTURES
+from .ridge.fit import MIXTURES, NEUROID_BLOCK
 from .tasks import SubjectTask
 
 GIB = 1024**3

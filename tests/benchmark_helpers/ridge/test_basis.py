@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.band import reduce_to_band
-from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.basis import (
+from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.decomposition import (
     ConstantReflection,
     MatrixBasis,
     ReflectedBasis,

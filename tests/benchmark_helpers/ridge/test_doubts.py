@@ -67,12 +67,12 @@ def test_the_score_says_that_features_were_lost_in_rounding(table, tiny_dataset,
 
 def test_exact_scores_are_the_scores(table, tiny_dataset, tmp_path, monkeypatch):
     """And they come from the same kernels: nothing is stored for them."""
-    from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import decomposition, penalty_samples
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import decomposition, fit
 
     ids, features = table
     cells = [CELL, "LAION_fMRI.V1-ood-ridgecv", "LAION_fMRI.V2-tau-ridge"]
     monkeypatch.setattr(decomposition, "MANY", 0)
-    monkeypatch.setattr(penalty_samples, "MIXTURES", 20)
+    monkeypatch.setattr(fit, "MIXTURES", 20)
     ways = []
     band, low_rank = decomposition._band, decomposition._low_rank
     monkeypatch.setattr(decomposition, "_band", lambda *a: ways.append("band") or band(*a))

@@ -6,8 +6,8 @@ from sklearn.linear_model import RidgeCV
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import DEFAULT_ALPHAS, kernel_from_features
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import decomposition as decompositions
+from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
-from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import penalty_samples
 
 ALPHAS = np.array(DEFAULT_ALPHAS)
 
@@ -15,8 +15,8 @@ ALPHAS = np.array(DEFAULT_ALPHAS)
 @pytest.fixture
 def few_stimuli(monkeypatch):
     """Samples of 60 stimuli, at most 21 of them certain for their errors."""
-    monkeypatch.setattr(penalty_samples, "STIMULI", 60)
-    monkeypatch.setattr(penalty_samples, "LARGEST", 21)
+    monkeypatch.setattr(fit, "STIMULI", 60)
+    monkeypatch.setattr(fit, "LARGEST", 21)
 
 
 def fitted(features, responses):
@@ -44,7 +44,7 @@ def test_a_sum_and_its_variance_are_estimated_without_bias():
     sums, variances = [], []
     for _ in range(4000):
         drawn = n_certain + rng.choice(190, n_drawn, replace=False)
-        sample = penalty_samples.Sample(np.concatenate([np.arange(n_certain), drawn]), n_certain, 200)
+        sample = fit.Sample(np.concatenate([np.arange(n_certain), drawn]), n_certain, 200)
         sums.append(sample.counts @ population[sample.rows])
         variances.append(sample.variance_of_sum(population[sample.rows]))
     spread = np.std(sums, axis=0) / np.sqrt(4000)
@@ -53,7 +53,7 @@ def test_a_sum_and_its_variance_are_estimated_without_bias():
 
 
 def test_all_stimuli_leave_nothing_to_estimate():
-    sample = penalty_samples.Sample(np.arange(5), 5, 5)
+    sample = fit.Sample(np.arange(5), 5, 5)
     np.testing.assert_array_equal(sample.counts, np.ones(5))
     np.testing.assert_array_equal(sample.variance_of_sum(np.arange(10.0).reshape(5, 2)), [0, 0])
 
@@ -75,7 +75,7 @@ def test_rough_errors_are_nearly_the_errors(way, monkeypatch):
     features[:, 1:5] = 0  # that hardly a stimulus has: large errors of small penalties
     features[[3, 9, 50], 1:4] = [[0.5, 0.4, 0], [1e-3, 0, 0.3], [0, 1e-2, 1e-3]]
     decomposition, coordinates = fitted(features, responses)
-    rough = penalty_samples._rough_errors(decomposition, coordinates, ALPHAS, rng)
+    rough = fit._rough_errors(decomposition, coordinates, ALPHAS, rng)
     diagonal = decomposition.weights(ALPHAS)
     exact = [
         ((decomposition.expand(decomposition.solve(coordinates, alpha)) / d[:, None]) ** 2).sum(axis=1)
@@ -92,7 +92,7 @@ def test_the_stimuli_with_the_largest_errors_are_in_the_sample(few_stimuli):
     features, responses = one_stimulus_far_from_the_others(0)
     responses[11] *= 20
     decomposition, coordinates = fitted(features, responses)
-    sample = penalty_samples._draw_stimuli(decomposition, coordinates[:, :128], ALPHAS, rng)
+    sample = fit._draw_stimuli(decomposition, coordinates[:, :128], ALPHAS, rng)
     assert {100, 11} <= set(sample.rows[: sample.n_certain])
     assert len(set(sample.rows)) == len(sample.rows) == 60
     assert sample.n_certain <= 21
@@ -123,7 +123,7 @@ def test_one_stimulus_may_decide(seed, few_stimuli):
     features, responses = one_stimulus_far_from_the_others(seed)
     expected = exact_errors(features, responses).argmin()
     decomposition, coordinates = fitted(features, responses)
-    left = penalty_samples.promising_penalties(decomposition, coordinates, ALPHAS)
+    left = fit.promising_penalties(decomposition, coordinates, ALPHAS)
     assert expected in left
     assert len(left) < 5
     assert ridge.select_alpha(decomposition, coordinates, ALPHAS).alpha == ALPHAS[expected]
@@ -133,7 +133,7 @@ def test_without_that_stimulus_the_choice_would_be_another(few_stimuli, monkeypa
     """The test above can fail."""
     features, responses = one_stimulus_far_from_the_others(0)
     decomposition, coordinates = fitted(features, responses)
-    others = penalty_samples.Sample(np.arange(60), 0, 300)
-    monkeypatch.setattr(penalty_samples, "_draw_stimuli", lambda *_: others)
-    left = penalty_samples.promising_penalties(decomposition, coordinates, ALPHAS)
+    others = fit.Sample(np.arange(60), 0, 300)
+    monkeypatch.setattr(fit, "_draw_stimuli", lambda *_: others)
+    left = fit.promising_penalties(decomposition, coordinates, ALPHAS)
     assert exact_errors(features, responses).argmin() not in left

@@ -10,7 +10,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import DEFAULT_ALPHAS,
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.compute import Compute
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.kernel import ArrayFeatures
-from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import band, basis, penalty_samples
+from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import band
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import decomposition as decompositions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
 
@@ -33,7 +33,7 @@ def way(request, monkeypatch):
         monkeypatch.setattr(decompositions, "BAND_WIDTH", 4)
         monkeypatch.setattr(decompositions, "ROW_BLOCK", 16)
         monkeypatch.setattr(band, "CHUNK", 10)
-        monkeypatch.setattr(basis, "ROW_BLOCK", 16)
+        monkeypatch.setattr(decompositions, "BASIS_ROWS", 16)
     return request.param
 
 
@@ -124,8 +124,8 @@ def test_sampled_search_chooses_what_the_full_search_chooses(way, stimuli, monke
     """Over many data sets, dropping penalties by samples never changes the choice, and does save work."""
     rng = np.random.default_rng(4)
     if stimuli is not None:
-        monkeypatch.setattr(penalty_samples, "STIMULI", stimuli)
-        monkeypatch.setattr(penalty_samples, "LARGEST", 10)
+        monkeypatch.setattr(ridge, "STIMULI", stimuli)
+        monkeypatch.setattr(ridge, "LARGEST", 10)
     evaluated = []
     for noise in (0.1, 1.0, 5.0, 50.0):
         for n, p, neuroids in ((50, 80, 400), (80, 30, 300)):
@@ -241,8 +241,8 @@ def test_the_way_follows_from_the_sizes(n, n_features, device, expected, monkeyp
 @pytest.mark.parametrize("noise", [0.1, 10.0])
 def test_the_fast_ways_equal_the_exact_one(n, p, noise, monkeypatch):
     """All that `exact` turns off at once, with more neuroids and stimuli than are sampled."""
-    monkeypatch.setattr(penalty_samples, "STIMULI", n // 4)
-    monkeypatch.setattr(penalty_samples, "LARGEST", n // 8)
+    monkeypatch.setattr(ridge, "STIMULI", n // 4)
+    monkeypatch.setattr(ridge, "LARGEST", n // 8)
     rng = np.random.default_rng(12)
     features = rng.standard_normal((n, p))
     responses = features @ rng.standard_normal((p, 400)) / np.sqrt(p) + noise * rng.standard_normal((n, 400))

@@ -221,7 +221,7 @@ def in_memory(rng, n_train, n_test, features, signal, ncsnr, n_repetitions):
     )
     kernel = kernel_from_features(features, ids)
     ((_, result),) = task.metric.evaluate(kernel, [task], Compute())
-    return {name: part.value for name, part in task.metric.normalize([task], [result])[0].items()}
+    return {name: part.value for name, part in task.metric.normalize([result])[0].items()}
 
 
 def test_features_that_span_the_signal_approach_one():

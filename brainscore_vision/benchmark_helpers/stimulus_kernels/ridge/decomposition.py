@@ -1,25 +1,32 @@
 """A training kernel as V Λ Vᵀ: one decomposition serves every penalty and every subject that saw the stimuli.
 
-Symbols as in :mod:`.fit`. Three ways lead there, with the same results: eigenvectors, for few stimuli and where nothing
-else will do; of many stimuli and few features, the eigenvectors that features reach (:mod:`.low_rank`); of many stimuli and
-more features, a band matrix instead of a diagonal one (:mod:`.band`).
+Symbols as in :mod:`.fit`. Three ways lead there, with the same results:
+
+- eigenvectors, for few stimuli and where nothing else will do;
+- of many stimuli and few features, the eigenvectors that features reach: a kernel of p features has at most p eigenvalues
+  that are not zero. A Cholesky factorisation with pivots stops when nothing is left (LAPACK's pstrf; Higham 2002, section
+  10.3), K = L Lᵀ with L of n × p; what remains are products of n × p and an eigendecomposition of p × p;
+- of many stimuli and more features, a band matrix instead of a diagonal one (:mod:`.band`).
+
+V has two forms with the same methods: a matrix, and the reflections that it is the product of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import linalg
+from scipy.linalg import blas, lapack
 
 from ..errors import ModelOutputError, StimulusKernelError
 from ..kernels.compute import Compute
-from .basis import ConstantReflection, MatrixBasis, ReflectedBasis
-from .low_rank import low_rank_eigh
 
 if TYPE_CHECKING:
-    from .band import BandMatrix
+    from .band import BandMatrix, BlockReflections
+
 
 ROW_BLOCK = 1024
 
@@ -31,6 +38,134 @@ FEW_FEATURES = 1 / 3
 
 BAND_WIDTH = 96
 """Diagonals of the band below the main one."""
+
+BASIS_ROWS = 256
+"""Rows of V that exist at once where V is no matrix."""
+
+
+@dataclass(frozen=True)
+class ConstantReflection:
+    """The reflection P = I - β v vᵀ that swaps the constant vector of length one and minus the first unit vector.
+
+    Its columns but the first are orthonormal and orthogonal to the constant vector.
+
+    Attributes
+    ----------
+    vector : numpy.ndarray of float64, shape (n,)
+        v.
+    beta : float
+    """
+
+    vector: np.ndarray
+    beta: float
+
+    @classmethod
+    def of_size(cls, n: int) -> ConstantReflection:
+        vector = np.full(n, 1 / np.sqrt(n))
+        vector[0] += 1.0
+        return cls(vector, 2 / (vector @ vector))
+
+    def apply(self, matrix: np.ndarray) -> None:
+        """C ← P C, for C of shape (n, m), float64 in C order."""
+        if not (matrix.flags.c_contiguous and matrix.dtype == float):  # dger would update a copy
+            raise ValueError(f"The matrix has to be float64 in C order; received {matrix.dtype}, {matrix.strides}.")
+        loading = self.beta * (self.vector @ matrix)
+        blas.dger(-1.0, loading, self.vector, a=matrix.T, overwrite_a=True)
+
+
+@dataclass(frozen=True)
+class MatrixBasis:
+    """V as a matrix.
+
+    Attributes
+    ----------
+    vectors : numpy.ndarray of float64, shape (n, r)
+        Orthonormal columns, each orthogonal to the constant vector; r at most n - 1.
+    compute : Compute
+        Where products with V run.
+    """
+
+    vectors: np.ndarray
+    compute: Compute = Compute()
+
+    @classmethod
+    def below_a_row(
+        cls, complement: np.ndarray, constant: ConstantReflection, compute: Compute | None = None
+    ) -> MatrixBasis:
+        """Of vectors of shape (n - 1, r), given in the columns of the reflection but the first."""
+        vectors = np.zeros((len(complement) + 1, complement.shape[1]))
+        vectors[1:] = complement
+        constant.apply(vectors)
+        return cls(vectors, compute if compute is not None else Compute())
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.vectors.shape
+
+    def coordinates(self, values: np.ndarray) -> np.ndarray:
+        """Vᵀ C, for C of shape (n, m)."""
+        return self.compute.matmul(self.vectors.T, values)
+
+    def combine(self, coordinates: np.ndarray) -> np.ndarray:
+        """V C, for C of shape (r, m)."""
+        return self.compute.matmul(self.vectors, coordinates)
+
+    def rows(self, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
+        """Some rows of V, or all, in blocks of shape (rows, r)."""
+        for start in range(0, len(self.vectors) if rows is None else len(rows), BASIS_ROWS):
+            block = slice(start, start + BASIS_ROWS)
+            yield self.vectors[block if rows is None else rows[block]]
+
+
+@dataclass(frozen=True)
+class ReflectedBasis:
+    """V as the columns but the first of P times an orthonormal Q, all of it reflections; r = n - 1.
+
+    Attributes
+    ----------
+    constant : ConstantReflection
+        P.
+    reflections : BlockReflections
+        Q, of n - 1 rows.
+    """
+
+    constant: ConstantReflection
+    reflections: BlockReflections
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        n = len(self.constant.vector)
+        return n, n - 1
+
+    def coordinates(self, values: np.ndarray) -> np.ndarray:
+        """Vᵀ C, for C of shape (n, m), float64 in C order, whose memory it takes."""
+        self.constant.apply(values)
+        self.reflections.apply(values[1:], transposed=True)
+        return values[1:]
+
+    def combine(self, coordinates: np.ndarray) -> np.ndarray:
+        """V C, for C of shape (r, m)."""
+        values = np.empty((len(coordinates) + 1, coordinates.shape[1]))
+        values[0], values[1:] = 0.0, coordinates
+        self.reflections.apply(values[1:], transposed=False)
+        self.constant.apply(values)
+        return values
+
+    def rows(self, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
+        """Some rows of V, or all, in blocks of shape (rows, r). All rows want Q as a matrix, which it then stays."""
+        n, vector = len(self.constant.vector), self.constant.vector
+        if rows is None:
+            matrix = self.reflections.matrix()
+            loading = self.constant.beta * (vector[1:] @ matrix)
+            yield -vector[:1, None] * loading
+            for start in range(1, n, BASIS_ROWS):
+                stop = min(start + BASIS_ROWS, n)
+                yield matrix[start - 1 : stop - 1] - np.outer(vector[start:stop], loading)
+            return
+        for start in range(0, len(rows), BASIS_ROWS):
+            units = np.zeros((n, len(rows[start : start + BASIS_ROWS])))
+            units[rows[start : start + BASIS_ROWS], np.arange(units.shape[1])] = 1.0
+            yield self.coordinates(units).T
 
 
 @dataclass(frozen=True)
@@ -358,3 +493,43 @@ def _reflected(kernel: np.ndarray, train: np.ndarray, householder: np.ndarray, p
         block -= np.outer(product[1:], householder[columns])
         reflected[:, columns.start - 1 : columns.stop - 1] = block
     return reflected
+
+
+def low_rank_eigh(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Eigenvalues that are not zero, and their vectors, of a positive semi-definite matrix.
+
+    Parameters
+    ----------
+    matrix : numpy.ndarray of float64, shape (n, n)
+        In Fortran order; overwritten.
+
+    Returns
+    -------
+    eigenvalues : numpy.ndarray of float64, shape (r,)
+        Ascending, above n·ε·λ_max.
+    vectors : numpy.ndarray of float64, shape (n, r)
+    None instead of both
+        The matrix is zero, or too close to one of another rank to say.
+
+    Notes
+    -----
+    Peak memory with ``matrix``: n² + 2 n r + 3 r² numbers.
+    """
+    n, epsilon = len(matrix), np.finfo(float).eps
+    largest = np.diag(matrix).max()
+    if not largest > 0:
+        return None
+    factor, pivots, rank, _ = lapack.dpstrf(matrix, tol=n * epsilon * largest, lower=1, overwrite_a=1)
+    basis = np.empty((n, rank))
+    basis[pivots - 1] = np.tril(factor[:, :rank])
+    triangle = np.eye(rank)
+    for _ in range(2):  # the second pass makes orthonormal what the condition of L has left (Yamamoto et al. 2015)
+        try:
+            upper = linalg.cholesky(basis.T @ basis, lower=False, check_finite=False)
+        except linalg.LinAlgError:
+            return None
+        basis = basis @ linalg.solve_triangular(upper, np.eye(rank), check_finite=False)
+        triangle = upper @ triangle
+    eigenvalues, vectors = linalg.eigh(triangle @ triangle.T, driver="evd", check_finite=False)
+    first = int(np.searchsorted(eigenvalues, n * epsilon * eigenvalues[-1]))
+    return eigenvalues[first:], basis @ vectors[:, first:]

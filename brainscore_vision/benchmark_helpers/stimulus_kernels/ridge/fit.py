@@ -14,6 +14,18 @@ Symbols, as in METHODS.md: T the n training stimuli, Q the query (test) stimuli,
 - Leave-one-out: e_i = c_i / d_i with c = V w Vᵀ(Y - Ȳ), d = diag(V w Vᵀ), w = (Λ+α)⁻¹
   (Golub, Heath & Wahba 1979; Rifkin & Lippert 2007).
 - One α for all neuroids: the smallest mean e², the first in the grid on a tie (scikit-learn's RidgeCV).
+
+Exact errors of all neuroids and stimuli for each penalty of a grid would be most of the work of a fit, and nearly all of it
+would show that a penalty is far from the best one. So samples sort out first which penalties cannot win:
+
+- Neuroids: for random mixing weights of zero mean and unit variance, the squared error of a mixture has the sum over neuroids
+  as its expectation. Mixtures are independent samples of what decides.
+- Stimuli: errors of a few mixtures, divided by estimates of their weights from as many random vectors, show roughly how large
+  each stimulus's error is at each penalty. The stimuli with the largest are all in the sample, since one of them may have most
+  of the error: an outlier, or a stimulus that depends on a feature that hardly another one has. The others are drawn, without
+  replacement.
+
+Both are paired between penalties, and seeded: the same data give the same choice.
 """
 
 from __future__ import annotations
@@ -23,19 +35,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .decomposition import RidgeDecomposition, decompose
-from .penalty_samples import promising_penalties
+from .decomposition import RidgeDecomposition, StimuliOfDecomposition, decompose
 
-__all__ = [
-    "AlphaSelection",
-    "RidgeDecomposition",
-    "decompose",
-    "edge_of_grid",
-    "predict",
-    "select_alpha",
-]
+__all__ = ["AlphaSelection", "RidgeDecomposition", "decompose", "predict", "promising_penalties", "select_alpha"]
 
 NEUROID_BLOCK = 1024
+
+MIXTURES = 128
+"""Random mixtures of neuroids that stand for all of them."""
+
+STIMULI = 512
+"""Stimuli that stand for all of them."""
+
+LARGEST = 256
+"""Of these, at most those that are taken for their errors: as many at each penalty."""
+
+ROUGH = 16
+"""Mixtures, and random vectors, behind the rough errors of all stimuli."""
+
+MARGIN = 6.0
+"""Standard errors by which a penalty has to be worse than the sample's best to be dropped."""
+
+SEED = 20260516
+
+COLUMNS = 1024
+"""Mixtures of several penalties that are expanded in one product."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +72,7 @@ class AlphaSelection:
     dual_coefficients : numpy.ndarray of float64, shape (n, neuroids)
         The fit with ``alpha``, for :func:`predict`.
     evaluated : tuple of float
-        The penalties that samples left (see :mod:`.penalty_samples`), between which exact errors decided.
+        The penalties that samples left (see :func:`promising_penalties`), between which exact errors decided.
     errors : tuple of float
         The mean squared leave-one-out error over stimuli and neuroids of each; empty if only one was left.
     """
@@ -77,7 +101,7 @@ def select_alpha(decomposition: RidgeDecomposition, coordinates: np.ndarray, alp
     Notes
     -----
     An exact error costs 2 n² × neuroids operations per penalty and the weights of all stimuli, so samples sort out first
-    which penalties cannot win (:func:`.penalty_samples.promising_penalties`), unless the decomposition is to be ``exact``.
+    which penalties cannot win (:func:`promising_penalties`), unless the decomposition is to be ``exact``.
     """
     alphas = np.asarray(alphas, dtype=float)
     candidates = alphas if decomposition.exact else alphas[promising_penalties(decomposition, coordinates, alphas)]
@@ -145,3 +169,136 @@ def _blocks(coordinates: np.ndarray) -> Iterator[slice]:
     """Neuroids to treat together, which bounds the memory that they take."""
     for start in range(0, coordinates.shape[1], NEUROID_BLOCK):
         yield slice(start, start + NEUROID_BLOCK)
+
+
+def promising_penalties(decomposition: RidgeDecomposition, coordinates: np.ndarray, alphas: np.ndarray) -> np.ndarray:
+    """Positions of the penalties that may be the best one.
+
+    A penalty is dropped if its error exceeds that of the sample's best by more than ``MARGIN`` standard errors of the paired
+    difference, those of mixtures and of stimuli together: first by the sampled stimuli, then, if more than one is left, by
+    all stimuli.
+
+    Parameters
+    ----------
+    decomposition : RidgeDecomposition
+    coordinates : numpy.ndarray of float64, shape (rows, neuroids)
+    alphas : numpy.ndarray of float64
+        Positive.
+
+    Returns
+    -------
+    numpy.ndarray of int
+        Ascending; all of few penalties or of few neuroids.
+    """
+    left, n, n_neuroids = np.arange(len(alphas)), decomposition.basis.shape[0], coordinates.shape[1]
+    if len(alphas) == 1 or n_neuroids <= 2 * MIXTURES:
+        return left
+    rng = np.random.default_rng(SEED)
+    mixtures = coordinates @ rng.choice(np.array([-1.0, 1.0]), size=(n_neuroids, MIXTURES))
+    if n > 2 * STIMULI:
+        left = _left(decomposition, mixtures, alphas, _draw_stimuli(decomposition, mixtures, alphas, rng))
+    if len(left) > 1:
+        left = left[_left(decomposition, mixtures, alphas[left], Sample(np.arange(n), n, n))]
+    return left
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Training stimuli that stand for all of them.
+
+    Attributes
+    ----------
+    rows : numpy.ndarray of int
+    n_certain : int
+        Of these, how many at the beginning are in every sample; the others are drawn from all that are not.
+    n : int
+        Training stimuli.
+    """
+
+    rows: np.ndarray
+    n_certain: int
+    n: int
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Stimuli for which each row stands."""
+        counts = np.ones(len(self.rows))
+        counts[self.n_certain :] = (self.n - self.n_certain) / max(len(self.rows) - self.n_certain, 1)
+        return counts
+
+    def variance_of_sum(self, values: np.ndarray) -> np.ndarray:
+        """Of the estimated sum over all stimuli, for values of shape (rows, n_alphas); shape (n_alphas,).
+
+        Sampling without replacement (Cochran 1977, Sampling Techniques, equation 2.9).
+        """
+        drawn, n_others = values[self.n_certain :], self.n - self.n_certain
+        if not len(drawn):
+            return np.zeros(values.shape[1])
+        return n_others * (n_others - len(drawn)) * drawn.var(axis=0, ddof=1) / len(drawn)
+
+
+def _draw_stimuli(
+    decomposition: RidgeDecomposition, mixtures: np.ndarray, alphas: np.ndarray, rng: np.random.Generator
+) -> Sample:
+    rough = _rough_errors(decomposition, mixtures[:, :ROUGH], alphas, rng)
+    n, at_each = len(rough), max(1, LARGEST // len(alphas))
+    largest = np.unique(np.argpartition(rough, -at_each, axis=0)[-at_each:])
+    others = np.setdiff1d(np.arange(n), largest)
+    drawn = rng.choice(others, min(len(others), max(STIMULI - len(largest), STIMULI // 2)), replace=False)
+    return Sample(np.concatenate([largest, np.sort(drawn)]), len(largest), n)
+
+
+def _rough_errors(
+    decomposition: RidgeDecomposition, mixtures: np.ndarray, alphas: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Squared leave-one-out error of each stimulus at each penalty within a factor of about 2, up to one factor for all.
+
+    Shape (n, n_alphas). For standard normal vectors g and R Rᵀ = (K̃+α)⁻¹, the squares of V R Vᵀ g have the weights d as
+    expectation, with the same relative precision for small ones (Johnson & Lindenstrauss 1984).
+    """
+    n, width = decomposition.basis.shape[0], mixtures.shape[1]
+    vectors, _ = decomposition.coordinates(rng.standard_normal((n, width)))
+    together, rough = max(1, COLUMNS // (2 * width)), []
+    for start in range(0, len(alphas), together):
+        solved = [
+            part
+            for alpha in alphas[start : start + together]
+            for part in (decomposition.solve(mixtures, alpha), decomposition.half_solve(vectors, alpha))
+        ]
+        expanded = decomposition.expand(np.concatenate(solved, axis=1)).reshape(n, -1, 2, width)
+        squares = np.einsum("iakm,iakm->iak", expanded, expanded)
+        rough.append(squares[:, :, 0] / squares[:, :, 1] ** 2)
+    return np.concatenate(rough, axis=1)
+
+
+def _left(decomposition: RidgeDecomposition, mixtures: np.ndarray, alphas: np.ndarray, sample: Sample) -> np.ndarray:
+    at = decomposition.at(sample.rows) if len(sample.rows) < sample.n else decomposition
+    by_mixture, by_stimulus = _squared_errors(decomposition, at, mixtures, alphas, sample.counts)
+    best = by_mixture.mean(axis=0).argmin()
+    by_mixture -= by_mixture[:, [best]]
+    by_stimulus -= by_stimulus[:, [best]]
+    variance = by_mixture.var(axis=0, ddof=1) / len(by_mixture) + sample.variance_of_sum(by_stimulus)
+    return np.flatnonzero(by_mixture.mean(axis=0) <= MARGIN * np.sqrt(variance))
+
+
+def _squared_errors(
+    decomposition: RidgeDecomposition,
+    at: RidgeDecomposition | StimuliOfDecomposition,
+    mixtures: np.ndarray,
+    alphas: np.ndarray,
+    counts: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Squared leave-one-out errors: sums over stimuli, (mixtures, n_alphas), and means over mixtures, (rows, n_alphas)."""
+    n_mixtures = mixtures.shape[1]
+    together = max(1, COLUMNS // n_mixtures)
+    diagonal = at.weights(alphas)
+    by_mixture, by_stimulus = np.empty((n_mixtures, len(alphas))), np.empty((len(counts), len(alphas)))
+    for start in range(0, len(alphas), together):
+        chosen = slice(start, start + together)
+        solved = np.concatenate([decomposition.solve(mixtures, alpha) for alpha in alphas[chosen]], axis=1)
+        errors = at.expand(solved).reshape(len(counts), -1, n_mixtures)
+        errors /= diagonal[:, chosen, None]
+        errors *= errors
+        by_mixture[:, chosen] = np.tensordot(counts, errors, axes=1).T
+        by_stimulus[:, chosen] = errors.mean(axis=2)
+    return by_mixture, by_stimulus
