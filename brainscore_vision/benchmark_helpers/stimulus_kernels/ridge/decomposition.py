@@ -152,7 +152,7 @@ class ReflectedBasis:
         return values
 
     def rows(self, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
-        """Some rows of V, or all, in blocks of shape (rows, r). All rows want Q as a matrix, which it then stays."""
+        """Some rows of V, or all, in blocks of shape (rows, r). Asking for all builds Q as a matrix and keeps it."""
         n, vector = len(self.constant.vector), self.constant.vector
         if rows is None:
             matrix = self.reflections.matrix()
