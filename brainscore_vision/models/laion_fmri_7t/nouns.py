@@ -193,21 +193,25 @@ def mask_areas(path: Path) -> np.ndarray:
     """
     state = path.stat()
     key = hashlib.sha256(f"{path.resolve()} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:24]
-    folder = usable("mask_areas")
-    with one_at_a_time(folder / f"{key}.lock"):
-        if (found := kept("mask_areas", f"{key}.npy")) is not None:
-            return np.load(found, allow_pickle=False)
-        with h5py.File(path, "r", locking=False) as file:
-            masks = file["masks"]
-            areas = np.empty(len(masks))
-            with tqdm(total=len(masks), desc="mask areas", unit="mask", leave=False, disable=None) as bar:
-                for start in range(0, len(masks), _MASK_BLOCK):
-                    block = masks[start : start + _MASK_BLOCK] != 0
-                    areas[start : start + _MASK_BLOCK] = block.mean(axis=(1, 2))
-                    bar.update(len(block))
-        content = io.BytesIO()
-        np.save(content, areas)
-        keep(content.getvalue(), "mask_areas", f"{key}.npy")
+    name = "mask_areas", f"{key}.npy"
+    if kept(*name) is None:
+        with one_at_a_time(usable("mask_areas") / f"{key}.lock"):
+            if kept(*name) is None:
+                content = io.BytesIO()
+                np.save(content, _read_areas(path))
+                keep(content.getvalue(), *name)
+    return np.load(kept(*name), allow_pickle=False)
+
+
+def _read_areas(path: Path) -> np.ndarray:
+    with h5py.File(path, "r", locking=False) as file:
+        masks = file["masks"]
+        areas = np.empty(len(masks))
+        with tqdm(total=len(masks), desc="mask areas", unit="mask", leave=False, disable=None) as bar:
+            for start in range(0, len(masks), _MASK_BLOCK):
+                block = masks[start : start + _MASK_BLOCK] != 0
+                areas[start : start + _MASK_BLOCK] = block.mean(axis=(1, 2))
+                bar.update(len(block))
     return areas
 
 
