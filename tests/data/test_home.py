@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import pwd
 import stat
 import tempfile
 from pathlib import Path
@@ -20,7 +21,7 @@ from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from brainscore_vision.data.laion_fmri_7t.stimuli.displayed import displayed_images
 
 
-@pytest.fixture(params=["read only", "a file", "below a file", "a full disk"])
+@pytest.fixture(params=["read only", "a file", "below a file", "a full disk", "unknown"])
 def no_home(request, tmp_path, monkeypatch):
     """A home that cannot be written, for one reason or another; gives what makes the process obey it."""
     place = tmp_path / "home"
@@ -41,6 +42,12 @@ def no_home(request, tmp_path, monkeypatch):
             "cannot_write",
             lambda folder: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) if place in folder.parents else None,
         )
+    elif request.param == "unknown":
+        for variable in ("LAION_FMRI_7T_HOME", "BRAINSCORE_HOME", "HOME"):
+            monkeypatch.delenv(variable, raising=False)
+        monkeypatch.setattr(pwd, "getpwuid", lambda user: (_ for _ in ()).throw(KeyError(user)))
+        monkeypatch.chdir(tmp_path)
+        return become
     else:
         place.touch()
     monkeypatch.setenv("LAION_FMRI_7T_HOME", str(place / "inside" if request.param == "below a file" else place))
@@ -127,9 +134,8 @@ def test_no_home_and_no_temporary_folder(no_home, tmp_path, monkeypatch):
     def mkdtemp(**options):
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
 
-    monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
-
     def work():
+        monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
         with pytest.raises(DatasetError, match="cannot be written.*No usable temporary.*LAION_FMRI_7T_HOME"):
             keep(b"content", "a")
         with pytest.raises(DatasetError, match="LAION_FMRI_7T_HOME"):

@@ -6,6 +6,7 @@ import pickle
 import shutil
 import signal
 import subprocess
+import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -58,21 +59,24 @@ is_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can work as ot
 
 def in_child(function: Callable, become: Callable = lambda: None):
     """What ``function()`` returns in a forked child, after ``become()``; fails as the child does."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            become()
-            answer = True, function()
-        except BaseException:  # noqa: BLE001 - nothing leaves the child
-            answer = False, traceback.format_exc()
-        with open(writer, "wb") as out:
-            pickle.dump(answer, out)
-        os._exit(0)
-    os.close(writer)
-    with open(reader, "rb") as out:
-        fine, answer = pickle.load(out)
-    os.waitpid(child, 0)
+    with tempfile.TemporaryDirectory() as scratch:  # the child ends without tidying up
+        os.chmod(scratch, 0o777)
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            tempfile.tempdir = scratch
+            try:
+                become()
+                answer = True, function()
+            except BaseException:  # noqa: BLE001 - nothing leaves the child
+                answer = False, traceback.format_exc()
+            with open(writer, "wb") as out:
+                pickle.dump(answer, out)
+            os._exit(0)
+        os.close(writer)
+        with open(reader, "rb") as out:
+            fine, answer = pickle.load(out)
+        os.waitpid(child, 0)
     assert fine, answer
     return answer
 

@@ -160,6 +160,12 @@ def share(descriptor: int, folder: Path) -> None:
             os.fchown(descriptor, -1, group)
 
 
+def expanded(path: str) -> Path:
+    """A path with ``~`` replaced by the user's home; one that cannot be written where there is none, as in some containers."""
+    replaced = os.path.expanduser(path)
+    return Path(os.devnull, path) if replaced.startswith("~") else Path(replaced)
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it. What a group or everybody may write to, unless it is sticky, has such folders in it."""
     if folder.is_dir():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import StimulusKernelError
+from .files import expanded
 
 DEVICES = ("cpu", "cuda")
 RANDOM_FEATURES = ("refuse", "accept")
@@ -15,7 +16,7 @@ CHANGED_MODELS = ("remake", "refuse")
 
 def engine_home() -> Path:
     """Folder of everything the engine keeps: ``$BRAINSCORE_HOME/stimulus_kernels`` (default ``~/.brain-score``)."""
-    return Path(os.environ.get("BRAINSCORE_HOME", "~/.brain-score")).expanduser() / "stimulus_kernels"
+    return expanded(os.environ.get("BRAINSCORE_HOME") or "~/.brain-score") / "stimulus_kernels"
 
 
 @dataclass(frozen=True)

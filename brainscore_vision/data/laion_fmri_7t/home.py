@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.files import cannot_write, make_folder, share
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import cannot_write, expanded, make_folder, share
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import warn_once
 
 from .errors import DatasetError
@@ -33,8 +33,8 @@ def laion_home() -> Path:
     """
     configured = os.environ.get(HOME_VARIABLE)
     if configured:
-        return Path(configured).expanduser()
-    return Path(os.environ.get("BRAINSCORE_HOME") or "~/.brain-score").expanduser() / "laion_fmri_7t"
+        return expanded(configured)
+    return expanded(os.environ.get("BRAINSCORE_HOME") or "~/.brain-score") / "laion_fmri_7t"
 
 
 def kept(*parts: str) -> Path | None:

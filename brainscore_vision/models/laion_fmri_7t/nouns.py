@@ -253,33 +253,37 @@ def mask_extents(path: Path) -> np.ndarray:
     """
     state = path.stat()
     key = hashlib.sha256(f"{path.resolve()} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:24]
-    n_masks = _mask_shape(path)[0]
-    with one_at_a_time(usable("mask_extents") / f"{key}.lock"):
-        if (found := kept("mask_extents", f"{key}.npy")) is not None:
-            return np.load(found, allow_pickle=False)
-        extents = np.empty((n_masks, 5))
-        inside = 0
-        try:
-            with (
-                h5py.File(path, "r", locking=False) as file,
-                tqdm(total=n_masks, desc="masks", unit="mask", leave=False, disable=None) as bar,
-            ):
-                for start in range(0, n_masks, _MASK_BLOCK):
-                    block = file[_MASKS][start : start + _MASK_BLOCK]
-                    inside = inside or int(block.max())
-                    strange = block[(block != 0) & (block != inside)]
-                    if len(strange):
-                        raise TableError(
-                            f"{path}: a mask is 0 outside and one number inside; masks {start} to "
-                            f"{start + len(block) - 1} hold 0, {inside} and {strange[0]}. {_DOWNLOAD}"
-                        )
-                    extents[start : start + len(block)] = [_extent(mask != 0) for mask in block]
-                    bar.update(len(block))
-        except OSError as error:
-            raise TableError(f"{path}: the masks cannot be read: {error}. {_DOWNLOAD}") from error
-        content = io.BytesIO()
-        np.save(content, extents)
-        keep(content.getvalue(), "mask_extents", f"{key}.npy")
+    n_masks, name = _mask_shape(path)[0], ("mask_extents", f"{key}.npy")
+    if kept(*name) is None:
+        with one_at_a_time(usable("mask_extents") / f"{key}.lock"):
+            if kept(*name) is None:
+                content = io.BytesIO()
+                np.save(content, _read_extents(path, n_masks))
+                keep(content.getvalue(), *name)
+    return np.load(kept(*name), allow_pickle=False)
+
+
+def _read_extents(path: Path, n_masks: int) -> np.ndarray:
+    extents = np.empty((n_masks, 5))
+    inside = 0
+    try:
+        with (
+            h5py.File(path, "r", locking=False) as file,
+            tqdm(total=n_masks, desc="masks", unit="mask", leave=False, disable=None) as bar,
+        ):
+            for start in range(0, n_masks, _MASK_BLOCK):
+                block = file[_MASKS][start : start + _MASK_BLOCK]
+                inside = inside or int(block.max())
+                strange = block[(block != 0) & (block != inside)]
+                if len(strange):
+                    raise TableError(
+                        f"{path}: a mask is 0 outside and one number inside; masks {start} to "
+                        f"{start + len(block) - 1} hold 0, {inside} and {strange[0]}. {_DOWNLOAD}"
+                    )
+                extents[start : start + len(block)] = [_extent(mask != 0) for mask in block]
+                bar.update(len(block))
+    except OSError as error:
+        raise TableError(f"{path}: the masks cannot be read: {error}. {_DOWNLOAD}") from error
     return extents
 
 

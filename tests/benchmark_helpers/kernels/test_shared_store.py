@@ -4,6 +4,7 @@ import errno
 import fcntl
 import logging
 import os
+import pwd
 import tempfile
 from pathlib import Path
 
@@ -190,6 +191,18 @@ def test_runs_with_other_stores_do_not_share_features(folder, tmp_path, expected
     )
     assert (outer.item(), inner) == (expected, [expected])
     assert not list(spool.iterdir())
+
+
+def test_a_user_without_a_home_may_score(folder, tmp_path, expected, monkeypatch):
+    """As in a container that runs under some number."""
+    for variable in ("BRAINSCORE_HOME", "HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", lambda user: (_ for _ in ()).throw(KeyError(user)))
+    monkeypatch.chdir(tmp_path)
+    assert make_benchmark(folder, store=False, spool_directory=tmp_path / "spool")(model()).item() == expected
+    with pytest.raises(StorageError, match="cannot be written.*BRAINSCORE_HOME"):
+        make_benchmark(folder)(model())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "spool"]
 
 
 @obeys_permissions

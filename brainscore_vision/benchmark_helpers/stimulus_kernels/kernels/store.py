@@ -204,6 +204,8 @@ class KernelStore:
                 self._read(path)
             except UnusableKernelError as error:
                 yield path, str(error)
+            except FileNotFoundError:  # removed meanwhile
+                continue
             else:
                 yield path, None
 
