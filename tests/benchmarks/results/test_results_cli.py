@@ -130,7 +130,7 @@ def test_a_squared_negative_is_marked(run, file, tiny_dataset):
     assert f"{score.item():.3f} ± {score.attrs['error']:.3f} *" in out
     assert "* The raw score of one or more subjects is negative" in out
     marked = [line for line in run(*only, "--subjects")[1].splitlines() if "] *" in line]
-    assert [line.split()[4] for line in marked] == ["sub-05"]
+    assert [line.split()[3] for line in marked] == ["sub-05"]
     assert "±" not in marked[0]
     printed = Console(width=200, file=io.StringIO())
     printed.print(score_table({"one": {RIDGE: score}}))

@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -128,7 +128,7 @@ def _check_together(failures: bool, export: Path | None, voxels: Path | None, ma
 def _show_results(database, found: list, subjects: bool, as_json: bool) -> None:
     if as_json:
         for result in found:
-            print(json.dumps(_as_json(result)))
+            print(json.dumps(result, default=_plain))
         return
     if not found:
         _notes.print(f"No result in {shlex.quote(str(database.path))} matches.")
@@ -183,7 +183,7 @@ def _print_subjects(found: list) -> None:
 def _show_failures(found: list, as_json: bool) -> None:
     if as_json:
         for failure in found:
-            print(json.dumps({**asdict(failure), "started": failure.started.isoformat()}))
+            print(json.dumps(failure, default=_plain))
         return
     if not found:
         _notes.print("Nothing failed that was not scored since.")
@@ -228,18 +228,11 @@ def _watched(items: Iterable, unit: str) -> Iterable:
     return tqdm(items, unit=unit.removesuffix("s"), leave=False, disable=None)
 
 
-def _as_json(result) -> dict:
-    """A result as ``laion-score score --json`` prints it, with the facts of its run."""
-    row = {**asdict(result), "started": result.started.isoformat()}
-    folds = row["folds"].values()
-    for unit in (
-        row,
-        *row["subjects"].values(),
-        *folds,
-        *(unit for fold in folds for unit in fold["subjects"].values()),
-    ):
-        unit["score"] = unit.pop("value")
-    return row
+def _plain(part):
+    """A time, a result or a part of it for JSON: the value is called score, as ``laion-score score --json`` does."""
+    if isinstance(part, datetime):
+        return part.isoformat()
+    return {"score" if name == "value" else name: own for name, own in vars(part).items()}
 
 
 def _dataset(result) -> str:

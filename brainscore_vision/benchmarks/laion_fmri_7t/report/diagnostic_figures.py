@@ -127,12 +127,9 @@ def voxel_figure(study: Study) -> Figure:
         panels = canvas.subplots(1, len(thresholds), sharey=True, squeeze=False)[0]
         for threshold, axes in zip(thresholds, panels, strict=True):
             for offset, subject in zip(offsets, subjects, strict=True):
-                own = [(i + offset, counts[threshold].get((subject, r))) for i, r in enumerate(regions)]
-                places, numbers = (
-                    zip(*[(x, n) for x, n in own if n is not None], strict=True)
-                    if any(n is not None for _, n in own)
-                    else ((), ())
-                )
+                found = {i + offset: counts[threshold].get((subject, r)) for i, r in enumerate(regions)}
+                places = [place for place, number in found.items() if number is not None]
+                numbers = [found[place] for place in places]
                 look = subject_look(subject)
                 axes.vlines(places, 0, numbers, color=look["color"], linewidth=1.5, alpha=0.5)
                 axes.plot(places, numbers, linestyle="", markersize=5.5, markeredgewidth=0, label=subject, **look)

@@ -96,13 +96,8 @@ def _ceilings(study: Study) -> Section:
 def _gap(study: Study) -> Section:
     figures = tuple(split_figure(study, *pair) for pair in split_pairs(study))
     text = "The tau split tests on natural images like those of training, ood on images of nine unusual kinds."
-    model, names = _counterparts(study, _other_split)
-    remedy = _to_run(
-        study,
-        "No model has scores on both splits. Score what is missing, for example:",
-        names or ["LAION_fMRI.*-tau-ridgecv", "LAION_fMRI.*-ood-ridgecv"],
-        study.requested(model),
-    )
+    missing = "No model has scores on both splits."
+    remedy = _second_of_pair(study, missing, _other_split, ["LAION_fMRI.*-tau-ridgecv", "LAION_fMRI.*-ood-ridgecv"])
     return Section("gap", "The out-of-distribution gap", text, figures, None if figures else remedy)
 
 
@@ -116,14 +111,16 @@ def _other_pool(variant: Variant) -> Variant | None:
     return variant.with_pool(other) if variant.is_whole_split else None
 
 
-def _counterparts(study: Study, of: Callable[[Variant], Variant | None]) -> tuple[str, list[str]]:
-    """The best model that lacks the counterparts of what it has, and their names; the best one and none if no model does."""
+def _second_of_pair(study: Study, missing: str, of: Callable[[Variant], Variant | None], both: Sequence[str]) -> Remedy:
+    """What to run for the counterparts (``of``) that the best model lacks; for ``both`` of a pair if no model lacks one."""
+    text = f"{missing} Score what is missing, for example:"
     for model in study.models:
         other = [(of(variant), region) for own, variant, region in study.cells if own == model]
-        missing = [(v, region) for v, region in other if v is not None and (model, v, region) not in study.cells]
-        if missing:
-            return model, [variant.identifier(region) for variant, region in missing[:MOST_NAMES]]
-    return study.models[0], []
+        lacking = [(v, region) for v, region in other if v is not None and (model, v, region) not in study.cells]
+        if lacking:
+            names = [variant.identifier(region) for variant, region in lacking[:MOST_NAMES]]
+            return _to_run(study, text, names, study.requested(model))
+    return _to_run(study, text, both)
 
 
 def _categories(study: Study) -> Section:
@@ -142,14 +139,8 @@ def _pools(study: Study) -> Section:
         "The shared pool has images that all subjects saw; a subject's own pool has more: in the release about five times as "
         "many to train on."
     )
-    family = pool_names()
-    model, names = _counterparts(study, _other_pool)
-    remedy = _to_run(
-        study,
-        "No model has scores on both pools. Score what is missing, for example:",
-        names or [f"{family['shared']}.*-ridgecv", f"{family['persubject']}.*-ridgecv"],
-        study.requested(model),
-    )
+    both = [f"{family}.*-ridgecv" for family in (pool_names()["shared"], pool_names()["persubject"])]
+    remedy = _second_of_pair(study, "No model has scores on both pools.", _other_pool, both)
     return Section("pools", "Shared or per-subject training images", text, figures, None if figures else remedy)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -101,8 +102,7 @@ def export_voxels(database: ResultsDatabase, results: Iterable[Result], path: Pa
         As :func:`export`; or no result has values per voxel.
     """
     check_suffix(path, VOXEL_SUFFIXES)
-    write = _voxels_as_csv if path.suffix == ".csv" else _voxels_as_parquet
-    return _replace(path, lambda scratch: write(voxel_frames(database, results), scratch, path))
+    return _replace(path, lambda scratch: _write_voxels(voxel_frames(database, results), scratch, path))
 
 
 def _voxels(node: Node) -> pd.DataFrame:
@@ -110,52 +110,48 @@ def _voxels(node: Node) -> pd.DataFrame:
     return pd.DataFrame({"correlation": node.correlations.values, "noise_ceiling": node.ceilings.values, **coords})
 
 
-def _voxels_as_csv(frames: Iterator[pd.DataFrame], scratch: Path, path: Path) -> int:
+def _write_voxels(frames: Iterator[pd.DataFrame], scratch: Path, path: Path) -> int:
     n_rows, columns = 0, None
-    with open(scratch, "w", encoding="utf-8", newline="") as file:
+    with ExitStack() as stack:
         for frame in frames:
-            columns = list(frame) if columns is None else columns
-            _same_columns(frame, columns, path)
-            frame.to_csv(file, index=False, header=n_rows == 0)
+            if columns is None:
+                columns = list(frame)
+                append = stack.enter_context((_csv if path.suffix == ".csv" else _parquet)(scratch, frame))
+            elif list(frame) != columns:
+                raise ResultsError(
+                    f"Voxels in one file have the same coordinates; result {frame['result'].iloc[0]} differs in "
+                    f"{', '.join(sorted(set(frame) ^ set(columns))) or 'their order'}. Write {path.name} of one dataset at a "
+                    f"time."
+                )
+            append(frame)
             n_rows += len(frame)
-    return _some(n_rows, path)
-
-
-def _voxels_as_parquet(frames: Iterator[pd.DataFrame], scratch: Path, path: Path) -> int:
-    import pyarrow
-    import pyarrow.parquet
-
-    n_rows, writer = 0, None
-    try:
-        for frame in frames:
-            frame["fold"] = frame["fold"].astype("string")  # empty for most benchmarks, which would be another type
-            table = pyarrow.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
-            if writer is None:
-                writer = pyarrow.parquet.ParquetWriter(scratch, table.schema)
-            _same_columns(frame, writer.schema.names, path)
-            writer.write_table(table.cast(writer.schema))
-            n_rows += len(frame)
-    finally:
-        if writer is not None:
-            writer.close()
-    return _some(n_rows, path)
-
-
-def _same_columns(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
-    if list(frame) != list(columns):
-        raise ResultsError(
-            f"Voxels in one file have the same coordinates; result {frame['result'].iloc[0]} differs in "
-            f"{', '.join(sorted(set(frame) ^ set(columns))) or 'their order'}. Write {path.name} of one dataset at a time."
-        )
-
-
-def _some(n_rows: int, path: Path) -> int:
     if n_rows == 0:
         raise ResultsError(
             f"There are no values per voxel to write to {path}: no result matches, or none is of a ridge benchmark (others "
             f"compare regions as wholes)."
         )
     return n_rows
+
+
+@contextmanager
+def _csv(scratch: Path, first: pd.DataFrame) -> Iterator[Callable[[pd.DataFrame], None]]:
+    """What appends frames like ``first`` to a file."""
+    with open(scratch, "w", encoding="utf-8", newline="") as file:
+        first.head(0).to_csv(file, index=False)
+        yield lambda frame: frame.to_csv(file, index=False, header=False)
+
+
+@contextmanager
+def _parquet(scratch: Path, first: pd.DataFrame) -> Iterator[Callable[[pd.DataFrame], None]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    def table(frame: pd.DataFrame):
+        text = frame.astype({"fold": "string"})  # empty for most benchmarks, which would be another type
+        return pyarrow.Table.from_pandas(text, preserve_index=False).replace_schema_metadata()
+
+    with pyarrow.parquet.ParquetWriter(scratch, table(first).schema) as writer:
+        yield lambda frame: writer.write_table(table(frame).cast(writer.schema))
 
 
 def _replace(path: Path, write):
