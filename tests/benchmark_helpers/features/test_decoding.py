@@ -157,10 +157,19 @@ def test_damage_ends_in_errors_that_are_expected(seed):
             check(bytes(content))
 
 
+def test_formats_that_others_taught_pillow_are_not_read(monkeypatch):
+    """Whether a file is an image must not depend on which packages a model imports."""
+    monkeypatch.setitem(Image.OPEN, "ODD", (lambda *_: Image.new("RGB", (4, 4)), lambda prefix: prefix[:3] == b"odd"))
+    monkeypatch.setattr(Image, "ID", [*Image.ID, "ODD"])
+    assert Image.open(io.BytesIO(b"odd content")).size == (4, 4)
+    with pytest.raises(OSError, match="not an image, or in none of the formats JPEG, PNG"):
+        check(b"odd content")
+
+
 class TestSettings:
     def test_are_as_before(self):
         before = ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS
-        with pytest.raises(OSError, match="identify"), strict_decoding(), strict_decoding():
+        with pytest.raises(OSError, match="not an image"), strict_decoding(), strict_decoding():
             check_whole(b"")
         assert before == (ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS)
 

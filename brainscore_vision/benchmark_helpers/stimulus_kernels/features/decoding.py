@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ..errors import StimulusKernelError
 
@@ -36,6 +36,9 @@ UNREADABLE = (
 
 MOST_PIXELS = 2 * (1024**3 // 4 // 3)
 """Largest image that is decoded: the largest that Pillow opens by default. Others are taken for an attack on memory."""
+
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "JPEG2000", "AVIF", "TGA")
+"""What is read, also where a model's package has taught Pillow more."""
 
 _JPEG_START = b"\xff\xd8\xff"
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")  # 0xff 0x00 is a data byte
@@ -91,7 +94,12 @@ def open_image(source: Path | bytes) -> Image.Image:
     OSError and the like
         `UNREADABLE`, if it is no image.
     """
-    image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+    Image.init()
+    known = [name for name in FORMATS if name in Image.OPEN]  # AVIF came late
+    try:
+        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=known)
+    except UnidentifiedImageError as error:
+        raise OSError(f"not an image, or in none of the formats {', '.join(known)}") from error
     if not 0 < image.width * image.height <= MOST_PIXELS:
         size = f"{image.width:,} x {image.height:,} pixels"
         image.close()
