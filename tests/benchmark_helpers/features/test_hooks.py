@@ -14,7 +14,7 @@ from brainscore_vision.model_helpers.activations.pytorch import (
     disable_activation_caching,
     load_preprocess_images,
 )
-from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
+from brainscore_vision.model_helpers.brain_transformation import ModelCommitment, RegionLayerMap
 from brainscore_vision.model_interface import BrainModel
 from PIL import Image
 from plugin_testing.models import committed, small_network
@@ -630,6 +630,27 @@ def test_a_region_that_brain_score_has_chosen_a_layer_for(stimuli, no_layer_sele
     assert features["V1"].shape == (N_IMAGES, 96)
     with pytest.raises(UnmappedRegionError, match="of its regions, only V1 have a layer; received V3"):
         recorder_for(model, ["V1", "V3"])
+
+
+def test_brain_score_chooses_layers_of_models_that_it_has_registered(stimuli, monkeypatch, caplog):
+    model = small_network(None, identifier="pixels")  # a registered name
+    monkeypatch.setattr(RegionLayerMap, "commit_region", lambda self, region: self.update({region: "pool"}))
+    features, _ = record(recorder_for(model, ["V1"]), stimuli)
+    assert features["V1"].shape == (N_IMAGES, 96)
+    assert "pixels names no layer for V1: Brain-Score chooses one" in caplog.text
+    with pytest.raises(UnmappedRegionError, match="received V3"):  # for which it has no benchmark of its own
+        recorder_for(model, ["V3"])
+
+
+def test_a_layer_that_brain_score_cannot_choose(monkeypatch):
+    def offline(self, region):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(RegionLayerMap, "commit_region", offline)
+    with pytest.raises(
+        UnmappedRegionError, match=r"its layers are .*could not choose one either: ConnectionError: no route"
+    ):
+        recorder_for(small_network(None, identifier="pixels"), ["V4"])
 
 
 @pytest.mark.parametrize("layers", [None, [], [None], ["conv", 3], 7], ids=str)

@@ -12,7 +12,6 @@ import netCDF4
 import numpy as np
 import pandas as pd
 import pytest
-from brainscore_vision.data.laion_fmri_7t.packaging.coordinates import read_stored
 from plugin_testing.data_factory import make_trials, write_trials
 from plugin_testing.people import in_child, without_locks
 
@@ -20,6 +19,7 @@ from brainscore_vision.data.laion_fmri_7t.assemblies.file import AssemblyFile
 from brainscore_vision.data.laion_fmri_7t.assemblies.header import DIMENSIONS
 from brainscore_vision.data.laion_fmri_7t.assemblies.neuroid_assembly import read_assembly
 from brainscore_vision.data.laion_fmri_7t.errors import SchemaError
+from brainscore_vision.data.laion_fmri_7t.packaging.verify import read_stored
 
 
 def write_characters(trials, path):

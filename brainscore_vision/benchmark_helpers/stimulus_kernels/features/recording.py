@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from brainscore_core.plugin_management.import_plugin import ImportPlugin
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.model_helpers.activations import core as activations_core
 from brainscore_vision.model_helpers.activations.core import ActivationsExtractorHelper
@@ -24,6 +25,7 @@ from brainscore_vision.model_helpers.utils import make_list
 from tqdm.auto import tqdm as brainscore_tqdm
 
 from ..errors import ModelOutputError, UnmappedRegionError
+from ..wording import warn_once
 from .answers import TIME_BINS, check_features, features_of
 from .hooks import LayerReader, layer_names, pytorch_wrapper, resolve_layer
 from .lookup import LookupModel, LookupRecorder
@@ -212,13 +214,25 @@ def _committed(model: ModelCommitment, region: str) -> tuple[str, ...]:
     Raises
     ------
     UnmappedRegionError
-        None; also where Brain-Score would choose one now, which needs its own benchmarks' data and ImageNet.
+        None. Brain-Score can choose a layer now, on its own benchmark of the region, which is a download: it does so for
+        models that it has registered, which count on it, and not for a user's own.
     """
     region_layers = model.layer_model.region_layer_map
     if region not in region_layers:
-        if isinstance(region_layers, RegionLayerMap):
+        if not isinstance(region_layers, RegionLayerMap):
+            raise _unmapped(model, region, tuple(region_layers))
+        if region not in region_layers.region_benchmarks or not _is_registered(model.identifier):
             raise _uncommitted(model, region)
-        raise _unmapped(model, region, tuple(region_layers))
+        warn_once(
+            f"{model.identifier} names no layer for {region}: Brain-Score chooses one on its public benchmark of {region}, "
+            f"whose data it may have to download first."
+        )
+        try:
+            region_layers.commit_region(region)
+        except Exception as error:
+            raise UnmappedRegionError(
+                f"{_uncommitted(model, region)} Brain-Score could not choose one either: {type(error).__name__}: {error}"
+            ) from error
     layers = tuple(make_list(region_layers[region]))
     if not layers or not all(isinstance(layer, str) for layer in layers):
         raise UnmappedRegionError(
@@ -275,6 +289,14 @@ def _subset(stimuli: StimulusSet, start: int, size: int) -> StimulusSet:
     block.stimulus_paths = stimuli.stimulus_paths
     block.identifier = None
     return block
+
+
+def _is_registered(identifier: str) -> bool:
+    try:
+        ImportPlugin("brainscore_vision", "models", identifier)
+    except AssertionError:  # how Brain-Score says that there is no registration
+        return False
+    return True
 
 
 def _uncommitted(model: ModelCommitment, region: str) -> UnmappedRegionError:
