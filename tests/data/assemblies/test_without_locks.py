@@ -19,7 +19,7 @@ from brainscore_vision.data.laion_fmri_7t.assemblies.file import AssemblyFile
 from brainscore_vision.data.laion_fmri_7t.assemblies.header import DIMENSIONS
 from brainscore_vision.data.laion_fmri_7t.assemblies.neuroid_assembly import read_assembly
 from brainscore_vision.data.laion_fmri_7t.errors import SchemaError
-from brainscore_vision.data.laion_fmri_7t.packaging.verify import read_stored
+from brainscore_vision.data.laion_fmri_7t.packaging.verify import _read_stored
 
 
 def write_characters(trials, path):
@@ -72,7 +72,7 @@ def no_locks(monkeypatch):
 def everything(path):
     file = AssemblyFile(path, "sub-01")
     columns = np.arange(0, file.header.shape[1], 2)
-    assembly, stored = read_assembly(file), read_stored(path)
+    assembly, stored = read_assembly(file), _read_stored(path)
     return file.header, file.averages(columns), file.moments(columns)[2], file.sample_digest(), assembly, stored
 
 
