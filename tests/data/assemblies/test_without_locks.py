@@ -96,7 +96,7 @@ def test_the_same_is_read(tmp_path, no_locks, write):
     for name in assembly.coords:
         np.testing.assert_array_equal(assembly_2[name].values, assembly[name].values)
     assert assembly_2.attrs == assembly.attrs
-    assert (stored_2.shape, stored_2.attributes) == (stored.shape, stored.attributes)
+    assert (stored_2.n_voxels, stored_2.attributes) == (stored.n_voxels, stored.attributes)
     assert stored_2.coordinates.keys() == stored.coordinates.keys()
     for key, values in stored.coordinates.items():
         np.testing.assert_array_equal(stored_2.coordinates[key], values)
