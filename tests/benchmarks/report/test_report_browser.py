@@ -90,11 +90,15 @@ def test_nothing_could_be_fetched(page, tmp_path):
     assert refused == "img-src"
 
 
-@pytest.mark.parametrize("width", [1400, 800])
+@pytest.mark.parametrize("width", [1400, 800, 400])
 def test_the_page_is_never_wider_than_the_window(page, width):
-    page.set_window_size(width, 900)
-    assert page.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
-    page.set_window_size(1400, 900)
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}  # windows have a least width
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        widths = page.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert widths[0] <= widths[1] == width
 
 
 def first_table(page):

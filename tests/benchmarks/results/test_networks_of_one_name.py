@@ -76,7 +76,10 @@ def test_weights(fill, scores):
     """``module:function`` has no revision: a checkpoint that was trained further, or weights without a seed."""
     database = fill((1, V1, "package:make", None), (2, IT, "package:make", None))
     digests = [scores[seed][V1].attrs["network_digest"] for seed in (1, 2)]
-    assert [name for name, _ in names(database)] == [f"net (network {digest[:8]})" for digest in digests]
+    shown = [f"net (network {digest[:8]})" for digest in digests]
+    assert [name for name, _ in names(database)] == shown
+    assert names(database, models=shown[1:]) == [(shown[1], IT)]  # a name that is shown can be asked for
+    assert len(names(database, models=["*(network*)"])) == 2
     both = fill((1, IT, "package:make", None))  # the newest of a benchmark counts, and it is of the first network
     assert names(both) == [("net", V1), ("net", IT)]
     assert len(set(names(both, latest=False))) == 3

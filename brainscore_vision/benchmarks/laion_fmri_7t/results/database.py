@@ -190,20 +190,26 @@ class ResultsDatabase:
         Parameters
         ----------
         models, benchmarks : iterable of str
-            Names or patterns (``*``, ``?``); a model is found by its own identifier and by what was asked for. None: all.
+            Names or patterns (``*``, ``?``); a model is found by its own identifier, by what was asked for, and by the name
+            with brackets that tells it from others (:mod:`.names`). None: all.
         latest : bool
             The newest of each model, benchmark and dataset alone; two sources of a model of one name are two models.
         """
-        t = self.tables
+        models, t = tuple(models), self.tables
+        # names that tell networks apart are made when results are there
+        by_name = any(pattern.endswith(")") for pattern in models)
         with reading(self.connection):
             names = read_names(t)
-            model_ids, benchmark_ids = _matching(names, models, benchmarks)
+            model_ids, benchmark_ids = _matching(names, () if by_name else models, benchmarks)
             rows = [row for row in result_rows(t) if row.model in model_ids and row.benchmark in benchmark_ids]
             if latest:
                 newest = {_cell(names, row): row.id for row in rows}
                 kept = set(newest.values())
                 rows = [row for row in rows if row.id in kept]
-            return tell_apart(read_results(t, rows, names))
+            found = tell_apart(read_results(t, rows, names))
+        if by_name:
+            return [r for r in found if matches(models, r.model, r.model_identifier, r.requested_model)]
+        return found
 
     def failures(
         self, models: Iterable[str] = (), benchmarks: Iterable[str] = (), latest: bool = True

@@ -35,7 +35,8 @@ def tell_apart(results: Sequence[Result]) -> list[Result]:
             parts.append(f"network {_digits(result.network_digest)}")
         return f"{result.model_identifier} ({', '.join(parts)})" if parts else result.model_identifier
 
-    return [replace(result, model=name(result)) for result in results]
+    named = ((result, name(result)) for result in results)
+    return [result if result.model == model else replace(result, model=model) for result, model in named]
 
 
 def of_two_networks(a: Result, b: Result) -> bool:
