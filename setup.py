@@ -71,6 +71,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
             "test": [
                 "dask>=2025.5",
                 "distributed>=2025.5",
+                "mpmath>=1.3",
                 "pytest>=8.2",
                 "pytest-check>=2.3",
                 "pytest-xdist>=3.6",

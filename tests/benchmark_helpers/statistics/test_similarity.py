@@ -18,6 +18,8 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import (
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.kernel import COLUMN_BLOCK
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import similarity
+from brainscore_vision.benchmarks.laion_fmri_7t import benchmark, score_model
+from brainscore_vision.models.laion_fmri_7t import NounModel, StimulusFeatureModel
 
 SHAPES = {"more features than stimuli": (25, 700), "fewer": (60, 30)}
 OFFSETS = {"centred": 0.0, "mean a thousand times the spread": 1e3}
@@ -229,3 +231,23 @@ def test_degenerate_input_is_named():
         similarity.unbiased_cka(np.eye(3), np.eye(3))
     with pytest.raises(ModelOutputError, match="undefined"):
         similarity.unbiased_cka(np.ones((6, 6)), np.ones((6, 6)))
+
+
+@pytest.mark.parametrize("features", ["nouns", "labels"])
+def test_scores_of_labels_are_those_of_exact_arithmetic(features, tiny_dataset):
+    cell = "LAION_fMRI.V2-rdm-pearson"
+    task, *others = benchmark(cell, dataset=tiny_dataset).tasks()
+    rng = np.random.default_rng(9)
+    if features == "nouns":
+        model = NounModel(dataset=tiny_dataset)
+        values = model.features_for(task.test_ids)
+    else:
+        values = 0.7 * np.eye(9)[rng.integers(0, 9, len(task.test_ids))] + 0.1
+        model = StimulusFeatureModel.from_arrays(values, task.test_ids, "labels")
+    score = score_model(model, cell, dataset=tiny_dataset)
+    expected = exact_ranks(values)
+    for one in (task, *others):
+        measured = one.load_responses().select(one.test_ids).values.astype(float)
+        pairs = np.triu_indices(len(measured), k=1)
+        r = spearmanr(expected, -np.corrcoef(measured)[pairs])[0]
+        assert score.attrs[one.subject].raw.item() == pytest.approx(r, abs=1e-9)

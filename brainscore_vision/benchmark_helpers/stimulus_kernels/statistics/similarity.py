@@ -122,13 +122,10 @@ def tied_ranks(values: np.ndarray, rounding: np.ndarray) -> np.ndarray:
     new = np.ones(len(values), dtype=bool)
     new[1:] = np.diff(ordered) > known[1:] + known[:-1]
     starts = np.flatnonzero(new)
-    reach = 2 * np.maximum.reduceat(known, starts)  # of each run of ties
-    run = np.cumsum(new) - 1
-    offset = ordered - ordered[starts][run]
-    long = (np.maximum.reduceat(offset, starts) > reach)[run]
-    piece = np.zeros(len(values))
-    np.floor_divide(offset, reach[run], out=piece, where=long)
-    new[1:] |= np.diff(piece) != 0
+    stops, reach = np.append(starts[1:], len(values)), 2 * np.maximum.reduceat(known, starts)
+    for k in np.flatnonzero(ordered[stops - 1] - ordered[starts] > reach):
+        chain = ordered[starts[k] : stops[k]]
+        new[starts[k] + 1 : stops[k]] = np.diff((chain - chain[0]) // reach[k]) != 0
     starts = np.flatnonzero(new)
     counts = np.diff(np.append(starts, len(values)))
     ranks = np.empty(len(values))
