@@ -1,7 +1,9 @@
 """The headline cells give the numbers that they gave before the engine was rewritten.
 
-The kept numbers come from the code at commit 587d092, on the default simulated dataset. On one machine the rewritten code
-gives them to 1e-12; other processors order their sums otherwise, and single precision ends early in a network.
+The kept numbers come from the engine of commit 587d092, on the default simulated dataset (version 4). One exception:
+the RDMs of nouns, whose many ties are since counted as ties, come from the engine with that change (28dee70). On one
+machine the rewritten code gives the numbers to 1e-12; other processors order their sums otherwise, and single precision
+ends early in a network.
 """
 
 import json
@@ -19,7 +21,7 @@ def test_headline_numbers_are_kept(model):
     kept = json.loads(KEPT.read_text())[model]
     found = numbers_of_model(model, identifiers_for(model, REGISTERED), "simulated")
     assert sorted(found) == sorted(kept)
-    assert sum(len(one) for of_cell in kept.values() for one in of_cell.values()) > 600
+    assert sum(len(one) for of_cell in kept.values() for one in of_cell.values()) > 500
     for identifier, of_cell in kept.items():
         for unit, expected in of_cell.items():
             assert found[identifier][unit] == pytest.approx(expected, rel=TOLERANCE[model], abs=TOLERANCE[model]), (
