@@ -56,7 +56,7 @@ def isolated_home(request, monkeypatch) -> Path:
     _isolate(monkeypatch, home)
     wording = sys.modules.get("brainscore_vision.benchmark_helpers.stimulus_kernels.wording")
     if wording is not None:
-        wording.warn_once.cache_clear()  # what an earlier test was told is said again
+        wording.said.clear()  # what an earlier test was told is said again
     yield home
     for variable in ("BRAINSCORE_HOME", "RESULTCACHING_HOME"):
         shutil.rmtree(home / _HOMES[variable], ignore_errors=True)

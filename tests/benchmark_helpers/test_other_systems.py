@@ -73,9 +73,8 @@ def test_memory_is_known(mac, tmp_path):
     folder = make_images(tmp_path / "images", N_IMAGES)
     held = psutil.Process().memory_info().rss
     assert resident_bytes() == pytest.approx(held, rel=0.05)
-    expected = forecast(
-        small_network({"V1": "conv"}), list(make_benchmark(folder).tasks()), make_benchmark(folder).options
-    )
+    benchmark = make_benchmark(folder)
+    expected = forecast(small_network({"V1": "conv"}), benchmark.resolve().tasks, benchmark.options)
     assert expected.resident == pytest.approx(held, rel=0.3)
     assert peak_memory_bytes() >= held / 2
     assert worker_count(None) >= 1

@@ -6,6 +6,8 @@ import os
 import pwd
 import stat
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +84,22 @@ def test_without_a_home_things_are_kept_for_the_process_and_it_is_said_once(no_h
     assert len(said) == 1
     assert "cannot be written" in said[0]
     assert "LAION_FMRI_7T_HOME" in said[0]
+
+
+@obeys_permissions
+def test_threads_share_what_the_process_keeps(no_home, caplog):
+    def work():
+        start = threading.Barrier(8)
+
+        def one(i):
+            start.wait()
+            return keep(b"content", "a", str(i)).parent
+
+        with caplog.at_level(logging.WARNING), ThreadPoolExecutor(8) as threads:
+            folders = set(threads.map(one, range(8)))
+        return len(folders), len(home._own_home), len(caplog.records)
+
+    assert in_child(work, no_home) == (1, 1, 1)
 
 
 def test_what_the_process_kept_for_itself_goes_with_it(tmp_path, monkeypatch):

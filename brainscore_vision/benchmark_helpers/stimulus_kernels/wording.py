@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 _logger = logging.getLogger(__name__)
 _typed: ContextVar[bool] = ContextVar("typed", default=False)
+said: set[str] = set()
+_saying = threading.RLock()  # a handler of log messages may warn itself
 
 
 @contextmanager
@@ -27,7 +29,9 @@ def asked_as(argument: str, typed: str) -> str:
     return typed if _typed.get() else argument
 
 
-@functools.cache
 def warn_once(what: str) -> None:
-    """Say something once in a process."""
-    _logger.warning("%s", what)
+    """Say something once in a process, whichever of its threads is first."""
+    with _saying:
+        if what not in said:
+            said.add(what)
+            _logger.warning("%s", what)

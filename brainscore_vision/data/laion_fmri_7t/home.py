@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ HOME_VARIABLE = "LAION_FMRI_7T_HOME"
 
 _own_home: list[Path] = []
 """The folder of this process, once it needs one."""
+
+_making = threading.Lock()
 
 
 def laion_home() -> Path:
@@ -115,9 +118,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 def _own_home_because(error: OSError) -> Iterator[Path]:
     """This process' own folder, to write to in place of the home, which gave ``error``."""
     try:
-        if not _own_home:
-            _own_home.append(Path(tempfile.mkdtemp(prefix="laion-fmri-7t-")))
-            atexit.register(shutil.rmtree, _own_home[0], ignore_errors=True)
+        with _making:  # images are looked at in threads
+            if not _own_home:
+                _own_home.append(Path(tempfile.mkdtemp(prefix="laion-fmri-7t-")))
+                atexit.register(shutil.rmtree, _own_home[0], ignore_errors=True)
         warn_once(
             f"{laion_home()} cannot be written ({error.strerror}): images, and what is found in them, are kept in "
             f"{_own_home[0]} until this process ends. Set the environment variable {HOME_VARIABLE} to a folder that can be "

@@ -19,7 +19,6 @@ from brainscore_vision.data.laion_fmri_7t.assemblies.file import AssemblyFile
 from brainscore_vision.data.laion_fmri_7t.assemblies.header import DIMENSIONS
 from brainscore_vision.data.laion_fmri_7t.assemblies.neuroid_assembly import read_assembly
 from brainscore_vision.data.laion_fmri_7t.errors import SchemaError
-from brainscore_vision.data.laion_fmri_7t.packaging.verify import _read_stored
 
 
 def write_characters(trials, path):
@@ -72,20 +71,20 @@ def no_locks(monkeypatch):
 def everything(path):
     file = AssemblyFile(path, "sub-01")
     columns = np.arange(0, file.header.shape[1], 2)
-    assembly, stored = read_assembly(file), _read_stored(path)
-    return file.header, file.averages(columns), file.moments(columns)[2], file.sample_digest(), assembly, stored
+    assembly = read_assembly(file)
+    return file.header, file.averages(columns), file.moments(columns)[2], file.sample_digest(), assembly
 
 
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
 def test_the_same_is_read(tmp_path, no_locks, write):
     path = write(make_trials(), tmp_path / "sub-01.nc")
-    header, averages, sums, digest, assembly, stored = everything(path)
+    header, averages, sums, digest, assembly = everything(path)
     for made, read in ((make_trials().presentations, header.presentations), (make_trials().neuroids, header.neuroids)):
         for name, values in made.items():
             np.testing.assert_array_equal(read[name], values)
     assembly = assembly.load()
     no_locks()
-    header_2, averages_2, sums_2, digest_2, assembly_2, stored_2 = everything(path)
+    header_2, averages_2, sums_2, digest_2, assembly_2 = everything(path)
     pd.testing.assert_frame_equal(header_2.presentations, header.presentations)
     pd.testing.assert_frame_equal(header_2.neuroids, header.neuroids)
     assert (header_2.attributes, header_2.dtype, header_2.chunks) == (header.attributes, header.dtype, header.chunks)
@@ -96,10 +95,6 @@ def test_the_same_is_read(tmp_path, no_locks, write):
     for name in assembly.coords:
         np.testing.assert_array_equal(assembly_2[name].values, assembly[name].values)
     assert assembly_2.attrs == assembly.attrs
-    assert (stored_2.n_voxels, stored_2.attributes) == (stored.n_voxels, stored.attributes)
-    assert stored_2.coordinates.keys() == stored.coordinates.keys()
-    for key, values in stored.coordinates.items():
-        np.testing.assert_array_equal(stored_2.coordinates[key], values)
 
 
 def test_a_file_that_xarray_has_open_is_read(tmp_path):
