@@ -84,7 +84,7 @@ def test_whole_images_pass(kind):
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 @pytest.mark.parametrize("share", [0, 0.02, 0.3, 0.6, 0.95])
-@pytest.mark.parametrize("kind", KINDS.keys() - {"something behind", "several"})
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("something behind", "several")])
 def test_files_that_were_cut_short(kind, share):
     content = KINDS[kind]()
     with pytest.raises(UNREADABLE):
