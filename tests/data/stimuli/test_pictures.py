@@ -216,7 +216,7 @@ def on_screen(image, degrees, directory):
     """What Brain-Score's loader gives a model with this field of view."""
     stimuli = StimulusSet({"stimulus_id": ["x"]})
     stimuli.stimulus_paths = {"x": str(image.path)}
-    placed = place_on_model_screen(stimuli, {"x": image.sha1}, 9.2, degrees, directory)
+    placed = place_on_model_screen(stimuli, {"x": image.sha1}, 9.2, degrees, [directory])
     return np.asarray(load_image(placed.get_stimulus("x")))
 
 

@@ -338,7 +338,7 @@ class TestReleased:
         monkeypatch.setattr(
             ReleasedStimuli,
             "_extract",
-            lambda self, images, row, folder: rows.append(row) or extract(self, images, row, folder),
+            lambda self, images, row: rows.append(row) or extract(self, images, row),
         )
         make_stimulus_set(find_stimuli(released()))
         assert rows == list(range(3, len(STIMULI)))
