@@ -153,8 +153,8 @@ class FoldsPlan:
 class KernelBenchmark(Benchmark):
     """A benchmark that is evaluated from kernels. Constructing it loads nothing.
 
-    Ceilings are computed from the data each time they are asked for. Brain-Score's own base class keeps them on disk by
-    the benchmark's identifier, so that a subject or a threshold could meet another one's ceiling; this does not.
+    Ceilings are computed from the data each time they are asked for. Brain-Score's base class caches ceilings on disk by
+    identifier: with other subjects or another threshold it could return a wrong ceiling. This class does not cache them.
 
     Parameters
     ----------

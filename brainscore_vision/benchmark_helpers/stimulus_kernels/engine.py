@@ -179,7 +179,7 @@ class Run:
         ]
 
     def growth(self) -> float:
-        """How many times the stimuli of a small pass are in memory at once in a recording, of the first model."""
+        """For the first model: batch size of the full recording, divided by that of the small pass before it."""
         return self._recorders[0].growth()
 
 

@@ -1,4 +1,4 @@
-"""What is said to the user: options by the names that they have where they were given, and warnings once."""
+"""Messages to the user: name an option as the user wrote it, and show each warning once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _saying = threading.RLock()  # a handler of log messages may warn itself
 
 @contextmanager
 def command_line() -> Iterator[None]:
-    """Messages that are made inside name options as they are typed."""
+    """Inside this block, messages use the command line's names of options (``--columns``, not ``columns``)."""
     token = _typed.set(True)
     try:
         yield

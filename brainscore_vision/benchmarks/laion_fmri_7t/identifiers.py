@@ -169,7 +169,7 @@ def parse(identifier: str, **options) -> Cell:
 
 
 def _with_options(cell: Cell, said: dict, options: dict) -> Cell:
-    """A cell with options besides what its identifier said, which they may repeat and not change."""
+    """Add options to a cell. An option may repeat a setting of the identifier, but must not contradict it."""
     options = {name: value for name, value in options.items() if value is not None}  # None: not given
     changed = replace(cell, **options)
     for name in options.keys() & said.keys():

@@ -235,7 +235,7 @@ class Dataset:
         return stimulus_fingerprints(self._stimuli, list(stimulus_ids))
 
     def feature_file(self, name: str) -> Path:
-        """File of released features, one of `embeddings.FEATURE_FILES`; MissingDataError if it is not there."""
+        """File of released features, one of `released.features.FEATURE_FILES`; MissingDataError if it is not there."""
         return find_feature_file(name, self._feature_folders, self.name)
 
     def split_ids(self, pool: str, split: str) -> tuple[list[str], list[str]]:

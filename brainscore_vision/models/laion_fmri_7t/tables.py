@@ -113,9 +113,8 @@ class FeatureTable:
     def located(self, stimulus_ids: Collection[str]) -> dict[str, int]:
         """Row of each stimulus that has one, valid or not.
 
-        An id that is a stimulus belongs to it. Of the others, one belongs to the stimulus that it names when folders, the
-        image's ending, capitals and surrounding blanks are left away, if it is the only such row, and this the only such
-        stimulus.
+        An id that is a stimulus belongs to it. Other ids are compared without folder, file ending, case and surrounding
+        blanks. A match counts only if exactly one row and one stimulus have this short name.
         """
         found = {s: self._rows_by_id[s] for s in stimulus_ids if s in self._rows_by_id}
         if len(found) == len(stimulus_ids):

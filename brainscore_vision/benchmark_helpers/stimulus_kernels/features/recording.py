@@ -104,8 +104,8 @@ class CommitmentRecorder:
     def batch_size(self, layers: Sequence[str]) -> int:
         """Images that the network sees at once when these layers are recorded.
 
-        The extractor's own number; but for PyTorch networks on the CPU, which gain nothing from large batches, no more
-        than make an answer of ``BATCH_BYTES``, and ``FIRST_BLOCK`` as long as the answer's size is not known.
+        Usually the extractor's own batch size. PyTorch networks on the CPU, which gain nothing from large batches, get
+        smaller ones: ``FIRST_BLOCK`` images until the size of an answer is known, then as many as fit in ``BATCH_BYTES``.
         """
         own = self.model.activations_model._extractor._batch_size
         if not self._may_shrink():

@@ -263,9 +263,9 @@ class RidgeDecomposition:
         Parameters
         ----------
         sketch : numpy.ndarray of float64, shape (n, m)
-            Random mixtures of the features of the training stimuli (:class:`~..kernels.kernel.StimulusKernel`). Their
-            squares in a direction have its eigenvalue as expectation, of which K holds the digits down to n·ε·λ_max, but
-            the mixtures, not being squared yet, those down to ε²·λ_max.
+            Random mixtures of the features of the training stimuli (:class:`~..kernels.kernel.StimulusKernel`). In each
+            direction, the expected square of the mixtures is the eigenvalue. K is exact to n·ε·λ_max; the mixtures are not
+            squared, so they are exact to ε²·λ_max.
         mean_norm : float
             Length of the features' mean, |s|.
 
@@ -334,41 +334,6 @@ class StimuliOfDecomposition:
     decomposition: RidgeDecomposition
     rows: np.ndarray
     vectors: np.ndarray
-
-    def half_solve(self, coordinates: np.ndarray, alpha: float) -> np.ndarray:
-        """R C with R Rᵀ = (K̃+α)⁻¹, in coordinates."""
-        rank = self.basis.shape[1]
-        inside = self.middle.half_solve(coordinates[:rank], alpha)
-        return inside if self.is_complete else np.concatenate([inside, coordinates[rank:] / np.sqrt(alpha)])
-
-    def lost_spread(self, sketch: np.ndarray, mean_norm: float) -> float:
-        """Spread of features in the directions whose eigenvalues were set to zero: no such eigenvalue is larger.
-
-        Parameters
-        ----------
-        sketch : numpy.ndarray of float64, shape (n, m)
-            Random mixtures of the features of the training stimuli (:class:`~..kernels.kernel.StimulusKernel`). Their
-            squares in a direction have its eigenvalue as expectation, of which K holds the digits down to n·ε·λ_max, but
-            the mixtures, not being squared yet, those down to ε²·λ_max.
-        mean_norm : float
-            Length of the features' mean, |s|.
-
-        Returns
-        -------
-        float
-            0 if it is no more than rounding: features that are multiples of others, or zero.
-        """
-        if not isinstance(self.middle, Spectrum):
-            return 0.0  # a band is made only where no eigenvalue is set to zero
-        (n, rank), eigenvalues, epsilon = self.basis.shape, self.middle.eigenvalues, np.finfo(float).eps
-        coordinates, _ = self.coordinates(sketch)
-        lost = np.sum(coordinates[:rank][eigenvalues == 0] ** 2) + np.sum(coordinates[rank:] ** 2)
-        lost /= sketch.shape[1]
-        # a vector of the others leaks into these directions by the error of K over its eigenvalue (Davis & Kahan 1970)
-        known = eigenvalues[eigenvalues > 0]
-        leak = (n * epsilon * known[-1]) ** 2 * np.sum(1 / known)
-        given = epsilon**2 * (self.middle.trace + n * mean_norm**2)
-        return float(lost) if lost > leak + given else 0.0
 
     def expand(self, coordinates: np.ndarray) -> np.ndarray:
         """As that of the whole, shape (m, neuroids)."""

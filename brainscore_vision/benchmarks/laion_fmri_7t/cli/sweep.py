@@ -67,7 +67,7 @@ def sweep(
         int,
         typer.Option(
             "--allowed-deaths",
-            help="Workers that may die of a task (of lack of memory, mostly) before it counts as failed. With --scheduler, "
+            help="How many workers a task may kill (usually by too much memory) before it counts as failed. With --scheduler, "
             "its own setting distributed.scheduler.allowed-failures counts.",
             min=0,
         ),

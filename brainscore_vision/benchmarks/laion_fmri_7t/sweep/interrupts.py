@@ -14,9 +14,9 @@ ENDING = (signal.SIGINT, signal.SIGTERM)
 def interrupts() -> Iterator[Callable[[], None]]:
     """Remember both signals within a ``with`` block of the main thread, and end it with KeyboardInterrupt where it is safe.
 
-    An exception that a signal raises is lost, but for a traceback on the terminal, if the signal comes while Python runs a
-    destructor or a weak reference's callback. So the first signal raises nothing by itself: the block calls ``check``, and
-    the block's end does. A second signal raises at once.
+    If a signal arrives while Python runs a destructor or a callback of a weak reference, Python only prints the exception
+    and drops it. So the first signal raises nothing by itself: the block calls ``check``, and so does its end. A second
+    signal raises at once.
 
     Yields
     ------
