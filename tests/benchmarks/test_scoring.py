@@ -24,6 +24,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t import (
 )
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import IdentifierError
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.sources import (
+    ModelImportError,
     ModelSourceError,
     locate_model,
     model_revision,
@@ -208,7 +209,7 @@ def test_a_module_that_needs_something_else_says_so(tmp_path, monkeypatch, name)
     (tmp_path / f"{name}.py").write_text("import absent_library\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(
-        ModelSourceError, match=f"{name}.py, line 1: .*No module named 'absent_library'.*Install absent"
+        ModelImportError, match=f"{name}.py, line 1: .*No module named 'absent_library'.*Install absent"
     ):
         locate_model(f"{name}:make")
 
@@ -228,7 +229,7 @@ def test_a_module_that_needs_something_else_says_so(tmp_path, monkeypatch, name)
 def test_a_file_that_python_cannot_use_is_one_line(tmp_path, content, message):
     (tmp_path / "broken.py").write_text("import absent_library\n")
     (tmp_path / "mine.py").write_text(content)
-    with pytest.raises(ModelSourceError, match=message) as error:
+    with pytest.raises(ModelImportError, match=message) as error:
         locate_model(f"{tmp_path / 'mine.py'}:make")()
     assert "\n" not in str(error.value)
     assert str(tmp_path) not in sys.path

@@ -12,7 +12,7 @@ from brainscore_vision.models.laion_fmri_7t import StimulusFeatureModel, combine
 from brainscore_vision.models.laion_fmri_7t.table_files import TableError
 from brainscore_vision.models.laion_fmri_7t.tables import FeatureTable, open_table, read_ids
 
-CELL = "LAION_fMRI.IT-tau-ridgecv"
+CELL = "LAION_fMRI.IT-tau-ridge"
 NAMES = ["shared_12rep_LAION_cluster_1_i0.jpg", "shared_4rep_OOD_shape_ball.png", "unique_THINGS_air.v2_p01.jpg"]
 
 

@@ -42,6 +42,14 @@ def shared():
         yield Path(place)
 
 
+def let_others_in(folder):
+    """Every folder above can be entered by every user; pytest's own, one more for each of its workers, are closed."""
+    for path in folder.parents:
+        if path == Path(tempfile.gettempdir()):
+            return
+        path.chmod(0o755)
+
+
 def scored(folder, caplog, **options):
     """Score, images shown, and warnings of this run."""
     caplog.clear()
@@ -113,8 +121,7 @@ def test_a_store_that_cannot_be_listed_is_named(tmp_path):
 @is_root
 def test_colleagues_share_a_store_and_a_spool(folder, shared, expected, caplog, monkeypatch):
     """The first is killed in the middle; the second takes over; the third finds kernels."""
-    for path in (folder.parent.parent.parent, folder.parent.parent, folder.parent):
-        path.chmod(0o755)
+    let_others_in(folder)
     for name in ("home", "store", "spool"):
         (shared / name).mkdir()
         os.chown(shared / name, 0, GROUP)
@@ -139,8 +146,7 @@ def test_colleagues_share_a_store_and_a_spool(folder, shared, expected, caplog, 
 @is_root
 def test_a_kernel_that_cannot_be_replaced_costs_no_score(folder, shared, expected, caplog, monkeypatch):
     """In a sticky folder, nobody but its owner replaces a file."""
-    for path in (folder.parent.parent.parent, folder.parent.parent, folder.parent):
-        path.chmod(0o755)
+    let_others_in(folder)
     monkeypatch.setenv("BRAINSCORE_HOME", str(shared / "home"))
     (shared / "store").mkdir()
     (shared / "store").chmod(0o1777)

@@ -236,7 +236,7 @@ def test_degenerate_input_is_named():
 @pytest.mark.parametrize("features", ["nouns", "labels"])
 def test_scores_of_labels_are_those_of_exact_arithmetic(features, tiny_dataset):
     cell = "LAION_fMRI.V2-rdm-pearson"
-    task, *others = benchmark(cell, dataset=tiny_dataset).tasks()
+    task, *others = benchmark(cell, dataset=tiny_dataset).resolve().tasks
     rng = np.random.default_rng(9)
     if features == "nouns":
         model = NounModel(dataset=tiny_dataset)

@@ -113,7 +113,9 @@ def test_notes_are_counted_and_told(run, file, tiny_dataset):
     assert "--json shows them" in err
     (found,) = rows_of(run("results", file, "--model", "noted", "--json")[1])
     assert found["notes"] == ["First.", "Second."]
-    assert "--json shows them" not in run("results", file, "--model", "two")[2]
+    score.attrs["notes"] = []
+    ResultsDatabase(file).add(score, facts(score, 9, model="silent"))
+    assert "--json shows them" not in run("results", file, "--model", "silent")[2]
 
 
 def test_a_squared_negative_is_marked(run, file, tiny_dataset):
@@ -281,10 +283,12 @@ def test_scores_are_added(run, file, model_file, tiny_dataset, tmp_path):
 
 def test_a_run_that_fails_is_added_too(run, model_file, tiny_dataset, tmp_path, monkeypatch):
     path = tmp_path / "results.sqlite"
-    with pytest.raises(ImportError, match="no weights"):
-        run("score", f"{model_file}:broken", RIDGE, RDM, "--dataset", tiny_dataset, "--results", path)
+    code, _, err = run("score", f"{model_file}:broken", RIDGE, RDM, "--dataset", tiny_dataset, "--results", path)
+    assert (code, err.count("\n")) == (1, 1)
     failures = ResultsDatabase(path).failures()
-    assert [(f.benchmark, f.error) for f in failures] == [(cell, "ImportError: no weights") for cell in (RIDGE, RDM)]
+    assert [f.benchmark for f in failures] == [RIDGE, RDM]
+    for failure in failures:
+        assert f"own.py, line 3: ImportError: no weights; received '{model_file}:broken'." in failure.error
     # another model does one of two
     code, _, err = run("score", f"{model_file}:one_region", RIDGE, RDM, "--dataset", tiny_dataset, "--results", path)
     assert code == 1

@@ -8,7 +8,7 @@ from plugin_testing.sweep_models import CELLS, write_models
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.sweep import listed
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase, add_scores
-from brainscore_vision.benchmarks.laion_fmri_7t.scoring import build_all, score_all
+from brainscore_vision.benchmarks.laion_fmri_7t.scoring import build_all, resolve_all, score_all
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep import UnknownNamesError, check_names, cluster, make_plan
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep.plan import shared_work
 
@@ -65,11 +65,16 @@ def test_cells_that_share_a_decomposition_are_one_task(tiny_dataset):
     cells = [region("V1", "ood-ridgecv"), region("V1", "ood_gabor-ridgecv"), region("V2", "ood-ridge")]
     cells += [region("V1", "tau-ridgecv"), region("IT", "ood-ridgecv"), "LAION_fMRI_persubject.V1-ood-ridgecv"]
     labels = {"V1": "conv", "V2": "conv", "IT": "head"}
-    groups = shared_work(build_all(cells, tiny_dataset), labels)
+
+    def grouped(names):
+        built = build_all(names, tiny_dataset)
+        return shared_work(names, resolve_all(built.values()), labels)
+
+    groups = grouped(cells)
     assert sorted(map(sorted, groups)) == sorted(map(sorted, [cells[:3], *([cell] for cell in cells[3:])]))
     # two groups become one where a third shares with both
     subjects = [f"{cells[5]}[subjects={names}]" for names in ("sub-01", "sub-03", "sub-01+sub-03")]
-    assert [set(group) for group in shared_work(build_all(subjects, tiny_dataset), labels)] == [set(subjects)]
+    assert [set(group) for group in grouped(subjects)] == [set(subjects)]
 
 
 @pytest.mark.parametrize(

@@ -254,13 +254,13 @@ def exit_code(error: Exception) -> int | None:
 
     from ..identifiers import IdentifierError
     from ..leaderboard.errors import LeaderboardError
-    from ..networks.sources import ModelSourceError
+    from ..networks.sources import ModelImportError, ModelSourceError
     from ..results.errors import ResultsError
     from ..sweep.errors import SweepError
 
     if isinstance(error, (IdentifierError, ModelSourceError)):
         return 2
-    known = (StimulusKernelError, DatasetError, LeaderboardError, ResultsError, SweepError)
+    known = (StimulusKernelError, DatasetError, LeaderboardError, ModelImportError, ResultsError, SweepError)
     return 1 if isinstance(error, known) else None
 
 

@@ -38,7 +38,11 @@ _neighbours: dict[Path, dict[str, ModuleType]] = {}
 
 
 class ModelSourceError(ValueError):
-    """A model that cannot be found, or code that cannot make it."""
+    """A model that cannot be found under its name."""
+
+
+class ModelImportError(ValueError):
+    """A model's code that Python cannot read, or that imports what is not there."""
 
 
 def locate_model(name: str) -> Callable[[], BrainModel]:
@@ -59,8 +63,10 @@ def locate_model(name: str) -> Callable[[], BrainModel]:
     Raises
     ------
     ModelSourceError
-        No such registration, module, file or function; a function that wants arguments; a file that Python cannot read, or
-        that imports what is not there. The callable raises it for imports that fail when it is called.
+        No such registration, module, file or function; a function that wants arguments.
+    ModelImportError
+        A file that Python cannot read, or that imports what is not there. The callable raises it for imports that fail when
+        it is called.
     """
     place, colon, attribute = name.rpartition(":")
     problem = _registration_problem(name)
@@ -266,10 +272,10 @@ def _explained(name: str, folder: Path | None, but: type[Exception] | tuple = ()
         raise _unimportable(name, error, folder) from error
 
 
-def _unimportable(name: str, error: Exception, folder: Path | None = None) -> ModelSourceError:
+def _unimportable(name: str, error: Exception, folder: Path | None = None) -> ModelImportError:
     if isinstance(error, SyntaxError):
         where = f"{error.filename}, line {error.lineno}"
-        return ModelSourceError(f"Python cannot read {where}: {error.msg}; received {name!r}.")
+        return ModelImportError(f"Python cannot read {where}: {error.msg}; received {name!r}.")
     frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
     frames = [f for f in frames if Path(f.filename) != Path(__file__)]
     # the last line of the user's own files; of a library, the line that failed
@@ -277,4 +283,4 @@ def _unimportable(name: str, error: Exception, folder: Path | None = None) -> Mo
     where = f" in {own[-1].filename}, line {own[-1].lineno}" if own else ""
     missing = isinstance(error, ModuleNotFoundError) and error.name
     remedy = f" Install {error.name.partition('.')[0]}, or correct its name." if missing else ""
-    return ModelSourceError(f"An import fails{where}: {type(error).__name__}: {error}; received {name!r}.{remedy}")
+    return ModelImportError(f"An import fails{where}: {type(error).__name__}: {error}; received {name!r}.{remedy}")
