@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from brainscore_vision.model_helpers.activations.pytorch import (
     PytorchWrapper,
     disable_activation_caching,
@@ -29,6 +30,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording imp
     RegionRecorder,
     recorder_for,
 )
+from brainscore_vision.models.laion_fmri_7t import combine
 
 N_IMAGES = 11
 
@@ -598,6 +600,12 @@ def test_a_compiled_network_does_not_show_its_layers(stimuli, images):
 # Regions without a layer
 
 
+def test_a_scripted_network_takes_no_hooks(stimuli):
+    network = torch.jit.script(sequence(("conv", conv), ("relu", nn.ReLU)))
+    with pytest.raises(ModelOutputError, match=r"'conv' of a-network does not take.*before torch\.jit\.script"):
+        features_of(network, "conv", stimuli)
+
+
 @pytest.fixture
 def no_layer_selection(monkeypatch):
     """Brain-Score must not choose layers: that needs other benchmarks' data and ImageNet."""
@@ -703,3 +711,47 @@ def test_every_brain_model_is_recorded(stimuli):
 
     with pytest.raises(UnmappedRegionError, match="holder maps no layer to V1"):
         record(recorder_for(Holder(), ["V1"]), stimuli)
+
+
+class Around(BrainModel):
+    """A model of one's own that asks the models in it: under names and in containers that Brain-Score does not know."""
+
+    identifier = "around"
+
+    def __init__(self, *inner):
+        self._inner, self._named = list(inner[:1]), {model.identifier: model for model in inner[1:]}
+
+    @property
+    def models(self):
+        return [*self._inner, *self._named.values()]
+
+    def visual_degrees(self):
+        return 8
+
+    def start_recording(self, recording_target, time_bins):
+        for model in self.models:
+            model.start_recording(recording_target, time_bins)
+
+    def look_at(self, stimuli, number_of_trials=1):
+        answers = [model.look_at(stimuli, number_of_trials) for model in self.models]
+        values = np.concatenate([answer.transpose("presentation", "neuroid").values for answer in answers], axis=1)
+        coords = {
+            "stimulus_id": ("presentation", list(stimuli["stimulus_id"])),
+            "object_name": ("presentation", [""] * len(stimuli)),
+            "neuroid_id": ("neuroid", np.arange(values.shape[1])),
+        }
+        return NeuroidAssembly(values, coords=coords, dims=["presentation", "neuroid"])
+
+
+@pytest.mark.parametrize("make", [Around, lambda *models: combine(models), lambda *models: Around(Around(*models))])
+def test_networks_inside_other_models_are_read_alike(make, stimuli, images):
+    """Overwritten answers, modules that are called twice, other precisions: whoever holds the network."""
+    own = OVERWRITTEN["ReLU"][0]
+    half = sequence(("conv", conv), ("flat", nn.Flatten)).bfloat16()
+    parts = [(own(), "conv", "a"), (reused(), "relu#0", "b"), (reused(), "relu", "c"), (half, "flat", "d")]
+    models = [committed(network, {"V1": layer}, identifier=name) for network, layer, name in parts]
+    alone = [record(recorder_for(model, ["V1"]), stimuli)[0]["V1"] for model in models]
+    features, notes = record(recorder_for(make(*models), ["V1"]), stimuli)
+    np.testing.assert_array_equal(features["V1"], np.concatenate(alone, axis=1))
+    (note,) = notes["V1"]
+    assert "relu of c is called 2 times per image" in note

@@ -1,6 +1,7 @@
 """Kernels on disk: the right one is found, damage is noticed, a model that changed is noticed, trouble leaves nothing."""
 
 import errno
+import functools
 import io
 import os
 import shutil
@@ -11,7 +12,8 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
-from plugin_testing.models import FeatureModel, pixel_features
+import torch
+from plugin_testing.models import FeatureModel, pixel_features, small_network
 from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import StimulusPart, kernel_from_features
@@ -220,6 +222,31 @@ def test_a_model_that_changed_under_its_name_is_noticed(folder, caplog):
     expected = make_benchmark(folder, store=False)(model(misbehave=changed))
     assert score.item() == pytest.approx(expected.item(), abs=1e-12)
     assert score.item() != make_benchmark(folder, store=False)(model()).item()
+
+
+def massive(seed=0, zeroed=0):
+    """A layer of 400 units beside one constant that is 10,000 times as large; of the units, the last can be silent."""
+    model = small_network({"V1": "head"}, identifier="massive")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model.activations_model._model.head = head = torch.nn.Linear(96, 401)
+    with torch.no_grad():
+        head.bias[0] = 1e4
+        head.weight[401 - zeroed :] = 0
+    return model
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"zeroed": 1}], ids=["other weights", "one silent unit"])
+def test_weights_that_changed_are_noticed_where_features_hide_it(folder, change):
+    cell = functools.partial(make_benchmark, folder)
+    before = cell()(massive())
+    score = cell()(massive(**change))
+    assert score.item() == cell(store=False)(massive(**change)).item() != before.item()
+    (note,) = (note for note in score.attrs["notes"] if "the network under this name has changed" in note)
+    digests = before.attrs["network_digest"], score.attrs["network_digest"]
+    assert f"(network {digests[0]} then, {digests[1]} now)" in note
+    with pytest.raises(ModelOutputError, match="two networks under one name"):
+        cell(changed_models="refuse")(massive())
 
 
 def test_random_features_are_refused_or_not_kept(folder, isolated_home, caplog):

@@ -17,6 +17,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t.report import write_report
 from brainscore_vision.benchmarks.laion_fmri_7t.report.study import read_study
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase, tell_apart, to_dataframe, to_xarray
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
+from brainscore_vision.models.laion_fmri_7t import combine
 
 V1, IT = "LAION_fMRI.V1-ood-ridge", "LAION_fMRI.IT-ood-ridge"
 LAYERS = {"V1": "conv", "IT": "pool"}
@@ -188,3 +189,11 @@ def test_odd_state():
 
 def test_models_that_are_no_torch_networks_have_none():
     assert network_digest(CountingModel()) is None
+    assert network_digest(combine([CountingModel(), CountingModel(identifier="b")])) is None
+
+
+def test_a_combination_has_the_digest_of_its_networks():
+    def both(seed):
+        return combine([small_network(LAYERS, seed=seed, identifier="net", visual_degrees=9.2), CountingModel()])
+
+    assert network_digest(both(1)) == network_digest(both(1)) != network_digest(both(2))

@@ -150,7 +150,14 @@ class LayerReader:
         network.eval()
         with contextlib.ExitStack() as hooked, torch.no_grad():
             for name, (module, call) in wanted.items():
-                hooked.callback(module.register_forward_hook(functools.partial(take, name, call)).remove)
+                try:
+                    handle = module.register_forward_hook(functools.partial(take, name, call))
+                except RuntimeError as error:  # torch.jit.script allows no hooks
+                    raise ModelOutputError(
+                        f"Layers are recorded by hooks, which {name!r} of {self._identifier} does not take ({error}). Commit the "
+                        f"network as it was before torch.jit.script."
+                    ) from error
+                hooked.callback(handle.remove)
             network(batch, **getattr(self._wrapper, "_forward_kwargs", {}))
         return answers, calls
 

@@ -10,6 +10,8 @@ import hashlib
 import sys
 from collections.abc import Iterator
 
+from brainscore_vision.model_interface import BrainModel
+
 from .lookup import LookupModel
 
 DIGEST_BYTES = 8
@@ -26,8 +28,8 @@ def network_digest(model) -> str | None:
     -------
     str or None
         16 hexadecimal digits: of the names, types and values of all parameters and buffers, and of the classes of all
-        modules, where the model holds torch modules; of ``features_version`` where it looks features up. None for any
-        other model.
+        modules, where the model, or a model in its attributes, holds torch modules; of ``features_version`` where it looks
+        features up. None for any other model.
 
     Notes
     -----
@@ -45,17 +47,32 @@ def network_digest(model) -> str | None:
     return content.hexdigest() if modules else None
 
 
+def models_in(model) -> Iterator[BrainModel]:
+    """A model, and the models in its attributes and in lists and dictionaries there, at any depth. Each once."""
+    seen, waiting = set(), [model]
+    while waiting:
+        value = waiting.pop(0)
+        if isinstance(value, list | tuple):
+            waiting += [part for part in value if isinstance(part, BrainModel)]
+        elif isinstance(value, dict):
+            waiting += [part for part in value.values() if isinstance(part, BrainModel)]
+        elif (isinstance(value, BrainModel) or value is model) and id(value) not in seen:
+            seen.add(id(value))
+            yield value
+            waiting += getattr(value, "__dict__", {}).values()
+
+
 def _modules(model) -> Iterator:
-    """Torch modules that a model holds: itself, its attributes, those of what extracts its activations. Each once."""
+    """Torch modules of a model and of those in it: attributes, and those of what extracts activations. Each once."""
     torch = sys.modules.get("torch")
     if torch is None:  # a program without torch has no modules of it
         return
     seen = set()
-    for owner in (model, getattr(model, "activations_model", None)):
-        for value in (owner, *getattr(owner, "__dict__", {}).values()):
-            if isinstance(value, torch.nn.Module) and id(value) not in seen:
-                seen.add(id(value))
-                yield value
+    owners = [owner for part in models_in(model) for owner in (part, getattr(part, "activations_model", None))]
+    for value in (held for owner in owners for held in (owner, *getattr(owner, "__dict__", {}).values())):
+        if isinstance(value, torch.nn.Module) and id(value) not in seen:
+            seen.add(id(value))
+            yield value
 
 
 def _add(content, name: str, value) -> None:

@@ -35,15 +35,19 @@ class Probe:
     mean, norm : numpy.ndarray of float64, shape (N_STIMULI,)
         Mean and Euclidean norm of all features.
     n_features : int
+    network : str or None
+        Digest of the model's weights (:func:`~.network.network_digest`): features of a large constant, and changes of a
+        few units of many, hide from the samples. None if it is not known.
     """
 
     sample: np.ndarray
     mean: np.ndarray
     norm: np.ndarray
     n_features: int
+    network: str | None = None
 
     @classmethod
-    def of(cls, features: np.ndarray) -> Probe:
+    def of(cls, features: np.ndarray, network: str | None = None) -> Probe:
         """Of features of shape (N_STIMULI, n_features)."""
         n_features = features.shape[1]
         positions = np.linspace(0, n_features - 1, min(N_FEATURES, n_features)).astype(int)
@@ -53,7 +57,7 @@ class Probe:
             (float(np.mean(row, dtype=float)), float(np.sqrt(np.sum(np.square(row, dtype=float))))) for row in features
         ]
         mean, norm = np.array(wide).T
-        return cls(np.array(rows), mean, norm, n_features)
+        return cls(np.array(rows), mean, norm, n_features, network)
 
     def as_json(self) -> dict:
         """What JSON can hold, every bit of it."""
@@ -62,13 +66,14 @@ class Probe:
             "mean": self.mean.tolist(),
             "norm": self.norm.tolist(),
             "n_features": self.n_features,
+            "network": self.network,
         }
 
     @classmethod
     def from_json(cls, held: dict) -> Probe:
         """Of what :meth:`as_json` gave."""
         arrays = (np.array(held[name], dtype=float) for name in ("sample", "mean", "norm"))
-        return cls(*arrays, held["n_features"])
+        return cls(*arrays, held["n_features"], held.get("network"))
 
     def difference(self, other: Probe) -> float:
         """Largest relative difference; infinite if the features are not of the same width."""
@@ -101,7 +106,11 @@ class Probe:
 
     def agrees(self, other: Probe) -> bool:
         """Whether both can be features of one model."""
-        return self.difference(other) <= TOLERANCE
+        return self.same_network(other) and self.difference(other) <= TOLERANCE
+
+    def same_network(self, other: Probe) -> bool:
+        """Whether the weights are the same, as far as they are known."""
+        return None in (self.network, other.network) or self.network == other.network
 
 
 def probe_rows(part: StimulusPart) -> np.ndarray:

@@ -29,6 +29,7 @@ from ..wording import warn_once
 from .answers import TIME_BINS, check_features, features_of
 from .hooks import LayerReader, layer_names, pytorch_wrapper, resolve_layer
 from .lookup import LookupModel, LookupRecorder
+from .network import models_in
 
 LOOK_AT_BLOCK = 64
 """Stimuli per ``look_at`` where a model's whole answer is in memory at once."""
@@ -55,7 +56,7 @@ class RegionRecorder:
         self.model = model
         self.labels = {region: region for region in regions}
         self.notes: dict[str, list[str]] = {}
-        self._reader = _reader(model)
+        self._readers = _readers(model)
 
     def growth(self) -> float:
         """Stimuli at once in a recording, beside those in a pass over a few before it."""
@@ -70,14 +71,15 @@ class RegionRecorder:
     def _look_at(self, block: StimulusSet, region: str) -> np.ndarray:
         try:
             self.model.start_recording(region, time_bins=TIME_BINS)
-            with self._reader.reading() if self._reader else contextlib.nullcontext():
+            with contextlib.ExitStack() as open_readers:
+                for reader in self._readers:
+                    open_readers.enter_context(reader.reading())
                 assembly = self.model.look_at(block, number_of_trials=1)
         except KeyError as error:
             if error.args and error.args[0] == region:
                 raise _unmapped(self.model, region, ()) from error
             raise
-        if self._reader:
-            self.notes[region] = self._reader.notes_on(self._reader.read)
+        self.notes[region] = [note for reader in self._readers for note in reader.notes_on(reader.read)]
         return features_of(assembly, list(block["stimulus_id"]), self.model.identifier, region)
 
 
@@ -206,6 +208,17 @@ def recorder_for(model, regions: Sequence[str]) -> RegionRecorder | CommitmentRe
 def _reader(model) -> LayerReader | None:
     wrapper = pytorch_wrapper(getattr(model, "activations_model", None))
     return None if wrapper is None else LayerReader(wrapper, model.identifier)
+
+
+def _readers(model) -> list[LayerReader]:
+    """Of all PyTorch networks in a model: its own, those in its attributes, those of models that it is made of."""
+    wrappers = {}
+    for part in models_in(model):
+        for value in (getattr(part, "activations_model", None), *getattr(part, "__dict__", {}).values()):
+            wrapper = pytorch_wrapper(value)
+            if wrapper is not None:
+                wrappers.setdefault(id(wrapper), LayerReader(wrapper, part.identifier))
+    return list(wrappers.values())
 
 
 def _committed(model: ModelCommitment, region: str) -> tuple[str, ...]:

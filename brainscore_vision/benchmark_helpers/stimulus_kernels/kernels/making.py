@@ -17,6 +17,7 @@ from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from tqdm.auto import tqdm
 
 from ..errors import ModelOutputError, StimulusKernelError, StorageError
+from ..features.network import network_digest
 from ..features.probe import Probe, probe_ids, probe_rows
 from ..features.screen import place_on_model_screen
 from ..files import LockingError, ProcessLock, cannot_write
@@ -259,16 +260,20 @@ class ModelKernels:
                     batches[name].append(features)
 
             self._recorder.record(self._place(pool, probe_ids(part)), labels, sink)
-            self._probes.update({(name, part): Probe.of(np.concatenate(batches[name])) for name in labels})
+            network = network_digest(self._model)  # after a pass: weights may be made in the first one
+            self._probes.update({(name, part): Probe.of(np.concatenate(batches[name]), network) for name in labels})
         return self._probes[label, part]
 
     def _is_this_model(self, pool: StimulusPool, label: str, stored: Probe) -> bool:
-        if self._probe(pool, label).agrees(stored):
+        probe = self._probe(pool, label)
+        if probe.agrees(stored):
             return True
         changed = (
-            f"The features of {self._identity.identifier} in {label} differ by "
-            f"{self._probe(pool, label).difference(stored):.2g} of their size from those that its kernel was made of"
+            f"The features of {self._identity.identifier} in {label} differ by {probe.difference(stored):.2g} of their size "
+            f"from those that its kernel was made of"
         )
+        if not probe.same_network(stored):
+            changed += f" (network {stored.network} then, {probe.network} now)"
         if self._options.changed_models == "refuse":
             raise ModelOutputError(
                 f"{changed}, earlier in the same work: two networks under one name. A model is the same network each time it "

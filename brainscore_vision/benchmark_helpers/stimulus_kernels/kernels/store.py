@@ -134,6 +134,7 @@ class KernelStore:
             "mean_spread": float(kernel.mean_spread),
             "mean_norm": float(kernel.mean_norm),
             "probe_n_features": int(probe.n_features),
+            "network": probe.network or "",
             "version": VERSION,
         }
         arrays = {
@@ -239,7 +240,13 @@ class KernelStore:
             mean_norm=described["mean_norm"],
             sketch=arrays["sketch"] if arrays["sketch"].size else None,
         )
-        probe = Probe(arrays["probe_sample"], arrays["probe_mean"], arrays["probe_norm"], described["probe_n_features"])
+        probe = Probe(
+            sample=arrays["probe_sample"],
+            mean=arrays["probe_mean"],
+            norm=arrays["probe_norm"],
+            n_features=described["probe_n_features"],
+            network=described.get("network") or None,
+        )
         return kernel, probe
 
     def _full(self, needed: int, free: int) -> StorageError:
