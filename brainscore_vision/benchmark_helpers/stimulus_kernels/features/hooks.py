@@ -154,8 +154,8 @@ class LayerReader:
                     handle = module.register_forward_hook(functools.partial(take, name, call))
                 except RuntimeError as error:  # torch.jit.script allows no hooks
                     raise ModelOutputError(
-                        f"Layers are recorded by hooks, which {name!r} of {self._identifier} does not take ({error}). Commit the "
-                        f"network as it was before torch.jit.script."
+                        f"Layers are recorded by hooks, which {name!r} of {self._identifier} does not take ({error}). "
+                        f"Commit the network as it was before torch.jit.script."
                     ) from error
                 hooked.callback(handle.remove)
             network(batch, **getattr(self._wrapper, "_forward_kwargs", {}))
