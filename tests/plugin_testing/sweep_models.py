@@ -10,6 +10,7 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 from plugin_testing import models
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import LOOK_AT_BLOCK
 
@@ -49,8 +50,13 @@ def unseeded():
 
 
 def unseeded_features():
-    scale = int.from_bytes(os.urandom(4), "little")
-    features = dict.fromkeys(models.REGIONS, lambda path: (models.pixel_features(path) * scale) % 7)
+    seed = int.from_bytes(os.urandom(4), "little")
+
+    def weighted(path):
+        pixels = models.pixel_features(path)
+        return pixels * np.random.default_rng(seed).standard_normal(pixels.shape)
+
+    features = dict.fromkeys(models.REGIONS, weighted)
     return Seen("unseeded features", regions=features)
 
 
