@@ -199,6 +199,11 @@ DATA = {
         SchemaError,
         ("must be finite", "-inf", "Remove these voxels"),
     ),
+    "values in betas that were never written": (
+        lambda root: rewrite(root, set_beta(9.96921e36)),
+        SchemaError,
+        (r"sub-\d\d.nc.*must be finite", r"beyond 1e\+30 .*9.969.*e\+36", "Remove these voxels"),
+    ),
     "duplicate trials": (
         lambda root: rewrite(root, same_repetition),
         SchemaError,

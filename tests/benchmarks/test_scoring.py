@@ -223,11 +223,29 @@ def test_a_module_that_needs_something_else_says_so(tmp_path, monkeypatch, name)
         ("from . import helper\n", r"mine\.py, line 1: ImportError: attempted relative import"),
         ("import broken\n", r"broken\.py, line 1: ModuleNotFoundError: No module named 'absent_library'"),
         ("def make():\n    import absent_library\n", r"mine\.py, line 2: ModuleNotFoundError.*Install absent_library"),
+        ("x = 1\0\n", r"cannot read \S+mine\.py: source code string cannot contain null bytes; .*Write the file again"),
+        ("\nimport nulls\n", r"cannot read what is imported in \S+mine\.py, line 2: .* null bytes"),
+        ("import sys\nsys.exit(3)\n", r"mine\.py:make' ends the program in \S+mine\.py, line 2 \(SystemExit\(3\)\)"),
+        ("def make():\n    raise SystemExit\n", r"ends the program in \S+mine\.py, line 2 .*Keep .* __name__"),
+        ("import argparse\nargparse.ArgumentParser().parse_args(['x'])\n", r"ends the program in \S+mine\.py, line 2 "),
     ],
-    ids=["syntax", "import", "name", "relative", "neighbour's import", "import when called"],
+    ids=[
+        "syntax",
+        "import",
+        "name",
+        "relative",
+        "neighbour's import",
+        "import when called",
+        "null bytes",
+        "neighbour's null bytes",
+        "exit",
+        "exit when called",
+        "arguments",
+    ],
 )
 def test_a_file_that_python_cannot_use_is_one_line(tmp_path, content, message):
     (tmp_path / "broken.py").write_text("import absent_library\n")
+    (tmp_path / "nulls.py").write_text("x = 1\0\n")
     (tmp_path / "mine.py").write_text(content)
     with pytest.raises(ModelImportError, match=message) as error:
         locate_model(f"{tmp_path / 'mine.py'}:make")()

@@ -175,3 +175,14 @@ def test_version_tells_contents_apart(tmp_path, features):
     memory = FeatureTable.of_arrays(features, IDS)
     assert memory.version == FeatureTable.of_arrays(features.copy(), IDS).version
     assert memory.version != FeatureTable.of_arrays(features.astype(np.float32), IDS).version
+
+
+def test_masked_values_are_not_used(features):
+    assert FeatureTable.of_arrays(np.ma.masked_invalid(features), IDS).n_features == 4  # nothing is masked
+    masked = np.ma.masked_array(features, np.zeros(features.shape, bool))
+    masked[3, 1] = masked[5, 2] = np.ma.masked
+    for given in (masked, list(masked)):
+        with pytest.raises(TableError, match="in memory: features have a value in each place; 2 are masked. Fill them"):
+            FeatureTable.of_arrays(given, IDS)
+    with pytest.raises(TableError, match="ids have a value in each place; 1 are masked"):
+        FeatureTable.of_arrays(features, np.ma.masked_array(IDS, np.arange(len(IDS)) == 2))

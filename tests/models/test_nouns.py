@@ -1,5 +1,6 @@
 """The nouns of the segmentations as features: which images have what, and what is refused."""
 
+import os
 import shutil
 
 import h5py
@@ -88,6 +89,20 @@ def test_masks_are_read_once(segmentations, monkeypatch):
     np.testing.assert_allclose(extents[:3], [[0.125, 0, 0, 10, 5], [0.5, 10, 0, 20, 20], [0.5, 0, 10, 20, 20]])
     monkeypatch.setattr(h5py.Dataset, "__getitem__", None)  # a second reading would fail
     np.testing.assert_array_equal(mask_extents(segmentations[1]), extents)
+
+
+def test_other_masks_of_the_same_size_and_time_are_read_again(tmp_path):
+    path, masks = tmp_path / "masks.h5", np.zeros((2, 20, 20), np.uint8)
+    masks[:, :5, :5] = 1
+    with h5py.File(path, "w") as file:
+        file["masks"] = masks
+    before, state = mask_extents(path), path.stat()
+    with h5py.File(path, "r+") as file:
+        file["masks"][...] = masks[:, ::-1]
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert path.stat().st_size == state.st_size
+    assert before[:, 2].tolist() == [0, 0]
+    assert mask_extents(path)[:, 2].tolist() == [15, 15]
 
 
 def test_images_without_a_row_have_no_noun_if_the_masks_prove_that_no_row_was_lost(segmentations):

@@ -105,6 +105,7 @@ def test_other_columns_are_refused(tmp_path, frame, ending, name):
         ({"": 0.5}, "unclear which"),  # unnamed, and no index
         ({"f3": range(12)}, "the column f3 is called as a feature, and counts the rows"),
         ({"f3": range(1, 13)}, "the column f3 is called as a feature, and counts the rows"),
+        ({"f3": range(5, 17)}, "the column f3 is called as a feature, and counts the rows"),
     ],
 )
 def test_columns_in_doubt(tmp_path, frame, columns, message):
@@ -186,18 +187,66 @@ def test_a_column_of_lists(tmp_path, values):
         open_table(write(tmp_path / "v.parquet", lists))
 
 
-@pytest.mark.parametrize("start", [0, 1])
-def test_arrays_made_of_a_table_with_its_index(tmp_path, frame, values, start):
-    with_index = np.column_stack([np.arange(start, start + 12), values])
+def test_ids_of_few_values(tmp_path, frame, values):
+    """pandas writes text that it holds as categories in another way."""
+    path = tmp_path / "t.parquet"
+    assert same(open_table(write(path, frame.astype({"stimulus_id": "category"}))), values)
+    lacking = frame.assign(stimulus_id=pd.Categorical([None, *IDS[1:]]))
+    with pytest.raises(TableError, match="every row has an id; 1 of 12 are empty, the first in row 0"):
+        open_table(write(path, lacking))
+    numbers = frame.assign(f1=frame["f1"].astype("category"))
+    assert same(open_table(write(path, numbers)), values)
+
+
+@pytest.mark.parametrize("start", [0, 1, 5, -3])
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_arrays_made_of_a_table_with_its_index(tmp_path, values, start, place):
+    index = np.arange(start, start + 12)
+    with_index = np.column_stack([index, values] if place == "first" else [values, index])
     np.save(tmp_path / "t.npy", with_index)
     np.savez(tmp_path / "t.npz", features=with_index, ids=IDS)
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file["features"], file["ids"] = with_index, IDS
     for make in (
+        lambda: open_table(tmp_path / "t.h5"),
         lambda: open_table(tmp_path / "t.npy", ids=IDS),
         lambda: open_table(tmp_path / "t.npz"),
         lambda: StimulusFeatureModel.from_arrays(with_index, IDS, "mine"),
     ):
-        with pytest.raises(TableError, match="the first of 4 features counts the rows, as an index does. Remove it"):
+        with pytest.raises(TableError, match=f"the {place} of 4 features counts the rows, as an index does. Remove it"):
             make()
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.full(12, 1e20),  # one more is the same number
+        np.full(12, np.inf),
+        np.arange(12) + 0.5,
+        np.arange(12) * 2,
+        np.arange(12)[::-1],
+        np.r_[np.arange(11), 12],
+        np.r_[np.arange(11), np.nan],
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_features_that_look_somewhat_like_an_index(tmp_path, values, column):
+    features = np.column_stack([column, values, column])
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file["features"], file["ids"] = features, IDS
+    np.savez(tmp_path / "t.npz", features=features, ids=IDS)
+    for table in (open_table(tmp_path / "t.h5"), open_table(tmp_path / "t.npz")):
+        np.testing.assert_array_equal(table.read(0, 12), features)
+
+
+def test_small_whole_numbers_are_no_index(tmp_path):
+    """A byte that is followed by 0 again, and few rows."""
+    counted = np.arange(300).astype(np.uint8)
+    features = np.column_stack([counted, counted[::-1], counted])
+    ids = [f"{i}.jpg" for i in range(300)]
+    assert StimulusFeatureModel.from_arrays(features, ids, "mine").table.n_features == 3
+    assert StimulusFeatureModel.from_arrays(features[:2], ids[:2], "mine").table.n_features == 3
+    assert StimulusFeatureModel.from_arrays(np.arange(300)[:, None], ids, "mine").table.n_features == 1
 
 
 def test_features_by_stimuli_are_to_be_transposed(tmp_path, values):

@@ -189,6 +189,12 @@ def cannot_write(folder: Path) -> OSError | None:
         return error
 
 
+def file_state(path: Path) -> tuple[int, int, int, int]:
+    """What changes when a file is written or replaced, even by one of the same size and modification time."""
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+
+
 def has_locks(path: Path) -> bool:
     """Whether the file system of a file knows locks, as far as can be seen."""
     try:

@@ -136,7 +136,8 @@ def _stored(path: Path, frame: pd.DataFrame, choice: Choice, notes: tuple[str, .
         )
     ids = None
     if choice.want_ids:
-        ids = frame.pop(_id_column(path, frame, choice.id_key)).fillna("").astype(str).tolist()
+        column = frame.pop(_id_column(path, frame, choice.id_key))
+        ids = [str(value) if known else "" for value, known in zip(column, column.notna(), strict=True)]
     elif own := [name for name in frame if _plain(name) in ID_KEYS]:
         raise TableError(
             f"{path}: ids are in the table or elsewhere; they are in its column {own[0]}, and others were given. Remove the "

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import LookupModel
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_state
 from brainscore_vision.data.laion_fmri_7t.released.features import DatasetModel
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
@@ -162,10 +163,9 @@ class EmbeddingModel(StimulusFeatureModel, DatasetModel):
     def table(self) -> FeatureTable:
         """The embeddings as they are on disk now; a file that was replaced is opened again."""
         path = open_dataset(self._dataset).feature_file(self.name)
-        state = path.stat()
-        return _opened(path, state.st_size, state.st_mtime_ns)
+        return _opened(path, file_state(path))
 
 
 @lru_cache(maxsize=8)
-def _opened(path: Path, size: int, modified: int) -> FeatureTable:
+def _opened(path: Path, state: tuple[int, ...]) -> FeatureTable:
     return open_table(path, ids="image_ids", key="embedding")

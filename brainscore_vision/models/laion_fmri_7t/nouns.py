@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import LookupModel
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError
-from brainscore_vision.benchmark_helpers.stimulus_kernels.files import one_at_a_time
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_state, one_at_a_time
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError
 from brainscore_vision.data.laion_fmri_7t.home import keep, kept, usable
 from brainscore_vision.data.laion_fmri_7t.ids import parse, parse_all
@@ -124,7 +124,7 @@ class NounModel(LookupModel, DatasetModel):
         except MissingDataError:
             if self.weight == "area":
                 raise
-        state = tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+        state = tuple((path, file_state(path)) for path in files)
         return _opened(state, self.localized_only, self.weight)
 
     @property
@@ -251,8 +251,7 @@ def mask_extents(path: Path) -> np.ndarray:
     TableError
         The file holds something else than masks: one number besides 0.
     """
-    state = path.stat()
-    key = hashlib.sha256(f"{path.resolve()} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:24]
+    key = hashlib.sha256(f"{path.resolve()} {file_state(path)}".encode()).hexdigest()[:24]
     n_masks, name = _mask_shape(path)[0], ("mask_extents", f"{key}.npy")
     if kept(*name) is None:
         with one_at_a_time(usable("mask_extents") / f"{key}.lock"):

@@ -17,6 +17,9 @@ ID_KEYS = ("image_ids", "stimulus_ids", "stimulus_id", "image_id", "image_name",
 FEATURE_KEYS = ("embedding", "features", "embeddings")
 VALID_KEY = "valid"
 
+_BEGINNING = 64
+"""Rows of an array that tell most features from an index."""
+
 UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
 """What numpy raises for files that it cannot read."""
 
@@ -84,6 +87,7 @@ def open_hdf5(path: Path, choice: Choice) -> Stored:
         chosen = _feature_key(path, arrays, choice.key)
         found = {name: file[name][()] for name in _companions(path, arrays, chosen, choice) if name is not None}
         described = file[chosen].shape, file[chosen].dtype
+        refuse_index(file[chosen], str(path))
 
     def read(start: int, stop: int) -> np.ndarray:
         with _opened(path) as file:
@@ -134,7 +138,7 @@ def open_npz(path: Path, choice: Choice) -> Stored:
         ) from error
     chosen = _feature_key(path, arrays, choice.key)
     values = arrays[chosen]
-    check_first_column(values, str(path))
+    refuse_index(values, str(path))
     id_key, valid_key = _companions(path, arrays, chosen, choice)
     ids = None if id_key is None else texts(arrays[id_key], f"{path}, {id_key}")
     return Stored(values.shape, values.dtype, ids, arrays.get(valid_key), lambda start, stop: values[start:stop])
@@ -149,7 +153,7 @@ def open_npy(path: Path, choice: Choice) -> Stored:
             f"({asked_as('ids=PATH', '--ids FILE')})."
         )
     values = load_npy(path, mmap_mode="r")
-    check_first_column(values, str(path))
+    refuse_index(values, str(path))
     return Stored(values.shape, values.dtype, None, None, lambda start, stop: np.asarray(values[start:stop]))
 
 
@@ -207,17 +211,24 @@ def _companions(path: Path, arrays: Mapping, chosen: str, choice: Choice) -> tup
 
 
 def counts_rows(column: np.ndarray) -> bool:
-    """Whether numbers count the rows, from 0 or 1: no feature does."""
-    rows = np.arange(len(column))
-    return len(column) > 2 and (np.array_equal(column, rows) or np.array_equal(column, rows + 1))
+    """Whether at least three numbers are whole and each is one more than the number before: no feature is so."""
+    if len(column) < 3 or not np.isfinite(column).all() or column[0] % 1:
+        return False
+    return bool((np.diff(np.asarray(column, dtype=float)) == 1).all())
 
 
-def check_first_column(values: np.ndarray, name: str) -> None:
-    """Refuse an array that was made of a table with its index: several columns, of which the first counts the rows."""
-    if values.ndim == 2 and values.shape[1] > 1 and values.dtype.kind in "fiu" and counts_rows(values[:, 0]):
-        raise TableError(
-            f"{name}: the first of {values.shape[1]} features counts the rows, as an index does. Remove it."
-        )
+def refuse_index(table: np.ndarray | h5py.Dataset, name: str) -> None:
+    """Refuse an array that was made of a table with its index: several columns, the first or last of which counts rows.
+
+    Of a file, little is read unless a column begins like an index.
+    """
+    if len(table.shape) != 2 or table.shape[1] < 2 or table.dtype.kind not in "fiu":
+        return
+    for place, column in (("first", 0), ("last", table.shape[1] - 1)):
+        if counts_rows(table[:_BEGINNING, column]) and counts_rows(table[:, column]):
+            raise TableError(
+                f"{name}: the {place} of {table.shape[1]} features counts the rows, as an index does. Remove it."
+            )
 
 
 def the_id_key(path: Path, candidates: list[str], names: list[str], asked: str | None) -> str:

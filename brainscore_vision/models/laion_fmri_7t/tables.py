@@ -21,11 +21,11 @@ from .table_files import (
     ID_KEYS,
     Choice,
     TableError,
-    check_first_column,
     load_npy,
     open_hdf5,
     open_npy,
     open_npz,
+    refuse_index,
     texts,
     the_id_key,
 )
@@ -97,10 +97,12 @@ class FeatureTable:
     @classmethod
     def of_arrays(cls, features: np.ndarray, ids: Sequence[str], name: str = "features in memory") -> FeatureTable:
         """A table of features in memory, shape (n_stimuli, n_features), one id per row."""
+        _refuse_masked(features, name, "features")
+        _refuse_masked(ids, name, "ids")
         values = np.asarray(features)
         found = _as_ids(ids)
         _check_shape(values.shape, len(found), name)
-        check_first_column(values, name)
+        refuse_index(values, name)
         content = _digest(found, hashlib.sha256(np.ascontiguousarray(values)).hexdigest(), values.shape, values.dtype)
         valid = np.ones(len(found), bool)
         return cls(name, found, valid, values.shape[1], values.dtype, content, lambda start, stop: values[start:stop])
@@ -323,6 +325,16 @@ def file_digest(path: Path) -> str:
     """SHA-256 (hexadecimal) of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _refuse_masked(values, name: str, what: str) -> None:
+    """Refuse a masked array of numpy, or a list of such: the numbers behind a mask are meant for nobody."""
+    parts = values if isinstance(values, (list, tuple)) else [values]
+    masked = sum(int(np.ma.getmaskarray(part).sum()) for part in parts if np.ma.is_masked(part))
+    if masked:
+        raise TableError(
+            f"{name}: {what} have a value in each place; {masked} are masked. Fill them, or leave their rows out."
+        )
 
 
 def _check_shape(shape: tuple[int, ...], n_ids: int, name: str, where: str = "") -> None:

@@ -3,6 +3,7 @@
 import tracemalloc
 
 import h5py
+import netCDF4
 import numpy as np
 import pytest
 from plugin_testing.data_factory import make_trials, write_trials
@@ -117,7 +118,7 @@ class TestAverages:
         with pytest.raises(SchemaError, match=r"chunks may have .*these have .*\(44, 20\).*nccopy"):
             write(trials, chunks=(44, 20)).averages(np.arange(3))
 
-    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, netCDF4.default_fillvals["f4"], -3e38])
     def test_non_finite_betas_are_counted_and_located(self, trials, write, value):
         trials.data[5, 2] = trials.data[9, 2] = trials.data[9, 3] = value
         file = write(trials)
@@ -128,6 +129,12 @@ class TestAverages:
             rf".*nc_12rep to NaN",
         ):
             file.averages(np.arange(4))
+        with pytest.raises(SchemaError, match="must be finite; 3 values in 2 voxels"):
+            file.moments(np.arange(4))
+
+    def test_large_betas_are_read(self, trials, write):
+        trials.data[5, 2] = 1e29
+        assert np.isfinite(write(trials).averages(np.arange(4))[1]).all()
 
     def test_non_finite_betas_of_other_voxels_do_not_matter(self, trials, write):
         trials.data[:, 7] = np.nan

@@ -194,6 +194,29 @@ class TestDisplayed:
         after = stimulus_fingerprints(find_stimuli(folder), STIMULI)
         assert {name for name in STIMULI if before[name] != after[name]} == {CROPPED}
 
+    @pytest.mark.parametrize("replaced", [True, False])
+    def test_another_image_of_the_same_size_and_time_is_inspected_again(self, folder, replaced):
+        path = folder / "images" / STIMULI[0]
+        Image.new("RGB", (8, 8), (10, 20, 30)).save(path, "BMP")
+        before, state = stimulus_fingerprints(find_stimuli(folder), STIMULI), path.stat()
+        written = folder / "images" / "other" if replaced else path
+        Image.new("RGB", (8, 8), (30, 20, 10)).save(written, "BMP")
+        os.utime(written, ns=(state.st_atime_ns, state.st_mtime_ns))
+        written.replace(path)
+        assert path.stat().st_size == state.st_size
+        after = stimulus_fingerprints(find_stimuli(folder), STIMULI)
+        assert {name for name in STIMULI if before[name] != after[name]} == {STIMULI[0]}
+
+    def test_memory_without_all_of_a_files_state_is_made_again(self, folder, home):
+        """Version 2 knew files by size and modification time alone."""
+        before = stimulus_fingerprints(find_stimuli(folder), STIMULI)
+        (index,) = (home / "stimuli" / "index").iterdir()
+        images = json.loads(index.read_text())["images"]
+        older = {name: [entry[0][:2], "0" * 40, *entry[2:]] for name, entry in images.items()}
+        for version in (2, displayed._VERSION):
+            index.write_text(json.dumps({"version": version, "images": older}))
+            assert stimulus_fingerprints(find_stimuli(folder), STIMULI) == before
+
     def test_damaged_memory_is_made_again(self, folder, home, caplog):
         before = stimulus_fingerprints(find_stimuli(folder), STIMULI)
         (index,) = (home / "stimuli" / "index").iterdir()
@@ -262,7 +285,7 @@ class TestDisplayed:
         with pytest.raises(DatasetError, match="data of a JPEG are missing"):
             stimulus_fingerprints(find_stimuli(folder), STIMULI)
 
-    @pytest.mark.parametrize("content", ["[]", "null", "1", '{"version": 2}', "\x00"])
+    @pytest.mark.parametrize("content", ["[]", "null", "1", '{"version": 3}', "\x00"])
     def test_memory_of_another_form_is_made_again(self, folder, home, content):
         before = stimulus_fingerprints(find_stimuli(folder), STIMULI)
         (index,) = (home / "stimuli" / "index").iterdir()

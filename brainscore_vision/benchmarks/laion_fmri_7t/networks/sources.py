@@ -42,7 +42,7 @@ class ModelSourceError(ValueError):
 
 
 class ModelImportError(ValueError):
-    """A model's code that Python cannot read, or that imports what is not there."""
+    """A model's code that Python cannot read, that imports what is not there, or that ends the program."""
 
 
 def locate_model(name: str) -> Callable[[], BrainModel]:
@@ -65,8 +65,8 @@ def locate_model(name: str) -> Callable[[], BrainModel]:
     ModelSourceError
         No such registration, module, file or function; a function that wants arguments.
     ModelImportError
-        A file that Python cannot read, or that imports what is not there. The callable raises it for imports that fail when
-        it is called.
+        A file that Python cannot read, that imports what is not there, or that ends the program. The callable raises it for
+        imports that fail, and for ends of the program, when it is called.
     """
     place, colon, attribute = name.rpartition(":")
     problem = _registration_problem(name)
@@ -263,17 +263,20 @@ def _lies_in(name: str, folder: Path) -> bool:
 
 @contextlib.contextmanager
 def _explained(name: str, folder: Path | None, but: type[Exception] | tuple = ()) -> Iterator[None]:
-    """A file that Python cannot read, and an import that fails, are one message; other errors keep their traceback."""
+    """A file that Python cannot read or that ends the program, and an import that fails, are one message.
+
+    Other errors keep their traceback.
+    """
     try:
         yield
     except but:
         raise
-    except (SyntaxError, ImportError) as error:
+    except (SyntaxError, ImportError, SystemExit) as error:
         raise _unimportable(name, error, folder) from error
 
 
-def _unimportable(name: str, error: Exception, folder: Path | None = None) -> ModelImportError:
-    if isinstance(error, SyntaxError):
+def _unimportable(name: str, error: BaseException, folder: Path | None = None) -> ModelImportError:
+    if isinstance(error, SyntaxError) and error.filename is not None:
         where = f"{error.filename}, line {error.lineno}"
         return ModelImportError(f"Python cannot read {where}: {error.msg}; received {name!r}.")
     frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
@@ -281,6 +284,14 @@ def _unimportable(name: str, error: Exception, folder: Path | None = None) -> Mo
     # the last line of the user's own files; of a library, the line that failed
     own = [f for f in frames if folder is not None and folder in Path(f.filename).parents] or frames
     where = f" in {own[-1].filename}, line {own[-1].lineno}" if own else ""
+    if isinstance(error, SyntaxError):  # of a null byte, Python does not say where
+        what = f"what is imported{where}" if own else name.rpartition(":")[0] or name
+        return ModelImportError(f"Python cannot read {what}: {error.msg}; received {name!r}. Write the file again.")
+    if isinstance(error, SystemExit):
+        return ModelImportError(
+            f"A model's code returns a model; that of {name!r} ends the program{where} ({error!r}). Keep what does so, such as "
+            f"reading arguments, under `if __name__ == '__main__':`."
+        )
     missing = isinstance(error, ModuleNotFoundError) and error.name
     remedy = f" Install {error.name.partition('.')[0]}, or correct its name." if missing else ""
     return ModelImportError(f"An import fails{where}: {type(error).__name__}: {error}; received {name!r}.{remedy}")

@@ -22,6 +22,9 @@ BLOCK_BYTES = 16 * 2**20
 MAX_CHUNK_BYTES = 512 * 2**20
 """Largest stored chunk that is read: HDF5 hands out a compressed chunk whole or not at all."""
 
+LARGEST_BETA = 1e30
+"""No response is beyond it (in standard deviations), and netCDF's mark of what was never written, 9.97e36, is."""
+
 SAMPLE_BYTES = 48 * 2**20
 """Stored data that a fingerprint looks into at most, in whole chunks; at least 3 places, at most 64."""
 
@@ -74,7 +77,7 @@ class AssemblyFile:
         Raises
         ------
         SchemaError
-            If a trial of these voxels is NaN or infinite.
+            If a trial of these voxels is NaN, infinite or beyond `LARGEST_BETA`.
         """
         stimulus_ids, codes = self._stimuli
         counts = np.bincount(codes, minlength=len(stimulus_ids))
@@ -103,7 +106,7 @@ class AssemblyFile:
         Raises
         ------
         SchemaError
-            If a trial of these voxels is NaN or infinite.
+            If a trial of these voxels is NaN, infinite or beyond `LARGEST_BETA`.
         """
         stimulus_ids, codes = self._stimuli
         trials = np.bincount(codes, minlength=len(stimulus_ids))
@@ -172,8 +175,10 @@ class AssemblyFile:
                     of_tile[code] += trial
             if also is not None:
                 also(rows, positions, block)
-        if not np.isfinite(sums).all():  # a sum of finite float32 values cannot overflow float64
-            raise SchemaError(self._describe_non_finite(columns))
+        # a sum of finite float32 values cannot overflow float64, and nan fails every comparison
+        limit = LARGEST_BETA * np.bincount(codes[codes >= 0], minlength=1).max()
+        if not (sums.max(initial=0) <= limit and sums.min(initial=0) >= -limit):
+            raise SchemaError(self._describe_wrong_values(columns))
         return sums
 
     def blocks(self, columns: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
@@ -246,11 +251,11 @@ class AssemblyFile:
             return block
         return np.take(block, wanted - first, axis=1)  # rows stay contiguous, which block[:, ...] would not keep
 
-    def _describe_non_finite(self, columns: np.ndarray) -> str:
-        """Where the trials are not finite; reads the file again."""
+    def _describe_wrong_values(self, columns: np.ndarray) -> str:
+        """Where the trials are not finite, or beyond every response; reads the file again."""
         count, examples, voxels = 0, [], set()
         for rows, positions, block in self.blocks(columns):
-            bad_rows, bad_columns = np.nonzero(~np.isfinite(block))
+            bad_rows, bad_columns = np.nonzero(~(np.abs(block) <= LARGEST_BETA))
             count += len(bad_rows)
             voxels.update(columns[positions][bad_columns].tolist())
             for row, column in list(zip(bad_rows, bad_columns, strict=True))[: 3 - len(examples)]:
@@ -259,7 +264,8 @@ class AssemblyFile:
                 examples.append(f"trial {trial} ({stimulus_id}), neuroid {voxel}: {block[row, column]}")
         return (
             f"{self.path}: the betas of voxels that are scored must be finite; {count:,} values in {len(voxels)} "
-            f"voxels are NaN or infinite, such as {'; '.join(examples)}. Remove these voxels from the file, or "
+            f"voxels are NaN, infinite or beyond {LARGEST_BETA:g} (as netCDF marks what was never written), such as "
+            f"{'; '.join(examples)}. Remove these voxels from the file, or "
             f"set their nc_12rep to NaN, so that no threshold lets them in."
         )
 

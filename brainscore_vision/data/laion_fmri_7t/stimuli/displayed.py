@@ -1,7 +1,7 @@
 """Images as they were on the screen: plain files as they are, copies of all others (`pictures` has the rules).
 
 Every file is decoded once, strictly. What is found (hashes, changes, size, path of a copy) is remembered under the plugin's
-home by path, size and modification time. Only files that are whole are remembered, and whether a file is depends on its
+home by path and state (`file_state`). Only files that are whole are remembered, and whether a file is depends on its
 content alone.
 """
 
@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.decoding import UNREADABLE
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_state
 
 from ..errors import DatasetError
 from ..home import keep, kept
@@ -27,8 +28,9 @@ from .pictures import Picture, UnclearPicture, picture
 
 _logger = logging.getLogger(__name__)
 
-_VERSION = 2
-"""Of the index. Version 1 believed JPEGs by their last bytes, and other files by what the process had set."""
+_VERSION = 3
+"""Of the index. Version 1 believed JPEGs by their last bytes, and other files by what the process had set;
+version 2 knew files by size and modification time alone."""
 
 _MOST_WORKERS = 16
 _SHOWN = 3
@@ -182,9 +184,9 @@ def _look(content: bytes) -> tuple[str, Picture | str]:
     return hashlib.sha1(content).hexdigest(), _or_reason(lambda: picture(content))
 
 
-def _inspect_or_reason(path: Path) -> tuple[tuple[int, int], DisplayedImage] | str:
+def _inspect_or_reason(path: Path) -> tuple[tuple[int, ...], DisplayedImage] | str:
     """State of the file before it is read (what is written meanwhile is another state), and what is shown."""
-    return _or_reason(lambda: (_state(path), _inspect(path)))
+    return _or_reason(lambda: (file_state(path), _inspect(path)))
 
 
 def _inspect(path: Path) -> DisplayedImage:
@@ -250,11 +252,6 @@ def _warn_of_shapes(found: dict[str, DisplayedImage]) -> None:
         )
 
 
-def _state(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns
-
-
 class _Index:
     """Memory of inspected files, on disk, one file per image folder."""
 
@@ -268,7 +265,7 @@ class _Index:
         if entry is None:
             return None
         state, file_sha1, size, copy = entry
-        if tuple(state) != _state(path):
+        if tuple(state) != file_state(path):
             return None
         if copy is None:
             return DisplayedImage(path, file_sha1, file_sha1, tuple(size))
@@ -277,7 +274,7 @@ class _Index:
             return None
         return DisplayedImage(Path(name), sha1, file_sha1, tuple(size), tuple(changes))
 
-    def put(self, path: Path, state: tuple[int, int], image: DisplayedImage) -> None:
+    def put(self, path: Path, state: tuple[int, ...], image: DisplayedImage) -> None:
         """Remember what was found."""
         copy = None if image.path == path else [str(image.path), image.sha1, image.changes]
         self._entries(path.parent)[path.name] = [state, image.file_sha1, image.size, copy]
