@@ -249,6 +249,48 @@ def test_weights_that_changed_are_noticed_where_features_hide_it(folder, change)
         cell(changed_models="refuse")(massive())
 
 
+SOURCE = """
+from brainscore_vision.model_helpers.activations.pytorch import load_preprocess_images
+
+SCALE = 1
+
+def scaled(values):
+    return values * SCALE
+
+def preprocess(paths, image_size):
+    pixels = load_preprocess_images(paths, image_size=image_size)
+    return [scaled(image) if str(path).endswith(".tif") else image for path, image in zip(paths, pixels)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(".tif", ".gif"), ("* SCALE", "+ SCALE"), ("SCALE = 1", "SCALE = 2")],
+    ids=["own", "named", "constant"],
+)
+def test_preprocessing_that_changed_for_images_of_one_kind_is_noticed(folder, tmp_path, old, new):
+    """The images that the features are compared for do not show it."""
+
+    def network(source, size=32):
+        file = tmp_path / f"{len(list(tmp_path.iterdir()))}.py"  # Python keeps the text of each file that it has read
+        file.write_text(source)
+        names = {"__name__": "own"}
+        exec(compile(source, file, "exec"), names)
+        one = small_network({"V1": "conv"}, identifier="prepared")
+        one.activations_model._extractor.preprocess = functools.partial(names["preprocess"], image_size=size)
+        return one
+
+    def noticed(score):
+        return any("(the code that prepares its images is another)" in note for note in score.attrs.get("notes", ()))
+
+    assert not noticed(make_benchmark(folder)(network(SOURCE)))
+    assert not noticed(make_benchmark(folder, changed_models="refuse")(network(SOURCE)))
+    changed = SOURCE.replace(old, new)
+    assert noticed(make_benchmark(folder)(network(changed)))
+    with pytest.raises(ModelOutputError, match="code that prepares its images"):
+        make_benchmark(folder, changed_models="refuse")(network(changed, size=36))
+
+
 def test_random_features_are_refused_or_not_kept(folder, isolated_home, caplog):
     rng = np.random.default_rng(3)
 

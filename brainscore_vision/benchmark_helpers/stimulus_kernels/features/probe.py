@@ -38,6 +38,8 @@ class Probe:
     network : str or None
         Digest of the model's weights (:func:`~.network.network_digest`): features of a large constant, and changes of a
         few units of many, hide from the samples. None if it is not known.
+    preprocessing : str or None
+        Digest of the code that prepares images (:func:`~.preprocessing.preprocessing_digest`), likewise.
     """
 
     sample: np.ndarray
@@ -45,9 +47,10 @@ class Probe:
     norm: np.ndarray
     n_features: int
     network: str | None = None
+    preprocessing: str | None = None
 
     @classmethod
-    def of(cls, features: np.ndarray, network: str | None = None) -> Probe:
+    def of(cls, features: np.ndarray, network: str | None = None, preprocessing: str | None = None) -> Probe:
         """Of features of shape (N_STIMULI, n_features)."""
         n_features = features.shape[1]
         positions = np.linspace(0, n_features - 1, min(N_FEATURES, n_features)).astype(int)
@@ -57,7 +60,7 @@ class Probe:
             (float(np.mean(row, dtype=float)), float(np.sqrt(np.sum(np.square(row, dtype=float))))) for row in features
         ]
         mean, norm = np.array(wide).T
-        return cls(np.array(rows), mean, norm, n_features, network)
+        return cls(np.array(rows), mean, norm, n_features, network, preprocessing)
 
     def as_json(self) -> dict:
         """What JSON can hold, every bit of it."""
@@ -67,13 +70,14 @@ class Probe:
             "norm": self.norm.tolist(),
             "n_features": self.n_features,
             "network": self.network,
+            "preprocessing": self.preprocessing,
         }
 
     @classmethod
     def from_json(cls, held: dict) -> Probe:
         """Of what :meth:`as_json` gave."""
         arrays = (np.array(held[name], dtype=float) for name in ("sample", "mean", "norm"))
-        return cls(*arrays, held["n_features"], held.get("network"))
+        return cls(*arrays, held["n_features"], held.get("network"), held.get("preprocessing"))
 
     def difference(self, other: Probe) -> float:
         """Largest relative difference; infinite if the features are not of the same width."""
@@ -106,11 +110,15 @@ class Probe:
 
     def agrees(self, other: Probe) -> bool:
         """Whether both can be features of one model."""
-        return self.same_network(other) and self.difference(other) <= TOLERANCE
+        return self.same_network(other) and self.same_preprocessing(other) and self.difference(other) <= TOLERANCE
 
     def same_network(self, other: Probe) -> bool:
         """Whether the weights are the same, as far as they are known."""
         return None in (self.network, other.network) or self.network == other.network
+
+    def same_preprocessing(self, other: Probe) -> bool:
+        """Whether the code that prepares images is the same, as far as it is known."""
+        return None in (self.preprocessing, other.preprocessing) or self.preprocessing == other.preprocessing
 
 
 def probe_rows(part: StimulusPart) -> np.ndarray:

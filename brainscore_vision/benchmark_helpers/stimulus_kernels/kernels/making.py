@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 
 from ..errors import ModelOutputError, StimulusKernelError, StorageError
 from ..features.network import network_digest
+from ..features.preprocessing import preprocessing_digest
 from ..features.probe import Probe, probe_ids, probe_rows
 from ..features.screen import place_on_model_screen
 from ..files import LockingError, ProcessLock, cannot_write
@@ -260,8 +261,9 @@ class ModelKernels:
                     batches[name].append(features)
 
             self._recorder.record(self._place(pool, probe_ids(part)), labels, sink)
-            network = network_digest(self._model)  # after a pass: weights may be made in the first one
-            self._probes.update({(name, part): Probe.of(np.concatenate(batches[name]), network) for name in labels})
+            # after a pass: weights may be made in the first one
+            digests = network_digest(self._model), preprocessing_digest(self._model)
+            self._probes.update({(name, part): Probe.of(np.concatenate(batches[name]), *digests) for name in labels})
         return self._probes[label, part]
 
     def _is_this_model(self, pool: StimulusPool, label: str, stored: Probe) -> bool:
@@ -274,6 +276,8 @@ class ModelKernels:
         )
         if not probe.same_network(stored):
             changed += f" (network {stored.network} then, {probe.network} now)"
+        if not probe.same_preprocessing(stored):
+            changed += " (the code that prepares its images is another)"
         if self._options.changed_models == "refuse":
             raise ModelOutputError(
                 f"{changed}, earlier in the same work: two networks under one name. A model is the same network each time it "

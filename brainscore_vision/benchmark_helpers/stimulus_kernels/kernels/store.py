@@ -135,6 +135,7 @@ class KernelStore:
             "mean_norm": float(kernel.mean_norm),
             "probe_n_features": int(probe.n_features),
             "network": probe.network or "",
+            "preprocessing": probe.preprocessing or "",
             "version": VERSION,
         }
         arrays = {
@@ -246,6 +247,7 @@ class KernelStore:
             norm=arrays["probe_norm"],
             n_features=described["probe_n_features"],
             network=described.get("network") or None,
+            preprocessing=described.get("preprocessing") or None,
         )
         return kernel, probe
 
