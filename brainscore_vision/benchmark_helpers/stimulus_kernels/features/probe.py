@@ -1,6 +1,7 @@
 """A fingerprint of a model: its features of a handful of stimuli, compared at each use of what is stored.
 
-An identifier can lie: weights change under the same name, dropout stays on. The features of a few stimuli show it.
+An identifier can lie: weights change under the same name, dropout stays on. The features of a few stimuli show it, or, where
+they hide it, digests of the weights and of the code that prepares images.
 """
 
 from __future__ import annotations
