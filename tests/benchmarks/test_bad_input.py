@@ -372,7 +372,7 @@ def test_a_model_that_answers_differently_each_time(root):
     check(error, "answer alike to the same images", "differ between two passes", "evaluation mode")
 
 
-@pytest.mark.parametrize("degrees", [None, 0, float("nan"), "8"])
+@pytest.mark.parametrize("degrees", [None, 0, float("nan"), float("inf"), "8"])
 def test_a_model_without_a_field_of_view(root, degrees):
     model = CountingModel(visual_degrees=degrees, identifier="no-degrees")
     with pytest.raises(StimulusKernelError) as error:

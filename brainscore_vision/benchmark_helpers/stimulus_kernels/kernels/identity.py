@@ -43,9 +43,9 @@ class ModelIdentity:
     @classmethod
     def of(cls, model) -> ModelIdentity:
         degrees = model.visual_degrees()
-        if not isinstance(degrees, Real) or not degrees > 0:
+        if not isinstance(degrees, Real) or not 0 < degrees < 360:
             raise StimulusKernelError(
-                f"A model's field of view is a positive number of degrees; {model.identifier} says {degrees!r}. "
+                f"A model's field of view is a positive number of degrees below 360; {model.identifier} says {degrees!r}. "
                 f"Set visual_degrees when committing the model."
             )
         version = str(model.features_version) if isinstance(model, LookupModel) else None
