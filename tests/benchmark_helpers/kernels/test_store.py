@@ -253,11 +253,17 @@ SOURCE = """
 from brainscore_vision.model_helpers.activations.pytorch import load_preprocess_images
 
 SCALE = 1
+count = 0
+seen = []
 
 def scaled(values):
     return values * SCALE
 
-def preprocess(paths, image_size):
+def preprocess(paths, image_size, known=[]):
+    global count
+    count += len(paths)
+    for noted in (known, seen):
+        noted.extend(paths)
     pixels = load_preprocess_images(paths, image_size=image_size)
     return [scaled(image) if str(path).endswith(".tif") else image for path, image in zip(paths, pixels)]
 """

@@ -62,12 +62,20 @@ def models_in(model) -> Iterator[BrainModel]:
             waiting += getattr(value, "__dict__", {}).values()
 
 
+def held_in(model) -> Iterator[tuple[BrainModel, object]]:
+    """Each model in a model with itself, with what extracts its activations, and with each of its attributes."""
+    for part in models_in(model):
+        for value in (part, getattr(part, "activations_model", None), *getattr(part, "__dict__", {}).values()):
+            yield part, value
+
+
 def _modules(model) -> Iterator:
     """Torch modules of a model and of those in it: attributes, and those of what extracts activations. Each once."""
     torch = sys.modules.get("torch")
     if torch is None:  # a program without torch has no modules of it
         return
     seen = set()
+    # in this order, which the digests of results that people have depend on
     owners = [owner for part in models_in(model) for owner in (part, getattr(part, "activations_model", None))]
     for value in (held for owner in owners for held in (owner, *getattr(owner, "__dict__", {}).values())):
         if isinstance(value, torch.nn.Module) and id(value) not in seen:

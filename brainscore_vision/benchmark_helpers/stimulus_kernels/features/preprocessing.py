@@ -6,12 +6,13 @@ A change that touches few images, such as another treatment of one file format, 
 from __future__ import annotations
 
 import contextlib
+import dis
 import functools
 import hashlib
 import inspect
 import types
 
-from .network import models_in
+from .network import held_in
 
 DIGEST_BYTES = 8
 SETTINGS = (bool, int, float, complex, str, bytes, type(None))
@@ -33,36 +34,29 @@ def preprocessing_digest(model) -> str | None:
 
     Notes
     -----
-    What objects hold, such as torchvision's transforms, does not count: some change whenever they are used.
+    What may change while it is used does not count: lists, dictionaries, objects (torchvision's transforms among them), and
+    variables that the functions themselves set, such as a counter.
     """
-    holders = [held for part in models_in(model) for held in _held_by(part).values()]
-    functions = [getattr(getattr(holder, "_extractor", None), "preprocess", None) for holder in holders]
-    functions = [function for function in functions if callable(function)]
+    found = (getattr(getattr(value, "_extractor", None), "preprocess", None) for _, value in held_in(model))
+    functions = {id(function): function for function in found if callable(function)}
     if not functions:
         return None
     content, seen = hashlib.blake2b(digest_size=DIGEST_BYTES), set()
-    for function in functions:
+    for function in functions.values():
         _add(content, function, seen)
     return content.hexdigest()
-
-
-def _held_by(value) -> dict:
-    """Attributes that an object itself holds."""
-    return getattr(value, "__dict__", {})
 
 
 def _add(content, value, seen: set[int]) -> None:
     content.update(f"\0{type(value).__qualname__}\0".encode())
     if isinstance(value, SETTINGS):
         content.update(repr(value).encode())
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, tuple):
         for part in value:
             _add(content, part, seen)
-    elif isinstance(value, dict):
-        for key in sorted(value, key=repr):
-            _add(content, (key, value[key]), seen)
     elif isinstance(value, functools.partial):
-        _add(content, [value.func, value.args, value.keywords], seen)
+        _add(content, (value.func, value.args), seen)
+        _add_named(content, value.keywords, seen)
     elif isinstance(value, types.MethodType):
         _add(content, value.__func__, seen)
     elif isinstance(value, types.FunctionType) and id(value) not in seen:
@@ -76,18 +70,30 @@ def _add_function(content, function: types.FunctionType, seen: set[int]) -> None
     except (OSError, TypeError):  # typed in, or made by exec
         content.update(function.__code__.co_code)
         _add(content, function.__code__.co_consts, seen)
-    _add(content, [function.__defaults__, function.__kwdefaults__], seen)
-    closure = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    with contextlib.suppress(ValueError):  # a cell that nothing was put into yet
-        _add(content, {name: cell.cell_contents for name, cell in closure}, seen)
-    known = function.__globals__
-    named = {name: known[name] for name in _names(function.__code__) if name in known}
+    _add(content, function.__defaults__, seen)
+    _add_named(content, function.__kwdefaults__ or {}, seen)
+    code, known = function.__code__, function.__globals__
+    closure = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
+    for name in sorted(closure.keys() - _set_by(code)):
+        with contextlib.suppress(ValueError):  # nothing was put into it yet
+            _add(content, (name, closure[name].cell_contents), seen)
+    named = {name: known[name] for name in _names(code) - _set_by(code) if name in known}
     own = {
         name: value
         for name, value in named.items()
         if isinstance(value, SETTINGS) or getattr(value, "__module__", None) == function.__module__
     }
-    _add(content, own, seen)
+    _add_named(content, own, seen)
+
+
+def _add_named(content, values: dict, seen: set[int]) -> None:
+    for name in sorted(values):
+        _add(content, (name, values[name]), seen)
+
+
+def _set_by(code: types.CodeType) -> set[str]:
+    """Variables outside of a function that its code sets."""
+    return {i.argval for i in dis.get_instructions(code) if i.opname in ("STORE_GLOBAL", "STORE_DEREF")}
 
 
 def _names(code: types.CodeType) -> set[str]:

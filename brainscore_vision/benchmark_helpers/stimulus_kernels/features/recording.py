@@ -29,7 +29,7 @@ from ..wording import warn_once
 from .answers import TIME_BINS, check_features, features_of
 from .hooks import LayerReader, layer_names, pytorch_wrapper, resolve_layer
 from .lookup import LookupModel, LookupRecorder
-from .network import models_in
+from .network import held_in
 
 LOOK_AT_BLOCK = 64
 """Stimuli per ``look_at`` where a model's whole answer is in memory at once."""
@@ -213,11 +213,10 @@ def _reader(model) -> LayerReader | None:
 def _readers(model) -> list[LayerReader]:
     """Of all PyTorch networks in a model: its own, those in its attributes, those of models that it is made of."""
     wrappers = {}
-    for part in models_in(model):
-        for value in (getattr(part, "activations_model", None), *getattr(part, "__dict__", {}).values()):
-            wrapper = pytorch_wrapper(value)
-            if wrapper is not None:
-                wrappers.setdefault(id(wrapper), LayerReader(wrapper, part.identifier))
+    for part, value in held_in(model):
+        wrapper = pytorch_wrapper(value)
+        if wrapper is not None:
+            wrappers.setdefault(id(wrapper), LayerReader(wrapper, part.identifier))
     return list(wrappers.values())
 
 
