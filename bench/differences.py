@@ -14,16 +14,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling, Responses
+from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, NoiseCeiling, Responses
 from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import pearson_per_neuroid
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations import normalize_correlations
+from brainscore_vision.benchmarks.laion_fmri_7t import compare
 from brainscore_vision.benchmarks.laion_fmri_7t.benchmark import RegionResponses
 from brainscore_vision.benchmarks.laion_fmri_7t.checks.shuffled_labels import PIXELS
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import DEFAULT_THRESHOLD
+from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.simulation import Truth
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+from brainscore_vision.models.laion_fmri_7t import EmbeddingModel, StimulusFeatureModel
 
 REGIONS = ("V1", "V2", "V4", "IT")
 
@@ -143,6 +146,44 @@ def unrelated_model(dataset: Dataset, seed: int = 0) -> dict:
     return {"sign_kept": float(np.mean(kept)), "sign_lost": float(np.mean(lost))}
 
 
+UNIT_MODELS = ("CLIP", "DINOv2", "PEcore")
+UNIT_CELLS = tuple(f"LAION_fMRI.{region}-{split}-ridgecv" for region in REGIONS for split in ("tau", "ood"))
+UNIT_SCALES = (1.0, 10**0.125, 10**0.25, 10**0.375)
+"""Features times these move the penalties of a grid of decades by a quarter decade each: 1 to 2.37; the third is 1.78."""
+
+
+def unit_of_features(dataset: Dataset) -> dict:
+    """Features times 1 to 2.37, with the published penalties and with ``relative``.
+
+    By model and cell: by how much the score moves (largest minus smallest, in percent of the mean), and the p value of
+    ``compare`` for the model against itself times 1.78.
+    """
+    engine, stimuli = EngineOptions(store=False, progress=False), dataset.pool_stimuli("shared")
+    report: dict = {"published": {}, "relative": {}}
+    for name in UNIT_MODELS:
+        features = EmbeddingModel(name, dataset.root).features_for(stimuli).astype(float)
+        scores: dict = {}
+        for scale in UNIT_SCALES:
+            model = StimulusFeatureModel.from_arrays(features * scale, stimuli, name)
+            cells = [f"{cell}{grid}" for cell in UNIT_CELLS for grid in ("", "[alphas=relative]")]
+            for cell, score in score_all(model, cells, dataset=dataset, engine=engine):
+                scores.setdefault(cell, []).append(score)
+        for cell, found in scores.items():
+            values = [score.item() for score in found]
+            report["relative" if cell.endswith("]") else "published"][f"{name} {cell.partition('[')[0]}"] = {
+                "moves_percent": float(100 * np.ptp(values) / np.mean(values)),
+                "p_against_itself": compare(found[2], found[0]).mean.p_value,
+            }
+    for grid, cells in list(report.items()):
+        moves = [cell["moves_percent"] for cell in cells.values()]
+        below = sum(cell["p_against_itself"] < 0.05 for cell in cells.values())
+        report[f"{grid}, all cells"] = {
+            "moves_percent": [min(moves), float(np.median(moves)), max(moves)],
+            "p_below_0.05": f"{below} of {len(cells)}",
+        }
+    return report
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", type=Path)
@@ -156,6 +197,7 @@ def main() -> None:
         "the first subject's ceiling for all": others_ceiling(dataset),
         "variance within images with ddof 0": biased_variance(dataset),
         "alpha channel dropped": dropped_alpha(dataset),
+        "unit of the features": unit_of_features(dataset),
     }
     text = json.dumps(report, indent=2)
     print(text)
