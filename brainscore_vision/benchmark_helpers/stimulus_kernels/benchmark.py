@@ -96,6 +96,12 @@ class Plan:
     def ceiling(self) -> Score:
         """Mean over subjects of the subjects' own ceilings; reads responses, needs no model."""
         ceilings = self.metric.ceilings(self.tasks)
+        without = [t.subject for t, c in zip(self.tasks, ceilings, strict=True) if self.normalization not in c]
+        if without:
+            raise StimulusKernelError(
+                f"{self.identifier} has no ceiling: the test stimuli may hold no explainable variance for "
+                f"{', '.join(without)}. Choose the published normalization, other subjects or a split with more stimuli."
+            )
         by_subject = {t.subject: Score(c[self.normalization]) for t, c in zip(self.tasks, ceilings, strict=True)}
         ceiling = aggregate_ceilings(by_subject, over="subject")
         ceiling.attrs.update(self.metric.ceiling_details(self.tasks))

@@ -18,8 +18,15 @@ from .responses import Responses, pearson_per_neuroid
 from .ridge import fit as ridge
 from .statistics import similarity
 from .statistics.bootstrap import N_DRAWS, Draws, rank_classes, rdm_draws, resampled_counts, ridge_draws, stimuli_digest
-from .statistics.ceilings import NoiseCeiling
-from .statistics.normalizations import NORMALIZATIONS, Normalized, ceiling_of, normalize_correlations, scaled_similarity
+from .statistics.ceilings import ExplainableVariance, NoiseCeiling
+from .statistics.normalizations import (
+    NORMALIZATIONS,
+    Normalized,
+    SumsOfDraws,
+    ceiling_of,
+    normalize_correlations,
+    scaled_similarity,
+)
 from .statistics.rsa_ceilings import nili_bounds, split_half_reliability
 from .tasks import SubjectResult, SubjectTask
 from .wording import warn_once
@@ -109,7 +116,9 @@ class RidgeMetric:
             correlations = pearson_per_neuroid(prediction, test.values, task.subject)
             if counts is None or task.test_ids != counts[0]:
                 counts = task.test_ids, resampled_counts(task.test_ids, self.bootstrap_draws)
-            draws = ridge_draws(prediction, test.values, test.n_repetitions, test.noise_ceiling, counts[1])
+            at_test = test.explainable()
+            sums = SumsOfDraws(correlations, test.noise_ceiling, at_test)
+            draws = ridge_draws(prediction, test.values, test.n_repetitions, sums, counts[1])
             yield (
                 task,
                 SubjectResult(
@@ -119,12 +128,12 @@ class RidgeMetric:
                     n_features=kernel.n_features,
                     neuroids=test.neuroids,
                     published_ceiling=test.noise_ceiling,
-                    test_ceiling=test.test_ceiling(),
+                    at_test=at_test,
                     correlations=correlations,
                     alpha=selection.alpha,
                     mean_eigenvalue=unit if self.is_relative else None,
                     draws=Draws(draws, stimuli_digest(task.test_ids, self.bootstrap_draws)),
-                    notes=notes,
+                    notes=(*notes, *_unexplainable(task, at_test)),
                 ),
             )
         if edges:  # the Scores have all of them
@@ -162,12 +171,12 @@ class RidgeMetric:
 
     def normalize(self, results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
         """Each subject's numbers by normalisation, in order."""
-        return [normalize_correlations(r.correlations, r.published_ceiling, r.test_ceiling) for r in results]
+        return [normalize_correlations(r.correlations, r.published_ceiling, r.at_test) for r in results]
 
     def ceilings(self, tasks: Sequence[SubjectTask]) -> list[dict[str, float]]:
         """Each subject's ceiling by normalisation, in order; needs no model."""
         tests = (task.load_responses().select(task.test_ids) for task in tasks)
-        return [ceiling_of(test.noise_ceiling, test.test_ceiling()) for test in tests]
+        return [ceiling_of(test.noise_ceiling, test.explainable()) for test in tests]
 
     def ceiling_details(self, tasks: Sequence[SubjectTask], measured: Sequence | None = None) -> dict:
         """Nothing beside the ceilings."""
@@ -295,6 +304,17 @@ def alpha_text(alpha: float, is_relative: bool, form: str = "g") -> str:
     return f"{alpha:{form}} × mean eigenvalue" if is_relative else f"{alpha:{form}}"
 
 
+def _unexplainable(task: SubjectTask, at_test: ExplainableVariance) -> tuple[str, ...]:
+    """A note if nothing can be divided by the explainable variance of the test stimuli."""
+    if at_test.is_known:
+        return ()
+    share, error = (100 * x / at_test.variance.sum() for x in (at_test.explainable.sum(), at_test.standard_error))
+    return (
+        f"{task.subject} may have no explainable variance in {task.region} on the {at_test.n_stimuli} test stimuli "
+        f"({share:.1f} ± {error:.1f} % of the variance of averages): explained_variance and correlation are not given there.",
+    )
+
+
 def rdm_ceiling(published: NoiseCeiling) -> float:
     """Mean over neuroids of √NC at the published repetitions: the ceiling of the published RDM scores."""
     return float(np.sqrt(published.fraction).mean())
@@ -355,6 +375,5 @@ def _similarity_result(task, kernel, responses, value: float) -> SubjectResult:
         n_features=kernel.n_features,
         neuroids=responses.neuroids,
         published_ceiling=responses.noise_ceiling,
-        test_ceiling=responses.test_ceiling(),
         similarity=value,
     )

@@ -30,13 +30,15 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
     """
     if normalization not in normalized:
         raise StimulusKernelError(
-            f"normalization={normalization!r} does not exist for this metric, which has {', '.join(normalized)}."
+            f"normalization={normalization!r} does not exist for {result.subject}, which has {', '.join(normalized)}: "
+            f"its {result.n_test} test stimuli may hold no explainable variance. Choose another normalization or a split with "
+            f"more stimuli."
         )
     chosen = normalized[normalization]
     score, raw, ceiling = Score(chosen.value), Score(chosen.raw), Score(chosen.ceiling)
     if result.correlations is not None:
         raw.attrs["raw"] = _per_neuroid(result.correlations, result)
-        ceiling.attrs["raw"] = _per_neuroid(result.test_ceiling.fraction, result)
+        ceiling.attrs["raw"] = _per_neuroid(result.at_test.fraction, result)
     for part in (score, raw, ceiling):
         if not np.isfinite(part.item()):
             raise StimulusKernelError(f"A score is a finite number; {result.subject} came out as {part.item()}.")
@@ -88,7 +90,11 @@ def aggregate_scores(units: Mapping, over: str) -> Score:
     score = _mean(units, over)
     score.attrs["raw"] = _mean({label: unit.attrs["raw"] for label, unit in units.items()}, over)
     score.attrs["ceiling"] = aggregate_ceilings({label: unit.attrs["ceiling"] for label, unit in units.items()}, over)
-    names = list(next(iter(units.values())).attrs["normalizations"])
+    names = [  # one that a unit lacks has no mean
+        name
+        for name in next(iter(units.values())).attrs["normalizations"]
+        if all(name in unit.attrs["normalizations"] for unit in units.values())
+    ]
     score.attrs["normalizations"] = {
         name: float(np.mean([unit.attrs["normalizations"][name] for unit in units.values()])) for name in names
     }
