@@ -37,7 +37,15 @@ import numpy as np
 
 from .decomposition import RidgeDecomposition, StimuliOfDecomposition, decompose
 
-__all__ = ["AlphaSelection", "RidgeDecomposition", "decompose", "predict", "promising_penalties", "select_alpha"]
+__all__ = [
+    "AlphaSelection",
+    "RidgeDecomposition",
+    "decompose",
+    "leave_one_out_errors",
+    "predict",
+    "promising_penalties",
+    "select_alpha",
+]
 
 NEUROID_BLOCK = 1024
 
@@ -156,12 +164,38 @@ def predict(
     return prediction
 
 
+def leave_one_out_errors(decomposition: RidgeDecomposition, coordinates: np.ndarray, alpha: float) -> np.ndarray:
+    """Each training stimulus's responses minus their prediction by a fit on the others.
+
+    Parameters
+    ----------
+    decomposition : RidgeDecomposition
+    coordinates : numpy.ndarray of float64, shape (rows, neuroids)
+        Vᵀ (Y - Ȳ), as :meth:`RidgeDecomposition.coordinates` gives them.
+    alpha : float
+        The penalty, positive.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n, neuroids)
+    """
+    diagonal = decomposition.weights(np.array([alpha]))[:, 0]
+    return np.concatenate(
+        [_errors(decomposition, coordinates[:, c], alpha, diagonal) for c in _blocks(coordinates)], axis=1
+    )
+
+
+def _errors(decomposition, coordinates, alpha, diagonal) -> np.ndarray:
+    errors = decomposition.expand(decomposition.solve(coordinates, alpha))
+    errors /= diagonal[:, None]
+    return errors
+
+
 def _mean_squared_error(decomposition, coordinates, alpha, diagonal) -> float:
     total = 0.0
     for columns in _blocks(coordinates):
-        residuals = decomposition.expand(decomposition.solve(coordinates[:, columns], alpha))
-        residuals /= diagonal[:, None]
-        total += np.einsum("ij,ij->", residuals, residuals)
+        errors = _errors(decomposition, coordinates[:, columns], alpha, diagonal)
+        total += np.einsum("ij,ij->", errors, errors)
     return float(total / (len(diagonal) * coordinates.shape[1]))
 
 
