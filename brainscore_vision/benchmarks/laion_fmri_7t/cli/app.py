@@ -22,6 +22,7 @@ from . import report as cli_report
 from . import results as cli_results
 from . import sweep as cli_sweep
 from .options import (
+    AlphasOption,
     DatasetOption,
     DeviceOption,
     ExactOption,
@@ -37,6 +38,7 @@ from .options import (
     alike,
     engine_options,
     expand,
+    grid,
     headline,
 )
 
@@ -126,6 +128,7 @@ def score(
     subjects: SubjectsOption = None,
     normalization: NormalizationOption = None,
     threshold: ThresholdOption = None,
+    alphas: AlphasOption = None,
     as_json: JsonOption = False,
     store_directory: StoreOption = None,
     spool_directory: SpoolOption = None,
@@ -152,6 +155,7 @@ def score(
         "subjects": None if subjects is None else tuple(subjects.split(",")),
         "normalization": normalization,
         "noise_ceiling_threshold": threshold,
+        "alphas": grid(alphas),
     }
     for identifier in identifiers:  # an error in the last name must not cost the work for the first
         parse(identifier, dataset=dataset, **settings)

@@ -130,6 +130,28 @@ NormalizationOption = Annotated[
 ]
 
 
+def grid(alphas: str | None):
+    """Penalties, or the word that stands for some, from an option's text."""
+    if alphas is None or alphas.isalpha():
+        return alphas
+    try:
+        return tuple(float(alpha) for alpha in alphas.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"--alphas is 'relative', or numbers joined by commas (0.1,1,10); received {alphas!r}."
+        ) from error
+
+
+AlphasOption = Annotated[
+    str | None,
+    typer.Option(
+        "--alphas",
+        help="Penalties of ridgecv: 'relative' (1e-6 to 1e6 times the mean eigenvalue of the training kernel, so that the unit "
+        "of the features does not matter), or numbers joined by commas. Default: 1e-10 to 1e10, as published.",
+    ),
+]
+
+
 def percent(threshold: float | None) -> float | None:
     """Return a threshold that does not look like a fraction."""
     if threshold is not None and 0 < threshold < 1:

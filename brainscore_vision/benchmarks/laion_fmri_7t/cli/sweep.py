@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from .options import (
+    AlphasOption,
     DatasetOption,
     DeviceOption,
     ExactOption,
@@ -21,6 +22,7 @@ from .options import (
     ThresholdOption,
     engine_options,
     expand,
+    grid,
 )
 
 errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
@@ -80,6 +82,7 @@ def sweep(
     subjects: SubjectsOption = None,
     normalization: NormalizationOption = None,
     threshold: ThresholdOption = None,
+    alphas: AlphasOption = None,
     store_directory: StoreOption = None,
     spool_directory: SpoolOption = None,
     max_memory: MemoryOption = None,
@@ -112,6 +115,7 @@ def sweep(
         "subjects": None if subjects is None else tuple(subjects.split(",")),
         "normalization": normalization,
         "noise_ceiling_threshold": threshold,
+        "alphas": grid(alphas),
     }
     try:
         names = check_names(listed(models), expand(listed(benchmarks)), dataset=dataset, **options)

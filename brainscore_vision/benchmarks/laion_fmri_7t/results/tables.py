@@ -38,6 +38,7 @@ CREATE VIEW scores AS SELECT
     benchmark.identifier AS benchmark, benchmark.version AS benchmark_version, dataset.fingerprint AS dataset_fingerprint,
     dataset.is_simulated, result.normalization, score.level, parent.label AS fold, score.label, score.value, score.error,
     score.raw, score.raw_error, score.ceiling, score.ceiling_error, score.interval_low, score.interval_high, score.alpha,
+    json_extract(score.details, '$.mean_eigenvalue') AS mean_eigenvalue,
     score.n_train, score.n_test, score.n_neuroids, score.n_features, run.started, run.seconds, run.peak_memory_bytes,
     run.machine, json_extract(whole.details, '$.network_digest') AS network_digest,
     json_extract(score.details, '$.features_digest') AS features_digest, json_extract(score.details, '$.notes') AS notes
