@@ -383,7 +383,7 @@ def test_load_assembly(tiny_dataset, pool, side):
     assert set(stimuli["stimulus_id"]) == set(assembly["stimulus_id"].values)
     assert len(stimuli) == len(set(stimuli["stimulus_id"]))
     assert assembly.attrs["stimulus_set_identifier"] == stimuli.identifier
-    assert stimuli.identifier.startswith("LAION_fMRI_stim-")
+    assert stimuli.identifier.startswith("LAION_fMRI_stim--")
 
 
 def trials_of(root, subject, region, stimulus_ids, threshold=30):

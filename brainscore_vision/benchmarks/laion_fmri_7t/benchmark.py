@@ -346,7 +346,7 @@ def load_assembly(region: str, split: str, side: str, **options):
     stimulus_set = dataset.stimulus_set(list(stimulus_ids))
     shown = dataset.stimulus_fingerprints(list(stimulus_ids))
     digest = hashlib.sha1("\n".join(f"{name} {sha1}" for name, sha1 in shown.items()).encode()).hexdigest()[:12]
-    stimulus_set.identifier = f"{stimulus_set.identifier}-{digest}"
+    stimulus_set.identifier = f"{stimulus_set.identifier}--{digest}"
     assembly.attrs["stimulus_set"] = stimulus_set
     assembly.attrs["stimulus_set_identifier"] = stimulus_set.identifier
     return assembly

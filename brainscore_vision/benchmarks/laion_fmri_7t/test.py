@@ -7,11 +7,12 @@ The data-free tests run anywhere; those that need the release's images, which co
 import math
 
 import pytest
+from brainscore_vision.benchmark_helpers.cache_contract import assert_stimulus_identifier_is_cacheable
 from brainscore_vision.benchmark_helpers.validate_error import assert_valid_uncertainty
 
 from brainscore_vision import load_benchmark, load_model
 
-from . import benchmark, score_model
+from . import benchmark, load_assembly, score_model
 
 REGIONS = ("V1", "V2", "V4", "IT")
 REGISTERED = [
@@ -46,6 +47,11 @@ def test_score_on_simulated_data():
     assert math.isfinite(score.item())
     assert score.attrs["dataset"]["simulated"] is True
     assert_valid_uncertainty(score)
+
+
+def test_activations_of_an_assemblys_stimuli_can_be_cached():
+    assembly = load_assembly("V1", "tau", "test", subjects=("sub-01",), dataset="simulated")
+    assert_stimulus_identifier_is_cacheable(assembly.attrs["stimulus_set"].identifier)
 
 
 @pytest.mark.private_access

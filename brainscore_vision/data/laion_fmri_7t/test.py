@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
+from brainscore_vision.benchmark_helpers.cache_contract import assert_stimulus_identifier_is_cacheable
 
 from brainscore_vision import load_dataset, load_stimulus_set
 
@@ -34,6 +35,7 @@ def test_assembly_of_simulated_data(simulated, monkeypatch, identifier):
 def test_stimuli_of_simulated_data(simulated, monkeypatch):
     monkeypatch.setenv("LAION_FMRI_DATASET", str(simulated))
     stimuli = load_stimulus_set(STIMULI)
+    assert_stimulus_identifier_is_cacheable(stimuli.identifier)
     assert isinstance(stimuli, StimulusSet)
     assert stimuli["stimulus_id"].is_unique
     assert all(stimuli.get_stimulus(stimulus_id).is_file() for stimulus_id in stimuli["stimulus_id"])
