@@ -77,9 +77,13 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
                 "pytest-xdist>=3.6",
                 "pyarrow>=21,<22",
                 "ruff>=0.17.5,<0.18",
+                # an S3 server on this machine
+                "moto[s3]>=5.0",
+                "flask>=3.0",
+                "flask-cors>=4.0",
                 "selenium>=4.20",
                 "setuptools>=77",
-                "wheel",
+                "wheel>=0.43",
                 # the notebook's test and `make notebook`
                 "ipykernel>=6.29",
                 "nbclient>=0.10",

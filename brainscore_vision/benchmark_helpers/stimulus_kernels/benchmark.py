@@ -6,6 +6,7 @@ not change any more: :func:`score_plans` evaluates its tasks, and the plan makes
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,11 +18,13 @@ from .engine import evaluate
 from .errors import StimulusKernelError
 from .features.network import network_digest
 from .features.recording import committed_layers
-from .memory import MemoryForecast, forecast
+from .memory import MemoryForecast, forecast, is_check_skipped, preflight_line
 from .options import EngineOptions
 from .scores import aggregate_ceilings, aggregate_scores, subject_score
 from .statistics.normalizations import check_normalization
 from .tasks import SubjectResult, SubjectTask
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -198,24 +201,29 @@ class KernelBenchmark(Benchmark):
     def ceiling(self) -> Score:
         return self.resolve().ceiling()
 
-    def preallocate_memory(self, candidate, raise_if_oom: bool = True) -> MemoryForecast:
+    def preallocate_memory(self, candidate, raise_if_oom: bool = True) -> MemoryForecast | None:
         """What scoring ``candidate`` will need; Brain-Score calls it before scoring.
+
+        Prints the line that Brain-Score's orchestrator reads (:func:`~.memory.preflight_line`). None, and nothing is read,
+        if the environment variable BRAINSCORE_SKIP_MEMORY_CHECK is 1.
 
         Raises
         ------
         MemoryError
-            More than there is, if ``raise_if_oom``.
+            More than there is, if ``raise_if_oom``; else this is a warning.
         """
-        return self.forecast(candidate, self.resolve(), raise_if_oom)
-
-    def forecast(self, candidate, plan: Plan | FoldsPlan, raise_if_oom: bool) -> MemoryForecast:
-        """:meth:`preallocate_memory` for a plan that is there."""
-        expected = forecast(candidate, plan.tasks, self.options)
-        if raise_if_oom and expected.additional > expected.available:
-            raise MemoryError(
-                f"{self.identifier} needs {expected} Free memory, or bound what the engine takes (max_memory)."
-            )
+        expected = None if is_check_skipped() else self.forecast(candidate)
+        print(preflight_line(self.identifier, type(self).__name__, expected), flush=True)  # noqa: T201 - read by a program
+        if expected is not None and expected.will_oom:
+            message = f"{self.identifier} needs {expected} {expected.remedy}"
+            if raise_if_oom:
+                raise MemoryError(message)
+            _logger.warning("%s", message)
         return expected
+
+    def forecast(self, candidate) -> MemoryForecast:
+        """What scoring ``candidate`` will need of memory."""
+        return forecast(candidate, self.resolve().tasks, self.options)
 
     def __call__(self, candidate) -> Score:
         ((_, score),) = score_plans(candidate, [self.resolve()], self.options)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psutil
-from brainscore_vision.benchmark_helpers.memory import available_memory_gb
 
 from .comparisons import RidgeMetric
 from .engine import Run
+from .free_memory import available_bytes
 from .kernels.compute import BYTES, Compute
 from .kernels.kernel import COLUMN_BLOCK
 from .options import EngineOptions
@@ -20,6 +22,14 @@ from .tasks import SubjectTask
 
 GIB = 1024**3
 SAMPLING_SECONDS = 0.001
+SKIP_VARIABLE = "BRAINSCORE_SKIP_MEMORY_CHECK"
+"""Brain-Score's: 1 scores without looking at memory before."""
+
+REMEDIES = {
+    "recording": "a smaller batch size of the model takes less",
+    "decomposition": "`options=EngineOptions(max_memory=BYTES)` of a benchmark object bounds the decomposition",
+}
+"""Stage -> what else helps if it is the largest."""
 
 
 @dataclass(frozen=True)
@@ -29,46 +39,75 @@ class MemoryForecast:
     Attributes
     ----------
     resident : int
-        What the process holds already: the program, the model, the responses.
+        What the process held at first: the program, the model.
+    data : int
+        What it has taken since and keeps: responses, hashes of images, weights that are made in the first pass.
     recording : int
         One batch of the model, as measured on a small pass.
     kernel, decomposition, evaluation : int
         Matrices of the engine, from their sizes.
     available : int
-        What the machine can still give.
+        What there was to be had at first, before anything was read.
+    n_features : int
+        Of the widest layer.
+    n_stimuli : int
+        Different stimuli that the model is shown.
     """
 
     resident: int
+    data: int
     recording: int
     kernel: int
     decomposition: int
     evaluation: int
     available: int
+    n_features: int
+    n_stimuli: int
+
+    @property
+    def stages(self) -> dict[str, int]:
+        """Stage -> bytes that it takes; each gives them back."""
+        return {name: getattr(self, name) for name in ("recording", "kernel", "decomposition", "evaluation")}
 
     @property
     def additional(self) -> int:
-        """Bytes beyond what the process holds already, at the largest stage."""
-        return max(self.recording, self.kernel, self.decomposition, self.evaluation)
+        """Bytes beyond what the process held at first, at the largest stage."""
+        return self.data + max(self.stages.values())
 
     @property
     def peak(self) -> int:
         """Expected peak of the process' resident memory."""
         return self.resident + self.additional
 
-    def __str__(self) -> str:
-        stages = ("recording", "kernel", "decomposition", "evaluation")
-        detail = ", ".join(f"{stage} {getattr(self, stage) / GIB:.2f}" for stage in stages)
+    @property
+    def will_oom(self) -> bool:
+        """Whether more is needed than there is; the name is Brain-Score's."""
+        return self.additional > self.available
+
+    @property
+    def remedy(self) -> str:
+        """What helps, in words of whoever calls Brain-Score: its commands have no options for memory."""
+        specific = REMEDIES.get(max(self.stages, key=self.stages.get))
         return (
-            f"{self.peak / GIB:.2f} GiB at the peak: {self.resident / GIB:.2f} held already, and the largest of {detail}; "
-            f"{self.available / GIB:.2f} GiB more are available."
+            f"Free memory, or give this process more{f'; {specific}' if specific else ''}. The environment variable "
+            f"{SKIP_VARIABLE}=1 scores without this check."
+        )
+
+    def __str__(self) -> str:
+        detail = ", ".join(f"{stage} {size / GIB:.2f}" for stage, size in self.stages.items())
+        return (
+            f"{self.peak / GIB:.2f} GiB at the peak: {self.resident / GIB:.2f} held already, {self.data / GIB:.2f} of data, "
+            f"and the largest of {detail}; {self.available / GIB:.2f} GiB more are available."
         )
 
 
 def forecast(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> MemoryForecast:
     """Forecast the memory that evaluating ``tasks`` needs.
 
-    Reads the responses and shows the model a handful of images, both of which the run would do anyway.
+    Asks what is free, then reads the responses and shows the model a handful of images, both of which the run would do
+    anyway.
     """
+    available, resident = available_bytes(), resident_bytes()
     with Run([model], tasks, options) as run:
         run.check_data()
         with ResidentPeak() as peak:
@@ -78,14 +117,49 @@ def forecast(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Mem
         stage_bytes(task, task.load_responses().values.shape[1], compute, n_features)
         for task, n_features in zip(tasks, widths, strict=True)
     ]
+    kernel, decomposition, evaluation = (max(stage) for stage in zip(*sizes, strict=True))
     return MemoryForecast(
-        resident=resident_bytes(),
+        resident=resident,
+        data=max(0, resident_bytes() - resident),
         recording=int(peak.transient * growth),
-        kernel=max(size[0] for size in sizes),
-        decomposition=max(size[1] for size in sizes),
-        evaluation=max(size[2] for size in sizes),
-        available=int(available_memory_gb() * GIB),
+        kernel=kernel,
+        decomposition=decomposition,
+        evaluation=evaluation,
+        available=available,
+        n_features=max(widths),
+        n_stimuli=len({stimulus for pool in {task.pool for task in tasks} for stimulus in pool.stimulus_ids}),
     )
+
+
+def preflight_line(identifier: str, kind: str, expected: MemoryForecast | None) -> str:
+    """The line that Brain-Score's orchestrator looks for in a run's output, in the form of its own memory check.
+
+    Parameters
+    ----------
+    identifier, kind : str
+        Of the benchmark, and the name of its class.
+    expected : MemoryForecast or None
+        None if the check was skipped.
+    """
+    if expected is None:
+        known = {"formula_type": "skipped", "will_oom": False, "num_features": None, "num_stimuli": None}
+        why = {"reason": "env_skip", "benchmark_identifier": identifier, "benchmark_type": kind}
+        said = {"estimate_gb": None, "available_gb": None, **known, **why}
+    else:
+        said = {
+            "estimate_gb": round(expected.additional / GIB, 3),
+            "available_gb": round(expected.available / GIB, 1),
+            "formula_type": "stimulus_kernels",
+            "will_oom": expected.will_oom,
+            "num_features": expected.n_features,
+            "num_stimuli": expected.n_stimuli,
+        }
+    return f"BRAINSCORE_PREFLIGHT {json.dumps(said)}"
+
+
+def is_check_skipped() -> bool:
+    """Whether the user wants no memory check, by Brain-Score's environment variable."""
+    return os.environ.get(SKIP_VARIABLE) == "1"
 
 
 def stage_bytes(task: SubjectTask, n_neuroids: int, compute: Compute, n_features: int) -> tuple[int, int, int]:

@@ -32,6 +32,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     to_assembly,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import BenchmarkInfo, FoldsPlan, Plan
+from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import MemoryForecast, forecast
 from brainscore_vision.data.laion_fmri_7t.constants import BIBTEX, FOLD_FAMILIES, N_FOLDS, SUBJECTS, VISUAL_DEGREES
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
@@ -70,9 +71,10 @@ class _OnDataset:
         ((_, score),) = score_plans(bind(candidate, dataset), [self.resolve(dataset)], self.options)
         return score
 
-    def preallocate_memory(self, candidate, raise_if_oom: bool = True):
+    def forecast(self, candidate) -> MemoryForecast:
+        """What scoring ``candidate`` will need of memory."""
         dataset = open_dataset(self.cell.dataset)
-        return self.forecast(bind(candidate, dataset), self.resolve(dataset), raise_if_oom)
+        return forecast(bind(candidate, dataset), self.resolve(dataset).tasks, self.options)
 
 
 class SingleSplitBenchmark(_OnDataset, MultiSubjectNeuralBenchmark):

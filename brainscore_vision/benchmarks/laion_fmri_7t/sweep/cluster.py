@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.free_memory import available_bytes
+
 from .errors import SweepError
 
 RESOURCE = "MEMORY"
@@ -94,13 +96,11 @@ def offered_bytes(memory: int) -> int:
 
 def this_machine() -> tuple[int, int]:
     """Cores and bytes that this process may use, limits of containers and jobs considered."""
-    from brainscore_vision.benchmark_helpers.memory import available_memory_gb
-
     _need_distributed()
     from dask.system import CPU_COUNT
     from distributed.system import MEMORY_LIMIT
 
-    return CPU_COUNT, min(MEMORY_LIMIT, int(available_memory_gb() * 2**30))
+    return CPU_COUNT, min(MEMORY_LIMIT, available_bytes())
 
 
 @contextmanager

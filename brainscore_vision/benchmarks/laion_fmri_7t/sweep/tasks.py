@@ -183,13 +183,13 @@ def _make_kernels_of(model, benchmarks: list, work: Work, settings: Settings, ou
     expected = forecast(candidate, tasks, settings.engine)
     if expected.peak > work.bytes and not work.measured:
         raise _WantsMemory(expected.peak)
-    if expected.additional > expected.available:
+    if expected.will_oom:
         raise MemoryError(
             f"{work.plan.model} needs {expected} Use fewer workers per machine, or bound what the engine takes "
             f"(--max-memory)."
         )
     outcome.labels.update(prepare_kernels(candidate, tasks, settings.engine))
-    needed = expected.resident + max(expected.decomposition, expected.evaluation)
+    needed = expected.resident + expected.data + max(expected.decomposition, expected.evaluation)
     outcome.bytes = max(needed, outcome.bytes or 0)
 
 
