@@ -271,7 +271,7 @@ class ModelKernels:
         if probe.agrees(stored):
             return True
         changed = (
-            f"The features of {self._identity.identifier} in {label} differ by {probe.difference(stored):.2g} of their size "
+            f"The features of {self._identity.identifier} in {label} differ by {probe.difference(stored):.2g} of their spread "
             f"from those that its kernel was made of"
         )
         if not probe.same_network(stored):
@@ -296,7 +296,7 @@ class ModelKernels:
             return
         message = (
             f"A model must answer alike to the same images, but features of {self._identity.identifier} in {label} differ "
-            f"between two passes by {first.difference(recorded):.2g} of their size"
+            f"between two passes by {first.difference(recorded):.2g} of their spread"
         )
         if self._options.random_features == "refuse":
             raise ModelOutputError(
