@@ -1,7 +1,7 @@
 """A fingerprint of a model: its features of a handful of stimuli, compared at each use of what is stored.
 
 An identifier can lie: weights change under the same name, dropout stays on. The features of a few stimuli show it, or, where
-they hide it, digests of the weights and of the code that prepares images.
+they hide it, digests of the weights and of what prepares images.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..pool import StimulusPart
+from .preprocessing import FORM
 
 N_STIMULI = 8
 N_FEATURES = 512
@@ -54,7 +55,7 @@ class Probe:
         Digest of the model's weights (:func:`~.network.network_digest`): features of a large constant, and changes of a
         few units of many, hide from the samples. None if it is not known.
     preprocessing : str or None
-        Digest of the code that prepares images (:func:`~.preprocessing.preprocessing_digest`), likewise.
+        Digest of what prepares images (:func:`~.preprocessing.preprocessing_digest`), likewise.
     """
 
     sample: np.ndarray
@@ -141,8 +142,9 @@ class Probe:
         return None in (self.network, other.network) or self.network == other.network
 
     def same_preprocessing(self, other: Probe) -> bool:
-        """Whether the code that prepares images is the same, as far as it is known."""
-        return None in (self.preprocessing, other.preprocessing) or self.preprocessing == other.preprocessing
+        """Whether images are prepared in the same way, as far as it is known."""
+        known = [digest for digest in (self.preprocessing, other.preprocessing) if (digest or "").startswith(FORM)]
+        return len(known) < 2 or known[0] == known[1]
 
 
 def _difference(a: np.ndarray, b: np.ndarray, rounding: float) -> float:
