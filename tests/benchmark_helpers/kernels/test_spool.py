@@ -24,7 +24,7 @@ def features():
 
 def left_behind(path, features, n_batches) -> FeatureSpool:
     """A spool as a killed run leaves it."""
-    spool = FeatureSpool(path, N, "layer", Probe.of(features[:2, :5]))
+    spool = FeatureSpool(path, N, "layer", Probe.of(features[:N_STIMULI, :5]))
     for start in range(0, n_batches * BATCH, BATCH):
         spool.append(features[start : start + BATCH])
     spool.close()
@@ -32,7 +32,7 @@ def left_behind(path, features, n_batches) -> FeatureSpool:
 
 
 def resumed(path, features) -> FeatureSpool:
-    spool = FeatureSpool(path, N, "layer", Probe.of(features[:2, :5]))
+    spool = FeatureSpool(path, N, "layer", Probe.of(features[:N_STIMULI, :5]))
     spool.resume()
     return spool
 
@@ -107,7 +107,7 @@ def test_another_model_never_does(tmp_path, features, noise, seed, caplog):
 def test_a_width_that_changed_is_another_model(tmp_path, features):
     path = tmp_path / "a.features"
     left_behind(path, features, 3)
-    spool = FeatureSpool(path, N, "layer", Probe.of(features[:2, :4]))
+    spool = FeatureSpool(path, N, "layer", Probe.of(features[:N_STIMULI, :4]))
     spool.resume()
     spool.append(features[:, :4])
     np.testing.assert_array_equal(spool.read_columns(0, 4), features[:, :4])

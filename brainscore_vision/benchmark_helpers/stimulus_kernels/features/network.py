@@ -43,7 +43,7 @@ def network_digest(model) -> str | None:
     for module in modules:
         content.update(" ".join(type(part).__qualname__ for part in module.modules()).encode())
         for name, value in sorted(module.state_dict().items()):
-            _add(content, name, value)
+            add_tensor(content, name, value)
     return content.hexdigest() if modules else None
 
 
@@ -83,7 +83,8 @@ def _modules(model) -> Iterator:
             yield value
 
 
-def _add(content, name: str, value) -> None:
+def add_tensor(content, name: str, value) -> None:
+    """Add the name, type, shape and values of a tensor to a hash."""
     torch = sys.modules["torch"]
     content.update(f"\0{name}\0".encode())
     if not isinstance(value, torch.Tensor) or torch.nn.parameter.is_lazy(value) or value.is_meta:

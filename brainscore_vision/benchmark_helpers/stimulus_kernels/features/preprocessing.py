@@ -1,4 +1,4 @@
-"""Which code prepares the images for a model: a digest of its source text and of the settings bound to it.
+"""Which code prepares the images for a model: a digest of its source text and of its settings.
 
 A change that touches few images, such as another treatment of one file format, hides from the features of a handful.
 """
@@ -7,19 +7,47 @@ from __future__ import annotations
 
 import contextlib
 import dis
+import enum
 import functools
 import hashlib
 import inspect
+import os
+import sys
+import sysconfig
 import types
+import weakref
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
-from .network import held_in
+import numpy as np
+from brainscore_vision.model_helpers.activations.core import ActivationsExtractorHelper
+from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
+from brainscore_vision.model_interface import BrainModel
+
+from .network import add_tensor, held_in
 
 DIGEST_BYTES = 8
-SETTINGS = (bool, int, float, complex, str, bytes, type(None))
+FORM = "2:"
+"""Digests begin so; those of another form cannot be compared."""
+
+MOST_BYTES = 2**26
+"""Of an array that counts by its values; larger ones count by type and shape."""
+
+DEEPEST = 40
+
+SETTINGS = (bool, int, float, complex, str, bytes, type(None), enum.Enum, Path, np.generic)
+NETWORKS = (BrainModel, PytorchWrapper, ActivationsExtractorHelper)
+"""Own what prepares images, and change while they are used."""
+
+_installed = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))
+_changing: dict[int, set] = {}
+
+Places = dict[tuple[str, ...], bytes]
+"""Where something stands (names and positions from the function inwards), and what."""
 
 
 def preprocessing_digest(model) -> str | None:
-    """Digest of the functions that a model's activations models call on images.
+    """Digest of what a model's activations models do to images.
 
     Parameters
     ----------
@@ -28,67 +56,157 @@ def preprocessing_digest(model) -> str | None:
     Returns
     -------
     str or None
-        16 hexadecimal digits: of the functions' source text, of that of the functions of the same module that they name,
-        and of numbers and text that are bound to them (``functools.partial``, defaults, closures, constants of the module).
-        None where nothing says what prepares images.
+        ``FORM`` and 16 hexadecimal digits. None where nothing says what prepares images.
 
     Notes
     -----
-    What may change while it is used does not count: lists, dictionaries, objects (torchvision's transforms among them), and
-    variables that the functions themselves set, such as a counter.
+    Counted are functions by their source text, with the functions and classes of the same module that they name, and all
+    that is bound to them: ``functools.partial``, defaults, closures, variables of the module, the public attributes of objects
+    (torchvision's and other transforms, processors), items of lists and dictionaries. Classes of installed packages count by
+    their names, networks do not count.
+
+    What changes while it is used is no setting: what a function assigns outside of itself, and what was another value after
+    images were shown than before (:func:`noticing_changes`): counters, caches, the last parameters of a random transform.
     """
-    found = (getattr(getattr(value, "_extractor", None), "preprocess", None) for _, value in held_in(model))
-    functions = {id(function): function for function in found if callable(function)}
-    if not functions:
+    found = _places(model)
+    if not found:
         return None
-    content, seen = hashlib.blake2b(digest_size=DIGEST_BYTES), set()
-    for function in functions.values():
-        _add(content, function, seen)
-    return content.hexdigest()
+    content, changing = hashlib.blake2b(digest_size=DIGEST_BYTES), _changing.get(id(model), set())
+    for place, what in sorted(found.items()):
+        if not any(place[:n] in changing for n in range(1, len(place) + 1)):
+            content.update(repr((place, what)).encode())
+    return FORM + content.hexdigest()
 
 
-def _add(content, value, seen: set[int]) -> None:
-    content.update(f"\0{type(value).__qualname__}\0".encode())
-    if isinstance(value, SETTINGS):
-        content.update(repr(value).encode())
-    elif isinstance(value, tuple):
-        for part in value:
-            _add(content, part, seen)
-    elif isinstance(value, functools.partial):
-        _add(content, (value.func, value.args), seen)
-        _add_named(content, value.keywords, seen)
-    elif isinstance(value, types.MethodType):
-        _add(content, value.__func__, seen)
-    elif isinstance(value, types.FunctionType) and id(value) not in seen:
+@contextlib.contextmanager
+def noticing_changes(model) -> Iterator[None]:
+    """Show images inside this block: what it changes is left out of :func:`preprocessing_digest` from then on."""
+    before = _places(model)
+    yield
+    after = _places(model)
+    changed = {place for place in before.keys() | after.keys() if before.get(place) != after.get(place)}
+    if id(model) not in _changing:
+        weakref.finalize(model, _changing.pop, id(model), None)
+    _changing.setdefault(id(model), set()).update(changed)
+
+
+def _places(model) -> Places:
+    found, seen = {}, set()
+    functions = (getattr(getattr(value, "_extractor", None), "preprocess", None) for _, value in held_in(model))
+    for i, function in enumerate({id(f): f for f in functions if callable(f)}.values()):
+        _add(found, (str(i),), function, seen)
+    return found
+
+
+def _add(found: Places, place: tuple[str, ...], value, seen: set[int]) -> None:
+    """Put a value and what it holds into ``found``."""
+    kind, what = type(value), b""
+    inner: dict[str, object] = {}
+    torch = sys.modules.get("torch")
+    if isinstance(value, SETTINGS) or (torch and isinstance(value, torch.dtype | torch.device)):
+        what = repr(value).encode()
+    elif isinstance(value, np.ndarray) or (torch and isinstance(value, torch.Tensor)):
+        what = _array(value)
+    elif isinstance(value, types.ModuleType | types.BuiltinFunctionType | np.ufunc):
+        what = value.__name__.encode()
+    elif id(value) not in seen and len(place) < DEEPEST:
         seen.add(id(value))
-        _add_function(content, value, seen)
+        if isinstance(value, list | tuple):
+            inner = {str(i): part for i, part in enumerate(value)}
+        elif isinstance(value, set | frozenset):
+            what = repr(sorted(map(repr, value))).encode()
+        elif isinstance(value, Mapping) and value is not os.environ:
+            inner = {repr(key): part for key, part in value.items() if isinstance(key, (*SETTINGS, tuple))}
+        elif isinstance(value, functools.partial):
+            inner = {"func": value.func, "args": value.args, "keywords": value.keywords}
+        elif isinstance(value, types.MethodType):
+            inner = {"function": value.__func__, "self": value.__self__}
+        elif isinstance(value, types.FunctionType):
+            what, inner = _source(value), _bound(value)
+        elif inspect.isclass(value):
+            what, inner = value.__qualname__.encode(), _own_members(value)
+        elif "__wrapped__" in getattr(value, "__dict__", {}):  # functools.lru_cache
+            inner = {"wrapped": value.__wrapped__}
+        else:
+            inner = _attributes(value)
+    # the names of all that it holds: a list that grows is another one, as a whole
+    found[place] = b"\0".join([f"{kind.__module__}.{kind.__qualname__}".encode(), what, repr(sorted(inner)).encode()])
+    for name in sorted(inner):  # in the same order in every process: of an object in two places, the first counts
+        _add(found, (*place, name), inner[name], seen)
 
 
-def _add_function(content, function: types.FunctionType, seen: set[int]) -> None:
+def _array(value) -> bytes:
+    content = hashlib.blake2b(f"{value.dtype} {tuple(value.shape)}".encode(), digest_size=DIGEST_BYTES)
+    if not isinstance(value, np.ndarray):
+        if value.numel() * value.element_size() <= MOST_BYTES:
+            add_tensor(content, "", value)
+    elif value.nbytes <= MOST_BYTES and value.dtype != object:
+        content.update(value.tobytes())
+    return content.digest()
+
+
+def _source(function: types.FunctionType) -> bytes:
     try:
-        content.update(inspect.getsource(function).encode())
+        return inspect.getsource(function).encode()
     except (OSError, TypeError):  # typed in, or made by exec
-        content.update(function.__code__.co_code)
-        _add(content, function.__code__.co_consts, seen)
-    _add(content, function.__defaults__, seen)
-    _add_named(content, function.__kwdefaults__ or {}, seen)
+        constants = [constant for constant in function.__code__.co_consts if isinstance(constant, (*SETTINGS, tuple))]
+        return function.__code__.co_code + repr(constants).encode()
+
+
+def _bound(function: types.FunctionType) -> dict:
+    """What a function finds outside of its arguments, by name."""
     code, known = function.__code__, function.__globals__
-    closure = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
-    for name in sorted(closure.keys() - _set_by(code)):
+    bound = {"defaults": function.__defaults__, "keyword defaults": function.__kwdefaults__}
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         with contextlib.suppress(ValueError):  # nothing was put into it yet
-            _add(content, (name, closure[name].cell_contents), seen)
-    named = {name: known[name] for name in _names(code) - _set_by(code) if name in known}
-    own = {
-        name: value
-        for name, value in named.items()
-        if isinstance(value, SETTINGS) or getattr(value, "__module__", None) == function.__module__
-    }
-    _add_named(content, own, seen)
+            bound[name] = cell.cell_contents
+    for name in _names(code) & known.keys():
+        value = known[name]
+        defined = isinstance(value, types.FunctionType) or inspect.isclass(value)
+        if defined and value.__module__ != function.__module__:
+            value = f"{value.__module__}.{value.__qualname__}"
+        bound[f"global {name}"] = value
+    for name in _set_by(code):
+        bound.pop(name, None)
+        bound.pop(f"global {name}", None)
+    return bound
 
 
-def _add_named(content, values: dict, seen: set[int]) -> None:
-    for name in sorted(values):
-        _add(content, (name, values[name]), seen)
+def _own_members(kind: type) -> dict:
+    """Methods and constants of a class and its bases, as far as no installed package defines them."""
+    members = {}
+    for base in reversed(kind.__mro__):
+        file = getattr(sys.modules.get(base.__module__), "__file__", None)
+        if base.__module__ == "builtins" or (file and any(folder in Path(file).parents for folder in _installed)):
+            continue
+        for name, value in vars(base).items():
+            value = getattr(value, "__func__", getattr(value, "fget", value))  # static and class methods, properties
+            if isinstance(value, types.FunctionType) or not name.startswith("_"):
+                members[name] = value
+    return members
+
+
+def _attributes(value) -> dict:
+    """Class and public attributes of an object."""
+    torch = sys.modules.get("torch")
+    is_module = torch is not None and isinstance(value, torch.nn.Module)
+    if isinstance(value, NETWORKS) or type(value).__module__.partition(".")[0] in sys.stdlib_module_names - {"types"}:
+        return {}
+    if is_module and next(value.parameters(), None) is not None:
+        return {}
+    slots = {name for base in type(value).__mro__ for name in _slots(base) if hasattr(value, name)}
+    held = {**{name: getattr(value, name) for name in slots}, **getattr(value, "__dict__", {})}
+    public = {name: part for name, part in held.items() if not name.startswith("_")}
+    if is_module:
+        public.pop("training", None)
+        public |= {**value._buffers, **value._modules}
+    own = _own_members(type(value))
+    return {**public, **({"class": type(value)} if own else {})}
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    slots = vars(kind).get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
 def _set_by(code: types.CodeType) -> set[str]:

@@ -1,7 +1,7 @@
 """A fingerprint of a model: its features of a handful of stimuli, compared at each use of what is stored.
 
 An identifier can lie: weights change under the same name, dropout stays on. The features of a few stimuli show it, or, where
-they hide it, digests of the weights and of the code that prepares images.
+they hide it, digests of the weights and of what prepares images.
 """
 
 from __future__ import annotations
@@ -13,12 +13,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..pool import StimulusPart
+from .preprocessing import FORM
 
 N_STIMULI = 8
 N_FEATURES = 512
-TOLERANCE = 1e-3
-"""Relative difference of features above which a model is another one. Batches of other sizes, other numbers of threads
-and reduced-precision convolutions stay well below; dropout and other weights are far above."""
+TOLERANCE = 5e-3
+"""Difference of features, in units of their own spread over stimuli, above which a model is another one. Batches of other
+sizes, other numbers of threads and other convolutions stay well below; dropout and other weights are far above."""
+
+ROUNDING = {8: 2**-6, 11: 2**-9}
+"""Of a feature's size, by bits of precision: four units in the last place of bfloat16 and of half precision."""
+
+FULL_ROUNDING = 1e-4
+"""Likewise for other floating-point numbers: GPUs multiply them in lower precision (TF32)."""
+
+SHARE = 0.99
+"""Of single features, so many differ by no more than ``TOLERANCE``, and all by no more than ``SINGLE`` times as much."""
+
+SINGLE = 20
+
+FLOOR = 0.1
+"""Features that hardly vary are judged by this part of the typical feature's spread: theirs may be rounding."""
 
 DIGEST_SIGNS = 56
 SCALE_STEPS = 8
@@ -40,7 +55,7 @@ class Probe:
         Digest of the model's weights (:func:`~.network.network_digest`): features of a large constant, and changes of a
         few units of many, hide from the samples. None if it is not known.
     preprocessing : str or None
-        Digest of the code that prepares images (:func:`~.preprocessing.preprocessing_digest`), likewise.
+        Digest of what prepares images (:func:`~.preprocessing.preprocessing_digest`), likewise.
     """
 
     sample: np.ndarray
@@ -81,16 +96,25 @@ class Probe:
         return cls(*arrays, held["n_features"], held.get("network"), held.get("preprocessing"))
 
     def difference(self, other: Probe) -> float:
-        """Largest relative difference; infinite if the features are not of the same width."""
+        """How far features are apart, 0 if they are the same and at most ``TOLERANCE`` if only rounding tells them apart.
+
+        The largest of three: of the differences of single features, what is more than rounding, divided by the feature's own
+        spread over stimuli (its 99th percentile, and a twentieth of its largest); of the means, and of the norms, relative to
+        the largest norm. A feature's own spread, because one that is large and constant would hide all others.
+        Infinite if the features are not of the same width.
+        """
         if self.n_features != other.n_features or self.sample.shape != other.sample.shape:
             return float("inf")
-        pairs = ((self.sample, other.sample), (self.mean, other.mean), (self.norm, other.norm))
-        scales = (np.abs(self.sample).max(), self.norm.max() / np.sqrt(self.n_features), self.norm.max())
-        differences = [
-            np.abs(a - b).max() / scale if scale > 0 else float((a != b).any())
-            for (a, b), scale in zip(pairs, scales, strict=True)
+        rounding = max(_rounding(self.sample), _rounding(other.sample))
+        largest = max(self.norm.max(), other.norm.max())
+        wide = [
+            np.abs(a - b).max() / scale - rounding if scale > 0 else float((a != b).any())
+            for a, b, scale in (
+                (self.mean, other.mean, largest / np.sqrt(self.n_features)),
+                (self.norm, other.norm, largest),
+            )
         ]
-        return float(max(differences))
+        return float(max(_difference(self.sample, other.sample, rounding), *wide))
 
     @property
     def digest(self) -> str:
@@ -118,8 +142,32 @@ class Probe:
         return None in (self.network, other.network) or self.network == other.network
 
     def same_preprocessing(self, other: Probe) -> bool:
-        """Whether the code that prepares images is the same, as far as it is known."""
-        return None in (self.preprocessing, other.preprocessing) or self.preprocessing == other.preprocessing
+        """Whether images are prepared in the same way, as far as it is known."""
+        known = [digest for digest in (self.preprocessing, other.preprocessing) if (digest or "").startswith(FORM)]
+        return len(known) < 2 or known[0] == known[1]
+
+
+def _difference(a: np.ndarray, b: np.ndarray, rounding: float) -> float:
+    """Of samples (N_STIMULI, at most N_FEATURES): see :meth:`Probe.difference`."""
+    spread = np.maximum(a.std(axis=0), b.std(axis=0))
+    size = np.maximum(np.abs(a), np.abs(b)).max(axis=0)
+    scale = np.maximum(spread, FLOOR * (_typical(spread) or _typical(size) or 1.0))
+    apart = np.maximum(np.abs(a - b) - rounding * np.maximum(size, _typical(size)), 0) / scale
+    return max(float(np.quantile(apart, SHARE)), float(apart.max()) / SINGLE)
+
+
+def _typical(values: np.ndarray) -> float:
+    """Median of those that are not zero: rectified features may be silent for all of a few stimuli."""
+    return float(np.median(values[values > 0])) if (values > 0).any() else 0.0
+
+
+def _rounding(sample: np.ndarray) -> float:
+    """What rounding may change of features, relative to their size: their values show their precision."""
+    if (sample == np.round(sample)).all():
+        return FULL_ROUNDING  # counts and labels, which every precision has
+    mantissas, _ = np.frexp(sample)
+    known = (ROUNDING[bits] for bits in ROUNDING if not np.fmod(mantissas * 2**bits, 1).any())
+    return next(known, FULL_ROUNDING)
 
 
 def probe_rows(part: StimulusPart) -> np.ndarray:

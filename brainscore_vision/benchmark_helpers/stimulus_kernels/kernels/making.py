@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from ..errors import ModelOutputError, StimulusKernelError, StorageError
 from ..features.network import network_digest
-from ..features.preprocessing import preprocessing_digest
+from ..features.preprocessing import noticing_changes, preprocessing_digest
 from ..features.probe import Probe, probe_ids, probe_rows
 from ..features.screen import place_on_model_screen
 from ..files import LockingError, ProcessLock, cannot_write
@@ -260,7 +260,8 @@ class ModelKernels:
                 for name, features in batch.items():
                     batches[name].append(features)
 
-            self._recorder.record(self._place(pool, probe_ids(part)), labels, sink)
+            with noticing_changes(self._model):
+                self._recorder.record(self._place(pool, probe_ids(part)), labels, sink)
             # after a pass: weights may be made in the first one
             digests = network_digest(self._model), preprocessing_digest(self._model)
             self._probes.update({(name, part): Probe.of(np.concatenate(batches[name]), *digests) for name in labels})
@@ -271,13 +272,13 @@ class ModelKernels:
         if probe.agrees(stored):
             return True
         changed = (
-            f"The features of {self._identity.identifier} in {label} differ by {probe.difference(stored):.2g} of their size "
+            f"The features of {self._identity.identifier} in {label} differ by {probe.difference(stored):.2g} of their spread "
             f"from those that its kernel was made of"
         )
         if not probe.same_network(stored):
             changed += f" (network {stored.network} then, {probe.network} now)"
         if not probe.same_preprocessing(stored):
-            changed += " (the code that prepares its images is another)"
+            changed += " (what prepares its images has changed)"
         if self._options.changed_models == "refuse":
             raise ModelOutputError(
                 f"{changed}, earlier in the same work: two networks under one name. A model is the same network each time it "
@@ -296,7 +297,7 @@ class ModelKernels:
             return
         message = (
             f"A model must answer alike to the same images, but features of {self._identity.identifier} in {label} differ "
-            f"between two passes by {first.difference(recorded):.2g} of their size"
+            f"between two passes by {first.difference(recorded):.2g} of their spread"
         )
         if self._options.random_features == "refuse":
             raise ModelOutputError(

@@ -1,0 +1,204 @@
+"""What prepares images counts with all its settings, and not with what changes while it is used."""
+
+import collections
+import enum
+import functools
+import types
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from plugin_testing.models import small_network
+from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
+from torchvision import transforms as v1
+from torchvision.transforms import v2
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.preprocessing import (
+    noticing_changes,
+    preprocessing_digest,
+)
+
+MEAN, OTHER = (0.5, 0.5, 0.5), (0.5, 0.5, 0.48)
+
+
+class Mode(enum.Enum):
+    FAST, EXACT = 1, 2
+
+
+@dataclass
+class Options:
+    mean: tuple = MEAN
+    extra: dict = field(default_factory=dict)
+
+
+class Slotted:
+    __slots__ = ("mean",)
+
+    def __init__(self, mean):
+        self.mean = mean
+
+
+class Processor:
+    """As processors of transformers: settings in attributes, a __call__."""
+
+    def __init__(self, image_mean, crop=True):
+        self.image_mean, self.size, self.do_crop = list(image_mean), {"height": 32, "width": 32}, crop
+
+    def __call__(self, paths):
+        return np.zeros((len(paths), 3, 32, 32), np.float32) - self.image_mean[0]
+
+
+class Stateful(Processor):
+    """As transforms of albumentations: what was drawn last stays in an attribute; with counters and caches."""
+
+    def __init__(self, image_mean):
+        super().__init__(image_mean)
+        self.params, self.count, self.seen, self.cache, self.lazy = {}, 0, [], {}, None
+        self.random = np.random.default_rng(0)
+        self.queue, self.inner = collections.deque(maxlen=3), Slotted(0)
+
+    def __call__(self, paths):
+        self.params = {"angle": self.random.random()}
+        self.count += len(paths)
+        self.inner.mean += 1
+        self.seen += list(paths)
+        self.queue.extend(paths)
+        self.lazy = self.lazy or Options()
+        self.cache.update(dict.fromkeys(paths, 1))
+        return super().__call__(paths)
+
+
+def closure(mean, compose):
+    chain = compose(mean)
+    return lambda paths: torch.stack([chain(path) for path in paths])
+
+
+def plain(mean):
+    return v1.Compose([v1.Resize(32), v1.ToTensor(), v1.Normalize(mean, MEAN)])
+
+
+def second(mean):
+    return v2.Compose([v2.Resize(32), v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, MEAN)])
+
+
+class Keeper:
+    """A function of an object that holds the network too."""
+
+    def __init__(self, mean):
+        self.network, self.normalize = torch.nn.Linear(3, 3), v1.Normalize(mean, MEAN)
+
+    def prepare(self, paths):
+        return self.normalize(torch.zeros(len(paths), 3, 32, 32))
+
+
+class Buffered(torch.nn.Module):
+    def __init__(self, mean):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean))
+
+
+WAYS = {
+    "torchvision": lambda mean: functools.partial(closure(mean, plain)),
+    "torchvision v2": lambda mean: closure(mean, second),
+    "sequential": lambda mean: torch.nn.Sequential(v2.Resize(8), v2.Normalize(mean, MEAN)),
+    "random apply": lambda mean: v1.RandomApply(torch.nn.ModuleList([v1.Normalize(mean, MEAN)])),
+    "lambda in a chain": lambda mean: v1.Compose([v1.Lambda(lambda x: x - mean[2])]),
+    "processor": Processor,
+    "stateful": Stateful,
+    "partial of a processor": lambda mean: functools.partial(lambda paths, processor: paths, processor=Processor(mean)),
+    "method": lambda mean: Keeper(mean).prepare,
+    "buffer": lambda mean: functools.partial(Keeper.prepare, Buffered(mean)),
+    "array": lambda mean: functools.partial(np.subtract, np.array(mean, np.float32)),
+    "tensor in a list": lambda mean: functools.partial(sum, [torch.tensor(mean)]),
+    "object array aside": lambda mean: functools.partial(sum, np.array([object()]), {"mean": {"of": [mean]}}),
+    "dataclass": lambda mean: functools.partial(sum, Options(mean)),
+    "namespace": lambda mean: functools.partial(sum, types.SimpleNamespace(mean=mean)),
+    "slots": lambda mean: functools.partial(sum, Slotted(mean)),
+    "enumeration": lambda mean: functools.partial(sum, Mode.FAST if mean == MEAN else Mode.EXACT),
+    "precision": lambda mean: functools.partial(sum, torch.float16 if mean == MEAN else torch.bfloat16),
+    "kept": lambda mean: functools.lru_cache(functools.partial(sum, mean)),
+    "wrapped": lambda mean: functools.lru_cache(closure(mean, plain)),
+    "set": lambda mean: functools.partial(sum, {".png", ".gif" if mean == MEAN else ".tif"}),
+    "named tuple": lambda mean: functools.partial(sum, collections.namedtuple("Size", "mean")(mean)),
+}
+
+
+def with_preprocessing(prepare):
+    model = small_network({"V1": "conv"})
+    model.activations_model._extractor.preprocess = prepare
+    return model
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_settings_count_wherever_they_are(way):
+    digests = [preprocessing_digest(with_preprocessing(WAYS[way](mean))) for mean in (MEAN, MEAN, OTHER)]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_setting_that_is_changed_later_counts():
+    model = with_preprocessing(Processor(MEAN))
+    before = preprocessing_digest(model)
+    model.activations_model._extractor.preprocess.image_mean[2] = OTHER[2]
+    assert preprocessing_digest(model) != before
+
+
+def test_what_changes_while_it_is_used_does_not_count():
+    def use(model, *paths):
+        with noticing_changes(model):
+            model.activations_model._extractor.preprocess(list(paths))
+        return preprocessing_digest(model)
+
+    model, other = with_preprocessing(Stateful(MEAN)), with_preprocessing(Stateful(MEAN))
+    assert use(model, "a", "b") == use(model, "c", "d", "e") == use(model, "c") == use(other, "f")
+    assert use(with_preprocessing(Stateful(OTHER)), "a", "b") != use(other, "a")
+    processor = other.activations_model._extractor.preprocess
+    processor.size["height"] = 33
+    assert use(other, "a") != use(model, "a")
+
+
+def test_networks_and_what_holds_them_are_left_alone():
+    digests = set()
+    for seed in range(2):
+        torch.manual_seed(seed)
+        digests.add(preprocessing_digest(with_preprocessing(Keeper(MEAN).prepare)))
+    assert len(digests) == 1
+    model = with_preprocessing(None)
+    model.activations_model.prepare = types.MethodType(lambda self, paths: paths, model.activations_model)
+    model.activations_model._extractor.preprocess = model.activations_model.prepare  # in a circle
+    before = preprocessing_digest(model)
+    model.activations_model.count = 3
+    assert preprocessing_digest(model) == before is not None
+
+
+class ByKind:
+    """Normalises images of one kind otherwise."""
+
+    def __init__(self, mean):
+        self.usual, self.rare, self.shown = v1.Normalize(MEAN, MEAN), v1.Normalize(mean, MEAN), 0
+
+    def __call__(self, paths):
+        from brainscore_vision.model_helpers.activations.pytorch import load_preprocess_images
+
+        self.shown += len(paths)
+        pixels = torch.from_numpy(load_preprocess_images(paths, image_size=32))
+        kinds = [self.rare if str(path).endswith(".tif") else self.usual for path in paths]
+        return torch.stack([kind(image) for kind, image in zip(kinds, pixels, strict=True)])
+
+
+def test_a_kernel_is_made_again_where_a_transform_changed(tmp_path):
+    folder = make_images(tmp_path / "images", N_IMAGES)
+
+    def model(mean):
+        one = small_network({"V1": "conv"}, identifier="by kind")
+        one.activations_model._extractor.preprocess = ByKind(mean)
+        return one
+
+    first = model(MEAN)
+    make_benchmark(folder)(first)
+    for same in (first, model(MEAN)):
+        assert not any("has changed" in n for n in make_benchmark(folder)(same).attrs.get("notes", ()))
+    assert any("what prepares its images has changed" in n for n in make_benchmark(folder)(model(OTHER)).attrs["notes"])
+    with pytest.raises(ModelOutputError, match="what prepares its images has changed"):
+        make_benchmark(folder, changed_models="refuse")(model(MEAN))
