@@ -300,6 +300,7 @@ def score_plans(
             layers = committed_layers(model, [task.model_region for task in plans[i].tasks])
             if layers:
                 score.attrs["layers"] = layers
+                score.attrs["layer_choice"] = getattr(model, "layer_choice", "own")
             yield i, score
 
 

@@ -21,7 +21,8 @@ from .benchmark import benchmark as build_benchmark
 from .identifiers import IdentifierError
 from .networks.errors import ModelSourceError
 from .networks.finding import ModelSource, find_model
-from .networks.region_layers import AUTO, best_layers
+from .networks.network import AUTO
+from .networks.region_layers import best_layers
 
 LAIONBenchmark = SingleSplitBenchmark | FoldsBenchmark
 
@@ -185,7 +186,7 @@ def prepare(
     ModelSourceError, DatasetError, IdentifierError
     """
     benchmarks, found = list(benchmarks), find_model(model)
-    found.check_layers(layers)
+    found.check_layers(layers, list(dict.fromkeys(one.model_region for one in benchmarks)))
     datasets = _datasets(benchmarks)
     plans = resolve_all(benchmarks, datasets)
     made = _with_best_layers(found, benchmarks, datasets, engine) if layers == AUTO else found.model(layers)
@@ -218,4 +219,5 @@ def _with_best_layers(found: ModelSource, benchmarks: list, datasets: dict, engi
         )
     network = found.network()
     regions = list(dict.fromkeys(one.model_region for one in benchmarks))
-    return network.commit(best_layers(network, regions, next(iter(datasets.values()), None), engine))
+    layers = best_layers(network, regions, next(iter(datasets.values()), None), engine)
+    return network.commit({**network.layers, **layers}, AUTO)

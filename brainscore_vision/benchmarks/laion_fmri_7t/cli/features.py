@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from .options import DatasetOption, ExactOption, JsonOption, NoStoreOption, StoreOption
+from .options import DatasetOption, ExactOption, JsonOption, NoStoreOption, StoreOption, read_layers
 
 FeaturesOption = Annotated[
     Path | None,
@@ -60,7 +60,7 @@ def candidate_and_names(
             raise typer.BadParameter(f"The model comes first, then its benchmarks; received {model!r} as the model.")
         if not benchmarks:
             raise typer.BadParameter("Name at least one benchmark after the model.")
-        return (_dropping(_resolved(model)) if drop_missing else model), benchmarks
+        return (_dropping(_resolved(model).model()) if drop_missing else model), benchmarks
     from brainscore_vision.models.laion_fmri_7t import StimulusFeatureModel
 
     missing = "drop" if drop_missing else "error"
@@ -70,9 +70,13 @@ def candidate_and_names(
 
 def partition(
     context: typer.Context,
-    model_a: Annotated[str, typer.Argument(help="A registered identifier, file.py:function, or a table of features.")],
+    model_a: Annotated[str, typer.Argument(help="A model, as for `laion-score score`, or a table of features.")],
     model_b: Annotated[str, typer.Argument(help="Likewise.")],
     benchmarks: Annotated[list[str], typer.Argument(help="Ridge benchmarks with one split.")],
+    layers_a: Annotated[
+        str | None, typer.Option("--layers-a", help="Layers of MODEL_A, as --layers of `laion-score score`.")
+    ] = None,
+    layers_b: Annotated[str | None, typer.Option("--layers-b", help="Layers of MODEL_B.")] = None,
     dataset: DatasetOption = None,
     as_json: JsonOption = False,
     drop_missing: DropOption = False,
@@ -90,6 +94,8 @@ def partition(
     from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
     from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import PARTS
 
+    from ..networks.finding import ModelSource
+    from ..networks.network import AUTO
     from ..scoring import partition_all
 
     engine = EngineOptions(store=not no_store, store_directory=store_directory, exact=exact)
@@ -97,10 +103,19 @@ def partition(
     name_options_as_typed(
         context
     )  # after the tables are read: there is no --columns here, and Python's words lead further
+    chosen = [read_layers(text) for text in (layers_a, layers_b)]
+    models = [
+        model if own == AUTO or not isinstance(model, ModelSource) else model.model(own)
+        for model, own in zip(models, chosen, strict=True)
+    ]
     models = [_dropping(model) for model in models] if drop_missing else models
-    a, b = (str(model.identifier) for model in models)
+    a, b = (
+        name if isinstance(model, ModelSource) else str(model.identifier)
+        for name, model in zip((model_a, model_b), models, strict=True)
+    )
     table = Table("benchmark", "subject", "together", f"only {a}", f"only {b}", "shared", title="Explained variance")
-    for name, parts in partition_all(*models, list(dict.fromkeys(benchmarks)), dataset, engine):
+    auto = {f"layers_{x}": own if own == AUTO else None for x, own in zip("ab", chosen, strict=True)}
+    for name, parts in partition_all(*models, list(dict.fromkeys(benchmarks)), dataset, engine, **auto):
         for subject, part in parts.items():
             limits = {p: part.interval(p) for p in PARTS}
             if as_json:

@@ -28,6 +28,9 @@ VISUAL_DEGREES = 8
 
 BATCH_SIZE = 64
 
+OWN, GIVEN, AUTO = "own", "given", "auto"
+"""Who has chosen the layers: who made the model, who scores it, or their scores on training images."""
+
 MODEL_INTERFACE = ("identifier", "visual_degrees", "start_recording", "look_at")
 """What scoring needs of a BrainModel."""
 
@@ -91,12 +94,14 @@ class Network:
         layers = dict(model.layer_model.region_layer_map)
         return cls(model.identifier, activations_model, model.visual_degrees(), source, layers)
 
-    def commit(self, layers: Layers) -> BrainModel:
+    def commit(self, layers: Layers, choice: str = OWN) -> BrainModel:
         """The BrainModel whose regions are these layers.
 
         Parameters
         ----------
         layers : mapping of str to str or list of str
+        choice : {"own", "given", "auto"}
+            Who has chosen them: who made the model, who scores it, or their scores on training images. Scores say so.
 
         Raises
         ------
@@ -116,7 +121,7 @@ class Network:
             region_layer_map={region: group[0] if len(group) == 1 else group for region, group in layers.items()},
             visual_degrees=self.visual_degrees,
         )
-        model.model_source = self.source
+        model.model_source, model.layer_choice = self.source, choice
         return model
 
     def check(self, layers: Sequence[str] = ()) -> None:

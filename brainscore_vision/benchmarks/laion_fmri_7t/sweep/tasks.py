@@ -30,6 +30,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import forecast
 
 from ..networks.errors import ModelSourceError
 from ..networks.finding import find_model
+from ..networks.network import AUTO
 from ..results import RunFacts, run_facts
 from ..scoring import build_all, prepare
 from .plan import ModelPlan, Target
@@ -153,7 +154,7 @@ def _make_kernels(work: Work, settings: Settings) -> Outcome:
     """Make the kernels of all regions together; if that fails, of each by itself, so that one bad layer costs its own cells."""
     started, outcome = datetime.now(UTC), Outcome()
     try:
-        model = _model(work.plan)
+        model = _model(work.plan, settings)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded by the sweep with its traceback
         return Outcome(failed=[_failed(work, None, error, started)])
     targets = {target.identifier: target for target in work.plan.todo}
@@ -215,7 +216,7 @@ def _score(work: Work, settings: Settings) -> Outcome:
 
 
 def _scores(work: Work, names: list[str], settings: Settings) -> Iterator[tuple[str, Score]]:
-    candidate, plans = prepare(_model(work.plan), build_all(names).values())
+    candidate, plans = prepare(_model(work.plan, settings), build_all(names).values())
     missing = missing_kernels(candidate, [task for plan in plans for task in plan.tasks], settings.engine)
     if missing:  # making them here would show every image again, once per group
         raise StorageError(
@@ -239,11 +240,19 @@ def _check_network(model, plan: ModelPlan) -> None:
         )
 
 
-def _model(plan: ModelPlan):
-    wanted = plan.model, plan.revision  # workers of a scheduler may outlive an edit of the file
+def _model(plan: ModelPlan, settings: Settings):
+    # workers of a scheduler may outlive an edit of the file
+    wanted = plan.model, plan.revision, plan.layers
+    if plan.layers == AUTO:
+        wanted += (tuple(target.identifier for target in plan.todo),)  # a layer is chosen for each of their regions
     if getattr(_kept, "source", None) != wanted:
         _kept.source = _kept.model = None  # the old one goes before the new one comes
-        _kept.model = find_model(plan.model).model()
+        found = find_model(plan.model)
+        if plan.layers == AUTO:
+            benchmarks = build_all([target.identifier for target in plan.todo])
+            _kept.model, _ = prepare(found, benchmarks.values(), AUTO, settings.engine)
+        else:
+            _kept.model = found.model(plan.layers)
         _kept.source = wanted
     return _kept.model
 
