@@ -115,7 +115,8 @@ def test_functions_with_literals(file, call):
     made = found.network()
     assert made.module.conv.out_channels == (4 if call in ("make", "make()") else 6)
     assert made.source in (name, None)
-    assert made.identifier == ("mine" if "committed" in call else f"mine.py:{call}")
+    # the weights are part of the name: a changed checkpoint is another model
+    assert made.identifier == ("mine" if "committed" in call else f"mine.py:{call}-{made.revision[:8]}")
     model = found.model(None if "committed" in call else LAYERS)
     assert model.model_source == name
     assert network_digest(model) == made.revision
@@ -204,6 +205,7 @@ def test_layers_that_are_never_called(file):
         (torch.nn.ReLU, {}, r"the class ReLU itself: make one, ReLU\(...\)"),
         ({"conv.weight": torch.zeros(1)}, {}, "weights alone.*load_state_dict"),
         (CountingModel(), {}, "is a BrainModel already"),
+        (None, {"layers": "auto"}, "give the network itself to score_model"),
         (None, {"batch_size": 0}, "1 or more; received 0"),
         (None, {"batch_size": True}, "1 or more; received True"),
         (None, {"visual_degrees": 0}, "between 0 and 360; received 0"),
@@ -227,7 +229,7 @@ def test_layers_that_are_never_called(file):
 )
 def test_what_as_brain_model_is_given(value, options, message):
     with pytest.raises(ModelSourceError, match=message) as error:
-        as_brain_model(network() if value is None else value, layers=LAYERS, **options)
+        as_brain_model(network() if value is None else value, **({"layers": LAYERS} | options))
     assert "\n" not in str(error.value)
 
 

@@ -172,6 +172,7 @@ def test_two_networks_are_partitioned(run, tiny_dataset):
     assert code == 0
     rows = {row["subject"]: row for row in map(json.loads, out.splitlines())}
     assert rows["mean"]["models"] == [SMALL, SMALL + "-1"]
+    assert rows["mean"]["layers"] == [{"V1": "blocks.1"}, {"V1": "blocks.2"}]
     assert rows["sub-01"]["total"] == pytest.approx(parts["sub-01"].values["total"])
 
 

@@ -45,13 +45,17 @@ def print_scores(scores: Mapping[str, Mapping[str, Score]]) -> None:
     for model, row in scores.items():
         layers = {region: names for score in row.values() for region, names in score.attrs.get("layers", {}).items()}
         if layers:
-            shown = ", ".join(f"{region}={layers_text({region: names})}" for region, names in layers.items())
-            console.print(Text(f"Layers of {model}: {shown}"), soft_wrap=True)
+            console.print(Text(f"Layers of {model}: {layers_by_region(layers)}"), soft_wrap=True)
         dropped = {name: len(score.attrs.get("dropped_stimuli", ())) for name, score in row.items()}
         if any(dropped.values()):
             console.print(Text(f"Left out for lack of features in {model}: {_counts(dropped)}"), soft_wrap=True)
         for note in dict.fromkeys(note for score in row.values() for note in score.attrs.get("notes", ())):
             console.print(Text(f"Note on {model}: {note}"), soft_wrap=True)
+
+
+def layers_by_region(layers: Mapping[str, str | Sequence[str]]) -> str:
+    """Layers as text, each with its region."""
+    return ", ".join(f"{region}={layers_text({region: names})}" for region, names in layers.items())
 
 
 def _counts(dropped: Mapping[str, int]) -> str:

@@ -90,8 +90,7 @@ class ModelSource:
         if isinstance(made, Network):
             return made
         if isinstance(made, torch.nn.Module) and not is_brain_model(made):
-            identifier = None if self.source is None else _short(self.source)
-            return as_network(made, identifier, source=self.source)
+            return as_network(made, source=self.source, name=_short(self.source))
         return None
 
     def _without_layers(self) -> ModelSourceError:
@@ -147,7 +146,9 @@ def check_model(model) -> BrainModel:
     return model
 
 
-def _short(source: str) -> str:
+def _short(source: str | None) -> str | None:
     """A name of a function without the folders of its file."""
+    if source is None:
+        return None
     place, function = split_call(source)
     return f"{Path(place).name if place.endswith('.py') else place}:{function}"

@@ -178,10 +178,12 @@ def as_network(
     visual_degrees: float = VISUAL_DEGREES,
     batch_size: int = BATCH_SIZE,
     source: str | None = None,
+    name: str | None = None,
 ) -> Network:
     """A Network of a torch.nn.Module; parameters as for :func:`as_brain_model`.
 
-    ``settings`` is the input that the network was made for, where that is known.
+    ``settings`` is the input that the network was made for, where that is known; ``name`` stands for the class in the default
+    identifier.
     """
     import torch
     from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
@@ -218,7 +220,7 @@ def as_network(
         prepare = settings.preprocessing()
     if identifier is None:
         digest = network_digest(SimpleNamespace(activations_model=SimpleNamespace(network=module)))
-        identifier = f"{type(module).__name__}-{digest[:8]}"
+        identifier = f"{name or type(module).__name__}-{digest[:8]}"
     elif not isinstance(identifier, str) or not identifier.strip():
         raise ModelSourceError(f"identifier is the model's name in results; received {identifier!r}.")
     wrapper = PytorchWrapper(model=module, preprocessing=prepare, identifier=identifier, batch_size=batch_size)
@@ -269,6 +271,11 @@ def as_brain_model(
     ModelSourceError
         What is given is not as said above, or the network fails on a grey image, which it is shown.
     """
+    if layers == AUTO:
+        raise ModelSourceError(
+            "Layers are chosen on the training images of a dataset, when a network is scored: give the network itself to "
+            "score_model(network, ..., layers='auto')."
+        )
     made = as_network(
         network,
         identifier,

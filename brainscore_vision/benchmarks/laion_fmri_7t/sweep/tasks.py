@@ -221,7 +221,8 @@ def _scores(work: Work, names: list[str], settings: Settings) -> Iterator[tuple[
     if missing:  # making them here would show every image again, once per group
         raise StorageError(
             f"Kernels that the sweep has made are found by all of its workers; {settings.engine.kernels}, as this worker "
-            f"sees it, lacks {'; '.join(missing)}. Keep them in a folder that all machines share (--store-directory)."
+            f"sees it, lacks {'; '.join(missing)}. Keep them in a folder that all machines share (--store-directory); if the "
+            f"function that makes the model gives it other weights each time, seed them (torch.manual_seed)."
         )
     # made a moment ago, maybe by another worker: the model that it made has to be this one
     for i, score in score_plans(candidate, plans, replace(settings.engine, changed_models="refuse")):
