@@ -9,6 +9,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import compare
 from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS as DEFAULT_SUBJECTS
 
 from .benchmark import LAIONfMRI, LAIONfMRICKA, LAIONfMRIClusterCV, LAIONfMRIRSA, benchmark, load_assembly
+from .layer_maps import best_layers, map_layers
 from .scoring import partition, score_model
 
 __all__ = [
@@ -18,8 +19,10 @@ __all__ = [
     "LAIONfMRIClusterCV",
     "LAIONfMRIRSA",
     "benchmark",
+    "best_layers",
     "compare",
     "load_assembly",
+    "map_layers",
     "partition",
     "score_model",
 ]

@@ -140,7 +140,11 @@ def list_layers(model) -> list[Layer]:
         other = fewer.get(call.key)
         fingerprint, problem = call.fingerprint(None if other is None else other.shape)
         if not problem:
-            repeated, _ = second[call.key].fingerprint(None if other is None else other.shape) if call.key in second else (None, "")
+            repeated, _ = (
+                second[call.key].fingerprint(None if other is None else other.shape)
+                if call.key in second
+                else (None, "")
+            )
             if repeated is None or not fingerprint.agrees(repeated):
                 problem = "it answers otherwise when the same images are shown again (dropout or noise is on)"
         last = call.key[1] == n_calls[call.module] - 1
@@ -163,9 +167,7 @@ def list_layers(model) -> list[Layer]:
             scripted = isinstance(module, torch.jit.ScriptModule)
             problem = "torch.jit.script lets nobody see its answers" if scripted else "it is never called in evaluation"
             layers.append(
-                Layer(
-                    name, type(module).__name__, None, 0, _n_parameters(module), problem, "", "", len(layers), module
-                )
+                Layer(name, type(module).__name__, None, 0, _n_parameters(module), problem, "", "", len(layers), module)
             )
     return layers
 

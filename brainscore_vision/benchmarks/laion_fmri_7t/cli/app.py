@@ -17,6 +17,7 @@ from . import ceilings as cli_ceilings
 from . import check as cli_check
 from . import data as cli_data
 from . import features as cli_features
+from . import layers as cli_layers
 from . import record as cli_record
 from . import report as cli_report
 from . import results as cli_results
@@ -55,6 +56,7 @@ app.add_typer(cli_data.app, name="data")
 app.command()(cli_ceilings.ceilings)
 app.command()(cli_check.check)
 app.command()(cli_features.partition)
+app.command()(cli_layers.layers)
 app.command()(cli_record.record)
 app.command()(cli_report.report)
 app.command()(cli_results.results)

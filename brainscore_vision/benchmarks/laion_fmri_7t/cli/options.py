@@ -178,8 +178,9 @@ def engine_options(
     max_memory: float | None = None,
     device: str = "cpu",
     exact: bool = False,
+    max_spool: float = 20.0,
 ):
-    """EngineOptions of the values that the options above have on the command line; ``max_memory`` in GB."""
+    """EngineOptions of the values that options have on the command line; ``max_memory`` and ``max_spool`` in GB."""
     from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 
     return EngineOptions(
@@ -188,6 +189,7 @@ def engine_options(
         spool_directory=spool_directory,
         random_features="accept" if accept_random_features else "refuse",
         max_memory=None if max_memory is None else int(max_memory * 1e9),
+        max_spool=int(max_spool * 1e9),
         device=device,
         exact=exact,
     )
