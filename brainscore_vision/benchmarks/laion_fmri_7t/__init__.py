@@ -10,6 +10,8 @@ from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS as DEFAULT_S
 
 from .benchmark import LAIONfMRI, LAIONfMRICKA, LAIONfMRIClusterCV, LAIONfMRIRSA, benchmark, load_assembly
 from .layer_maps import best_layers, map_layers
+from .networks.finding import find_model
+from .networks.network import as_brain_model
 from .scoring import partition, score_model
 
 __all__ = [
@@ -18,9 +20,11 @@ __all__ = [
     "LAIONfMRICKA",
     "LAIONfMRIClusterCV",
     "LAIONfMRIRSA",
+    "as_brain_model",
     "benchmark",
     "best_layers",
     "compare",
+    "find_model",
     "load_assembly",
     "map_layers",
     "partition",

@@ -260,7 +260,7 @@ def exit_code(error: Exception) -> int | None:
 
     from ..identifiers import IdentifierError
     from ..leaderboard.errors import LeaderboardError
-    from ..networks.sources import ModelImportError, ModelSourceError
+    from ..networks.errors import ModelImportError, ModelSourceError
     from ..results.errors import ResultsError
     from ..sweep.errors import SweepError
 

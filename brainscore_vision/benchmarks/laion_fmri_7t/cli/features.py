@@ -135,10 +135,9 @@ def _resolved(name: str):
         from brainscore_vision.models.laion_fmri_7t import StimulusFeatureModel
 
         return StimulusFeatureModel.from_file(path)
-    from ..networks.sources import locate_model
-    from ..scoring import check_model
+    from ..networks.finding import find_model
 
-    return check_model(locate_model(name)())
+    return find_model(name)
 
 
 def _dropping(model):

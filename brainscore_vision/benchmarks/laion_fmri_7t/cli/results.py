@@ -103,7 +103,7 @@ def results(
 def kept(path: Path, scores: Iterable, model: str, benchmarks: list[str], dataset: str | None) -> Iterator:
     """``scores`` on their way into a results file; ``model`` is what was asked for."""
     from ..identifiers import IdentifierError
-    from ..networks.sources import ModelSourceError
+    from ..networks.errors import ModelSourceError
     from ..results import ResultsDatabase, add_scores
 
     wrong_usage = (IdentifierError, ModelSourceError)

@@ -15,7 +15,7 @@ from . import voxels
 from .errors import ResultsError
 from .facts import RunFacts
 from .names import tell_apart
-from .packing import Node, pack, unpack
+from .packing import NETWORK_FACTS, Node, pack, unpack
 from .result import Failure, Result
 from .rows import (
     Names,
@@ -30,7 +30,7 @@ from .rows import (
     read_trees,
     result_rows,
 )
-from .tables import SCHEMA_VERSION, ResultsFile, check_or_create, define_tables, reading, renew_view, writing
+from .tables import ResultsFile, check_or_create, define_tables, migrate, reading, writing
 
 _FACTS = ("model_identifier", "benchmark_identifier", "dataset", "normalization")
 
@@ -96,7 +96,7 @@ class ResultsDatabase:
     def check_writable(self) -> None:
         """Raise ResultsError if nothing can be added; to be called before long work."""
         with writing(self.connection):
-            self.connection.execute_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")  # what it is already
+            migrate(self.connection)
         _make_folder(self.voxel_directory)
 
     def add(self, score: Score, run: RunFacts) -> int:
@@ -126,7 +126,7 @@ class ResultsDatabase:
         )
         t = self.tables
         with writing(self.connection):
-            renew_view(self.connection)
+            migrate(self.connection)
             result = t.Result.create(
                 run=add_run(t, run),
                 model=one_row(
@@ -144,6 +144,7 @@ class ResultsDatabase:
                 ),
                 benchmark_as_scored=facts["benchmark_identifier"],
                 normalization=facts["normalization"],
+                **{name: score.attrs.get(name) for name in NETWORK_FACTS},
             )
             add_tree(t, root, result)
             if content is not None:
@@ -172,6 +173,7 @@ class ResultsDatabase:
             Its id.
         """
         with writing(self.connection):
+            migrate(self.connection)
             failure = self.tables.Failure.create(
                 run=add_run(self.tables, run),
                 requested_model=model,
@@ -246,6 +248,7 @@ class ResultsDatabase:
         score = unpack(root, {"dataset": names.datasets[row.dataset].description, "normalization": row.normalization})
         score.attrs["model_identifier"] = names.models[row.model].identifier
         score.attrs["benchmark_identifier"] = names.benchmarks[row.benchmark].identifier
+        score.attrs.update({name: value for name in NETWORK_FACTS if (value := getattr(row, name)) is not None})
         return score
 
     def tree(self, result_id: int) -> Node:

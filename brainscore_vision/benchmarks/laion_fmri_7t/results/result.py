@@ -23,8 +23,8 @@ class UnitResult:
         The ridge penalty, or how many mean eigenvalues it is; None for metrics without one.
     mean_eigenvalue : float or None
         Of the centred training kernel, where ``alpha`` counts it: the penalty is their product.
-    n_train, n_test, n_neuroids, n_features : int or None
-        None where several folds differ.
+    n_train, n_test, n_neuroids, n_features, n_significant_voxels : int or None
+        None where several folds differ; the last also where the Score does not say it.
     normalizations : dict of str to float
     """
 
@@ -39,6 +39,7 @@ class UnitResult:
     n_neuroids: int | None
     n_features: int | None
     normalizations: dict[str, float]
+    n_significant_voxels: int | None = None
 
     @property
     def hides_sign(self) -> bool:
@@ -84,6 +85,11 @@ class Result:
         The model's own identifier, as it is.
     requested_model : str
         As it was asked for; see :class:`~.facts.RunFacts`, as for the attributes that are not explained here.
+    model_source : str or None
+        Where the network was taken from, in full: ``torchvision:resnet50@IMAGENET1K_V2`` where ``torchvision:resnet50`` was
+        asked for. None in results of earlier versions, and for a model that was made in Python.
+    layers : dict of str to str or list of str
+        The layers that were scored, by model region; empty where nothing is known.
     network_digest, features_digest : str or None
         Of the weights, or of the whole table of features, and of the features in the layer that was scored; see
         :func:`~brainscore_vision.benchmark_helpers.stimulus_kernels.features.network.network_digest` and
@@ -137,6 +143,8 @@ class Result:
     versions: dict[str, str]
     dropped_stimuli: tuple[str, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
+    model_source: str | None = None
+    layers: dict[str, str | list[str]] = field(default_factory=dict)
 
     @property
     def hides_sign(self) -> bool:
@@ -193,7 +201,8 @@ def _mean(units: list[UnitResult]) -> UnitResult:
         alpha=None,
         mean_eigenvalue=None,
         **{
-            name: _common(getattr(u, name) for u in units) for name in ("n_train", "n_test", "n_neuroids", "n_features")
+            name: _common(getattr(u, name) for u in units)
+            for name in ("n_train", "n_test", "n_neuroids", "n_features", "n_significant_voxels")
         },
         normalizations={name: _average(u.normalizations[name] for u in units) for name in units[0].normalizations},
     )

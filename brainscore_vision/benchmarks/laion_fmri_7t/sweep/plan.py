@@ -13,7 +13,9 @@ from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 from ..benchmark import build
 from ..identifiers import IdentifierError, parse
-from ..networks.sources import ModelSourceError, locate_model, model_revision, with_whole_path
+from ..networks.errors import ModelSourceError
+from ..networks.finding import find_model
+from ..networks.sources import model_revision, with_whole_path
 from ..scoring import build_all, resolve_all
 from .errors import UnknownNamesError
 
@@ -49,7 +51,7 @@ class ModelPlan:
     Attributes
     ----------
     model : str
-        As :func:`~..networks.sources.locate_model` takes it; files with their whole path.
+        As :func:`~..networks.finding.find_model` takes it; files with their whole path.
     revision : str or None
         See :func:`~..networks.sources.model_revision`.
     todo, done : tuple of Target
@@ -108,7 +110,7 @@ def check_names(models: Iterable[str], benchmarks: Iterable[str], **settings) ->
             problems.append(str(error))
     for name in models:
         try:
-            locate_model(name)
+            find_model(name).check_layers(None)
         except ModelSourceError as error:
             problems.append(str(error))
             continue

@@ -28,9 +28,10 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.lookup import
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import forecast
 
-from ..networks.sources import ModelSourceError, locate_model
+from ..networks.errors import ModelSourceError
+from ..networks.finding import find_model
 from ..results import RunFacts, run_facts
-from ..scoring import build_all, check_model, prepare
+from ..scoring import build_all, prepare
 from .plan import ModelPlan, Target
 
 _kept = threading.local()
@@ -242,7 +243,7 @@ def _model(plan: ModelPlan):
     wanted = plan.model, plan.revision  # workers of a scheduler may outlive an edit of the file
     if getattr(_kept, "source", None) != wanted:
         _kept.source = _kept.model = None  # the old one goes before the new one comes
-        _kept.model = check_model(locate_model(plan.model)())
+        _kept.model = find_model(plan.model).model()
         _kept.source = wanted
     return _kept.model
 
