@@ -19,9 +19,10 @@ from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from .benchmark import FoldsBenchmark, SingleSplitBenchmark
 from .benchmark import benchmark as build_benchmark
 from .identifiers import IdentifierError
+from .layer_maps import with_best_layers
 from .networks.errors import ModelSourceError
-from .networks.finding import ModelSource, find_model
-from .networks.region_layers import AUTO, best_layers
+from .networks.finding import find_model
+from .networks.region_layers import AUTO
 
 LAIONBenchmark = SingleSplitBenchmark | FoldsBenchmark
 
@@ -188,7 +189,14 @@ def prepare(
     found.check_layers(layers)
     datasets = _datasets(benchmarks)
     plans = resolve_all(benchmarks, datasets)
-    made = _with_best_layers(found, benchmarks, datasets, engine) if layers == AUTO else found.model(layers)
+    if layers == AUTO:
+        if len(datasets) > 1:
+            raise IdentifierError(
+                f"Layers are chosen on the training images of one dataset; received benchmarks on "
+                f"{', '.join(map(str, datasets))}. Score each by itself."
+            )
+        return with_best_layers(found.network(), plans, *datasets.values(), engine)
+    made = found.model(layers)
     if isinstance(made, DatasetModel) and len(datasets) > 1:
         raise IdentifierError(
             f"The features of {made.identifier} come with a dataset, so it is scored on one at a time; received benchmarks "
@@ -207,15 +215,3 @@ def resolve_all(benchmarks: Iterable[LAIONBenchmark], datasets: dict | None = No
 def _datasets(benchmarks: Iterable[LAIONBenchmark]) -> dict:
     """What a benchmark calls its dataset (a name, a folder, None for the configured one) -> the dataset, open."""
     return {name: open_dataset(name) for name in dict.fromkeys(one.cell.dataset for one in benchmarks)}
-
-
-def _with_best_layers(found: ModelSource, benchmarks: list, datasets: dict, engine: EngineOptions | None) -> BrainModel:
-    """A network with the layers that predict training images best, of the regions that benchmarks record."""
-    if len(datasets) > 1:
-        raise IdentifierError(
-            f"Layers are chosen on the training images of one dataset; received benchmarks on "
-            f"{', '.join(map(str, datasets))}. Score each by itself."
-        )
-    network = found.network()
-    regions = list(dict.fromkeys(one.model_region for one in benchmarks))
-    return network.commit(best_layers(network, regions, next(iter(datasets.values()), None), engine))

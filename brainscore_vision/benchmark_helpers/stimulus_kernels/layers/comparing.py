@@ -36,7 +36,7 @@ class LayerRidge(RidgeMetric):
     alphas: tuple[float, ...] | str = RELATIVE
     bootstrap_draws: int = N_DRAWS
     normalization = "explained_variance"
-    describes = "explained variance / explainable, leave-one-out"
+    describes = "explained variance, leave-one-out"
 
     def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
         """Results of tasks that share ``kernel`` and their training stimuli; test stimuli play no part."""

@@ -164,7 +164,7 @@ class LayerMap:
             axes.annotate(region, (best, values[best]), (0, 7 + 9 * (i % 2)), textcoords="offset points", ha="center")
         axes.set_xticks(depth, self.layers, rotation=90)
         axes.set_xlabel("layer, in the order of execution")
-        axes.set_ylabel(f"{self.facts.get('score', 'score')}, training stimuli")
+        axes.set_ylabel(f"{self.facts.get('score', 'score')}\n(training stimuli)")
         axes.set_title(f"{self.model} (dots: best layers)")
         axes.legend(title="region", frameon=False)
         axes.spines[["top", "right"]].set_visible(False)

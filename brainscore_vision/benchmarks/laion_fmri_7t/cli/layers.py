@@ -128,13 +128,10 @@ def layers(
 
 def _list(model: str, as_json: bool) -> None:
     from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.choosing import blocks
-    from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.listing import list_layers
 
-    from ..networks.sources import locate_model
-    from ..scoring import check_model
+    from ..layer_maps import layers_of
 
-    made = check_model(locate_model(model)())
-    listed = list_layers(made)
+    made, listed = layers_of(model)
     of_blocks = {layer.name for layer in blocks(listed)}
     rows = []
     for layer in listed:
@@ -162,41 +159,32 @@ def _list(model: str, as_json: bool) -> None:
             Column("", minor=True),
             Column("remark", minor=True),
         ]
-        print_table(f"Layers of {made.identifier}, in the order of execution", columns, rows)
+        print_table(f"Layers of {made}, in the order of execution", columns, rows)
 
 
 def _print_map(found, per_subject: bool) -> None:
-    """One row per layer; the best one of each region is marked."""
+    """A row per layer, with the best one of each region marked; or the best layer of each region and subject."""
     if per_subject:
         rows = [
-            (
-                region,
-                subject,
-                of_subject[region],
-                value(found.scores.sel(layer=of_subject[region]).sel(region=region).sel(subject=subject).item()),
-            )
+            (region, subject, layer, value(float(found.scores.loc[layer, region, subject])))
             for region in found.regions
-            for subject, of_subject in found.best_per_subject.items()
+            for subject, best in found.best_per_subject.items()
+            for layer in [best[region]]
         ]
         columns = [Column("region"), Column("subject"), Column("best layer"), Column("score", number=True)]
     else:
-        best, mean = found.best, found.mean
-        rows = []
-        for layer in found.layers:
-            cells = []
-            for region in found.regions:
-                low, high = found.mean_intervals.sel(layer=layer, region=region).values
-                mark = " <" if best[region] == layer else "  "
-                cells.append(f"{mean.sel(layer=layer, region=region).item():.3f} [{low:.3f}, {high:.3f}]{mark}")
-            rows.append((layer, *cells))
+        rows = [(layer, *(_cell(found, layer, region) for region in found.regions)) for layer in found.layers]
         columns = [Column("layer"), *(Column(region, number=True) for region in found.regions)]
-    facts = found.facts
-    title = f"{found.model}: {facts['score']}, training images of {facts['split']}, pool {facts['pool']}"
-    below = (
-        []
-        if per_subject
-        else ["< best layer of the region, by the mean over subjects; intervals: 95 % over resampled training images."]
-    )
+    facts, below = found.facts, []
+    if not per_subject:
+        below.append("< best layer of the region, by the mean over subjects; intervals are 95 % over training images")
     below += [f"Left out: {layer}: {reason}" for layer, reason in found.skipped.items()]
     below += [f"Note: {note}" for note in found.notes]
+    title = f"{found.model}: {facts['score']}; training images of {facts['split']}, pool {facts['pool']}"
     print_table(title, columns, rows, *below)
+
+
+def _cell(found, layer: str, region: str) -> str:
+    low, high = found.mean_intervals.loc[layer, region].values
+    mark = "<" if found.best[region] == layer else "."
+    return f"{float(found.mean.loc[layer, region]):.3f} [{low:.3f}, {high:.3f}] {mark}"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import ModelSourceError
-from .network import Network
 
 AUTO = "auto"
 """Layers are chosen on training images."""
@@ -44,27 +42,6 @@ def parse_layers(text: str) -> dict[str, str | list[str]] | str:
             raise ModelSourceError(f"--layers is {_FORM}; received {text!r}, with {pair!r} in it.")
         layers[region] = layer if region not in layers else [*_as_list(layers[region]), layer]
     return layers
-
-
-def best_layers(network: Network, regions: Sequence[str], dataset=None, engine=None) -> dict[str, str]:
-    """The layer of each region that predicts training images best.
-
-    Parameters
-    ----------
-    network : Network
-    regions : sequence of str
-        As models record them.
-    dataset : Dataset
-    engine : EngineOptions, optional
-
-    Returns
-    -------
-    dict of region to layer
-    """
-    raise ModelSourceError(
-        f"Layers cannot be chosen here yet: name one for {', '.join(regions)}, --layers {regions[0]}=LAYER. "
-        f"`laion-score layers {network.source or network.identifier} --list` shows those of the network."
-    )
 
 
 def _read(path: Path, text: str) -> dict[str, str | list[str]]:
