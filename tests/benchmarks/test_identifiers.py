@@ -41,6 +41,7 @@ OPTIONS = {
     "[threshold=30.000000000000004]": {"noise_ceiling_threshold": np.nextafter(30, 31)},
     "[normalization=explained_variance]": {"normalization": "explained_variance"},
     "[alphas=0.1;1e-07]": {"alphas": (0.1, 1e-7)},
+    "[alphas=relative]": {"alphas": "relative"},
     "[dataset=simulated]": {"dataset": "simulated"},
     "[dataset=some/folder, odd=name]": {"dataset": Path("some/folder, odd=name")},
 }
@@ -212,6 +213,13 @@ def test_the_nearest_valid_name_is_offered(name, nearest):
         (lambda: LAIONfMRI("V1", "tau", noise_ceiling_threshold="high"), "in percent", "'high'"),
         (lambda: LAIONfMRI("V1", "tau", alphas=(1, -1)), "alphas are positive numbers", r"\(1, -1\)"),
         (lambda: LAIONfMRI("V1", "tau", alphas=()), "at least one", r"\(\)"),
+        (lambda: LAIONfMRI("V1", "tau", alphas="relativ"), "or 'relative'", "'relativ'"),
+        (
+            lambda: LAIONfMRI("V1", "tau", "ridge", alphas="relative"),
+            "ridge has one alpha",
+            "25. Use the metric ridgecv",
+        ),
+        (lambda: LAIONfMRIRSA("V1", alphas="relative"), "rdm-pearson has no alphas", "'relative'"),
         (lambda: LAIONfMRI("V1", "tau", alphas=("one",)), "alphas are positive numbers", "'one'"),
         (lambda: LAIONfMRI("V1", "tau", alphas=1.0), "alphas are positive numbers", "1.0"),
         (lambda: LAIONfMRI("V1", "tau", alphas=(float("inf"),)), "alphas are positive numbers", "inf"),

@@ -8,7 +8,7 @@ of a score: a benchmark resolves to a plan, with a :class:`SubjectTask` per subj
 
 from .assemblies import block_diagonal_concat, to_assembly
 from .benchmark import KFoldNeuralBenchmark, MultiSubjectNeuralBenchmark, Plan, score_benchmarks, score_plans
-from .comparisons import DEFAULT_ALPHAS, CKAMetric, RDMMetric, RidgeMetric
+from .comparisons import DEFAULT_ALPHAS, RELATIVE, RELATIVE_ALPHAS, CKAMetric, RDMMetric, RidgeMetric
 from .engine import missing_kernels, prepare_kernels
 from .features.lookup import LookupModel
 from .kernels.kernel import StimulusKernel, build_kernel, kernel_from_features
@@ -25,6 +25,8 @@ __all__ = [
     "CKAMetric",
     "Comparison",
     "DEFAULT_ALPHAS",
+    "RELATIVE",
+    "RELATIVE_ALPHAS",
     "EngineOptions",
     "KFoldNeuralBenchmark",
     "LookupModel",

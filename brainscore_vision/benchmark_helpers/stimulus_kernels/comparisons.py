@@ -29,6 +29,19 @@ Results = Iterator[tuple[SubjectTask, SubjectResult]]
 DEFAULT_ALPHAS = tuple(10.0**exponent for exponent in range(-10, 11))
 """21 penalties from 1e-10 to 1e10: wide, because the trace of K grows with the width of the layer."""
 
+RELATIVE = "relative"
+"""Stands for :data:`RELATIVE_ALPHAS`."""
+
+RELATIVE_ALPHAS = tuple(10.0 ** (half_decades / 2) for half_decades in range(-12, 13))
+"""25 penalties from 1e-6 to 1e6, two per decade, in units of the mean eigenvalue of the centred training kernel."""
+
+
+def is_grid(alphas) -> bool:
+    """Whether ``alphas`` are :data:`RELATIVE`, or positive numbers, at least one."""
+    if isinstance(alphas, str):
+        return alphas == RELATIVE
+    return len(alphas) > 0 and all(np.isfinite(a) and a > 0 for a in alphas)
+
 
 @dataclass(frozen=True)
 class RidgeMetric:
@@ -36,19 +49,37 @@ class RidgeMetric:
 
     Attributes
     ----------
-    alphas : tuple of float
-        Penalties; with more than one, the leave-one-out error on the training stimuli chooses.
+    alphas : tuple of float or "relative"
+        Penalties; with more than one, the leave-one-out error on the training stimuli chooses. "relative" are
+        :data:`RELATIVE_ALPHAS`: with penalties as they are, the step from one to the next makes scores depend on the unit of
+        the features; with these, features times any number have the same scores.
     bootstrap_draws : int
         Resamplings of the test stimuli behind each subject's interval.
     """
 
-    alphas: tuple[float, ...] = DEFAULT_ALPHAS
+    alphas: tuple[float, ...] | str = DEFAULT_ALPHAS
     bootstrap_draws: int = N_DRAWS
     normalizations = NORMALIZATIONS
 
     def __post_init__(self):
-        if not self.alphas or not all(np.isfinite(a) and a > 0 for a in self.alphas):
-            raise StimulusKernelError(f"alphas are positive numbers, at least one; received {self.alphas!r}.")
+        if not is_grid(self.alphas):
+            raise StimulusKernelError(
+                f"alphas are positive numbers, at least one, or {RELATIVE!r}; received {self.alphas!r}."
+            )
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether penalties count mean eigenvalues of the centred training kernel."""
+        return self.alphas == RELATIVE
+
+    @property
+    def grid(self) -> tuple[float, ...]:
+        """The numbers between which the leave-one-out error chooses."""
+        return RELATIVE_ALPHAS if self.is_relative else self.alphas
+
+    def unit(self, decomposition: ridge.RidgeDecomposition) -> float:
+        """What the numbers of :attr:`grid` count, for a training kernel: a penalty is a number times this."""
+        return decomposition.mean_eigenvalue if self.is_relative else 1.0
 
     def check_subjects(self, subjects: Sequence[str]) -> None:
         """Any number will do."""
@@ -58,6 +89,7 @@ class RidgeMetric:
         train_ids = tasks[0].train_ids
         train_rows = kernel.positions(train_ids)
         decomposition = ridge.decompose(kernel.gram, train_rows, compute, kernel.n_features)
+        unit = self.unit(decomposition)
         unresolved = self._unresolved(decomposition, kernel, train_rows)
         fitted: dict = {}
         counts, edges = None, []
@@ -67,8 +99,8 @@ class RidgeMetric:
             if task.load_responses not in fitted:  # tasks that differ in their test stimuli alone share a fit
                 fitted.clear()
                 coordinates, _ = decomposition.coordinates(train.values)
-                selection = ridge.select_alpha(decomposition, coordinates, self.alphas)
-                at_edge = self._at_edge(task, selection.alpha)
+                selection = ridge.select_alpha(decomposition, coordinates, self.grid, unit)
+                at_edge = self._at_edge(task, selection.alpha, unit)
                 edges += at_edge
                 fitted[task.load_responses] = selection, (*unresolved, *at_edge)
             selection, notes = fitted[task.load_responses]
@@ -90,6 +122,7 @@ class RidgeMetric:
                     test_ceiling=test.test_ceiling(),
                     correlations=correlations,
                     alpha=selection.alpha,
+                    mean_eigenvalue=unit if self.is_relative else None,
                     draws=Draws(draws, stimuli_digest(task.test_ids, self.bootstrap_draws)),
                     notes=notes,
                 ),
@@ -102,25 +135,29 @@ class RidgeMetric:
         if kernel.sketch is None:
             return ()
         lost = decomposition.lost_spread(kernel.sketch[train_rows], kernel.mean_norm)
-        if lost <= min(self.alphas):
+        if lost <= min(self.grid) * self.unit(decomposition):
             return ()
         note = (
             f"Some features vary so much more than others that the others are lost in rounding: with an alpha below "
-            f"{lost:.1g} they would count, and do not count here. Standardise the features (divide each by its standard "
-            f"deviation), or leave out those that vary most."
+            f"{alpha_text(lost / self.unit(decomposition), self.is_relative, '.1g')} they would count, and do not count "
+            f"here. Standardise the features (divide each by its standard deviation), or leave out those that vary most."
         )
         warn_once(note)
         return (note,)
 
-    def _at_edge(self, task: SubjectTask, alpha: float) -> tuple[str, ...]:
+    def _at_edge(self, task: SubjectTask, alpha: float, unit: float) -> tuple[str, ...]:
         """A note if a better penalty may lie beyond the grid."""
-        edge = ridge.edge_of_grid(alpha, self.alphas)
+        edge = ridge.edge_of_grid(alpha, self.grid)
         if edge is None:
             return ()
         scale = {"smallest": "Multiply", "largest": "Divide"}[edge]
+        remedy = f"{scale} all features by one number, or widen the grid (alphas)."
+        if self.is_relative:
+            side = {"smallest": "below", "largest": "above"}[edge]
+            remedy = f"To search there, give alphas of your own, {side} {alpha * unit:.2g} for these features."
         return (
-            f"alpha of {task.subject} in {task.region} is {alpha:g}, the {edge} of its grid: a better one may lie beyond. "
-            f"{scale} all features by one number, or widen the grid (alphas).",
+            f"alpha of {task.subject} in {task.region} is {alpha_text(alpha, self.is_relative)}, the {edge} of its grid: a "
+            f"better one may lie beyond. {remedy}",
         )
 
     def normalize(self, results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
@@ -251,6 +288,11 @@ class CKAMetric:
     def ceiling_details(self, tasks: Sequence[SubjectTask], measured: Sequence | None = None) -> dict:
         """Nothing beside the ceilings."""
         return {}
+
+
+def alpha_text(alpha: float, is_relative: bool, form: str = "g") -> str:
+    """A penalty for people, with its unit."""
+    return f"{alpha:{form}} × mean eigenvalue" if is_relative else f"{alpha:{form}}"
 
 
 def rdm_ceiling(published: NoiseCeiling) -> float:

@@ -102,7 +102,7 @@ def stage_bytes(task: SubjectTask, n_neuroids: int, compute: Compute, n_features
     way = way_to_decompose(n_train, compute, n_features)
     # a band matrix takes one, but may turn out to be singular: eigenvectors are next
     decomposition = (3 if way != "low rank" and compute.eigh_driver(n_train - 1) == "evd" else 2) * square
-    factors = 2 * len(task.metric.alphas) * n_train * BAND_WIDTH * BYTES if way == "band" else 0
+    factors = 2 * len(task.metric.grid) * n_train * BAND_WIDTH * BYTES if way == "band" else 0
     responses = n_train * n_neuroids * (4 + 2 * BYTES)
     products = 2 * n_train * max(MIXTURES, min(n_neuroids, NEUROID_BLOCK)) * BYTES
     return accumulation, kernel + decomposition, kernel + square + responses + max(products, factors)

@@ -40,6 +40,8 @@ class EngineOptions:
     max_memory : int or None
         Bytes that a decomposition, the largest of the engine's steps, may take; None for what is fastest. With less than
         three matrices of training stimuli × training stimuli it takes longer, with less than two nothing starts.
+    max_spool : int
+        Bytes that features of a layer map may take on disk at once: it has as many passes over the images as this needs.
     device : {"cpu", "cuda"}
         Where kernels and eigendecompositions are computed.
     exact : bool
@@ -55,6 +57,7 @@ class EngineOptions:
     random_features: str = "refuse"
     changed_models: str = "remake"
     max_memory: int | None = None
+    max_spool: int = 20 * 10**9
     device: str = "cpu"
     exact: bool = False
     progress: bool = True
@@ -68,6 +71,11 @@ class EngineOptions:
     @property
     def kernels(self) -> Path:
         return Path(self.store_directory) if self.store_directory is not None else engine_home() / "kernels"
+
+    @property
+    def layer_maps(self) -> Path:
+        """Where scores of layers are kept."""
+        return self.kernels / "layer_maps"
 
     @property
     def spool(self) -> Path:

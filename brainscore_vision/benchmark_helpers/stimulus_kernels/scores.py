@@ -23,9 +23,10 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
     -------
     Score
         Scalar. ``attrs``: ``raw`` and ``ceiling`` (scalar Scores; with per-neuroid values in their own ``attrs['raw']``
-        where the metric has such), ``normalizations`` (dict of name to value), ``alpha``, counts, why there is no error
-        over subjects, and where the metric resamples stimuli: ``interval`` (95 %, two floats), ``bootstrap`` (DataArray
-        over draws, in the chosen normalisation) and ``bootstrap_stimuli`` (digest; equal ones are paired draws).
+        where the metric has such), ``normalizations`` (dict of name to value), ``alpha`` (with ``mean_eigenvalue``
+        where it counts that), counts, why there is no error over subjects, and where the metric resamples stimuli:
+        ``interval`` (95 %, two floats), ``bootstrap`` (DataArray over draws, in the chosen normalisation) and
+        ``bootstrap_stimuli`` (digest; equal ones are paired draws).
     """
     if normalization not in normalized:
         raise StimulusKernelError(
@@ -57,6 +58,8 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
         score.attrs["bootstrap_stimuli"] = result.draws.stimuli
     if result.alpha is not None:
         score.attrs["alpha"] = result.alpha
+    if result.mean_eigenvalue is not None:
+        score.attrs["mean_eigenvalue"] = result.mean_eigenvalue
     if result.dropped_stimuli:
         score.attrs["dropped_stimuli"] = list(result.dropped_stimuli)
     if result.notes:

@@ -77,7 +77,9 @@ class SubjectResult:
     similarity : float or None
         Where the metric compares representations as wholes.
     alpha : float or None
-        The ridge penalty.
+        The ridge penalty, or how many mean eigenvalues it is.
+    mean_eigenvalue : float or None
+        Of the centred training kernel, where ``alpha`` counts it: the penalty is their product.
     measured : object
         What the metric needs of the subject's responses to make a ceiling: nothing is read again once a result is there.
     dropped_stimuli : tuple of str
@@ -98,6 +100,7 @@ class SubjectResult:
     correlations: np.ndarray | None = None
     similarity: float | None = None
     alpha: float | None = None
+    mean_eigenvalue: float | None = None
     draws: Draws | None = None
     measured: object = None
     dropped_stimuli: tuple[str, ...] = ()

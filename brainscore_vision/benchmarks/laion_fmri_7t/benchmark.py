@@ -242,7 +242,7 @@ def LAIONfMRI(
     subjects: tuple[str, ...] = SUBJECTS,
     normalization: str = "published",
     noise_ceiling_threshold: float = DEFAULT_THRESHOLD,
-    alphas: tuple[float, ...] | None = None,
+    alphas: tuple[float, ...] | str | None = None,
     dataset=None,
 ):
     """Ridge benchmark of one region and split.
@@ -262,8 +262,9 @@ def LAIONfMRI(
         ``published``, ``explained_variance`` or ``correlation``; all three are in the Score's attrs whichever is chosen.
     noise_ceiling_threshold : float
         Percent; voxels with nc_12rep above it are scored.
-    alphas : tuple of float, optional
-        Penalties instead of the metric's own.
+    alphas : tuple of float or "relative", optional
+        Penalties instead of the metric's own. "relative": from 1e-6 to 1e6 mean eigenvalues of the centred training kernel,
+        two per decade, so that the unit of the features does not matter.
     dataset : str, pathlib.Path or Dataset, optional
         ``simulated``, ``published`` or a folder; None for the configured one.
 

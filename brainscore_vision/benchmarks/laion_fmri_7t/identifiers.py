@@ -11,7 +11,12 @@ import difflib
 import re
 from dataclasses import dataclass, replace
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels import DEFAULT_ALPHAS, NORMALIZATIONS
+from brainscore_vision.benchmark_helpers.stimulus_kernels import (
+    DEFAULT_ALPHAS,
+    NORMALIZATIONS,
+    RELATIVE,
+    RELATIVE_ALPHAS,
+)
 from brainscore_vision.data.laion_fmri_7t.constants import (
     FOLD_FAMILIES,
     OOD_TYPES,
@@ -59,8 +64,9 @@ class Cell:
         See :mod:`brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations`.
     noise_ceiling_threshold : float
         Percent.
-    alphas : tuple of float or None
-        Ridge penalties; None for the metric's own.
+    alphas : tuple of float, "relative" or None
+        Ridge penalties; None for the metric's own. "relative" counts mean eigenvalues of the centred training kernel, see
+        :class:`brainscore_vision.benchmark_helpers.stimulus_kernels.RidgeMetric`.
     dataset : str or None
         What :func:`brainscore_vision.data.laion_fmri_7t.source.open_dataset` takes; None for the configured one.
     """
@@ -72,7 +78,7 @@ class Cell:
     subjects: tuple[str, ...] = SUBJECTS
     normalization: str = "published"
     noise_ceiling_threshold: float = DEFAULT_THRESHOLD
-    alphas: tuple[float, ...] | None = None
+    alphas: tuple[float, ...] | str | None = None
     dataset: str | None = None
 
     def __post_init__(self):
@@ -114,19 +120,30 @@ class Cell:
                 f"The ceiling of cka is the agreement between subjects and needs at least two; received {self.subjects}."
             )
 
-    def _own_alphas(self) -> tuple[float, ...] | None:
+    def _own_alphas(self) -> tuple[float, ...] | str | None:
         if self.metric in SHARED_METRICS:
             if self.alphas is not None:
                 raise IdentifierError(f"{self.metric} has no alphas; received {self.alphas!r}. Leave them out.")
             return None
-        alphas = METRIC_ALPHAS[self.metric] if self.alphas is None else _numbers(self.alphas)
+        relative = isinstance(self.alphas, str) and self.alphas == RELATIVE  # other values may be an array
+        if relative:
+            alphas = RELATIVE_ALPHAS
+        else:
+            alphas = METRIC_ALPHAS[self.metric] if self.alphas is None else _numbers(self.alphas)
         if not alphas or not all(0 < a < float("inf") for a in alphas):
-            raise IdentifierError(f"alphas are positive numbers, at least one; received {self.alphas!r}.")
+            raise IdentifierError(
+                f"alphas are positive numbers, at least one, or {RELATIVE!r}; received {self.alphas!r}."
+            )
         if self.metric == "ridge" and len(alphas) != 1:
             raise IdentifierError(
                 f"ridge has one alpha; received {len(alphas)}. Use the metric ridgecv, which chooses among several."
             )
-        return alphas
+        return RELATIVE if relative else alphas
+
+    @property
+    def grid(self) -> tuple[float, ...]:
+        """The numbers between which ridge chooses its penalty; none for other metrics."""
+        return RELATIVE_ALPHAS if self.alphas == RELATIVE else self.alphas or ()
 
     @property
     def identifier(self) -> str:
@@ -203,7 +220,8 @@ def _text(cell: Cell) -> str:
     if cell.normalization != "published":
         settings.append(f"normalization={cell.normalization}")
     if cell.metric in METRIC_ALPHAS and cell.alphas not in (None, METRIC_ALPHAS[cell.metric]):
-        settings.append(f"alphas={';'.join(repr(a) for a in cell.alphas)}")
+        alphas = cell.alphas if cell.alphas == RELATIVE else ";".join(repr(a) for a in cell.alphas)
+        settings.append(f"alphas={alphas}")
     if cell.dataset is not None:
         settings.append(f"dataset={cell.dataset}")
     return f"{family}.{cell.region}-{middle}{cell.metric}" + (f"[{','.join(settings)}]" if settings else "")
@@ -241,7 +259,8 @@ def _parse_options(text: str) -> dict:
         if "threshold" in settings:
             parsed["noise_ceiling_threshold"] = float(settings["threshold"])
         if "alphas" in settings:
-            parsed["alphas"] = tuple(float(a) for a in settings["alphas"].split(";"))
+            alphas = settings["alphas"]
+            parsed["alphas"] = alphas if alphas == RELATIVE else tuple(float(a) for a in alphas.split(";"))
     except ValueError as error:
         raise IdentifierError(f"A number is needed in the settings {settings}: {error}.") from error
     parsed.update({name: settings[name] for name in ("normalization", "dataset") if name in settings})

@@ -102,7 +102,6 @@ def test_the_command_shows_layers(run, tiny_dataset, tmp_path):
         ([V1, "--layers", "V1"], "--layers is V1=LAYER,IT=LAYER, a JSON file"),
         ([V1, IT, "--layers", "V1=blocks.1"], "Add IT=LAYER"),
         ([V1, "--layers", "V1=blocks.99"], "has no 'blocks.99'. The nearest of its"),
-        ([V1, "--layers", "auto"], "laion-score layers"),
     ],
 )
 def test_wrong_usage_is_one_line(run, tiny_dataset, arguments, message):

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.errors import ModelSourceError
-from brainscore_vision.benchmarks.laion_fmri_7t.networks.region_layers import layers_of, parse_layers
+from brainscore_vision.benchmarks.laion_fmri_7t.networks.region_layers import layers_for, parse_layers
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_in_a_file_wrong(tmp_path, content):
 
 def test_by_model():
     layers = {"net": {"V1": "a"}, "other": {"V1": "b"}}
-    assert layers_of(layers, "other") == {"V1": "b"}
-    assert layers_of({"V1": "a"}, "other") == {"V1": "a"}
-    assert layers_of("auto", "other") == "auto"
+    assert layers_for(layers, "other") == {"V1": "b"}
+    assert layers_for({"V1": "a"}, "other") == {"V1": "a"}
+    assert layers_for("auto", "other") == "auto"
     with pytest.raises(ModelSourceError, match="none for 'third'"):
-        layers_of(layers, "third")
+        layers_for(layers, "third")

@@ -310,7 +310,7 @@ def test_a_live_table_shows_the_same(sweep):
 @pytest.fixture
 def made_anew(monkeypatch):
     """Every task makes its model, as tasks on many workers do."""
-    monkeypatch.setattr(tasks, "_model", lambda plan, settings: find_model(plan.model).model())
+    monkeypatch.setattr(tasks, "_model", lambda plan: find_model(plan.model).model())
 
 
 @pytest.mark.parametrize("model", ["unseeded", "unseeded_features"])

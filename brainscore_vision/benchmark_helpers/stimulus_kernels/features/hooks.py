@@ -217,7 +217,7 @@ class LayerReader:
             _logger.debug("%s does not answer to %d images: %r", self._identifier, other, error)
             others = dict.fromkeys(names)
         for name in names:
-            axes = _image_axes(shapes[name], others[name], n, other)
+            axes = image_axes(shapes[name], others[name], n, other)
             if len(axes) != 1:
                 raise self._wrong_axes(name, n, shapes[name], others[name], other)
             self._axes[name] = axes[0]
@@ -308,7 +308,7 @@ def _is_plain(wrapper: PytorchWrapper, *methods: str) -> bool:
     return all(inspect.getattr_static(wrapper, m) is inspect.getattr_static(PytorchWrapper, m) for m in methods)
 
 
-def _image_axes(shape: tuple, other_shape: tuple | None, n: int, other: int) -> list[int]:
+def image_axes(shape: tuple, other_shape: tuple | None, n: int, other: int) -> list[int]:
     """Axes that may be the images', of answers to ``n`` and to ``other`` images (None: not known)."""
     if other_shape is None:
         return [i for i, size in enumerate(shape) if size == n]

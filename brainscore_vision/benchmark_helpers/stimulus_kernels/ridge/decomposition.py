@@ -229,8 +229,8 @@ class RidgeDecomposition:
 
     @property
     def mean_eigenvalue(self) -> float:
-        """Of the centred training kernel, over its n - 1 dimensions."""
-        return self.middle.trace / (self.basis.shape[0] - 1)
+        """Of the centred training kernel K̃_TT: its trace over n."""
+        return self.middle.trace / self.basis.shape[0]
 
     def coordinates(self, responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vᵀ (Y - Ȳ) and Ȳ, of responses of shape (n, neuroids).

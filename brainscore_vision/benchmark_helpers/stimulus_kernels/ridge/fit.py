@@ -13,7 +13,8 @@ Symbols, as in METHODS.md: T the n training stimuli, Q the query (test) stimuli,
 - Ŷ_Q = Ȳ + (K_QT - 1rᵀ) V (Λ+α)⁻¹ Vᵀ (Y - Ȳ), with r the mean of K_TT over its rows (Vᵀ1 = 0 takes care of the rest).
 - Leave-one-out: e_i = c_i / d_i with c = V w Vᵀ(Y - Ȳ), d = diag(V w Vᵀ), w = (Λ+α)⁻¹
   (Golub, Heath & Wahba 1979; Rifkin & Lippert 2007).
-- One α for all neuroids: the smallest mean e², the first in the grid on a tie (scikit-learn's RidgeCV).
+- One α for all neuroids: the smallest mean e², the first in the grid on a tie (scikit-learn's RidgeCV). A grid may count in
+  units of a kernel, such as its mean eigenvalue: features in other units then have the same fit.
 
 Exact errors of all neuroids and stimuli for each penalty of a grid would be most of the work of a fit, and nearly all of it
 would show that a penalty is far from the best one. So samples sort out first which penalties cannot win:
@@ -37,7 +38,15 @@ import numpy as np
 
 from .decomposition import RidgeDecomposition, StimuliOfDecomposition, decompose
 
-__all__ = ["AlphaSelection", "RidgeDecomposition", "decompose", "predict", "promising_penalties", "select_alpha"]
+__all__ = [
+    "AlphaSelection",
+    "RidgeDecomposition",
+    "decompose",
+    "leave_one_out_errors",
+    "predict",
+    "promising_penalties",
+    "select_alpha",
+]
 
 NEUROID_BLOCK = 1024
 
@@ -69,10 +78,11 @@ class AlphaSelection:
     Attributes
     ----------
     alpha : float
+        As the grid has it: the penalty is ``alpha`` times the unit of the grid.
     dual_coefficients : numpy.ndarray of float64, shape (n, neuroids)
-        The fit with ``alpha``, for :func:`predict`.
+        The fit with this penalty, for :func:`predict`.
     evaluated : tuple of float
-        The penalties that samples left (see :func:`promising_penalties`), between which exact errors decided.
+        What samples left of the grid (see :func:`promising_penalties`), between which exact errors decided.
     errors : tuple of float
         The mean squared leave-one-out error over stimuli and neuroids of each; empty if only one was left.
     """
@@ -83,7 +93,9 @@ class AlphaSelection:
     errors: tuple = ()
 
 
-def select_alpha(decomposition: RidgeDecomposition, coordinates: np.ndarray, alphas: Sequence[float]) -> AlphaSelection:
+def select_alpha(
+    decomposition: RidgeDecomposition, coordinates: np.ndarray, alphas: Sequence[float], unit: float = 1.0
+) -> AlphaSelection:
     """The penalty with the smallest mean leave-one-out error over stimuli and neuroids, and the fit with it.
 
     Parameters
@@ -93,6 +105,8 @@ def select_alpha(decomposition: RidgeDecomposition, coordinates: np.ndarray, alp
         Vᵀ (Y - Ȳ), as :meth:`RidgeDecomposition.coordinates` gives them.
     alphas : sequence of float
         The grid, positive.
+    unit : float
+        What the grid counts, e.g. :attr:`RidgeDecomposition.mean_eigenvalue`; 1 for penalties as they are.
 
     Returns
     -------
@@ -104,18 +118,19 @@ def select_alpha(decomposition: RidgeDecomposition, coordinates: np.ndarray, alp
     which penalties cannot win (:func:`promising_penalties`), unless the decomposition is to be ``exact``.
     """
     alphas = np.asarray(alphas, dtype=float)
-    candidates = alphas if decomposition.exact else alphas[promising_penalties(decomposition, coordinates, alphas)]
-    alpha, errors = float(candidates[0]), []
-    if len(candidates) > 1:
-        diagonal = decomposition.weights(candidates)
+    if not decomposition.exact:
+        alphas = alphas[promising_penalties(decomposition, coordinates, alphas * unit)]
+    penalties, best, errors = alphas * unit, 0, []
+    if len(penalties) > 1:
+        diagonal = decomposition.weights(penalties)
         errors = [
-            _mean_squared_error(decomposition, coordinates, a, d) for a, d in zip(candidates, diagonal.T, strict=True)
+            _mean_squared_error(decomposition, coordinates, a, d) for a, d in zip(penalties, diagonal.T, strict=True)
         ]
-        alpha = float(candidates[np.argmin(errors)])
+        best = int(np.argmin(errors))
     dual = np.empty((decomposition.basis.shape[0], coordinates.shape[1]))
     for columns in _blocks(coordinates):
-        dual[:, columns] = decomposition.dual_coefficients(coordinates[:, columns], alpha)
-    return AlphaSelection(alpha, dual, tuple(candidates.tolist()), tuple(errors))
+        dual[:, columns] = decomposition.dual_coefficients(coordinates[:, columns], float(penalties[best]))
+    return AlphaSelection(float(alphas[best]), dual, tuple(alphas.tolist()), tuple(errors))
 
 
 def edge_of_grid(alpha: float, alphas: Sequence[float]) -> str | None:
@@ -156,12 +171,38 @@ def predict(
     return prediction
 
 
+def leave_one_out_errors(decomposition: RidgeDecomposition, coordinates: np.ndarray, alpha: float) -> np.ndarray:
+    """Each training stimulus's responses minus their prediction by a fit on the others.
+
+    Parameters
+    ----------
+    decomposition : RidgeDecomposition
+    coordinates : numpy.ndarray of float64, shape (rows, neuroids)
+        Vᵀ (Y - Ȳ), as :meth:`RidgeDecomposition.coordinates` gives them.
+    alpha : float
+        The penalty, positive.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n, neuroids)
+    """
+    diagonal = decomposition.weights(np.array([alpha]))[:, 0]
+    return np.concatenate(
+        [_errors(decomposition, coordinates[:, c], alpha, diagonal) for c in _blocks(coordinates)], axis=1
+    )
+
+
+def _errors(decomposition, coordinates, alpha, diagonal) -> np.ndarray:
+    errors = decomposition.expand(decomposition.solve(coordinates, alpha))
+    errors /= diagonal[:, None]
+    return errors
+
+
 def _mean_squared_error(decomposition, coordinates, alpha, diagonal) -> float:
     total = 0.0
     for columns in _blocks(coordinates):
-        residuals = decomposition.expand(decomposition.solve(coordinates[:, columns], alpha))
-        residuals /= diagonal[:, None]
-        total += np.einsum("ij,ij->", residuals, residuals)
+        errors = _errors(decomposition, coordinates[:, columns], alpha, diagonal)
+        total += np.einsum("ij,ij->", errors, errors)
     return float(total / (len(diagonal) * coordinates.shape[1]))
 
 

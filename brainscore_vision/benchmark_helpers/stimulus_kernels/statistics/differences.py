@@ -16,6 +16,11 @@ from scipy.stats import binomtest
 from ..errors import StimulusKernelError
 from .bootstrap import percentile_interval
 
+UNIT_NOTE = (
+    "penalties (alpha) are in the unit of the features here, so that a model may differ from itself with its features times a "
+    "number (METHODS.md, Ridge); alphas='relative' does not depend on the unit."
+)
+
 
 class ComparisonError(StimulusKernelError):
     """Two scores that cannot be compared."""
@@ -58,6 +63,8 @@ class Comparison:
         Of the means over these subjects. Its interval says what other stimuli would give, not what other people would.
     n_positive, n_negative : int
         Subjects in whom the first, the second model is better.
+    notes : tuple of str
+        What a reader of the difference should know, one sentence each.
     sign_test_p : float
         Exact two-sided binomial test of ``n_positive`` against chance; subjects without a difference do not count. Five of
         five give 0.0625, the least that five subjects can.
@@ -71,6 +78,7 @@ class Comparison:
     n_positive: int
     n_negative: int
     sign_test_p: float
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"{self.models[0]} minus {self.models[1]} on {self.benchmark} ({self.normalization}), 95 % intervals"]
@@ -79,6 +87,7 @@ class Comparison:
         lines.append(
             f"  sign test over subjects: {self.n_positive} positive, {self.n_negative} negative, p = {self.sign_test_p:.3g}"
         )
+        lines += [f"  Note: {note}" for note in self.notes]
         return "\n".join(lines)
 
 
@@ -122,7 +131,14 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
         n_positive=n_positive,
         n_negative=n_negative,
         sign_test_p=float(binomtest(n_positive, n_different).pvalue) if n_different else 1.0,
+        notes=(UNIT_NOTE,) if any(map(_depends_on_unit, (score_a, score_b))) else (),
     )
+
+
+def _depends_on_unit(score: Score) -> bool:
+    """Whether penalties were chosen, or given, in the unit of the features."""
+    units = (fold.attrs[subject].attrs for fold in _folds(score) for subject in _subjects(fold))
+    return any("alpha" in unit and "mean_eigenvalue" not in unit for unit in units)
 
 
 def p_value_of_draws(draws: np.ndarray) -> float:

@@ -17,12 +17,14 @@ from . import ceilings as cli_ceilings
 from . import check as cli_check
 from . import data as cli_data
 from . import features as cli_features
+from . import layers as cli_layers
 from . import networks as cli_networks
 from . import record as cli_record
 from . import report as cli_report
 from . import results as cli_results
 from . import sweep as cli_sweep
 from .options import (
+    AlphasOption,
     DatasetOption,
     DeviceOption,
     ExactOption,
@@ -39,6 +41,7 @@ from .options import (
     alike,
     engine_options,
     expand,
+    grid,
     headline,
     read_layers,
 )
@@ -56,6 +59,7 @@ app.add_typer(cli_data.app, name="data")
 app.command()(cli_ceilings.ceilings)
 app.command()(cli_check.check)
 app.command()(cli_features.partition)
+app.command()(cli_layers.layers)
 app.command()(cli_networks.networks)
 app.command()(cli_record.record)
 app.command()(cli_report.report)
@@ -135,6 +139,7 @@ def score(
     subjects: SubjectsOption = None,
     normalization: NormalizationOption = None,
     threshold: ThresholdOption = None,
+    alphas: AlphasOption = None,
     as_json: JsonOption = False,
     store_directory: StoreOption = None,
     spool_directory: SpoolOption = None,
@@ -163,6 +168,7 @@ def score(
         "subjects": None if subjects is None else tuple(subjects.split(",")),
         "normalization": normalization,
         "noise_ceiling_threshold": threshold,
+        "alphas": grid(alphas),
     }
     for identifier in identifiers:  # an error in the last name must not cost the work for the first
         parse(identifier, dataset=dataset, **settings)

@@ -95,6 +95,7 @@ def partition(
     from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import committed_layers
     from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import PARTS
 
+    from ..networks.network import AUTO
     from ..scoring import build_all, partition_all
     from .printing import layers_by_region
 
@@ -105,6 +106,8 @@ def partition(
     )  # after the tables are read: there is no --columns here, and Python's words lead further
     chosen = [read_layers(text) for text in (layers_a, layers_b)]
     built = build_all(benchmarks, dataset)
+    if AUTO in chosen and len(built) > 1:
+        raise typer.BadParameter(f"Layers that are chosen ({AUTO}) depend on the benchmark: partition one at a time.")
     models = [_made(model, own, built.values(), engine) for model, own in zip(models, chosen, strict=True)]
     models = [_dropping(model) for model in models] if drop_missing else models
     a, b = (str(model.identifier) for model in models)

@@ -130,6 +130,28 @@ NormalizationOption = Annotated[
 ]
 
 
+def grid(alphas: str | None):
+    """Penalties, or the word that stands for some, from an option's text."""
+    if alphas is None or alphas.isalpha():
+        return alphas
+    try:
+        return tuple(float(alpha) for alpha in alphas.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"--alphas is 'relative', or numbers joined by commas (0.1,1,10); received {alphas!r}."
+        ) from error
+
+
+AlphasOption = Annotated[
+    str | None,
+    typer.Option(
+        "--alphas",
+        help="Penalties of ridgecv: 'relative' (1e-6 to 1e6 times the mean eigenvalue of the training kernel, so that the unit "
+        "of the features does not matter), or numbers joined by commas. Default: 1e-10 to 1e10, as published.",
+    ),
+]
+
+
 def percent(threshold: float | None) -> float | None:
     """Return a threshold that does not look like a fraction."""
     if threshold is not None and 0 < threshold < 1:
@@ -171,8 +193,9 @@ def engine_options(
     max_memory: float | None = None,
     device: str = "cpu",
     exact: bool = False,
+    max_spool: float = 20.0,
 ):
-    """EngineOptions of the values that the options above have on the command line; ``max_memory`` in GB."""
+    """EngineOptions of the values that options have on the command line; ``max_memory`` and ``max_spool`` in GB."""
     from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 
     return EngineOptions(
@@ -181,6 +204,7 @@ def engine_options(
         spool_directory=spool_directory,
         random_features="accept" if accept_random_features else "refuse",
         max_memory=None if max_memory is None else int(max_memory * 1e9),
+        max_spool=int(max_spool * 1e9),
         device=device,
         exact=exact,
     )

@@ -106,7 +106,7 @@ def _numbers(score: Score) -> dict:
         "ceiling": score.attrs["ceiling"].item(),
         "normalizations": score.attrs["normalizations"],
     }
-    for name in ("interval", "alpha", "n_train", "n_test", "n_neuroids", "n_features"):
+    for name in ("interval", "alpha", "mean_eigenvalue", "n_train", "n_test", "n_neuroids", "n_features"):
         if name in score.attrs:
             numbers[name] = score.attrs[name]
     return numbers

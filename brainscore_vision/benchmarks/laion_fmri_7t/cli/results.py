@@ -173,6 +173,8 @@ def _print_results(found: list) -> None:
 
 
 def _print_subjects(found: list) -> None:
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import alpha_text
+
     columns = [Column("id", number=True), Column("model"), Column("benchmark"), Column("subject")]
     columns += [Column("score", number=True)]
     counts = ("train", "test", "voxels", "features")
@@ -181,7 +183,7 @@ def _print_subjects(found: list) -> None:
     def row(r, subject, unit) -> list[str]:
         interval = "" if unit.interval is None else f" [{unit.interval[0]:.3f}, {unit.interval[1]:.3f}]"
         score = f"{value(unit.value)}{interval}{SIGN_MARK if unit.hides_sign else ''}"
-        alpha = "–" if unit.alpha is None else f"{unit.alpha:g}"
+        alpha = "–" if unit.alpha is None else alpha_text(unit.alpha, unit.mean_eigenvalue is not None)
         numbers = (
             "–" if n is None else f"{n:,}" for n in (unit.n_train, unit.n_test, unit.n_neuroids, unit.n_features)
         )

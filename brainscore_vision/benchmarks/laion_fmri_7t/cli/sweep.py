@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from .options import (
+    AlphasOption,
     DatasetOption,
     DeviceOption,
     ExactOption,
@@ -22,6 +23,7 @@ from .options import (
     ThresholdOption,
     engine_options,
     expand,
+    grid,
     read_layers,
 )
 
@@ -92,6 +94,7 @@ def sweep(
     subjects: SubjectsOption = None,
     normalization: NormalizationOption = None,
     threshold: ThresholdOption = None,
+    alphas: AlphasOption = None,
     store_directory: StoreOption = None,
     spool_directory: SpoolOption = None,
     max_memory: MemoryOption = None,
@@ -124,6 +127,7 @@ def sweep(
         "subjects": None if subjects is None else tuple(subjects.split(",")),
         "normalization": normalization,
         "noise_ceiling_threshold": threshold,
+        "alphas": grid(alphas),
     }
     try:
         names = check_names(listed(models), expand(listed(benchmarks)), read_layers(layers), dataset=dataset, **options)

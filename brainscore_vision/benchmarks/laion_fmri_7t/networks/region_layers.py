@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import ModelSourceError
-from .network import AUTO, Network
+from .network import AUTO
 
 _FORM = "V1=LAYER,IT=LAYER, a JSON file with regions and layers, or auto"
 
@@ -44,7 +43,7 @@ def parse_layers(text: str) -> dict[str, str | list[str]] | str:
     return layers
 
 
-def layers_of(layers, model: str):
+def layers_for(layers, model: str):
     """Those of one model, of layers that are said for all models, or by model: ``{"alexnet": {"V1": "features.2"}}``."""
     if isinstance(layers, dict) and any(isinstance(names, dict) for names in layers.values()):
         own = layers.get(model)
@@ -55,27 +54,6 @@ def layers_of(layers, model: str):
             )
         return own
     return layers
-
-
-def best_layers(network: Network, regions: Sequence[str], dataset=None, engine=None) -> dict[str, str]:
-    """The layer of each region that predicts training images best.
-
-    Parameters
-    ----------
-    network : Network
-    regions : sequence of str
-        As models record them.
-    dataset : Dataset
-    engine : EngineOptions, optional
-
-    Returns
-    -------
-    dict of region to layer
-    """
-    raise ModelSourceError(
-        f"Layers cannot be chosen here yet: name one for {', '.join(regions)}, --layers {regions[0]}=LAYER. "
-        f"`laion-score layers {network.source or network.identifier} --list` shows those of the network."
-    )
 
 
 def _read(path: Path, text: str) -> dict[str, str | list[str]]:

@@ -9,9 +9,11 @@ import numpy as np
 from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels import RELATIVE
+from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import alpha_text
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.fit import edge_of_grid
 
-from ..identifiers import ALL_REGIONS, METRIC_ALPHAS
+from ..identifiers import ALL_REGIONS
 from .drawing import GREY, INK, WARNING, Figure, draw, listing, panel_grid, subject_look, tidy
 from .score_figures import subjects_of
 from .study import Study
@@ -47,12 +49,17 @@ class Penalty:
     alpha: float
     at_edge: bool
 
+    @property
+    def text(self) -> str:
+        """The alpha for people, with its unit."""
+        return alpha_text(self.alpha, self.variant.cell.alphas == RELATIVE)
+
 
 def penalties(study: Study) -> list[Penalty]:
     """Every alpha that was chosen among several."""
     found = []
     for (model, variant, region), result in study.cells.items():
-        grid = variant.cell.alphas or METRIC_ALPHAS.get(variant.cell.metric, ())
+        grid = variant.cell.grid
         if len(grid) > 1:
             units = [(subject, unit) for subject, unit in result.subjects.items()]
             for fold, part in result.folds.items():
@@ -157,7 +164,7 @@ def voxel_figure(study: Study) -> Figure:
 
 
 def _paint_alphas(axes, found: Sequence[Penalty], variant: Variant) -> None:
-    grid = variant.cell.alphas or METRIC_ALPHAS[variant.cell.metric]
+    grid = variant.cell.grid
     regions = [region for region in ALL_REGIONS if any(penalty.region == region for penalty in found)]
     for place, region in enumerate(regions):
         for alpha in sorted({penalty.alpha for penalty in found if penalty.region == region}):
@@ -181,6 +188,8 @@ def _paint_alphas(axes, found: Sequence[Penalty], variant: Variant) -> None:
     axes.set_xticks(range(len(regions)), regions)
     ticks = sorted(grid) if len(grid) <= MOST_TICKS else [10.0 ** round(power) for power in np.linspace(low, high, 5)]
     axes.set_yticks(np.log10(ticks), [_power(tick) for tick in ticks])
+    if variant.cell.alphas == RELATIVE:
+        axes.set_ylabel("× mean eigenvalue", fontsize=8)
     tidy(axes, "y")
 
 

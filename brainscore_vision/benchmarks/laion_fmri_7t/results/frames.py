@@ -48,11 +48,12 @@ def to_xarray(results: Sequence[Result]) -> xr.Dataset:
     xarray.Dataset
         Over (model, benchmark): ``score``, ``error``, ``raw``, ``raw_error``, ``ceiling``, ``ceiling_error``, ``seconds``,
         ``peak_memory_bytes``. Over (model, benchmark, subject): ``subject_score``, ``subject_raw``, ``subject_ceiling``,
-        ``alpha``, ``n_train`` ...; ``interval`` besides over ``limit`` (low, high). ``normalized`` and ``subject_normalized``
-        besides over ``normalization``. Subjects of benchmarks with folds are means over folds. nan: there is no such number.
-        ``layers`` over (model, benchmark): what was scored, as text. Along ``model``, the coordinates ``requested_model``,
-        ``model_source``, ``model_revision`` and ``network_digest`` say which network it
-        is, as far as that is known. ``attrs['datasets']`` says which data, and whether they are simulated.
+        ``alpha``, ``mean_eigenvalue`` (where alpha counts it), ``n_train`` ...; ``interval`` besides over ``limit`` (low,
+        high). ``normalized`` and ``subject_normalized`` besides over ``normalization``. Subjects of benchmarks with folds
+        are means over folds. nan: there is no such number. ``layers`` over (model, benchmark): what was scored, as text.
+        Along ``model``, the coordinates ``requested_model``, ``model_source``, ``model_revision`` and ``network_digest``
+        say which network it is, as far as that is known. ``attrs['datasets']`` says which data, and whether they are
+        simulated.
 
     Raises
     ------
@@ -105,7 +106,7 @@ def to_xarray(results: Sequence[Result]) -> xr.Dataset:
             own = {**cell, "subject": subject}
             for name in ("value", "raw", "ceiling"):
                 put(f"subject_{'score' if name == 'value' else name}", getattr(unit, name), **own)
-            for name in ("alpha", *COUNTS):
+            for name in ("alpha", "mean_eigenvalue", *COUNTS):
                 put(name, getattr(unit, name), **own)
             for limit, value in zip(LIMITS, unit.interval or (None, None), strict=True):
                 put("interval", value, **own, limit=limit)
@@ -166,6 +167,7 @@ _EMPTY = dict.fromkeys(
         "ceiling",
         "ceiling_error",
         "alpha",
+        "mean_eigenvalue",
         *COUNTS,
     )
 )
@@ -210,6 +212,7 @@ def _aggregate(mean: Result | FoldResult) -> dict:
 def _numbers(unit: UnitResult) -> dict:
     low, high = unit.interval or (None, None)
     numbers = {"score": unit.value, "raw": unit.raw, "ceiling": unit.ceiling, "alpha": unit.alpha}
+    numbers["mean_eigenvalue"] = unit.mean_eigenvalue
     counts = {name: getattr(unit, name) for name in COUNTS}
     return {**numbers, "interval_low": low, "interval_high": high, **counts, **_named(unit)}
 

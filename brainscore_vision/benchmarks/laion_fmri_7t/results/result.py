@@ -20,7 +20,9 @@ class UnitResult:
     interval : tuple of float or None
         95 % over resampled test stimuli; None for metrics that resample none.
     alpha : float or None
-        The ridge penalty; None for metrics without one.
+        The ridge penalty, or how many mean eigenvalues it is; None for metrics without one.
+    mean_eigenvalue : float or None
+        Of the centred training kernel, where ``alpha`` counts it: the penalty is their product.
     n_train, n_test, n_neuroids, n_features, n_significant_voxels : int or None
         None where several folds differ; the last also where the Score does not say it.
     normalizations : dict of str to float
@@ -31,6 +33,7 @@ class UnitResult:
     ceiling: float
     interval: tuple[float, float] | None
     alpha: float | None
+    mean_eigenvalue: float | None
     n_train: int | None
     n_test: int | None
     n_neuroids: int | None
@@ -210,6 +213,7 @@ def _mean(units: list[UnitResult]) -> UnitResult:
         ceiling=_average(u.ceiling for u in units),
         interval=None,
         alpha=None,
+        mean_eigenvalue=None,
         **{
             name: _common(getattr(u, name) for u in units)
             for name in ("n_train", "n_test", "n_neuroids", "n_features", "n_significant_voxels")

@@ -204,6 +204,7 @@ def _unit(node: Node) -> UnitResult:
     low, high = node.columns["interval_low"], node.columns["interval_high"]
     return UnitResult(
         **{name: node.columns[name] for name in ("value", "raw", "ceiling", "alpha", *COUNTS)},
+        mean_eigenvalue=node.columns["details"].get("mean_eigenvalue"),
         interval=None if low is None else (low, high),
         normalizations=dict(node.normalizations),
     )

@@ -45,6 +45,7 @@ CREATE VIEW scores AS SELECT
     benchmark.identifier AS benchmark, benchmark.version AS benchmark_version, dataset.fingerprint AS dataset_fingerprint,
     dataset.is_simulated, result.normalization, score.level, parent.label AS fold, score.label, score.value, score.error,
     score.raw, score.raw_error, score.ceiling, score.ceiling_error, score.interval_low, score.interval_high, score.alpha,
+    json_extract(score.details, '$.mean_eigenvalue') AS mean_eigenvalue,
     score.n_train, score.n_test, score.n_neuroids, score.n_features, score.n_significant_voxels,
     run.started, run.seconds, run.peak_memory_bytes,
     run.machine, result.layers, result.layer_choice, result.model_source, result.network_digest,

@@ -16,7 +16,7 @@ from ..identifiers import IdentifierError, parse
 from ..networks.errors import ModelSourceError
 from ..networks.finding import find_model
 from ..networks.network import AUTO, OWN
-from ..networks.region_layers import layers_of
+from ..networks.region_layers import layers_for
 from ..networks.sources import model_revision, with_whole_path
 from ..scoring import build_all, resolve_all
 from .errors import UnknownNamesError
@@ -126,7 +126,7 @@ def check_names(
             problems.append(str(error))
     for name in models:
         try:
-            own = layers_of(layers, name)
+            own = layers_for(layers, name)
             find_model(name).check_layers(own)
         except ModelSourceError as error:
             problems.append(str(error))

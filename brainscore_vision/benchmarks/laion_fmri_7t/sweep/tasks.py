@@ -154,7 +154,7 @@ def _make_kernels(work: Work, settings: Settings) -> Outcome:
     """Make the kernels of all regions together; if that fails, of each by itself, so that one bad layer costs its own cells."""
     started, outcome = datetime.now(UTC), Outcome()
     try:
-        model = _model(work.plan, settings)
+        model = _model(work.plan)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded by the sweep with its traceback
         return Outcome(failed=[_failed(work, None, error, started)])
     targets = {target.identifier: target for target in work.plan.todo}
@@ -178,7 +178,7 @@ def _make_kernels(work: Work, settings: Settings) -> Outcome:
 
 
 def _make_kernels_of(model, benchmarks: list, work: Work, settings: Settings, outcome: Outcome) -> None:
-    candidate, plans = prepare(model, benchmarks)
+    candidate, plans = _prepared(model, benchmarks, work.plan, settings)
     _check_network(candidate, work.plan)
     tasks = [task for plan in plans for task in plan.tasks]
     expected = forecast(candidate, tasks, settings.engine)
@@ -216,7 +216,7 @@ def _score(work: Work, settings: Settings) -> Outcome:
 
 
 def _scores(work: Work, names: list[str], settings: Settings) -> Iterator[tuple[str, Score]]:
-    candidate, plans = prepare(_model(work.plan, settings), build_all(names).values())
+    candidate, plans = _prepared(_model(work.plan), build_all(names).values(), work.plan, settings)
     missing = missing_kernels(candidate, [task for plan in plans for task in plan.tasks], settings.engine)
     if missing:  # making them here would show every image again, once per group
         raise StorageError(
@@ -241,21 +241,20 @@ def _check_network(model, plan: ModelPlan) -> None:
         )
 
 
-def _model(plan: ModelPlan, settings: Settings):
-    # workers of a scheduler may outlive an edit of the file
-    wanted = plan.model, plan.revision, plan.layers
-    if plan.layers == AUTO:
-        wanted += (tuple(target.identifier for target in plan.todo),)  # a layer is chosen for each of their regions
+def _model(plan: ModelPlan):
+    """The BrainModel, or the bare network whose layers are chosen for each benchmark."""
+    wanted = plan.model, plan.revision, plan.layers  # workers of a scheduler may outlive an edit of the file
     if getattr(_kept, "source", None) != wanted:
         _kept.source = _kept.model = None  # the old one goes before the new one comes
         found = find_model(plan.model)
-        if plan.layers == AUTO:
-            benchmarks = build_all([target.identifier for target in plan.todo])
-            _kept.model, _ = prepare(found, benchmarks.values(), AUTO, settings.engine)
-        else:
-            _kept.model = found.model(plan.layers)
+        _kept.model = found.network() if plan.layers == AUTO else found.model(plan.layers)
         _kept.source = wanted
     return _kept.model
+
+
+def _prepared(model, benchmarks, plan: ModelPlan, settings: Settings):
+    """BrainModel and plans; layers that are to be chosen are, which finds them in the store but for the first time."""
+    return prepare(model, benchmarks, AUTO if plan.layers == AUTO else None, settings.engine)
 
 
 def _failed(work: Work, target: Target | None, error: BaseException, started: datetime) -> Failed:

@@ -1,0 +1,157 @@
+"""How a layer is compared with responses on training stimuli alone: by leave-one-out predictions, RDMs or CKA.
+
+Ridge: with ŷ₋ᵢ the prediction for stimulus i of a fit on the other n - 1 training stimuli, and ȳ₋ᵢ their mean response, a
+neuroid's score is the correlation over stimuli of ŷ₋ᵢ - ȳ₋ᵢ with yᵢ. The mean has to go: ȳ₋ᵢ = ȳ - (yᵢ - ȳ)/(n - 1) is
+perfectly anticorrelated with yᵢ, so that features which explain nothing would correlate with -1 and not with 0. With the
+leave-one-out errors eᵢ = yᵢ - ŷ₋ᵢ (:mod:`..ridge.fit`), ŷ₋ᵢ - ȳ₋ᵢ = (yᵢ - ȳ) n/(n - 1) - eᵢ. The penalty is the one with the
+smallest error, for all neuroids, as in a benchmark's fit; its choice favours no layer, since each has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..comparisons import RELATIVE, CKAMetric, RDMMetric, Results, RidgeMetric
+from ..kernels.compute import Compute
+from ..kernels.kernel import StimulusKernel
+from ..responses import pearson_per_neuroid
+from ..ridge import fit as ridge
+from ..statistics.bootstrap import Draws, resampled_counts, ridge_draws, stimuli_digest
+from ..tasks import SubjectResult, SubjectTask
+
+N_DRAWS = 200
+"""Resamplings of the training stimuli behind each interval."""
+
+
+@dataclass(frozen=True)
+class LayerRidge(RidgeMetric):
+    """Ridge regression by its leave-one-out predictions of the training stimuli.
+
+    Penalties count mean eigenvalues of the training kernel: layers differ in width and unit by orders of magnitude.
+    """
+
+    alphas: tuple[float, ...] | str = RELATIVE
+    bootstrap_draws: int = N_DRAWS
+    normalization = "explained_variance"
+    describes = "explained variance, leave-one-out"
+
+    def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
+        """Results of tasks that share ``kernel`` and their training stimuli; test stimuli play no part."""
+        train_ids = tasks[0].train_ids
+        rows, n = kernel.positions(train_ids), len(train_ids)
+        decomposition = ridge.decompose(kernel.gram, rows, compute, kernel.n_features)
+        unit, counts = self.unit(decomposition), resampled_counts(train_ids, self.bootstrap_draws)
+        for task in tasks:
+            train = task.load_responses().select(train_ids)
+            coordinates, mean = decomposition.coordinates(train.values)
+            alpha = ridge.select_alpha(decomposition, coordinates, self.grid, unit).alpha
+            prediction = (train.values - mean) * (n / (n - 1))
+            prediction -= ridge.leave_one_out_errors(decomposition, coordinates, alpha * unit)
+            draws = ridge_draws(prediction, train.values, train.n_repetitions, train.noise_ceiling, counts)
+            yield (
+                task,
+                SubjectResult(
+                    subject=task.subject,
+                    n_train=n,
+                    n_test=0,
+                    n_features=kernel.n_features,
+                    neuroids=train.neuroids,
+                    published_ceiling=train.noise_ceiling,
+                    test_ceiling=train.test_ceiling(),
+                    correlations=pearson_per_neuroid(prediction, train.values, task.subject),
+                    alpha=alpha,
+                    mean_eigenvalue=unit if self.is_relative else None,
+                    draws=Draws(draws, stimuli_digest(train_ids, self.bootstrap_draws)),
+                ),
+            )
+
+
+@dataclass(frozen=True)
+class LayerRDM(RDMMetric):
+    """Correlation of RDMs over the training stimuli."""
+
+    bootstrap_draws: int = N_DRAWS
+    normalization = "published"
+    describes = "RDM correlation / ceiling"
+
+    def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
+        """Results of tasks that share ``kernel``."""
+        results = super().evaluate(kernel, [_of_training(task) for task in tasks], compute)
+        yield from zip(tasks, (result for _, result in results), strict=True)
+
+
+@dataclass(frozen=True)
+class LayerCKA(CKAMetric):
+    """Unbiased linear CKA over the training stimuli; its draws give pairs of copies of a stimulus no similarity."""
+
+    bootstrap_draws: int = N_DRAWS
+    normalization = "published"
+    describes = "CKA / agreement between subjects"
+
+    def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
+        """Results of tasks that share ``kernel``."""
+        counts = None
+        results = super().evaluate(kernel, [_of_training(task) for task in tasks], compute)
+        for task, (_, result) in zip(tasks, results, strict=True):
+            ids = task.train_ids
+            counts = resampled_counts(ids, self.bootstrap_draws) if counts is None else counts
+            draws = cka_draws(kernel.block(ids, ids), result.measured, counts)
+            yield (
+                task,
+                replace(result, draws=Draws({"published": draws}, stimuli_digest(ids, self.bootstrap_draws))),
+            )
+
+
+COMPARISONS = {"ridgecv": LayerRidge, "rdm": LayerRDM, "cka": LayerCKA}
+
+
+def values_and_draws(metric, results: Sequence[SubjectResult]) -> list[tuple[float, np.ndarray]]:
+    """Each subject's ceiled score, and the same over resampled training stimuli, from the results of one layer and region."""
+    found = []
+    for result, normalized in zip(results, metric.normalize(results), strict=True):
+        of_subject = normalized[metric.normalization]
+        draws = result.draws.values[metric.normalization]
+        if isinstance(metric, LayerCKA):  # its draws are raw: the ceiling needs all subjects
+            draws = draws / of_subject.ceiling
+        found.append((of_subject.value, draws))
+    return found
+
+
+def cka_draws(kernel_a: np.ndarray, kernel_b: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Unbiased CKA in each draw of stimuli.
+
+    Parameters
+    ----------
+    kernel_a, kernel_b : numpy.ndarray of float64, shape (n, n)
+    counts : numpy.ndarray of float64, shape (draws, n)
+        How often each stimulus occurs in each draw.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (draws,)
+        0 where a draw leaves a representation without positive self-similarity.
+
+    Notes
+    -----
+    The unbiased estimator (Song et al. 2012) leaves the similarity of a stimulus with itself out; here, that of its copies
+    too, which would be the same number again.
+    """
+    n = counts.sum(axis=1)
+    kernels = [kernel - np.diag(np.diag(kernel)) for kernel in (kernel_a, kernel_b)]
+    sums = [counts @ kernel for kernel in kernels]  # draws, n: similarity of each stimulus with all that were drawn
+    totals = [np.einsum("di,di->d", counts, of_stimulus) for of_stimulus in sums]
+
+    def hsic(a: int, b: int) -> np.ndarray:
+        trace = np.einsum("di,di->d", counts @ (kernels[a] * kernels[b]), counts)
+        shared = np.einsum("di,di,di->d", counts, sums[a], sums[b])
+        return trace + totals[a] * totals[b] / ((n - 1) * (n - 2)) - 2 / (n - 2) * shared
+
+    norm = hsic(0, 0) * hsic(1, 1)
+    return np.where(norm > 0, hsic(0, 1), 0.0) / np.sqrt(np.where(norm > 0, norm, 1.0))
+
+
+def _of_training(task: SubjectTask) -> SubjectTask:
+    return replace(task, test_ids=task.train_ids, train_ids=())
