@@ -156,6 +156,25 @@ def test_sweeps_have_layers(tiny_dataset, database, tmp_path):
     assert [one.score.attrs["layers"] for one in scored.scored] == [{"IT": "blocks.3"}]
 
 
+def test_layers_are_chosen_in_scores_and_sweeps(run, tiny_dataset, tmp_path):
+    target, dataset = tmp_path / "r.db", str(tiny_dataset)
+    arguments = ["--layers", "auto", "--dataset", dataset, "--store-directory", tmp_path / "store", "--results", target]
+    assert run("score", SMALL, V1, IT, *arguments)[0] == 0
+    results = ResultsDatabase(target)
+    v1, it = results.results()
+    assert {v1.layer_choice, it.layer_choice} == {"auto"}
+    assert all(layer.startswith("blocks.") for layer in (v1.layers["V1"], it.layers["IT"]))
+    names = check_names([SMALL], [V1, IT], "auto", dataset=dataset)
+    assert make_plan(*names, results=results).n_done == 2
+    (plan,) = make_plan(*names).models
+    settings = Settings(EngineOptions(store_directory=tmp_path / "store", progress=False))
+    assert do(Work(plan, cells=False, bytes=10**12), settings, "one").failed == []
+    scored = {s.target.name: s.score for s in do(Work(plan, cells=True, bytes=10**12), settings, "two").scored}
+    assert {name: score.attrs["layers"] for name, score in scored.items()} == {V1: v1.layers, IT: it.layers}
+    assert scored[IT].item() == pytest.approx(it.value)
+    assert results.score(it.id).attrs["layers_chosen"] == scored[IT].attrs["layers_chosen"]
+
+
 def test_lists_may_have_arguments(tmp_path):
     file = tmp_path / "models.txt"
     file.write_text("nets.py:make(width=64, note='#1')  # wide\ntorchvision:alexnet@none-3\n# nets.py:make\n")
