@@ -83,6 +83,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
                 "flask-cors>=4.0",
                 "selenium>=4.20",
                 "setuptools>=77",
+                "timm>=1.0.9",
                 "wheel>=0.43",
                 # the notebook's test and `make notebook`
                 "ipykernel>=6.29",
@@ -94,6 +95,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
             "sweep": ["dask>=2025.5", "distributed>=2025.5"],
             # schedulers of clusters, SLURM among them
             "cluster": ["dask>=2025.5", "distributed>=2025.5", "dask-jobqueue>=0.9"],
+            "timm": ["timm>=1.0.9"],
             "laion": ["laion-fmri @ git+https://github.com/ViCCo-Group/LAION-fMRI.git@main"],
         },
         entry_points={"console_scripts": ["laion-score = brainscore_vision.benchmarks.laion_fmri_7t.cli:main"]},

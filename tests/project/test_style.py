@@ -24,6 +24,20 @@ ROOMS = {
     "kernels": {"errors", "files", "options", "pool", "wording", "features"},
     "ridge": {"errors", "kernels"},
     "statistics": {"errors", "kernels"},
+    "layers": {
+        "comparisons",
+        "engine",
+        "errors",
+        "features",
+        "files",
+        "kernels",
+        "options",
+        "pool",
+        "responses",
+        "ridge",
+        "statistics",
+        "tasks",
+    },
 }
 """Room of the helpers -> what else of the helpers it may import."""
 

@@ -165,7 +165,7 @@ class Run:
     def missing(self) -> list[str]:
         """Kernels that would have to be made with forward passes, each as "label, pool"; shows no image."""
         return [
-            f"{label}, {item.pool.name}"
+            kernel_name(label, item.pool)
             for item in self.work()
             for maker, label in zip(self._makers, item.labels, strict=True)
             if maker.missing(item.pool, [label])
@@ -181,6 +181,11 @@ class Run:
     def growth(self) -> float:
         """For the first model: batch size of the full recording, divided by that of the small pass before it."""
         return self._recorders[0].growth()
+
+
+def kernel_name(label: str, pool: StimulusPool) -> str:
+    """A kernel in messages and lists."""
+    return f"{label}, {pool.name}"
 
 
 def evaluate(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Iterator[tuple[int, SubjectResult]]:

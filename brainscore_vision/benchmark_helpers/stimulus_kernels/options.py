@@ -73,6 +73,11 @@ class EngineOptions:
         return Path(self.store_directory) if self.store_directory is not None else engine_home() / "kernels"
 
     @property
+    def layer_maps(self) -> Path:
+        """Where scores of layers are kept."""
+        return self.kernels / "layer_maps"
+
+    @property
     def spool(self) -> Path:
         return Path(self.spool_directory) if self.spool_directory is not None else engine_home() / "spool"
 

@@ -9,6 +9,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import compare
 from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS as DEFAULT_SUBJECTS
 
 from .benchmark import LAIONfMRI, LAIONfMRICKA, LAIONfMRIClusterCV, LAIONfMRIRSA, benchmark, load_assembly
+from .layer_maps import best_layers, map_layers
 from .networks.finding import find_model
 from .networks.network import as_brain_model
 from .scoring import partition, score_model
@@ -21,9 +22,11 @@ __all__ = [
     "LAIONfMRIRSA",
     "as_brain_model",
     "benchmark",
+    "best_layers",
     "compare",
     "find_model",
     "load_assembly",
+    "map_layers",
     "partition",
     "score_model",
 ]

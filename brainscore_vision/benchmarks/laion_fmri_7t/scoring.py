@@ -19,9 +19,10 @@ from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from .benchmark import FoldsBenchmark, SingleSplitBenchmark
 from .benchmark import benchmark as build_benchmark
 from .identifiers import IdentifierError
+from .layer_maps import with_best_layers
 from .networks.errors import ModelSourceError
-from .networks.finding import ModelSource, find_model
-from .networks.region_layers import AUTO, best_layers
+from .networks.finding import find_model
+from .networks.network import AUTO
 
 LAIONBenchmark = SingleSplitBenchmark | FoldsBenchmark
 
@@ -130,7 +131,12 @@ def partition_all(
                 f"Variance is partitioned on one split; {name} is a mean over folds. Name one of them."
             )
     first, plans = prepare(model_a, built, layers_a, engine)
-    second, _ = prepare(model_b, built, layers_b, engine)
+    second, others = prepare(model_b, built, layers_b, engine)
+    recorded = [[task.model_region for plan in own for task in plan.tasks] for own in (plans, others)]
+    if recorded[0] != recorded[1]:
+        raise IdentifierError(
+            f"Layers that are chosen ({AUTO}) depend on the benchmark's test images; partition {', '.join(names)} one by one."
+        )
     _check_names(first, second)
     places = [(i, j) for i, plan in enumerate(plans) for j in range(len(plan.tasks))]
     parts: list[list] = [[None] * len(plan.tasks) for plan in plans]
@@ -185,10 +191,17 @@ def prepare(
     ModelSourceError, DatasetError, IdentifierError
     """
     benchmarks, found = list(benchmarks), find_model(model)
-    found.check_layers(layers)
+    found.check_layers(layers, list(dict.fromkeys(one.model_region for one in benchmarks)))
     datasets = _datasets(benchmarks)
     plans = resolve_all(benchmarks, datasets)
-    made = _with_best_layers(found, benchmarks, datasets, engine) if layers == AUTO else found.model(layers)
+    if layers == AUTO:
+        if len(datasets) > 1:
+            raise IdentifierError(
+                f"Layers are chosen on the training images of one dataset; received benchmarks on "
+                f"{', '.join(map(str, datasets))}. Score each by itself."
+            )
+        return with_best_layers(found.network(), plans, *datasets.values(), engine)
+    made = found.model(layers)
     if isinstance(made, DatasetModel) and len(datasets) > 1:
         raise IdentifierError(
             f"The features of {made.identifier} come with a dataset, so it is scored on one at a time; received benchmarks "
@@ -207,15 +220,3 @@ def resolve_all(benchmarks: Iterable[LAIONBenchmark], datasets: dict | None = No
 def _datasets(benchmarks: Iterable[LAIONBenchmark]) -> dict:
     """What a benchmark calls its dataset (a name, a folder, None for the configured one) -> the dataset, open."""
     return {name: open_dataset(name) for name in dict.fromkeys(one.cell.dataset for one in benchmarks)}
-
-
-def _with_best_layers(found: ModelSource, benchmarks: list, datasets: dict, engine: EngineOptions | None) -> BrainModel:
-    """A network with the layers that predict training images best, of the regions that benchmarks record."""
-    if len(datasets) > 1:
-        raise IdentifierError(
-            f"Layers are chosen on the training images of one dataset; received benchmarks on "
-            f"{', '.join(map(str, datasets))}. Score each by itself."
-        )
-    network = found.network()
-    regions = list(dict.fromkeys(one.model_region for one in benchmarks))
-    return network.commit(best_layers(network, regions, next(iter(datasets.values()), None), engine))

@@ -171,8 +171,9 @@ class CommitmentRecorder:
                 )
             else:
                 held.append(features)
-            # a copy: a view would keep the whole answer in memory until the next one is there
-            return type(batch)((layer, values[:, :1].copy()) for layer, values in flat.items())
+            # the first layer alone, as Brain-Score packs each layer that it gets: with hundreds, longer than small networks
+            # take to answer; a copy, as a view would keep the whole answer in memory until the next one is there
+            return type(batch)([(layers[0], flat[layers[0]][:, :1].copy())])
 
         handle = extractor.register_batch_activations_hook(take)
         own_batch_size = extractor._batch_size

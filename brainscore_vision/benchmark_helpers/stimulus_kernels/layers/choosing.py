@@ -90,11 +90,7 @@ def choose(listed: Sequence[Layer], wanted: str | Sequence[str], model: str) -> 
 def blocks(listed: Sequence[Layer]) -> list[Layer]:
     """The layers by which a network is usually described: see the module's docstring."""
     called = [layer for layer in listed if not layer.problem]
-    may_be = [
-        layer
-        for layer in called
-        if not _is_leaf(layer) and not _is_container(layer) and _has_weights(layer)
-    ]
+    may_be = [layer for layer in called if not _is_leaf(layer) and not _is_container(layer) and _has_weights(layer)]
     repeated = {kind for kind, n in Counter(type(module) for module in {b.module for b in may_be}).items() if n > 1}
     candidates = [layer for layer in may_be if type(layer.module) in repeated]
     stages = {
@@ -171,8 +167,8 @@ def _matching(listed: Sequence[Layer], patterns: Sequence[str], model: str) -> l
             folded = {name.casefold(): name for name in names}
             nearest = difflib.get_close_matches(str(pattern).casefold(), folded, n=3, cutoff=0.0)
             raise UnmappedRegionError(
-                f"Layers are {ALL}, {BLOCKS}, or names or patterns of names; {pattern!r} matches none of the {len(names)} layers "
-                f"of {model}. The nearest are {', '.join(repr(folded[name]) for name in nearest)}."
+                f"Layers are {ALL!r}, {BLOCKS!r}, or names or patterns of names; {pattern!r} matches none of the "
+                f"{len(names)} layers of {model}. The nearest are {', '.join(repr(folded[name]) for name in nearest)}."
             )
         wanted.update(found)
     return [layer for layer in listed if layer.name in wanted]

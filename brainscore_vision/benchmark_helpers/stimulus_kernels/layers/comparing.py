@@ -1,10 +1,10 @@
 """How a layer is compared with responses on training stimuli alone: by leave-one-out predictions, RDMs or CKA.
 
 Ridge: with ŷ₋ᵢ the prediction for stimulus i of a fit on the other n - 1 training stimuli, and ȳ₋ᵢ their mean response, a
-neuroid's score is the correlation over stimuli of ŷ₋ᵢ - ȳ₋ᵢ with yᵢ. The mean has to go: ȳ₋ᵢ = ȳ - (yᵢ - ȳ)/(n - 1) is perfectly
-anticorrelated with yᵢ, so that features which explain nothing would correlate with -1 and not with 0. From leave-one-out errors
-eᵢ = yᵢ - ŷ₋ᵢ (:mod:`..ridge.fit`), ŷ₋ᵢ - ȳ₋ᵢ = (yᵢ - ȳ) n/(n - 1) - eᵢ. One penalty for all neuroids, the one with the smallest
-error, is what a benchmark's fit on these stimuli has too; among layers this favours none, as each has one.
+neuroid's score is the correlation over stimuli of ŷ₋ᵢ - ȳ₋ᵢ with yᵢ. The mean has to go: ȳ₋ᵢ = ȳ - (yᵢ - ȳ)/(n - 1) is
+perfectly anticorrelated with yᵢ, so that features which explain nothing would correlate with -1 and not with 0. With the
+leave-one-out errors eᵢ = yᵢ - ŷ₋ᵢ (:mod:`..ridge.fit`), ŷ₋ᵢ - ȳ₋ᵢ = (yᵢ - ȳ) n/(n - 1) - eᵢ. The penalty is the one with the
+smallest error, for all neuroids, as in a benchmark's fit; its choice favours no layer, since each has one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..comparisons import CKAMetric, RDMMetric, Results, RidgeMetric
+from ..comparisons import RELATIVE, CKAMetric, RDMMetric, Results, RidgeMetric
 from ..kernels.compute import Compute
 from ..kernels.kernel import StimulusKernel
 from ..responses import pearson_per_neuroid
@@ -28,24 +28,28 @@ N_DRAWS = 200
 
 @dataclass(frozen=True)
 class LayerRidge(RidgeMetric):
-    """Ridge regression by its leave-one-out predictions of the training stimuli."""
+    """Ridge regression by its leave-one-out predictions of the training stimuli.
 
+    Penalties count mean eigenvalues of the training kernel: layers differ in width and unit by orders of magnitude.
+    """
+
+    alphas: tuple[float, ...] | str = RELATIVE
     bootstrap_draws: int = N_DRAWS
     normalization = "explained_variance"
-    describes = "explained variance / explainable, leave-one-out"
+    describes = "explained variance, leave-one-out"
 
     def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
         """Results of tasks that share ``kernel`` and their training stimuli; test stimuli play no part."""
         train_ids = tasks[0].train_ids
         rows, n = kernel.positions(train_ids), len(train_ids)
         decomposition = ridge.decompose(kernel.gram, rows, compute, kernel.n_features)
-        counts = resampled_counts(train_ids, self.bootstrap_draws)
+        unit, counts = self.unit(decomposition), resampled_counts(train_ids, self.bootstrap_draws)
         for task in tasks:
             train = task.load_responses().select(train_ids)
             coordinates, mean = decomposition.coordinates(train.values)
-            alpha = ridge.select_alpha(decomposition, coordinates, self.alphas).alpha
+            alpha = ridge.select_alpha(decomposition, coordinates, self.grid, unit).alpha
             prediction = (train.values - mean) * (n / (n - 1))
-            prediction -= ridge.leave_one_out_errors(decomposition, coordinates, alpha)
+            prediction -= ridge.leave_one_out_errors(decomposition, coordinates, alpha * unit)
             draws = ridge_draws(prediction, train.values, train.n_repetitions, train.noise_ceiling, counts)
             yield (
                 task,
@@ -59,6 +63,7 @@ class LayerRidge(RidgeMetric):
                     test_ceiling=train.test_ceiling(),
                     correlations=pearson_per_neuroid(prediction, train.values, task.subject),
                     alpha=alpha,
+                    mean_eigenvalue=unit if self.is_relative else None,
                     draws=Draws(draws, stimuli_digest(train_ids, self.bootstrap_draws)),
                 ),
             )

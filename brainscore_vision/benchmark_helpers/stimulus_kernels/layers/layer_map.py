@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,15 @@ from ..files import replacing
 LIMITS = ("low", "high")
 VERSION = 1
 """Of the form of kept maps."""
+
+
+def kept_maps(folder: Path) -> Iterator[tuple[Path, str | None]]:
+    """Files of maps that are kept in a folder, with the identifier of the model; None if a file cannot be read."""
+    for path in sorted(folder.glob("*.json")):
+        try:
+            yield path, json.loads(path.read_text())["model"]
+        except (OSError, ValueError, KeyError):
+            yield path, None
 
 
 @dataclass(frozen=True)
@@ -164,7 +173,7 @@ class LayerMap:
             axes.annotate(region, (best, values[best]), (0, 7 + 9 * (i % 2)), textcoords="offset points", ha="center")
         axes.set_xticks(depth, self.layers, rotation=90)
         axes.set_xlabel("layer, in the order of execution")
-        axes.set_ylabel(f"{self.facts.get('score', 'score')}, training stimuli")
+        axes.set_ylabel(f"{self.facts.get('score', 'score')}\n(training stimuli)")
         axes.set_title(f"{self.model} (dots: best layers)")
         axes.legend(title="region", frameon=False)
         axes.spines[["top", "right"]].set_visible(False)

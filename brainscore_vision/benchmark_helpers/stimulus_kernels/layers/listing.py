@@ -1,6 +1,6 @@
 """What layers a network has: found out by showing it a few made images, with a hook on each of its modules.
 
-The images are noise of several contrasts and no dataset's. Two passes over them tell layers whose answers are random, a pass
+The images are black, white and noise, and no dataset's. Two passes over them tell layers whose answers are random, a pass
 over fewer tells which axis of an answer is the images'. Layers whose answers are equal on all of them, to the last bit, are
 one layer with several names: dropout and identity in evaluation, a flattened answer, a container and the last module in it.
 """
@@ -140,8 +140,8 @@ def list_layers(model) -> list[Layer]:
         other = fewer.get(call.key)
         fingerprint, problem = call.fingerprint(None if other is None else other.shape)
         if not problem:
-            repeated, _ = second[call.key].fingerprint(None if other is None else other.shape) if call.key in second else (None, "")
-            if repeated is None or not fingerprint.agrees(repeated):
+            repeated = second[call.key].at(call.axis) if call.key in second else None
+            if not isinstance(repeated, Probe) or not fingerprint.agrees(repeated):
                 problem = "it answers otherwise when the same images are shown again (dropout or noise is on)"
         last = call.key[1] == n_calls[call.module] - 1
         layers.append(
@@ -163,9 +163,7 @@ def list_layers(model) -> list[Layer]:
             scripted = isinstance(module, torch.jit.ScriptModule)
             problem = "torch.jit.script lets nobody see its answers" if scripted else "it is never called in evaluation"
             layers.append(
-                Layer(
-                    name, type(module).__name__, None, 0, _n_parameters(module), problem, "", "", len(layers), module
-                )
+                Layer(name, type(module).__name__, None, 0, _n_parameters(module), problem, "", "", len(layers), module)
             )
     return layers
 
@@ -178,7 +176,7 @@ class _Call:
         self.key = name, number
         answer = LayerAnswer.of(output)
         self.shape, self.digest, self.itemsize, self.axis = None, "", 0, 0
-        self._problem, self._kept = "", None
+        self._problem, self._kept = "", {}
         if answer.tensor is None:
             self._problem = f"it answers with {answer.kind}{answer.problem}, and not with real numbers in a tensor"
             return
@@ -193,7 +191,7 @@ class _Call:
                 found = Probe.of(check_features(rows, model, name))
             except ModelOutputError as error:
                 found = str(error)
-            self._kept = {**(self._kept or {}), axis: found}
+            self._kept[axis] = found
 
     def fingerprint(self, fewer: tuple | None) -> tuple[Probe | None, str]:
         """Fingerprint of an answer with one row per image, or None and the problem; ``fewer`` is the shape for fewer images."""
@@ -204,8 +202,12 @@ class _Call:
             also = f" and {_shape(fewer)} to {N_FEWER}" if fewer is not None else ""
             return None, f"no axis of its answer holds one row per image ({_shape(self.shape)} to {N_IMAGES}{also})"
         self.axis = axes[0]
-        found = self._kept[self.axis]
+        found = self.at(self.axis)
         return (None, found) if isinstance(found, str) else (found, "")
+
+    def at(self, axis: int) -> Probe | str | None:
+        """Fingerprint of an answer whose rows lie along an axis, or what is wrong with them; None if it has no such rows."""
+        return self._kept.get(axis)
 
 
 def _pass(wrapper, identifier: str, images) -> list[_Call]:
@@ -239,12 +241,13 @@ def _named(hook, name: str):
 
 
 def _made_images(folder: Path) -> list[str]:
-    """Noise of several contrasts and scales: tells layers apart that agree on images of one kind."""
+    """Black, white, and noise of several contrasts and scales: layers that agree on images of one kind are told apart."""
     rng, paths = np.random.default_rng(SEED), []
     for i in range(N_IMAGES):
         coarse = rng.integers(0, 256, (2 ** (1 + i % 4), 2 ** (1 + i % 4), 3), dtype=np.uint8)
         grown = np.asarray(Image.fromarray(coarse).resize((IMAGE_SIZE, IMAGE_SIZE)), dtype=float)
-        pixels = 128 + (grown - 128) * (i + 1) / N_IMAGES + rng.normal(0, 8 * (i % 3), grown.shape)
+        noisy = 128 + (grown - 128) * (i + 1) / N_IMAGES + rng.normal(0, 8 * (i % 3), grown.shape)
+        pixels = np.full_like(grown, 255 * i) if i < 2 else noisy
         path = folder / f"made-{i}.png"
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
         paths.append(str(path))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 
-from ..engine import evaluate, missing_kernels
+from ..engine import evaluate, kernel_name, missing_kernels
 from ..errors import ModelOutputError, StimulusKernelError, UnmappedRegionError
 from ..options import EngineOptions
 from ..pool import StimulusPool
@@ -166,11 +166,13 @@ def plan_passes(model, tasks: Sequence[SubjectTask], layers: Sequence[Layer], op
     pool = tasks[0].pool
     folder = next(path for path in (options.spool, *options.spool.parents) if path.exists())
     limit = min(options.max_spool, int(FREE_SHARE * shutil.disk_usage(folder).free))
-    kept, groups, too_large = [], [], []
+    kept, groups, too_large, missing = [], [], [], None
+    if options.store:
+        of_layers = [replace(tasks[0], model_region=layer.name) for layer in layers]
+        missing = set(missing_kernels(_with_regions(model, [layer.name for layer in layers]), of_layers, options))
     for layer in layers:
         size = len(pool.stimulus_ids) * layer.bytes_per_image
-        of_layer = [replace(tasks[0], model_region=layer.name)]
-        if options.store and not missing_kernels(committed_to([layer.name], model), of_layer, options):
+        if missing is not None and kernel_name(layer.name, pool) not in missing:
             kept.append(layer)
         elif size > limit:
             too_large.append(layer)
@@ -183,15 +185,19 @@ def plan_passes(model, tasks: Sequence[SubjectTask], layers: Sequence[Layer], op
     return Passes(pool, tuple(tuple(group) for _, group in groups), tuple(kept), tuple(too_large), limit)
 
 
-def committed_to(names: Sequence[str], model) -> ModelCommitment:
-    """The model with its layers as regions: each layer is recorded under its own name, as it is for a region."""
+def committed_to(names: Sequence[str], identifier: str, activations_model, visual_degrees: float) -> ModelCommitment:
+    """A network with its layers as regions: each is recorded under its own name, as a layer that a region is mapped to."""
     return ModelCommitment(
-        identifier=model.identifier,
-        activations_model=model.activations_model,
-        layers=list(names),
+        identifier=identifier,
+        activations_model=activations_model,
+        layers=list(names) or [""],
         region_layer_map={name: name for name in names},
-        visual_degrees=model.visual_degrees(),
+        visual_degrees=visual_degrees,
     )
+
+
+def _with_regions(model: ModelCommitment, names: Sequence[str]) -> ModelCommitment:
+    return committed_to(names, model.identifier, model.activations_model, model.visual_degrees())
 
 
 def _evaluated(
@@ -201,7 +207,7 @@ def _evaluated(
     of_layers = [(name, task) for name in names for task in tasks]
     moved, left = [replace(task, model_region=name) for name, task in of_layers], dict.fromkeys(names, len(tasks))
     try:
-        for position, result in evaluate(committed_to(names, model), moved, options):
+        for position, result in evaluate(_with_regions(model, names), moved, options):
             name, task = of_layers[position]
             left[name] -= 1
             yield name, task, result

@@ -15,6 +15,7 @@ from rich.table import Table
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.screen import fitted_images
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.making import unused_spools
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore
+from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.layer_map import kept_maps
 from brainscore_vision.benchmark_helpers.stimulus_kernels.options import EngineOptions
 
 app = typer.Typer(help="Kernels that are kept on disk: list, verify or clear them.", no_args_is_help=True)
@@ -71,7 +72,7 @@ def clear(
     store_directory: StoreOption = None,
     spool_directory: Annotated[Path | None, typer.Option(help="Where features wait.")] = None,
 ) -> None:
-    """Remove stored kernels, and what killed runs left."""
+    """Remove stored kernels, layer maps, and what killed runs left."""
     options = EngineOptions(store_directory=store_directory, spool_directory=spool_directory)
     store, freed, left = KernelStore(options.kernels), 0, []
     doomed = [
@@ -86,6 +87,7 @@ def clear(
             for folder in folders:
                 freed += _remove(folder, left)
         store.sweep()
+    doomed += [path for path, of_model in kept_maps(options.layer_maps) if model in (None, of_model)]
     for path in doomed:
         freed += _remove(path, left)
     print(f"Freed {freed / 1e6:.1f} MB.")

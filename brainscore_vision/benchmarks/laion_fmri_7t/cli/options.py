@@ -167,7 +167,22 @@ ThresholdOption = Annotated[
         "--threshold", help="Percent; voxels with nc_12rep above it are scored. Default: 30.", callback=percent
     ),
 ]
+LayersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--layers",
+        help="Layer of each region, V1=features.2,IT=features.12 (a region twice: both layers); a JSON file with regions and "
+        "layers; or 'auto': those that predict training images best. A network needs it; of other models it comes first.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line instead of a table.")]
+
+
+def read_layers(text: str | None):
+    """What --layers says: a dictionary, "auto" or None."""
+    from ..networks.region_layers import parse_layers
+
+    return None if text is None else parse_layers(text)
 
 
 def engine_options(
@@ -178,8 +193,9 @@ def engine_options(
     max_memory: float | None = None,
     device: str = "cpu",
     exact: bool = False,
+    max_spool: float = 20.0,
 ):
-    """EngineOptions of the values that the options above have on the command line; ``max_memory`` in GB."""
+    """EngineOptions of the values that options have on the command line; ``max_memory`` and ``max_spool`` in GB."""
     from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 
     return EngineOptions(
@@ -188,6 +204,7 @@ def engine_options(
         spool_directory=spool_directory,
         random_features="accept" if accept_random_features else "refuse",
         max_memory=None if max_memory is None else int(max_memory * 1e9),
+        max_spool=int(max_spool * 1e9),
         device=device,
         exact=exact,
     )

@@ -1,0 +1,199 @@
+"""Layers of a network for regions of the dataset: mapped, kept, and chosen without test images."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import UnmappedRegionError
+from brainscore_vision.benchmarks.laion_fmri_7t import benchmark, best_layers, find_model, map_layers, score_model
+from brainscore_vision.benchmarks.laion_fmri_7t.layer_maps import _Choice
+from brainscore_vision.benchmarks.laion_fmri_7t.networks.errors import ModelSourceError
+from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
+from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
+from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+
+QUIET = EngineOptions(progress=False)
+SEEDED = """
+import torch
+
+
+class Seen(torch.nn.Sequential):
+    n_images = 0
+
+    def forward(self, images):
+        Seen.n_images += len(images)
+        return super().forward(images)
+
+
+def make(seed=0):
+    torch.manual_seed(seed)
+    layers = torch.nn.Conv2d(3, 4, 7, stride=8), torch.nn.ReLU(), torch.nn.Dropout(), torch.nn.Conv2d(4, 6, 5, stride=3)
+    return Seen(*layers, torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(384, 10)).eval()
+"""
+
+
+@pytest.fixture
+def network():
+    names: dict = {}
+    exec(SEEDED, names)
+    names["Seen"].n_images = 0
+    return names["make"]()
+
+
+def test_a_map_has_all_regions_and_subjects_and_the_second_one_costs_no_pass(network, tiny_dataset):
+    said = []
+    found = map_layers(network, layers="all", dataset=tiny_dataset, engine=QUIET, say=said.append)
+    assert found.regions == ("V1", "V2", "V4", "IT")
+    assert found.subjects == SUBJECTS
+    assert found.layers == ("0", "1", "3", "4", "6")
+    assert found.facts["split"] == "tau"
+    assert found.facts["dataset"]["simulated"]
+    seen, type(network).n_images = type(network).n_images, 0
+    assert seen > 67
+    again = map_layers(network, layers="all", dataset=tiny_dataset, engine=QUIET, say=said.append)
+    assert again.scores.equals(found.scores)
+    assert type(network).n_images == 0
+    assert len(said) == 1
+    assert best_layers(network, layers="all", dataset=tiny_dataset, engine=QUIET) == found.best
+
+
+def test_a_kept_map_is_of_the_same_weights_and_the_same_data(network, tiny_dataset):
+    first = map_layers(network, "IT", dataset=tiny_dataset, engine=QUIET)
+    with torch.no_grad():
+        network[0].weight.mul_(-1.5)
+    other = map_layers(network, "IT", dataset=tiny_dataset, engine=QUIET)
+    assert not other.scores.equals(first.scores)
+    fewer = map_layers(network, "IT", dataset=tiny_dataset, engine=QUIET, subjects=("sub-01", "sub-03"))
+    assert fewer.subjects == ("sub-01", "sub-03")
+    np.testing.assert_allclose(fewer.scores, other.scores.sel(subject=["sub-01", "sub-03"]))
+
+
+def test_scores_on_both_pools_and_folds_are_of_layers_chosen_without_their_test_images(tiny_dataset):
+    dataset = open_dataset(tiny_dataset)
+    names = (
+        "LAION_fMRI.IT-tau-ridgecv",
+        "LAION_fMRI.IT-ood_shape-ridgecv",
+        "LAION_fMRI.IT-cluster_k5_1-ridgecv",
+        "LAION_fMRI.IT-random_2-ridgecv",
+        "LAION_fMRI_persubject.IT-tau-ridgecv",
+    )
+    train = tuple(dataset.split_ids("shared", "tau")[0])
+    for name in names:
+        plan = benchmark(name, dataset=tiny_dataset).resolve(dataset)
+        choice = _Choice.of(plan, plan.tasks[0].pool, train)
+        for task, asked in zip(choice.tasks, plan.tasks, strict=True):
+            assert len(task.train_ids) > 10
+            assert not set(task.train_ids) & set(asked.test_ids), name
+            assert set(task.train_ids) <= set(train)
+            assert task.test_ids == ()
+
+
+def test_auto_scores_what_the_chosen_layer_scores_and_names_it(network, tiny_dataset):
+    cells = ["LAION_fMRI.IT-tau-ridgecv", "LAION_fMRI.V1-ood-ridgecv", "LAION_fMRI.IT-rdm-pearson"]
+    best = best_layers(network, ("V1", "IT"), dataset=tiny_dataset, engine=QUIET)
+    scores = dict(score_all(network, cells, dataset=tiny_dataset, engine=QUIET, layers="auto"))
+    for name, score in scores.items():
+        region = "V1" if "V1" in name else "IT"
+        assert score.attrs["layers"] == {region: best[region]}
+        assert score.item() == score_model(network, name, dataset=tiny_dataset, layers=best).item()
+    assert "none of which is a test image" in scores[cells[0]].attrs["layers_chosen"]
+    assert "all of which are test images here" in scores[cells[2]].attrs["layers_chosen"]
+
+
+def test_a_mean_over_folds_has_a_layer_for_each_fold(network, tiny_dataset):
+    name = "LAION_fMRI.V1-cluster_k5-ridgecv"
+    ((_, score),) = score_all(network, [name], dataset=tiny_dataset, engine=QUIET, layers="auto")
+    assert np.isfinite(score.item())
+    assert set(score.attrs["layers"].values()) <= {"1", "4", "6"}
+
+
+def test_the_saved_map_serves_model_commitment_and_the_command_line(network, tiny_dataset, tmp_path, run):
+    (tmp_path / "nets.py").write_text(SEEDED)
+    path, figure = tmp_path / "map.json", tmp_path / "layers.svg"
+    code, out, err = run(
+        *("layers", f"{tmp_path}/nets.py:make", "--dataset", tiny_dataset, "--regions", "V1,IT"),
+        *("--save", path, "--figure", figure),
+    )
+    assert code == 0, err
+    assert "in 1 pass over the 67 images" in err
+    assert "<" in out
+    layers = json.loads(path.read_text())
+    assert list(layers) == ["V1", "IT"]
+    assert figure.read_text().startswith("<?xml")
+    model = find_model(network).model(layers)
+    assert np.isfinite(score_model(model, "LAION_fMRI.V1-tau-ridgecv", dataset=tiny_dataset).item())
+
+
+def test_per_subject_names_one_layer_for_each(tiny_dataset, tmp_path, run):
+    (tmp_path / "nets.py").write_text(SEEDED)
+    arguments = "layers", f"{tmp_path}/nets.py:make", "--dataset", tiny_dataset, "--regions", "IT", "--layers", "1,4"
+    code, out, _ = run(*arguments, "--per-subject", "--save", tmp_path / "each.json")
+    assert code == 0
+    each = json.loads((tmp_path / "each.json").read_text())
+    assert tuple(each) == SUBJECTS
+    assert all(f"{subject}  {best['IT']}" in " ".join(out.split()).replace(" ", "  ") for subject, best in each.items())
+    code, out, _ = run(*arguments, "--json")
+    assert json.loads(out)["best_per_subject"] == each
+
+
+def test_the_list_needs_no_dataset(tmp_path, run):
+    (tmp_path / "nets.py").write_text(SEEDED)
+    code, out, _ = run("layers", f"{tmp_path}/nets.py:make", "--list", "--json", "--dataset", "nowhere")
+    assert code == 0
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["layer"] for row in rows] == ["0", "1", "2", "3", "4", "5", "6"]
+    assert [row["block"] for row in rows] == [False, True, False, False, True, False, True]
+    assert rows[2]["same_as"] == "1"
+    assert rows[0]["shape"] == [4, 28, 28]
+    code, out, _ = run("layers", f"{tmp_path}/nets.py:make", "--list")
+    assert "answers as 1 does" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--regions", "V9"], "region is one of"),
+        (["--split", "cluster_k5"], "each of cluster_k5's folds has its own"),
+        (["--split", "tua"], "The nearest is 'tau'"),
+        (["--pool", "persubject", "--metric", "rdm"], "exists for the shared pool only"),
+        (["--metric", "pls"], "compared by ridgecv, rdm, cka"),
+        (["--layers", "conv*"], "'conv*' matches none of the 7 layers"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_what_cannot_be_mapped_is_one_line(options, message, tiny_dataset, tmp_path, run):
+    (tmp_path / "nets.py").write_text(SEEDED)
+    code, _, err = run("layers", f"{tmp_path}/nets.py:make", "--dataset", tiny_dataset, *options)
+    assert code in (1, 2)
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_models_without_a_network_say_why(tiny_dataset, run):
+    for model in ("pixels", "LAION_fMRI-CLIP"):
+        code, _, err = run("layers", model, "--dataset", tiny_dataset)
+        assert code == 2
+        assert "without one" in err
+    with pytest.raises(ModelSourceError, match="without one"):
+        map_layers("pixels", dataset=tiny_dataset)
+
+
+def test_a_network_whose_layers_are_all_random_names_them(tiny_dataset):
+    class Noise(torch.nn.Module):
+        def forward(self, images):
+            return images.flatten(1)[:, :5] + torch.randn(len(images), 5)
+
+    with pytest.raises(UnmappedRegionError, match="shown again"):
+        map_layers(torch.nn.Sequential(Noise()).eval(), layers="all", dataset=tiny_dataset, engine=QUIET)
+
+
+def test_clearing_the_cache_removes_the_maps_of_a_model(network, tiny_dataset, run):
+    map_layers(network, "IT", dataset=tiny_dataset, engine=QUIET)
+    (path,) = QUIET.layer_maps.glob("*.json")
+    run("cache", "clear", "--model", "another")
+    assert path.exists()
+    run("cache", "clear", "--model", find_model(network).network().identifier)
+    assert not path.exists()
