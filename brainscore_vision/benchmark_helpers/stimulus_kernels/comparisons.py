@@ -17,10 +17,24 @@ from .kernels.kernel import StimulusKernel
 from .responses import Responses, pearson_per_neuroid
 from .ridge import fit as ridge
 from .statistics import similarity
-from .statistics.bootstrap import N_DRAWS, Draws, rank_classes, rdm_draws, resampled_counts, ridge_draws, stimuli_digest
+from .statistics.bootstrap import (
+    FEW_GROUPS,
+    MIN_DISTINCT,
+    N_DRAWS,
+    Draws,
+    count_groups,
+    has_groups,
+    rank_classes,
+    rdm_draws,
+    resampled_counts,
+    ridge_draws,
+    split_sign,
+    stimuli_digest,
+)
 from .statistics.ceilings import NoiseCeiling
 from .statistics.normalizations import NORMALIZATIONS, Normalized, ceiling_of, normalize_correlations, scaled_similarity
 from .statistics.rsa_ceilings import nili_bounds, split_half_reliability
+from .statistics.significance import p_values
 from .tasks import SubjectResult, SubjectTask
 from .wording import warn_once
 
@@ -28,6 +42,51 @@ Results = Iterator[tuple[SubjectTask, SubjectResult]]
 
 DEFAULT_ALPHAS = tuple(10.0**exponent for exponent in range(-10, 11))
 """21 penalties from 1e-10 to 1e10: wide, because the trace of K grows with the width of the layer."""
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """The test stimuli of a task, resampled.
+
+    Attributes
+    ----------
+    test_ids : tuple of str
+    groups : tuple of str or None
+    n_draws : int
+    counts : numpy.ndarray of float64, shape (draws, stimuli), or None
+        None if there are too few groups to draw from.
+    notes : tuple of str
+        What a reader of an interval should know of its groups.
+    """
+
+    test_ids: tuple[str, ...]
+    groups: tuple[str, ...] | None
+    n_draws: int
+    counts: np.ndarray | None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, task: SubjectTask, n_draws: int) -> Resampled:
+        groups, stimuli = task.bootstrap_groups, len(task.test_ids)
+        n_groups = count_groups(task.test_ids, groups)
+        if not has_groups(groups) or n_groups >= FEW_GROUPS:
+            return cls(task.test_ids, groups, n_draws, resampled_counts(task.test_ids, n_draws, groups))
+        of_groups = (
+            f"The {stimuli} test images come in {n_groups} {'group' if n_groups == 1 else 'groups'} of similar ones"
+        )
+        if n_groups < MIN_DISTINCT:
+            note = f"{of_groups}: what other images would give cannot be told, so there is no interval and no p value."
+            return cls(task.test_ids, groups, n_draws, None, (note,))
+        note = f"{of_groups}: its intervals and p values, which draw whole groups, are rough."
+        return cls(task.test_ids, groups, n_draws, resampled_counts(task.test_ids, n_draws, groups), (note,))
+
+    def is_for(self, task: SubjectTask) -> bool:
+        return (task.test_ids, task.bootstrap_groups) == (self.test_ids, self.groups)
+
+    def draws(self, values, negative: np.ndarray | None = None) -> Draws:
+        """Values of :attr:`counts`, with what makes them comparable to another model's."""
+        digest = stimuli_digest(self.test_ids, self.n_draws, self.groups)
+        return Draws(values, digest, count_groups(self.test_ids, self.groups), negative)
 
 
 @dataclass(frozen=True)
@@ -60,7 +119,7 @@ class RidgeMetric:
         decomposition = ridge.decompose(kernel.gram, train_rows, compute, kernel.n_features)
         unresolved = self._unresolved(decomposition, kernel, train_rows)
         fitted: dict = {}
-        counts, edges = None, []
+        resampled, edges = None, []
         for task in tasks:
             responses = task.load_responses()
             train, test = responses.select(train_ids), responses.select(task.test_ids)
@@ -75,9 +134,15 @@ class RidgeMetric:
             cross = kernel.block(task.test_ids, train_ids)
             prediction = ridge.predict(decomposition, cross, selection.dual_coefficients)
             correlations = pearson_per_neuroid(prediction, test.values, task.subject)
-            if counts is None or task.test_ids != counts[0]:
-                counts = task.test_ids, resampled_counts(task.test_ids, self.bootstrap_draws)
-            draws = ridge_draws(prediction, test.values, test.n_repetitions, test.noise_ceiling, counts[1])
+            if resampled is None or not resampled.is_for(task):
+                resampled = Resampled.of(task, self.bootstrap_draws)
+            draws = None
+            if resampled.counts is not None:
+                draws = resampled.draws(
+                    *split_sign(
+                        ridge_draws(prediction, test.values, test.n_repetitions, test.noise_ceiling, resampled.counts)
+                    )
+                )
             yield (
                 task,
                 SubjectResult(
@@ -89,9 +154,10 @@ class RidgeMetric:
                     published_ceiling=test.noise_ceiling,
                     test_ceiling=test.test_ceiling(),
                     correlations=correlations,
+                    p_values=p_values(prediction, test.values, correlations, task.bootstrap_groups),
                     alpha=selection.alpha,
-                    draws=Draws(draws, stimuli_digest(task.test_ids, self.bootstrap_draws)),
-                    notes=notes,
+                    draws=draws,
+                    notes=(*notes, *resampled.notes),
                 ),
             )
         if edges:  # the Scores have all of them
@@ -155,21 +221,24 @@ class RDMMetric:
 
     def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
         """Results of tasks that share ``kernel``."""
-        model_ids = None
+        resampled = None
         for task in tasks:
-            if task.test_ids != model_ids:
-                model_ids = task.test_ids
-                ranks = similarity.rdm_ranks(kernel, model_ids)
+            if resampled is None or not resampled.is_for(task):
+                resampled = Resampled.of(task, self.bootstrap_draws)
+                ranks = similarity.rdm_ranks(kernel, task.test_ids)
                 model_ranks, model_classes = similarity.unit_ranks(ranks), rank_classes(ranks)
-                counts = resampled_counts(model_ids, self.bootstrap_draws)
             responses = task.load_responses().select(task.test_ids)
             ranks = similarity.response_ranks(responses.values)
-            draws = rdm_draws(model_classes, rank_classes(ranks), counts) / rdm_ceiling(responses.noise_ceiling)
+            draws = None
+            if resampled.counts is not None:
+                values = rdm_draws(model_classes, rank_classes(ranks), resampled.counts)
+                draws = resampled.draws({"published": values / rdm_ceiling(responses.noise_ceiling)})
             yield (
                 task,
                 replace(
                     _similarity_result(task, kernel, responses, float(model_ranks @ similarity.unit_ranks(ranks))),
-                    draws=Draws({"published": draws}, stimuli_digest(model_ids, self.bootstrap_draws)),
+                    draws=draws,
+                    notes=resampled.notes,
                     measured=MeasuredRDM(_compact(ranks), _split_half(task)),
                 ),
             )

@@ -11,6 +11,7 @@ from brainscore_vision.metric_helpers.bootstrap_error import bootstrap_error, de
 
 from .errors import StimulusKernelError
 from .statistics.normalizations import Normalized
+from .statistics.significance import count_significant
 from .tasks import SubjectResult
 
 N_BOOTSTRAP = 200
@@ -25,7 +26,10 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
         Scalar. ``attrs``: ``raw`` and ``ceiling`` (scalar Scores; with per-neuroid values in their own ``attrs['raw']``
         where the metric has such), ``normalizations`` (dict of name to value), ``alpha``, counts, why there is no error
         over subjects, and where the metric resamples stimuli: ``interval`` (95 %, two floats), ``bootstrap`` (DataArray
-        over draws, in the chosen normalisation) and ``bootstrap_stimuli`` (digest; equal ones are paired draws).
+        over draws, in the chosen normalisation), ``bootstrap_stimuli`` (digest; equal ones are paired draws),
+        ``n_stimulus_groups`` (how many independent groups of stimuli are drawn) and, where ``published`` squares a median
+        correlation, ``negative_draws`` (places of the draws in which it is negative). Where the metric compares neuroids:
+        ``p_values`` (DataArray over neuroids, one-sided) and ``n_significant_voxels`` (at 5 % of false discoveries).
     """
     if normalization not in normalized:
         raise StimulusKernelError(
@@ -55,6 +59,12 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
         score.attrs["interval"] = result.draws.interval(normalization)
         score.attrs["bootstrap"] = xr.DataArray(result.draws.values[normalization], dims=["draw"])
         score.attrs["bootstrap_stimuli"] = result.draws.stimuli
+        score.attrs["n_stimulus_groups"] = result.draws.n_groups
+        if normalization == "published" and result.draws.negative is not None:
+            score.attrs["negative_draws"] = np.flatnonzero(result.draws.negative).tolist()
+    if result.p_values is not None:
+        score.attrs["p_values"] = _per_neuroid(result.p_values, result)
+        score.attrs["n_significant_voxels"] = count_significant(result.p_values)
     if result.alpha is not None:
         score.attrs["alpha"] = result.alpha
     if result.dropped_stimuli:

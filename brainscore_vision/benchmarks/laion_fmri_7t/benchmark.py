@@ -35,6 +35,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import Bench
 from brainscore_vision.data.laion_fmri_7t.constants import BIBTEX, FOLD_FAMILIES, N_FOLDS, SUBJECTS, VISUAL_DEGREES
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
+from brainscore_vision.data.laion_fmri_7t.families import families
 from brainscore_vision.data.laion_fmri_7t.released.features import bind
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
@@ -107,15 +108,17 @@ class FoldsBenchmark(_OnDataset, KFoldNeuralBenchmark):
 def make_tasks(cell: Cell, dataset: Dataset) -> tuple[SubjectTask, ...]:
     """One task per subject of a cell with a single split; reads splits and headers, neither images nor responses."""
     check_subjects(cell.identifier, cell.subjects, dataset)
-    # pool of the cell -> its stimuli, and the two sides of the split: the same for all subjects where they share the pool
+    # pool of the cell -> its stimuli, the two sides of the split and the families of its test images: the same for all
+    # subjects where they share the pool
     stimuli: dict[str, tuple] = {}
     tasks = []
     for subject in cell.subjects:
         pool = "shared" if cell.pool == "shared" else subject
         if pool not in stimuli:
-            stimuli[pool] = stimulus_pool(dataset, pool), *_sides(cell, dataset, pool)
+            train, test = _sides(cell, dataset, pool)
+            stimuli[pool] = stimulus_pool(dataset, pool), train, test, families(test)
         measured = dataset, subject, cell.region, cell.noise_ceiling_threshold
-        of_pool, train, test = stimuli[pool]
+        of_pool, train, test, groups = stimuli[pool]
         tasks.append(
             SubjectTask(
                 subject=subject,
@@ -127,6 +130,7 @@ def make_tasks(cell: Cell, dataset: Dataset) -> tuple[SubjectTask, ...]:
                 metric=_metric(cell),
                 load_responses=RegionResponses(*measured),
                 load_halves=RegionHalves(*measured),
+                bootstrap_groups=groups,
             )
         )
     return tuple(tasks)

@@ -51,6 +51,49 @@ def test_counts_are_draws_with_replacement_that_the_stimuli_seed():
     assert stimuli_digest(names(5), 10) != stimuli_digest(names(5), 11)
 
 
+def test_groups_are_drawn_as_wholes():
+    groups = ["a"] * 4 + ["b"] + ["c"] * 2 + [str(i) for i in range(20)]
+    counts = resampled_counts(names(27), 300, groups)
+    for members in ([0, 1, 2, 3], [5, 6]):
+        assert (counts[:, members] == counts[:, members[:1]]).all()
+    one_each = counts[:, [0, 4, 5, *range(7, 27)]]
+    assert (one_each.sum(axis=1) == 23).all()  # as many groups as there are
+    assert one_each.var() == pytest.approx(1 - 1 / 23, rel=0.1)
+    assert stimuli_digest(names(27), 300, groups) != stimuli_digest(names(27), 300)
+
+
+def test_stimuli_in_groups_of_their_own_are_drawn_as_without_groups():
+    labels = [f"group {i}" for i in range(50)]
+    np.testing.assert_array_equal(resampled_counts(names(50), 40, labels), resampled_counts(names(50), 40))
+    assert stimuli_digest(names(50), 40, labels) == stimuli_digest(names(50), 40)
+
+
+def test_names_of_groups_do_not_matter():
+    one, other = (resampled_counts(names(9), 40, list(labels)) for labels in ("aabbccdde", "xxkkzzffm"))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_groups_that_cannot_be_resampled():
+    with pytest.raises(StimulusKernelError, match="at least 3 groups of test stimuli, received 2 with 9"):
+        resampled_counts(names(9), 10, list("aaaaabbbb"))
+    with pytest.raises(StimulusKernelError, match="Each test stimulus has a group; received 3 labels for 9"):
+        resampled_counts(names(9), 10, list("abc"))
+
+
+def test_published_draws_keep_their_sign_apart():
+    """A score squares the median: tests need to know on which side of zero it was."""
+    rng = np.random.default_rng(8)
+    prediction, measured = related(rng, 0.0, (40, 15))
+    reference, counts = NoiseCeiling(np.full(15, 0.25), 0.25), resampled_counts(names(40), 60)
+    signed = ridge_draws(prediction, measured, np.full(40, 4), reference, counts)
+    values, negative = bootstrap.split_sign(signed)
+    medians = np.median(correlation_draws(prediction, measured, counts), axis=1)
+    assert 0 < negative.sum() < 60
+    np.testing.assert_array_equal(negative, medians < 0)
+    np.testing.assert_allclose(values["published"], medians**2 / 0.5)
+    np.testing.assert_array_equal(values["correlation"], signed["correlation"])
+
+
 def test_draws_of_few_stimuli_are_not_degenerate():
     assert ((resampled_counts(names(4), 300) > 0).sum(axis=1) >= 3).all()
     with pytest.raises(StimulusKernelError, match="at least 3 test stimuli, received 2"):
@@ -220,5 +263,5 @@ def test_rdm_intervals_are_not_too_narrow():
 
 
 def test_interval_of_draws():
-    draws = Draws({"published": np.arange(1001.0)}, "digest")
+    draws = Draws({"published": np.arange(1001.0)}, "digest", n_groups=9)
     assert draws.interval("published") == pytest.approx((25.0, 975.0))

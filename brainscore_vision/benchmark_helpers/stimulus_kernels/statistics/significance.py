@@ -1,0 +1,87 @@
+"""Which neuroids a model predicts at all: a p value per neuroid, and how many are significant among all of a region.
+
+Under the null hypothesis the prediction has nothing to do with the measurement, and r √(df / (1 − r²)) is Student's t with
+df = n − 2 (Pearson), to which the permutations of stimuli agree (Pitman 1937). Stimuli that come in groups are worth fewer
+independent ones: with u_i the influence of stimulus i on r,
+
+    u_i  = p_i y_i − r (p_i² + y_i²) / 2        p, y standardised
+    n_eff = n Σ_i u_i² / Σ_g (Σ_{i in g} u_i)²     sums over neuroids too; at most n
+
+takes the place of n (the design effect of Kish 1965); the tail is that of t with at most as many degrees of freedom as there
+are groups, less 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import false_discovery_control, t
+
+from .bootstrap import MIN_DISTINCT, count_groups, has_groups
+
+LEVEL = 0.05
+"""Share of false discoveries (Benjamini & Hochberg 1995) among neuroids that count as significant."""
+
+_WIDTH = 512
+"""Neuroids whose influences are in memory at a time."""
+
+
+def effective_stimuli(
+    prediction: np.ndarray, measured: np.ndarray, correlations: np.ndarray, groups: Sequence[str] | None
+) -> float:
+    """n_eff: how many independent stimuli the test stimuli are worth for a correlation.
+
+    Parameters
+    ----------
+    prediction, measured : numpy.ndarray, shape (n, neuroids)
+        Neither constant over stimuli.
+    correlations : numpy.ndarray of float64, shape (neuroids,)
+    groups : sequence of str or None
+        Label of each stimulus's group.
+    """
+    n = len(prediction)
+    if not has_groups(groups):
+        return float(n)
+    _, number = np.unique(np.asarray(groups), return_inverse=True)
+    member = np.zeros((number.max() + 1, n))
+    member[number, np.arange(n)] = 1.0
+    single = grouped = 0.0
+    for start in range(0, prediction.shape[1], _WIDTH):
+        columns = slice(start, start + _WIDTH)
+        p, y = _standardised(prediction[:, columns]), _standardised(measured[:, columns])
+        influence = p * y - correlations[columns] * (p * p + y * y) / 2
+        single += np.square(influence).sum()
+        grouped += np.square(member @ influence).sum()
+    return float(n * min(1.0, single / grouped))
+
+
+def p_values(
+    prediction: np.ndarray, measured: np.ndarray, correlations: np.ndarray, groups: Sequence[str] | None = None
+) -> np.ndarray | None:
+    """One-sided p value of each neuroid, of a correlation that is not positive; parameters as :func:`effective_stimuli`.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (neuroids,), or None
+        None if there are fewer than ``MIN_DISTINCT`` groups: nothing can be said from them.
+    """
+    if count_groups(range(len(prediction)), groups) < MIN_DISTINCT:
+        return None
+    n_eff, n_groups = effective_stimuli(prediction, measured, correlations, groups), len(prediction)
+    if has_groups(groups):
+        n_groups = count_groups(groups, groups)
+    r = np.clip(correlations, -1, 1)
+    with np.errstate(divide="ignore"):  # r = 1 has t = infinity and p = 0
+        scaled = r * np.sqrt(max(1.0, n_eff - 2) / (1 - r * r))
+    return t.sf(scaled, min(max(1.0, n_eff - 2), n_groups - 2))
+
+
+def count_significant(values: np.ndarray) -> int:
+    """How many of p values (float64, shape (neuroids,)) are significant at ``LEVEL`` of false discoveries."""
+    return int((false_discovery_control(values) <= LEVEL).sum())
+
+
+def _standardised(values: np.ndarray) -> np.ndarray:
+    centred = values - values.mean(axis=0, dtype=float)
+    return centred / centred.std(axis=0)
