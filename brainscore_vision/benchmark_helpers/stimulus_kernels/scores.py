@@ -10,6 +10,7 @@ from brainscore_core.metrics import Score
 from brainscore_vision.metric_helpers.bootstrap_error import bootstrap_error, declare_no_error
 
 from .errors import StimulusKernelError
+from .statistics.differences import t_interval
 from .statistics.normalizations import Normalized
 from .statistics.significance import count_significant
 from .tasks import SubjectResult
@@ -89,8 +90,9 @@ def aggregate_scores(units: Mapping, over: str) -> Score:
     Score
         Scalar mean of the units' values. ``attrs``: ``raw``, ``ceiling`` (scalar Scores, means of the units' own),
         ``raw_<over>s`` (the units' values), ``error`` and its provenance (bootstrap over the units, ``N_BOOTSTRAP``
-        draws), ``normalizations`` (means), ``notes`` (list of str, each once, if there are any), and each unit's Score
-        under its label.
+        draws), ``normalizations`` (means), ``notes`` (list of str, each once, if there are any), each unit's Score
+        under its label, and with two or more subjects ``interval_over_subjects`` (95 % by t over the subjects' values, two
+        floats): ``error`` over a handful of subjects is too small, and 1.96 of it covers less than it says.
     """
     score = _mean(units, over)
     score.attrs["raw"] = _mean({label: unit.attrs["raw"] for label, unit in units.items()}, over)
@@ -105,6 +107,10 @@ def aggregate_scores(units: Mapping, over: str) -> Score:
     digests = sorted({unit.attrs["features_digest"] for unit in units.values() if "features_digest" in unit.attrs})
     if digests:  # several: subjects for whom the model knows other stimuli
         score.attrs["features_digest"] = " ".join(digests)
+    subjects = [s for s in (score, *units.values()) if "raw_subjects" in s.attrs]
+    values = np.mean([s.attrs["raw_subjects"].values for s in subjects], axis=0) if subjects else np.empty(0)
+    if len(values) > 1:  # of folds: over subjects too, each one's mean over folds
+        score.attrs["interval_over_subjects"] = list(t_interval(values))
     notes = dict.fromkeys(note for unit in units.values() for note in unit.attrs.get("notes", ()))
     if notes:
         score.attrs["notes"] = list(notes)

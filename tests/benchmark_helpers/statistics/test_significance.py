@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom, kstest, pearsonr
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.significance import (
+    adjusted,
     count_significant,
     effective_stimuli,
     p_values,
@@ -32,7 +34,7 @@ def test_p_values_are_those_of_permuted_stimuli_for_skewed_responses():
     x, y = ((values - values.mean(axis=0)) / values.std(axis=0) for values in (prediction, measured))
     permuted = np.array([(x[rng.permutation(200)] * y).mean(axis=0) for _ in range(10_000)])
     by_permutation = ((permuted >= r).sum(axis=0) + 1) / 10_001
-    assert 0.01 < by_permutation.min() < 0.1 < by_permutation.max()
+    assert by_permutation.min() < 0.01 < 0.1 < by_permutation.max()
     np.testing.assert_allclose(p_values(prediction, measured, r), by_permutation, atol=0.015)
 
 
@@ -76,3 +78,16 @@ def test_count_of_significant_neuroids_bounds_false_discoveries():
     noise = rng.uniform(size=900)
     assert count_significant(noise) <= 1
     assert 100 <= count_significant(np.concatenate([noise, np.full(100, 1e-6)])) < 115
+
+
+def test_corrections_by_hand():
+    p = [0.04, 0.01, 0.03, 0.9]
+    assert adjusted(p, "none").tolist() == p
+    assert adjusted(p, "holm") == pytest.approx(
+        [0.09, 0.04, 0.09, 0.9]
+    )  # 4 × 0.01, 3 × 0.03, the larger of 2 × 0.04 and it
+    assert adjusted(p, "fdr") == pytest.approx([0.04 * 4 / 3, 0.04, 0.04 * 4 / 3, 0.9])
+    assert adjusted([0.7, 0.8], "holm").tolist() == [1.0, 1.0]
+    assert len(adjusted([], "holm")) == 0
+    with pytest.raises(StimulusKernelError, match="one of fdr, holm, none; received 'bonferroni'"):
+        adjusted(p, "bonferroni")

@@ -18,7 +18,10 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import false_discovery_control, t
 
+from ..errors import StimulusKernelError
 from .bootstrap import MIN_DISTINCT, count_groups, has_groups
+
+CORRECTIONS = ("fdr", "holm", "none")
 
 LEVEL = 0.05
 """Share of false discoveries (Benjamini & Hochberg 1995) among neuroids that count as significant."""
@@ -80,6 +83,34 @@ def p_values(
 def count_significant(values: np.ndarray) -> int:
     """How many of p values (float64, shape (neuroids,)) are significant at ``LEVEL`` of false discoveries."""
     return int((false_discovery_control(values) <= LEVEL).sum())
+
+
+def adjusted(values: Sequence[float], method: str) -> np.ndarray:
+    """p values corrected for how many there are.
+
+    Parameters
+    ----------
+    values : sequence of float
+    method : {"fdr", "holm", "none"}
+        Bound the share of false discoveries (Benjamini & Hochberg 1995), or the chance of a single one (Holm 1979), or correct
+        nothing.
+
+    Returns
+    -------
+    numpy.ndarray of float64
+    """
+    p = np.asarray(values, dtype=float)
+    if method not in CORRECTIONS:
+        raise StimulusKernelError(f"p values are corrected by one of {', '.join(CORRECTIONS)}; received {method!r}.")
+    if method == "none" or not len(p):
+        return p
+    if method == "fdr":
+        return false_discovery_control(p)
+    order = np.argsort(p)
+    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(steps, 1.0)
+    return corrected
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:

@@ -145,6 +145,14 @@ ThresholdOption = Annotated[
         "--threshold", help="Percent; voxels with nc_12rep above it are scored. Default: 30.", callback=percent
     ),
 ]
+CorrectOption = Annotated[
+    str,
+    typer.Option(
+        "--correct",
+        help="Correct p values for how many are shown: 'fdr' (Benjamini and Hochberg: few of those called significant are "
+        "wrong), 'holm' (not one of all is wrong), or 'none'.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line instead of a table.")]
 
 

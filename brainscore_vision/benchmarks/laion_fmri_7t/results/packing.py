@@ -42,6 +42,8 @@ class Node:
     children : tuple of Node
     correlations, ceilings : xarray.DataArray with dims (neuroid,), or None
         Per voxel, with the voxels' coordinates.
+    p_values : xarray.DataArray with dims (neuroid,), or None
+        Of the correlations.
     draws : numpy.ndarray of float64, shape (draws,), or None
     """
 
@@ -52,6 +54,7 @@ class Node:
     children: tuple[Node, ...] = ()
     correlations: xr.DataArray | None = None
     ceilings: xr.DataArray | None = None
+    p_values: xr.DataArray | None = None
     draws: np.ndarray | None = field(default=None, repr=False)
 
     @property
@@ -96,7 +99,7 @@ def pack(score: Score, level: str = MEAN, label: str = MEAN) -> Node:
     columns.update({name: _optional(int, rest.pop(name, None)) for name in COUNTS})
     columns["bootstrap_stimuli"] = rest.pop("bootstrap_stimuli", None)
     normalizations = {k: _finite(v, k, where) for k, v in rest.pop("normalizations").items()}
-    draws = rest.pop("bootstrap", None)
+    draws, p_values = rest.pop("bootstrap", None), rest.pop("p_values", None)
     for known in (ERROR_KEY, *_ELSEWHERE):
         rest.pop(known, None)
     columns["details"] = _details(rest, where)
@@ -115,6 +118,7 @@ def pack(score: Score, level: str = MEAN, label: str = MEAN) -> Node:
         children=tuple(pack(child, child_level, one) for one, child in children),
         correlations=per_voxel["raw"],
         ceilings=per_voxel["ceiling"],
+        p_values=p_values,
         draws=None if draws is None else np.asarray(draws.values, dtype=float),
     )
 
@@ -128,6 +132,8 @@ def unpack(node: Node, facts: dict) -> Score:
     raw, ceiling = (_scalar(node, name, f"{name}_error", f"{name}_details") for name in _PARTS)
     if node.correlations is not None:
         raw.attrs["raw"], ceiling.attrs["raw"] = node.correlations, node.ceilings
+    if node.p_values is not None:
+        score.attrs["p_values"] = node.p_values
     if children:
         over = node.children[0].level
         for part, of in (
