@@ -74,18 +74,19 @@ def shares_of_draws(a: Score, b: Score, subjects) -> float:
 
 
 def score_of(values: list[dict], name: str) -> Score:
-    """A Score as compare() takes it; per subject the normalised value, its draws, their signs and the groups."""
+    """A Score as compare() takes it; per subject the normalised value, its draws, those of the median, and the groups."""
     subjects = {}
     for number, of_subject in enumerate(values):
         unit = Score(of_subject["normalized"][name].value)
         unit.attrs.update(
             raw=Score(of_subject["normalized"][name].raw),
+            ceiling=Score(of_subject["normalized"][name].ceiling),
             bootstrap=xr.DataArray(of_subject["draws"][name], dims=["draw"]),
             bootstrap_stimuli="",
             n_stimulus_groups=of_subject["n_groups"],
         )
-        if name == "published" and of_subject["negative"] is not None:
-            unit.attrs["negative_draws"] = np.flatnonzero(of_subject["negative"]).tolist()
+        if name == "published" and of_subject["medians"] is not None:
+            unit.attrs["bootstrap_median"] = xr.DataArray(of_subject["medians"], dims=["draw"])
         subjects[f"sub-{number}"] = unit
     score = Score(float(np.mean([unit.item() for unit in subjects.values()])))
     score.attrs.update(subjects, normalization=name, benchmark_identifier="made up")
@@ -95,19 +96,19 @@ def score_of(values: list[dict], name: str) -> Score:
     return score
 
 
-def ridge_units(measured, predictions, counts: np.ndarray, n_groups: int) -> list[dict]:
+def ridge_units(measured, predictions, counts: np.ndarray, groups) -> list[dict]:
     reference = NoiseCeiling(np.full(measured[0].shape[1], CEILING), 0.25)
     repetitions = np.full(len(measured[0]), 4)
     units = []
     for number, (y, p) in enumerate(zip(measured, predictions, strict=True)):
-        draws, negative = bootstrap.split_sign(bootstrap.ridge_draws(p, y, repetitions, reference, counts))
+        draws = bootstrap.ridge_draws(p, y, repetitions, reference, counts)
         r = pearson_per_neuroid(p, y, f"sub-{number}")
         units.append(
             {
                 "normalized": normalize_correlations(r, reference, reference.at(repetitions)),
                 "draws": draws,
-                "negative": negative,
-                "n_groups": n_groups,
+                "medians": bootstrap.median_draws(p, y, r, counts, groups),
+                "n_groups": bootstrap.count_groups(repetitions, groups),
             }
         )
     return units
@@ -120,8 +121,7 @@ def null_rates(world: World, strength: float, repetitions: int, groups, seed: st
         measured, models = world.experiment(strength)
         ids = [f"{seed} {repetition} {i}" for i in range(world.n)]
         counts = bootstrap.resampled_counts(ids, DRAWS, groups)
-        n_groups = bootstrap.count_groups(ids, groups)
-        units = [ridge_units(measured, predictions, counts, n_groups) for predictions in models]
+        units = [ridge_units(measured, predictions, counts, groups) for predictions in models]
         for name in units[0][0]["normalized"]:
             a, b = (score_of(of_model, name) for of_model in units)
             outcome = compare(a, b)
@@ -235,7 +235,7 @@ def rdm_part(repetitions: int) -> dict:
             value = float(similarity.unit_ranks(own) @ unit)
             drawn = bootstrap.rdm_draws(bootstrap.rank_classes(own), classes, counts)
             units.append({"normalized": {"published": scaled_similarity(value, 1.0)}, "draws": {"published": drawn}})
-            units[-1].update(negative=None, n_groups=world.n)
+            units[-1].update(medians=None, n_groups=world.n)
         a, b = (score_of([unit], "published") for unit in units)
         outcome = compare(a, b)
         outcomes.append((shares_of_draws(a, b, outcome.subjects) < 0.05, outcome.mean.p_value < 0.05))

@@ -24,11 +24,11 @@ from .statistics.bootstrap import (
     Draws,
     count_groups,
     has_groups,
+    median_draws,
     rank_classes,
     rdm_draws,
     resampled_counts,
     ridge_draws,
-    split_sign,
     stimuli_digest,
 )
 from .statistics.ceilings import NoiseCeiling
@@ -83,10 +83,10 @@ class Resampled:
     def is_for(self, task: SubjectTask) -> bool:
         return (task.test_ids, task.bootstrap_groups) == (self.test_ids, self.groups)
 
-    def draws(self, values, negative: np.ndarray | None = None) -> Draws:
+    def draws(self, values: dict[str, np.ndarray], medians: np.ndarray | None = None) -> Draws:
         """Values of :attr:`counts`, with what makes them comparable to another model's."""
         digest = stimuli_digest(self.test_ids, self.n_draws, self.groups)
-        return Draws(values, digest, count_groups(self.test_ids, self.groups), negative)
+        return Draws(values, digest, count_groups(self.test_ids, self.groups), medians)
 
 
 @dataclass(frozen=True)
@@ -138,11 +138,9 @@ class RidgeMetric:
                 resampled = Resampled.of(task, self.bootstrap_draws)
             draws = None
             if resampled.counts is not None:
-                draws = resampled.draws(
-                    *split_sign(
-                        ridge_draws(prediction, test.values, test.n_repetitions, test.noise_ceiling, resampled.counts)
-                    )
-                )
+                values = ridge_draws(prediction, test.values, test.n_repetitions, test.noise_ceiling, resampled.counts)
+                medians = median_draws(prediction, test.values, correlations, resampled.counts, task.bootstrap_groups)
+                draws = resampled.draws(values, medians)
             yield (
                 task,
                 SubjectResult(

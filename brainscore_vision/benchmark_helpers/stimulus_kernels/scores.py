@@ -29,7 +29,7 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
         over subjects, and where the metric resamples stimuli: ``interval`` (95 %, two floats), ``bootstrap`` (DataArray
         over draws, in the chosen normalisation), ``bootstrap_stimuli`` (digest; equal ones are paired draws),
         ``n_stimulus_groups`` (how many independent groups of stimuli are drawn) and, where ``published`` squares a median
-        correlation, ``negative_draws`` (places of the draws in which it is negative). Where the metric compares neuroids:
+        correlation, ``bootstrap_median`` (DataArray over draws: of the median, for tests). Where the metric compares neuroids:
         ``p_values`` (DataArray over neuroids, one-sided) and ``n_significant_voxels`` (at 5 % of false discoveries).
     """
     if normalization not in normalized:
@@ -61,8 +61,8 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
         score.attrs["bootstrap"] = xr.DataArray(result.draws.values[normalization], dims=["draw"])
         score.attrs["bootstrap_stimuli"] = result.draws.stimuli
         score.attrs["n_stimulus_groups"] = result.draws.n_groups
-        if normalization == "published" and result.draws.negative is not None:
-            score.attrs["negative_draws"] = np.flatnonzero(result.draws.negative).tolist()
+        if normalization == "published" and result.draws.medians is not None:
+            score.attrs["bootstrap_median"] = xr.DataArray(result.draws.medians, dims=["draw"])
     if result.p_values is not None:
         score.attrs["p_values"] = _per_neuroid(result.p_values, result)
         score.attrs["n_significant_voxels"] = count_significant(result.p_values)

@@ -80,18 +80,43 @@ def test_groups_that_cannot_be_resampled():
         resampled_counts(names(9), 10, list("abc"))
 
 
-def test_published_draws_keep_their_sign_apart():
-    """A score squares the median: tests need to know on which side of zero it was."""
+def test_influences_are_derivatives_of_the_correlation():
     rng = np.random.default_rng(8)
-    prediction, measured = related(rng, 0.0, (40, 15))
-    reference, counts = NoiseCeiling(np.full(15, 0.25), 0.25), resampled_counts(names(40), 60)
-    signed = ridge_draws(prediction, measured, np.full(40, 4), reference, counts)
-    values, negative = bootstrap.split_sign(signed)
-    medians = np.median(correlation_draws(prediction, measured, counts), axis=1)
-    assert 0 < negative.sum() < 60
-    np.testing.assert_array_equal(negative, medians < 0)
-    np.testing.assert_allclose(values["published"], medians**2 / 0.5)
-    np.testing.assert_array_equal(values["correlation"], signed["correlation"])
+    prediction, measured = related(rng, 0.4, (50, 4))
+    r = correlation_draws(prediction, measured, np.ones((1, 50)))[0]
+    step = 1e-5
+    weights = np.ones((50, 50)) + step * 50 * np.eye(50)  # each stimulus a little heavier
+    moved = (correlation_draws(prediction, measured, weights) - r) / step
+    np.testing.assert_allclose(bootstrap.influences(prediction, measured, r), moved, atol=5e-3)
+
+
+@pytest.mark.parametrize(("rho", "neuroids"), [(0.4, 20), (0.0, 20), (0.0, 1)])
+def test_draws_of_a_median_vary_as_medians_of_other_stimuli_do(rho, neuroids):
+    """Draws of the usual kind vary too much: they double the error by which neuroids differ."""
+    rng = np.random.default_rng(9)
+    counts = resampled_counts(names(100), 200)
+    values, spreads, usual = [], [], []
+    for _ in range(150):
+        prediction, measured = related(rng, rho, (100, neuroids))
+        r = correlation_draws(prediction, measured, np.ones((1, 100)))[0]
+        values.append(np.median(r))
+        spreads.append(bootstrap.median_draws(prediction, measured, r, counts).var())
+        usual.append(np.median(correlation_draws(prediction, measured, counts), axis=1).var())
+    assert 0.75 < np.mean(spreads) / np.var(values) < 1.3
+    if neuroids > 1:
+        assert np.mean(usual) / np.var(values) > 1.4
+
+
+def test_median_draws_of_families():
+    """Copies of a stimulus are as good as one."""
+    rng = np.random.default_rng(10)
+    prediction, measured = related(rng, 0.3, (60, 15))
+    four = [np.repeat(values, 4, axis=0) for values in (prediction, measured)]
+    r, groups = correlation_draws(prediction, measured, np.ones((1, 60)))[0], [str(i // 4) for i in range(240)]
+    counts = resampled_counts(names(60), 50)
+    once = bootstrap.median_draws(prediction, measured, r, counts)
+    grouped = bootstrap.median_draws(*four, r, np.repeat(counts, 4, axis=1), groups)
+    np.testing.assert_allclose(grouped, once, atol=1e-6)
 
 
 def test_draws_of_few_stimuli_are_not_degenerate():

@@ -9,13 +9,14 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import Comparison, Noi
 from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import pearson_per_neuroid
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import (
     correlation_draws,
+    median_draws,
     resampled_counts,
     ridge_draws,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import (
     ComparisonError,
     paired_draws,
-    paired_squares,
+    squares,
     t_interval,
 )
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS, benchmark, compare, score_model
@@ -101,7 +102,7 @@ def test_one_subject_says_nothing_about_people(scores):
     assert "other people" not in str(comparison)
 
 
-def test_a_result_that_lacks_signs_and_groups_is_compared_by_its_own_draws(scores):
+def test_a_result_that_lacks_medians_and_groups_is_compared_by_its_own_draws(scores):
     """Scores of earlier versions have neither."""
     cell, older = CELLS[0], []
     for model in ("good", "bad"):
@@ -109,7 +110,7 @@ def test_a_result_that_lacks_signs_and_groups_is_compared_by_its_own_draws(score
         score.attrs = dict(score.attrs)
         for subject in DEFAULT_SUBJECTS:
             unit = score.attrs[subject].copy()
-            unit.attrs = {k: v for k, v in unit.attrs.items() if k not in ("negative_draws", "n_stimulus_groups")}
+            unit.attrs = {k: v for k, v in unit.attrs.items() if k not in ("bootstrap_median", "n_stimulus_groups")}
             score.attrs[subject] = unit
         older.append(score)
     then, now = compare(*older), compare(scores["good"][cell], scores["bad"][cell])
@@ -196,13 +197,14 @@ def null_p_values(strength, groups=None, n=120, family=1, n_experiments=400, see
         for error in errors:
             prediction = strength * images + error
             r = pearson_per_neuroid(prediction, measured, "a subject")
-            models.append((r, ridge_draws(prediction, measured, repetitions, reference, counts)))
-        root = [np.sign(d["published"]) * np.sqrt(np.abs(d["published"])) for _, d in models]
-        scale = np.median(np.sqrt(reference.fraction)) ** 0.5
-        squares = paired_squares(*(np.median(r) / scale for r, _ in models), *root, n_groups)
-        means = (np.mean(r / np.sqrt(reference.at(repetitions).fraction)) for r, _ in models)
-        linear = paired_draws(*means, *(d["correlation"] for _, d in models), n_groups)
-        for name, difference in (("published", squares), ("correlation", linear)):
+            medians = median_draws(prediction, measured, r, counts, groups)
+            models.append((r, ridge_draws(prediction, measured, repetitions, reference, counts), medians))
+        roots = [np.median(r) for r, _, _ in models]
+        square = paired_draws(*(root**2 for root in roots), *(d["published"] for _, d, _ in models), n_groups)
+        square = squares(square, *roots, *(medians for _, _, medians in models))
+        means = (np.mean(r / np.sqrt(reference.at(repetitions).fraction)) for r, _, _ in models)
+        linear = paired_draws(*means, *(d["correlation"] for _, d, _ in models), n_groups)
+        for name, difference in (("published", square), ("correlation", linear)):
             found.setdefault(name, []).append(difference.summary().p_value)
     return {name: np.array(p) for name, p in found.items()}
 

@@ -9,12 +9,13 @@ share of draws has: a table of any length can be corrected for its length with t
 ``published`` is a square, a difference of which is (a² - b²) = (a + b)(a - b) with a and b the medians over √(median √NC).
 Swapping the models' predictions of some stimuli leaves a + b as it is, to first order, and changes a - b: under the null
 hypothesis of models that could be swapped, the sum is a fact of the data and only the difference varies. So se is that of
-(a + b)(a* - b*). The squares' own draws would be too wide where a and b are near 0, and never significant.
+(a + b)(a* - b*), with the draws of :func:`.bootstrap.median_draws`. The squares' own draws vary too much where a and b are
+near 0 or neuroids are few.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from brainscore_core.metrics import Score
@@ -186,11 +187,10 @@ def paired_draws(value_a: float, value_b: float, a: np.ndarray, b: np.ndarray, n
     return PairedDraws(value_a - value_b, a - b, widening * (a - b), n_groups - 1)
 
 
-def paired_squares(root_a: float, root_b: float, a: np.ndarray, b: np.ndarray, n_groups: int) -> PairedDraws:
-    """The difference of the squares of two numbers, from the numbers and their draws, signs kept."""
-    widening = np.sqrt(n_groups / (n_groups - 1))
-    null = widening * (root_a + root_b) * (a - b)
-    return PairedDraws(root_a**2 - root_b**2, a * a - b * b, null, n_groups - 1)
+def squares(paired: PairedDraws, root_a: float, root_b: float, a: np.ndarray, b: np.ndarray) -> PairedDraws:
+    """The same difference, of the squares of two roots, tested by the roots' draws (float64, shape (draws,))."""
+    widening = np.sqrt((paired.df + 1) / paired.df)
+    return replace(paired, null_draws=widening * (root_a + root_b) * (a - b))
 
 
 def _p_value(value: float, standard_error: float, df: float) -> float:
@@ -279,20 +279,18 @@ def _paired(fold_a: Score, fold_b: Score) -> dict[str, PairedDraws]:
         n_groups = (
             a.attrs.get("n_stimulus_groups") or a.attrs["n_test"]
         )  # older results say how many stimuli, all apart
-        if all("negative_draws" in part.attrs for part in (a, b)):
-            (root_a, draws_a), (root_b, draws_b) = _roots(a), _roots(b)
-            found[subject] = paired_squares(root_a, root_b, draws_a, draws_b, n_groups)
-        else:
-            draws = (part.attrs["bootstrap"].values for part in (a, b))
-            found[subject] = paired_draws(a.item(), b.item(), *draws, n_groups)
+        draws = (part.attrs["bootstrap"].values for part in (a, b))
+        found[subject] = paired_draws(a.item(), b.item(), *draws, n_groups)
+        if all("bootstrap_median" in part.attrs for part in (a, b)):
+            roots = zip(*map(_root, (a, b)), strict=True)
+            found[subject] = squares(found[subject], *(each for pair in roots for each in pair))
     return found
 
 
-def _roots(part: Score) -> tuple[float, np.ndarray]:
-    """What a published score squares, and its draws."""
-    draws = np.sqrt(part.attrs["bootstrap"].values)
-    draws[np.asarray(part.attrs["negative_draws"], dtype=int)] *= -1
-    return float(np.copysign(np.sqrt(part.item()), part.attrs["raw"].item())), draws
+def _root(part: Score) -> tuple[float, np.ndarray]:
+    """What a published score squares, with its sign, and its draws."""
+    scale = np.sqrt(part.attrs["ceiling"].item())
+    return part.attrs["raw"].item() / scale, part.attrs["bootstrap_median"].values / scale
 
 
 def _over_folds(folds: list[PairedDraws]) -> PairedDraws:

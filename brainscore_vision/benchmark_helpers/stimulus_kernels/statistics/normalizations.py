@@ -89,7 +89,7 @@ def normalize_correlations(
 def normalize_draws(
     correlations: np.ndarray, reference: NoiseCeiling, mean_inverse_repetitions: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The values of :func:`normalize_correlations` for many sets of correlations at once; ``published`` keeps its sign.
+    """The values of :func:`normalize_correlations` for many sets of correlations at once.
 
     Parameters
     ----------
@@ -104,8 +104,7 @@ def normalize_draws(
     dict of str to numpy.ndarray of float64, shape (draws,)
     """
     at_test = reference.at_draws(mean_inverse_repetitions)  # draws, neuroids
-    median = np.median(correlations, axis=1)
-    published = median * np.abs(median) / np.median(np.sqrt(reference.fraction))
+    published = np.median(correlations, axis=1) ** 2 / np.median(np.sqrt(reference.fraction))
     explained = np.median(correlations * np.abs(correlations) / at_test, axis=1)
     at_test **= 0.5
     return {

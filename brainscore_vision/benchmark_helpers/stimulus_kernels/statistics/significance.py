@@ -2,9 +2,8 @@
 
 Under the null hypothesis the prediction has nothing to do with the measurement, and r √(df / (1 − r²)) is Student's t with
 df = n − 2 (Pearson), to which the permutations of stimuli agree (Pitman 1937). Stimuli that come in groups are worth fewer
-independent ones: with u_i the influence of stimulus i on r,
+independent ones: with u_i the influence of stimulus i on r (:func:`.bootstrap.influences`),
 
-    u_i  = p_i y_i − r (p_i² + y_i²) / 2        p, y standardised
     n_eff = n Σ_i u_i² / Σ_g (Σ_{i in g} u_i)²     sums over neuroids too; at most n
 
 takes the place of n (the design effect of Kish 1965); the tail is that of t with at most as many degrees of freedom as there
@@ -19,7 +18,7 @@ import numpy as np
 from scipy.stats import false_discovery_control, t
 
 from ..errors import StimulusKernelError
-from .bootstrap import MIN_DISTINCT, count_groups, has_groups
+from .bootstrap import MIN_DISTINCT, count_groups, has_groups, influences, sum_groups
 
 CORRECTIONS = ("fdr", "holm", "none")
 
@@ -46,16 +45,12 @@ def effective_stimuli(
     n = len(prediction)
     if not has_groups(groups):
         return float(n)
-    _, number = np.unique(np.asarray(groups), return_inverse=True)
-    member = np.zeros((number.max() + 1, n))
-    member[number, np.arange(n)] = 1.0
     single = grouped = 0.0
     for start in range(0, prediction.shape[1], _WIDTH):
         columns = slice(start, start + _WIDTH)
-        p, y = _standardised(prediction[:, columns]), _standardised(measured[:, columns])
-        influence = p * y - correlations[columns] * (p * p + y * y) / 2
-        single += np.square(influence).sum()
-        grouped += np.square(member @ influence).sum()
+        moved = influences(prediction[:, columns], measured[:, columns], correlations[columns])
+        single += np.square(moved).sum()
+        grouped += np.square(sum_groups(moved, groups)).sum()
     return float(n * min(1.0, single / grouped))
 
 
@@ -111,8 +106,3 @@ def adjusted(values: Sequence[float], method: str) -> np.ndarray:
     corrected = np.empty_like(p)
     corrected[order] = np.minimum(steps, 1.0)
     return corrected
-
-
-def _standardised(values: np.ndarray) -> np.ndarray:
-    centred = values - values.mean(axis=0, dtype=float)
-    return centred / centred.std(axis=0)

@@ -165,8 +165,8 @@ def comparison_figure(study: Study, compared: Compared) -> Figure:
         caption=f"Each cell: row minus column, mean over subjects of the ceiled score, with its 95 % interval over resampled "
         f"test stimuli, the same draws for both models; below, in how many of {listing(map(str, n_subjects))} subjects the row "
         f"is better. ★: the difference has the same sign in every subject, and p < {LEVEL:g} {compared.corrected}. "
-        f"Intervals and p values speak about other stimuli, not about other people; subjects saw the same images, so that all of them often "
-        f"agree by chance. {chosen}A layer that was scored as a model of its own is compared like any other.",
+        "Intervals and p values speak about other stimuli, not about other people; subjects saw the same images, so that all "
+        f"of them often agree by chance. {chosen}A layer that was scored as a model of its own is compared like any other.",
         alt=f"Matrices of pairwise differences between {size} models in {listing(regions)}; {solid} of "
         f"{len(compared.pairs)} differences are reliable.",
         height=rows * (0.75 + 0.56 * max(size - 1 + LAST_ROW, 2)),
