@@ -16,6 +16,7 @@ from brainscore_core.metrics import Score
 from .engine import evaluate
 from .errors import StimulusKernelError
 from .features.network import network_digest
+from .features.recording import committed_layers
 from .memory import MemoryForecast, forecast
 from .options import EngineOptions
 from .scores import aggregate_ceilings, aggregate_scores, subject_score
@@ -294,6 +295,12 @@ def score_plans(
             score.attrs["benchmark_identifier"] = plans[i].identifier
             if network is not None:
                 score.attrs["network_digest"] = network
+            if getattr(model, "model_source", None) is not None:
+                score.attrs["model_source"] = model.model_source
+            layers = committed_layers(model, [task.model_region for task in plans[i].tasks])
+            if layers:
+                score.attrs["layers"] = layers
+                score.attrs["layer_choice"] = getattr(model, "layer_choice", "own")
             yield i, score
 
 

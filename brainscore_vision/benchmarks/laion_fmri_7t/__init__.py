@@ -9,6 +9,8 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import compare
 from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS as DEFAULT_SUBJECTS
 
 from .benchmark import LAIONfMRI, LAIONfMRICKA, LAIONfMRIClusterCV, LAIONfMRIRSA, benchmark, load_assembly
+from .networks.finding import find_model
+from .networks.network import as_brain_model
 from .scoring import partition, score_model
 
 __all__ = [
@@ -17,8 +19,10 @@ __all__ = [
     "LAIONfMRICKA",
     "LAIONfMRIClusterCV",
     "LAIONfMRIRSA",
+    "as_brain_model",
     "benchmark",
     "compare",
+    "find_model",
     "load_assembly",
     "partition",
     "score_model",

@@ -19,25 +19,28 @@ from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from .benchmark import FoldsBenchmark, SingleSplitBenchmark
 from .benchmark import benchmark as build_benchmark
 from .identifiers import IdentifierError
-from .networks.sources import ModelSourceError, locate_model
+from .networks.errors import ModelSourceError
+from .networks.finding import ModelSource, find_model
+from .networks.network import AUTO
+from .networks.region_layers import best_layers
 
 LAIONBenchmark = SingleSplitBenchmark | FoldsBenchmark
 
-MODEL_INTERFACE = ("identifier", "visual_degrees", "start_recording", "look_at")
-"""What scoring needs of a BrainModel."""
 
-
-def score_model(model, benchmark, dataset=None) -> Score:
+def score_model(model, benchmark, dataset=None, *, layers=None) -> Score:
     """Score a model on a benchmark.
 
     Parameters
     ----------
-    model : str or brainscore_vision.model_interface.BrainModel
-        A registered identifier, or a model.
+    model : str, torch.nn.Module or brainscore_vision.model_interface.BrainModel
+        A model, or the name of one: see :func:`~.networks.finding.find_model`.
     benchmark : str or benchmark
         Any identifier of the grammar, or a benchmark object.
     dataset : str, pathlib.Path or Dataset, optional
         ``simulated``, ``published`` or a folder; None for the configured one. Belongs with an identifier.
+    layers : dict of str to str or list of str, or "auto", optional
+        Region to the layer that is recorded for it, or to several. A network needs them; those of a BrainModel that has a
+        network and regions already come after these.
 
     Returns
     -------
@@ -52,16 +55,16 @@ def score_model(model, benchmark, dataset=None) -> Score:
             f"Pass the dataset when building the benchmark, or pass the identifier."
         )
     if not isinstance(benchmark, LAIONBenchmark):
-        return benchmark(check_model(_maker(model)()))
-    candidate, plans = prepare(model, [benchmark])
+        return benchmark(find_model(model).model(layers))
+    candidate, plans = prepare(model, [benchmark], layers)
     ((_, score),) = score_plans(candidate, plans, benchmark.options)
     return score
 
 
 def score_all(
-    model, identifiers: Sequence[str], dataset=None, engine: EngineOptions | None = None
+    model, identifiers: Sequence[str], dataset=None, engine: EngineOptions | None = None, *, layers=None
 ) -> Iterator[tuple[str, Score]]:
-    """Score one model on many benchmarks, which share forward passes and kernels.
+    """Score one model on many benchmarks, which share forward passes and kernels; ``layers`` as for :func:`score_model`.
 
     Yields
     ------
@@ -69,25 +72,34 @@ def score_all(
         Identifier as given, and Score; in the order in which they are done.
     """
     benchmarks = build_all(identifiers, dataset)
-    candidate, plans = prepare(model, benchmarks.values())
+    candidate, plans = prepare(model, benchmarks.values(), layers, engine)
     names = list(benchmarks)
     for i, score in score_plans(candidate, plans, engine):
         yield names[i], score
 
 
 def partition(
-    model_a, model_b, benchmark: str | LAIONBenchmark, dataset=None, engine: EngineOptions | None = None
+    model_a,
+    model_b,
+    benchmark: str | LAIONBenchmark,
+    dataset=None,
+    engine: EngineOptions | None = None,
+    *,
+    layers_a=None,
+    layers_b=None,
 ) -> dict[str, Partition | MeanPartition]:
     """Partition the variance that two models explain: unique to each, shared, and together.
 
     Parameters
     ----------
-    model_a, model_b : str or brainscore_vision.model_interface.BrainModel
+    model_a, model_b : str, torch.nn.Module or brainscore_vision.model_interface.BrainModel
     benchmark : str or benchmark
         A ridge benchmark with one split.
     dataset : str, pathlib.Path or Dataset, optional
         As for :func:`score_model`.
     engine : EngineOptions, optional
+    layers_a, layers_b : dict or "auto", optional
+        As ``layers`` of :func:`score_model`.
 
     Returns
     -------
@@ -95,12 +107,19 @@ def partition(
         A Partition per subject, and their MeanPartition under "mean"; see
         :mod:`brainscore_vision.benchmark_helpers.stimulus_kernels.partition` for the formulas.
     """
-    ((_, parts),) = partition_all(model_a, model_b, [benchmark], dataset, engine)
+    ((_, parts),) = partition_all(model_a, model_b, [benchmark], dataset, engine, layers_a=layers_a, layers_b=layers_b)
     return parts
 
 
 def partition_all(
-    model_a, model_b, benchmarks: Sequence, dataset=None, engine: EngineOptions | None = None
+    model_a,
+    model_b,
+    benchmarks: Sequence,
+    dataset=None,
+    engine: EngineOptions | None = None,
+    *,
+    layers_a=None,
+    layers_b=None,
 ) -> Iterator[tuple[str, dict[str, Partition | MeanPartition]]]:
     """:func:`partition` on many benchmarks, which share kernels and decompositions; yields each when it is done."""
     options = {} if dataset is None else {"dataset": dataset}
@@ -111,8 +130,8 @@ def partition_all(
             raise IdentifierError(
                 f"Variance is partitioned on one split; {name} is a mean over folds. Name one of them."
             )
-    first, plans = prepare(model_a, built)
-    second, _ = prepare(model_b, built)
+    first, plans = prepare(model_a, built, layers_a, engine)
+    second, _ = prepare(model_b, built, layers_b, engine)
     _check_names(first, second)
     places = [(i, j) for i, plan in enumerate(plans) for j in range(len(plan.tasks))]
     parts: list[list] = [[None] * len(plan.tasks) for plan in plans]
@@ -141,13 +160,19 @@ def build_all(identifiers: Iterable[str], dataset=None) -> dict[str, LAIONBenchm
     return {identifier: build_benchmark(identifier, **options) for identifier in dict.fromkeys(identifiers)}
 
 
-def prepare(model, benchmarks: Iterable[LAIONBenchmark]) -> tuple[BrainModel, list[Plan | FoldsPlan]]:
+def prepare(
+    model, benchmarks: Iterable[LAIONBenchmark], layers=None, engine: EngineOptions | None = None
+) -> tuple[BrainModel, list[Plan | FoldsPlan]]:
     """Find the model's name, then the data, then make the model: its weights may be a long download.
 
     Parameters
     ----------
-    model : str or brainscore_vision.model_interface.BrainModel
+    model : str, torch.nn.Module or brainscore_vision.model_interface.BrainModel
     benchmarks : iterable of benchmark
+    layers : dict or "auto", optional
+        As for :func:`score_model`.
+    engine : EngineOptions, optional
+        Of the search for layers.
 
     Returns
     -------
@@ -160,11 +185,11 @@ def prepare(model, benchmarks: Iterable[LAIONBenchmark]) -> tuple[BrainModel, li
     ------
     ModelSourceError, DatasetError, IdentifierError
     """
-    benchmarks = list(benchmarks)
-    make = _maker(model)
+    benchmarks, found = list(benchmarks), find_model(model)
+    found.check_layers(layers, list(dict.fromkeys(one.model_region for one in benchmarks)))
     datasets = _datasets(benchmarks)
     plans = resolve_all(benchmarks, datasets)
-    made = check_model(make())
+    made = _with_best_layers(found, benchmarks, datasets, engine) if layers == AUTO else found.model(layers)
     if isinstance(made, DatasetModel) and len(datasets) > 1:
         raise IdentifierError(
             f"The features of {made.identifier} come with a dataset, so it is scored on one at a time; received benchmarks "
@@ -185,16 +210,14 @@ def _datasets(benchmarks: Iterable[LAIONBenchmark]) -> dict:
     return {name: open_dataset(name) for name in dict.fromkeys(one.cell.dataset for one in benchmarks)}
 
 
-def _maker(model):
-    return locate_model(model) if isinstance(model, str) else lambda: model
-
-
-def check_model(model) -> BrainModel:
-    """Return ``model`` if it is a BrainModel, else raise ModelSourceError."""
-    missing = [name for name in MODEL_INTERFACE if not hasattr(model, name)]
-    if missing:
-        raise ModelSourceError(
-            f"A model is a registered identifier or a BrainModel; received a {type(model).__name__}, which has no "
-            f"{', '.join(missing)}. Commit a network to brain regions with Brain-Score's ModelCommitment."
+def _with_best_layers(found: ModelSource, benchmarks: list, datasets: dict, engine: EngineOptions | None) -> BrainModel:
+    """A network with the layers that predict training images best, of the regions that benchmarks record."""
+    if len(datasets) > 1:
+        raise IdentifierError(
+            f"Layers are chosen on the training images of one dataset; received benchmarks on "
+            f"{', '.join(map(str, datasets))}. Score each by itself."
         )
-    return model
+    network = found.network()
+    regions = list(dict.fromkeys(one.model_region for one in benchmarks))
+    layers = best_layers(network, regions, next(iter(datasets.values()), None), engine)
+    return network.commit({**network.layers, **layers}, AUTO)

@@ -318,42 +318,13 @@ def test_other_files_are_left_alone(tmp_path):
     assert foreign.read_bytes() == content
 
 
-@pytest.mark.parametrize(
-    ("version", "remedy"), [(SCHEMA + 1, "Update this package"), (SCHEMA - 1, "score into a new file")]
-)
+@pytest.mark.parametrize(("version", "remedy"), [(SCHEMA + 1, "Update this package"), (0, "restore a copy of it")])
 def test_other_versions_are_refused(database, version, remedy):
     with sqlite3.connect(database.path) as file:
         file.execute(f"PRAGMA user_version = {version}")
     with pytest.raises(ResultsError, match=remedy) as raised:
         ResultsDatabase(database.path)
     assert f"has version {version}" in str(raised.value)
-
-
-def test_files_of_the_first_release_are_read_and_added_to(tmp_path, tiny_dataset):
-    """``version_1.sql`` is a dump of a file that commit 587d092 wrote: no digests, no notes, an older view."""
-    path = tmp_path / "old.db"
-    with sqlite3.connect(path) as file:
-        file.executescript((Path(__file__).parent / "version_1.sql").read_text(encoding="utf-8"))
-        file.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
-        file.execute("PRAGMA user_version = 1")
-    before = path.read_bytes()
-    database = ResultsDatabase(path)
-    cka, ridge = database.results()
-    assert (cka.model, cka.requested_model, cka.network_digest, cka.notes) == ("pixels", "pixels", None, ())
-    assert (cka.value, cka.raw, cka.subjects["sub-03"].ceiling) == (
-        1.503468503209461,
-        0.05167465919651342,
-        0.03437029714038125,
-    )
-    assert (ridge.subjects["sub-01"].alpha, ridge.normalizations["correlation"]) == (1.0, 0.09449047355561294)
-    assert_valid_uncertainty(database.score(cka.id))
-    assert path.read_bytes() == before  # reading changes nothing
-    score = scores(tiny_dataset)["one"][CKA]
-    number = database.add(score, facts(score))
-    assert database.results()[:2] == [cka, ridge]
-    with sqlite3.connect(path) as file:
-        rows = file.execute("SELECT result, features_digest FROM scores WHERE level = 'mean'").fetchall()
-    assert rows == [(1, None), (2, None), (number, score.attrs["features_digest"])]
 
 
 def test_the_file_says_its_version(database):

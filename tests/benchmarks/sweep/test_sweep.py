@@ -17,9 +17,9 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import N_STIMULI
 from brainscore_vision.benchmarks.laion_fmri_7t import score_model
-from brainscore_vision.benchmarks.laion_fmri_7t.networks.sources import locate_model
+from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import find_model
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
-from brainscore_vision.benchmarks.laion_fmri_7t.scoring import build_all, check_model
+from brainscore_vision.benchmarks.laion_fmri_7t.scoring import build_all
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep import (
     Settings,
     SweepError,
@@ -310,7 +310,7 @@ def test_a_live_table_shows_the_same(sweep):
 @pytest.fixture
 def made_anew(monkeypatch):
     """Every task makes its model, as tasks on many workers do."""
-    monkeypatch.setattr(tasks, "_model", lambda plan: check_model(locate_model(plan.model)()))
+    monkeypatch.setattr(tasks, "_model", lambda plan, settings: find_model(plan.model).model())
 
 
 @pytest.mark.parametrize("model", ["unseeded", "unseeded_features"])

@@ -205,6 +205,14 @@ def recorder_for(model, regions: Sequence[str]) -> RegionRecorder | CommitmentRe
     return RegionRecorder(model, regions)
 
 
+def committed_layers(model, regions: Sequence[str]) -> dict[str, str | list[str]]:
+    """The layers that a ModelCommitment records for regions: a name, or a list of several. Empty for other models."""
+    if not isinstance(model, ModelCommitment):
+        return {}
+    layers = {region: model.layer_model.region_layer_map.get(region) for region in dict.fromkeys(regions)}
+    return {region: names if isinstance(names, str) else list(names) for region, names in layers.items() if names}
+
+
 def _reader(model) -> LayerReader | None:
     wrapper = pytorch_wrapper(getattr(model, "activations_model", None))
     return None if wrapper is None else LayerReader(wrapper, model.identifier)

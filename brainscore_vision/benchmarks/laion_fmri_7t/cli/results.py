@@ -103,7 +103,7 @@ def results(
 def kept(path: Path, scores: Iterable, model: str, benchmarks: list[str], dataset: str | None) -> Iterator:
     """``scores`` on their way into a results file; ``model`` is what was asked for."""
     from ..identifiers import IdentifierError
-    from ..networks.sources import ModelSourceError
+    from ..networks.errors import ModelSourceError
     from ..results import ResultsDatabase, add_scores
 
     wrong_usage = (IdentifierError, ModelSourceError)
@@ -146,7 +146,8 @@ def _print_results(found: list) -> None:
     several = len({result.dataset_fingerprint for result in found}) > 1
     noted = any(result.notes for result in found)
     columns = [Column("id", number=True), Column("model"), Column("benchmark")]
-    columns += [Column("dataset")] * several + [Column("score", number=True)]
+    layered = any(result.layers for result in found)
+    columns += [Column("layer", minor=True)] * layered + [Column("dataset")] * several + [Column("score", number=True)]
     minor = ("95 % over subjects", "raw", "ceiling", "s", "peak GB", "scored (UTC)")
     columns += [Column(name, number=True, minor=True) for name in minor]
     columns += [Column("notes", number=True)] * noted
@@ -155,11 +156,10 @@ def _print_results(found: list) -> None:
         dataset, notes = [_dataset(r)] * several, [str(len(r.notes) or "")] * noted
         score = value(r.value, r.error, r.hides_sign)
         took = f"{r.seconds:.1f}", f"{r.peak_memory_bytes / 1e9:.2f}", f"{r.started:%Y-%m-%d %H:%M}"
-        over_subjects = (
-            "–" if r.interval_over_subjects is None else "[{:.3f}, {:.3f}]".format(*r.interval_over_subjects)
-        )
+        limits = r.interval_over_subjects
+        over_subjects = "–" if limits is None else f"[{limits[0]:.3f}, {limits[1]:.3f}]"
         numbers = score, over_subjects, value(r.raw), value(r.ceiling)
-        return [str(r.id), r.model, r.benchmark, *dataset, *numbers, *took, *notes]
+        return [str(r.id), r.model, r.benchmark, *[r.layer] * layered, *dataset, *numbers, *took, *notes]
 
     hidden = SIGN_HIDDEN if any(r.hides_sign for r in found) else ""
     dataset = "" if several else f"Dataset: {_dataset(found[0])}"

@@ -1,7 +1,8 @@
-"""Where a model on the command line comes from, and the model of the demonstration."""
+"""Models by registered names and by functions of modules and files, and the model of the demonstration."""
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import difflib
 import functools
@@ -23,6 +24,8 @@ import brainscore_vision
 from brainscore_vision import load_model
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import plugin_revision
 
+from .errors import ModelImportError, ModelSourceError
+
 UNTRAINED_ALEXNET_SEED = 0
 UNTRAINED_ALEXNET_LAYERS = {
     "V1": "features.2",
@@ -37,23 +40,19 @@ _neighbours: dict[Path, dict[str, ModuleType]] = {}
 """Modules that model files have imported from their own folders, by folder: two folders may use one name."""
 
 
-class ModelSourceError(ValueError):
-    """A model that cannot be found under its name."""
+_CALL = re.compile(r"(?P<place>.+?):(?P<function>[^\W\d]\w*)\((?P<arguments>.*)\)", re.DOTALL)
 
 
-class ModelImportError(ValueError):
-    """A model's code that Python cannot read, that imports what is not there, or that ends the program."""
-
-
-def locate_model(name: str) -> Callable[[], BrainModel]:
-    """What makes a BrainModel of a name; finding it loads no weights.
+def locate_model(name: str) -> Callable:
+    """What makes a model of a name; finding it loads no weights.
 
     Parameters
     ----------
     name : str
-        A registered identifier, or ``package.module:function`` or ``file.py:function``, a function that can be called
-        without arguments and returns a BrainModel. A file may import its neighbours: its folder is on the path while the
-        file is imported and the model is made.
+        A registered identifier, or ``package.module:function`` or ``file.py:function``, a function that returns a BrainModel
+        or a torch.nn.Module. It is called without arguments, or with the Python literals that follow it in brackets,
+        ``file.py:make(width=64)``. A file may import its neighbours: its folder is on the path while the file is imported
+        and the model is made.
 
     Returns
     -------
@@ -63,21 +62,22 @@ def locate_model(name: str) -> Callable[[], BrainModel]:
     Raises
     ------
     ModelSourceError
-        No such registration, module, file or function; a function that wants arguments.
+        No such registration, module, file or function; a function that wants other arguments; arguments that are no literals.
     ModelImportError
         A file that Python cannot read, that imports what is not there, or that ends the program. The callable raises it for
         imports that fail, and for ends of the program, when it is called.
     """
-    place, colon, attribute = name.rpartition(":")
     problem = _registration_problem(name)
     if problem is None:  # first: registered names may hold a colon too
         return functools.partial(_made, functools.partial(load_model, name), name, None)
+    place, call = split_call(name)
+    attribute, arguments, options = _literals(call, name)
     if name.endswith(".py"):
         raise ModelSourceError(f"A file may hold many functions: name the one that returns a model, {name}:FUNCTION.")
-    if not colon:
+    if not place:
         raise ModelSourceError(
-            f"A model is a registered Brain-Score identifier (e.g. alexnet, pixels), or module:function or "
-            f"file.py:function that returns one; received {name!r} ({problem}). "
+            f"A model is a registered Brain-Score identifier (e.g. alexnet, pixels), torchvision:NAME or timm:NAME, or "
+            f"module:function or file.py:function that returns one; received {name!r} ({problem}). "
             f"{_nearest_registered(name)}"
         ) from problem
     module, folder = _module(place, name)
@@ -87,16 +87,49 @@ def locate_model(name: str) -> Callable[[], BrainModel]:
         hint = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
         raise ModelSourceError(f"{place} has no function {attribute!r}; received {name!r}.{hint}")
     function = getattr(module, attribute)
-    _check_callable(function, attribute, name)
-    return functools.partial(_made, function, name, folder)
+    _check_callable(function, attribute, name, arguments, options)
+    return functools.partial(_made, functools.partial(function, *arguments, **options), name, folder)
+
+
+def split_call(name: str) -> tuple[str, str]:
+    """``place:function(arguments)`` as the place, empty if there is none, and the rest; arguments may hold colons."""
+    match = _CALL.fullmatch(name)
+    if match is not None:
+        return match["place"], name[match.end("place") + 1 :]
+    place, _, function = name.rpartition(":")
+    return place, function
+
+
+def _literals(call: str, name: str) -> tuple[str, list, dict]:
+    """``function(1, width=64)`` as its name, its arguments, and its named arguments."""
+    function, bracket, text = call.partition("(")
+    if not bracket:
+        return call, [], {}
+    problem = "this is no call"
+    try:
+        tree = ast.parse(f"function({text}", mode="eval").body
+        if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
+            given = [("", part) for part in tree.args] + [(part.arg or "**", part.value) for part in tree.keywords]
+            values = []
+            for key, part in given:
+                problem = f"{ast.unparse(part)} is none"
+                values.append((key, ast.literal_eval(part)))
+            if "**" not in dict(values):
+                return function, [value for key, value in values if not key], {k: value for k, value in values if k}
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):  # the message says what is wrong
+        pass
+    raise ModelSourceError(
+        f"Arguments are Python literals, such as {function}(width=64, name='small', sizes=[1, 2]); received {name!r}: "
+        f"{problem}. For anything else, write a function that calls {function} with it."
+    )
 
 
 def with_whole_path(model: str) -> str:
     """``file.py:function`` with the file's whole path, which workers with other working directories find."""
-    place, colon, attribute = model.rpartition(":")
-    if not colon or not place.endswith(".py"):
+    place, call = split_call(model)
+    if not place.endswith(".py"):
         return model
-    return f"{Path(place).expanduser().resolve()}:{attribute}"
+    return f"{Path(place).expanduser().resolve()}:{call}"
 
 
 def model_revision(model: str) -> str | None:
@@ -105,9 +138,9 @@ def model_revision(model: str) -> str | None:
     Of a registered model, the files of its plugin; of ``file.py:function`` that file, without what it imports. None where
     nothing says which files make the model: ``module:function``, a table of features, a file that cannot be read.
     """
-    place, colon, _ = model.rpartition(":")
+    place, _ = split_call(model)
     revision = plugin_revision(model)
-    if revision is not None or not colon or not place.endswith(".py"):
+    if revision is not None or not place.endswith(".py"):
         return revision
     try:
         content = Path(place).expanduser().read_bytes()
@@ -164,8 +197,8 @@ def _registered_names() -> list[str]:
     return names
 
 
-def _check_callable(function, attribute: str, name: str) -> None:
-    """Raise ModelSourceError if something cannot be called without arguments."""
+def _check_callable(function, attribute: str, name: str, arguments: list, options: dict) -> None:
+    """Raise ModelSourceError if something cannot be called with these arguments."""
     if not callable(function) or (isinstance(function, BrainModel) and not isinstance(function, type)):
         raise ModelSourceError(
             f"What stands behind the colon is a function that returns a model; {attribute} in {name!r} is a "
@@ -176,11 +209,16 @@ def _check_callable(function, attribute: str, name: str) -> None:
     except (TypeError, ValueError):  # some of C's functions do not say
         return
     try:
-        signature.bind()
+        signature.bind(*arguments, **options)
     except TypeError as error:
+        if arguments or options:
+            raise ModelSourceError(
+                f"A function is called with the arguments that it takes; {attribute}{signature} is not called as in {name!r} "
+                f"({error})."
+            ) from error
         raise ModelSourceError(
             f"A model is made by a function that can be called without arguments; {attribute}{signature} in {name!r} cannot "
-            f"({error}). Give its arguments default values, or write a function beside it that calls it with them."
+            f"({error}). Give them in brackets, {attribute}(NAME=VALUE), or give them default values."
         ) from error
 
 
@@ -205,7 +243,7 @@ def _module(place: str, name: str) -> tuple[ModuleType, Path | None]:
         if error.name is None or not f"{place}.".startswith(f"{error.name}."):
             raise _unimportable(name, error) from error  # the module exists, but something that it needs does not
         file = Path(*place.split(".")).with_suffix(".py")
-        hint = f" Did you mean the file, {file}:{name.rpartition(':')[2]}?" if file.is_file() else ""
+        hint = f" Did you mean the file, {file}:{split_call(name)[1]}?" if file.is_file() else ""
         raise ModelSourceError(f"There is no module {place!r}; received {name!r}.{hint}") from error
 
 
@@ -285,7 +323,7 @@ def _unimportable(name: str, error: BaseException, folder: Path | None = None) -
     own = [f for f in frames if folder is not None and folder in Path(f.filename).parents] or frames
     where = f" in {own[-1].filename}, line {own[-1].lineno}" if own else ""
     if isinstance(error, SyntaxError):  # of a null byte, Python does not say where
-        what = f"what is imported{where}" if own else name.rpartition(":")[0] or name
+        what = f"what is imported{where}" if own else split_call(name)[0] or name
         return ModelImportError(f"Python cannot read {what}: {error.msg}; received {name!r}. Write the file again.")
     if isinstance(error, SystemExit):
         return ModelImportError(

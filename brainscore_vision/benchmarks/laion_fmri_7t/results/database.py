@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from . import voxels
 from .errors import ResultsError
 from .facts import RunFacts
 from .names import tell_apart
-from .packing import Node, pack, unpack
+from .packing import NETWORK_FACTS, Node, pack, unpack
 from .result import Failure, Result
 from .rows import (
     Names,
@@ -30,7 +31,7 @@ from .rows import (
     read_trees,
     result_rows,
 )
-from .tables import SCHEMA_VERSION, ResultsFile, check_or_create, define_tables, reading, renew_view, writing
+from .tables import ResultsFile, check_or_create, define_tables, migrate, reading, writing
 
 _FACTS = ("model_identifier", "benchmark_identifier", "dataset", "normalization")
 
@@ -96,7 +97,7 @@ class ResultsDatabase:
     def check_writable(self) -> None:
         """Raise ResultsError if nothing can be added; to be called before long work."""
         with writing(self.connection):
-            self.connection.execute_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")  # what it is already
+            migrate(self.connection)
         _make_folder(self.voxel_directory)
 
     def add(self, score: Score, run: RunFacts) -> int:
@@ -126,7 +127,7 @@ class ResultsDatabase:
         )
         t = self.tables
         with writing(self.connection):
-            renew_view(self.connection)
+            migrate(self.connection)
             result = t.Result.create(
                 run=add_run(t, run),
                 model=one_row(
@@ -144,6 +145,7 @@ class ResultsDatabase:
                 ),
                 benchmark_as_scored=facts["benchmark_identifier"],
                 normalization=facts["normalization"],
+                **{name: score.attrs.get(name) for name in NETWORK_FACTS},
             )
             add_tree(t, root, result)
             if content is not None:
@@ -172,6 +174,7 @@ class ResultsDatabase:
             Its id.
         """
         with writing(self.connection):
+            migrate(self.connection)
             failure = self.tables.Failure.create(
                 run=add_run(self.tables, run),
                 requested_model=model,
@@ -193,7 +196,8 @@ class ResultsDatabase:
             Names or patterns (``*``, ``?``); a model is found by its own identifier, by what was asked for, and by the name
             with brackets that tells it from others (:mod:`.names`). None: all.
         latest : bool
-            The newest of each model, benchmark and dataset alone; two sources of a model of one name are two models.
+            The newest of each model, benchmark and dataset alone; two sources of a model of one name are two models, and so
+            are two choices of layers for a model whose code is the same.
         """
         models, t = tuple(models), self.tables
         # names that tell networks apart are made when results are there
@@ -203,8 +207,7 @@ class ResultsDatabase:
             model_ids, benchmark_ids = _matching(names, () if by_name else models, benchmarks)
             rows = [row for row in result_rows(t) if row.model in model_ids and row.benchmark in benchmark_ids]
             if latest:
-                newest = {_cell(names, row): row.id for row in rows}
-                kept = set(newest.values())
+                kept = _latest(names, rows)
                 rows = [row for row in rows if row.id in kept]
             found = tell_apart(read_results(t, rows, names))
         if by_name:
@@ -246,6 +249,7 @@ class ResultsDatabase:
         score = unpack(root, {"dataset": names.datasets[row.dataset].description, "normalization": row.normalization})
         score.attrs["model_identifier"] = names.models[row.model].identifier
         score.attrs["benchmark_identifier"] = names.benchmarks[row.benchmark].identifier
+        score.attrs.update({name: value for name in NETWORK_FACTS if (value := getattr(row, name)) is not None})
         return score
 
     def tree(self, result_id: int) -> Node:
@@ -281,6 +285,23 @@ def _cell(names: Names, row: ResultRow) -> tuple[str, str, str, str]:
     model = names.models[row.model]
     benchmark, dataset = names.benchmarks[row.benchmark], names.datasets[row.dataset]
     return model.identifier, model.requested, benchmark.identifier, dataset.fingerprint
+
+
+def _latest(names: Names, rows: Iterable[ResultRow]) -> set[int]:
+    """Ids of rows, in the order of adding, that no newer one takes the place of.
+
+    Other code is a new version of the model, whose results replace all. With one code, other layers are another choice,
+    unless it is not known which layers they are.
+    """
+    newest: dict[tuple, dict[str, tuple[str, int]]] = {}
+    for row in rows:
+        revision, layers = names.models[row.model].revision, json.dumps(row.layers)
+        of_cell = newest.setdefault(_cell(names, row), {})
+        past = [known for known, (other, _) in of_cell.items() if other != revision or "null" in (known, layers)]
+        for known in past:
+            del of_cell[known]
+        of_cell[layers] = revision, row.id
+    return {result for of_cell in newest.values() for _, result in of_cell.values()}
 
 
 def without_dataset(benchmark: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -23,8 +23,8 @@ class UnitResult:
         95 % over resampled test stimuli; None for metrics that resample none.
     alpha : float or None
         The ridge penalty; None for metrics without one.
-    n_train, n_test, n_neuroids, n_features : int or None
-        None where several folds differ.
+    n_train, n_test, n_neuroids, n_features, n_significant_voxels : int or None
+        None where several folds differ; the last also where the Score does not say it.
     normalizations : dict of str to float
     """
 
@@ -38,6 +38,7 @@ class UnitResult:
     n_neuroids: int | None
     n_features: int | None
     normalizations: dict[str, float]
+    n_significant_voxels: int | None = None
 
     @property
     def hides_sign(self) -> bool:
@@ -88,6 +89,13 @@ class Result:
         The model's own identifier, as it is.
     requested_model : str
         As it was asked for; see :class:`~.facts.RunFacts`, as for the attributes that are not explained here.
+    model_source : str or None
+        Where the network was taken from, in full: ``torchvision:resnet50@IMAGENET1K_V2`` where ``torchvision:resnet50`` was
+        asked for. None in results of earlier versions, and for a model that was made in Python.
+    layers : dict of str to str or list of str
+        The layers that were scored, by model region; empty where nothing is known.
+    layer_choice : {"own", "given", "auto"} or None
+        Who has chosen them: who made the model, who scored it, or their scores on training images.
     network_digest, features_digest : str or None
         Of the weights, or of the whole table of features, and of the features in the layer that was scored; see
         :func:`~brainscore_vision.benchmark_helpers.stimulus_kernels.features.network.network_digest` and
@@ -141,6 +149,14 @@ class Result:
     versions: dict[str, str]
     dropped_stimuli: tuple[str, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
+    model_source: str | None = None
+    layers: dict[str, str | list[str]] = field(default_factory=dict)
+    layer_choice: str | None = None
+
+    @property
+    def layer(self) -> str:
+        """The scored layers as text: see :func:`layers_text`."""
+        return layers_text(self.layers)
 
     @property
     def hides_sign(self) -> bool:
@@ -193,6 +209,12 @@ class Failure:
     versions: dict[str, str]
 
 
+def layers_text(layers: Mapping[str, str | Sequence[str]]) -> str:
+    """Layers as text: those of one region without its name, of several as ``V1=conv1, IT=conv4 + conv5``."""
+    texts = {region: names if isinstance(names, str) else " + ".join(names) for region, names in layers.items()}
+    return next(iter(texts.values())) if len(texts) == 1 else ", ".join(f"{r}={text}" for r, text in texts.items())
+
+
 def _mean(units: list[UnitResult]) -> UnitResult:
     return UnitResult(
         value=_average(u.value for u in units),
@@ -201,7 +223,8 @@ def _mean(units: list[UnitResult]) -> UnitResult:
         interval=None,
         alpha=None,
         **{
-            name: _common(getattr(u, name) for u in units) for name in ("n_train", "n_test", "n_neuroids", "n_features")
+            name: _common(getattr(u, name) for u in units)
+            for name in ("n_train", "n_test", "n_neuroids", "n_features", "n_significant_voxels")
         },
         normalizations={name: _average(u.normalizations[name] for u in units) for name in units[0].normalizations},
     )

@@ -74,13 +74,18 @@ class ResultRow(NamedTuple):
     benchmark_as_scored: str
     normalization: str
     voxel_file: str | None
+    layers: dict[str, str | list[str]] | None
+    layer_choice: str | None
+    model_source: str | None
+    network_digest: str | None
 
 
 def result_rows(tables: SimpleNamespace, result_id: int | None = None) -> list[ResultRow]:
     """All rows of ``result`` in the order of adding, or the one with an id."""
     query = tables.Result.select(*(getattr(tables.Result, name) for name in ResultRow._fields))
     query = query.order_by(tables.Result.run) if result_id is None else query.where(tables.Result.id == result_id)
-    return [ResultRow(*row) for row in _raw(query)]
+    rows = [ResultRow(*row) for row in _raw(query)]
+    return [row if row.layers is None else row._replace(layers=json.loads(row.layers)) for row in rows]
 
 
 def read_results(tables: SimpleNamespace, rows: Sequence[ResultRow], names: Names) -> list[Result]:
@@ -140,7 +145,10 @@ def _result(row: ResultRow, names: Names, tree: Node, run: dict) -> Result:
         model_identifier=model.identifier,
         requested_model=model.requested,
         model_revision=model.revision or None,
-        network_digest=details.get("network_digest"),
+        model_source=row.model_source,
+        layers=row.layers or {},
+        layer_choice=row.layer_choice,
+        network_digest=row.network_digest or details.get("network_digest"),  # version 1 keeps it among the details
         features_digest=details.get("features_digest"),
         benchmark=benchmark.identifier,
         benchmark_version=benchmark.version,

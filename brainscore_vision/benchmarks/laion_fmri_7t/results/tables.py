@@ -20,8 +20,15 @@ from .errors import ResultsError
 APPLICATION_ID = 0x4C463754
 """Marks SQLite files as ours (LF7T), in the place that SQLite provides for it."""
 
-SCHEMA_VERSION = 1
-"""Increased when tables change; also ``PRAGMA user_version`` of a file."""
+SCHEMA_VERSION = 2
+"""Increased when tables change; also ``PRAGMA user_version`` of a file. Files of earlier versions are read as they are, and
+get what is new (:data:`_ADDED`) when something is added to them."""
+
+_ADDED = {
+    "result": dict.fromkeys(("layers", "layer_choice", "model_source", "network_digest"), "TEXT"),
+    "score": {"n_significant_voxels": "INTEGER"},
+}
+"""Columns that version 1 does not have, by table."""
 
 BUSY_SECONDS = 300
 """How long a writer waits for others."""
@@ -38,8 +45,9 @@ CREATE VIEW scores AS SELECT
     benchmark.identifier AS benchmark, benchmark.version AS benchmark_version, dataset.fingerprint AS dataset_fingerprint,
     dataset.is_simulated, result.normalization, score.level, parent.label AS fold, score.label, score.value, score.error,
     score.raw, score.raw_error, score.ceiling, score.ceiling_error, score.interval_low, score.interval_high, score.alpha,
-    score.n_train, score.n_test, score.n_neuroids, score.n_features, run.started, run.seconds, run.peak_memory_bytes,
-    run.machine, json_extract(whole.details, '$.network_digest') AS network_digest,
+    score.n_train, score.n_test, score.n_neuroids, score.n_features, score.n_significant_voxels,
+    run.started, run.seconds, run.peak_memory_bytes,
+    run.machine, result.layers, result.layer_choice, result.model_source, result.network_digest,
     json_extract(score.details, '$.features_digest') AS features_digest, json_extract(score.details, '$.notes') AS notes
 FROM score
 JOIN result ON score.result_id = result.id
@@ -47,7 +55,6 @@ JOIN run ON result.run_id = run.id
 JOIN model ON result.model_id = model.id
 JOIN benchmark ON result.benchmark_id = benchmark.id
 JOIN dataset ON result.dataset_id = dataset.id
-JOIN score AS whole ON whole.result_id = result.id AND whole.level = 'mean'
 LEFT JOIN score AS parent ON score.parent_id = parent.id AND parent.level = 'fold'
 """.strip()
 
@@ -112,6 +119,10 @@ def define_tables(database: peewee.Database) -> SimpleNamespace:
         benchmark_as_scored = peewee.TextField()
         normalization = peewee.TextField()
         voxel_file = peewee.TextField(null=True)
+        layers = JSONField(null=True)
+        layer_choice = peewee.TextField(null=True)
+        model_source = peewee.TextField(null=True)
+        network_digest = peewee.TextField(null=True)
 
     class Score(Table):
         result = peewee.ForeignKeyField(Result)
@@ -132,6 +143,7 @@ def define_tables(database: peewee.Database) -> SimpleNamespace:
         n_test = peewee.IntegerField(null=True)
         n_neuroids = peewee.IntegerField(null=True)
         n_features = peewee.IntegerField(null=True)
+        n_significant_voxels = peewee.IntegerField(null=True)
         bootstrap_stimuli = peewee.TextField(null=True)
         details = JSONField()
         raw_details = JSONField()
@@ -207,6 +219,10 @@ def lock_problem(path: Path) -> str | None:
 def reading(database: ResultsFile) -> Iterator[None]:
     """One state of the file for several queries; others may write meanwhile and are seen afterwards."""
     with _own_errors(database), database.connection_context(), database.atomic("DEFERRED"):
+        for table, columns in _missing_columns(database).items():
+            # hides the table from this connection's queries; goes with it
+            added = ", ".join(f"NULL AS {name}" for name in columns)
+            database.execute_sql(f'CREATE TEMP VIEW "{table}" AS SELECT *, {added} FROM main."{table}"')
         yield
 
 
@@ -218,8 +234,25 @@ def writing(database: ResultsFile) -> Iterator[None]:
         yield
 
 
+def migrate(database: ResultsFile) -> None:
+    """Bring a file of an earlier version to this one, in the transaction of :func:`writing`, which keeps all or nothing."""
+    _check(database)  # a later version may have written to the file since it was opened
+    missing = _missing_columns(database)
+    for table, columns in missing.items():
+        for name, kind in columns.items():
+            database.execute_sql(f'ALTER TABLE "{table}" ADD COLUMN "{name}" {kind}')
+    if "network_digest" in missing.get("result", ()):
+        database.execute_sql(
+            "UPDATE result SET network_digest = (SELECT json_extract(details, '$.network_digest') FROM score "
+            "WHERE score.result_id = result.id AND score.level = 'mean')"
+        )
+    database.execute_sql("UPDATE schema SET version = ?", (SCHEMA_VERSION,))
+    database.execute_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    _renew_view(database)
+
+
 def check_or_create(database: ResultsFile, tables: SimpleNamespace, create: bool) -> None:
-    """Make the tables if the file is new and may be made; raise ResultsError if it is not a results file of this version."""
+    """Make the tables if the file is new and may be made; raise ResultsError if it is no results file, or a later one."""
     with reading(database):
         is_new = _check(database)
     if not is_new:
@@ -229,13 +262,24 @@ def check_or_create(database: ResultsFile, tables: SimpleNamespace, create: bool
     with writing(database):
         if _check(database):  # another process may have been faster
             database.create_tables(vars(tables).values())
-            renew_view(database)
             tables.Schema.create(version=SCHEMA_VERSION, created=datetime.now(UTC).isoformat())
-            database.execute_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
             database.execute_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+            database.execute_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            _renew_view(database)
 
 
-def renew_view(database: ResultsFile) -> None:
+def _missing_columns(database: ResultsFile) -> dict[str, dict[str, str]]:
+    """What of :data:`_ADDED` the tables in the file lack; nothing of a file that is still empty."""
+    missing = {}
+    for table, columns in _ADDED.items():
+        known = {row[1] for row in database.execute_sql(f'PRAGMA main.table_info("{table}")')}
+        lacking = {name: kind for name, kind in columns.items() if known and name not in known}
+        if lacking:
+            missing[table] = lacking
+    return missing
+
+
+def _renew_view(database: ResultsFile) -> None:
     """The view ``scores`` as this version has it, in a file that an earlier version may have made."""
     found = database.execute_sql("SELECT sql FROM sqlite_master WHERE name = 'scores'").fetchone()
     if found != (_VIEW,):
@@ -249,16 +293,12 @@ def _check(database: ResultsFile) -> bool:
         database.execute_sql(query).fetchone()[0]
         for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT COUNT(*) FROM sqlite_master")
     )
-    if application == APPLICATION_ID and version == SCHEMA_VERSION:
+    if application == APPLICATION_ID and 1 <= version <= SCHEMA_VERSION:
         return False
     if application == APPLICATION_ID:
-        remedy = (
-            "Update this package"
-            if version > SCHEMA_VERSION
-            else "Read it with the version of this package that wrote it, and score into a new file"
-        )
+        remedy = "Update this package" if version > SCHEMA_VERSION else "It is damaged: restore a copy of it"
         raise ResultsError(
-            f"Results are kept in tables of version {SCHEMA_VERSION}; {database.path} has version {version}. {remedy}."
+            f"Results are kept in tables of version 1 to {SCHEMA_VERSION}; {database.path} has version {version}. {remedy}."
         )
     if n_objects or application or version:
         raise ResultsError(

@@ -28,9 +28,11 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.lookup import
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import forecast
 
-from ..networks.sources import ModelSourceError, locate_model
+from ..networks.errors import ModelSourceError
+from ..networks.finding import find_model
+from ..networks.network import AUTO
 from ..results import RunFacts, run_facts
-from ..scoring import build_all, check_model, prepare
+from ..scoring import build_all, prepare
 from .plan import ModelPlan, Target
 
 _kept = threading.local()
@@ -152,7 +154,7 @@ def _make_kernels(work: Work, settings: Settings) -> Outcome:
     """Make the kernels of all regions together; if that fails, of each by itself, so that one bad layer costs its own cells."""
     started, outcome = datetime.now(UTC), Outcome()
     try:
-        model = _model(work.plan)
+        model = _model(work.plan, settings)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded by the sweep with its traceback
         return Outcome(failed=[_failed(work, None, error, started)])
     targets = {target.identifier: target for target in work.plan.todo}
@@ -214,12 +216,13 @@ def _score(work: Work, settings: Settings) -> Outcome:
 
 
 def _scores(work: Work, names: list[str], settings: Settings) -> Iterator[tuple[str, Score]]:
-    candidate, plans = prepare(_model(work.plan), build_all(names).values())
+    candidate, plans = prepare(_model(work.plan, settings), build_all(names).values())
     missing = missing_kernels(candidate, [task for plan in plans for task in plan.tasks], settings.engine)
     if missing:  # making them here would show every image again, once per group
         raise StorageError(
             f"Kernels that the sweep has made are found by all of its workers; {settings.engine.kernels}, as this worker "
-            f"sees it, lacks {'; '.join(missing)}. Keep them in a folder that all machines share (--store-directory)."
+            f"sees it, lacks {'; '.join(missing)}. Keep them in a folder that all machines share (--store-directory); if the "
+            f"function that makes the model gives it other weights each time, seed them (torch.manual_seed)."
         )
     # made a moment ago, maybe by another worker: the model that it made has to be this one
     for i, score in score_plans(candidate, plans, replace(settings.engine, changed_models="refuse")):
@@ -238,11 +241,19 @@ def _check_network(model, plan: ModelPlan) -> None:
         )
 
 
-def _model(plan: ModelPlan):
-    wanted = plan.model, plan.revision  # workers of a scheduler may outlive an edit of the file
+def _model(plan: ModelPlan, settings: Settings):
+    # workers of a scheduler may outlive an edit of the file
+    wanted = plan.model, plan.revision, plan.layers
+    if plan.layers == AUTO:
+        wanted += (tuple(target.identifier for target in plan.todo),)  # a layer is chosen for each of their regions
     if getattr(_kept, "source", None) != wanted:
         _kept.source = _kept.model = None  # the old one goes before the new one comes
-        _kept.model = check_model(locate_model(plan.model)())
+        found = find_model(plan.model)
+        if plan.layers == AUTO:
+            benchmarks = build_all([target.identifier for target in plan.todo])
+            _kept.model, _ = prepare(found, benchmarks.values(), AUTO, settings.engine)
+        else:
+            _kept.model = found.model(plan.layers)
         _kept.source = wanted
     return _kept.model
 

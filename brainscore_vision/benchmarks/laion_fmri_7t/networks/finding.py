@@ -1,0 +1,154 @@
+"""One way from whatever stands for a model to a BrainModel: a name, a network, a BrainModel."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from brainscore_vision.model_interface import BrainModel
+
+from .errors import ModelSourceError
+from .libraries import LIBRARIES, find_library_network
+from .network import AUTO, GIVEN, MODEL_INTERFACE, Layers, Network, as_network
+from .sources import locate_model, split_call, with_whole_path
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model that was found, and that is made when it is asked for.
+
+    Attributes
+    ----------
+    source : str or None
+        Its name in full; None for an object.
+    has_regions : bool or None
+        Whether regions are mapped to its layers; None where only making it will show.
+    """
+
+    source: str | None
+    has_regions: bool | None
+    _make: Callable = field(repr=False)
+
+    def model(self, layers: Layers | None = None) -> BrainModel:
+        """The BrainModel.
+
+        Parameters
+        ----------
+        layers : mapping of str to str or list of str, optional
+            Region to layers; these come before those that it has.
+
+        Raises
+        ------
+        ModelSourceError
+            No layers for a network that says nothing about regions; what :meth:`Network.commit` raises; or no model at all.
+        """
+        self.check_layers(layers)
+        made = self._make()
+        network = self._as_network(made)
+        if layers is not None:
+            network = network or Network.of(check_model(made), self.source)
+            return network.commit({**network.layers, **layers}, GIVEN)
+        if network is not None:
+            raise self._without_layers()
+        model = check_model(made)
+        if self.source is not None:
+            with contextlib.suppress(AttributeError):  # an object that takes no attributes
+                model.model_source = self.source
+        return model
+
+    def check_layers(self, layers, regions: Sequence[str] = ()) -> None:
+        """Raise ModelSourceError if layers are needed and not said, as far as that is known before the model is made.
+
+        ``regions`` are those that will be recorded.
+        """
+        if layers is None and self.has_regions is False:
+            raise self._without_layers()
+        if layers is None or layers == AUTO:
+            return
+        if not isinstance(layers, Mapping) or not layers or any(isinstance(own, Mapping) for own in layers.values()):
+            raise ModelSourceError(
+                f"layers is a dictionary of regions and layers, {{'V1': 'LAYER', 'IT': 'LAYER'}}, or {AUTO!r}; received "
+                f"{layers!r}."
+            )
+        missing = [region for region in regions if region not in layers]
+        if missing and self.has_regions is False:
+            raise ModelSourceError(
+                f"A benchmark records the region that it measures; --layers names none for {', '.join(missing)}. Add "
+                f"{','.join(f'{region}=LAYER' for region in missing)}."
+            )
+
+    def network(self) -> Network:
+        """The network, without layers for regions; of a BrainModel, the one that it holds."""
+        made = self._make()
+        return self._as_network(made) or Network.of(check_model(made), self.source)
+
+    def _as_network(self, made) -> Network | None:
+        import torch
+
+        if isinstance(made, Network):
+            return made
+        if isinstance(made, torch.nn.Module) and not is_brain_model(made):
+            return as_network(made, source=self.source, name=_short(self.source))
+        return None
+
+    def _without_layers(self) -> ModelSourceError:
+        name = self.source or "MODEL"
+        return ModelSourceError(
+            f"{self.source or 'What was given'} is a network, which says nothing about brain regions: name a layer for each "
+            f"region that is scored, --layers V1=LAYER,IT=LAYER (in Python layers={{'V1': 'LAYER'}}). "
+            f"`laion-score layers {name} --list` shows its layers."
+        )
+
+
+def find_model(model) -> ModelSource:
+    """Find a model; loads no weights and downloads nothing.
+
+    Parameters
+    ----------
+    model : str, torch.nn.Module, Network, ModelSource or brainscore_vision.model_interface.BrainModel
+        A name is an identifier that Brain-Score has registered; ``torchvision:NAME[@WEIGHTS]`` or ``timm:NAME`` (``@none``:
+        untrained, the same weights everywhere; ``@none-3``: with seed 3); ``file.py:function`` or ``module:function``, with
+        Python literals as arguments, ``file.py:make(width=64)``.
+
+    Raises
+    ------
+    ModelSourceError, ModelImportError
+        See :func:`~.libraries.find_library_network` and :func:`~.sources.locate_model`.
+    """
+    if isinstance(model, ModelSource):
+        return model
+    if isinstance(model, str):
+        if model.partition(":")[0] in LIBRARIES:
+            found = find_library_network(model)
+            return ModelSource(found.source, False, found.network)
+        return ModelSource(with_whole_path(model), None, locate_model(model))
+    import torch
+
+    is_network = isinstance(model, Network) or (isinstance(model, torch.nn.Module) and not is_brain_model(model))
+    return ModelSource(getattr(model, "source", None) if is_network else None, not is_network, lambda: model)
+
+
+def is_brain_model(model) -> bool:
+    """Whether a thing has what scoring needs of a BrainModel."""
+    return all(hasattr(model, name) for name in MODEL_INTERFACE)
+
+
+def check_model(model) -> BrainModel:
+    """Return ``model`` if it is a BrainModel, else raise ModelSourceError."""
+    missing = [name for name in MODEL_INTERFACE if not hasattr(model, name)]
+    if missing:
+        raise ModelSourceError(
+            f"A model is a BrainModel, a torch.nn.Module, or the name of one; received a {type(model).__name__}, which has no "
+            f"{', '.join(missing)}. Return a network, or what as_brain_model makes of one."
+        )
+    return model
+
+
+def _short(source: str | None) -> str | None:
+    """A name of a function without the folders of its file."""
+    if source is None:
+        return None
+    place, function = split_call(source)
+    return f"{Path(place).name if place.endswith('.py') else place}:{function}"

@@ -1,0 +1,102 @@
+"""Which layer of a network is recorded for which region: as it is typed, as it is in a file, or chosen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import ModelSourceError
+from .network import AUTO, Network
+
+_FORM = "V1=LAYER,IT=LAYER, a JSON file with regions and layers, or auto"
+
+
+def parse_layers(text: str) -> dict[str, str | list[str]] | str:
+    """Layers as they are typed.
+
+    Parameters
+    ----------
+    text : str
+        ``V1=features.2,IT=features.12``; a region that stands twice has both layers. Or the name of a JSON file with a
+        dictionary of regions and layers, such as Brain-Score's ``region_layer_map`` files, or with one for each model of a
+        sweep. Or ``auto``.
+
+    Returns
+    -------
+    dict or "auto"
+
+    Raises
+    ------
+    ModelSourceError
+    """
+    if text == AUTO:
+        return AUTO
+    path = Path(text).expanduser()
+    if path.suffix == ".json" or path.is_file():
+        return _read(path, text)
+    layers: dict[str, str | list[str]] = {}
+    for pair in text.split(","):
+        region, equals, layer = (part.strip() for part in pair.partition("="))
+        if not (region and equals and layer):
+            raise ModelSourceError(f"--layers is {_FORM}; received {text!r}, with {pair!r} in it.")
+        layers[region] = layer if region not in layers else [*_as_list(layers[region]), layer]
+    return layers
+
+
+def layers_of(layers, model: str):
+    """Those of one model, of layers that are said for all models, or by model: ``{"alexnet": {"V1": "features.2"}}``."""
+    if isinstance(layers, dict) and any(isinstance(names, dict) for names in layers.values()):
+        own = layers.get(model)
+        if own is None:
+            raise ModelSourceError(
+                f"A file with layers by model names every model; received {', '.join(map(repr, layers))}, and none for "
+                f"{model!r}."
+            )
+        return own
+    return layers
+
+
+def best_layers(network: Network, regions: Sequence[str], dataset=None, engine=None) -> dict[str, str]:
+    """The layer of each region that predicts training images best.
+
+    Parameters
+    ----------
+    network : Network
+    regions : sequence of str
+        As models record them.
+    dataset : Dataset
+    engine : EngineOptions, optional
+
+    Returns
+    -------
+    dict of region to layer
+    """
+    raise ModelSourceError(
+        f"Layers cannot be chosen here yet: name one for {', '.join(regions)}, --layers {regions[0]}=LAYER. "
+        f"`laion-score layers {network.source or network.identifier} --list` shows those of the network."
+    )
+
+
+def _read(path: Path, text: str) -> dict[str, str | list[str]]:
+    try:
+        layers = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # ValueError: no JSON, or no text
+        raise ModelSourceError(f"--layers is {_FORM}; {text} cannot be read: {error}.") from error
+    by_model = isinstance(layers, dict) and layers and all(isinstance(own, dict) for own in layers.values())
+    if not all(map(_is_region_map, layers.values() if by_model else [layers])):
+        raise ModelSourceError(
+            f'A file of layers holds a dictionary of regions and layers, {{"V1": "LAYER"}}, or such a dictionary for each '
+            f"model of a sweep; {text} holds something else."
+        )
+    return layers
+
+
+def _is_region_map(layers) -> bool:
+    if not isinstance(layers, dict) or not layers:
+        return False
+    return all(isinstance(name, str) for names in layers.values() for name in _as_list(names) or [None])
+
+
+def _as_list(names) -> list:
+    return names if isinstance(names, list) else [names]
