@@ -26,8 +26,10 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling, c
 from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import pearson_per_neuroid
 from brainscore_vision.benchmark_helpers.stimulus_kernels.scores import standard_error
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import bootstrap, similarity
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import ExplainableVariance
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import t_interval
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations import (
+    SumsOfDraws,
     normalize_correlations,
     scaled_similarity,
 )
@@ -101,11 +103,12 @@ def ridge_units(measured, predictions, counts: np.ndarray, groups) -> list[dict]
     repetitions = np.full(len(measured[0]), 4)
     units = []
     for number, (y, p) in enumerate(zip(measured, predictions, strict=True)):
-        draws = bootstrap.ridge_draws(p, y, repetitions, reference, counts)
         r = pearson_per_neuroid(p, y, f"sub-{number}")
+        at_test = ExplainableVariance.of(y, repetitions, np.full(y.shape[1], 4 * (1 - CEILING)))
+        draws = bootstrap.ridge_draws(p, y, repetitions, SumsOfDraws(r, reference, at_test), counts)
         units.append(
             {
-                "normalized": normalize_correlations(r, reference, reference.at(repetitions)),
+                "normalized": normalize_correlations(r, reference, at_test),
                 "draws": draws,
                 "medians": bootstrap.median_draws(p, y, r, counts, groups),
                 "n_groups": bootstrap.count_groups(repetitions, groups),
@@ -244,9 +247,9 @@ def rdm_part(repetitions: int) -> dict:
 
 
 PARTS = {
-    "compare": (compare_part, 1000),
-    "small": (small_part, 1000),
-    "families": (families_part, 1000),
+    "compare": (compare_part, 600),
+    "small": (small_part, 600),
+    "families": (families_part, 400),
     "subjects": (subjects_part, 4000),
     "voxels": (voxels_part, 500),
     "rdm": (rdm_part, 500),

@@ -12,7 +12,7 @@ from .errors import StimulusKernelError
 from .pool import StimulusPool
 from .responses import Responses
 from .statistics.bootstrap import Draws
-from .statistics.ceilings import NoiseCeiling
+from .statistics.ceilings import ExplainableVariance, NoiseCeiling
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,10 @@ class SubjectResult:
     subject : str
     n_train, n_test, n_features : int
     neuroids : pandas.DataFrame
-    published_ceiling, test_ceiling : NoiseCeiling
-        Per neuroid: as published with the data, and at the repetitions of the test stimuli.
+    published_ceiling : NoiseCeiling
+        Per neuroid, as published with the data.
+    at_test : ExplainableVariance or None
+        Per neuroid, of the test stimuli, where the metric compares neuroids.
     correlations : numpy.ndarray of float64, shape (neuroids,), or None
         Per neuroid, where the metric compares neuroids.
     similarity : float or None
@@ -111,7 +113,7 @@ class SubjectResult:
     n_features: int
     neuroids: pd.DataFrame
     published_ceiling: NoiseCeiling
-    test_ceiling: NoiseCeiling
+    at_test: ExplainableVariance | None = None
     correlations: np.ndarray | None = None
     p_values: np.ndarray | None = None
     similarity: float | None = None

@@ -11,7 +11,11 @@ import difflib
 import re
 from dataclasses import dataclass, replace
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels import DEFAULT_ALPHAS, NORMALIZATIONS
+from brainscore_vision.benchmark_helpers.stimulus_kernels import (
+    DEFAULT_ALPHAS,
+    NORMALIZATIONS,
+    SIMILARITY_NORMALIZATIONS,
+)
 from brainscore_vision.data.laion_fmri_7t.constants import (
     FOLD_FAMILIES,
     OOD_TYPES,
@@ -79,7 +83,8 @@ class Cell:
         _check(self.region in ALL_REGIONS, "region", self.region, ALL_REGIONS)
         _check(self.metric in SPLIT_METRICS + SHARED_METRICS, "metric", self.metric, SPLIT_METRICS + SHARED_METRICS)
         _check(self.pool in POOLS, "pool", self.pool, POOLS)
-        _check(self.normalization in NORMALIZATIONS, "normalization", self.normalization, NORMALIZATIONS)
+        normalizations = NORMALIZATIONS if self.metric in SPLIT_METRICS else SIMILARITY_NORMALIZATIONS
+        _check(self.normalization in normalizations, "normalization", self.normalization, normalizations)
         object.__setattr__(self, "subjects", _subjects(self.subjects))
         if self.metric in SPLIT_METRICS:
             _check(self.split in SPLITS, "split", self.split, SPLITS)
@@ -104,10 +109,6 @@ class Cell:
             raise IdentifierError(
                 f"{self.metric} compares subjects on the same images and exists for the shared pool only; received the "
                 f"per-subject pool. Use {_text(replace(self, pool='shared', dataset=None))!r}."
-            )
-        if self.normalization != "published":
-            raise IdentifierError(
-                f"{self.metric} has one ceiling, so its normalization is 'published'; received {self.normalization!r}."
             )
         if self.metric == "cka" and len(self.subjects) < 2:
             raise IdentifierError(

@@ -13,11 +13,16 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap i
     resampled_counts,
     ridge_draws,
 )
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import ExplainableVariance
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import (
     ComparisonError,
     paired_draws,
     squares,
     t_interval,
+)
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations import (
+    SumsOfDraws,
+    normalize_correlations,
 )
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS, benchmark, compare, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.printing import as_row
@@ -35,7 +40,7 @@ CELLS = (
     "LAION_fMRI.IT-ood-ridgecv[normalization=correlation]",
     "LAION_fMRI.IT-ood-ridgecv[threshold=20]",
 )
-RESAMPLED = CELLS[:4]
+RESAMPLED = CELLS[:5]
 
 
 def good_features(root):
@@ -173,9 +178,16 @@ def test_other_dataset_under_the_same_path(tmp_path):
         compare(*results)
 
 
-def test_metrics_without_draws(scores):
-    with pytest.raises(ComparisonError, match="needs each subject's draws .* ridge or rdm-pearson"):
-        compare(scores["good"]["LAION_fMRI.V1-cka"], scores["bad"]["LAION_fMRI.V1-cka"])
+def test_scores_without_draws(scores):
+    cell, without = CELLS[0], []
+    for model in ("good", "bad"):
+        score = scores[model][cell].copy()
+        unit = score.attrs["sub-01"].copy()
+        unit.attrs = {key: value for key, value in unit.attrs.items() if key != "bootstrap"}
+        score.attrs = {**score.attrs, "sub-01": unit}
+        without.append(score)
+    with pytest.raises(ComparisonError, match="needs each subject's draws .* come in several groups"):
+        compare(*without)
 
 
 def test_something_else_than_a_benchmarks_score(scores):
@@ -184,7 +196,7 @@ def test_something_else_than_a_benchmarks_score(scores):
 
 
 def null_p_values(strength, groups=None, n=120, family=1, n_experiments=400, seed=1):
-    """p values of ``published`` and ``correlation`` for two models that could be swapped."""
+    """p values by normalisation for two models that could be swapped."""
     rng = np.random.default_rng(seed)
     reference, repetitions, found = NoiseCeiling(np.full(20, 0.5), 0.25), np.full(n, 4), {}
     mixing = rng.standard_normal((8, 20)) / np.sqrt(8)
@@ -198,13 +210,19 @@ def null_p_values(strength, groups=None, n=120, family=1, n_experiments=400, see
             prediction = strength * images + error
             r = pearson_per_neuroid(prediction, measured, "a subject")
             medians = median_draws(prediction, measured, r, counts, groups)
-            models.append((r, ridge_draws(prediction, measured, repetitions, reference, counts), medians))
-        roots = [np.median(r) for r, _, _ in models]
-        square = paired_draws(*(root**2 for root in roots), *(d["published"] for _, d, _ in models), n_groups)
-        square = squares(square, *roots, *(medians for _, _, medians in models))
-        means = (np.mean(r / np.sqrt(reference.at(repetitions).fraction)) for r, _, _ in models)
-        linear = paired_draws(*means, *(d["correlation"] for _, d, _ in models), n_groups)
-        for name, difference in (("published", square), ("correlation", linear)):
+            at_test = ExplainableVariance.of(measured, repetitions, np.full(20, 4.0))
+            sums = SumsOfDraws(r, reference, at_test)
+            draws = ridge_draws(prediction, measured, repetitions, sums, counts)
+            values = normalize_correlations(r, reference, at_test)
+            models.append((values, draws, medians))
+        plain = {
+            name: paired_draws(*(v[name].value for v, _, _ in models), *(d[name] for _, d, _ in models), n_groups)
+            for name in models[0][1]
+        }
+        scale = np.sqrt(models[0][0]["published"].ceiling)
+        roots = [values["published"].raw / scale for values, _, _ in models]
+        plain["published"] = squares(plain["published"], *roots, *(medians / scale for _, _, medians in models))
+        for name, difference in plain.items():
             found.setdefault(name, []).append(difference.summary().p_value)
     return {name: np.array(p) for name, p in found.items()}
 

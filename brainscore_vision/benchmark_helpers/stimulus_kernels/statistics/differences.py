@@ -111,7 +111,7 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
     Parameters
     ----------
     score_a, score_b : Score
-        Of benchmarks whose metric resamples stimuli (ridge, rdm-pearson), with the same settings and data.
+        Of a benchmark that resamples stimuli, with the same settings and data.
 
     Returns
     -------
@@ -252,7 +252,7 @@ def _stimuli(score: Score) -> list:
     if any("bootstrap" not in part.attrs for part in parts):
         raise ComparisonError(
             f"A comparison needs each subject's draws over stimuli, which {score.attrs.get('benchmark_identifier')} has "
-            f"none of. Compare on a ridge or rdm-pearson benchmark whose test stimuli come in several groups."
+            f"none of. Compare on a benchmark whose test stimuli come in several groups."
         )
     return [part.attrs["bootstrap_stimuli"] for part in parts]
 

@@ -44,19 +44,20 @@ def compare(
     from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import compare as compare_scores
     from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.significance import adjusted
 
-    from ..results import ResultsDatabase, ResultsError
+    from ..results import ResultsDatabase, ResultsError, matches
 
     adjusted([], correct)  # a method that does not exist, before anything is read
     database, found = ResultsDatabase(results, create=False), []
     for model in (first, second):
-        own = database.results([model], benchmark or ())
+        own = database.results([model])
         if len({result.model for result in own}) != 1:
             names = sorted({result.model for result in database.results()})
             raise ResultsError(
                 f"A comparison is of two models, by their names; {model!r} fits {len({r.model for r in own})} of those in "
                 f"{results}: {', '.join(names)}. Name one of them in full."
             )
-        found.append({(result.benchmark, result.dataset_fingerprint): result for result in own})
+        chosen = (result for result in own if matches(benchmark or (), result.benchmark))
+        found.append({(result.benchmark, result.dataset_fingerprint): result for result in chosen})
     pairs, problems = [], []
     for key in found[0].keys() & found[1].keys():
         try:
@@ -64,8 +65,10 @@ def compare(
         except ComparisonError as error:
             problems.append(f"Left out: {key[0]}: {error}")
     if not pairs:
-        why = problems[0] if problems else "Score both on one benchmark."
-        raise ResultsError(f"Nothing to compare: {first} and {second} share no benchmark with intervals. {why}")
+        why = problems[0] if problems else "Score both on one benchmark, or give another --benchmark."
+        raise ResultsError(
+            f"A comparison needs a benchmark that both were scored on; {first} and {second} share none. {why}"
+        )
     pairs.sort(key=lambda pair: pair.benchmark)
     corrected = adjusted([pair.mean.p_value for pair in pairs], correct).tolist()
     if as_json:
