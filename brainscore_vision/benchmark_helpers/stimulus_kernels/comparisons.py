@@ -6,7 +6,7 @@ eigendecomposition, the ranks of the model's RDM) is computed once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,21 +17,40 @@ from .kernels.kernel import StimulusKernel
 from .responses import Responses, pearson_per_neuroid
 from .ridge import fit as ridge
 from .statistics import similarity
-from .statistics.bootstrap import N_DRAWS, Draws, rank_classes, rdm_draws, resampled_counts, ridge_draws, stimuli_digest
+from .statistics.bootstrap import (
+    FEW_GROUPS,
+    MIN_DISTINCT,
+    N_DRAWS,
+    Draws,
+    count_groups,
+    has_groups,
+    median_draws,
+    rank_classes,
+    rdm_draws,
+    resampled_counts,
+    ridge_draws,
+    stimuli_digest,
+)
 from .statistics.ceilings import ExplainableVariance, NoiseCeiling
+from .statistics.influence import Estimate, mean_estimate
 from .statistics.normalizations import (
     NORMALIZATIONS,
+    SIMILARITY_NORMALIZATIONS,
     Normalized,
     SumsOfDraws,
     ceiling_of,
     normalize_correlations,
     scaled_similarity,
 )
-from .statistics.rsa_ceilings import nili_bounds, split_half_reliability
+from .statistics.rsa_ceilings import Halves, cka_reliability, nili_bounds, rdm_reliability, split_half_reliability
+from .statistics.significance import p_values
 from .tasks import SubjectResult, SubjectTask
 from .wording import warn_once
 
 Results = Iterator[tuple[SubjectTask, SubjectResult]]
+
+FEWEST_FOR_RELIABILITY = 5
+"""Stimuli with two or more trials; fewer have no unbiased CKA without one of them."""
 
 DEFAULT_ALPHAS = tuple(10.0**exponent for exponent in range(-10, 11))
 """21 penalties from 1e-10 to 1e10: wide, because the trace of K grows with the width of the layer."""
@@ -48,6 +67,49 @@ def is_grid(alphas) -> bool:
     if isinstance(alphas, str):
         return alphas == RELATIVE
     return len(alphas) > 0 and all(np.isfinite(a) and a > 0 for a in alphas)
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """The test stimuli of a task, resampled.
+
+    Attributes
+    ----------
+    test_ids : tuple of str
+    groups : tuple of str or None
+    n_draws : int
+    counts : numpy.ndarray of float64, shape (draws, stimuli), or None
+        None if there are too few groups to draw from.
+    notes : tuple of str
+        What a reader of an interval should know of its groups.
+    """
+
+    test_ids: tuple[str, ...]
+    groups: tuple[str, ...] | None
+    n_draws: int
+    counts: np.ndarray | None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, test_ids: tuple[str, ...], groups: tuple[str, ...] | None, n_draws: int) -> Resampled:
+        n_groups = count_groups(test_ids, groups)
+        if not has_groups(groups) or n_groups >= FEW_GROUPS:
+            return cls(test_ids, groups, n_draws, resampled_counts(test_ids, n_draws, groups))
+        kind = "group" if n_groups == 1 else "groups"
+        of_groups = f"The {len(test_ids)} test images come in {n_groups} {kind} of similar ones"
+        if n_groups < MIN_DISTINCT:
+            note = f"{of_groups}: what other images would give cannot be told, so there is no interval and no p value."
+            return cls(test_ids, groups, n_draws, None, (note,))
+        note = f"{of_groups}: its intervals and p values, which draw whole groups, are rough."
+        return cls(test_ids, groups, n_draws, resampled_counts(test_ids, n_draws, groups), (note,))
+
+    def is_for(self, test_ids: tuple[str, ...], groups: tuple[str, ...] | None) -> bool:
+        return (test_ids, groups) == (self.test_ids, self.groups)
+
+    def draws(self, values: dict[str, np.ndarray], medians: np.ndarray | None = None) -> Draws:
+        """Values of :attr:`counts`, with what makes them comparable to another model's."""
+        digest = stimuli_digest(self.test_ids, self.n_draws, self.groups)
+        return Draws(values, digest, count_groups(self.test_ids, self.groups), medians)
 
 
 @dataclass(frozen=True)
@@ -99,7 +161,7 @@ class RidgeMetric:
         unit = self.unit(decomposition)
         unresolved = self._unresolved(decomposition, kernel, train_rows)
         fitted: dict = {}
-        counts, edges = None, []
+        resampled, edges = None, []
         for task in tasks:
             responses = task.load_responses()
             train, test = responses.select(train_ids), responses.select(task.test_ids)
@@ -114,11 +176,14 @@ class RidgeMetric:
             cross = kernel.block(task.test_ids, train_ids)
             prediction = ridge.predict(decomposition, cross, selection.dual_coefficients)
             correlations = pearson_per_neuroid(prediction, test.values, task.subject)
-            if counts is None or task.test_ids != counts[0]:
-                counts = task.test_ids, resampled_counts(task.test_ids, self.bootstrap_draws)
-            at_test = test.explainable()
-            sums = SumsOfDraws(correlations, test.noise_ceiling, at_test)
-            draws = ridge_draws(prediction, test.values, test.n_repetitions, sums, counts[1])
+            if resampled is None or not resampled.is_for(task.test_ids, task.bootstrap_groups):
+                resampled = Resampled.of(task.test_ids, task.bootstrap_groups, self.bootstrap_draws)
+            draws, at_test = None, test.explainable()
+            if resampled.counts is not None:
+                sums = SumsOfDraws(correlations, test.noise_ceiling, at_test)
+                values = ridge_draws(prediction, test.values, test.n_repetitions, sums, resampled.counts)
+                medians = median_draws(prediction, test.values, correlations, resampled.counts, task.bootstrap_groups)
+                draws = resampled.draws(values, medians)
             yield (
                 task,
                 SubjectResult(
@@ -130,10 +195,11 @@ class RidgeMetric:
                     published_ceiling=test.noise_ceiling,
                     at_test=at_test,
                     correlations=correlations,
+                    p_values=p_values(prediction, test.values, correlations, task.bootstrap_groups),
                     alpha=selection.alpha,
                     mean_eigenvalue=unit if self.is_relative else None,
-                    draws=Draws(draws, stimuli_digest(task.test_ids, self.bootstrap_draws)),
-                    notes=(*notes, *_unexplainable(task, at_test)),
+                    draws=draws,
+                    notes=(*notes, *resampled.notes, *_unexplainable(task, at_test)),
                 ),
             )
         if edges:  # the Scores have all of them
@@ -194,39 +260,54 @@ class RDMMetric:
     """
 
     bootstrap_draws: int = N_DRAWS
-    normalizations = ("published",)
+    normalizations = SIMILARITY_NORMALIZATIONS
 
     def check_subjects(self, subjects: Sequence[str]) -> None:
         """Any number will do."""
 
     def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
         """Results of tasks that share ``kernel``."""
-        model_ids = None
+        resampled = None
         for task in tasks:
-            if task.test_ids != model_ids:
-                model_ids = task.test_ids
-                ranks = similarity.rdm_ranks(kernel, model_ids)
+            if resampled is None or not resampled.is_for(task.test_ids, task.bootstrap_groups):
+                resampled = Resampled.of(task.test_ids, task.bootstrap_groups, self.bootstrap_draws)
+                ranks = similarity.rdm_ranks(kernel, task.test_ids)
                 model_ranks, model_classes = similarity.unit_ranks(ranks), rank_classes(ranks)
-                counts = resampled_counts(model_ids, self.bootstrap_draws)
             responses = task.load_responses().select(task.test_ids)
             ranks = similarity.response_ranks(responses.values)
-            draws = rdm_draws(model_classes, rank_classes(ranks), counts) / rdm_ceiling(responses.noise_ceiling)
+            measured, draws = _measured_rdm(task, responses, ranks), None
+            if resampled.counts is not None:
+                raw_draws = rdm_draws(model_classes, rank_classes(ranks), resampled.counts)
+                values = {"published": raw_draws / rdm_ceiling(responses.noise_ceiling)}
+                if measured.reliability is not None:
+                    values["reliability"] = raw_draws / measured.reliability.draws(resampled.counts)
+                draws = resampled.draws(values)
             yield (
                 task,
                 replace(
                     _similarity_result(task, kernel, responses, float(model_ranks @ similarity.unit_ranks(ranks))),
-                    draws=Draws({"published": draws}, stimuli_digest(model_ids, self.bootstrap_draws)),
-                    measured=MeasuredRDM(_compact(ranks), _split_half(task)),
+                    draws=draws,
+                    measured=measured,
+                    notes=(*resampled.notes, *_unreliable(task, measured.reliability)),
                 ),
             )
 
     def normalize(self, results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
         """Each subject's numbers by normalisation, in order."""
-        return [{"published": scaled_similarity(r.similarity, rdm_ceiling(r.published_ceiling))} for r in results]
+        ceilings = (_with_reliability(rdm_ceiling(r.published_ceiling), r.measured.reliability) for r in results)
+        return [
+            {name: scaled_similarity(result.similarity, ceiling) for name, ceiling in of_subject.items()}
+            for result, of_subject in zip(results, ceilings, strict=True)
+        ]
 
     def ceilings(self, tasks: Sequence[SubjectTask]) -> list[dict[str, float]]:
         """Each subject's ceiling by normalisation, in order; needs no model."""
-        return [{"published": rdm_ceiling(task.load_responses().noise_ceiling)} for task in tasks]
+        found = []
+        for task in tasks:
+            responses = task.load_responses().select(task.test_ids)
+            reliability = _reliability(rdm_reliability, task, _halves(task, responses))
+            found.append(_with_reliability(rdm_ceiling(responses.noise_ceiling), reliability))
+        return found
 
     def ceiling_details(self, tasks: Sequence[SubjectTask], measured: Sequence | None = None) -> dict:
         """What else is known about how well RDMs could be predicted; needs no model.
@@ -240,8 +321,8 @@ class RDMMetric:
         Returns
         -------
         dict of str to dict of str to float
-            ``nili_lower``, ``nili_upper`` (with two or more subjects that share their stimuli) and
-            ``split_half_reliability`` (with halves of the trials), per subject.
+            ``nili_lower``, ``nili_upper`` (with two or more subjects that share their stimuli),
+            ``split_half_reliability`` and ``reliability`` (with halves of the trials), per subject.
         """
         subjects, details = [task.subject for task in tasks], {}
         measured = list(map(_measured_rdm, tasks)) if measured is None else measured
@@ -251,18 +332,24 @@ class RDMMetric:
                 details[name] = dict(zip(subjects, values.tolist(), strict=True))
         if all(one.split_half is not None for one in measured):
             details["split_half_reliability"] = {s: one.split_half for s, one in zip(subjects, measured, strict=True)}
-        return details
+        return details | _reliability_details(subjects, measured)
 
 
 @dataclass(frozen=True)
 class CKAMetric:
     """Unbiased linear CKA (Kornblith et al. 2019; Song et al. 2012), divided by the agreement between subjects.
 
-    The ceiling of a subject is the mean CKA of its responses with those of each other subject: representations of
+    The published ceiling of a subject is the mean CKA of its responses with those of each other subject: representations of
     different subjects have no common neuroids to average over, so that pairs are what there is.
+
+    Attributes
+    ----------
+    bootstrap_draws : int
+        Draws of the stimuli behind each subject's interval, to first order (:mod:`.statistics.influence`).
     """
 
-    normalizations = ("published",)
+    bootstrap_draws: int = N_DRAWS
+    normalizations = SIMILARITY_NORMALIZATIONS
 
     def check_subjects(self, subjects: Sequence[str]) -> None:
         """Raise if there are too few to agree."""
@@ -274,29 +361,68 @@ class CKAMetric:
 
     def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
         """Results of tasks that share ``kernel``."""
+        resampled = None
         for task in tasks:
+            if resampled is None or not resampled.is_for(task.test_ids, task.bootstrap_groups):
+                resampled = Resampled.of(task.test_ids, task.bootstrap_groups, self.bootstrap_draws)
             responses = task.load_responses().select(task.test_ids)
-            model, measured = kernel.block(task.test_ids, task.test_ids), _response_kernel(responses)
-            result = _similarity_result(task, kernel, responses, similarity.unbiased_cka(model, measured))
-            yield task, replace(result, measured=measured)
+            model, measured = kernel.block(task.test_ids, task.test_ids), _measured_cka(task, responses)
+            result = _similarity_result(task, kernel, responses, similarity.unbiased_cka(model, measured.kernel))
+            yield (
+                task,
+                replace(
+                    result,
+                    draws=None if resampled.counts is None else resampled.draws({}),
+                    measured=replace(
+                        measured, score=similarity.cka_estimate(model, measured.kernel), resampled=resampled
+                    ),
+                    notes=(*resampled.notes, *_unreliable(task, measured.reliability)),
+                ),
+            )
 
     def normalize(self, results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
-        """Each subject's numbers by normalisation, in order."""
-        ceilings = _agreement([result.measured for result in results])
-        return [
-            {"published": scaled_similarity(result.similarity, ceiling)}
-            for result, ceiling in zip(results, ceilings, strict=True)
-        ]
+        """Each subject's numbers by normalisation, in order; with draws, because the published ceilings need all subjects."""
+        normalized = []
+        pairs = _agreement([result.measured.kernel for result in results])
+        for result, own in zip(results, pairs, strict=True):
+            measured, counts = result.measured, result.measured.resampled.counts
+            ceilings = {"published": mean_estimate(list(own.values())), "reliability": measured.reliability}
+            of_subject = {}
+            for name, ceiling in ceilings.items():
+                if ceiling is not None:
+                    known = counts is not None and ceiling.value > 0
+                    draws = measured.score.times(ceiling.to(-1)).draws(counts) if known else None
+                    of_subject[name] = scaled_similarity(result.similarity, ceiling.value, draws)
+            normalized.append(of_subject)
+        return normalized
 
     def ceilings(self, tasks: Sequence[SubjectTask]) -> list[dict[str, float]]:
         """Each subject's ceiling by normalisation, in order; needs no model. The tasks share their stimuli."""
         self.check_subjects([task.subject for task in tasks])
-        kernels = [_response_kernel(task.load_responses().select(task.test_ids)) for task in tasks]
-        return [{"published": ceiling} for ceiling in _agreement(kernels)]
+        measured = [_measured_cka(task, task.load_responses().select(task.test_ids)) for task in tasks]
+        pairs = _agreement([one.kernel for one in measured])
+        return [
+            _with_reliability(mean_estimate(list(own.values())).value, one.reliability)
+            for own, one in zip(pairs, measured, strict=True)
+        ]
 
     def ceiling_details(self, tasks: Sequence[SubjectTask], measured: Sequence | None = None) -> dict:
-        """Nothing beside the ceilings."""
-        return {}
+        """``agreement``: the CKA of each subject with each other one; ``reliability`` (with halves), per subject.
+
+        Parameters
+        ----------
+        tasks : sequence of SubjectTask
+        measured : sequence of MeasuredCKA, optional
+            Of these tasks, in their order; made of all stimuli of the tasks if None.
+        """
+        if measured is None:
+            measured = [_measured_cka(task, task.load_responses().select(task.test_ids)) for task in tasks]
+        subjects = [task.subject for task in tasks]
+        pairs = _agreement([one.kernel for one in measured])
+        named = {
+            s: {subjects[k]: pair.value for k, pair in own.items()} for s, own in zip(subjects, pairs, strict=True)
+        }
+        return {"agreement": named} | _reliability_details(subjects, measured)
 
 
 def alpha_text(alpha: float, is_relative: bool, form: str = "g") -> str:
@@ -330,15 +456,53 @@ class MeasuredRDM:
         Twice the ranks of the upper triangle.
     split_half : float or None
         Reliability, where the trials come in halves.
+    reliability : Estimate or None
+        Correlation with the RDM of the true signal, where the trials come in halves that agree.
     """
 
     ranks: np.ndarray
     split_half: float | None
+    reliability: Estimate | None
 
 
-def _measured_rdm(task: SubjectTask) -> MeasuredRDM:
-    ranks = similarity.response_ranks(task.load_responses().select(task.test_ids).values)
-    return MeasuredRDM(_compact(ranks), _split_half(task))
+@dataclass(frozen=True)
+class MeasuredCKA:
+    """A subject's responses, as ceilings and intervals of CKA need them.
+
+    Attributes
+    ----------
+    kernel : numpy.ndarray of float64, shape (n, n)
+        Of the responses, centred.
+    reliability : Estimate or None
+        CKA with the true signal, where the trials come in halves that agree.
+    score : Estimate or None
+        CKA with the model.
+    resampled : Resampled or None
+        The stimuli that both are of, where there is a score.
+    """
+
+    kernel: np.ndarray
+    reliability: Estimate | None
+    score: Estimate | None = None
+    resampled: Resampled | None = None
+
+
+def _measured_rdm(
+    task: SubjectTask, responses: Responses | None = None, ranks: np.ndarray | None = None
+) -> MeasuredRDM:
+    if responses is None:
+        responses = task.load_responses().select(task.test_ids)
+        ranks = similarity.response_ranks(responses.values)
+    halves = _halves(task, responses)
+    if halves is None:
+        return MeasuredRDM(_compact(ranks), None, None)
+    split_half = split_half_reliability(*(similarity.response_ranks(half) for half in (halves.first, halves.second)))
+    return MeasuredRDM(_compact(ranks), split_half, _reliability(rdm_reliability, task, halves))
+
+
+def _measured_cka(task: SubjectTask, responses: Responses) -> MeasuredCKA:
+    reliability = _reliability(cka_reliability, task, _halves(task, responses))
+    return MeasuredCKA(_response_kernel(responses), reliability)
 
 
 def _compact(ranks: np.ndarray) -> np.ndarray:
@@ -346,10 +510,43 @@ def _compact(ranks: np.ndarray) -> np.ndarray:
     return (2 * ranks).astype(np.int32)
 
 
-def _split_half(task: SubjectTask) -> float | None:
+def _halves(task: SubjectTask, responses: Responses) -> Halves | None:
+    """Averages of the test stimuli with two or more trials, over all of them and over two halves."""
     if task.load_halves is None:
         return None
-    return split_half_reliability(*(similarity.response_ranks(half.values) for half in task.load_halves(task.test_ids)))
+    first, second = task.load_halves(task.test_ids)
+    averages = responses.select(first.stimulus_ids), first, second
+    return Halves(first.stimulus_ids, *(one.values for one in averages), *(one.n_repetitions for one in averages))
+
+
+def _reliability(estimate: Callable, task: SubjectTask, halves: Halves | None) -> Estimate | None:
+    """``estimate(halves)``, as an estimate from all test stimuli of the task."""
+    if halves is None or len(halves.stimulus_ids) < FEWEST_FOR_RELIABILITY:
+        return None
+    found = estimate(halves)
+    position = {stimulus_id: i for i, stimulus_id in enumerate(task.test_ids)}
+    rows = np.array([position[stimulus_id] for stimulus_id in halves.stimulus_ids])
+    return None if found is None else found.among(rows, len(task.test_ids))
+
+
+def _with_reliability(published: float, reliability: Estimate | None) -> dict[str, float]:
+    return {"published": published} | ({} if reliability is None else {"reliability": reliability.value})
+
+
+def _reliability_details(subjects: Sequence[str], measured: Sequence) -> dict[str, dict[str, float]]:
+    if any(one.reliability is None for one in measured):
+        return {}
+    return {"reliability": {s: one.reliability.value for s, one in zip(subjects, measured, strict=True)}}
+
+
+def _unreliable(task: SubjectTask, reliability: Estimate | None) -> tuple[str, ...]:
+    """A note if halves of the trials are there, and have nothing in common to estimate reliability from."""
+    if reliability is not None or task.load_halves is None:
+        return ()
+    return (
+        f"Two halves of the trials of {task.subject} in {task.region} agree too little, or too few stimuli have two trials: "
+        f"the normalization reliability is not given there.",
+    )
 
 
 def _response_kernel(responses: Responses) -> np.ndarray:
@@ -358,13 +555,13 @@ def _response_kernel(responses: Responses) -> np.ndarray:
     return values @ values.T
 
 
-def _agreement(kernels: Sequence[np.ndarray]) -> list[float]:
-    """Mean CKA of each subject's kernel with those of the others."""
-    agreement = np.zeros((len(kernels), len(kernels)))
+def _agreement(kernels: Sequence[np.ndarray]) -> list[dict[int, Estimate]]:
+    """For each kernel, by the number of the other one: their CKA."""
+    pairs: list[dict[int, Estimate]] = [{} for _ in kernels]
     for i in range(len(kernels)):
         for j in range(i):
-            agreement[i, j] = agreement[j, i] = similarity.unbiased_cka(kernels[i], kernels[j])
-    return [float(row.sum() / (len(kernels) - 1)) for row in agreement]
+            pairs[i][j] = pairs[j][i] = similarity.cka_estimate(kernels[i], kernels[j])
+    return [dict(sorted(own.items())) for own in pairs]
 
 
 def _similarity_result(task, kernel, responses, value: float) -> SubjectResult:

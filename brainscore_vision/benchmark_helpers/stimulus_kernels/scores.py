@@ -10,7 +10,10 @@ from brainscore_core.metrics import Score
 from brainscore_vision.metric_helpers.bootstrap_error import bootstrap_error, declare_no_error
 
 from .errors import StimulusKernelError
+from .statistics.bootstrap import percentile_interval
+from .statistics.differences import t_interval
 from .statistics.normalizations import Normalized
+from .statistics.significance import count_significant
 from .tasks import SubjectResult
 
 N_BOOTSTRAP = 200
@@ -23,16 +26,18 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
     -------
     Score
         Scalar. ``attrs``: ``raw`` and ``ceiling`` (scalar Scores; with per-neuroid values in their own ``attrs['raw']``
-        where the metric has such), ``normalizations`` (dict of name to value), ``alpha`` (with ``mean_eigenvalue``
-        where it counts that), counts, why there is no error over subjects, and where the metric resamples stimuli:
-        ``interval`` (95 %, two floats), ``bootstrap`` (DataArray over draws, in the chosen normalisation) and
-        ``bootstrap_stimuli`` (digest; equal ones are paired draws).
+        where the metric has such), ``normalizations`` (dict of name to value), ``alpha`` (with
+        ``mean_eigenvalue`` where it counts that), counts, why there is no error over subjects, and where the metric resamples stimuli: ``interval`` (95 %, two floats), ``bootstrap`` (DataArray
+        over draws, in the chosen normalisation), ``bootstrap_stimuli`` (digest; equal ones are paired draws),
+        ``n_stimulus_groups`` (how many independent groups of stimuli are drawn) and, where ``published`` squares a median
+        correlation, ``bootstrap_median`` (DataArray over draws: of the median, for tests). Where the metric compares neuroids:
+        ``p_values`` (DataArray over neuroids, one-sided) and ``n_significant_voxels`` (at 5 % of false discoveries).
     """
     if normalization not in normalized:
         raise StimulusKernelError(
             f"normalization={normalization!r} does not exist for {result.subject}, which has {', '.join(normalized)}: "
-            f"its {result.n_test} test stimuli may hold no explainable variance. Choose another normalization or a split with "
-            f"more stimuli."
+            f"nothing explainable is known in its responses to {result.n_test} test stimuli. Choose another normalization or "
+            f"a split with more stimuli."
         )
     chosen = normalized[normalization]
     score, raw, ceiling = Score(chosen.value), Score(chosen.raw), Score(chosen.ceiling)
@@ -55,9 +60,16 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
     if result.features_digest:
         score.attrs["features_digest"] = result.features_digest
     if result.draws is not None:
-        score.attrs["interval"] = result.draws.interval(normalization)
-        score.attrs["bootstrap"] = xr.DataArray(result.draws.values[normalization], dims=["draw"])
+        draws = result.draws.values[normalization] if chosen.draws is None else chosen.draws
+        score.attrs["interval"] = percentile_interval(draws)
+        score.attrs["bootstrap"] = xr.DataArray(draws, dims=["draw"])
         score.attrs["bootstrap_stimuli"] = result.draws.stimuli
+        score.attrs["n_stimulus_groups"] = result.draws.n_groups
+        if normalization == "published" and result.draws.medians is not None:
+            score.attrs["bootstrap_median"] = xr.DataArray(result.draws.medians, dims=["draw"])
+    if result.p_values is not None:
+        score.attrs["p_values"] = _per_neuroid(result.p_values, result)
+        score.attrs["n_significant_voxels"] = count_significant(result.p_values)
     if result.alpha is not None:
         score.attrs["alpha"] = result.alpha
     if result.mean_eigenvalue is not None:
@@ -84,8 +96,9 @@ def aggregate_scores(units: Mapping, over: str) -> Score:
     Score
         Scalar mean of the units' values. ``attrs``: ``raw``, ``ceiling`` (scalar Scores, means of the units' own),
         ``raw_<over>s`` (the units' values), ``error`` and its provenance (bootstrap over the units, ``N_BOOTSTRAP``
-        draws), ``normalizations`` (means), ``notes`` (list of str, each once, if there are any), and each unit's Score
-        under its label.
+        draws), ``normalizations`` (means), ``notes`` (list of str, each once, if there are any), each unit's Score
+        under its label, and with two or more subjects ``interval_over_subjects`` (95 % by t over the subjects' values, two
+        floats): ``error`` over a handful of subjects is too small, and 1.96 of it covers less than it says.
     """
     score = _mean(units, over)
     score.attrs["raw"] = _mean({label: unit.attrs["raw"] for label, unit in units.items()}, over)
@@ -104,6 +117,10 @@ def aggregate_scores(units: Mapping, over: str) -> Score:
     digests = sorted({unit.attrs["features_digest"] for unit in units.values() if "features_digest" in unit.attrs})
     if digests:  # several: subjects for whom the model knows other stimuli
         score.attrs["features_digest"] = " ".join(digests)
+    subjects = [s for s in (score, *units.values()) if "raw_subjects" in s.attrs]
+    values = np.mean([s.attrs["raw_subjects"].values for s in subjects], axis=0) if subjects else np.empty(0)
+    if len(values) > 1:  # of folds: over subjects too, each one's mean over folds
+        score.attrs["interval_over_subjects"] = list(t_interval(values))
     notes = dict.fromkeys(note for unit in units.values() for note in unit.attrs.get("notes", ()))
     if notes:
         score.attrs["notes"] = list(notes)

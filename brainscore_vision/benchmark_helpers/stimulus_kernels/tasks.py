@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from .errors import StimulusKernelError
 from .pool import StimulusPool
 from .responses import Responses
 from .statistics.bootstrap import Draws
@@ -37,6 +38,9 @@ class SubjectTask:
     load_halves : callable or None
         ``load_halves(stimulus_ids) -> (Responses, Responses)``: averages over two halves of each stimulus's trials, of the
         stimuli asked for that have two or more; called by metrics that report the reliability of RDMs.
+    bootstrap_groups : tuple of str or None
+        Label of each test stimulus's group, in their order: stimuli of one group (near-duplicates, a series) are resampled
+        together. None, or labels that all differ: the test stimuli are independent examples of their kind.
     """
 
     subject: str
@@ -48,16 +52,27 @@ class SubjectTask:
     metric: object
     load_responses: Callable[[], Responses] = field(repr=False)
     load_halves: Callable[[tuple[str, ...]], tuple[Responses, Responses]] | None = field(default=None, repr=False)
+    bootstrap_groups: tuple[str, ...] | None = field(default=None, repr=False)
+
+    def __post_init__(self):
+        if self.bootstrap_groups is not None and len(self.bootstrap_groups) != len(self.test_ids):
+            raise StimulusKernelError(
+                f"bootstrap_groups labels each test stimulus; {self.subject} has {len(self.test_ids)} of them and "
+                f"{len(self.bootstrap_groups)} labels."
+            )
 
     def without(self, stimulus_ids: Collection[str]) -> SubjectTask:
         """The same task with some of its training and test stimuli left out."""
         if not stimulus_ids:
             return self
-        left_out = set(stimulus_ids)
+        left_out, groups = set(stimulus_ids), self.bootstrap_groups
+        if groups is not None:
+            groups = tuple(g for g, s in zip(groups, self.test_ids, strict=True) if s not in left_out)
         return replace(
             self,
             train_ids=tuple(s for s in self.train_ids if s not in left_out),
             test_ids=tuple(s for s in self.test_ids if s not in left_out),
+            bootstrap_groups=groups,
         )
 
 
@@ -78,6 +93,8 @@ class SubjectResult:
         Per neuroid, where the metric compares neuroids.
     similarity : float or None
         Where the metric compares representations as wholes.
+    p_values : numpy.ndarray of float64, shape (neuroids,), or None
+        One-sided, of each correlation; see :mod:`.statistics.significance`.
     alpha : float or None
         The ridge penalty, or how many mean eigenvalues it is.
     mean_eigenvalue : float or None
@@ -100,6 +117,7 @@ class SubjectResult:
     published_ceiling: NoiseCeiling
     at_test: ExplainableVariance | None = None
     correlations: np.ndarray | None = None
+    p_values: np.ndarray | None = None
     similarity: float | None = None
     alpha: float | None = None
     mean_eigenvalue: float | None = None

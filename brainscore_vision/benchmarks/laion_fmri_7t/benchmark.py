@@ -36,6 +36,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import MemoryFo
 from brainscore_vision.data.laion_fmri_7t.constants import BIBTEX, FOLD_FAMILIES, N_FOLDS, SUBJECTS, VISUAL_DEGREES
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
+from brainscore_vision.data.laion_fmri_7t.families import families
 from brainscore_vision.data.laion_fmri_7t.released.features import bind
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
@@ -109,15 +110,17 @@ class FoldsBenchmark(_OnDataset, KFoldNeuralBenchmark):
 def make_tasks(cell: Cell, dataset: Dataset) -> tuple[SubjectTask, ...]:
     """One task per subject of a cell with a single split; reads splits and headers, neither images nor responses."""
     check_subjects(cell.identifier, cell.subjects, dataset)
-    # pool of the cell -> its stimuli, and the two sides of the split: the same for all subjects where they share the pool
+    # pool of the cell -> its stimuli, the two sides of the split and the families of its test images: the same for all
+    # subjects where they share the pool
     stimuli: dict[str, tuple] = {}
     tasks = []
     for subject in cell.subjects:
         pool = "shared" if cell.pool == "shared" else subject
         if pool not in stimuli:
-            stimuli[pool] = stimulus_pool(dataset, pool), *_sides(cell, dataset, pool)
+            train, test = _sides(cell, dataset, pool)
+            stimuli[pool] = stimulus_pool(dataset, pool), train, test, families(test)
         measured = dataset, subject, cell.region, cell.noise_ceiling_threshold
-        of_pool, train, test = stimuli[pool]
+        of_pool, train, test, groups = stimuli[pool]
         tasks.append(
             SubjectTask(
                 subject=subject,
@@ -129,6 +132,7 @@ def make_tasks(cell: Cell, dataset: Dataset) -> tuple[SubjectTask, ...]:
                 metric=_metric(cell),
                 load_responses=RegionResponses(*measured),
                 load_halves=RegionHalves(*measured),
+                bootstrap_groups=groups,
             )
         )
     return tuple(tasks)
@@ -261,7 +265,7 @@ def LAIONfMRI(
         ``shared`` (images that all subjects saw) or ``persubject`` (each subject's own pool).
     subjects : tuple of str
     normalization : str
-        ``published``, ``explained_variance`` or ``correlation``; all three are in the Score's attrs whichever is chosen.
+        ``published``, ``explained_variance`` or ``correlation``; all of them are in the Score's attrs whichever is chosen.
     noise_ceiling_threshold : float
         Percent; voxels with nc_12rep above it are scored.
     alphas : tuple of float or "relative", optional
@@ -305,12 +309,15 @@ def LAIONfMRIClusterCV(region: str, metric_type: str = "ridgecv", **options) -> 
 
 
 def LAIONfMRIRSA(region: str, **options) -> SingleSplitBenchmark:
-    """Rank correlation of RDMs on the shared non-OOD images; ``options`` as for :func:`LAIONfMRI`, shared pool only."""
+    """Rank correlation of RDMs on the shared non-OOD images; ``options`` as for :func:`LAIONfMRI`, shared pool only.
+
+    ``normalization`` is ``published`` or ``reliability``, under which the subject's own true signal scores 1.
+    """
     return build(Cell(region=region, split=None, metric="rdm-pearson", **_known(options)))
 
 
 def LAIONfMRICKA(region: str, **options) -> SingleSplitBenchmark:
-    """Unbiased linear CKA on the shared non-OOD images; ``options`` as for :func:`LAIONfMRI`, shared pool only."""
+    """Unbiased linear CKA on the shared non-OOD images; ``options`` and ``normalization`` as for :func:`LAIONfMRIRSA`."""
     return build(Cell(region=region, split=None, metric="cka", **_known(options)))
 
 

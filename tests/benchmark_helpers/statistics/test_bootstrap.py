@@ -56,6 +56,74 @@ def test_counts_are_draws_with_replacement_that_the_stimuli_seed():
     assert stimuli_digest(names(5), 10) != stimuli_digest(names(5), 11)
 
 
+def test_groups_are_drawn_as_wholes():
+    groups = ["a"] * 4 + ["b"] + ["c"] * 2 + [str(i) for i in range(20)]
+    counts = resampled_counts(names(27), 300, groups)
+    for members in ([0, 1, 2, 3], [5, 6]):
+        assert (counts[:, members] == counts[:, members[:1]]).all()
+    one_each = counts[:, [0, 4, 5, *range(7, 27)]]
+    assert (one_each.sum(axis=1) == 23).all()  # as many groups as there are
+    assert one_each.var() == pytest.approx(1 - 1 / 23, rel=0.1)
+    assert stimuli_digest(names(27), 300, groups) != stimuli_digest(names(27), 300)
+
+
+def test_stimuli_in_groups_of_their_own_are_drawn_as_without_groups():
+    labels = [f"group {i}" for i in range(50)]
+    np.testing.assert_array_equal(resampled_counts(names(50), 40, labels), resampled_counts(names(50), 40))
+    assert stimuli_digest(names(50), 40, labels) == stimuli_digest(names(50), 40)
+
+
+def test_names_of_groups_do_not_matter():
+    one, other = (resampled_counts(names(9), 40, list(labels)) for labels in ("aabbccdde", "xxkkzzffm"))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_groups_that_cannot_be_resampled():
+    with pytest.raises(StimulusKernelError, match="at least 3 groups of test stimuli, received 2 with 9"):
+        resampled_counts(names(9), 10, list("aaaaabbbb"))
+    with pytest.raises(StimulusKernelError, match="Each test stimulus has a group; received 3 labels for 9"):
+        resampled_counts(names(9), 10, list("abc"))
+
+
+def test_influences_are_derivatives_of_the_correlation():
+    rng = np.random.default_rng(8)
+    prediction, measured = related(rng, 0.4, (50, 4))
+    r = correlation_draws(prediction, measured, np.ones((1, 50)))[0]
+    step = 1e-5
+    weights = np.ones((50, 50)) + step * 50 * np.eye(50)  # each stimulus a little heavier
+    moved = (correlation_draws(prediction, measured, weights) - r) / step
+    np.testing.assert_allclose(bootstrap.influences(prediction, measured, r), moved, atol=5e-3)
+
+
+@pytest.mark.parametrize(("rho", "neuroids"), [(0.4, 20), (0.0, 20), (0.0, 1)])
+def test_draws_of_a_median_vary_as_medians_of_other_stimuli_do(rho, neuroids):
+    """Draws of the usual kind vary too much: they double the error by which neuroids differ."""
+    rng = np.random.default_rng(9)
+    counts = resampled_counts(names(100), 200)
+    values, spreads, usual = [], [], []
+    for _ in range(150):
+        prediction, measured = related(rng, rho, (100, neuroids))
+        r = correlation_draws(prediction, measured, np.ones((1, 100)))[0]
+        values.append(np.median(r))
+        spreads.append(bootstrap.median_draws(prediction, measured, r, counts).var())
+        usual.append(np.median(correlation_draws(prediction, measured, counts), axis=1).var())
+    assert 0.75 < np.mean(spreads) / np.var(values) < 1.3
+    if neuroids > 1:
+        assert np.mean(usual) / np.var(values) > 1.4
+
+
+def test_median_draws_of_families():
+    """Copies of a stimulus are as good as one."""
+    rng = np.random.default_rng(10)
+    prediction, measured = related(rng, 0.3, (60, 15))
+    four = [np.repeat(values, 4, axis=0) for values in (prediction, measured)]
+    r, groups = correlation_draws(prediction, measured, np.ones((1, 60)))[0], [str(i // 4) for i in range(240)]
+    counts = resampled_counts(names(60), 50)
+    once = bootstrap.median_draws(prediction, measured, r, counts)
+    grouped = bootstrap.median_draws(*four, r, np.repeat(counts, 4, axis=1), groups)
+    np.testing.assert_allclose(grouped, once, atol=1e-6)
+
+
 def test_draws_of_few_stimuli_are_not_degenerate():
     assert ((resampled_counts(names(4), 300) > 0).sum(axis=1) >= 3).all()
     with pytest.raises(StimulusKernelError, match="at least 3 test stimuli, received 2"):
@@ -260,5 +328,5 @@ def test_rdm_intervals_are_not_too_narrow():
 
 
 def test_interval_of_draws():
-    draws = Draws({"published": np.arange(1001.0)}, "digest")
+    draws = Draws({"published": np.arange(1001.0)}, "digest", n_groups=9)
     assert draws.interval("published") == pytest.approx((25.0, 975.0))

@@ -3,16 +3,26 @@
 import numpy as np
 import pytest
 from plugin_testing.models import FeatureModel, random_features
-from scipy.stats import kstest
+from scipy.stats import binom, kstest, ttest_1samp
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels import Comparison
+from brainscore_vision.benchmark_helpers.stimulus_kernels import Comparison, NoiseCeiling
+from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import pearson_per_neuroid
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import (
     correlation_draws,
+    median_draws,
     resampled_counts,
+    ridge_draws,
 )
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import ExplainableVariance
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import (
     ComparisonError,
-    p_value_of_draws,
+    paired_draws,
+    squares,
+    t_interval,
+)
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations import (
+    SumsOfDraws,
+    normalize_correlations,
 )
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS, benchmark, compare, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.printing import as_row
@@ -30,7 +40,7 @@ CELLS = (
     "LAION_fMRI.IT-ood-ridgecv[normalization=correlation]",
     "LAION_fMRI.IT-ood-ridgecv[threshold=20]",
 )
-RESAMPLED = CELLS[:4]
+RESAMPLED = CELLS[:5]
 
 
 def good_features(root):
@@ -68,6 +78,12 @@ def test_a_model_that_knows_the_signal_is_better(scores, cell):
     low, high = comparison.mean.interval
     assert 0 < low < high
     assert "sign test over subjects: 5 positive, 0 negative" in str(comparison)
+    values = [one.value for one in comparison.subjects.values()]
+    test = ttest_1samp(values, 0)
+    assert comparison.over_subjects.p_value == pytest.approx(test.pvalue)
+    assert comparison.over_subjects.interval == pytest.approx(test.confidence_interval(0.95))
+    # what two sources of chance leave is never more certain than what either does
+    assert comparison.p_of_both >= max(comparison.over_subjects.p_value, comparison.mean.p_value)
 
 
 @pytest.mark.parametrize("cell", RESAMPLED)
@@ -80,8 +96,32 @@ def test_order_and_itself(scores, cell):
         assert difference.p_value == back.subjects[subject].p_value
     same = compare(a, a)
     assert same.mean.interval == (0.0, 0.0)
-    assert same.sign_test_p == same.mean.p_value == 1.0
+    assert same.sign_test_p == same.mean.p_value == same.over_subjects.p_value == same.p_of_both == 1.0
     assert same.n_positive == same.n_negative == 0
+
+
+def test_one_subject_says_nothing_about_people(scores):
+    comparison = compare(scores["good"][CELLS[5]], scores["bad"][CELLS[5]])
+    assert comparison.over_subjects is None
+    assert comparison.p_of_both is None
+    assert "other people" not in str(comparison)
+
+
+def test_a_result_that_lacks_medians_and_groups_is_compared_by_its_own_draws(scores):
+    """Scores of earlier versions have neither."""
+    cell, older = CELLS[0], []
+    for model in ("good", "bad"):
+        score = scores[model][cell].copy()
+        score.attrs = dict(score.attrs)
+        for subject in DEFAULT_SUBJECTS:
+            unit = score.attrs[subject].copy()
+            unit.attrs = {k: v for k, v in unit.attrs.items() if k not in ("bootstrap_median", "n_stimulus_groups")}
+            score.attrs[subject] = unit
+        older.append(score)
+    then, now = compare(*older), compare(scores["good"][cell], scores["bad"][cell])
+    assert then.mean.value == pytest.approx(now.mean.value)
+    assert then.mean.interval == pytest.approx(now.mean.interval)
+    assert 0 < then.mean.p_value < 0.05
 
 
 def test_subjects_carry_draws_and_intervals(scores):
@@ -138,9 +178,16 @@ def test_other_dataset_under_the_same_path(tmp_path):
         compare(*results)
 
 
-def test_metrics_without_draws(scores):
-    with pytest.raises(ComparisonError, match="needs each subject's draws .* ridge or rdm-pearson"):
-        compare(scores["good"]["LAION_fMRI.V1-cka"], scores["bad"]["LAION_fMRI.V1-cka"])
+def test_scores_without_draws(scores):
+    cell, without = CELLS[0], []
+    for model in ("good", "bad"):
+        score = scores[model][cell].copy()
+        unit = score.attrs["sub-01"].copy()
+        unit.attrs = {key: value for key, value in unit.attrs.items() if key != "bootstrap"}
+        score.attrs = {**score.attrs, "sub-01": unit}
+        without.append(score)
+    with pytest.raises(ComparisonError, match="needs each subject's draws .* come in several groups"):
+        compare(*without)
 
 
 def test_something_else_than_a_benchmarks_score(scores):
@@ -148,21 +195,70 @@ def test_something_else_than_a_benchmarks_score(scores):
         compare(scores["good"][CELLS[0]].attrs["sub-01"], scores["bad"][CELLS[0]].attrs["sub-01"])
 
 
-def test_null_distribution_is_uniform():
-    """Two models that are equally good: p values of 600 experiments are uniform, and 5 % are below 0.05."""
-    rng = np.random.default_rng(1)
-    n, p = 400, []
-    for block in range(
-        30
-    ):  # draws of their own for every 20 experiments: shared ones would make the p values dependent
-        measured = rng.standard_normal((n, 20))
-        a, b = (0.4 * measured + rng.standard_normal((n, 20)) for _ in "ab")
-        counts = resampled_counts([f"image {i} of {block}" for i in range(n)], 500)
-        differences = correlation_draws(a, measured, counts) - correlation_draws(b, measured, counts)
-        p += [p_value_of_draws(draws) for draws in differences.T]
-    p = np.array(p)
-    assert kstest(p, "uniform").pvalue > 0.01
-    assert 0.03 < (p < 0.05).mean() < 0.07
+def null_p_values(strength, groups=None, n=120, family=1, n_experiments=400, seed=1):
+    """p values by normalisation for two models that could be swapped."""
+    rng = np.random.default_rng(seed)
+    reference, repetitions, found = NoiseCeiling(np.full(20, 0.5), 0.25), np.full(n, 4), {}
+    mixing = rng.standard_normal((8, 20)) / np.sqrt(8)
+    for experiment in range(n_experiments):
+        images, *errors = np.repeat(rng.standard_normal((3, n // family, 8)), family, axis=1) @ mixing
+        measured = images + rng.standard_normal((n, 20))
+        counts = resampled_counts([f"{experiment} {i}" for i in range(n)], 200, groups)
+        n_groups = n if groups is None else len(set(groups))
+        models = []
+        for error in errors:
+            prediction = strength * images + error
+            r = pearson_per_neuroid(prediction, measured, "a subject")
+            medians = median_draws(prediction, measured, r, counts, groups)
+            at_test = ExplainableVariance.of(measured, repetitions, np.full(20, 4.0))
+            sums = SumsOfDraws(r, reference, at_test)
+            draws = ridge_draws(prediction, measured, repetitions, sums, counts)
+            values = normalize_correlations(r, reference, at_test)
+            models.append((values, draws, medians))
+        plain = {
+            name: paired_draws(*(v[name].value for v, _, _ in models), *(d[name] for _, d, _ in models), n_groups)
+            for name in models[0][1]
+        }
+        scale = np.sqrt(models[0][0]["published"].ceiling)
+        roots = [values["published"].raw / scale for values, _, _ in models]
+        plain["published"] = squares(plain["published"], *roots, *(medians / scale for _, _, medians in models))
+        for name, difference in plain.items():
+            found.setdefault(name, []).append(difference.summary().p_value)
+    return {name: np.array(p) for name, p in found.items()}
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.0])
+def test_p_values_are_uniform_where_nothing_differs(strength):
+    """Models that are equally good, and models that predict nothing: 5 % of p values are below 0.05."""
+    low, high = binom.interval(0.999, 400, 0.05)
+    for p in null_p_values(strength).values():
+        assert low <= (p < 0.05).sum() <= high
+        assert kstest(p, "uniform").pvalue > 1e-3
+
+
+def test_families_of_stimuli_count_once():
+    """Four copies of each image: drawn one by one, far too many p values are small; drawn in families, 5 % are."""
+    low, high = binom.interval(0.999, 400, 0.05)
+    groups = [str(i // 4) for i in range(120)]
+    grouped, single = null_p_values(1.0, groups, family=4), null_p_values(1.0, family=4)
+    for name in grouped:
+        assert low <= (grouped[name] < 0.05).sum() <= high
+        assert (single[name] < 0.05).sum() > high
+
+
+def test_p_values_have_no_smallest_value():
+    """A table of any length can be corrected for its length."""
+    rng = np.random.default_rng(3)
+    draws = 1 + 0.1 * rng.standard_normal(1000)
+    p_value = paired_draws(1.0, 0.0, draws, np.zeros(1000), 300).summary().p_value
+    assert 0 < p_value < 1e-12
+
+
+def test_t_interval_covers_a_mean_of_five():
+    rng = np.random.default_rng(4)
+    covered = [low < 0 < high for low, high in map(t_interval, rng.standard_normal((4000, 5)))]
+    low, high = binom.interval(0.999, 4000, 0.95)
+    assert low <= sum(covered) <= high
 
 
 def test_pairing_takes_out_what_both_models_share():

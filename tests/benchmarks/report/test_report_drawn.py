@@ -11,9 +11,10 @@ from plugin_testing.scored_cells import scores as small_scores
 from plugin_testing.svg_panels import Panel
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.scores import standard_error
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.significance import adjusted
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import parse
-from brainscore_vision.benchmarks.laion_fmri_7t.report import comparison_figures
+from brainscore_vision.benchmarks.laion_fmri_7t.report import ReportError, comparison_figures
 from brainscore_vision.benchmarks.laion_fmri_7t.report.drawing import COLOURS, GREY, INK, subject_look
 from brainscore_vision.benchmarks.laion_fmri_7t.report.pair_figures import NAMED, pool_figure, split_figure
 from brainscore_vision.benchmarks.laion_fmri_7t.report.score_figures import ceiling_figure, drawn_variants, score_figure
@@ -200,7 +201,7 @@ def test_stars_after_benjamini_and_hochberg(study, monkeypatch, p_values, agreed
         return replace(real, mean=replace(real.mean, p_value=p), n_positive=n_positive, n_negative=5 - n_positive)
 
     monkeypatch.setattr(comparison_figures, "compare", with_p_value)
-    compared = comparison_figures.compare_models(study, variant(OOD))
+    (compared,) = comparison_figures.Correction().apply([comparison_figures.compare_models(study, variant(OOD))])
     assert len(compared.pairs) == len(MODELS)
     assert list(compared.adjusted.values()) == pytest.approx(adjusted)
     figure = comparison_figures.comparison_figure(study, compared)
@@ -208,11 +209,27 @@ def test_stars_after_benjamini_and_hochberg(study, monkeypatch, p_values, agreed
     assert f"{n_stars} of 3 differences are reliable" in figure.alt
 
 
+def test_the_reader_chooses_the_correction_and_what_it_takes_together(study):
+    two = [comparison_figures.compare_models(study, variant(name)) for name in (OOD, TAU)]
+    p = [c.mean.p_value for one in two for c in one.pairs.values()]
+    assert [q for one in two for q in one.adjusted.values()] == p
+    for method in ("fdr", "holm"):
+        together = comparison_figures.Correction(method, "report").apply(two)
+        assert [q for one in together for q in one.adjusted.values()] == pytest.approx(adjusted(p, method))
+        apart = comparison_figures.Correction(method).apply(two)
+        for one, plain in zip(apart, two, strict=True):
+            alone = [c.mean.p_value for c in plain.pairs.values()]
+            assert list(one.adjusted.values()) == pytest.approx(adjusted(alone, method))
+        assert f"the {len(p)} comparisons of this report" in together[0].corrected
+    with pytest.raises(ReportError, match=r"fdr, holm, none \(--correct\) over a figure or a report"):
+        comparison_figures.Correction("bonferroni")
+
+
 def test_stars_in_every_figure(study):
     for one in drawn_variants(study):
         if one.cell.metric == "cka":
             continue
-        compared = comparison_figures.compare_models(study, one)
+        (compared,) = comparison_figures.Correction().apply([comparison_figures.compare_models(study, one)])
         solid = [
             key
             for key, c in compared.pairs.items()

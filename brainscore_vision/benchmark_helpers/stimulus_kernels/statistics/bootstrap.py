@@ -8,6 +8,9 @@ test stimulus occurs in each draw, p and y prediction and measurement of a neuro
 - An RDM correlation under a draw weighs pair (i, j) with W_i W_j; copies of one stimulus form no pair, as they would be
   identical by construction (Nili et al. 2014; rsatoolbox).
 
+- Stimuli that come in groups (twelve round blobs, versions of one illusion) are no independent examples of their kind: whole
+  groups are drawn (Davison & Hinkley 1997, section 3.8). Where each stimulus is a group of its own, stimuli are drawn.
+
 The draws of a set of stimuli are the same whatever the model and the subject, so that two models can be compared draw by
 draw.
 """
@@ -27,7 +30,10 @@ from .normalizations import SumsOfDraws
 N_DRAWS = 1000
 INTERVAL = 0.95
 MIN_DISTINCT = 3
-"""A draw with fewer distinct stimuli says nothing about a correlation and is drawn again."""
+"""A draw with fewer distinct groups says nothing about a correlation and is drawn again."""
+
+FEW_GROUPS = 10
+"""With fewer groups than these, an interval is rough."""
 
 BLOCK_BYTES = 16 * 2**20
 """What correlations of a block of draws, and intermediate products, may take each."""
@@ -48,11 +54,17 @@ class Draws:
     values : mapping of str to numpy.ndarray of float64, shape (draws,)
         By normalisation.
     stimuli : str
-        Digest of the resampled stimuli and the number of draws: equal digests are paired draws.
+        Digest of the resampled stimuli, their groups and the number of draws: equal digests are paired draws.
+    n_groups : int
+        How many groups of stimuli are drawn; as many as stimuli where they are independent.
+    medians : numpy.ndarray of float64, shape (draws,), or None
+        Where values are squares of a median over neuroids: its :func:`median_draws`.
     """
 
     values: Mapping[str, np.ndarray]
     stimuli: str
+    n_groups: int
+    medians: np.ndarray | None = None
 
     def interval(self, normalization: str) -> tuple[float, float]:
         """Limits of the percentile interval with coverage ``INTERVAL``."""
@@ -65,35 +77,69 @@ def percentile_interval(draws: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def stimuli_digest(stimulus_ids: Sequence[str], n_draws: int) -> str:
-    """16 hexadecimal digits of which stimuli are resampled how often."""
-    return hashlib.sha1("\0".join([str(n_draws), *stimulus_ids]).encode()).hexdigest()[:16]
+def stimuli_digest(stimulus_ids: Sequence[str], n_draws: int, groups: Sequence[str] | None = None) -> str:
+    """16 hexadecimal digits of which stimuli are resampled how often, and in which groups if they come in such."""
+    parts = [str(n_draws), *stimulus_ids]
+    if has_groups(groups):
+        parts += ["groups", *map(str, _numbered(groups))]
+    return hashlib.sha1("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def resampled_counts(stimulus_ids: Sequence[str], n_draws: int = N_DRAWS) -> np.ndarray:
-    """W: how often each stimulus occurs in each draw of as many stimuli, with replacement.
+def has_groups(groups: Sequence[str] | None) -> bool:
+    """Whether some stimuli share a group."""
+    return groups is not None and len(set(groups)) < len(groups)
+
+
+def count_groups(stimulus_ids: Sequence[str], groups: Sequence[str] | None = None) -> int:
+    """How many independent groups there are: the stimuli, where nothing is known of groups."""
+    return len(stimulus_ids) if groups is None else len(set(groups))
+
+
+def resampled_counts(
+    stimulus_ids: Sequence[str], n_draws: int = N_DRAWS, groups: Sequence[str] | None = None
+) -> np.ndarray:
+    """W: how often each stimulus occurs in each draw of as many groups of stimuli, with replacement.
 
     Parameters
     ----------
     stimulus_ids : sequence of str
         They seed the draws: the same stimuli are drawn alike for every model and subject.
     n_draws : int
+    groups : sequence of str, optional
+        Label of each stimulus's group, in their order. None: each stimulus is a group of its own, as where all labels differ.
 
     Returns
     -------
     numpy.ndarray of float64, shape (n_draws, n)
-        Whole numbers; each row sums to n and has at least ``MIN_DISTINCT`` stimuli.
+        Whole numbers, the same for all stimuli of a group; each row has at least ``MIN_DISTINCT`` groups, and sums to n where
+        groups are of equal size.
+
+    Raises
+    ------
+    StimulusKernelError
+        Fewer than ``MIN_DISTINCT`` groups, or another number of labels than of stimuli.
     """
-    n = len(stimulus_ids)
+    if groups is not None and len(groups) != len(stimulus_ids):
+        raise StimulusKernelError(
+            f"Each test stimulus has a group; received {len(groups)} labels for {len(stimulus_ids)} stimuli."
+        )
+    n = count_groups(stimulus_ids, groups)
     if n < MIN_DISTINCT:
-        raise StimulusKernelError(f"Resampling needs at least {MIN_DISTINCT} test stimuli, received {n}.")
-    rng = np.random.default_rng(int(stimuli_digest(stimulus_ids, n_draws), 16))
+        what = f"groups of test stimuli, received {n} with" if has_groups(groups) else "test stimuli, received"
+        raise StimulusKernelError(f"Resampling needs at least {MIN_DISTINCT} {what} {len(stimulus_ids)}.")
+    rng = np.random.default_rng(int(stimuli_digest(stimulus_ids, n_draws, groups), 16))
     counts = np.empty((n_draws, n))
     open_rows = np.arange(n_draws)
     while len(open_rows):
         counts[open_rows] = rng.multinomial(n, np.full(n, 1 / n), size=len(open_rows))
         open_rows = open_rows[(counts[open_rows] > 0).sum(axis=1) < MIN_DISTINCT]
-    return counts
+    return counts[:, _numbered(groups)] if has_groups(groups) else counts
+
+
+def _numbered(groups: Sequence[str]) -> np.ndarray:
+    """The number of each stimulus's group, in the order in which groups come."""
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    return np.array([numbers[group] for group in groups])
 
 
 def correlation_draws(prediction: np.ndarray, measured: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -168,6 +214,82 @@ def ridge_draws(
         mean_inverse = block @ (1.0 / n_repetitions) / block.sum(axis=1)
         sums.add(*correlation_and_variance_draws(prediction, measured, block), mean_inverse)
     return sums.normalized()
+
+
+def influences(prediction: np.ndarray, measured: np.ndarray, correlations: np.ndarray) -> np.ndarray:
+    """How much each stimulus moves each neuroid's correlation: p y - r (p² + y²) / 2, with p and y standardised.
+
+    Parameters
+    ----------
+    prediction, measured : numpy.ndarray, shape (n, neuroids)
+    correlations : numpy.ndarray of float64, shape (neuroids,)
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n, neuroids)
+        Each column sums to 0; its mean under a draw's weights is the draw's r minus r, to first order (Devlin, Gnanadesikan &
+        Kettenring 1975).
+    """
+    (p, _), (y, _) = _standardised(prediction), _standardised(measured)
+    moved = p * y
+    moved -= correlations * (p * p + y * y) / 2
+    return moved
+
+
+def median_draws(
+    prediction: np.ndarray,
+    measured: np.ndarray,
+    correlations: np.ndarray,
+    counts: np.ndarray,
+    groups: Sequence[str] | None = None,
+) -> np.ndarray:
+    """The median correlation over neuroids in each draw, as variable as the median is over other stimuli.
+
+    A draw adds its own error to correlations that hold the error of the stimuli already. Their spread over neuroids, on which
+    the variance of a median depends, is then too large: with 20 neuroids the variance is up to twice what it should be. So
+    correlations are first drawn towards their median, until the draws' errors restore the spread that they have:
+
+        median over neuroids of  m + s (r - m) + e*,    s² = max(0, 1 - mean error variance / variance of r over neuroids)
+
+    with m the median of r, and e* the error of a draw to first order. Where errors are small beside the differences between
+    neuroids, s is nearly 1 and these are the usual draws.
+
+    Parameters
+    ----------
+    prediction, measured : numpy.ndarray, shape (n, neuroids)
+    correlations : numpy.ndarray of float64, shape (neuroids,)
+    counts : numpy.ndarray of float64, shape (draws, n)
+    groups : sequence of str, optional
+        As for :func:`resampled_counts`.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (draws,)
+        With their sign.
+    """
+    n, n_neuroids = prediction.shape
+    errors = np.empty((len(counts), n_neuroids), dtype=np.float32)
+    total, variance = counts.sum(axis=1, keepdims=True), 0.0
+    width = max(1, BLOCK_BYTES // (8 * max(n, len(counts))))
+    for start in range(0, n_neuroids, width):
+        columns = slice(start, start + width)
+        moved = influences(prediction[:, columns], measured[:, columns], correlations[columns])
+        errors[:, columns] = counts @ moved / total
+        variance += np.square(sum_groups(moved, groups)).sum() / n**2 / n_neuroids
+    middle, spread = np.median(correlations), correlations.var(ddof=1) if n_neuroids > 1 else 0.0
+    shrinkage = np.sqrt(max(0.0, 1 - variance / spread)) if spread > 0 else 0.0
+    errors += middle + shrinkage * (correlations - middle)
+    return np.median(errors, axis=1).astype(float)
+
+
+def sum_groups(values: np.ndarray, groups: Sequence[str] | None) -> np.ndarray:
+    """Sums of rows over the stimuli of each group; shape (groups, columns)."""
+    if not has_groups(groups):
+        return values
+    number = _numbered(groups)
+    sums = np.zeros((number.max() + 1, values.shape[1]))
+    np.add.at(sums, number, values)
+    return sums
 
 
 def rank_classes(ranks: np.ndarray) -> np.ndarray:

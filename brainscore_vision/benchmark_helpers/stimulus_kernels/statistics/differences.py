@@ -1,20 +1,28 @@
 """Two models on the same benchmark, subject by subject.
 
-Both models' numbers come with draws over the same resampled test stimuli, so their difference is taken draw by draw: what
-makes some stimuli harder for both cancels. With a handful of subjects, claims rest on what holds in each; the sign test says
-how surprising their agreement is.
+Both models' numbers come with draws over the same resampled test stimuli, so their difference D is taken draw by draw: what
+makes some stimuli harder for both cancels. Under the null hypothesis of no difference, D / se is Student's t with G - 1
+degrees of freedom, with G the independent groups of test stimuli, and se the standard deviation of D over draws times
+√(G / (G - 1)): draws of G groups vary by so much less than other groups would. A tail of t has no smallest value, which a
+share of draws has: a table of any length can be corrected for its length with the draws that are there.
+
+``published`` is a square, a difference of which is (a² - b²) = (a + b)(a - b) with a and b the medians over √(median √NC).
+Swapping the models' predictions of some stimuli leaves a + b as it is, to first order, and changes a - b: under the null
+hypothesis of models that could be swapped, the sum is a fact of the data and only the difference varies. So se is that of
+(a + b)(a* - b*), with the draws of :func:`.bootstrap.median_draws`. The squares' own draws vary too much where a and b are
+near 0 or neuroids are few.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from brainscore_core.metrics import Score
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t
 
 from ..errors import StimulusKernelError
-from .bootstrap import percentile_interval
+from .bootstrap import INTERVAL, percentile_interval
 
 UNIT_NOTE = (
     "penalties (alpha) are in the unit of the features here, so that a model may differ from itself with its features times a "
@@ -34,9 +42,9 @@ class Difference:
     ----------
     value : float
     interval : tuple of float
-        95 %, over resampled test stimuli.
+        95 %: of the draws over test stimuli, or of t over subjects.
     p_value : float
-        Two-sided, of no difference on other stimuli of this kind: twice the share of draws on the other side of zero.
+        Two-sided, of no difference on other stimuli of this kind, or in other people.
     """
 
     value: float
@@ -61,13 +69,22 @@ class Comparison:
     subjects : dict of str to Difference
     mean : Difference
         Of the means over these subjects. Its interval says what other stimuli would give, not what other people would.
+    over_subjects : Difference or None
+        The same difference with a t interval and a t test over the subjects' differences: what other people would give on
+        these very stimuli, if differences are normal over people. None for a single subject.
+    p_of_both : float or None
+        Of no difference in other people on other stimuli: t with the sum of both variances and Satterthwaite's degrees of
+        freedom, but never less than either p value alone. It errs on the safe side, as the variance of subjects by stimuli is
+        in both (as in Clark's 1973 min F').
     n_positive, n_negative : int
         Subjects in whom the first, the second model is better.
     notes : tuple of str
         What a reader of the difference should know, one sentence each.
     sign_test_p : float
         Exact two-sided binomial test of ``n_positive`` against chance; subjects without a difference do not count. Five of
-        five give 0.0625, the least that five subjects can.
+        five give 0.0625, the least that five subjects can. It supposes that subjects are independent. They are not: they saw
+        the same images, and share the models' features, so that all agree far more often than by chance where nothing differs
+        (METHODS.md has the figures). It describes the subjects, and says nothing about other images.
     """
 
     models: tuple[str, str]
@@ -75,6 +92,8 @@ class Comparison:
     normalization: str
     subjects: dict[str, Difference]
     mean: Difference
+    over_subjects: Difference | None
+    p_of_both: float | None
     n_positive: int
     n_negative: int
     sign_test_p: float
@@ -83,10 +102,14 @@ class Comparison:
     def __str__(self) -> str:
         lines = [f"{self.models[0]} minus {self.models[1]} on {self.benchmark} ({self.normalization}), 95 % intervals"]
         lines += [f"  {subject}  {difference}" for subject, difference in self.subjects.items()]
-        lines.append(f"  mean    {self.mean}")
+        lines.append(f"  mean    {self.mean}, on other stimuli")
+        if self.over_subjects is not None:
+            lines.append(f"  mean    {self.over_subjects}, in other people on these stimuli (t)")
+            lines.append(f"  other people and other stimuli: p = {self.p_of_both:.3g}")
         lines.append(
             f"  sign test over subjects: {self.n_positive} positive, {self.n_negative} negative, p = {self.sign_test_p:.3g}"
         )
+        lines.append("  (subjects saw the same images and agree more often than the sign test supposes)")
         lines += [f"  Note: {note}" for note in self.notes]
         return "\n".join(lines)
 
@@ -97,7 +120,7 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
     Parameters
     ----------
     score_a, score_b : Score
-        Of benchmarks whose metric resamples stimuli (ridge, rdm-pearson), with the same settings and data.
+        Of a benchmark that resamples stimuli, with the same settings and data.
 
     Returns
     -------
@@ -116,18 +139,21 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
                 f"Two scores are compared on the same {name}; received {values[0]!r} and {values[1]!r}. Score both models "
                 f"with the same settings and data."
             )
-    units_a, units_b = _units(score_a), _units(score_b)
-    differences = {subject: _difference(units_a[subject], units_b[subject]) for subject in units_a}
-    values = np.array([value for value, _ in differences.values()])
+    pairs = [_paired(*folds) for folds in zip(_folds(score_a), _folds(score_b), strict=True)]
+    differences = {subject: _over_folds([fold[subject] for fold in pairs]) for subject in pairs[0]}
+    values = np.array([difference.value for difference in differences.values()])
     n_positive, n_negative = int((values > 0).sum()), int((values < 0).sum())
     n_different = n_positive + n_negative
-    mean_draws = np.mean([draws for _, draws in differences.values()], axis=0)
+    mean = _over_subjects(list(differences.values()))
+    over_subjects = _t_over_subjects(values) if len(values) > 1 else None
     return Comparison(
         models=_names(score_a, score_b),
         benchmark=_SAME["benchmark"](score_a),
         normalization=_SAME["normalization"](score_a),
-        subjects={subject: _summary(*pair) for subject, pair in differences.items()},
-        mean=_summary(float(values.mean()), mean_draws),
+        subjects={subject: difference.summary() for subject, difference in differences.items()},
+        mean=mean.summary(),
+        over_subjects=over_subjects,
+        p_of_both=None if over_subjects is None else _p_of_both(mean, values, over_subjects.p_value),
         n_positive=n_positive,
         n_negative=n_negative,
         sign_test_p=float(binomtest(n_positive, n_different).pvalue) if n_different else 1.0,
@@ -141,10 +167,73 @@ def _depends_on_unit(score: Score) -> bool:
     return any("alpha" in unit and "mean_eigenvalue" not in unit for unit in units)
 
 
-def p_value_of_draws(draws: np.ndarray) -> float:
-    """Twice the smaller share of draws on one side of zero; a draw is added to each side, so that it is never 0."""
-    below, above = (draws <= 0).sum() + 1, (draws >= 0).sum() + 1
-    return float(min(1.0, 2 * min(below, above) / (len(draws) + 1)))
+@dataclass(frozen=True)
+class PairedDraws:
+    """A difference with its draws.
+
+    Attributes
+    ----------
+    value : float
+    draws : numpy.ndarray of float64, shape (draws,)
+        Of the difference.
+    null_draws : numpy.ndarray of float64, shape (draws,)
+        They vary as much as the difference would if the models were equally good, about any mean.
+    df : float
+        Degrees of freedom of the variance of ``null_draws``.
+    """
+
+    value: float
+    draws: np.ndarray
+    null_draws: np.ndarray
+    df: float
+
+    @property
+    def standard_error(self) -> float:
+        return float(self.null_draws.std(ddof=1))
+
+    def summary(self) -> Difference:
+        return Difference(
+            self.value, percentile_interval(self.draws), _p_value(self.value, self.standard_error, self.df)
+        )
+
+
+def paired_draws(value_a: float, value_b: float, a: np.ndarray, b: np.ndarray, n_groups: int) -> PairedDraws:
+    """The difference of two numbers with paired draws (float64, shape (draws,)) over ``n_groups`` of stimuli."""
+    widening = np.sqrt(n_groups / (n_groups - 1))
+    return PairedDraws(value_a - value_b, a - b, widening * (a - b), n_groups - 1)
+
+
+def squares(paired: PairedDraws, root_a: float, root_b: float, a: np.ndarray, b: np.ndarray) -> PairedDraws:
+    """The same difference, of the squares of two roots, tested by the roots' draws (float64, shape (draws,))."""
+    widening = np.sqrt((paired.df + 1) / paired.df)
+    return replace(paired, null_draws=widening * (root_a + root_b) * (a - b))
+
+
+def _p_value(value: float, standard_error: float, df: float) -> float:
+    """Two-sided; 1 for no difference at all."""
+    if value == 0:
+        return 1.0
+    return float(2 * t.sf(abs(value) / standard_error, df)) if standard_error > 0 else 0.0
+
+
+def t_interval(values: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the mean of two or more independent, normal values (Student 1908)."""
+    half = t.ppf((1 + INTERVAL) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def _t_over_subjects(values: np.ndarray) -> Difference:
+    error = values.std(ddof=1) / np.sqrt(len(values))
+    return Difference(float(values.mean()), t_interval(values), _p_value(values.mean(), error, len(values) - 1))
+
+
+def _p_of_both(mean: PairedDraws, values: np.ndarray, p_over_subjects: float) -> float:
+    of_stimuli, of_subjects = mean.standard_error**2, values.var(ddof=1) / len(values)
+    both = of_stimuli + of_subjects
+    if not both > 0:
+        return _p_value(mean.value, 0.0, 1)
+    df = both**2 / (of_stimuli**2 / mean.df + of_subjects**2 / (len(values) - 1))
+    return max(_p_value(mean.value, np.sqrt(both), df), p_over_subjects, mean.summary().p_value)
 
 
 def _names(*scores: Score) -> tuple[str, ...]:
@@ -179,7 +268,7 @@ def _stimuli(score: Score) -> list:
     if any("bootstrap" not in part.attrs for part in parts):
         raise ComparisonError(
             f"A comparison needs each subject's draws over stimuli, which {score.attrs.get('benchmark_identifier')} has "
-            f"none of. Compare on a ridge or rdm-pearson benchmark."
+            f"none of. Compare on a benchmark whose test stimuli come in several groups."
         )
     return [part.attrs["bootstrap_stimuli"] for part in parts]
 
@@ -198,20 +287,42 @@ _SAME = {
 }
 
 
-def _units(score: Score) -> dict[str, tuple[float, np.ndarray]]:
-    """Each subject's value and draws; means over folds, whose test stimuli are drawn independently."""
-    folds = _folds(score)
-    units = {}
-    for subject in _subjects(folds[0]):
-        parts = [fold.attrs[subject] for fold in folds]
-        draws = np.mean([part.attrs["bootstrap"].values for part in parts], axis=0)
-        units[subject] = float(np.mean([part.item() for part in parts])), draws
-    return units
+def _paired(fold_a: Score, fold_b: Score) -> dict[str, PairedDraws]:
+    """Each subject's difference in one fold."""
+    found = {}
+    for subject in _subjects(fold_a):
+        a, b = fold_a.attrs[subject], fold_b.attrs[subject]
+        n_groups = (
+            a.attrs.get("n_stimulus_groups") or a.attrs["n_test"]
+        )  # older results say how many stimuli, all apart
+        draws = (part.attrs["bootstrap"].values for part in (a, b))
+        found[subject] = paired_draws(a.item(), b.item(), *draws, n_groups)
+        if all("bootstrap_median" in part.attrs for part in (a, b)):
+            roots = zip(*map(_root, (a, b)), strict=True)
+            found[subject] = squares(found[subject], *(each for pair in roots for each in pair))
+    return found
 
 
-def _difference(a: tuple[float, np.ndarray], b: tuple[float, np.ndarray]) -> tuple[float, np.ndarray]:
-    return a[0] - b[0], a[1] - b[1]
+def _root(part: Score) -> tuple[float, np.ndarray]:
+    """What a published score squares, with its sign, and its draws."""
+    scale = np.sqrt(part.attrs["ceiling"].item())
+    return part.attrs["raw"].item() / scale, part.attrs["bootstrap_median"].values / scale
 
 
-def _summary(value: float, draws: np.ndarray) -> Difference:
-    return Difference(value, percentile_interval(draws), p_value_of_draws(draws))
+def _over_folds(folds: list[PairedDraws]) -> PairedDraws:
+    """Mean over folds, whose test stimuli are drawn independently."""
+    return _mean(folds, df=sum(fold.df for fold in folds))
+
+
+def _over_subjects(subjects: list[PairedDraws]) -> PairedDraws:
+    """Mean over subjects, whose test stimuli are the same or may be."""
+    return _mean(subjects, df=min(subject.df for subject in subjects))
+
+
+def _mean(parts: list[PairedDraws], df: float) -> PairedDraws:
+    return PairedDraws(
+        float(np.mean([part.value for part in parts])),
+        np.mean([part.draws for part in parts], axis=0),
+        np.mean([part.null_draws for part in parts], axis=0),
+        df,
+    )

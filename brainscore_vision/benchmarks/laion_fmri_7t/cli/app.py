@@ -15,6 +15,7 @@ from rich.console import Console
 from . import cache as cli_cache
 from . import ceilings as cli_ceilings
 from . import check as cli_check
+from . import compare as cli_compare
 from . import data as cli_data
 from . import features as cli_features
 from . import layers as cli_layers
@@ -58,6 +59,7 @@ app.add_typer(cli_cache.app, name="cache")
 app.add_typer(cli_data.app, name="data")
 app.command()(cli_ceilings.ceilings)
 app.command()(cli_check.check)
+app.command()(cli_compare.compare)
 app.command()(cli_features.partition)
 app.command()(cli_layers.layers)
 app.command()(cli_networks.networks)

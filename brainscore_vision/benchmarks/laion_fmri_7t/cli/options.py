@@ -125,7 +125,8 @@ NormalizationOption = Annotated[
     str | None,
     typer.Option(
         "--normalization",
-        help="published, explained_variance or correlation; --json shows all three whichever is chosen.",
+        help="published; for ridge also explained_variance or correlation, for rdm-pearson and cka also reliability. --json "
+        "shows all of them whichever is chosen.",
     ),
 ]
 
@@ -165,6 +166,14 @@ ThresholdOption = Annotated[
     float | None,
     typer.Option(
         "--threshold", help="Percent; voxels with nc_12rep above it are scored. Default: 30.", callback=percent
+    ),
+]
+CorrectOption = Annotated[
+    str,
+    typer.Option(
+        "--correct",
+        help="Correct p values for how many are shown: 'fdr' (Benjamini and Hochberg: few of those called significant are "
+        "wrong), 'holm' (not one of all is wrong), or 'none'.",
     ),
 ]
 LayersOption = Annotated[

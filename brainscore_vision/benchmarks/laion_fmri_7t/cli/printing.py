@@ -73,9 +73,10 @@ def as_row(benchmark: str, score: Score) -> dict:
     -------
     dict
         ``benchmark``, ``model``, ``score``, ``error`` (None where it cannot be estimated), ``raw``, ``ceiling``,
-        ``normalization``, ``normalizations``, ``dataset``, where there are such ``layers``, ``layer_choice``,
-        ``model_source``, ``network_digest``, ``features_digest``, ``dropped_stimuli`` and ``notes``,
-        and ``subjects`` or ``folds`` with the same numbers per unit.
+        ``hides_sign`` (the raw score of one or more subjects is negative, and the published normalization squares it),
+        ``normalization``, ``normalizations``, ``dataset``, where there are such ``interval_over_subjects`` (95 % by t),
+        ``layers``, ``layer_choice``, ``model_source``, ``network_digest``, ``features_digest``, ``dropped_stimuli`` and
+        ``notes``, and ``subjects`` or ``folds`` with the same numbers per unit.
     """
     row = {"benchmark": benchmark, "model": score.attrs.get("model_identifier"), **_numbers(score)}
     row["normalization"] = score.attrs.get("normalization", "published")
@@ -104,9 +105,11 @@ def _numbers(score: Score) -> dict:
         "error": None if np.isnan(error) else error,
         "raw": score.attrs["raw"].item(),
         "ceiling": score.attrs["ceiling"].item(),
+        "hides_sign": hides_sign(score),
         "normalizations": score.attrs["normalizations"],
     }
-    for name in ("interval", "alpha", "mean_eigenvalue", "n_train", "n_test", "n_neuroids", "n_features"):
+    counts = ("n_train", "n_test", "n_stimulus_groups", "n_neuroids", "n_significant_voxels", "n_features")
+    for name in ("interval", "interval_over_subjects", "alpha", "mean_eigenvalue", *counts):
         if name in score.attrs:
             numbers[name] = score.attrs[name]
     return numbers

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from .options import CorrectOption
+
 
 def report(
     results: Annotated[Path, typer.Argument(help="A results file, as `laion-score score --results FILE` makes it.")],
@@ -25,6 +27,11 @@ def report(
             "one with the most results, measured before simulated."
         ),
     ] = None,
+    correct: CorrectOption = "fdr",
+    family: Annotated[
+        str,
+        typer.Option(help="What --correct takes together: the comparisons of a 'figure', or of the whole 'report'."),
+    ] = "figure",
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "LAION-fMRI scores",
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds other things.")] = False,
 ) -> None:
@@ -34,7 +41,7 @@ def report(
 
     Example: laion-score report results.db --out report --model '*alexnet*'
     """
-    from ..report import write_report
+    from ..report import Correction, write_report
     from ..results import ResultsDatabase
 
     errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
@@ -44,6 +51,7 @@ def report(
         models=model or (),
         benchmarks=benchmark or (),
         dataset=dataset,
+        correction=Correction(correct, family),
         title=title,
         force=force,
         warn=errors.print,

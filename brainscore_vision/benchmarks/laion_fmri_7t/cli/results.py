@@ -128,7 +128,8 @@ def _check_together(failures: bool, export: Path | None, voxels: Path | None, ma
 def _show_results(database, found: list, subjects: bool, as_json: bool) -> None:
     if as_json:
         for result in found:
-            print(json.dumps(result, default=_plain))
+            derived = {"hides_sign": result.hides_sign, "interval_over_subjects": result.interval_over_subjects}
+            print(json.dumps(_plain(result) | derived, default=_plain))
         return
     if not found:
         _notes.print(f"No result in {shlex.quote(str(database.path))} matches.")
@@ -147,25 +148,18 @@ def _print_results(found: list) -> None:
     columns = [Column("id", number=True), Column("model"), Column("benchmark")]
     layered = any(result.layers for result in found)
     columns += [Column("layer", minor=True)] * layered + [Column("dataset")] * several + [Column("score", number=True)]
-    columns += [Column(name, number=True, minor=True) for name in ("raw", "ceiling", "s", "peak GB", "scored (UTC)")]
+    minor = ("95 % over subjects", "raw", "ceiling", "s", "peak GB", "scored (UTC)")
+    columns += [Column(name, number=True, minor=True) for name in minor]
     columns += [Column("notes", number=True)] * noted
 
     def row(r) -> list[str]:
         dataset, notes = [_dataset(r)] * several, [str(len(r.notes) or "")] * noted
         score = value(r.value, r.error, r.hides_sign)
         took = f"{r.seconds:.1f}", f"{r.peak_memory_bytes / 1e9:.2f}", f"{r.started:%Y-%m-%d %H:%M}"
-        return [
-            str(r.id),
-            r.model,
-            r.benchmark,
-            *[r.layer] * layered,
-            *dataset,
-            score,
-            value(r.raw),
-            value(r.ceiling),
-            *took,
-            *notes,
-        ]
+        limits = r.interval_over_subjects
+        over_subjects = "–" if limits is None else f"[{limits[0]:.3f}, {limits[1]:.3f}]"
+        numbers = score, over_subjects, value(r.raw), value(r.ceiling)
+        return [str(r.id), r.model, r.benchmark, *[r.layer] * layered, *dataset, *numbers, *took, *notes]
 
     hidden = SIGN_HIDDEN if any(r.hides_sign for r in found) else ""
     dataset = "" if several else f"Dataset: {_dataset(found[0])}"

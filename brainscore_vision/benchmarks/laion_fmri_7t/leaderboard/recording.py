@@ -275,6 +275,8 @@ def _score(value: float, error: float | None) -> Score:
 def _comment(result: Result) -> str:
     facts = [SIMULATED] if result.is_simulated else []
     facts.append(f"data {result.dataset_fingerprint}")
+    if result.hides_sign:
+        facts.append("the raw score of one or more subjects is negative")
     if result.model_revision:
         facts.append(f"model revision {result.model_revision}")
     if result.network_digest:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import SubFigure
-from scipy.stats import false_discovery_control
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import Comparison, compare
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import ComparisonError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.significance import CORRECTIONS, adjusted
 
 from ..results import ResultsError
 from .drawing import INK, Figure, bare_grid, colour_bar, draw, listing, panel_grid, row_labels
+from .errors import ReportError
 from .study import Study
 from .variants import Variant
 
@@ -22,6 +24,13 @@ MOST_MODELS = 6
 """Models in one matrix: 15 pairs can be read and tested together, 4,950 cannot."""
 
 LEVEL = 0.05
+FAMILIES = ("figure", "report")
+_IN_WORDS = {
+    "fdr": "after Benjamini and Hochberg's correction",
+    "holm": "after Holm's correction",
+    "none": "without correction for how many are compared",
+}
+
 LAST_ROW = 0.4
 """Height of the last model's row, which explains its number and has no cell."""
 
@@ -43,7 +52,9 @@ class Compared:
     pairs : dict of (str, str, str) to Comparison
         By region, better-ranked and worse-ranked model.
     adjusted : dict of (str, str, str) to float
-        p values of the mean differences, after Benjamini and Hochberg over all pairs and regions.
+        p values of the mean differences, corrected over all pairs and regions, or over those of the whole report.
+    corrected : str
+        How, in words.
     problems : list of str
         Why some could not be compared.
     """
@@ -53,6 +64,7 @@ class Compared:
     n_candidates: int
     pairs: dict[tuple[str, str, str], Comparison]
     adjusted: dict[tuple[str, str, str], float]
+    corrected: str
     problems: list[str]
 
     @property
@@ -61,7 +73,7 @@ class Compared:
 
 
 def compare_models(study: Study, variant: Variant) -> Compared:
-    """Compare the best models of a variant, pair by pair and region by region."""
+    """Compare the best models of a variant, pair by pair and region by region; p values as they are."""
     regions = study.regions(variant)
     ranked = study.models_of([variant], regions)
     models, pairs, problems = ranked[:MOST_MODELS], {}, []
@@ -78,9 +90,44 @@ def compare_models(study: Study, variant: Variant) -> Compared:
                 pairs[region, a, b] = compare(scores[a], scores[b])
             except ComparisonError as error:
                 problems.append(f"{a} and {b}: {error}")
-    p_values = [comparison.mean.p_value for comparison in pairs.values()]
-    adjusted = dict(zip(pairs, false_discovery_control(p_values), strict=True)) if pairs else {}
-    return Compared(variant, models, len(ranked), pairs, adjusted, list(dict.fromkeys(problems)))
+    p_values = {key: comparison.mean.p_value for key, comparison in pairs.items()}
+    return Compared(variant, models, len(ranked), pairs, p_values, _IN_WORDS["none"], list(dict.fromkeys(problems)))
+
+
+@dataclass(frozen=True)
+class Correction:
+    """How p values are corrected for how many there are.
+
+    Attributes
+    ----------
+    method : str
+        One of ``CORRECTIONS``.
+    family : {"figure", "report"}
+        What is corrected together.
+    """
+
+    method: str = "fdr"
+    family: str = "figure"
+
+    def __post_init__(self):
+        if self.method not in CORRECTIONS or self.family not in FAMILIES:
+            raise ReportError(
+                f"p values are corrected by one of {', '.join(CORRECTIONS)} (--correct) over a {' or a '.join(FAMILIES)} "
+                f"(--family); received {self.method!r} over {self.family!r}."
+            )
+
+    def apply(self, compared: Sequence[Compared]) -> list[Compared]:
+        """The same comparisons with corrected p values."""
+        groups = [compared] if self.family == "report" else [[one] for one in compared]
+        return [one for group in groups for one in self._together(group)]
+
+    def _together(self, group: Sequence[Compared]) -> list[Compared]:
+        p = iter(adjusted([c.mean.p_value for one in group for c in one.pairs.values()], self.method).tolist())
+        number = sum(len(one.pairs) for one in group)
+        words = _IN_WORDS[self.method]
+        if self.method != "none":
+            words += f" over the {number} comparisons of this {self.family}"
+        return [replace(one, adjusted={key: next(p) for key in one.pairs}, corrected=words) for one in group]
 
 
 def comparison_figure(study: Study, compared: Compared) -> Figure:
@@ -117,9 +164,9 @@ def comparison_figure(study: Study, compared: Compared) -> Figure:
         question=f"Which models differ? {compared.variant.label}",
         caption=f"Each cell: row minus column, mean over subjects of the ceiled score, with its 95 % interval over resampled "
         f"test stimuli, the same draws for both models; below, in how many of {listing(map(str, n_subjects))} subjects the row "
-        f"is better. ★: the difference has the same sign in every subject, and p < {LEVEL:g} after Benjamini and Hochberg's "
-        f"correction over the {len(compared.pairs)} comparisons of this figure. The intervals speak about other stimuli, not "
-        f"about other people. {chosen}A layer that was scored as a model of its own is compared like any other.",
+        f"is better. ★: the difference has the same sign in every subject, and p < {LEVEL:g} {compared.corrected}. "
+        "Intervals and p values speak about other stimuli, not about other people; subjects saw the same images, so that all "
+        f"of them often agree by chance. {chosen}A layer that was scored as a model of its own is compared like any other.",
         alt=f"Matrices of pairwise differences between {size} models in {listing(regions)}; {solid} of "
         f"{len(compared.pairs)} differences are reliable.",
         height=rows * (0.75 + 0.56 * max(size - 1 + LAST_ROW, 2)),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
 
 from ..identifiers import ALL_REGIONS, SPLIT_METRICS
-from .comparison_figures import LEVEL, compare_models, comparison_figure
+from .comparison_figures import LEVEL, Correction, compare_models, comparison_figure
 from .diagnostic_figures import Penalty, alpha_figure, penalties, voxel_figure
 from .drawing import Figure
 from .ood_figures import ood_figure, ood_groups
@@ -62,11 +63,10 @@ class Section:
     problems: tuple[str, ...] = ()
 
 
-def section_makers(study: Study) -> list[Callable[[], Section]]:
+def section_makers(study: Study, correction: Correction) -> list[Callable[[], Section]]:
     """One callable per section, in the order of the page; some take seconds."""
-    return [
-        lambda make=make: make(study) for make in (_scores, _ceilings, _gap, _categories, _pools, _compared, _checks)
-    ]
+    compared = partial(_compared, correction=correction)
+    return [partial(make, study) for make in (_scores, _ceilings, _gap, _categories, _pools, compared, _checks)]
 
 
 def _scores(study: Study) -> Section:
@@ -144,8 +144,9 @@ def _pools(study: Study) -> Section:
     return Section("pools", "Shared or per-subject training images", text, figures, None if figures else remedy)
 
 
-def _compared(study: Study) -> Section:
+def _compared(study: Study, correction: Correction) -> Section:
     compared = [compare_models(study, variant) for variant in drawn_variants(study) if variant.cell.metric != "cka"]
+    compared = correction.apply(compared)
     figures = tuple(comparison_figure(study, one) for one in compared if one.pairs)
     problems = tuple(dict.fromkeys(problem for one in compared for problem in one.problems))
     text = f"Differences are paired: both models' scores were resampled with the same test stimuli. Level: {LEVEL:g}."

@@ -11,6 +11,7 @@ from uuid import uuid4
 from tqdm.auto import tqdm
 
 from ..results import ResultsDatabase
+from .comparison_figures import Correction
 from .drawing import CREATOR, Figure
 from .errors import ReportError
 from .page import render_page
@@ -30,6 +31,7 @@ def write_report(
     models: Sequence[str] = (),
     benchmarks: Sequence[str] = (),
     dataset: str | None = None,
+    correction: Correction | None = None,
     title: str = "LAION-fMRI scores",
     force: bool = False,
     progress: bool | None = None,
@@ -46,6 +48,8 @@ def write_report(
         Patterns; none for all.
     dataset : str, optional
         Name of a dataset or beginning of its fingerprint; see :func:`~.study.read_study`.
+    correction : Correction, optional
+        Of p values; None for Benjamini and Hochberg's over each figure.
     title : str
     force : bool
         Write into a folder that holds other things.
@@ -71,7 +75,7 @@ def write_report(
         warn(f"A report is about one dataset. Left out: {words}. Report on it with --dataset {fingerprint}")
     if study.outdated:
         warn(f"A report has one version of each benchmark, the newest. Left out: {study.outdated}. Score them again.")
-    makers = section_makers(study)
+    makers = section_makers(study, correction or Correction())
     hidden = None if progress is None else not progress
     with tqdm(total=len(makers), desc="report: sections", unit="section", disable=hidden, delay=2, leave=False) as bar:
         sections = []

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from .database import ResultsDatabase
@@ -72,7 +73,8 @@ def voxel_frames(database: ResultsDatabase, results: Iterable[Result]) -> Iterat
     ------
     pandas.DataFrame
         A row per voxel (and fold): result, model, benchmark, fold, subject, ``correlation`` on the test stimuli,
-        ``noise_ceiling`` at their repetitions (fraction of variance), and the voxel's coordinates in the dataset.
+        ``noise_ceiling`` at their repetitions (fraction of variance), ``p_value`` of the correlation (one-sided, before any
+        correction; missing in results of earlier versions), and the voxel's coordinates in the dataset.
     """
     for result in results:
         parts = []
@@ -107,7 +109,9 @@ def export_voxels(database: ResultsDatabase, results: Iterable[Result], path: Pa
 
 def _voxels(node: Node) -> pd.DataFrame:
     coords = {str(name): coord.values for name, coord in node.correlations.coords.items()}
-    return pd.DataFrame({"correlation": node.correlations.values, "noise_ceiling": node.ceilings.values, **coords})
+    p_values = np.full(len(node.correlations), np.nan) if node.p_values is None else node.p_values.values
+    values = {"correlation": node.correlations.values, "noise_ceiling": node.ceilings.values, "p_value": p_values}
+    return pd.DataFrame({**values, **coords})
 
 
 def _write_voxels(frames: Iterator[pd.DataFrame], scratch: Path, path: Path) -> int:

@@ -30,7 +30,9 @@ def to_dataframe(results: Iterable[Result]) -> pd.DataFrame:
     pandas.DataFrame
         ``level`` says what a row is of: ``mean``, ``fold`` (mean over the subjects of one fold) or ``subject`` (of ``fold``,
         where there are folds). ``score``, ``raw`` and ``ceiling`` are in the units of ``normalization``;
-        ``score_<normalization>`` are all of them. What a row does not have is missing: subjects have an interval and no error.
+        ``score_<normalization>`` are all of them. ``hides_sign``: a raw score, of this subject or of one below this mean, is
+        negative, and the published normalization squares it. ``over_subjects_low`` and ``_high``: 95 % by t over the subjects,
+        of each result's mean. What a row does not have is missing: subjects have an interval and no error.
         ``model`` is the identifier, with what tells networks of one identifier apart in brackets (:mod:`.names`).
     """
     rows = [row for result in tell_apart(list(results)) for row in _rows(result)]
@@ -47,13 +49,14 @@ def to_xarray(results: Sequence[Result]) -> xr.Dataset:
     -------
     xarray.Dataset
         Over (model, benchmark): ``score``, ``error``, ``raw``, ``raw_error``, ``ceiling``, ``ceiling_error``, ``seconds``,
-        ``peak_memory_bytes``. Over (model, benchmark, subject): ``subject_score``, ``subject_raw``, ``subject_ceiling``,
-        ``alpha``, ``mean_eigenvalue`` (where alpha counts it), ``n_train`` ...; ``interval`` besides over ``limit`` (low,
-        high). ``normalized`` and ``subject_normalized`` besides over ``normalization``. Subjects of benchmarks with folds
-        are means over folds. nan: there is no such number. ``layers`` over (model, benchmark): what was scored, as text.
-        Along ``model``, the coordinates ``requested_model``, ``model_source``, ``model_revision`` and ``network_digest``
-        say which network it is, as far as that is known. ``attrs['datasets']`` says which data, and whether they are
-        simulated.
+        ``peak_memory_bytes``, ``hides_sign`` (1: some subject's raw score is negative, and the published normalization squares
+        it). Over (model, benchmark, subject): ``subject_score``, ``subject_raw``, ``subject_ceiling``, ``alpha``,
+        ``mean_eigenvalue`` (where alpha counts it), ``n_train`` ... Besides over ``limit`` (low, high): ``over_subjects``,
+        95 % by t, and per subject ``interval``, over test stimuli. Besides over ``normalization``: ``normalized`` and
+        ``subject_normalized``. Subjects of benchmarks with folds are means over folds. nan: there is no such number.
+        ``layers`` over (model, benchmark): what was scored, as text. Along ``model``, the coordinates ``requested_model``,
+        ``model_source``, ``model_revision`` and ``network_digest`` say which network it is, as far as that is known.
+        ``attrs['datasets']`` says which data, and whether they are simulated.
 
     Raises
     ------
@@ -98,6 +101,9 @@ def to_xarray(results: Sequence[Result]) -> xr.Dataset:
         cell = {"model": model, "benchmark": benchmark}
         for name, value in _aggregate(result).items():
             put(name, value, **cell)
+        put("hides_sign", result.hides_sign, **cell)
+        for limit, value in zip(LIMITS, result.interval_over_subjects or (None, None), strict=True):
+            put("over_subjects", value, **cell, limit=limit)
         put("seconds", result.seconds, **cell)
         put("peak_memory_bytes", result.peak_memory_bytes, **cell)
         for name, value in result.normalizations.items():
@@ -148,7 +154,9 @@ def _rows(result: Result) -> list[dict]:
     def row(level: str, numbers: dict, fold: str | None = None, subject: str | None = None) -> dict:
         return {**about, "level": level, "fold": fold, "subject": subject, **_EMPTY, **numbers, **run}
 
-    rows = [row(MEAN, _aggregate(result) | _named(result))]
+    low, high = result.interval_over_subjects or (None, None)
+    over_subjects = {"over_subjects_low": low, "over_subjects_high": high}
+    rows = [row(MEAN, _aggregate(result) | over_subjects | _named(result))]
     rows += [row(SUBJECT, _numbers(unit), subject=name) for name, unit in result.subjects.items()]
     for fold, means in result.folds.items():
         rows.append(row(FOLD, _aggregate(means) | _named(means), fold=fold))
@@ -162,6 +170,9 @@ _EMPTY = dict.fromkeys(
         "error",
         "interval_low",
         "interval_high",
+        "over_subjects_low",
+        "over_subjects_high",
+        "hides_sign",
         "raw",
         "raw_error",
         "ceiling",
@@ -206,7 +217,8 @@ def _cell(benchmark: str) -> dict[str, str | None]:
 
 def _aggregate(mean: Result | FoldResult) -> dict:
     names = ("value", "error", "raw", "raw_error", "ceiling", "ceiling_error")
-    return {"score" if name == "value" else name: getattr(mean, name) for name in names}
+    numbers = {"score" if name == "value" else name: getattr(mean, name) for name in names}
+    return numbers | {"hides_sign": mean.hides_sign}
 
 
 def _numbers(unit: UnitResult) -> dict:
@@ -214,7 +226,14 @@ def _numbers(unit: UnitResult) -> dict:
     numbers = {"score": unit.value, "raw": unit.raw, "ceiling": unit.ceiling, "alpha": unit.alpha}
     numbers["mean_eigenvalue"] = unit.mean_eigenvalue
     counts = {name: getattr(unit, name) for name in COUNTS}
-    return {**numbers, "interval_low": low, "interval_high": high, **counts, **_named(unit)}
+    return {
+        **numbers,
+        "interval_low": low,
+        "interval_high": high,
+        "hides_sign": unit.hides_sign,
+        **counts,
+        **_named(unit),
+    }
 
 
 def _named(numbers: Result | FoldResult | UnitResult) -> dict:

@@ -44,7 +44,10 @@ class Node:
     children : tuple of Node
     correlations, ceilings : xarray.DataArray with dims (neuroid,), or None
         Per voxel, with the voxels' coordinates.
-    draws : numpy.ndarray of float64, shape (draws,), or None
+    p_values : xarray.DataArray with dims (neuroid,), or None
+        Of the correlations.
+    draws, median_draws : numpy.ndarray of float64, shape (draws,), or None
+        Of the score; and of the median correlation that it squares.
     """
 
     level: str
@@ -54,7 +57,9 @@ class Node:
     children: tuple[Node, ...] = ()
     correlations: xr.DataArray | None = None
     ceilings: xr.DataArray | None = None
+    p_values: xr.DataArray | None = None
     draws: np.ndarray | None = field(default=None, repr=False)
+    median_draws: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -98,7 +103,8 @@ def pack(score: Score, level: str = MEAN, label: str = MEAN) -> Node:
     columns.update({name: _optional(int, rest.pop(name, None)) for name in COUNTS})
     columns["bootstrap_stimuli"] = rest.pop("bootstrap_stimuli", None)
     normalizations = {k: _finite(v, k, where) for k, v in rest.pop("normalizations").items()}
-    draws = rest.pop("bootstrap", None)
+    draws, median_draws = (_draws(rest.pop(name, None)) for name in ("bootstrap", "bootstrap_median"))
+    p_values = rest.pop("p_values", None)
     for known in (ERROR_KEY, *_ELSEWHERE):
         rest.pop(known, None)
     columns["details"] = _details(rest, where)
@@ -117,7 +123,9 @@ def pack(score: Score, level: str = MEAN, label: str = MEAN) -> Node:
         children=tuple(pack(child, child_level, one) for one, child in children),
         correlations=per_voxel["raw"],
         ceilings=per_voxel["ceiling"],
-        draws=None if draws is None else np.asarray(draws.values, dtype=float),
+        p_values=p_values,
+        draws=draws,
+        median_draws=median_draws,
     )
 
 
@@ -130,6 +138,10 @@ def unpack(node: Node, facts: dict) -> Score:
     raw, ceiling = (_scalar(node, name, f"{name}_error", f"{name}_details") for name in _PARTS)
     if node.correlations is not None:
         raw.attrs["raw"], ceiling.attrs["raw"] = node.correlations, node.ceilings
+    if node.median_draws is not None:
+        score.attrs["bootstrap_median"] = xr.DataArray(node.median_draws, dims=["draw"])
+    if node.p_values is not None:
+        score.attrs["p_values"] = node.p_values
     if children:
         over = node.children[0].level
         for part, of in (
@@ -163,6 +175,10 @@ def _finite(value, name: str, where: str) -> float:
     if not math.isfinite(value):
         raise ResultsError(f"A result is a finite number; {name} of {where} is {value}. Nothing was added.")
     return value
+
+
+def _draws(values: xr.DataArray | None) -> np.ndarray | None:
+    return None if values is None else np.asarray(values.values, dtype=float)
 
 
 def _optional(kind: type, value):

@@ -8,6 +8,8 @@ from datetime import datetime
 
 import numpy as np
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import t_interval
+
 
 @dataclass(frozen=True)
 class UnitResult:
@@ -68,6 +70,11 @@ class FoldResult:
     ceiling_error: float | None
     normalizations: dict[str, float]
     subjects: dict[str, UnitResult]
+
+    @property
+    def hides_sign(self) -> bool:
+        """Whether a negative raw score of some subject was squared to a positive one."""
+        return any(unit.hides_sign for unit in self.subjects.values())
 
 
 @dataclass(frozen=True)
@@ -157,8 +164,13 @@ class Result:
     @property
     def hides_sign(self) -> bool:
         """Whether a negative raw score of some subject was squared to a positive one."""
-        folds = [subject for fold in self.folds.values() for subject in fold.subjects.values()]
-        return any(unit.hides_sign for unit in (*self.subjects.values(), *folds))
+        return any(part.hides_sign for part in (*self.subjects.values(), *self.folds.values()))
+
+    @property
+    def interval_over_subjects(self) -> tuple[float, float] | None:
+        """95 % by t over the subjects' values: what other people would give; None for a single subject."""
+        values = np.array([unit.value for unit in self.by_subject().values()])
+        return t_interval(values) if len(values) > 1 else None
 
     def by_subject(self) -> dict[str, UnitResult]:
         """Each subject's numbers: its own, or means over folds, which have neither interval nor alpha."""

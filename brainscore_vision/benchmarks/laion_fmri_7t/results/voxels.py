@@ -1,8 +1,8 @@
 """Per-voxel values and bootstrap draws of one result: one HDF5 file.
 
-Groups are the places in the tree, ``sub-01`` or ``fold_0/sub-01``. Each may hold ``correlation`` and ``noise_ceiling`` (one
-value per voxel; the ceiling is a fraction of variance), ``neuroids/<coordinate>`` and ``bootstrap`` (one ceiled score per
-draw). Checksums are HDF5's own.
+Groups are the places in the tree, ``sub-01`` or ``fold_0/sub-01``. Each may hold ``correlation``, ``noise_ceiling`` and
+``p_value`` (one value per voxel; the ceiling is a fraction of variance), ``neuroids/<coordinate>``, ``bootstrap``
+and ``bootstrap_median`` (per draw, the ceiled score and the median correlation that it squares). Checksums are HDF5's own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import xarray as xr
 from .errors import ResultsError
 from .packing import Node
 
-CORRELATION, CEILING, NEUROIDS, DRAWS = "correlation", "noise_ceiling", "neuroids", "bootstrap"
+CORRELATION, CEILING, P_VALUE, NEUROIDS = "correlation", "noise_ceiling", "p_value", "neuroids"
+DRAWS, MEDIAN_DRAWS = "bootstrap", "bootstrap_median"
 SUFFIX = ".h5"
 WRITING = ".writing-"
 _NO_SYNC_OF_FOLDERS = (errno.EINVAL, errno.EBADF, errno.ENOTSUP)
@@ -42,10 +43,14 @@ def encode(root: Node, about: dict[str, str]) -> bytes | None:
             group = file.require_group(place) if place else file
             if node.draws is not None:
                 group.create_dataset(DRAWS, data=node.draws, **_CHECKED)
+            if node.median_draws is not None:
+                group.create_dataset(MEDIAN_DRAWS, data=node.median_draws, **_CHECKED)
             if node.correlations is not None:
                 _check_coordinates(place, node)
                 group.create_dataset(CORRELATION, data=np.asarray(node.correlations.values, float), **_CHECKED)
                 group.create_dataset(CEILING, data=np.asarray(node.ceilings.values, float), **_CHECKED)
+                if node.p_values is not None:
+                    group.create_dataset(P_VALUE, data=np.asarray(node.p_values.values, float), **_CHECKED)
                 _write_neuroids(group, node.correlations, written)
     return buffer.getvalue()
 
@@ -96,7 +101,7 @@ def files(directory: Path) -> list[Path]:
 
 
 def read(path: Path) -> dict[str, dict]:
-    """Per place: ``correlations`` and ``ceilings`` (DataArrays with dims (neuroid,)) and ``draws``, where there are such.
+    """Per place, where there are such: ``correlations``, ``ceilings``, ``p_values`` (DataArrays over neuroid), draws.
 
     Raises
     ------
@@ -124,13 +129,16 @@ def _read_group(place: str, group, found: dict) -> None:
     arrays: dict = {}
     if DRAWS in group:
         arrays["draws"] = group[DRAWS][()]
+    if MEDIAN_DRAWS in group:
+        arrays["median_draws"] = group[MEDIAN_DRAWS][()]
     if CORRELATION in group:
         coords = {}
         for name, dataset in group[NEUROIDS].items():
             is_text = h5py.check_string_dtype(dataset.dtype) is not None
             coords[name] = ("neuroid", dataset.asstr()[()] if is_text else dataset[()])
-        for key, name in (("correlations", CORRELATION), ("ceilings", CEILING)):
-            arrays[key] = xr.DataArray(group[name][()], dims=["neuroid"], coords=coords)
+        for key, name in (("correlations", CORRELATION), ("ceilings", CEILING), ("p_values", P_VALUE)):
+            if name in group:  # p values are in files since they are made
+                arrays[key] = xr.DataArray(group[name][()], dims=["neuroid"], coords=coords)
     found[place] = arrays
 
 

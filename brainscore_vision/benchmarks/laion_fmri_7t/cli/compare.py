@@ -1,0 +1,95 @@
+"""``laion-score compare``: two models of a results file, benchmark by benchmark."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from .options import CorrectOption, JsonOption
+from .tables import Column, print_table
+
+LEGEND = (
+    "p: no difference on other images of this kind (these subjects). corrected: for all benchmarks of this table.",
+    "people: no difference in other people (on these images; t over subjects). both: other people and other images.",
+    "agree: subjects whose difference has the sign of the mean. They saw the same images, so that all agree often by chance.",
+)
+_notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+def compare(
+    results: Annotated[Path, typer.Argument(help="A results file, as `laion-score score --results FILE` makes it.")],
+    first: Annotated[str, typer.Argument(help="A model, by its name in the file.")],
+    second: Annotated[str, typer.Argument(help="Another model.")],
+    benchmark: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--benchmark", help="Only benchmarks that match, '*-ood-*'; may be repeated. Default: all of both."
+        ),
+    ] = None,
+    correct: CorrectOption = "fdr",
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two models on the benchmarks that both were scored on: differences, intervals and p values.
+
+    Differences are the first model minus the second, with a 95 % interval over resampled test images.
+
+    Example: laion-score compare scores.sqlite alexnet resnet50 --benchmark '*-tau-*' --correct holm
+    """
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import ComparisonError
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import compare as compare_scores
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.significance import adjusted
+
+    from ..results import ResultsDatabase, ResultsError, matches
+
+    adjusted([], correct)  # a method that does not exist, before anything is read
+    database, found = ResultsDatabase(results, create=False), []
+    for model in (first, second):
+        own = database.results([model])
+        if len({result.model for result in own}) != 1:
+            names = sorted({result.model for result in database.results()})
+            raise ResultsError(
+                f"A comparison is of two models, by their names; {model!r} fits {len({r.model for r in own})} of those in "
+                f"{results}: {', '.join(names)}. Name one of them in full."
+            )
+        chosen = (result for result in own if matches(benchmark or (), result.benchmark))
+        found.append({(result.benchmark, result.dataset_fingerprint): result for result in chosen})
+    pairs, problems = [], []
+    for key in found[0].keys() & found[1].keys():
+        try:
+            pairs.append(compare_scores(*(database.score(one[key].id) for one in found)))
+        except ComparisonError as error:
+            problems.append(f"Left out: {key[0]}: {error}")
+    if not pairs:
+        why = problems[0] if problems else "Score both on one benchmark, or give another --benchmark."
+        raise ResultsError(
+            f"A comparison needs a benchmark that both were scored on; {first} and {second} share none. {why}"
+        )
+    pairs.sort(key=lambda pair: pair.benchmark)
+    corrected = adjusted([pair.mean.p_value for pair in pairs], correct).tolist()
+    if as_json:
+        for pair, p in zip(pairs, corrected, strict=True):
+            print(json.dumps({**asdict(pair), "p_corrected": p, "correction": correct}))
+    else:
+        columns = [Column("benchmark"), *(Column(name, number=True) for name in ("difference", "95 %", "p"))]
+        columns += [Column(f"corrected ({correct})", number=True), Column("people", number=True, minor=True)]
+        columns += [Column("both", number=True, minor=True), Column("agree", number=True, minor=True)]
+        rows = [_row(pair, p) for pair, p in zip(pairs, corrected, strict=True)]
+        names = {pair.normalization for pair in pairs}
+        print_table(f"{first} minus {second} ({', '.join(sorted(names))})", columns, rows, *LEGEND)
+    for problem in sorted(problems):
+        _notes.print(problem)
+
+
+def _row(pair, corrected: float) -> list[str]:
+    low, high = pair.mean.interval
+    people = "–" if pair.over_subjects is None else f"{pair.over_subjects.p_value:.2g}"
+    both = "–" if pair.p_of_both is None else f"{pair.p_of_both:.2g}"
+    agree = f"{pair.n_positive if pair.mean.value > 0 else pair.n_negative} of {len(pair.subjects)}"
+    interval = f"[{low:+.3f}, {high:+.3f}]"
+    p = f"{pair.mean.p_value:.2g}"
+    return [pair.benchmark, f"{pair.mean.value:+.3f}", interval, p, f"{corrected:.2g}", people, both, agree]

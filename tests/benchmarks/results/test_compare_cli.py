@@ -1,0 +1,60 @@
+"""``laion-score compare``: the numbers of compare(), corrected over the table."""
+
+import json
+
+import pytest
+from plugin_testing.scored_cells import RIDGE, facts, scores
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.significance import adjusted
+from brainscore_vision.benchmarks.laion_fmri_7t import compare
+from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
+
+
+@pytest.fixture
+def file(tmp_path, tiny_dataset):
+    database = ResultsDatabase(tmp_path / "results.sqlite")
+    for row in scores(tiny_dataset).values():
+        for score in row.values():
+            database.add(score, facts(score))
+    return database.path
+
+
+def names(tiny_dataset):
+    return list(scores(tiny_dataset))[:2]
+
+
+def test_numbers_are_those_of_compare(run, file, tiny_dataset):
+    first, second = names(tiny_dataset)
+    code, out, _ = run("compare", file, first, second, "--json", "--correct", "holm")
+    assert code == 0
+    rows = {row["benchmark"]: row for row in map(json.loads, out.splitlines())}
+    expected = compare(scores(tiny_dataset)[first][RIDGE], scores(tiny_dataset)[second][RIDGE])
+    row = rows[RIDGE]
+    assert row["mean"]["value"] == pytest.approx(expected.mean.value)
+    assert row["mean"]["p_value"] == pytest.approx(expected.mean.p_value)
+    assert row["p_of_both"] == pytest.approx(expected.p_of_both)
+    p = [row["mean"]["p_value"] for row in rows.values()]
+    assert [row["p_corrected"] for row in rows.values()] == pytest.approx(adjusted(p, "holm"))
+    assert len(rows) > 2
+
+
+def test_a_table_says_what_its_p_values_mean(run, file, tiny_dataset):
+    first, second = names(tiny_dataset)
+    code, out, _ = run("compare", file, first, second, "--benchmark", RIDGE)
+    assert code == 0
+    assert "corrected (fdr)" in out
+    assert "p: no difference on other images of this kind" in out
+    assert sum(RIDGE in line for line in out.splitlines()) == 1
+
+
+def test_wrong_questions_are_refused(run, file, tiny_dataset):
+    first, second = names(tiny_dataset)
+    code, _, err = run("compare", file, first, "nobody")
+    assert code == 1
+    assert "'nobody' fits 0 of those" in err
+    code, _, err = run("compare", file, first, second, "--correct", "bonferroni")
+    assert code != 0
+    assert "one of fdr, holm, none; received 'bonferroni'" in err
+    code, _, err = run("compare", file, first, second, "--benchmark", "Zerbe*")
+    assert code == 1
+    assert f"{first} and {second} share none" in err
