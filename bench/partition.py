@@ -139,17 +139,14 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--json", type=Path, help="Write the numbers here as well.")
     arguments = parser.parse_args()
-    report = {
-        f"{100 * explainable:g} % explainable, {n} test stimuli": measured_errors(
-            explainable, n, arguments.runs, arguments.draws
-        )
-        for explainable in EXPLAINABLE
-        for n in N_TEST
-    }
-    text = json.dumps(report, indent=2)
-    print(text)
+    report = {}
+    for explainable in EXPLAINABLE:
+        for n in N_TEST:
+            found = measured_errors(explainable, n, arguments.runs, arguments.draws)
+            report[f"{100 * explainable:g} % explainable, {n} test stimuli"] = found
+            print(f"{100 * explainable:g} % explainable, {n} test stimuli", json.dumps(found, indent=2), flush=True)
     if arguments.json is not None:
-        arguments.json.write_text(text + "\n")
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":
