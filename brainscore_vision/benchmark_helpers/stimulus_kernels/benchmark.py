@@ -99,8 +99,9 @@ class Plan:
         without = [t.subject for t, c in zip(self.tasks, ceilings, strict=True) if self.normalization not in c]
         if without:
             raise StimulusKernelError(
-                f"{self.identifier} has no ceiling: the test stimuli may hold no explainable variance for "
-                f"{', '.join(without)}. Choose the published normalization, other subjects or a split with more stimuli."
+                f"{self.identifier} has no ceiling: nothing explainable is known in the responses of "
+                f"{', '.join(without)} to the test stimuli. Choose the published normalization, other subjects or a split "
+                f"with more stimuli."
             )
         by_subject = {t.subject: Score(c[self.normalization]) for t, c in zip(self.tasks, ceilings, strict=True)}
         ceiling = aggregate_ceilings(by_subject, over="subject")

@@ -10,6 +10,7 @@ from brainscore_core.metrics import Score
 from brainscore_vision.metric_helpers.bootstrap_error import bootstrap_error, declare_no_error
 
 from .errors import StimulusKernelError
+from .statistics.bootstrap import percentile_interval
 from .statistics.normalizations import Normalized
 from .tasks import SubjectResult
 
@@ -31,8 +32,8 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
     if normalization not in normalized:
         raise StimulusKernelError(
             f"normalization={normalization!r} does not exist for {result.subject}, which has {', '.join(normalized)}: "
-            f"its {result.n_test} test stimuli may hold no explainable variance. Choose another normalization or a split with "
-            f"more stimuli."
+            f"nothing explainable is known in its responses to {result.n_test} test stimuli. Choose another normalization or "
+            f"a split with more stimuli."
         )
     chosen = normalized[normalization]
     score, raw, ceiling = Score(chosen.value), Score(chosen.raw), Score(chosen.ceiling)
@@ -55,8 +56,9 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
     if result.features_digest:
         score.attrs["features_digest"] = result.features_digest
     if result.draws is not None:
-        score.attrs["interval"] = result.draws.interval(normalization)
-        score.attrs["bootstrap"] = xr.DataArray(result.draws.values[normalization], dims=["draw"])
+        draws = result.draws.values[normalization] if chosen.draws is None else chosen.draws
+        score.attrs["interval"] = percentile_interval(draws)
+        score.attrs["bootstrap"] = xr.DataArray(draws, dims=["draw"])
         score.attrs["bootstrap_stimuli"] = result.draws.stimuli
     if result.alpha is not None:
         score.attrs["alpha"] = result.alpha

@@ -16,6 +16,10 @@ from ..errors import ResponsesError, StimulusKernelError
 from .ceilings import ExplainableVariance, NoiseCeiling
 
 NORMALIZATIONS = ("published", "explained_variance", "correlation")
+"""Of metrics that compare neuroids."""
+
+SIMILARITY_NORMALIZATIONS = ("published", "reliability")
+"""Of metrics that compare representations as wholes."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +34,21 @@ class Normalized:
         The same aggregate before division.
     ceiling : float
         The same aggregate of what is divided by.
+    draws : numpy.ndarray of float64, shape (draws,), or None
+        ``value`` over resampled stimuli, where the ceiling is known only now.
     """
 
     value: float
     raw: float
     ceiling: float
+    draws: np.ndarray | None = None
 
 
 def check_normalization(name: str) -> str:
-    """Return ``name`` if it is one of :data:`NORMALIZATIONS`, else raise."""
-    if name not in NORMALIZATIONS:
-        raise StimulusKernelError(f"normalization is one of {', '.join(NORMALIZATIONS)}; received {name!r}.")
+    """Return ``name`` if a metric has a normalisation of that name, else raise."""
+    known = tuple(dict.fromkeys((*NORMALIZATIONS, *SIMILARITY_NORMALIZATIONS)))
+    if name not in known:
+        raise StimulusKernelError(f"normalization is one of {', '.join(known)}; received {name!r}.")
     return name
 
 
@@ -215,8 +223,8 @@ def _signal_sd(reference: NoiseCeiling, at_test: ExplainableVariance) -> np.ndar
     return np.sqrt(np.where(noisy, at_test.noise_variance * signal / np.where(noisy, noise, 1), at_test.variance))
 
 
-def scaled_similarity(similarity: float, ceiling: float) -> Normalized:
-    """A similarity divided by its ceiling on the same scale (RDM correlation, CKA)."""
+def scaled_similarity(similarity: float, ceiling: float, draws: np.ndarray | None = None) -> Normalized:
+    """A similarity divided by its ceiling on the same scale (RDM correlation, CKA); ``draws`` of the ratio."""
     if not ceiling > 0:
         raise StimulusKernelError(f"A ceiling must be positive to be divided by, received {ceiling:g}.")
-    return Normalized(value=similarity / ceiling, raw=similarity, ceiling=ceiling)
+    return Normalized(value=similarity / ceiling, raw=similarity, ceiling=ceiling, draws=draws)
