@@ -71,6 +71,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
             "test": [
                 "dask>=2025.5",
                 "distributed>=2025.5",
+                "himalaya>=0.4.11",
                 "mpmath>=1.3",
                 "pytest>=8.2",
                 "pytest-check>=2.3",

@@ -10,19 +10,21 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from PIL import Image
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, NoiseCeiling, Responses
+from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, NoiseCeiling, Responses, partition
 from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import pearson_per_neuroid
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
+from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.banded import banded_fits
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations import normalize_correlations
 from brainscore_vision.benchmarks.laion_fmri_7t import compare
 from brainscore_vision.benchmarks.laion_fmri_7t.benchmark import RegionResponses
 from brainscore_vision.benchmarks.laion_fmri_7t.checks.shuffled_labels import PIXELS
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import DEFAULT_THRESHOLD
-from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
+from brainscore_vision.benchmarks.laion_fmri_7t.scoring import partition_all, score_all
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.simulation import Truth
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
@@ -184,6 +186,44 @@ def unit_of_features(dataset: Dataset) -> dict:
     return report
 
 
+PARTED = (
+    ("LAION_fMRI-CLIP", "pixels"),
+    ("LAION_fMRI-CLIP", "LAION_fMRI-nouns"),
+    ("LAION_fMRI-CLIP", "LAION_fMRI-DINOv2"),
+)
+PARTED_CELLS = tuple(f"LAION_fMRI.{region}-{split}-ridgecv" for region in ("V2", "IT") for split in ("tau", "ood"))
+
+
+def weights_of_two_models(dataset: Dataset) -> dict:
+    """Parts of two models if both kernels have one weight, and with weights of their own; means over subjects.
+
+    ``subjects_below_0`` counts unique parts, two for each subject.
+    """
+    report: dict = {}
+    for name, fits in (("one weight", fits_of_one_weight), ("own weights", banded_fits)):
+        n_below, n_parts = 0, 0
+        for models in PARTED:
+            with patch.object(partition, "banded_fits", fits):
+                done = partition_all(*models, PARTED_CELLS, dataset, EngineOptions(progress=False))
+                for cell, parts in done:
+                    report.setdefault(f"{' and '.join(models)}, {cell}", {})[name] = dict(parts["mean"].values)
+                    uniques = [p.values[u] for s, p in parts.items() if s != "mean" for u in ("unique_a", "unique_b")]
+                    n_below, n_parts = n_below + sum(u < 0 for u in uniques), n_parts + len(uniques)
+        report[f"{name}, subjects_below_0"] = f"{n_below} of {n_parts}"
+    return report
+
+
+def fits_of_one_weight(grams, train, targets, compute=None, n_features=(None, None)) -> list:
+    """As :func:`banded_fits`, but the joint fit is on the sum of both kernels, each over its mean eigenvalue."""
+    alone = banded_fits(grams, train, targets, compute, n_features, weights=())
+    units = [
+        ridge.decompose(gram, train, compute, p).mean_eigenvalue for gram, p in zip(grams, n_features, strict=True)
+    ]
+    both = grams[0] / units[0] + grams[1] / units[1]
+    joint = banded_fits((both, grams[1]), train, targets, compute, (sum(n_features), n_features[1]), weights=())
+    return [(a, b, together) for (a, b, _), (together, _, _) in zip(alone, joint, strict=True)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", type=Path)
@@ -198,6 +238,7 @@ def main() -> None:
         "variance within images with ddof 0": biased_variance(dataset),
         "alpha channel dropped": dropped_alpha(dataset),
         "unit of the features": unit_of_features(dataset),
+        "two models, weights": weights_of_two_models(dataset),
     }
     text = json.dumps(report, indent=2)
     print(text)

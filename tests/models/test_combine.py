@@ -5,9 +5,10 @@ import pytest
 from plugin_testing.models import CountingModel, FeatureModel, random_features
 from sklearn.linear_model import RidgeCV
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels import DEFAULT_ALPHAS, EngineOptions
+from brainscore_vision.benchmark_helpers.stimulus_kernels import RELATIVE_ALPHAS, EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import PARTS, partition
+from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.banded import WEIGHTS
 from brainscore_vision.benchmarks.laion_fmri_7t import benchmark, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import IdentifierError
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import partition as partition_models
@@ -91,42 +92,78 @@ def test_a_combination_knows_what_all_its_parts_know(tiny_dataset, shared):
 # Variance partitioning
 
 
-def explained_by_sklearn(features, task) -> np.ndarray:
-    """r·|r| / NC of each voxel, fitted on features themselves, by somebody else's ridge."""
+def own_units(features: dict, train_ids) -> dict:
+    """Features whose centred training kernel has a mean eigenvalue of 1."""
+    x = np.stack([features[s] for s in train_ids]).astype(float)
+    unit = np.sqrt(((x - x.mean(axis=0)) ** 2).sum() / len(x))
+    return {s: (values - x.mean(axis=0)) / unit for s, values in features.items()}
+
+
+def fitted_by_sklearn(features, task):
+    """Leave-one-out error and explained part per voxel, fitted on features themselves, by somebody else's ridge."""
     responses = task.load_responses()
     train, test = responses.select(task.train_ids), responses.select(task.test_ids)
-    x = np.stack([features[s] for s in task.train_ids])
-    fit = RidgeCV(alphas=DEFAULT_ALPHAS).fit(x, train.values.astype(float))
-    predicted = fit.predict(np.stack([features[s] for s in task.test_ids]))
+    x, x_test = (np.stack([features[s] for s in ids]) for ids in (task.train_ids, task.test_ids))
+    fit = RidgeCV(alphas=RELATIVE_ALPHAS, store_cv_results=True).fit(x, train.values.astype(float))
+    predicted = fit.predict(x_test)
     r = np.array([np.corrcoef(predicted[:, i], test.values[:, i])[0, 1] for i in range(test.values.shape[1])])
-    return r * np.abs(r) / test.test_ceiling().fraction
-
-
-def scaled(features: dict, stimuli) -> dict:
-    """Features whose kernel over these stimuli, about their mean, has a mean diagonal of 1."""
-    x = np.stack([features[s] for s in stimuli]).astype(float)
-    x -= x.mean(axis=0)
-    x /= np.sqrt((x**2).sum(axis=1).mean())
-    return dict(zip(stimuli, x, strict=True))
+    v, n = test.values.var(axis=0, ddof=1), len(x_test)
+    noise = test.noise_variance * np.mean(1 / test.n_repetitions)
+    return fit.cv_results_.mean(axis=(0, 1)).min(), np.sign(r) * v * (r**2 - (1 - r**2) / (n - 2)) / (v - noise).mean()
 
 
 @pytest.mark.parametrize("identifier", [CELL, "LAION_fMRI_persubject.V4-ood-ridgecv"])
-def test_partition_equals_three_fits_on_features(tiny_dataset, identifier):
+def test_partition_equals_fits_on_features(tiny_dataset, identifier):
     bench = benchmark(identifier, dataset=tiny_dataset)
     models = [EmbeddingModel("CLIP", tiny_dataset), EmbeddingModel("DINOv2", tiny_dataset)]
     tasks = bench.resolve().tasks
     for position, parts in partition(*models, tasks, ENGINE):
         task = tasks[position]
         stimuli = task.pool.stimulus_ids
-        a, b = (scaled(dict(zip(stimuli, m.features_for(stimuli), strict=True)), stimuli) for m in models)
-        ab = {s: np.concatenate([a[s], b[s]]) for s in stimuli}
-        r2 = [explained_by_sklearn(features, task) for features in (a, b, ab)]
-        expected = {"a": r2[0], "b": r2[1], "total": r2[2], "unique_a": r2[2] - r2[1], "unique_b": r2[2] - r2[0]}
-        expected["shared"] = r2[0] + r2[1] - r2[2]
+        tables = (dict(zip(stimuli, m.features_for(stimuli), strict=True)) for m in models)
+        a, b = (own_units(table, task.train_ids) for table in tables)
+        fits = {1.0: fitted_by_sklearn(a, task), 0.0: fitted_by_sklearn(b, task)}
+        for w in WEIGHTS:
+            both = {s: np.concatenate([np.sqrt(w) * a[s], np.sqrt(1 - w) * b[s]]) for s in stimuli}
+            fits[w] = fitted_by_sklearn(both, task)
+        weight = min(fits, key=lambda w: fits[w][0])
+        assert parts.weight == weight
+        a, b, ab = fits[1.0][1], fits[0.0][1], fits[weight][1]
+        expected = {"a": a, "b": b, "total": ab, "unique_a": ab - b, "unique_b": ab - a, "shared": a + b - ab}
         for part in PARTS:
             np.testing.assert_allclose(parts.per_neuroid[part], expected[part], atol=2e-5)
             assert parts.values[part] == pytest.approx(expected[part].mean(), abs=1e-5)
-        assert parts.n_neuroids == len(r2[0])
+        assert parts.n_neuroids == len(a)
+
+
+def test_each_model_alone_has_its_score(tiny_dataset):
+    names = ("LAION_fMRI-CLIP", "LAION_fMRI-nouns")
+    cell = "LAION_fMRI.IT-tau-ridgecv[normalization=explained_variance,alphas=relative]"
+    found = partition_models(*names, CELL, dataset=tiny_dataset)
+    for name, part in zip(names, ("a", "b"), strict=True):
+        score = score_model(name, cell, dataset=tiny_dataset)
+        assert found["mean"].values[part] == pytest.approx(score.item(), abs=1e-6)
+        for subject, values in zip(
+            score.attrs["raw_subjects"]["subject"].values, score.attrs["raw_subjects"].values, strict=True
+        ):
+            assert found[subject].values[part] == pytest.approx(values, abs=1e-6)
+            np.testing.assert_allclose(found[subject].interval(part), score.attrs[subject].attrs["interval"], atol=1e-6)
+
+
+def test_the_unit_of_features_changes_nothing(tiny_dataset, shared):
+    tables = [
+        dict(zip(shared, EmbeddingModel(n, tiny_dataset).features_for(shared), strict=True)) for n in ("CLIP", "DINOv2")
+    ]
+    bench = benchmark("LAION_fMRI.IT-ood-ridgecv[subjects=sub-01]", dataset=tiny_dataset)
+    values = []
+    for scales in ((1, 1), (300, 0.01)):
+        models = [
+            lookup({s: scale * x.astype(float) for s, x in table.items()}, name)
+            for name, table, scale in zip("ab", tables, scales, strict=True)
+        ]
+        ((_, parts),) = partition(*models, bench.resolve().tasks, ENGINE)
+        values.append([parts.values[part] for part in PARTS])
+    np.testing.assert_allclose(values[1], values[0], atol=1e-9)
 
 
 def test_parts_add_up_and_lie_in_their_intervals(tiny_dataset):
@@ -138,7 +175,9 @@ def test_parts_add_up_and_lie_in_their_intervals(tiny_dataset):
         assert v["unique_a"] + v["shared"] == pytest.approx(v["a"], abs=1e-9)
         for part in PARTS:
             low, high = parts.interval(part)
-            assert low < high
+            # of a model that the joint fit leaves out, nothing is unique
+            left_out = (part, getattr(parts, "weight", 0.5)) in (("unique_a", 0), ("unique_b", 1))
+            assert low == high == parts.values[part] == 0 if left_out else low < high
     mean = found.pop("mean")
     for part in PARTS:
         assert mean.values[part] == pytest.approx(np.mean([parts.values[part] for parts in found.values()]))

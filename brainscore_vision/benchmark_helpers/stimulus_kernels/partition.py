@@ -1,16 +1,17 @@
 """Variance partitioning of two models: what each explains alone, and what both explain.
 
-K_a + K_b is the kernel of both models' features side by side, so that three ridge fits from two kernels are all it takes
-(commonality analysis; Lescroart et al. 2015 for encoding models). Features of one model with the larger variance would
-dominate the sum, so each kernel is first divided by its mean diagonal: both models have the same total variance over the
-stimuli of the pool. With R²(a), R²(b), R²(ab) the explained variances on the test stimuli:
+Three ridge fits from two kernels are all it takes (commonality analysis; Lescroart et al. 2015 for encoding models): on each
+model's features, and on both side by side. Features of one model may deserve another penalty than those of the other, so the
+joint fit has a weight for each kernel (:mod:`.ridge.banded`), chosen with its penalty by leave-one-out on the training stimuli.
+With R²(a), R²(b), R²(ab) the explained variances on the test stimuli:
 
 - unique to a: R²(ab) - R²(b); unique to b: R²(ab) - R²(a); shared: R²(a) + R²(b) - R²(ab).
 
-R² of a neuroid is r·|r| / NC, r the correlation of prediction and measurement and NC the noise ceiling at the test stimuli's
-repetitions, as in the normalisation ``explained_variance``; a region's is the mean over its neuroids, not the median that
-scores use, so that parts add up. Each of the three fits has its own penalty, by leave-one-out on the training stimuli.
-Parts may come out negative: a suppressor, or noise; the intervals tell.
+R² is that of the normalisation ``explained_variance``: corrected for the number of test stimuli as adjusted r² is, summed
+over neuroids, and divided by the explainable variance of the test stimuli. Sums over neuroids add up, so parts do. Where
+leave-one-out finds that one model adds nothing to the other, the joint fit is that of the other, and the part that is
+unique to the one is 0 exactly. Parts may come out negative otherwise: by chance, which the intervals tell, or where the
+joint fit is worse on stimuli of another kind than those of the training.
 """
 
 from __future__ import annotations
@@ -21,15 +22,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .comparisons import RidgeMetric
+from .comparisons import DEFAULT_ALPHAS, RELATIVE_ALPHAS, RidgeMetric
 from .engine import Job, Run
-from .errors import ModelOutputError, StimulusKernelError
+from .errors import ModelOutputError, ResponsesError, StimulusKernelError
 from .kernels.compute import Compute
 from .kernels.kernel import StimulusKernel
 from .options import EngineOptions
 from .responses import Responses, pearson_per_neuroid
-from .ridge import fit as ridge
-from .statistics.bootstrap import BLOCK_BYTES, correlation_draws, percentile_interval, resampled_counts
+from .ridge.banded import Target, WeightedFit, banded_fits
+from .statistics.bootstrap import (
+    BLOCK_BYTES,
+    correlation_and_variance_draws,
+    percentile_interval,
+    resampled_counts,
+)
+from .statistics.normalizations import explained_part, ratio_draws
 from .tasks import SubjectTask
 
 PARTS = ("total", "unique_a", "unique_b", "shared", "a", "b")
@@ -50,8 +57,11 @@ class Partition:
     draws : dict of str to numpy.ndarray of float64, shape (draws,)
         The same over resampled test stimuli, the fits kept.
     per_neuroid : dict of str to numpy.ndarray of float64, shape (neuroids,)
+        Each neuroid's share; their mean is the value.
     alphas : tuple of float
-        Penalties of a, b, and both, on kernels whose mean diagonal is 1 (2 for both).
+        Penalties of a, b, and both, in mean eigenvalues of the training kernel at hand.
+    weight : float
+        Of a in the joint kernel, where both have a mean eigenvalue of 1; b has the rest. 1: the joint fit is that of a alone.
     n_train, n_test, n_neuroids : int
     dropped_stimuli : tuple of str
         Left out because one of the models has no features for them.
@@ -64,6 +74,7 @@ class Partition:
     draws: Mapping[str, np.ndarray]
     per_neuroid: Mapping[str, np.ndarray]
     alphas: tuple[float, float, float]
+    weight: float
     n_train: int
     n_test: int
     n_neuroids: int
@@ -110,7 +121,8 @@ def partition(
     ----------
     model_a, model_b : brainscore_vision.model_interface.BrainModel
     tasks : sequence of SubjectTask
-        With ridge metrics; tasks that share training stimuli share decompositions.
+        With ridge metrics; tasks that share training stimuli share decompositions. The published grid of penalties is
+        replaced by :data:`~.comparisons.RELATIVE_ALPHAS`; other penalties count mean eigenvalues, too.
     options : EngineOptions, optional
 
     Yields
@@ -121,7 +133,7 @@ def partition(
     Raises
     ------
     StimulusKernelError
-        Metrics other than ridge, or one model twice.
+        Metrics other than ridge, one model twice, or test stimuli that may have no explainable variance.
     """
     other = sorted({type(task.metric).__name__ for task in tasks if not isinstance(task.metric, RidgeMetric)})
     if other:
@@ -131,87 +143,115 @@ def partition(
     models = str(model_a.identifier), str(model_b.identifier)
     with Run((model_a, model_b), tasks, options if options is not None else EngineOptions()) as run:
         run.check_data()
+        for job in run.jobs:
+            _check_explainable(job.task)
         for item in run.each_kernel():
             for job, found in _partitions(run.kernels(item), item.jobs, models, run.compute):
                 yield job.position, replace(found, dropped_stimuli=job.dropped)
 
 
+def _check_explainable(task: SubjectTask) -> None:
+    """Raise if what is explained cannot be put in relation to what could be."""
+    at_test = task.load_responses().select(task.test_ids).explainable()
+    if not at_test.is_known:
+        share, error = (100 * x / at_test.variance.sum() for x in (at_test.explainable.sum(), at_test.standard_error))
+        raise ResponsesError(
+            f"Explained variance is divided by the explainable variance of the test stimuli, which may be none in "
+            f"{task.region} of {task.subject} ({share:.1f} ± {error:.1f} % of the variance of averages over "
+            f"{at_test.n_stimuli} stimuli). Choose a split with more test stimuli, or other subjects."
+        )
+
+
 def _partitions(
     kernels: tuple[StimulusKernel, StimulusKernel], jobs: Sequence[Job], models: tuple[str, str], compute: Compute
 ) -> Iterator[tuple[Job, Partition]]:
-    tasks = list(dict.fromkeys(job.task for job in jobs))
-    grams = [_balanced(kernel, model) for kernel, model in zip(kernels, models, strict=True)]
-    widths = [kernel.n_features for kernel in kernels]
-    fits = [_predictions(gram, p, kernels[0], tasks, compute) for gram, p in zip(grams, widths, strict=True)]
-    grams[0] += grams[1]  # in place: a third matrix of this size would be the largest of all
-    fits.append(_predictions(grams[0], sum(widths), kernels[0], tasks, compute))
+    for kernel, model in zip(kernels, models, strict=True):
+        if not np.trace(kernel.gram) > 0:
+            raise ModelOutputError(f"Features must differ between stimuli, but those of {model} do not vary at all.")
+    fits: dict = {}
+    by_train: dict = defaultdict(list)
+    for task in dict.fromkeys(job.task for job in jobs):
+        by_train[task.train_ids].append(task)
+    for train_ids, tasks in by_train.items():
+        tasks.sort(key=lambda task: (task.region, task.subject))
+        found = banded_fits(
+            tuple(kernel.gram for kernel in kernels),
+            kernels[0].positions(train_ids),
+            [_target(task, kernels[0]) for task in tasks],
+            compute,
+            tuple(kernel.n_features for kernel in kernels),
+        )
+        fits.update(zip(tasks, found, strict=True))
     counts = None
     for job in jobs:
         task = job.task
         if counts is None or counts[0] != task.test_ids:
             counts = task.test_ids, resampled_counts(task.test_ids, task.metric.bootstrap_draws)
-        test = task.load_responses().select(task.test_ids)
-        predictions, alphas = zip(*(fit[task] for fit in fits), strict=True)
-        yield job, _parts(task, test, predictions, alphas, counts[1], models)
+        yield job, parts_of(task, fits[task], counts[1], models)
 
 
-def _balanced(kernel: StimulusKernel, model: str) -> np.ndarray:
-    """The kernel over its mean diagonal; the features' means over the pool are not in it (:mod:`.kernels.kernel`)."""
-    mean = float(np.trace(kernel.gram)) / len(kernel.gram)
-    if not mean > 0:
-        raise ModelOutputError(f"Features must differ between stimuli, but those of {model} do not vary at all.")
-    return kernel.gram / mean
+def _target(task: SubjectTask, kernel: StimulusKernel) -> Target:
+    alphas = RELATIVE_ALPHAS if task.metric.alphas == DEFAULT_ALPHAS else task.metric.grid
+    return Target(lambda: task.load_responses().select(task.train_ids).values, kernel.positions(task.test_ids), alphas)
 
 
-def _predictions(
-    gram: np.ndarray, n_features: int, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute
-) -> dict:
-    """Predictions (float32, test stimuli × neuroids, about the training mean) and penalty of each task."""
-    by_train: dict = defaultdict(list)
-    for task in tasks:
-        by_train[task.train_ids].append(task)
-    found = {}
-    for train_ids, group in by_train.items():
-        train = kernel.positions(train_ids)
-        decomposition = ridge.decompose(gram, train, compute, n_features)
-        for task in sorted(group, key=lambda task: (task.region, task.subject)):
-            responses = task.load_responses().select(train_ids)
-            coordinates, _ = decomposition.coordinates(responses.values)
-            selection = ridge.select_alpha(decomposition, coordinates, task.metric.alphas)
-            cross = gram[np.ix_(kernel.positions(task.test_ids), train)]
-            # without the mean, which no correlation sees: single precision then keeps what a strong penalty leaves
-            prediction = ridge.predict(decomposition, cross, selection.dual_coefficients)
-            found[task] = prediction.astype(np.float32), selection.alpha
-    return found
+def parts_of(
+    task: SubjectTask, fits: tuple[WeightedFit, WeightedFit, WeightedFit], counts: np.ndarray, models: tuple[str, str]
+) -> Partition:
+    """The parts of three fits.
 
-
-def _parts(task: SubjectTask, test: Responses, predictions, alphas, counts: np.ndarray, models) -> Partition:
-    ceiling = test.test_ceiling().fraction
-    r = [pearson_per_neuroid(prediction, test.values, task.subject) for prediction in predictions]
-    per_neuroid = _commonality(*(values * np.abs(values) / ceiling for values in r))
-    step = max(1, BLOCK_BYTES // (8 * test.values.shape[1]))
-    draws: list[list[np.ndarray]] = [[], [], []]
-    for start in range(0, len(counts), step):
-        block = counts[start : start + step]
-        # the ceiling moves with the stimuli that are drawn, as it does for scores; draws, neuroids
-        at_draw = test.noise_ceiling.at_draws(block @ (1.0 / test.n_repetitions) / block.sum(axis=1))
-        for kept, prediction in zip(draws, predictions, strict=True):
-            r_drawn = correlation_draws(prediction, test.values, block)
-            kept.append((r_drawn * np.abs(r_drawn) / at_draw).mean(axis=1))
+    Parameters
+    ----------
+    task : SubjectTask
+    fits : three WeightedFit
+        On a, on b, and on both, with predictions of the test stimuli.
+    counts : numpy.ndarray of float64, shape (draws, n_test)
+        How often each test stimulus is in each draw (:func:`~.statistics.bootstrap.resampled_counts`).
+    models : tuple of str
+        Identifiers of a and b.
+    """
+    test = task.load_responses().select(task.test_ids)
+    at_test, n = test.explainable(), len(task.test_ids)
+    total = float(at_test.explainable.sum())
+    explained = [
+        explained_part(pearson_per_neuroid(fit.prediction, test.values, task.subject), at_test.variance, n)
+        for fit in fits
+    ]
+    values = {part: float(one.sum() / total) for part, one in commonality(*explained).items()}
+    drawn, explainable = _draws(test, fits, counts)
+    draws = {part: ratio_draws(values[part], one, explainable, total) for part, one in commonality(*drawn).items()}
+    share = total / len(at_test.variance)
     return Partition(
         subject=task.subject,
         region=task.region,
         models=models,
-        values={part: float(values.mean()) for part, values in per_neuroid.items()},
-        draws=_commonality(*(np.concatenate(kept) for kept in draws)),
-        per_neuroid=per_neuroid,
-        alphas=alphas,
+        values=values,
+        draws=draws,
+        per_neuroid=commonality(*(one / share for one in explained)),
+        alphas=tuple(fit.alpha for fit in fits),
+        weight=fits[-1].weight,
         n_train=len(task.train_ids),
-        n_test=len(task.test_ids),
-        n_neuroids=len(ceiling),
+        n_test=n,
+        n_neuroids=len(at_test.variance),
     )
 
 
-def _commonality(a: np.ndarray, b: np.ndarray, both: np.ndarray) -> dict[str, np.ndarray]:
+def _draws(test: Responses, fits, counts: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """Explained variance of each fit, and explainable variance, summed over neuroids; each of shape (draws,)."""
+    step = max(1, BLOCK_BYTES // (8 * test.values.shape[1]))
+    explained: list[list[np.ndarray]] = [[] for _ in fits]
+    explainable = []
+    for start in range(0, len(counts), step):
+        block = counts[start : start + step]
+        for kept, fit in zip(explained, fits, strict=True):
+            r, variances = correlation_and_variance_draws(fit.prediction, test.values, block)
+            kept.append(explained_part(r, variances, len(test.values)).sum(axis=1))
+        mean_inverse = block @ (1.0 / test.n_repetitions) / block.sum(axis=1)
+        explainable.append(variances.sum(axis=1) - mean_inverse * test.noise_variance.sum())
+    return [np.concatenate(kept) for kept in explained], np.concatenate(explainable)
+
+
+def commonality(a, b, both) -> dict:
+    """By name of the part (:data:`PARTS`), from what each model and both together explain: numbers or arrays."""
     parts = (both, both - b, both - a, a + b - both, a, b)
     return dict(zip(PARTS, parts, strict=True))

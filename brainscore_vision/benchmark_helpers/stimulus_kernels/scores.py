@@ -26,8 +26,9 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
     -------
     Score
         Scalar. ``attrs``: ``raw`` and ``ceiling`` (scalar Scores; with per-neuroid values in their own ``attrs['raw']``
-        where the metric has such), ``normalizations`` (dict of name to value), ``alpha`` (with
-        ``mean_eigenvalue`` where it counts that), counts, why there is no error over subjects, and where the metric resamples stimuli: ``interval`` (95 %, two floats), ``bootstrap`` (DataArray
+        where the metric has such), ``normalizations`` (dict of name to value), ``alpha`` (with ``mean_eigenvalue``
+        where it counts that), counts, why there is no error over subjects, and where the metric resamples stimuli:
+        ``interval`` (95 %, two floats), ``bootstrap`` (DataArray
         over draws, in the chosen normalisation), ``bootstrap_stimuli`` (digest; equal ones are paired draws),
         ``n_stimulus_groups`` (how many independent groups of stimuli are drawn) and, where ``published`` squares a median
         correlation, ``bootstrap_median`` (DataArray over draws: of the median, for tests). Where the metric compares neuroids:

@@ -13,6 +13,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOut
 from brainscore_vision.benchmarks.laion_fmri_7t import score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.cli import app as cli
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.printing import print_scores
+from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase, read_partitions
 from brainscore_vision.data.laion_fmri_7t.released.features import FEATURE_FILES
 from brainscore_vision.models.laion_fmri_7t import StimulusFeatureModel
 from brainscore_vision.models.laion_fmri_7t.table_files import TableError
@@ -142,7 +143,7 @@ def test_wrong_usage(run, arguments, message):
 
 def test_partition(run, clip):
     output = records(
-        run("partition", "LAION_fMRI-DINOv2", clip[0], CELL, "LAION_fMRI.V1-tau-ridge", "--json", "--no-store")
+        run("partition", "LAION_fMRI-DINOv2", clip[0], CELL, "LAION_fMRI.V4-tau-ridge", "--json", "--no-store")
     )
     assert [r["subject"] for r in output if r["benchmark"] == CELL] == [*(f"sub-0{n}" for n in (1, 3, 5, 6, 7)), "mean"]
     for record in output:
@@ -152,6 +153,81 @@ def test_partition(run, clip):
         assert low <= high
     table = run("partition", "LAION_fMRI-DINOv2", "LAION_fMRI-nouns", CELL)
     assert "shared" in table
+
+
+@pytest.fixture
+def tables(clip, tmp_path):
+    """Two tables with the same columns, CLIP's features and four of noise, under other names of the ids."""
+    _, values, ids = clip
+    frame = pd.DataFrame(values, columns=[f"f{i}" for i in range(values.shape[1])])
+    noise = pd.DataFrame(np.random.default_rng(0).standard_normal((len(ids), 4)), columns=list("wxyz"))
+    paths = tmp_path / "one.csv", tmp_path / "two.csv"
+    for path, name in zip(paths, ("image", "picture"), strict=True):
+        pd.concat([pd.Series(ids, name=name), frame, noise], axis=1).to_csv(path, index=False)
+    return paths
+
+
+def test_partition_takes_subjects_and_columns_of_tables(run, tables):
+    command = ("partition", *tables, CELL, "--json", "--no-store", "--subjects", "sub-03,sub-05")
+    twice = ("--ids", "image", "--ids", "picture", "--columns", "f*", "--columns", "w,x,y,z")
+    found = {record["subject"]: record for record in records(run(*command, *twice))}
+    assert list(found) == ["sub-03", "sub-05", "mean"]
+    assert all(record["benchmark"] == f"{CELL}[subjects=sub-03+sub-05]" for record in found.values())
+    assert found["mean"]["unique_a"] > found["mean"]["unique_b"] + 0.2
+    assert found["sub-03"]["weight"] > 0.5
+    other = ("partition", tables[0], "LAION_fMRI-DINOv2", CELL, "--json", "--no-store", "--ids", "image", "--columns")
+    few, many = (records(run(*other, columns))[-1]["a"] for columns in ("w,x,y,z", "f*"))
+    assert many > few + 0.2
+
+
+def test_partition_says_what_a_part_of_nothing_means(run, tables):
+    twice = ("--ids", "image", "--ids", "picture", "--columns", "f*", "--columns", "w")
+    shown = " ".join(run("partition", *tables, CELL, "--no-store", *twice).split())
+    assert ("the joint fit leaves it out" in shown) == (shown.count("0.000 [0.000, 0.000]") > 1)
+    assert ("A part below 0" in shown) == ("-0." in shown)
+    assert "below 0" in shown or "leaves it out" in shown
+
+
+def test_partitions_are_kept_with_results(run, clip, tmp_path):
+    results = tmp_path / "results.db"
+    output = records(run("partition", "LAION_fMRI-DINOv2", clip[0], CELL, "--json", "--no-store", "--results", results))
+    run("score", "LAION_fMRI-DINOv2", CELL, "--no-store", "--results", results)
+    rows = read_partitions(ResultsDatabase(results)).set_index(["subject", "part"])
+    assert set(rows.benchmark) == {CELL}
+    assert set(rows.model_a) == {"LAION_fMRI-DINOv2"}
+    assert set(rows.requested_b) == {str(clip[0])}
+    for record in output:
+        for part in ("total", "unique_a", "unique_b", "shared", "a", "b"):
+            row = rows.loc[record["subject"], part]
+            assert row.value == record[part]
+            assert [row.interval_low, row.interval_high] == record["intervals"][part]
+    shown = CliRunner().invoke(cli.app, ["results", str(results), "--partitions"])
+    assert shown.exit_code == 0, shown.output
+    assert shown.output.count("unique_a") == 6
+    printed = CliRunner().invoke(cli.app, ["results", str(results), "--partitions", "--json"])
+    assert [r["value"] for r in records(printed.output)] == rows.value.tolist()
+    assert len(ResultsDatabase(results).results()) == 1
+
+
+def test_partitions_in_a_file_of_an_earlier_version(run, tmp_path):
+    results = tmp_path / "results.db"
+    database = ResultsDatabase(results)
+    database.connection.execute_sql("DROP TABLE parts")
+    assert read_partitions(database).empty
+    run("partition", "LAION_fMRI-CLIP", "LAION_fMRI-DINOv2", CELL, "--no-store", "--results", results)
+    assert len(read_partitions(database)) == 6 * 6
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--columns", "f*"), "--columns says how to read a table of features"),
+        (("--ids", "a", "--ids", "b", "--ids", "c"), "--ids says how to read a table of features"),
+    ],
+)
+def test_wrong_usage_of_partition(run, options, message):
+    output = run("partition", "LAION_fMRI-CLIP", "LAION_fMRI-nouns", CELL, *options, code=2)
+    assert message in " ".join(output.replace("│", " ").split())
 
 
 def test_a_model_without_a_cell_has_a_dash(tiny_dataset, capsys):

@@ -7,10 +7,25 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from .options import DatasetOption, ExactOption, JsonOption, NoStoreOption, StoreOption, read_layers
+from .options import (
+    DatasetOption,
+    DeviceOption,
+    ExactOption,
+    JsonOption,
+    MemoryOption,
+    NoStoreOption,
+    RandomOption,
+    SpoolOption,
+    StoreOption,
+    SubjectsOption,
+    ThresholdOption,
+    engine_options,
+    expand,
+    read_layers,
+)
+from .results import ResultsOption
+from .tables import Column, interval, print_table
 
 FeaturesOption = Annotated[
     Path | None,
@@ -49,6 +64,18 @@ DropOption = Annotated[
 ]
 
 
+BELOW_ZERO = (
+    "A part below 0 is no explained variance: chance where its interval reaches 0; otherwise both models together predict "
+    "these test images worse than one of them alone, or one of them hides what the other explains."
+)
+LEFT_OUT = "0.000 [0.000, 0.000]: on the training images this model adds nothing to the other, and the joint fit leaves it out."
+
+
+def _for_tables(name: str, what: str):
+    text = f"For tables of features: {what} Given twice: first for MODEL_A, then for MODEL_B."
+    return Annotated[list[str] | None, typer.Option(name, help=text)]
+
+
 def candidate_and_names(
     model: str, benchmarks: list[str] | None, features: Path | None, ids, key, columns, drop_missing: bool
 ):
@@ -68,64 +95,122 @@ def candidate_and_names(
     return candidate, [model, *(benchmarks or [])]
 
 
+TablesIdsOption = _for_tables("--ids", "the key or column of the stimulus ids, or a file with one id per line.")
+TablesKeyOption = _for_tables("--key", "the array that holds the features.")
+TablesColumnsOption = _for_tables("--columns", "of a CSV or Parquet table, the columns that are features ('f*,g1').")
+
+
 def partition(
     context: typer.Context,
     model_a: Annotated[str, typer.Argument(help="A model, as for `laion-score score`, or a table of features.")],
     model_b: Annotated[str, typer.Argument(help="Likewise.")],
-    benchmarks: Annotated[list[str], typer.Argument(help="Ridge benchmarks with one split.")],
+    benchmarks: Annotated[
+        list[str], typer.Argument(help="Ridge benchmarks with one split, or patterns of registered ones ('*-tau-*').")
+    ],
     layers_a: Annotated[
         str | None, typer.Option("--layers-a", help="Layers of MODEL_A, as --layers of `laion-score score`.")
     ] = None,
     layers_b: Annotated[str | None, typer.Option("--layers-b", help="Layers of MODEL_B.")] = None,
     dataset: DatasetOption = None,
+    subjects: SubjectsOption = None,
+    threshold: ThresholdOption = None,
     as_json: JsonOption = False,
+    ids: TablesIdsOption = None,
+    key: TablesKeyOption = None,
+    columns: TablesColumnsOption = None,
     drop_missing: DropOption = False,
     store_directory: StoreOption = None,
+    spool_directory: SpoolOption = None,
     no_store: NoStoreOption = False,
+    accept_random_features: RandomOption = False,
+    max_memory: MemoryOption = None,
+    device: DeviceOption = "cpu",
     exact: ExactOption = False,
+    results: ResultsOption = None,
 ) -> None:
     """Partition explained variance between two models: unique to each, and shared.
 
-    Each model's kernel is scaled to the same total variance before they are added. Explained variance is r·|r| / NC, the
-    mean over voxels; intervals are 95 % over resampled test images.
+    Three fits: on each model's features, and on both, with a weight for each model that leave-one-out on the training images
+    chooses. Explained variance is corrected for the number of test images, and 1 is all that these could tell; intervals are
+    95 % over resampled test images. Where a model adds nothing to the other on the training images, it is left out of the
+    joint fit, and its own part is 0.
 
     Example: laion-score partition LAION_fMRI-CLIP LAION_fMRI-nouns LAION_fMRI.IT-tau-ridgecv --dataset simulated
     """
-    from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
     from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import committed_layers
     from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import PARTS
 
+    from ..identifiers import parse
     from ..networks.network import AUTO
+    from ..networks.sources import with_whole_path
     from ..scoring import build_all, partition_all
     from .printing import layers_by_region
 
-    engine = EngineOptions(store=not no_store, store_directory=store_directory, exact=exact)
-    models = [_resolved(model) for model in (model_a, model_b)]
-    name_options_as_typed(
-        context
-    )  # after the tables are read: there is no --columns here, and Python's words lead further
+    settings = {
+        "subjects": None if subjects is None else tuple(subjects.split(",")),
+        "noise_ceiling_threshold": threshold,
+    }
+    name_options_as_typed(context)
+    names = [parse(name, **settings).identifier for name in expand(benchmarks)]
+    engine = engine_options(
+        no_store, store_directory, spool_directory, accept_random_features, max_memory, device, exact
+    )
     chosen = [read_layers(text) for text in (layers_a, layers_b)]
-    built = build_all(benchmarks, dataset)
+    models = _two_models((model_a, model_b), {"ids": ids, "key": key, "columns": columns})
+    built = build_all(list(dict.fromkeys(names)), dataset)
     if AUTO in chosen and len(built) > 1:
         raise typer.BadParameter(f"Layers that are chosen ({AUTO}) depend on the benchmark: partition one at a time.")
     models = [_made(model, own, built.values(), engine) for model, own in zip(models, chosen, strict=True)]
     models = [_dropping(model) for model in models] if drop_missing else models
     a, b = (str(model.identifier) for model in models)
     layers = [committed_layers(model, [one.model_region for one in built.values()]) for model in models]
-    table = Table("benchmark", "subject", "together", f"only {a}", f"only {b}", "shared", title="Explained variance")
-    for name, parts in partition_all(*models, list(built), dataset, engine):
+    done = partition_all(*models, list(built), dataset, engine)
+    if results is not None:
+        from ..results import ResultsDatabase, add_partitions
+
+        asked = tuple(
+            str(Path(name).expanduser().resolve()) if _is_table(name) else with_whole_path(name)
+            for name in (model_a, model_b)
+        )
+        done = add_partitions(ResultsDatabase(results), done, models=asked, dataset=dataset)
+    rows, below, left_out = [], False, False
+    for name, parts in done:
         for subject, part in parts.items():
             limits = {p: part.interval(p) for p in PARTS}
+            weight = getattr(part, "weight", None)
             if as_json:
                 record = {"benchmark": name, "subject": subject, "models": [a, b], "layers": layers, **part.values}
-                print(json.dumps({**record, "intervals": limits}), flush=True)
-            cells = [_cell(part.values[p], limits[p]) for p in ("total", "unique_a", "unique_b", "shared")]
-            table.add_row(name, subject, *cells)
+                print(json.dumps({**record, "weight": weight, "intervals": limits}), flush=True)
+            shown = ("total", "unique_a", "unique_b", "shared")
+            rows.append([name, subject, *(interval(part.values[p], limits[p]) for p in shown)])
+            below = below or any(part.values[p] < 0 for p in shown)
+            left_out = left_out or weight in (0, 1)
     if not as_json:
-        Console().print(table)
+        numbers = [Column(column, number=True) for column in ("together", f"only {a}", f"only {b}", "shared")]
+        said = [text for text, is_so in ((BELOW_ZERO, below), (LEFT_OUT, left_out)) if is_so]
+        title = "Explained variance [95 % over test images]"
+        print_table(title, [Column("benchmark"), Column("subject"), *numbers], rows, *said)
         for model, own in zip((a, b), layers, strict=True):
             if own:
                 print(f"Layers of {model}: {layers_by_region(own)}")
+
+
+def _two_models(names: tuple[str, str], options: dict[str, list[str] | None]) -> list:
+    """Both models; an option that is given once is for each table, one that is given twice for one model each."""
+    tables = [name for name in names if _is_table(name)]
+    for option, values in options.items():
+        if values and not tables:
+            raise typer.BadParameter(
+                f"--{option} says how to read a table of features; {' and '.join(names)} are none."
+            )
+        if values and len(values) > 2:
+            raise typer.BadParameter(
+                f"--{option} is given once for both models or once for each; received {len(values)}."
+            )
+    return [
+        _resolved(name, **{option: values[min(i, len(values) - 1)] for option, values in options.items() if values})
+        for i, name in enumerate(names)
+    ]
 
 
 def name_options_as_typed(context: typer.Context) -> None:
@@ -145,12 +230,17 @@ def _is_benchmark(name: str) -> bool:
     return True
 
 
-def _resolved(name: str):
+def _is_table(name: str) -> bool:
     path = Path(name).expanduser()
-    if path.is_file() and path.suffix != ".py":
+    return path.is_file() and path.suffix != ".py"
+
+
+def _resolved(name: str, **options):
+    """A model by its name, or a table of features by its path, read with ``options``."""
+    if _is_table(name):
         from brainscore_vision.models.laion_fmri_7t import StimulusFeatureModel
 
-        return StimulusFeatureModel.from_file(path)
+        return StimulusFeatureModel.from_file(Path(name).expanduser(), **options)
     from ..networks.finding import find_model
 
     return find_model(name)
@@ -174,7 +264,3 @@ def _dropping(model):
         raise typer.BadParameter(f"--drop-missing is for tables of features; {model.identifier} sees images.")
     model.missing = "drop"
     return model
-
-
-def _cell(value: float, interval: tuple[float, float]) -> str:
-    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from .tables import SIGN_HIDDEN, SIGN_MARK, Column, print_table, value
+from .tables import SIGN_HIDDEN, SIGN_MARK, Column, interval, print_table, value
 
 ResultsOption = Annotated[
     Path | None,
@@ -38,6 +38,9 @@ def results(
     ] = None,
     subjects: Annotated[bool, typer.Option("--subjects", help="A row per subject.")] = False,
     failures: Annotated[bool, typer.Option("--failures", help="What could not be scored, and why.")] = False,
+    partitions: Annotated[
+        bool, typer.Option("--partitions", help="What `laion-score partition --results` added: parts of two models.")
+    ] = False,
     every: Annotated[
         bool, typer.Option("--all", help="Earlier results of the same model, benchmark and dataset too.")
     ] = False,
@@ -69,12 +72,19 @@ def results(
     from .. import results as store
 
     _check_together(failures, export, voxels, verify or clean, as_json or subjects)
+    if partitions and (
+        failures or export or voxels or verify or clean or subjects or every or model or benchmark or dataset
+    ):
+        raise typer.BadParameter("--partitions shows all partitions, and goes with --json alone.")
     for path, suffixes in ((export, store.SUFFIXES), (voxels, store.VOXEL_SUFFIXES)):
         if path is not None:
             store.check_suffix(path, suffixes)
     database = store.ResultsDatabase(file, create=False)
     if verify or clean:
         _maintain(database, verify, clean)
+        return
+    if partitions:
+        _show_partitions(database, as_json)
         return
     patterns = {"models": model or (), "benchmarks": benchmark or ()}
     if failures:
@@ -204,6 +214,31 @@ def _show_failures(found: list, as_json: bool) -> None:
             for f in found
         ],
     )
+
+
+def _show_partitions(database, as_json: bool) -> None:
+    from .. import results as store
+
+    frame = store.read_partitions(database)
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")  # JSON has no nan
+    if as_json:
+        for row in rows:
+            print(json.dumps(row | {"is_simulated": bool(row["is_simulated"])}))
+        return
+    if not rows:
+        _notes.print(f"No partition is in {shlex.quote(str(database.path))}.")
+        return
+    names = ("model_a", "model_b", "benchmark", "subject", "part")
+    columns = [*map(Column, names), Column("value", number=True), Column("scored (UTC)", minor=True)]
+    table = [
+        [
+            *(row[name] for name in names),
+            interval(row["value"], (row["interval_low"], row["interval_high"])),
+            row["started"][:16],
+        ]
+        for row in rows
+    ]
+    print_table("Explained variance in parts [95 % over test images]", columns, table)
 
 
 def _maintain(database, verify: bool, clean: bool) -> None:

@@ -17,6 +17,11 @@ def value(number: float, error: float | None = None, marked: bool = False) -> st
     return f"{number:.3f}" + ("" if error is None else f" ± {error:.3f}") + (SIGN_MARK if marked else "")
 
 
+def interval(number: float, limits: tuple[float, float]) -> str:
+    """A number with its interval."""
+    return f"{number:.3f} [{limits[0]:.3f}, {limits[1]:.3f}]"
+
+
 @dataclass(frozen=True)
 class Column:
     """Of :func:`print_table`: numbers stand at the right; ``minor`` columns give way in a narrow terminal."""

@@ -12,6 +12,7 @@ from .facts import RunFacts, run_facts
 from .frames import to_dataframe, to_xarray
 from .maintenance import orphans, remove_orphans, verify
 from .names import of_two_networks, tell_apart
+from .parts import add_partitions, read_partitions
 from .result import Failure, FoldResult, Result, UnitResult, layers_text
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "UnitResult",
     "VOXEL_SUFFIXES",
     "add_failures",
+    "add_partitions",
     "add_scores",
     "check_suffix",
     "export",
@@ -33,6 +35,7 @@ __all__ = [
     "matches",
     "of_two_networks",
     "orphans",
+    "read_partitions",
     "remove_orphans",
     "run_facts",
     "tell_apart",

@@ -158,6 +158,19 @@ def define_tables(database: peewee.Database) -> SimpleNamespace:
         class Meta:
             primary_key = peewee.CompositeKey("score", "name")
 
+    class Parts(Table):
+        run = peewee.ForeignKeyField(Run)
+        benchmark = peewee.ForeignKeyField(Benchmark)
+        dataset = peewee.ForeignKeyField(Dataset)
+        model_a = peewee.ForeignKeyField(Model)
+        model_b = peewee.ForeignKeyField(Model)
+        subject = peewee.TextField()
+        part = peewee.TextField()
+        value = peewee.DoubleField()
+        interval_low = peewee.DoubleField()
+        interval_high = peewee.DoubleField()
+        weight = peewee.DoubleField(null=True)
+
     class Failure(Table):
         run = peewee.ForeignKeyField(Run, unique=True)
         requested_model = peewee.TextField()
@@ -168,7 +181,7 @@ def define_tables(database: peewee.Database) -> SimpleNamespace:
         error = peewee.TextField()
         traceback = peewee.TextField()
 
-    tables = [Schema, Model, Benchmark, Dataset, Run, Result, Score, Normalization, Failure]
+    tables = [Schema, Model, Benchmark, Dataset, Run, Result, Score, Normalization, Parts, Failure]
     database.bind(tables, bind_refs=False, bind_backrefs=False)
     return SimpleNamespace(**{table.__name__: table for table in tables})
 
