@@ -111,7 +111,7 @@ def endpoint(checkout, place, dataset, tmp_path, models, benchmarks=BENCHMARKS):
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr  # whatever happens to a pair of a model and a benchmark
     return done.stderr
 
 
@@ -167,3 +167,23 @@ def test_five_models(checkout, place, results, tiny_dataset, tmp_path, run, firs
         for benchmark, score in score_all("pixels", BENCHMARKS, dataset=tiny_dataset):
             kept = before[on_leaderboard(benchmark, tiny_dataset), "pixels"]
             assert kept[:3] == pytest.approx((score.raw.item(), score.item(), score.attrs["error"]), rel=1e-9)
+
+
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+def test_a_lookup_model_in_a_run_of_every_benchmark(checkout, place, tiny_dataset, tmp_path):
+    """What it cannot do is said where Brain-Score says it of any model, and the run goes on."""
+    benchmarks = (
+        "Other2026.IT-pls",
+        "Other2026-i2n",
+        "LAION_fMRI_persubject.V1-tau-ridgecv",
+        "LAION_fMRI.V1-rdm-pearson",
+    )
+    endpoint(checkout, place, tiny_dataset, tmp_path, ["LAION_fMRI-nouns"], benchmarks)
+    comments = {row[0].partition("[")[0]: row[7] for row in query(place, ROWS)}
+    assert "2 of the 2 stimuli that it is shown have no features" in comments["Other2026.IT-pls"]
+    assert "so it has no behavior" in comments["Other2026-i2n"]
+    assert "knows the nouns of shared images only" in comments["LAION_fMRI_persubject.V1-tau-ridgecv"]
+    assert all("NotAbleError" in comments[benchmark] for benchmark in benchmarks[:3])
+    assert comments["LAION_fMRI.V1-rdm-pearson"] == "simulated data: says nothing about brains"
+    statuses = query(place, "SELECT status FROM brainscore_submission ORDER BY id")
+    assert [status for (status,) in statuses] == ["failure"] * 3 + ["successful"]

@@ -111,9 +111,9 @@ class LookupModel(BrainModel):
         unknown = sorted(set(ids).difference(self.known(ids)))
         if unknown:
             raise NotAbleError(
-                f"{self.identifier} looks up features by a stimulus' id and sees no image: it can be scored on stimuli that it "
-                f"knows, and {len(unknown)} of the {len(set(ids))} that it is shown have no features, the first: "
-                f"{unknown[:3]}. {self.remedy(unknown)}"
+                f"{self.identifier} looks up features by a stimulus' id and sees no image; {len(unknown)} of the "
+                f"{len(set(ids))} stimuli that it is shown have no features, the first: {unknown[:3]}. Score it on benchmarks "
+                f"whose stimuli it knows."
             )
         values = self.features_for(ids)
         coords = {
