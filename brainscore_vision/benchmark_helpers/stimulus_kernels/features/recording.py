@@ -251,7 +251,7 @@ def _committed(model: ModelCommitment, region: str) -> tuple[str, ...]:
             f"A region is mapped to a layer's name, or to a list of names; {model.identifier} maps {region} to "
             f"{region_layers[region]!r}. Correct its region_layer_map."
         )
-    return layers
+    return tuple(map(str, layers))  # numpy's text, as Brain-Score's choice of layers gives it, is no key of a kernel
 
 
 def _check_layers(model: ModelCommitment, layers_of: dict[str, tuple[str, ...]]) -> None:
