@@ -87,7 +87,8 @@ def test_factories_and_names_agree():
         assert built.cell == benchmark(name).cell
         assert type(built) is type(benchmark(name))
         assert isinstance(built, KFoldNeuralBenchmark if "cluster_k5-" in name else MultiSubjectNeuralBenchmark)
-        assert (built.version, built.parent) == (1, name.split(".")[1].partition("-")[0].partition("_")[0])
+        region = name.split(".")[1].partition("-")[0].partition("_")[0]
+        assert (built.version, built.region, built.parent) == (1, region, f"LAION_fMRI.{region}")
         assert built.bibtex.startswith("@")
 
 

@@ -1,4 +1,4 @@
-"""brainscore_core's own runner of plugin tests, ``test_plugins``, on the plugin as installed.
+"""brainscore_core's own runner of plugin tests, ``test_plugins``, in a checkout of the library with this plugin in it.
 
 The runner makes a conda environment, installs the library in it and runs pytest there: its generic tests for the type of
 plugin, then the plugin's ``test.py``. Here it does the same, but ``conda``, ``pip`` and ``python -m pip`` do nothing, so
@@ -7,15 +7,12 @@ that this environment stands for the one that it would make.
 
 import os
 import sys
-from pathlib import Path
 
 import pytest
 from brainscore_core.plugin_management.test_plugins import PluginTestRunner, run_args
-from plugin_testing.install_check import FOLDERS
+from plugin_testing.install_check import FOLDERS, REPOSITORY
+from plugin_testing.upstream_checkout import make_checkout
 
-import brainscore_vision
-
-LIBRARY = Path(brainscore_vision.__file__).parent
 PLUGINS = [folder for folder in FOLDERS if folder.partition("/")[0] in ("benchmarks", "data", "metrics", "models")]
 
 PROGRAMS = {
@@ -48,10 +45,16 @@ def environment(monkeypatch, tmp_path):
         monkeypatch.setenv(name, value)
 
 
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    return make_checkout(tmp_path_factory.mktemp("upstream") / "vision")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("plugin", PLUGINS)
-def test_the_runner_accepts(capfd, plugin):
-    run_args(LIBRARY, [str(LIBRARY / plugin / "test.py")])
+def test_the_runner_accepts(capfd, monkeypatch, library, plugin):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(library.parent), str(REPOSITORY / "tests")]))
+    run_args(library, [str(library / plugin / "test.py")])
     output = capfd.readouterr().out
     assert "Generic tests succeeded" in output
     assert "Plugin-specific tests succeeded" in output

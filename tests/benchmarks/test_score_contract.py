@@ -10,12 +10,10 @@ import pytest
 from brainscore_core.metrics import Score
 from brainscore_core.submission import database as recorder
 from brainscore_core.submission import database_models
-from brainscore_core.submission.endpoints import DomainPlugins, RunScoringEndpoint
 from brainscore_vision.benchmark_helpers.validate_error import assert_valid_uncertainty
 from plugin_testing.leaderboards import leaderboard
 from plugin_testing.models import small_network
 
-import brainscore_vision
 from brainscore_vision import load_benchmark
 from brainscore_vision.benchmark_helpers.stimulus_kernels import NORMALIZATIONS, SIMILARITY_NORMALIZATIONS
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS, benchmark, score_model
@@ -161,7 +159,7 @@ def test_where_it_comes_from(identifier, score, tiny_dataset):
     assert score.attrs["model_identifier"] == "small-network-seed0"
     # the identifier says all that changes the number, the dataset included
     assert score.attrs["benchmark_identifier"] == benchmark(identifier, dataset=tiny_dataset).identifier
-    assert f"dataset={tiny_dataset}]" in score.attrs["benchmark_identifier"]
+    assert score.attrs["benchmark_identifier"].endswith(f"dataset=simulated:{tiny_dataset}]")
     assert score.attrs["dataset"] == dataset.describe()
     assert score.attrs["dataset"]["simulated"] is True
     assert "simulated" in score.attrs["comment"]
@@ -249,7 +247,7 @@ def test_load_benchmark_gives_the_same(environment_dataset, tiny_dataset, name):
     assert theirs.item() == ours.item()
     assert theirs.attrs["dataset"] == ours.attrs["dataset"] | {"name": theirs.attrs["dataset"]["name"]}
     assert as_row(name, theirs)["subjects"] == as_row(name, ours)["subjects"]
-    assert theirs.attrs["benchmark_identifier"] == name
+    assert theirs.attrs["benchmark_identifier"] == f"{name}[dataset=simulated:{tiny_dataset}]"
     assert load_benchmark(name).ceiling.item() == pytest.approx(ours.ceiling.item(), rel=1e-12)
 
 
@@ -282,59 +280,3 @@ def test_update_score_takes_every_score_as_it_is(kind, tmp_path, scores, tiny_da
                     assert found is None or np.isnan(found)  # SQLite has no nan
                 else:
                     assert found == given
-
-
-class Plugins(DomainPlugins):
-    """Brain-Score's vision plugins without its connection to the production database."""
-
-    load_model = staticmethod(brainscore_vision.load_model)
-    load_model_bibtex = staticmethod(lambda identifier: None)
-    load_benchmark = staticmethod(load_benchmark)
-    score = staticmethod(brainscore_vision.score)
-
-
-@pytest.fixture
-def brain_scores_connection():
-    """Brain-Score's connection, which is the process's own, as it was before the test."""
-    before = database_models.database_proxy.obj
-    yield
-    database_models.database_proxy.close()
-    database_models.database_proxy.initialize(before)
-
-
-def test_brain_score_scores_and_records(environment_dataset, tiny_dataset, tmp_path, brain_scores_connection):
-    names = ("LAION_fMRI.V1-tau-ridgecv", "LAION_fMRI.IT-rdm-pearson")
-    endpoint = RunScoringEndpoint(Plugins(), db_secret=str(tmp_path / "scores.sqlite3"))
-    user = database_models.User.create(
-        email="a@b.c", is_active=True, is_staff=False, is_superuser=False, last_login=None, password=""
-    )
-    database_models.BenchmarkType.create(identifier="IT", order=1, owner=user, domain="vision")
-    for name in names:
-        endpoint(
-            domain="vision",
-            jenkins_id=1,
-            model_identifier="pixels",
-            benchmark_identifier=name,
-            user_id=user.id,
-            model_type="brainmodel",
-            public=True,
-            competition=None,
-        )
-    assert [entry.status for entry in database_models.Submission.select()] == ["successful"] * 2
-    entries = {entry.benchmark.benchmark.identifier: entry for entry in database_models.Score.select()}
-    for name, ours in score_all("pixels", names, dataset=tiny_dataset):
-        entry = entries[name]
-        assert entry.score_ceiled == ours.item()
-        assert entry.score_raw == ours.raw.item()
-        assert entry.error == ours.attrs["error"]
-        assert entry.benchmark.ceiling == pytest.approx(ours.ceiling.item(), rel=1e-12)
-        assert entry.benchmark.ceiling_error == pytest.approx(ours.ceiling.attrs["error"], rel=1e-9)
-        assert entry.benchmark.version == 1
-    kept = entries[names[1]].benchmark.benchmark
-    assert kept.parent.identifier == "IT"
-    assert kept.reference.bibtex == load_benchmark(names[1]).bibtex
-    assert kept.reference.url == "https://laion-fmri.hebartlab.com"
-    # Brain-Score overwrites the comment with the model's layers; what the data are still stands in the dataset
-    theirs = brainscore_vision.score("pixels", names[1])
-    assert theirs.item() == entries[names[1]].score_ceiled
-    assert theirs.attrs["dataset"]["simulated"] is True

@@ -13,7 +13,7 @@ from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidA
 from PIL import Image
 from plugin_testing.models import CountingModel, FeatureModel, pixel_features, small_network
 
-from brainscore_vision import load_model
+from brainscore_vision import load_benchmark, load_model
 from brainscore_vision.benchmarks.laion_fmri_7t import (
     DEFAULT_SUBJECTS,
     LAIONfMRI,
@@ -70,7 +70,25 @@ def test_the_environment_names_the_dataset(tiny_dataset, expected, monkeypatch):
     built = benchmark(NAME)  # built before, decided when it is used
     monkeypatch.setenv("LAION_FMRI_DATASET", str(tiny_dataset))
     assert score_model(CountingModel(), built).item() == expected
-    assert score_model(CountingModel(), NAME).attrs["benchmark_identifier"] == NAME
+    assert (
+        score_model(CountingModel(), NAME).attrs["benchmark_identifier"] == f"{NAME}[dataset=simulated:{tiny_dataset}]"
+    )
+
+
+def test_simulated_data_stand_in_the_name_of_a_benchmark(tiny_dataset, tmp_path, monkeypatch):
+    """Whoever chose them, and before anything is scored; measured ones and none do not."""
+    marked = f"{NAME}[dataset=simulated:{tiny_dataset}]"
+    assert benchmark(NAME, dataset=tiny_dataset).identifier == benchmark(marked).identifier == marked
+    assert benchmark(NAME, dataset="simulated").identifier == f"{NAME}[dataset=simulated]"
+    assert benchmark(NAME, dataset="published").identifier == f"{NAME}[dataset=published]"
+    for chosen, name in (
+        ("published", NAME),
+        (tmp_path / "nowhere", NAME),
+        ("simulated", f"{NAME}[dataset=simulated]"),
+        (tiny_dataset, marked),
+    ):
+        monkeypatch.setenv("LAION_FMRI_DATASET", str(chosen))
+        assert load_benchmark(NAME).identifier == name
 
 
 def test_a_name_and_an_argument_may_not_contradict_each_other(tiny_dataset):

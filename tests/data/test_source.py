@@ -15,7 +15,7 @@ from brainscore_vision.data.laion_fmri_7t.assemblies.file import AssemblyFile
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError, SchemaError
 from brainscore_vision.data.laion_fmri_7t.home import laion_home
-from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+from brainscore_vision.data.laion_fmri_7t.source import open_dataset, simulated_name
 
 
 @pytest.fixture
@@ -172,6 +172,27 @@ class TestSimulatedIsKnown:
         trials.attributes["dataset"] = "simulated"
         write_trials(trials, tmp_path / "assemblies" / "sub-01.nc")
         assert open_dataset(tmp_path).is_simulated
+        assert simulated_name(tmp_path) == f"simulated:{tmp_path}"
+
+    def test_a_name_that_says_so(self, folder, tmp_path, monkeypatch):
+        assert simulated_name(folder) is None
+        assert simulated_name(tmp_path / "nowhere") is None
+        assert simulated_name("published") is None
+        assert simulated_name("simulated") == "simulated"  # which is not made for its name
+        assert not laion_home().exists() or "simulated" not in [path.name for path in laion_home().iterdir()]
+        with pytest.raises(
+            DatasetError, match="names simulated data; .* holds measured responses. Leave simulated: out"
+        ):
+            open_dataset(f"simulated:{folder}")
+        folder = folder.rename(folder.with_name("simulated data"))
+        (folder / "dataset.json").write_text(json.dumps({"name": "simulated", "complete": True}))
+        name = simulated_name(folder)
+        assert name == simulated_name(name) == f"simulated:{folder}"
+        assert open_dataset(name).name == str(folder)
+        monkeypatch.setenv("LAION_FMRI_DATASET", str(folder))
+        assert simulated_name() == name
+        (folder / "dataset.json").write_text("{")
+        assert simulated_name() is None  # opening it says what is wrong
 
 
 class TestPublishedStimuli:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from brainscore_core.plugin_management.handle_metadata import validate_metadata_file
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
+from brainscore_vision.model_interface import BrainModel
 from plugin_testing.models import FeatureModel
 
 from brainscore_vision import load_model, score
@@ -340,8 +341,29 @@ def test_it_is_a_brain_model_that_reads_ids_alone(tiny_dataset):
     np.testing.assert_array_equal(assembly.values, values[:5][::-1])
     assert assembly["stimulus_id"].values.tolist() == ids[:5][::-1]
     assert set(assembly["region"].values) == {"any region"}
-    with pytest.raises(ModelOutputError, match="1 have none"):
-        model.look_at(StimulusSet({"stimulus_id": ["unknown.jpg"]}))
+    with pytest.raises(NotImplementedError, match=r"1 of the 2 stimuli .* no features, the first: \['unknown.jpg'\]"):
+        model.look_at(StimulusSet({"stimulus_id": ["unknown.jpg", ids[0]]}))
+
+
+@pytest.mark.parametrize("identifier", REGISTERED)
+def test_what_a_lookup_cannot_do_is_said_as_brain_scores_models_say_it(identifier, monkeypatch, tmp_path):
+    """In a run of every new model on every public benchmark; on a machine without the dataset, too."""
+    monkeypatch.setenv("LAION_FMRI_DATASET", str(tmp_path / "nowhere"))
+    model = load_model(identifier)
+    for task in (BrainModel.Task.label, BrainModel.Task.probabilities, BrainModel.Task.odd_one_out):
+        with pytest.raises(
+            NotImplementedError, match=f"{identifier} looks up features .* no behavior; received .*{task}"
+        ):
+            model.start_task(task, "imagenet")
+    model.start_task(BrainModel.Task.passive)
+    model.start_recording(BrainModel.RecordingTarget.IT, time_bins=[(70, 170), (170, 270)])
+    others = StimulusSet({"stimulus_id": ["dicarlo_1", "dicarlo_2"]})
+    with pytest.raises(NotImplementedError, match="2 of the 2 stimuli .* have no features.*whose stimuli it knows"):
+        model.look_at(others, number_of_trials=10)
+    with pytest.raises(NotImplementedError, match="a list of images"):
+        model.look_at(["image1.png", "image2.png"])
+    with pytest.raises(NotImplementedError, match="vary between trials"):
+        model.look_at(others, number_of_trials=2, require_variance=True)
 
 
 def test_the_package_reader_leads_to_the_same_numbers(tiny_dataset):

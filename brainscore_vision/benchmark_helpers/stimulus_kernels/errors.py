@@ -9,6 +9,10 @@ class ModelOutputError(StimulusKernelError):
     """A model answered with something that cannot be scored (nan, other stimuli, other features)."""
 
 
+class NotAbleError(ModelOutputError, NotImplementedError):
+    """A model is asked for what it cannot do by its nature: Brain-Score's models say so by a NotImplementedError."""
+
+
 class UnmappedRegionError(StimulusKernelError, KeyError):
     """A model says nothing about the region that a benchmark asks for."""
 

@@ -38,7 +38,7 @@ from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
 from brainscore_vision.data.laion_fmri_7t.families import families
 from brainscore_vision.data.laion_fmri_7t.released.features import bind
-from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+from brainscore_vision.data.laion_fmri_7t.source import open_dataset, simulated_name
 
 from .identifiers import DEFAULT_THRESHOLD, Cell, IdentifierError, parse
 
@@ -47,6 +47,9 @@ VERSION = 1
 
 OPTIONS = ("pool", "subjects", "normalization", "noise_ceiling_threshold", "alphas", "dataset")
 """Settings of a benchmark beside its region, split and metric; keyword-only."""
+
+FAMILY = "LAION_fMRI"
+"""Node ``LAION_fMRI.<region>`` of Brain-Score's tree holds a region's benchmarks: one dataset among those of the region."""
 
 MODEL_REGION = {"IT_full": "IT"}
 """Regions that models know under another name."""
@@ -63,8 +66,18 @@ class _OnDataset:
     cell: Cell
 
     @property
-    def model_region(self) -> str:
-        """The region that models are asked to record."""
+    def identifier(self) -> str:
+        """The cell's. Simulated data are named in it, also those that the environment chooses.
+
+        Brain-Score's leaderboard shows the identifier, and its ``score`` writes over a Score's comment: a score that says
+        nothing about brains must not stand below the name of one that does.
+        """
+        name = simulated_name(self.cell.dataset)
+        return (self.cell if name is None else replace(self.cell, dataset=name)).identifier
+
+    @property
+    def region(self) -> str:
+        """The region that models are asked to record, under the name that Brain-Score's choice of layers asks for."""
         return MODEL_REGION.get(self.cell.region, self.cell.region)
 
     def __call__(self, candidate) -> Score:
@@ -362,9 +375,8 @@ def load_assembly(region: str, split: str, side: str, **options):
 
 
 def _info(cell: Cell) -> BenchmarkInfo:
-    return BenchmarkInfo(
-        identifier=cell.identifier, version=VERSION, parent=MODEL_REGION.get(cell.region, cell.region), bibtex=BIBTEX
-    )
+    region = MODEL_REGION.get(cell.region, cell.region)
+    return BenchmarkInfo(identifier=cell.identifier, version=VERSION, parent=f"{FAMILY}.{region}", bibtex=BIBTEX)
 
 
 def _known(options: dict) -> dict:

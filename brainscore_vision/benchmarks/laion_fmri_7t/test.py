@@ -27,10 +27,12 @@ REGISTERED = [
 
 
 @pytest.mark.parametrize("identifier", REGISTERED)
-def test_registered_benchmarks_load_without_data(identifier):
+def test_registered_benchmarks_load_without_data(monkeypatch, identifier):
+    monkeypatch.setenv("LAION_FMRI_DATASET", "published")
     loaded = load_benchmark(identifier)
     assert loaded.identifier == identifier
-    assert loaded.parent in REGIONS
+    assert loaded.region in REGIONS
+    assert loaded.parent == f"LAION_fMRI.{loaded.region}"
     assert "@inproceedings" in loaded.bibtex
 
 
@@ -46,6 +48,7 @@ def test_score_on_simulated_data():
     score = score_model("pixels", "LAION_fMRI.V4-ood_gabor-ridgecv[subjects=sub-01+sub-03]", dataset="simulated")
     assert math.isfinite(score.item())
     assert score.attrs["dataset"]["simulated"] is True
+    assert score.attrs["benchmark_identifier"].endswith(",dataset=simulated]")
     assert_valid_uncertainty(score)
 
 

@@ -80,6 +80,11 @@ class StimulusId:
     subject: str | None = None
 
 
+def is_id(text: str) -> bool:
+    """Whether a stimulus' name has the form of this dataset's: those of other datasets' benchmarks have others."""
+    return any(pattern.fullmatch(text) for pattern in _PATTERNS)
+
+
 def parse(stimulus_id: str) -> StimulusId:
     """Read a stimulus id.
 

@@ -19,6 +19,7 @@ DATASET_VARIABLE = "LAION_FMRI_DATASET"
 STIMULI_VARIABLE = "LAION_FMRI_STIMULI"
 PUBLISHED = "published"
 SIMULATED = "simulated"
+_IS_SIMULATED = f"{SIMULATED}:"
 MARKER = "dataset.json"
 
 _open: dict[str, tuple[tuple, Dataset]] = {}
@@ -33,7 +34,7 @@ def open_dataset(dataset: "str | Path | Dataset | None" = None) -> Dataset:
     dataset : str, Path, Dataset or None
         A folder, ``published`` or ``simulated``. None takes the environment variable LAION_FMRI_DATASET, else the
         laion_fmri package's configured data folder if it holds assemblies, else ``published``. ``simulated`` is never
-        chosen for the caller.
+        chosen for the caller. ``simulated:FOLDER`` is a folder that holds simulated data.
 
     Returns
     -------
@@ -45,14 +46,12 @@ def open_dataset(dataset: "str | Path | Dataset | None" = None) -> Dataset:
     ------
     MissingDataError
         If a folder does not exist or is not a dataset folder.
+    DatasetError
+        If ``simulated:FOLDER`` holds measured responses.
     """
     if isinstance(dataset, Dataset):
         return dataset
-    if dataset is None:
-        dataset = os.environ.get(DATASET_VARIABLE) or None
-    if dataset is None:
-        configured = laion_fmri_folder()
-        dataset = configured if configured is not None and _assembly_files(configured) else PUBLISHED
+    dataset = _chosen(dataset)
     if dataset == PUBLISHED:
         stimuli, folders = _published_stimuli(), _published_feature_folders()
         return _opened(
@@ -77,8 +76,46 @@ def open_dataset(dataset: "str | Path | Dataset | None" = None) -> Dataset:
             f"A dataset is a folder, {PUBLISHED!r} or {SIMULATED!r}; got {dataset!r}, a "
             f"{type(dataset).__name__}. Pass one of these."
         )
-    root = Path(dataset).expanduser().absolute()  # a later change of the working directory must not matter
-    return _open_folder(root, name=str(root))
+    folder = str(dataset).removeprefix(_IS_SIMULATED)
+    root = Path(folder).expanduser().absolute()  # a later change of the working directory must not matter
+    opened = _open_folder(root, name=str(root))
+    if folder != str(dataset) and not opened.is_simulated:
+        raise DatasetError(
+            f"{dataset} names simulated data; {root} holds measured responses. Leave {_IS_SIMULATED} out."
+        )
+    return opened
+
+
+def simulated_name(dataset: "str | Path | None" = None) -> str | None:
+    """What names simulated data as such, ``simulated`` or ``simulated:FOLDER``; None for other data, and where there are none.
+
+    Takes what :func:`open_dataset` takes, but makes and opens none: reads a marker, or the header of one assembly.
+    """
+    dataset = _chosen(dataset)
+    if dataset in (SIMULATED, PUBLISHED):
+        return SIMULATED if dataset == SIMULATED else None
+    root = Path(str(dataset).removeprefix(_IS_SIMULATED)).expanduser().absolute()
+    files = _assembly_files(root)
+    try:
+        found = bool(files) and _is_simulated(_read_marker(root), files[0])
+    except DatasetError:  # whoever wants to use the data is told
+        return None
+    return marked_as_simulated(str(root)) if found else None
+
+
+def marked_as_simulated(name: str) -> str:
+    """The name of a simulated dataset, with a word that says so."""
+    return name if name == SIMULATED else f"{_IS_SIMULATED}{name}"
+
+
+def _chosen(dataset: "str | Path | None") -> "str | Path":
+    """What the caller named, else what the environment or the machine's configuration does."""
+    if dataset is None:
+        dataset = os.environ.get(DATASET_VARIABLE) or None
+    if dataset is None:
+        configured = laion_fmri_folder()
+        dataset = configured if configured is not None and _assembly_files(configured) else PUBLISHED
+    return dataset
 
 
 def laion_fmri_folder() -> Path | None:

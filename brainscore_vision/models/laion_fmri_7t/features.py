@@ -11,6 +11,7 @@ import numpy as np
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import LookupModel
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_state
+from brainscore_vision.data.laion_fmri_7t.ids import is_id
 from brainscore_vision.data.laion_fmri_7t.released.features import DatasetModel
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
@@ -158,6 +159,10 @@ class EmbeddingModel(StimulusFeatureModel, DatasetModel):
     @property
     def identifier(self) -> str:
         return f"LAION_fMRI-{self.name}"
+
+    def known(self, stimulus_ids: Sequence[str]) -> Collection[str]:
+        # no file is opened, or missed, for stimuli of another dataset's benchmark
+        return super().known(stimulus_ids) if any(map(is_id, stimulus_ids)) else []
 
     @property
     def table(self) -> FeatureTable:

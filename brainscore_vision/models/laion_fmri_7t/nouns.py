@@ -15,11 +15,11 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import LookupModel
-from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import NotAbleError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_state, one_at_a_time
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError
 from brainscore_vision.data.laion_fmri_7t.home import keep, kept, usable
-from brainscore_vision.data.laion_fmri_7t.ids import parse, parse_all
+from brainscore_vision.data.laion_fmri_7t.ids import is_id, parse, parse_all
 from brainscore_vision.data.laion_fmri_7t.released.features import SEGMENTATION_MASKS, SEGMENTATION_TABLE, DatasetModel
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from brainscore_vision.data.laion_fmri_7t.text_files import read_csv, read_text
@@ -132,9 +132,12 @@ class NounModel(LookupModel, DatasetModel):
         return self.table.version
 
     def known(self, stimulus_ids: Sequence[str]) -> Collection[str]:
+        stimulus_ids = [stimulus_id for stimulus_id in stimulus_ids if is_id(stimulus_id)]
+        if not stimulus_ids:  # no file is opened, or missed, for stimuli of another dataset's benchmark
+            return []
         unique = [stimulus_id for stimulus_id in stimulus_ids if not parse(stimulus_id).shared]
         if unique:  # whatever `missing` says: training on a seventh of a pool is another benchmark
-            raise ModelOutputError(
+            raise NotAbleError(
                 f"{self.identifier} knows the nouns of shared images only, for no others are segmented; {len(unique)} of "
                 f"{len(stimulus_ids)} stimuli are one subject's own, the first: {unique[0]}. Score it on benchmarks of the "
                 f"shared pool (LAION_fMRI.*, not LAION_fMRI_persubject.*)."

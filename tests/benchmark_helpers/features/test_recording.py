@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.model_helpers.activations import core as activations_core
-from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
+from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper, disable_activation_caching
 from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 from PIL import Image
 from plugin_testing.models import (
@@ -23,6 +23,8 @@ from plugin_testing.models import (
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import kernel_from_features
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, UnmappedRegionError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.preprocessing import preprocessing_digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import (
     LOOK_AT_BLOCK,
     CommitmentRecorder,
@@ -175,8 +177,25 @@ def test_batches_of_other_frameworks_keep_their_size(folder, monkeypatch):
     recorder = CommitmentRecorder(model, ["V1"])
     recorder.record(stimulus_set(folder, 9), ["conv"], lambda batch: None)
     assert (recorder.batch_size(["conv"]), recorder.growth()) == (1, 1 / 7)
-    monkeypatch.setattr(f"{CommitmentRecorder.__module__}.PytorchWrapper", type("AnotherWrapper", (), {}))
+    monkeypatch.setattr(f"{CommitmentRecorder.__module__}.pytorch_wrapper", lambda activations_model: None)
     assert (recorder.batch_size(["conv"]), recorder.growth()) == (7, 1.0)
+
+
+def test_a_wrapper_without_cache_is_recorded_as_the_one_in_it(folder, record, monkeypatch):
+    """Brain-Score's ``disable_activation_caching``: the same batches, features and digests."""
+    plain, wrapped = small_network({"V1": "conv"}), small_network({"V1": "conv"})
+    wrapped.activations_model = wrapped.layer_model.activations_model = disable_activation_caching(
+        wrapped.activations_model
+    )
+    recorders = [recorder_for(model, ["V1"]) for model in (plain, wrapped)]
+    assert {type(recorder) for recorder in recorders} == {CommitmentRecorder}
+    features = [record(recorder, stimulus_set(folder, 9))["V1"] for recorder in recorders]
+    np.testing.assert_array_equal(*features)
+    monkeypatch.setattr(f"{CommitmentRecorder.__module__}.BATCH_BYTES", 3 * features[0][0].nbytes)
+    assert [recorder.batch_size(["conv"]) for recorder in recorders] == [2, 2]
+    assert network_digest(wrapped) == network_digest(plain) is not None
+    assert network_digest(small_network({"V1": "conv"}, seed=1)) != network_digest(plain)
+    assert preprocessing_digest(wrapped) == preprocessing_digest(plain) is not None
 
 
 def test_nothing_is_left_behind(folder, record, isolated_home):
@@ -209,6 +228,8 @@ def test_the_recorder_follows_from_the_model():
 
     wrapped = small_network({"V1": "conv"})
     wrapped.activations_model.__class__ = OwnWrapper
+    assert type(recorder_for(wrapped, ["V1"])) is RegionRecorder
+    wrapped.activations_model = disable_activation_caching(wrapped.activations_model)
     assert type(recorder_for(wrapped, ["V1"])) is RegionRecorder
     commitment.__class__ = OwnCommitment
     assert type(recorder_for(commitment, ["V1"])) is RegionRecorder

@@ -228,7 +228,8 @@ def kept_by_brain_score(place):
         tables.BenchmarkType.create(identifier="neural_vision", parent="average_vision", order=0, **common)
         for order, region in enumerate(("V1", "V2", "V4", "IT")):
             tables.BenchmarkType.create(identifier=region, parent="neural_vision", order=order, **common)
-        tables.BenchmarkType.create(identifier=IDENTIFIERS[0], parent="V1", order=7, **common)
+        tables.BenchmarkType.create(identifier="Zerbe2026", parent="V1", order=1, **common)
+        tables.BenchmarkType.create(identifier=IDENTIFIERS[0], parent="Zerbe2026", order=7, **common)
     return place
 
 
@@ -239,9 +240,58 @@ def test_what_is_there_is_left(kept_by_brain_score, results):
     places = {recording.result.benchmark: recording.place for recording in recordings}
     after = query(place, "SELECT * FROM brainscore_benchmarktype ORDER BY identifier")
     assert set(before) <= set(after)
-    assert places[IDENTIFIERS[0]] == ("average_vision", "neural_vision", "V1", IDENTIFIERS[0])
+    assert places[IDENTIFIERS[0]] == ("average_vision", "neural_vision", "V1", "Zerbe2026", IDENTIFIERS[0])
     assert places[IDENTIFIERS[1]][:-1] == ("average_vision", "neural_vision", "IT", "LAION_fMRI.IT")
     assert counts(place)["user"] == 2
+
+
+def test_benchmarks_that_no_keeper_placed_are_moved(kept_by_brain_score, results):
+    """Below the region, as benchmarks of earlier versions asked for, or nowhere, as without the dataset's node."""
+    place = kept_by_brain_score
+    with writing(open_database(place)):
+        common = {"domain": "vision", "owner": 2, "order": 5, "visible": True}
+        for name, parent in (
+            ("LAION_fMRI.V4-ood-ridgecv", "V4"),
+            ("LAION_fMRI_persubject.V4-tau-ridgecv", None),
+            ("LAION_fMRI.V4-tau-ridgecv[subjects=sub-01]", "V4"),
+            ("LAION_fMRI.V2-ood-ridgecv", "V2"),  # nothing of V2 is recorded
+            ("LAION_fMRI.V4-from-a-later-version", "V4"),
+            ("Hebart2023.V4-ridge", "V4"),
+        ):
+            tables.BenchmarkType.create(identifier=name, parent=parent, **common)
+    write(place, results, submitter=Submitter("test@brainscore.com"))
+    parents = dict(query(place, "SELECT identifier, parent_id FROM brainscore_benchmarktype"))
+    assert parents["LAION_fMRI.V4-ood-ridgecv"] == "LAION_fMRI.V4"
+    assert parents["LAION_fMRI_persubject.V4-tau-ridgecv"] == "LAION_fMRI.V4"
+    assert parents["LAION_fMRI.V4-tau-ridgecv[subjects=sub-01]"] == "LAION_fMRI.V4"
+    assert parents["LAION_fMRI.V2-ood-ridgecv"] == "V2"
+    assert parents["LAION_fMRI.V4-from-a-later-version"] == parents["Hebart2023.V4-ridge"] == "V4"
+    visible = "SELECT visible FROM brainscore_benchmarktype WHERE identifier = 'LAION_fMRI.V4-ood-ridgecv'"
+    assert query(place, visible) == [(True,)]
+    assert parents["V4"] == "neural_vision"
+    write(place, results, submitter=Submitter("test@brainscore.com"))
+    assert dict(query(place, "SELECT identifier, parent_id FROM brainscore_benchmarktype")) == parents
+
+
+def test_the_tree_alone(place, run):
+    code, out, _ = run("record", "--tree", "--db", place)
+    assert code == 0
+    assert out.splitlines() == [
+        f"average_vision > neural_vision > {region} > LAION_fMRI.{region}" for region in ("V1", "V2", "V4", "IT")
+    ]
+    parents = dict(query(place, "SELECT identifier, parent_id FROM brainscore_benchmarktype"))
+    assert parents["LAION_fMRI.IT"] == "IT"
+    assert len(parents) == 10
+    before = content(place)
+    assert run("record", "--tree", "--db", place)[0] == 0
+    assert content(place) == before
+
+
+@pytest.mark.parametrize("arguments", [(), ("results.db", "--tree"), ("--tree",)])
+def test_results_or_the_tree(run, arguments):
+    code, _, message = run("record", *arguments)
+    assert code == 2
+    assert "RESULTS" in message
 
 
 @pytest.mark.parametrize("place", ["postgresql"], indirect=True)

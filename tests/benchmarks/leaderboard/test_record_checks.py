@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from plugin_testing.leaderboards import content
+from plugin_testing.leaderboards import content, query
 
 from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard import database as places
 from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard.checks import check_recordable, model_name
@@ -117,9 +117,15 @@ def test_a_ceiling_that_differs_by_rounding_is_the_same(tmp_path):
     assert len(content(place)["score"]) == 2
 
 
-def test_simulated_data_are_said_in_the_comment(tmp_path):
+def test_simulated_data_are_said_in_the_benchmarks_name_and_in_the_comment(tmp_path):
     place = str(tmp_path / "scores.db")
-    record([replace(RESULT, is_simulated=True)], open_database(place), allow_simulated=True)
+    simulated = replace(RESULT, is_simulated=True, dataset={"name": "/a/folder", "simulated": True})
+    record([simulated], open_database(place), allow_simulated=True)
+    ((name, parent),) = query(
+        place, "SELECT identifier, parent_id FROM brainscore_benchmarktype WHERE identifier LIKE '%ridgecv%'"
+    )
+    assert name == "LAION_fMRI.V1-tau-ridgecv[dataset=simulated:/a/folder]"
+    assert parent == "LAION_fMRI.V1"
     (row,) = content(place)["score"]
     assert "simulated data: says nothing about brains; data 0123456789abcdef" in row
 

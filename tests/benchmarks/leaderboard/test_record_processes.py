@@ -60,11 +60,12 @@ def test_records(results, place):
     out, _ = run(results, "--db", place, "--allow-simulated", "--json", "--model", "fir*", "--benchmark", V1)
     (found,) = map(json.loads, out.splitlines())
     (result,) = ResultsDatabase(results).results(["first"], [V1])
+    recorded = f"{V1}[dataset=simulated:{result.dataset['name']}]"
     assert found == {
         "model": "first",
         "benchmark": V1,
         "version": 1,
-        "tree": ["average_vision", "neural_vision", "V1", "LAION_fMRI.V1", V1],
+        "tree": ["average_vision", "neural_vision", "V1", "LAION_fMRI.V1", recorded],
         "score_raw": result.raw,
         "score_ceiled": result.value,
         "error": result.error,

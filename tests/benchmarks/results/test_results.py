@@ -116,7 +116,7 @@ def test_a_record_holds_the_numbers_and_the_run(database, tiny_dataset):
     (result,) = database.results()
     assert (result.id, result.model, result.requested_model) == (number, "one", "models.py:one")
     assert result.benchmark == RIDGE  # the dataset that the score's own identifier names is told apart
-    assert score.attrs["benchmark_identifier"] == f"{RIDGE}[dataset={tiny_dataset}]"
+    assert score.attrs["benchmark_identifier"] == f"{RIDGE}[dataset=simulated:{tiny_dataset}]"
     assert (result.value, result.error) == (score.item(), score.attrs["error"])
     for name in ("raw", "ceiling"):
         assert getattr(result, name) == score.attrs[name].item()

@@ -10,7 +10,7 @@ from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidA
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.model_interface import BrainModel
 
-from ..errors import ModelOutputError, StimulusKernelError
+from ..errors import ModelOutputError, NotAbleError, StimulusKernelError
 from ..wording import asked_as
 
 LOOKUP_BLOCK = 4096
@@ -73,16 +73,48 @@ class LookupModel(BrainModel):
         """Nothing is shown, so any field of view will do."""
         return 8.0
 
+    def start_task(self, task, fitting_stimuli=None) -> None:
+        """Passive viewing is nothing to do; features alone cannot do any other task.
+
+        Raises
+        ------
+        NotAbleError
+            Another task.
+        """
+        if task != BrainModel.Task.passive:
+            raise NotAbleError(
+                f"{self.identifier} looks up features by a stimulus' id and sees no image, so it has no behavior; received "
+                f"the task {task!r}. Score it on benchmarks of neural responses to the stimuli that it knows."
+            )
+
     def start_recording(self, recording_target, time_bins=None) -> None:
         """Every region has the same features."""
         self._region = str(recording_target)
 
-    def look_at(self, stimuli, number_of_trials: int = 1) -> NeuroidAssembly:
-        """Features of the stimuli, (presentation × neuroid); reads their ids alone."""
+    def look_at(self, stimuli, number_of_trials: int = 1, require_variance: bool = False) -> NeuroidAssembly:
+        """Features of the stimuli, (presentation × neuroid); reads their ids alone.
+
+        Raises
+        ------
+        NotAbleError
+            Stimuli that have no ids or no features, such as those of another dataset's benchmark; or answers are wanted that
+            vary between trials.
+        """
         if self._region is None:
             raise StimulusKernelError(f"{self.identifier} is asked to record a region before it looks at stimuli.")
+        if require_variance or not isinstance(stimuli, StimulusSet):
+            wanted = "answers that vary between trials" if require_variance else f"a {type(stimuli).__name__} of images"
+            raise NotAbleError(
+                f"{self.identifier} looks up features by a stimulus' id and sees no image; received a request for {wanted}."
+            )
         ids = [str(stimulus_id) for stimulus_id in stimuli["stimulus_id"]]
-        check_known(self, ids, "stimuli that it is shown")
+        unknown = sorted(set(ids).difference(self.known(ids)))
+        if unknown:
+            raise NotAbleError(
+                f"{self.identifier} looks up features by a stimulus' id and sees no image; {len(unknown)} of the "
+                f"{len(set(ids))} stimuli that it is shown have no features, the first: {unknown[:3]}. Score it on benchmarks "
+                f"whose stimuli it knows."
+            )
         values = self.features_for(ids)
         coords = {
             "stimulus_id": ("presentation", ids),

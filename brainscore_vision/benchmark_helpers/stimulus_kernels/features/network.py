@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from brainscore_vision.model_interface import BrainModel
 
+from .hooks import pytorch_wrapper
 from .lookup import LookupModel
 
 DIGEST_BYTES = 8
@@ -77,6 +78,8 @@ def _modules(model) -> Iterator:
     seen = set()
     # in this order, which the digests of results that people have depend on
     owners = [owner for part in models_in(model) for owner in (part, getattr(part, "activations_model", None))]
+    # and networks that another object wraps, such as Brain-Score's without cache
+    owners = [*owners, *(wrapper for owner in owners if (wrapper := pytorch_wrapper(owner)) is not None)]
     for value in (held for owner in owners for held in (owner, *getattr(owner, "__dict__", {}).values())):
         if isinstance(value, torch.nn.Module) and id(value) not in seen:
             seen.add(id(value))

@@ -129,8 +129,8 @@ class CommitmentRecorder:
         )
 
     def _may_shrink(self) -> bool:
-        wrapper = self.model.activations_model
-        return isinstance(wrapper, PytorchWrapper) and wrapper._device.type == "cpu"
+        wrapper = pytorch_wrapper(self.model.activations_model)
+        return wrapper is not None and wrapper._device.type == "cpu"
 
     def record(self, stimuli: StimulusSet, labels: Sequence[str], sink: Sink) -> None:
         """Show ``stimuli``, and pass the features of ``labels`` to ``sink`` in the order of the stimuli."""
@@ -260,7 +260,7 @@ def _committed(model: ModelCommitment, region: str) -> tuple[str, ...]:
             f"A region is mapped to a layer's name, or to a list of names; {model.identifier} maps {region} to "
             f"{region_layers[region]!r}. Correct its region_layer_map."
         )
-    return layers
+    return tuple(map(str, layers))  # numpy's text, as Brain-Score's choice of layers gives it, is no key of a kernel
 
 
 def _check_layers(model: ModelCommitment, layers_of: dict[str, tuple[str, ...]]) -> None:
@@ -300,7 +300,8 @@ def _label(layers: Sequence[str]) -> str:
 
 def _gives_batches(wrapper) -> bool:
     """Whether the batches of a wrapper's extractor are its answer: some wrappers change it when they are called."""
-    if isinstance(wrapper, PytorchWrapper) and type(wrapper).__call__ is not PytorchWrapper.__call__:
+    network = pytorch_wrapper(wrapper)
+    if network is not None and type(network).__call__ is not PytorchWrapper.__call__:
         return False
     return type(getattr(wrapper, "_extractor", None)) is ActivationsExtractorHelper
 

@@ -18,6 +18,9 @@ from ..pool import StimulusPart, StimulusPool
 ENGINE_VERSION = 2
 """Increased when kernels of the same model and stimuli come out differently."""
 
+DESCRIPTIONS = ("metadata.yaml", "metadata.yml")
+"""Files of a plugin that say what a model is, and cannot change what it answers."""
+
 
 @dataclass(frozen=True)
 class ModelIdentity:
@@ -68,7 +71,7 @@ def kernel_key(model: ModelIdentity, label: str, pool: StimulusPool) -> str:
 
 
 def plugin_revision(identifier: str) -> str | None:
-    """Hash of the files of the plugin that registers a model; None if none does."""
+    """Hash of the files of the plugin that registers a model, but for those that only describe it; None if none does."""
     try:
         importer = ImportPlugin("brainscore_vision", "models", identifier)
     except AssertionError:  # how Brain-Score says that there is no registration
@@ -97,6 +100,8 @@ def _description(model: ModelIdentity, label: str, pool: StimulusPool, stimulus_
 def _folder_digest(folder: Path) -> str:
     content = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+        if path.name in DESCRIPTIONS or path.suffix == ".md":
+            continue
         content.update(str(path.relative_to(folder)).encode())
         content.update(path.read_bytes())
     return content.hexdigest()[:16]

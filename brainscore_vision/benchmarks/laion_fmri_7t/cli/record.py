@@ -18,7 +18,9 @@ DEFAULT_FILE = "leaderboard.sqlite3"
 
 
 def record(
-    results: Annotated[Path, typer.Argument(help="A results file, made by `laion-score score --results`.")],
+    results: Annotated[
+        Path | None, typer.Argument(help="A results file, made by `laion-score score --results`.")
+    ] = None,
     db: Annotated[
         str | None,
         typer.Option(
@@ -55,6 +57,14 @@ def record(
         bool,
         typer.Option("--dry-run", help="List what would be written. It is written and taken back, so errors show."),
     ] = False,
+    tree: Annotated[
+        bool,
+        typer.Option(
+            "--tree",
+            help="Record nothing: only make the nodes LAION_fMRI.V1 ... below which Brain-Score's own endpoint hangs "
+            "benchmarks, and move benchmarks that hang elsewhere there. Without RESULTS.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write results to a leaderboard, in the tables of Brain-Score's own database.
@@ -66,10 +76,16 @@ def record(
     """
     from ..leaderboard.database import open_database, place_name
     from ..leaderboard.errors import LeaderboardError
-    from ..leaderboard.recording import Submitter
+    from ..leaderboard.recording import Submitter, plant
     from ..leaderboard.recording import record as record_results
     from ..results import ResultsDatabase, matches
 
+    if tree == (results is not None) or (tree and db is None):
+        raise typer.BadParameter("Give RESULTS to record, or --tree and --db without RESULTS.")
+    if tree:
+        for place in plant(open_database(db, in_memory=dry_run), keep=not dry_run):
+            print(json.dumps(list(place)) if as_json else " > ".join(place))
+        return
     chosen = [
         result
         for result in ResultsDatabase(results, create=False).results(model or (), benchmark or ())

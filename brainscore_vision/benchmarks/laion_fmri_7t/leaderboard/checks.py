@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import peewee
 from brainscore_core.plugin_management.import_plugin import ImportPlugin
 from brainscore_core.submission import database_models as tables
 
+from brainscore_vision.data.laion_fmri_7t.source import marked_as_simulated
+
+from ..identifiers import parse
 from ..results import Result, of_two_networks
 from .errors import LeaderboardError
 
@@ -30,7 +34,7 @@ def check_recordable(results: Sequence[Result], allow_simulated: bool = False) -
                 f"Models of a benchmark are compared on the same stimuli; {result_name(result)} was scored without "
                 f"{len(result.dropped_stimuli)} of them. Choose other results."
             )
-        _check_length("benchmark", result.benchmark, tables.BenchmarkType.identifier)
+        _check_length("benchmark", benchmark_name(result), tables.BenchmarkType.identifier)
         _check_length("model", model_name(result), tables.Model.name)
     models: dict[str, Result] = {}
     seen: dict[tuple[str, str], Result] = {}
@@ -69,6 +73,13 @@ def source(result: Result) -> str:
 def model_name(result: Result) -> str:
     """A model's name on the leaderboard: the registered one, under which Brain-Score would score it, else its own."""
     return result.requested_model if is_registered(result.requested_model) else result.model_identifier
+
+
+def benchmark_name(result: Result) -> str:
+    """A benchmark's name on the leaderboard: as Brain-Score's endpoint records it, simulated data stand in it."""
+    if not result.is_simulated:
+        return result.benchmark
+    return replace(parse(result.benchmark), dataset=marked_as_simulated(str(result.dataset["name"]))).identifier
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -23,28 +23,16 @@ from brainscore_vision import load_model_bibtex
 
 from ..benchmark import benchmark
 from ..results import Result
-from .checks import NETWORK, check_recordable, is_registered, model_name, result_name, source
+from .checks import NETWORK, benchmark_name, check_recordable, is_registered, model_name, result_name, source
 from .database import writing
 from .errors import LeaderboardError
+from .tree import DOMAIN, OWNER_ID, REGIONS, ensure_region, place
 
-DOMAIN = "vision"
 MODEL_TYPE = "brainmodel"
 NO_JENKINS_RUN = 0
-TREE = ("average_vision", "neural_vision")
-"""Brain-Score's nodes above the regions, from the root."""
-
-DATASET = "LAION_fMRI"
-"""Node ``LAION_fMRI.<region>`` holds a region's benchmarks, so that this dataset is one among the datasets of the region."""
-
-OWNER_ID = 2
-"""The user to whom brainscore_core gives every benchmark that it adds."""
-
 OWNER_EMAIL = "benchmarks@laion-fmri-7t.invalid"
 NO_PASSWORD = "!"
 """No password's hash: nobody can log in with it."""
-
-LAST_ORDER = 999
-"""Position among siblings, as brainscore_core gives it to new benchmarks."""
 
 SAME_CEILING = 1e-6
 """Difference, as a fraction of the ceiling, below which two ceilings (or their errors) are one, computed on two machines."""
@@ -144,15 +132,26 @@ def record(
         return [_write(result, user, submitter.public) for result in bar]
 
 
+def plant(database: peewee.Database, keep: bool = True) -> list[tuple[str, ...]]:
+    """Make the dataset's nodes in the tree without recording anything: Brain-Score's endpoint hangs benchmarks below them.
+
+    Returns
+    -------
+    list of tuple of str
+        Nodes from the root to each of the dataset's.
+    """
+    with writing(database, keep):
+        _ensure_owner()
+        return [place(tables.BenchmarkType.get_by_id(ensure_region(region))) for region in REGIONS]
+
+
 def _write(result: Result, user: tables.User, public: bool) -> Recording:
     live = benchmark(result.benchmark)
-    nodes = (*TREE, live.parent, f"{DATASET}.{live.parent}")
-    _ensure_nodes(nodes)
     instance = recorder.benchmarkinstance_from_benchmark(
         _Benchmark(
-            identifier=result.benchmark,
+            identifier=benchmark_name(result),
             version=result.benchmark_version,
-            parent=nodes[-1],
+            parent=ensure_region(live.region),
             bibtex=live.bibtex,
             ceiling=_score(result.ceiling, result.ceiling_error),
         ),
@@ -174,13 +173,13 @@ def _write(result: Result, user: tables.User, public: bool) -> Recording:
             f"({result_name(result)}). Its columns score_raw, score_ceiled and error have to be double precision."
         )
     status = "new" if is_new or before[0] is None else "unchanged" if before == after else "changed"
-    return Recording(result, model.name, _place(instance.benchmark), status)
+    return Recording(result, model.name, place(instance.benchmark), status)
 
 
 def _check_networks(results: Sequence[Result]) -> None:
     """Scores of one model in the database are of one network, also those that an earlier command recorded."""
     own = {model_name(r): r for r in results if r.network_digest}
-    replaced = {(model_name(r), r.benchmark) for r in results}
+    replaced = {(model_name(r), benchmark_name(r)) for r in results}
     query = tables.Score.select().join(tables.Model).where(tables.Model.name.in_(list(own)))
     for entry in query:
         name, benchmark = entry.model.name, entry.benchmark.benchmark.identifier
@@ -209,15 +208,6 @@ def _ensure_owner() -> None:
         owner = _user(OWNER_EMAIL)
         if owner.id != OWNER_ID:
             tables.User.update(id=OWNER_ID).where(tables.User.id == owner.id).execute()
-
-
-def _ensure_nodes(nodes: Iterable[str]) -> None:
-    """The tree from the root down, as far as it is missing; new nodes are invisible, as Brain-Score's new benchmarks are."""
-    parent = None
-    for node in nodes:
-        parent, _ = tables.BenchmarkType.get_or_create(
-            identifier=node, defaults={"domain": DOMAIN, "order": LAST_ORDER, "owner": OWNER_ID, "parent": parent}
-        )
 
 
 def _check_ceiling(instance: tables.BenchmarkInstance, result: Result) -> None:
@@ -292,10 +282,6 @@ def _comment(result: Result) -> str:
 
 def _columns(entry: tables.Score) -> tuple:
     return entry.score_raw, entry.score_ceiled, entry.error
-
-
-def _place(node: tables.BenchmarkType) -> tuple[str, ...]:
-    return (*(() if node.parent is None else _place(node.parent)), node.identifier)
 
 
 def _timestamp(time: datetime) -> datetime:

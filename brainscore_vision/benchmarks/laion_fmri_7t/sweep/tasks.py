@@ -169,7 +169,7 @@ def _make_kernels(work: Work, settings: Settings) -> Outcome:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded by the sweep with its traceback
             by_region: dict = defaultdict(list)
             for name in names:
-                by_region[benchmarks[name].model_region].append(name)
+                by_region[benchmarks[name].region].append(name)
             if len(by_region) > 1:
                 waiting += by_region.values()
             else:
