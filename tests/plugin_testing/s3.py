@@ -18,6 +18,7 @@ def s3_server(environment: pytest.MonkeyPatch, bucket: str) -> Iterator:
     server.start()
     try:
         host, port = server.get_host_and_port()
+        environment.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps credentials
         environment.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
         environment.setenv("AWS_ACCESS_KEY_ID", "somebody")
         environment.setenv("AWS_SECRET_ACCESS_KEY", "secret")

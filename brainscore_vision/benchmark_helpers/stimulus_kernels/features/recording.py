@@ -205,6 +205,11 @@ def recorder_for(model, regions: Sequence[str]) -> RegionRecorder | CommitmentRe
     return RegionRecorder(model, regions)
 
 
+def committed_regions(model) -> tuple[str, ...]:
+    """Regions that the library's ModelCommitment has layers for; none of other models, which do not say."""
+    return tuple(model.layer_model.region_layer_map) if type(model) is ModelCommitment else ()
+
+
 def _reader(model) -> LayerReader | None:
     wrapper = pytorch_wrapper(getattr(model, "activations_model", None))
     return None if wrapper is None else LayerReader(wrapper, model.identifier)
