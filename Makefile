@@ -15,19 +15,34 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := $(shell find brainscore_vision -name __pycache__ -prune -o -print | sed 's/ /\\ /g')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test install lint format notebook clean
+.PHONY: help demo test test-lowest test-newest bounds install lint format notebook clean
 .NOTPARALLEL:
 
 help: ## list these commands
 	@echo "usage: make COMMAND [PYTHON=python3.11] [VENV=.venv]"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1@\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS=@ read -r name text; do \
-	    printf '  %-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1@\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS=@ read -r name text; do \
+	    printf '  %-12s %s\n' "$$name" "$$text"; done
 
 demo: $(VENV)/.plugin ## score seven models on the headline benchmarks, on simulated data; no download but packages
 	$(BIN)/laion-score demo $(DEMO_ARGS)
 
 test: $(VENV)/.test-requirements $(VENV)/.plugin ## run the test suite (PYTEST_ARGS="-k ridge -m 'not slow'")
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+# Once per release, in an environment of their own: what setup.py allows is what works.
+BOUNDS := .venv-bounds
+test-lowest: ## run the test suite with the lowest versions that setup.py allows: before a release
+	@$(MAKE) --no-print-directory bounds RESOLUTION=lowest-direct
+
+test-newest: ## run the test suite with the newest versions that it and brainscore-vision allow: before a release
+	@$(MAKE) --no-print-directory bounds RESOLUTION=highest
+
+bounds:
+	@test -n "$(PYTHON)" || { echo "make: found neither Python 3.11 nor 3.12: name one with PYTHON=/path/to/python" >&2; exit 1; }
+	"$(PYTHON)" -m venv --clear $(BOUNDS)
+	$(BOUNDS)/bin/python -m pip install --quiet uv
+	$(BOUNDS)/bin/uv pip install --python $(BOUNDS)/bin/python --upgrade --resolution $(RESOLUTION) ".[test]"
+	$(BOUNDS)/bin/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 install: $(VENV)/.requirements ## put the checkout's files into the environment, in seconds; after each edit
 	@rm -f $(VENV)/.plugin
@@ -45,7 +60,7 @@ notebook: $(VENV)/.test-requirements $(VENV)/.plugin ## execute usage_examples.i
 	$(BIN)/python tools/run_notebook.py usage_examples.ipynb
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf $(VENV) $(BOUNDS) .pytest_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.python:

@@ -75,7 +75,7 @@ SHARED_SCALE = Scale(
     lost=(LostTrials(1, 0, 3),) * 5,
     image_size=64,
 )
-"""The release's shared and out-of-distribution images with their repetitions, in a tenth of its voxels; hardly a unique image."""
+"""The release's shared and out-of-distribution images with their repetitions, a tenth of its voxels, hardly a unique image."""
 
 
 def responses_of(dataset: Dataset, subject: str, region: str, threshold: float = DEFAULT_THRESHOLD) -> Responses:

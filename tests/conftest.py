@@ -15,10 +15,20 @@ _HOMES = {
     "BRAINIO_HOME": "brainio",
     "RESULTCACHING_HOME": "result_caching",
     "XDG_CONFIG_HOME": "config",
+    "HOME": "user",
 }
 """Variable -> folder of the session's temporary home: nothing is read from or written to the user's own."""
 
-_UNSET = ("LAION_FMRI_DATASET", "LAION_FMRI_STIMULI", "RESULTCACHING_DISABLE", "RESULTCACHING_CACHEDONLY")
+_UNSET = (
+    "LAION_FMRI_DATASET",
+    "LAION_FMRI_STIMULI",
+    "LAION_FMRI_STIMULI_DIR",
+    "BRAINSCORE_SKIP_MEMORY_CHECK",
+    *(f"RESULTCACHING_{name}" for name in ("DISABLE", "CACHEDONLY", "S3_BUCKET", "S3_PREFIX", "S3_EPOCH", "S3_MAX_GB")),
+    *(f"AWS_{name}" for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "PROFILE", "ENDPOINT_URL")),
+    *(f"AWS_{name}" for name in ("WEB_IDENTITY_TOKEN_FILE", "CONTAINER_CREDENTIALS_FULL_URI", "CONFIG_FILE")),
+    *(f"AWS_{name}" for name in ("CONTAINER_CREDENTIALS_RELATIVE_URI", "SHARED_CREDENTIALS_FILE")),
+)
 
 
 def pytest_configure(config):
@@ -41,8 +51,10 @@ def _isolate(environment: pytest.MonkeyPatch, home: Path) -> None:
     for name in _UNSET:
         environment.delenv(name, raising=False)
     environment.setenv("BS_INSTALL_DEPENDENCIES", "no")
+    environment.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for name, folder in _HOMES.items():
         environment.setenv(name, str(home / folder))
+    (home / _HOMES["HOME"]).mkdir(exist_ok=True)
 
 
 @pytest.fixture(autouse=True)

@@ -154,7 +154,7 @@ class TestFolderErrors:
         shutil.rmtree(folder / "stimuli")
         dataset = open_dataset(folder)
         assert dataset.split_ids("shared", "tau")  # what needs no image works without
-        with pytest.raises(MissingDataError, match="neither images/ with manifest.csv nor .*request-access"):
+        with pytest.raises(MissingDataError, match="Models need images.*stimuli .is not a folder.*request-access"):
             dataset.stimulus_set()
 
 
@@ -216,7 +216,7 @@ class TestPublishedStimuli:
 
     def test_variable_without_images(self, tmp_path, monkeypatch):
         monkeypatch.setenv("LAION_FMRI_STIMULI", str(tmp_path))
-        with pytest.raises(MissingDataError, match="LAION_FMRI_STIMULI is a folder with .*has neither.*request-access"):
+        with pytest.raises(MissingDataError, match="Tried: LAION_FMRI_STIMULI .*has neither.*request-access"):
             open_dataset("published").stimulus_set()
 
     def test_none_anywhere(self, laion_fmri):

@@ -223,11 +223,11 @@ class TestSources:
         assert packaged == [("random_2", "shared"), ("tau", "shared")]
 
     def test_neither(self, folder, no_package):
-        with pytest.raises(
-            MissingDataError, match=r"there is no .*random_2.json, and laion_fmri cannot.*'\.\[laion\]'"
-        ):
+        with pytest.raises(MissingDataError, match=r"Tried: .*random_2.json; the package, which cannot.*'\.\[laion\]'"):
             Splits(folder).train_test_ids("shared", "random_2")
-        with pytest.raises(MissingDataError, match=r"brings no splits of its own.*pip install '\.\[laion\]'"):
+        with pytest.raises(
+            MissingDataError, match=r"a splits folder, which this dataset does not have.*pip install '\.\[laion\]'"
+        ):
             Splits(None).train_test_ids("sub-01", "tau")
 
     def test_package_without_the_file(self, packaged, monkeypatch):
@@ -235,7 +235,9 @@ class TestSources:
             raise FileNotFoundError("no such split")
 
         monkeypatch.setattr(sys.modules["laion_fmri.splits"], "get_train_test_ids", get_train_test_ids)
-        with pytest.raises(MissingDataError, match="installed one lacks tau of pool shared.*newest version"):
+        with pytest.raises(
+            MissingDataError, match="Split tau of pool shared .*the package, which lacks it.*newest version"
+        ):
             Splits(None).train_test_ids("shared", "tau")
 
     def test_kind_keeps_the_training_side(self, folder):

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
 from .errors import StimulusKernelError
 from .features.lookup import LookupModel, check_enough, check_known
-from .features.recording import recorder_for
+from .features.recording import committed_regions, recorder_for
 from .kernels.kernel import StimulusKernel
 from .kernels.making import ModelKernels
+from .kernels.shared import SharedKernels
 from .options import EngineOptions
 from .pool import StimulusPool
 from .tasks import SubjectResult, SubjectTask
@@ -77,9 +78,10 @@ class Run:
 
     def __init__(self, models: Sequence, tasks: Sequence[SubjectTask], options: EngineOptions):
         regions = [task.model_region for task in tasks]
-        self._recorders = [recorder_for(model, regions) for model in models]
+        self._recorders = [_recorder(model, regions, options) for model in models]
         self._makers = [
-            ModelKernels(model, recorder, options) for model, recorder in zip(models, self._recorders, strict=True)
+            ModelKernels(model, recorder, options, _for_others(recorder, regions))
+            for model, recorder in zip(models, self._recorders, strict=True)
         ]
         # models are locked while their kernels are made: always in one order, so that two processes cannot wait for each other
         self._in_order = sorted(range(len(models)), key=lambda i: str(models[i].identifier))
@@ -186,6 +188,20 @@ class Run:
 def kernel_name(label: str, pool: StimulusPool) -> str:
     """A kernel in messages and lists."""
     return f"{label}, {pool.name}"
+
+
+def _recorder(model, regions: Sequence[str], options: EngineOptions):
+    """Of the regions that tasks need; where kernels are shared with other machines, of all that the model is committed to."""
+    if options.store and SharedKernels.configured(str(model.identifier)) is not None:
+        with suppress(StimulusKernelError):  # what is wrong with a region that nobody asks for here is no error here
+            return recorder_for(model, [*regions, *committed_regions(model)])
+    return recorder_for(model, regions)
+
+
+def _for_others(recorder, regions: Sequence[str]) -> list[str]:
+    """Labels that no task asks for."""
+    wanted = {recorder.labels[region] for region in regions}
+    return [label for label in dict.fromkeys(recorder.labels.values()) if label not in wanted]
 
 
 def evaluate(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Iterator[tuple[int, SubjectResult]]:

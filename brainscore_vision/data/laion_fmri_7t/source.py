@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_state
+
 from .assemblies.file import FolderAssemblies
 from .assemblies.header import open_netcdf
 from .assemblies.published import PublishedAssemblies
@@ -11,12 +13,11 @@ from .constants import SUBJECTS
 from .dataset import Dataset
 from .errors import DatasetError, MissingDataError
 from .splits import Splits
+from .stimuli.places import feature_folders, find_images, laion_fmri_folder
 from .stimuli.seal import SEAL
-from .stimuli.sources import HOW_TO_GET_STIMULI, MissingStimuli, StimulusSource, find_stimuli
 from .text_files import read_text
 
 DATASET_VARIABLE = "LAION_FMRI_DATASET"
-STIMULI_VARIABLE = "LAION_FMRI_STIMULI"
 PUBLISHED = "published"
 SIMULATED = "simulated"
 _IS_SIMULATED = f"{SIMULATED}:"
@@ -53,7 +54,7 @@ def open_dataset(dataset: "str | Path | Dataset | None" = None) -> Dataset:
         return dataset
     dataset = _chosen(dataset)
     if dataset == PUBLISHED:
-        stimuli, folders = _published_stimuli(), _published_feature_folders()
+        stimuli, folders = find_images(), feature_folders()
         return _opened(
             PUBLISHED,
             (*stimuli.key, folders),
@@ -118,22 +119,6 @@ def _chosen(dataset: "str | Path | None") -> "str | Path":
     return dataset
 
 
-def laion_fmri_folder() -> Path | None:
-    """The data folder that the laion_fmri package is configured with; None without package or configuration."""
-    try:
-        from laion_fmri.config import get_data_dir
-    except ImportError:
-        return None
-    try:
-        from laion_fmri import DataDirNotSetError
-    except ImportError:  # older versions export nothing at top level
-        from laion_fmri._errors import DataDirNotSetError
-    try:
-        return Path(get_data_dir())
-    except DataDirNotSetError:
-        return None
-
-
 def _opened(key: str, state: tuple, make) -> Dataset:
     if key not in _open or _open[key][0] != state:
         _open[key] = state, make()
@@ -158,18 +143,20 @@ def _open_folder(root: Path, name: str) -> Dataset:
             f"{root} has {', '.join(found[:10]) or 'nothing'}. {make_one}"
         )
     marker = _read_marker(root)
-    state = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in _identifying_files(root))
+    is_simulated = _is_simulated(marker, files[0])
+    stimuli = find_images(root / "stimuli", elsewhere=not is_simulated)
+    state = tuple((str(path), *file_state(path)) for path in _identifying_files(root))
     return _opened(
         f"{name} {root.resolve()}",
-        state,
+        (*state, *stimuli.key),
         lambda: Dataset(
             name,
             root,
             FolderAssemblies(root),
-            _folder_stimuli(root),
+            stimuli,
             _folder_splits(root),
-            is_simulated=_is_simulated(marker, files[0]),
-            feature_folders=(root / "stimuli",),
+            is_simulated=is_simulated,
+            feature_folders=(root / "stimuli", *(() if is_simulated else feature_folders())),
         ),
     )
 
@@ -211,40 +198,6 @@ def _is_simulated(marker: dict, assembly: Path) -> bool:
         return "dataset" in file.ncattrs() and file.getncattr("dataset") == SIMULATED
 
 
-def _folder_stimuli(root: Path) -> StimulusSource:
-    return find_stimuli(root / "stimuli") or MissingStimuli(
-        f"Models need images; {root / 'stimuli'} has neither images/ with manifest.csv nor task-images_stimuli.h5 with "
-        f"task-images_metadata.csv. {HOW_TO_GET_STIMULI}"
-    )
-
-
 def _folder_splits(root: Path) -> Splits:
     folder = root / "splits"
     return Splits(folder if folder.is_dir() else None)
-
-
-def _published_feature_folders() -> tuple[Path, ...]:
-    named, configured = os.environ.get(STIMULI_VARIABLE), laion_fmri_folder()
-    folders = [Path(named).expanduser()] if named else []
-    return tuple(
-        p for folder in [*folders, *([configured] if configured else [])] for p in (folder, folder / "stimuli")
-    )
-
-
-def _published_stimuli() -> StimulusSource:
-    """Images for the published assemblies, which come without any."""
-    named = os.environ.get(STIMULI_VARIABLE)
-    if named:
-        folder = Path(named).expanduser()
-        return find_stimuli(folder) or MissingStimuli(
-            f"{STIMULI_VARIABLE} is a folder with manifest.csv and its images, or task-images_stimuli.h5 and "
-            f"task-images_metadata.csv; {folder} {'has neither' if folder.is_dir() else 'is not a folder'}. "
-            f"{HOW_TO_GET_STIMULI}"
-        )
-    configured = laion_fmri_folder()
-    found = find_stimuli(configured) if configured is not None else None
-    looked = f"{configured} has none" if configured is not None else "laion_fmri has no configured data folder"
-    return found or MissingStimuli(
-        f"Models need images, and the published assemblies come without; {STIMULI_VARIABLE} "
-        f"is not set and {looked}. {HOW_TO_GET_STIMULI}"
-    )

@@ -230,20 +230,19 @@ def _variant_0(path: Path, variants: list) -> dict:
 def _packaged_split(pool: str, name: str, path: Path | None) -> tuple[list[str], list[str]]:
     try:
         from laion_fmri.splits import get_train_test_ids
-    except ImportError as error:
-        looked = f"there is no {path}, and" if path is not None else "this dataset brings no splits of its own, and"
-        raise MissingDataError(
-            f"Split {name} of pool {pool} comes from the dataset's splits folder or from the package "
-            f"laion_fmri; {looked} laion_fmri cannot be imported ({error}). Install this plugin with "
-            f"its extra, pip install '.[laion]', or put the split file in place. To try without any data: --dataset simulated."
-        ) from error
-    try:
+
         return get_train_test_ids(name, pool)
+    except ImportError as error:
+        found, cause = f"which cannot be imported ({error})", error
     except FileNotFoundError as error:
-        raise MissingDataError(
-            f"The package laion_fmri brings the release's splits; the installed one lacks {name} of "
-            f"pool {pool}: {error}. Install its newest version, pip install '.[laion]'."
-        ) from error
+        found, cause = f"which lacks it ({error})", error
+    own = path if path is not None else "a splits folder, which this dataset does not have"
+    raise MissingDataError(
+        f"Split {name} of pool {pool} comes from the dataset's splits folder or from the package laion_fmri. Tried: {own}; "
+        f"the package, {found}. Install its newest version (this plugin's extra, pip install '.[laion]', or the "
+        f"requirements.txt of its folder in benchmarks), or put the split file in place. To try without any data: "
+        f"--dataset simulated."
+    ) from cause
 
 
 def _packaged_folder() -> Path | None:

@@ -202,6 +202,19 @@ def test_changed_source_is_read_again(half_done):
     assert build_subject(half_done.root, "sub-01", OPTIONS).sessions_read == OPTIONS.sessions
 
 
+@pytest.mark.parametrize("is_same", [True, False])
+def test_source_of_the_same_size_and_time_is_known_by_its_content(half_done, is_same):
+    path = half_done.files.betas("ses-01")
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    content = bytearray(path.read_bytes())
+    content[4] ^= 0 if is_same else 1  # gzip's own time: other bytes, the same betas
+    path.unlink()
+    path.write_bytes(content)
+    os.utime(path, ns=times)
+    expected = ("ses-02",) if is_same else OPTIONS.sessions
+    assert build_subject(half_done.root, "sub-01", OPTIONS).sessions_read == expected
+
+
 def test_damaged_finished_session_is_not_used(half_done):
     array = half_done.root / "assemblies" / ".rebuild" / "sub-01" / "ses-01.npy"
     array.write_bytes(array.read_bytes()[:-8] + bytes(8))

@@ -107,6 +107,7 @@ GREY_RGB = np.stack([np.asarray(LUMINANCE)] * 3, axis=-1)
 
 SIXTEEN = Image.fromarray(LEVELS * 257)
 BIG_ENDIAN = Image.fromarray((LEVELS * 257).astype(">u2"))
+SIXTEEN_PGM = b"P5 %d %d 65535\n" % SIXTEEN.size + (LEVELS * 257).astype(">u2").tobytes()
 FLOATS = Image.fromarray(LEVELS.astype(np.float32))
 UNIT_FLOATS = Image.fromarray((LEVELS / 255).astype(np.float32))
 COLOUR_16 = big_endian(np.asarray(COLOUR).astype(np.uint16) * 257)
@@ -144,7 +145,12 @@ NOT_PLAIN = {
     "16-bit PNG, shifted": (encoded(Image.fromarray(LEVELS * 256), "PNG"), LUMINANCE, 0, ("16 bits",)),
     "16-bit TIFF": (encoded(SIXTEEN, "TIFF"), LUMINANCE, 0, ("TIFF file", "16 bits")),
     "16-bit TIFF, big-endian": (encoded(BIG_ENDIAN, "TIFF"), LUMINANCE, 0, ("TIFF file", "16 bits")),
-    "16-bit PGM": (encoded(SIXTEEN, "PPM"), LUMINANCE, 0, ("PPM file", "16 bits")),
+    "16-bit PGM": (
+        b"P5 %d %d 65535\n" % SIXTEEN.size + (LEVELS * 257).astype(">u2").tobytes(),
+        LUMINANCE,
+        0,
+        ("PPM file", "16 bits"),
+    ),
     "16-bit JPEG 2000": (encoded(SIXTEEN, "JPEG2000"), LUMINANCE, 0, ("JPEG2000 file", "16 bits")),
     "16-bit RGB PNG": (png(16, 2, COLOUR_16), COLOUR, 0, ("16 bits",)),
     "4-bit PNG": (png(4, 0, FOUR_BITS), FOUR_BITS_GREY, 0, ("4 bits",)),

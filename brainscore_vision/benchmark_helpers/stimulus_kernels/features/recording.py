@@ -214,6 +214,11 @@ def committed_layers(model, regions: Sequence[str]) -> dict[str, str | list[str]
     return {region: names if isinstance(names, str) else list(names) for region, names in layers.items() if names}
 
 
+def committed_regions(model) -> tuple[str, ...]:
+    """Regions that the library's ModelCommitment has layers for; none of other models, which do not say."""
+    return tuple(model.layer_model.region_layer_map) if type(model) is ModelCommitment else ()
+
+
 def _reader(model) -> LayerReader | None:
     wrapper = pytorch_wrapper(getattr(model, "activations_model", None))
     return None if wrapper is None else LayerReader(wrapper, model.identifier)

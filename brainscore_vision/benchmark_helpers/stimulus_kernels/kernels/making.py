@@ -28,6 +28,7 @@ from ..wording import warn_once
 from .compute import Compute
 from .identity import ModelIdentity, features_key, kernel_key
 from .kernel import StimulusKernel, build_kernel
+from .shared import SharedKernels
 from .spool import FeatureSpool, is_complete
 from .store import KernelStore
 
@@ -44,13 +45,23 @@ class ModelKernels:
 
     While kernels are missing, a lock per model is held: of several processes, one records and the others wait until the
     store has what they need. Where no lock can be had, each does the work, with features in a folder of its own.
+
+    Labels of ``recorder`` that are in ``others`` are for other machines, which kernels are shared with (:mod:`.shared`): they
+    are made together with what is wanted here, so that those machines show no image again, and may fail.
     """
 
-    def __init__(self, model, recorder, options: EngineOptions):
+    def __init__(self, model, recorder, options: EngineOptions, others: Sequence[str] = ()):
         self._model, self._recorder, self._options = model, recorder, options
+        self._for_others = tuple(others)
+        self._wanted = tuple(
+            label for label in dict.fromkeys(recorder.labels.values()) if label not in self._for_others
+        )
         self.compute = Compute.on(options.device, options.max_memory, options.exact)
         self._identity = ModelIdentity.of(model)
         self._store = KernelStore(options.kernels) if options.store else None
+        is_shared = self._store is not None and recorder.needs_images
+        self._shared = SharedKernels.configured(self._identity.identifier) if is_shared else None
+        self._asked: set[str] = set()
         self._spools: dict[tuple[str, StimulusPart], FeatureSpool] = {}
         self._probes: dict[tuple[str, StimulusPart], Probe] = {}
         self._refused: dict[str, tuple] = {}
@@ -88,10 +99,55 @@ class ModelKernels:
         if self._store is not None:
             self._store.check_room([len(pool.stimulus_ids)] * len(missing))
             missing = self._wait_for_turn(pool, missing)
+        missing = [label for label in missing if not self._fetch(pool, label)]
+        others = self._others(pool) if missing else []
+        try:
+            self._record_all(pool, [*missing, *others])
+        except StimulusKernelError as error:
+            if not others:
+                raise
+            self._leave_to_others(error)
+            self.drop(pool.parts)
+            self._record_all(pool, missing)
+            return
+        for label in others:
+            try:
+                self.kernel(pool, label)  # making it keeps and shares it
+            except StimulusKernelError as error:
+                self._leave_to_others(error)
+                return
+
+    def _leave_to_others(self, error: StimulusKernelError) -> None:
+        _logger.warning("Kernels of %s are left to the machines that want them: %s", ", ".join(self._for_others), error)
+        self._for_others = ()
+
+    def _record_all(self, pool: StimulusPool, labels: Sequence[str]) -> None:
         for part in pool.parts:
-            wanted = [label for label in missing if (label, part) not in self._spools]
+            wanted = [label for label in labels if (label, part) not in self._spools]
             if wanted and part.stimulus_ids:
                 self._record(pool, part, wanted)
+
+    def _fetch(self, pool: StimulusPool, label: str) -> bool:
+        """Whether another machine's kernel is in the store now. One that was of no use is not asked for again."""
+        key = self._key(pool, label)
+        if self._shared is None or key in self._asked:
+            return False
+        self._asked.add(key)
+        return self._shared.fetch(key, self._store, _packed_bytes(pool))
+
+    def _others(self, pool: StimulusPool) -> list[str]:
+        """What other machines may want, whose kernels are nowhere yet, if the disk has room for the features."""
+        if self._shared is None or not self._shared.is_up or self._options.random_features != "refuse":
+            return []
+        self._probe(pool, self._wanted[0])  # after it, what cannot be recorded is not among them
+        wanted = [
+            label
+            for label in self.missing(pool, self._for_others)
+            if (key := self._key(pool, label)) not in self._asked and not self._shared.holds(key)
+        ]
+        n_features = sum(self._probe(pool, label).n_features for label in wanted)
+        needed = len(pool.stimulus_ids) * n_features * 4 + len(wanted) * _packed_bytes(pool)
+        return wanted if needed < shutil.disk_usage(self._spool_directory()).free / 2 else []
 
     def kernel(self, pool: StimulusPool, label: str) -> StimulusKernel:
         """The kernel of a prepared pool."""
@@ -115,7 +171,9 @@ class ModelKernels:
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 "notes": self._changed.get(label, []),
             }
-            self._store.save(key, kernel, self._probe(pool, label), description)
+            is_kept = self._store.save(key, kernel, self._probe(pool, label), description)
+            if is_kept and self._shared is not None:
+                self._shared.push(key, self._store, _packed_bytes(pool))
         return kernel
 
     def notes(self, label: str) -> tuple[str, ...]:
@@ -253,19 +311,29 @@ class ModelKernels:
         """The model's fingerprint as it is now; one pass over a few stimuli per run, for all labels at once."""
         part = pool.parts[0]
         if (label, part) not in self._probes:
-            labels = list(dict.fromkeys(self._recorder.labels.values()))
-            batches: dict = {name: [] for name in labels}
-
-            def sink(batch):
-                for name, features in batch.items():
-                    batches[name].append(features)
-
-            with noticing_changes(self._model):
-                self._recorder.record(self._place(pool, probe_ids(part)), labels, sink)
+            try:
+                batches = self._first_pass(pool)
+            except StimulusKernelError as error:
+                if not self._for_others:
+                    raise
+                self._leave_to_others(error)
+                batches = self._first_pass(pool)
             # after a pass: weights may be made in the first one
             digests = network_digest(self._model), preprocessing_digest(self._model)
-            self._probes.update({(name, part): Probe.of(np.concatenate(batches[name]), *digests) for name in labels})
+            self._probes.update({(name, part): Probe.of(np.concatenate(batches[name]), *digests) for name in batches})
         return self._probes[label, part]
+
+    def _first_pass(self, pool: StimulusPool) -> dict[str, list[np.ndarray]]:
+        """Features of a few stimuli of a pool's first part: label to batches."""
+        batches: dict = {label: [] for label in (*self._wanted, *self._for_others)}
+
+        def sink(batch):
+            for label, features in batch.items():
+                batches[label].append(features)
+
+        with noticing_changes(self._model):
+            self._recorder.record(self._place(pool, probe_ids(pool.parts[0])), list(batches), sink)
+        return batches
 
     def _is_this_model(self, pool: StimulusPool, label: str, stored: Probe) -> bool:
         probe = self._probe(pool, label)
@@ -344,6 +412,12 @@ def unused_spools(folder: Path) -> Iterator[list[Path]]:
                         continue
                 found.append(path)
         yield found
+
+
+def _packed_bytes(pool: StimulusPool) -> int:
+    """About what a kernel takes in a file."""
+    n = len(pool.stimulus_ids)
+    return n * (n + 1) // 2 * 8
 
 
 def _lock_of(path: Path) -> Path:

@@ -111,7 +111,7 @@ class KernelStore:
     def load(self, key: str) -> tuple[StimulusKernel, Probe] | None:
         """The kernel of ``key`` with the model's fingerprint; None if there is none, or none that can be used."""
         try:
-            return self._read(self.path(key))
+            return self._read(self.path(key), key)
         except FileNotFoundError:
             return None
         except UnusableKernelError as error:
@@ -123,8 +123,11 @@ class KernelStore:
         with _opened(self.path(key)) as file:
             return json.loads(_attributes(file).get("notes", "[]"))
 
-    def save(self, key: str, kernel: StimulusKernel, probe: Probe, description: dict) -> None:
-        """Write a kernel; ``description`` holds model, label, pool and created, for people, and a list of :meth:`notes`."""
+    def save(self, key: str, kernel: StimulusKernel, probe: Probe, description: dict) -> bool:
+        """Write a kernel, and say whether it is there now.
+
+        ``description`` holds model, label, pool and created, for people, and a list of :meth:`notes`.
+        """
         n = len(kernel.stimulus_ids)
         described = {
             **description,
@@ -166,6 +169,20 @@ class KernelStore:
                 raise
             # the score is there already: it is not lost because a colleague's file cannot be replaced
             _logger.warning("The kernel %s is not kept (%s).", self.path(key), error.strerror)
+            return False
+        return True
+
+    def receive(self, key: str, write) -> None:
+        """Keep a kernel that ``write(path)`` copies from elsewhere, if it is whole and the one of that key.
+
+        Raises
+        ------
+        UnusableKernelError
+            It is not: nothing is kept.
+        """
+        with replacing(self.path(key), WRITING) as scratch:
+            write(scratch)
+            self._read(scratch, key)
 
     def state(self, key: str) -> tuple | None:
         """What changes when a kernel is written again; None if there is no file."""
@@ -203,7 +220,7 @@ class KernelStore:
         """Read every file whole; yields its path and what is wrong with it, or None."""
         for path in self._paths():
             try:
-                self._read(path)
+                self._read(path, path.stem)
             except UnusableKernelError as error:
                 yield path, str(error)
             except FileNotFoundError:  # removed meanwhile
@@ -218,7 +235,7 @@ class KernelStore:
             )
         return sorted(self.directory.glob("*.kernel"))
 
-    def _read(self, path: Path) -> tuple[StimulusKernel, Probe]:
+    def _read(self, path: Path, key: str) -> tuple[StimulusKernel, Probe]:
         with _opened(path) as file:
             try:
                 described = _attributes(file)
@@ -230,6 +247,8 @@ class KernelStore:
                 raise UnusableKernelError(f"{path} is damaged ({error}).") from error
         if checksum.hexdigest() != written:
             raise UnusableKernelError(f"{path} does not match its checksum.")
+        if described["key"] != key:
+            raise UnusableKernelError(f"{path} holds another kernel, {described['key']}.")
         mirror_lower(gram)
         kernel = StimulusKernel(
             stimulus_ids=np.char.decode(arrays["stimulus_ids"], "utf-8"),

@@ -268,7 +268,7 @@ def _stimuli(score: Score) -> list:
     if any("bootstrap" not in part.attrs for part in parts):
         raise ComparisonError(
             f"A comparison needs each subject's draws over stimuli, which {score.attrs.get('benchmark_identifier')} has "
-            f"none of. Score the benchmark again with this version, or compare on one whose test stimuli come in several groups."
+            f"none of. Score the benchmark again with this version, or compare on one whose test images come in more groups."
         )
     return [part.attrs["bootstrap_stimuli"] for part in parts]
 

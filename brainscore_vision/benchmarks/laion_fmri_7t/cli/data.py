@@ -18,10 +18,10 @@ from brainscore_vision.data.laion_fmri_7t.source import (
     DATASET_VARIABLE,
     PUBLISHED,
     SIMULATED,
-    STIMULI_VARIABLE,
     laion_fmri_folder,
     open_dataset,
 )
+from brainscore_vision.data.laion_fmri_7t.stimuli.places import BUNDLED_VARIABLE, STIMULI_VARIABLE
 
 from .options import DatasetOption
 
@@ -57,7 +57,8 @@ def status(dataset: DatasetOption = None, as_json: JsonOption = False) -> None:
         print(f"  {subject}: {path or 'not downloaded (0.9 GB, on first use)'}")
     if folder is None:
         print("Folder with images, splits and released files: none. `laion-fmri config --data-dir FOLDER` sets one.")
-        print(f"Images alone: {STIMULI_VARIABLE}={os.environ.get(STIMULI_VARIABLE) or 'not set'}")
+        for variable in (STIMULI_VARIABLE, BUNDLED_VARIABLE):
+            print(f"Images alone: {variable}={os.environ.get(variable) or 'not set'}")
         return
     print(f"Folder: {folder}{' (simulated)' if is_simulated(folder) else ''}")
     for item in items:

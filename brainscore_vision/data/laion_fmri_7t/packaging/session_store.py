@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_state
+
 from ..assemblies.zscore import ZscoreCounts
 from ..errors import DatasetError
 from ..home import write_atomically
@@ -34,27 +36,33 @@ class SourceFile:
         When it was last written, in nanoseconds since 1970.
     sha256 : str
         Hexadecimal.
+    changed_ns, inode : int or None
+        When the file system last changed its entry, and its number there; None in what earlier versions wrote.
     """
 
     path: str
     size: int
     modified_ns: int
     sha256: str
+    changed_ns: int | None = None
+    inode: int | None = None
 
     @classmethod
     def of(cls, path: Path, root: Path, sha256: str | None = None) -> "SourceFile":
         """Describe a file; its content is read unless the digest is known."""
-        stat = path.stat()
+        size, modified, changed, inode = file_state(path)
         relative = path.relative_to(root).as_posix()
-        return cls(relative, stat.st_size, stat.st_mtime_ns, sha256 or _file_sha256(path))
+        return cls(relative, size, modified, sha256 or _file_sha256(path), changed, inode)
 
     def is_unchanged(self, root: Path) -> bool:
-        """Whether the file still has its size and time; its content is not read again."""
+        """Whether the file is still the same: by its state, or where it was moved or put in place of another, its content."""
         path = root / self.path
         if not path.is_file():
             return False
-        stat = path.stat()
-        return (stat.st_size, stat.st_mtime_ns) == (self.size, self.modified_ns)
+        size, modified, changed, inode = file_state(path)
+        if (size, modified) != (self.size, self.modified_ns):
+            return False
+        return (changed, inode) == (self.changed_ns, self.inode) or _file_sha256(path) == self.sha256
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.decoding impo
     open_image,
     strict_decoding,
 )
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_state
 
 from ..errors import SchemaError
 from ..home import keep, kept
@@ -48,8 +49,7 @@ class ReleasedStimuli:
     @property
     def key(self) -> tuple:
         """Paths, and the state of the files."""
-        stats = self.images.stat(), self.metadata.stat()
-        return self.images, self.metadata, *((stat.st_size, stat.st_mtime_ns) for stat in stats)
+        return self.images, self.metadata, *file_state(self.images), *file_state(self.metadata)
 
     def table(self) -> pd.DataFrame:
         """One row per image: stimulus_id, filename and the metadata's columns, in the file's order."""

@@ -12,6 +12,8 @@ from typing import Protocol
 import pandas as pd
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_state
+
 from ..constants import STIMULUS_SET_IDENTIFIER
 from ..errors import MissingDataError
 from .displayed import DisplayedImage, Survey, displayed_images, survey
@@ -21,6 +23,8 @@ from .tables import check_names, names_of, read_table
 
 MANIFEST = "manifest.csv"
 IMAGE_FOLDER = "images"
+MACHINE_COLUMN = "path"
+"""Of the bundled plugin's manifests: where the image was on the machine that wrote it."""
 RELEASED_IMAGES = "task-images_stimuli.h5"
 RELEASED_METADATA = "task-images_metadata.csv"
 
@@ -79,8 +83,7 @@ class ManifestStimuli:
     @property
     def key(self) -> tuple:
         """Paths, and the state of the manifest."""
-        stat = self.manifest.stat()
-        return self.manifest, self.images, stat.st_size, stat.st_mtime_ns
+        return self.manifest, self.images, *file_state(self.manifest)
 
     def table(self) -> pd.DataFrame:
         """One row per stimulus: stimulus_id, filename and the manifest's other columns."""
@@ -116,8 +119,13 @@ class ManifestStimuli:
             yield stimulus_id, path.read_bytes()
 
     def fingerprint(self) -> str:
-        """SHA-1 over the manifest and the size of every listed file."""
-        digest = hashlib.sha1(self.manifest.read_bytes())
+        """SHA-1 over the manifest and the size of every listed file.
+
+        A manifest of the bundled plugin says where its machine had the images: of it, ids and file names count.
+        """
+        names = self.table()[["stimulus_id", "filename"]]
+        is_bundled = MACHINE_COLUMN in self.table()
+        digest = hashlib.sha1(names.to_csv(index=False).encode() if is_bundled else self.manifest.read_bytes())
         for name in self.table()["filename"]:
             path = self.images / name
             digest.update(str(path.stat().st_size if path.is_file() else None).encode())
