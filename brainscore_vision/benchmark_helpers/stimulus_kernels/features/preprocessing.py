@@ -13,7 +13,6 @@ import hashlib
 import inspect
 import os
 import sys
-import sysconfig
 import types
 import weakref
 from collections.abc import Iterator, Mapping
@@ -25,6 +24,7 @@ from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 from brainscore_vision.model_interface import BrainModel
 
 from .network import add_tensor, held_in
+from .prepared import is_installed
 
 DIGEST_BYTES = 8
 FORM = "2:"
@@ -39,7 +39,6 @@ SETTINGS = (bool, int, float, complex, str, bytes, type(None), enum.Enum, Path, 
 NETWORKS = (BrainModel, PytorchWrapper, ActivationsExtractorHelper)
 """Own what prepares images, and change while they are used."""
 
-_installed = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))
 _changing: dict[int, set] = {}
 
 Places = dict[tuple[str, ...], bytes]
@@ -177,7 +176,7 @@ def _own_members(kind: type) -> dict:
     members = {}
     for base in reversed(kind.__mro__):
         file = getattr(sys.modules.get(base.__module__), "__file__", None)
-        if base.__module__ == "builtins" or (file and any(folder in Path(file).parents for folder in _installed)):
+        if base.__module__ == "builtins" or (file and is_installed(file)):
             continue
         for name, value in vars(base).items():
             value = getattr(value, "__func__", getattr(value, "fget", value))  # static and class methods, properties

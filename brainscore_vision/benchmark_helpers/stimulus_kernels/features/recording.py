@@ -13,6 +13,7 @@ import functools
 import json
 import math
 from collections.abc import Callable, Sequence
+from numbers import Integral
 
 import numpy as np
 from brainscore_core.plugin_management.import_plugin import ImportPlugin
@@ -197,6 +198,13 @@ def recorder_for(model, regions: Sequence[str]) -> RegionRecorder | CommitmentRe
     regions = tuple(dict.fromkeys(regions))
     if isinstance(model, LookupModel):
         return LookupRecorder(model, regions)
+    for part, value in held_in(model):
+        size = getattr(getattr(value, "_extractor", None), "_batch_size", 1)
+        if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
+            raise ModelOutputError(
+                f"A wrapper shows its network batches of one image or more; batch_size of {part.identifier} is {size!r}. Give "
+                f"its wrapper a positive whole number."
+            )
     if type(model) is ModelCommitment and _gives_batches(model.activations_model):
         return CommitmentRecorder(model, regions)
     if isinstance(model, ModelCommitment):
