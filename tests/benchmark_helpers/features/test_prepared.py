@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper, load_images, load_preprocess_images
+from brainscore_vision.model_helpers.activations.temporal.model import PytorchWrapper as TemporalWrapper
 from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
 from torch import nn
@@ -162,3 +163,20 @@ def test_a_module_called_twice_is_said_of_wrappers_with_ways_of_their_own(folder
     notes = [score(folder, network=network(again), wrapper=wrapper).attrs.get("notes", ()) for again in (False, True)]
     said = [[note for note in found if "is called 2 times per image; its wrapper's own" in note] for found in notes]
     assert [len(found) for found in said] == [0, 1]
+
+
+def video_network():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(6)
+        return nn.Sequential(nn.Conv3d(3, 4, (2, 8, 8), stride=(2, 8, 8)), nn.ReLU(), nn.Flatten(), nn.Linear(128, 10))
+
+
+def test_video_networks_see_images_as_frames(folder):
+    found = score(folder, lambda paths: np.repeat(prepared(paths)[:, :, None], 4, axis=2), video_network())
+    assert np.isfinite(found.item())
+    with pytest.raises(ModelOutputError, match="m has one. Commit its network in a PytorchWrapper whose preprocessing"):
+        activations = TemporalWrapper(
+            "m", video_network(), preprocessing=None, layer_activation_format={"0": "CTHW"}, fps=4, num_frames=4
+        )
+        model = ModelCommitment("m", activations, layers=["0"], region_layer_map={"V1": "0"})
+        make_benchmark(folder, store=False)(model)

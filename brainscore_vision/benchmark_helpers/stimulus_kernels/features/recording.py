@@ -12,6 +12,7 @@ import difflib
 import functools
 import json
 import math
+import sys
 from collections.abc import Callable, Sequence
 from numbers import Integral
 
@@ -199,18 +200,30 @@ def recorder_for(model, regions: Sequence[str]) -> RegionRecorder | CommitmentRe
     if isinstance(model, LookupModel):
         return LookupRecorder(model, regions)
     for part, value in held_in(model):
-        size = getattr(getattr(value, "_extractor", None), "_batch_size", 1)
-        if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
-            raise ModelOutputError(
-                f"A wrapper shows its network batches of one image or more; batch_size of {part.identifier} is {size!r}. Give "
-                f"its wrapper a positive whole number."
-            )
+        _check_wrapper(part, value)
     if type(model) is ModelCommitment and _gives_batches(model.activations_model):
         return CommitmentRecorder(model, regions)
     if isinstance(model, ModelCommitment):
         for region in regions:
             _committed(model, region)
     return RegionRecorder(model, regions)
+
+
+def _check_wrapper(model, wrapper) -> None:
+    """Raise ModelOutputError for what cannot answer to images, before any is shown."""
+    size = getattr(getattr(wrapper, "_extractor", None), "_batch_size", 1)
+    if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
+        raise ModelOutputError(
+            f"A wrapper shows its network batches of one image or more; batch_size of {model.identifier} is {size!r}. Give "
+            f"its wrapper a positive whole number."
+        )
+    temporal = sys.modules.get("brainscore_vision.model_helpers.activations.temporal.model.base")
+    if temporal is not None and isinstance(wrapper, temporal.ActivationWrapper):
+        raise ModelOutputError(
+            f"Responses to images have no time course, and Brain-Score's temporal wrapper answers for time bins alone; "
+            f"{model.identifier} has one. Commit its network in a PytorchWrapper whose preprocessing repeats each image as the "
+            f"frames of a video (images × channels × frames × height × width)."
+        )
 
 
 def _reader(model) -> LayerReader | None:
