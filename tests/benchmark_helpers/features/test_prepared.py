@@ -174,9 +174,9 @@ def video_network():
 def test_video_networks_see_images_as_frames(folder):
     found = score(folder, lambda paths: np.repeat(prepared(paths)[:, :, None], 4, axis=2), video_network())
     assert np.isfinite(found.item())
+    activations = TemporalWrapper(
+        "m", video_network(), preprocessing=None, layer_activation_format={"0": "CTHW"}, fps=4, num_frames=4
+    )
+    model = ModelCommitment("m", activations, layers=["0"], region_layer_map={"V1": "0"})
     with pytest.raises(ModelOutputError, match="m has one. Commit its network in a PytorchWrapper whose preprocessing"):
-        activations = TemporalWrapper(
-            "m", video_network(), preprocessing=None, layer_activation_format={"0": "CTHW"}, fps=4, num_frames=4
-        )
-        model = ModelCommitment("m", activations, layers=["0"], region_layer_map={"V1": "0"})
         make_benchmark(folder, store=False)(model)

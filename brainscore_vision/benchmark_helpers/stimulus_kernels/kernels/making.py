@@ -278,7 +278,7 @@ class ModelKernels:
         if not probe.same_network(stored):
             changed += f" (network {stored.network} then, {probe.network} now)"
         if not probe.same_preprocessing(stored):
-            changed += " (what prepares its images has changed)"
+            changed += " (what prepares its images, or an array that it holds, has changed)"
         if self._options.changed_models == "refuse":
             raise ModelOutputError(
                 f"{changed}, earlier in the same work: two networks under one name. A model is the same network each time it "
