@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, replace
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import DEFAULT_ALPHAS, NORMALIZATIONS
+from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import warn_once
 from brainscore_vision.data.laion_fmri_7t.constants import (
     FOLD_FAMILIES,
     OOD_TYPES,
@@ -92,6 +93,11 @@ class Cell:
         if not 0 <= threshold < 100:
             raise IdentifierError(
                 f"noise_ceiling_threshold is in percent, from 0 to below 100; received {self.noise_ceiling_threshold!r}."
+            )
+        if 0 < threshold < 1:
+            warn_once(
+                f"noise_ceiling_threshold is in percent: {threshold:g} lets in nearly every voxel. If a fraction was meant, "
+                f"write {100 * threshold:g} (threshold={100 * threshold:g} in an identifier)."
             )
         object.__setattr__(self, "noise_ceiling_threshold", threshold)
         if self.dataset == "":
