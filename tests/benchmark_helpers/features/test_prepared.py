@@ -105,6 +105,16 @@ def test_networks_that_refuse_images_name_them(folder, preprocessing, shown):
         score(folder, preprocessing)
 
 
+class OfImagesAndText(nn.Sequential):
+    def forward(self, images, text):
+        return super().forward(images)
+
+
+def test_models_of_images_and_text_are_told_what_they_are_called_with(folder):
+    with pytest.raises(ModelOutputError, match="missing 1 required positional argument: 'text'.*with the images alone"):
+        score(folder, network=OfImagesAndText(*linear_network()))
+
+
 @pytest.mark.parametrize("size", [0, -1, None, 2.5, True])
 def test_batch_sizes_are_positive_whole_numbers(folder, size):
     with pytest.raises(ModelOutputError, match=f"batch_size of m is {size}"):

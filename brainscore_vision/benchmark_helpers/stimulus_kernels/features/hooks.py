@@ -321,6 +321,11 @@ def _remedy(error: Exception) -> str:
 
     if isinstance(error, torch.OutOfMemoryError):
         return "Give its wrapper a smaller batch_size."
+    if isinstance(error, TypeError):
+        return (
+            "It is called with the images alone: of a model of images and text, commit the part that sees images "
+            "(model.visual), or a module whose forward calls it (encode_image)."
+        )
     return "Check the size, the channels and the type of the images (image_size of the preprocessing)."
 
 
