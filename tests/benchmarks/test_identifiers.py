@@ -358,3 +358,12 @@ def test_importing_the_plugin_reads_no_heavy_module():
 def test_an_option_that_does_not_exist_is_named_with_those_that_do(make):
     with pytest.raises(TypeError, match="Options of a benchmark are pool, subjects, .*; received ceiling"):
         make("V1", ceiling=3)
+
+
+def test_a_threshold_that_looks_like_a_fraction_is_said(caplog):
+    assert parse("LAION_fMRI.V1-tau-ridgecv[threshold=0.3]").noise_ceiling_threshold == 0.3
+    assert "0.3 lets in nearly every voxel. If a fraction was meant, write 30" in caplog.text
+    caplog.clear()
+    for threshold in ("0", "1", "30.5"):
+        parse(f"LAION_fMRI.V1-tau-ridgecv[threshold={threshold}]")
+    assert not caplog.text

@@ -327,3 +327,12 @@ class TestPools:
 
     def test_dataset_is_not_a_path(self, folder):
         assert isinstance(open_dataset(Path(folder)), Dataset)
+
+
+def test_a_split_that_leaves_out_images_is_said(folder, caplog):
+    for split in ("tau", "ood"):
+        open_dataset(folder).split_ids("shared", split)
+    assert "leaves out" not in caplog.text
+    write_split(folder / "splits", "shared", "tau", SHARED[:-3], SHARED[-2:])
+    open_dataset(folder).split_ids("shared", "tau")
+    assert "shared/tau.json) leaves out 1 of 7 images that are not out-of-distribution" in caplog.text

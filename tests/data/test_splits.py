@@ -175,6 +175,17 @@ class TestRules:
         with pytest.raises(SchemaError, match="it is 5, and there are 4"):
             Splits(folder).train_test_ids("shared", "tau")
 
+    @pytest.mark.parametrize("key", ["variants", "train_ids"])
+    def test_an_entry_that_stands_there_twice(self, folder, key):
+        path = folder / "shared" / "tau.json"
+        content = json.loads(path.read_text())
+        del content["n_train"], content["n_test"]
+        again = json.dumps({**content["variants"][0], "train_ids": SHARED[:2]})
+        extra = f'"variants": [{again}], ' if key == "variants" else f'"train_ids": {json.dumps(SHARED[:2])}, '
+        path.write_text(json.dumps(content).replace(f'"{key}": ', f'{extra}"{key}": '))
+        with pytest.raises(SchemaError, match=f"shared/tau.json: an entry stands in a file once; '{key}' is repeated"):
+            Splits(folder).train_test_ids("shared", "tau")
+
     def test_variant_0_wherever_it_stands(self, folder):
         path = folder / "shared" / "tau.json"
         content = json.loads(path.read_text())

@@ -387,3 +387,50 @@ def test_tables_in_pandas_own_hdf5_form(tmp_path, values):
         file["table"].attrs["pandas_type"] = "frame"
     with pytest.raises(TableError, match=r"pandas' own form \(table\).*to_parquet"):
         open_table(tmp_path / "t.h5")
+
+
+@pytest.mark.parametrize("separator", [";", ",", "\t"])
+def test_points_that_may_mark_thousands(tmp_path, separator):
+    def table(*numbers):
+        lines = [f"{i}{separator}{number}{separator}3" for i, number in zip(IDS, numbers, strict=False)]
+        (tmp_path / "t.csv").write_text("\n".join([f"stimulus_id{separator}f0{separator}f1", *lines, ""]))
+        return open_table(tmp_path / "t.csv")
+
+    for numbers in (("12.345", "1.5"), ("12.345", "0.123"), ("12.345", "2.34567")):
+        np.testing.assert_allclose(table(*numbers).read(0, 2)[:, 0], [float(number) for number in numbers])
+    if separator == ";":
+        with pytest.raises(TableError, match="12.345 may be a thousand times as much"):
+            table("12.345", "6.789")
+    else:
+        assert table("12.345", "6.789").read(0, 1)[0, 0] == 12.345
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize("numbers", ["%.6f", "%.8e", "%r"])
+def test_every_cut_inside_the_last_number_is_refused_or_said(tmp_path, frame, numbers, line_end, encoding):
+    """Or changes nothing but digits that other numbers of the column do not have either."""
+    path, rng = tmp_path / "t.csv", np.random.default_rng(8)
+    values = rng.normal(size=len(frame)) * 10.0 ** rng.integers(-3, 3, len(frame))
+    lines = [f"{i},1,{numbers % value}" for i, value in zip(frame["stimulus_id"], values, strict=True)]
+    whole = line_end.join(["stimulus_id,f0,f1", *lines, ""])
+    path.write_bytes(whole.encode(encoding))
+    assert open_table(path).notes == ()
+    fewest = min(len(line.rpartition(".")[2].partition("e")[0]) for line in lines)
+    end, start = len(whole) - len(line_end), whole.rindex(",") + 1
+
+    def opened(length):
+        path.write_bytes(whole[:length].encode(encoding))
+        try:
+            return open_table(path)
+        except (SchemaError, TableError) as error:
+            return str(error)
+
+    outcomes = [opened(length) for length in range(start + 1, end + 1)]
+    refused = [outcome for outcome in outcomes if isinstance(outcome, str)]
+    assert len(refused) >= fewest
+    assert all("was cut" in error or "something else" in error for error in refused)
+    for table in (outcome for outcome in outcomes if not isinstance(outcome, str)):
+        assert any("if it was cut, its last number is wrong" in note for note in table.notes)
+        read = float(table.read(0, len(lines))[-1, 1])
+        assert abs(read - values[-1]) <= max(10.0 ** (1 - fewest), 1e-5) * max(abs(values[-1]), 1)

@@ -18,6 +18,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     RELATIVE_ALPHAS,
     SIMILARITY_NORMALIZATIONS,
 )
+from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import warn_once
 from brainscore_vision.data.laion_fmri_7t.constants import (
     FOLD_FAMILIES,
     OOD_TYPES,
@@ -100,6 +101,11 @@ class Cell:
         if not 0 <= threshold < 100:
             raise IdentifierError(
                 f"noise_ceiling_threshold is in percent, from 0 to below 100; received {self.noise_ceiling_threshold!r}."
+            )
+        if 0 < threshold < 1:
+            warn_once(
+                f"noise_ceiling_threshold is in percent: {threshold:g} lets in nearly every voxel. If a fraction was meant, "
+                f"write {100 * threshold:g} (threshold={100 * threshold:g} in an identifier)."
             )
         object.__setattr__(self, "noise_ceiling_threshold", threshold)
         if self.dataset == "":

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Protocol
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import Responses
+from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import warn_once
 
 from .assemblies.averages import ResponseCache, TrialMoments, read_half_responses, read_moments, read_responses
 from .assemblies.file import AssemblyFile
 from .errors import SchemaError
+from .ids import is_ood
 from .released.features import find_feature_file
 from .splits import Splits, parse_split
 from .stimuli.sources import MissingStimuli, StimulusSource, make_stimulus_set, stimulus_fingerprints
@@ -263,6 +265,7 @@ class Dataset:
                 f"split {split} of pool {pool} ({self._splits.origin(pool, parse_split(split)[0])})",
                 f"pool {pool} (both sides of its ood split, {self._splits.origin(pool, 'ood')})",
             )
+            self._say_unused(pool, split, {*train, *test})
             self._checked_splits.add((pool, split))
         return train, test
 
@@ -289,6 +292,17 @@ class Dataset:
             )
             self._checked_pools.add(pool)
         return stimuli
+
+    def _say_unused(self, pool: str, split: str, used: set[str]) -> None:
+        """The release's splits use each image that is not out-of-distribution; one that was edited may have lost some."""
+        whole = {s for s in self._splits.pool_stimuli(pool) if not is_ood(s)}
+        unused = sorted(whole - used)
+        if unused:
+            origin = self._splits.origin(pool, parse_split(split)[0])
+            warn_once(
+                f"Split {split} of pool {pool} ({origin}) leaves out {len(unused)} of "
+                f"{len(whole)} images that are not out-of-distribution, first {unused[0]!r}; the release's splits use them all."
+            )
 
     def _check_known(self, stimulus_ids: set[str], known: set[str], what: str, where: str) -> None:
         unknown = sorted(stimulus_ids - known)

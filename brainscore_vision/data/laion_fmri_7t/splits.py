@@ -186,7 +186,7 @@ _RESTORE = "Restore the file from the release's splits."
 def _read_split_file(path: Path) -> tuple[dict, list[str], list[str]]:
     """What a split file says of itself, and the train and test ids of its variant 0."""
     try:
-        content = json.loads(read_text(path))
+        content = json.loads(read_text(path), object_pairs_hook=lambda pairs: _once(path, pairs))
         variant = _variant_0(path, content["variants"])
         sides = variant["train_ids"], variant["test_ids"]
     except (KeyError, IndexError, TypeError, json.JSONDecodeError) as error:
@@ -201,6 +201,17 @@ def _read_split_file(path: Path) -> tuple[dict, list[str], list[str]]:
                 f"{str(side)[:60]}. {_RESTORE}"
             )
     return content, *sides
+
+
+def _once(path: Path, pairs: list[tuple]) -> dict:
+    """A JSON object whose keys are each there once; of several, Python's reader takes the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise SchemaError(
+            f"{path}: an entry stands in a file once; {next(n for n in names if names.count(n) > 1)!r} is repeated. Keep one."
+        )
+    return found
 
 
 def _check_header(path: Path | None, header: dict, name: str, train: list[str], test: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +20,9 @@ _MARKS = (
 """Byte order mark -> the codec that takes it off."""
 
 _HEAD = 4096
+_TAIL = 2**20
+
+_NUMBER = re.compile(r"[+-]?\d*(?:[.,](\d*))?(?:[eE][+-]?(\d*))?")
 
 
 def text_encoding(path: Path) -> str:
@@ -71,7 +75,8 @@ def read_csv(path: Path, **options) -> pd.DataFrame:
     Raises
     ------
     SchemaError
-        Not text in UTF-8 or UTF-16, not a table, or rows with more fields than the header.
+        Not text in UTF-8 or UTF-16, not a table, rows with more fields than the header, or a file that was cut inside its
+        last number, as far as that can be seen (:func:`ends_in_a_number`).
     """
     path = Path(path)
     options = {"sep": separator(path), **options}
@@ -89,7 +94,44 @@ def read_csv(path: Path, **options) -> pd.DataFrame:
             f"{path}: a row has one field per name in the header; the rows have more fields than the header's "
             f"{frame.shape[1]}. Name every column, and take separators off the ends of lines."
         )
+    if "nrows" not in options and ends_in_a_number(path, options["sep"]) == CUT:
+        raise SchemaError(
+            f"{path}: the last number has fewer digits than any other of its column, and no line feed follows it: the file was "
+            f"cut. Copy or write it again. (If it is whole, end its last line with a line feed.)"
+        )
     return frame
+
+
+WHOLE, UNCLEAR, CUT = "whole", "unclear", "cut"
+
+
+def ends_in_a_number(path: Path, sep: str) -> str:
+    """Whether a table was cut inside its last number, which reads as another number.
+
+    Returns
+    -------
+    str
+        ``WHOLE`` if the file ends with a line feed, or with something else than a number; ``CUT`` if its last number has fewer
+        digits after the mark, or in its exponent, than every other one at the end of a line; else ``UNCLEAR``.
+    """
+    path = Path(path)
+    encoding = text_encoding(path)
+    with open(path, "rb") as file:
+        file.seek(max(0, file.seek(0, 2) - _TAIL) // 4 * 4)  # whole letters of UTF-16 and UTF-32
+        text = file.read().decode(encoding, errors="ignore")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    ends = [_NUMBER.fullmatch(line.rpartition(sep)[2].strip().strip('"')) for line in lines]
+    others = [end for end in ends[1:-1] if end is not None and end[0]]
+    if ends[-1] is None or not ends[-1][0]:
+        return WHOLE
+    for digits in (1, 2):
+        known = [len(end[digits]) for end in others if end[digits] is not None]
+        last = ends[-1][digits]
+        if last is None and len(known) == len(others) > 0:
+            return CUT
+        if last is not None and known and len(last) < min(known):
+            return CUT
+    return UNCLEAR
 
 
 def separator(path: Path) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_as
-from brainscore_vision.data.laion_fmri_7t.text_files import read_csv
+from brainscore_vision.data.laion_fmri_7t.text_files import UNCLEAR, ends_in_a_number, read_csv, separator
 
 from .table_files import FEATURE_KEYS, ID_KEYS, VALID_KEY, Choice, Stored, TableError, counts_rows, listed, the_id_key
 
@@ -28,6 +28,7 @@ _UNNAMED = re.compile(r"(Unnamed: \d+(_level_\d+)?)?")
 _NUMBERED = re.compile(r"(.*?)(\d+)(\D*)")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
+_THOUSANDS_BY_POINT = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
 _DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
 _ROWS_LOOKED_AT = 20
 _MANY = 8
@@ -44,6 +45,8 @@ def open_csv(path: Path, choice: Choice) -> Stored:
     frame = read_csv(
         path, header=0, names=names, dtype=dict.fromkeys(text, str), decimal=decimal, low_memory=False, index_col=None
     )
+    if ends_in_a_number(path, separator(path)) == UNCLEAR:
+        notes = (*notes, f"{path} does not end with a line feed: if it was cut, its last number is wrong.")
     return _stored(path, frame, choice, notes)
 
 
@@ -255,9 +258,15 @@ def _decimal(path: Path, rows: pd.DataFrame) -> tuple[str, tuple[str, ...]]:
     """The decimal mark of a table's first rows, and what to say of it."""
     fields = pd.Series(rows.to_numpy().ravel(), dtype=str).str.strip()
     with_comma = fields[fields.str.fullmatch(_DECIMAL_COMMA) | fields.str.fullmatch(_THOUSANDS)]
-    if not len(with_comma):
-        return ".", ()
     with_point = fields[fields.str.fullmatch(_DECIMAL_POINT)]
+    if not len(with_comma):
+        # semicolons stand where commas are decimal marks, and points mark thousands there
+        if len(with_point) and with_point.str.fullmatch(_THOUSANDS_BY_POINT).all() and separator(path) == ";":
+            raise TableError(
+                f"{path}: in a table with semicolons, {with_point.iloc[0]} may be a thousand times as much, and no other "
+                f"number tells. Write the table with commas between its columns, and without marks of thousands."
+            )
+        return ".", ()
     if len(with_point) or with_comma.str.fullmatch(_THOUSANDS).all():
         first = with_point.iloc[0] if len(with_point) else with_comma.iloc[0]
         raise TableError(

@@ -287,13 +287,16 @@ def test_preprocessing_that_changed_for_images_of_one_kind_is_noticed(folder, tm
         return one
 
     def noticed(score):
-        return any("(what prepares its images has changed)" in note for note in score.attrs.get("notes", ()))
+        return any(
+            "(what prepares its images, or an array that it holds, has changed)" in note
+            for note in score.attrs.get("notes", ())
+        )
 
     assert not noticed(make_benchmark(folder)(network(SOURCE)))
     assert not noticed(make_benchmark(folder, changed_models="refuse")(network(SOURCE)))
     changed = SOURCE.replace(old, new)
     assert noticed(make_benchmark(folder)(network(changed)))
-    with pytest.raises(ModelOutputError, match="what prepares its images has changed"):
+    with pytest.raises(ModelOutputError, match="what prepares its images.* has changed"):
         make_benchmark(folder, changed_models="refuse")(network(changed, size=36))
 
 

@@ -17,7 +17,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t.cli.app import app
 from brainscore_vision.data.laion_fmri_7t import ids
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
-DISJOINT, OOD, STIMULI, REPETITIONS, CONSTANT, ZSCORE, MAPS, IMAGES, SEALED, SHUFFLED = CHECKS
+DISJOINT, OOD, STIMULI, REPETITIONS, CONSTANT, TRIALS, ZSCORE, MAPS, IMAGES, SEALED, SHUFFLED = CHECKS
 
 
 @pytest.fixture
@@ -73,6 +73,17 @@ def test_constant_voxel(copy):
     found = failed(copy)
     assert "sub-03: 1 voxels do not vary in a session, or are not finite, first neuroid 5" in found[CONSTANT]
     assert ZSCORE in found
+
+
+def test_empty_trials(copy):
+    edit_assembly(copy, lambda file: file["data"].__setitem__(([4, 9], slice(None)), 0.0))
+    assert "sub-03: 2 trials are zero in every voxel, first trial 4 (" in failed(copy)[TRIALS]
+
+
+def test_copied_trials(copy):
+    edit_assembly(copy, lambda file: file["data"].__setitem__((17, slice(None)), file["data"][5]))
+    assert "sub-03: 1 trials are copies of others, first trial 17 (" in failed(copy)[TRIALS]
+    assert "which is trial 5 (" in failed(copy)[TRIALS]
 
 
 class TestImages:

@@ -132,6 +132,16 @@ class TestAverages:
         with pytest.raises(SchemaError, match="must be finite; 3 values in 2 voxels"):
             file.moments(np.arange(4))
 
+    def test_empty_trials_are_said(self, trials, write, caplog):
+        trials.data[[4, 9], :5] = 0
+        trials.data[11, 1:5] = 0
+        file = write(trials)
+        file.averages(np.arange(5))
+        assert f"2 of {len(trials.data)} trials are zero in all voxels that are read, first trial 4 (" in caplog.text
+        caplog.clear()
+        file.averages(np.arange(6))
+        assert not caplog.text
+
     def test_large_betas_are_read(self, trials, write):
         trials.data[5, 2] = 1e29
         assert np.isfinite(write(trials).averages(np.arange(4))[1]).all()

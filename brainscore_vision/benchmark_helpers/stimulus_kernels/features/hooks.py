@@ -21,8 +21,9 @@ from collections.abc import Iterator, MutableMapping, Sequence
 import numpy as np
 from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 
-from ..errors import ModelOutputError, UnmappedRegionError
+from ..errors import ModelOutputError, StimulusKernelError, UnmappedRegionError
 from .answers import LayerAnswer
+from .prepared import explained, failure, images_of
 
 CALL_MARK = "#"
 """``relu#0`` is the first call of a module ``relu`` in a pass, ``relu#1`` the second."""
@@ -53,6 +54,9 @@ class LayerReader:
         self.read: tuple[str, ...] = ()
         self._notes: dict[str, list[str]] = {}
         self._axes: dict[str, int] = {}
+        self._prepared_note: str | None = None
+        self._rows: Counter = Counter()
+        self._answers: Counter = Counter()
 
     def notes_on(self, layers: Sequence[str]) -> list[str]:
         """What was chosen for the user in the answers of layers, one sentence each."""
@@ -67,17 +71,24 @@ class LayerReader:
         """
         wrapper, extractor = self._wrapper, self._wrapper._extractor
         plain_hooks = _is_plain(wrapper, "register_hook", "_tensor_to_numpy")
-        if (
-            plain_hooks
-            and _is_plain(wrapper, "get_activations")
-            and extractor.get_activations == wrapper.get_activations
-        ):
-            replaced = _replaced(extractor, "get_activations", self.get_activations)
-        else:
-            copying = functools.partial(_register_copying, wrapper.register_hook)
-            replaced = _replaced(wrapper, "register_hook", self._register_hook if plain_hooks else copying)
-        self.read = ()
-        with replaced:
+        prepare = explained(extractor.preprocess, self._identifier)
+        self.read, self._rows, self._answers = (), Counter(), Counter()
+        with contextlib.ExitStack() as replaced:
+            if (
+                plain_hooks
+                and _is_plain(wrapper, "get_activations")
+                and extractor.get_activations == wrapper.get_activations
+            ):
+                replaced.enter_context(_replaced(extractor, "preprocess", functools.partial(self._prepare, prepare)))
+                replaced.enter_context(_replaced(extractor, "get_activations", self.get_activations))
+            else:
+                copying = functools.partial(self._register_copying, wrapper.register_hook)
+                counting = functools.partial(self._counted, extractor.get_activations)
+                replaced.enter_context(_replaced(extractor, "preprocess", prepare))
+                replaced.enter_context(_replaced(extractor, "get_activations", counting))
+                replaced.enter_context(
+                    _replaced(wrapper, "register_hook", self._register_hook if plain_hooks else copying)
+                )
             yield
 
     def get_activations(self, images, layer_names: Sequence[str]) -> OrderedDict:
@@ -109,6 +120,8 @@ class LayerReader:
             self._find_axes(batch, new, tensors)
         activations = OrderedDict()
         for name in layer_names:
+            if self._prepared_note:
+                self._note(name, self._prepared_note)
             self._note_calls(name, calls)
             tensor, axis = tensors.pop(name), self._axes[name]
             if tensor.ndim <= axis or tensor.shape[axis] != len(batch):
@@ -116,14 +129,43 @@ class LayerReader:
             activations[name] = np.ascontiguousarray(tensor.movedim(axis, 0).numpy())
         return activations
 
+    def _prepare(self, prepare, paths):
+        """In place of the extractor's preprocessing."""
+        images, self._prepared_note = images_of(prepare(paths), len(paths), self._identifier)
+        return images
+
+    def _counted(self, get_activations, images, layer_names):
+        """In place of a ``get_activations`` that is not PytorchWrapper's: what it asks for, with the calls of each layer."""
+        self._rows, self._answers = Counter(), Counter()
+        activations = get_activations(images, layer_names)
+        for name, rows in self._rows.items():
+            times = min(self._answers[name], rows // max(1, len(images)))
+            if times > 1:
+                self._note(
+                    name,
+                    f"{name} of {self._identifier} is called {_times(times)} per image; its wrapper's own get_activations "
+                    f"decides what is recorded, usually the last call.",
+                )
+        return activations
+
+    def _count(self, name: str, answer) -> None:
+        self._answers[name] += 1
+        self._rows[name] += answer.shape[0] if answer.ndim else 0
+        if name not in self.read:
+            self.read = (*self.read, name)
+
     def _register_hook(self, layer, layer_name: str, target_dict: MutableMapping):
         """In place of the wrapper's method, where a ``get_activations`` that is not PytorchWrapper's calls it."""
 
         def take(_module, _inputs, output):
-            target_dict[layer_name] = self._tensor(layer_name, LayerAnswer.of(output)).numpy()
+            answer = self._tensor(layer_name, LayerAnswer.of(output)).numpy()
+            self._count(layer_name, answer)
+            target_dict[layer_name] = answer
 
-        self.read = (*self.read, layer_name)
         return layer.register_forward_hook(take)
+
+    def _register_copying(self, register, layer, layer_name, target_dict, *arguments, **options):
+        return register(layer, layer_name, _Copying(target_dict, self._count), *arguments, **options)
 
     def _batch(self, images):
         """Images as one tensor on the network's device, in the network's precision."""
@@ -158,7 +200,16 @@ class LayerReader:
                         f"Commit the network as it was before torch.jit.script."
                     ) from error
                 hooked.callback(handle.remove)
-            network(batch, **getattr(self._wrapper, "_forward_kwargs", {}))
+            try:
+                network(batch, **getattr(self._wrapper, "_forward_kwargs", {}))
+            except StimulusKernelError:
+                raise
+            except Exception as error:
+                raise ModelOutputError(
+                    f"A network answers to the images that its preprocessing makes; {self._identifier} was shown "
+                    f"{_shape(tuple(batch.shape))} ({batch.dtype}) and failed with {failure(error)}. "
+                    f"{_remedy(error)}"
+                ) from error
         return answers, calls
 
     def _check_calls(self, batch, layer_names: Sequence[str], calls: Counter) -> None:
@@ -257,10 +308,25 @@ class LayerReader:
             )
 
     def _note(self, name: str, sentence: str) -> None:
+        new = not any(sentence in notes for notes in self._notes.values())
         notes = self._notes.setdefault(name, [])
         if sentence not in notes:
             notes.append(sentence)
+        if new:
             _logger.warning(sentence)
+
+
+def _remedy(error: Exception) -> str:
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError):
+        return "Give its wrapper a smaller batch_size."
+    if isinstance(error, TypeError):
+        return (
+            "It is called with the images alone: of a model of images and text, commit the part that sees images "
+            "(model.visual), or a module whose forward calls it (encode_image)."
+        )
+    return "Check the size, the channels and the type of the images (image_size of the preprocessing)."
 
 
 def resolve_layer(wrapper: PytorchWrapper, name: str):
@@ -332,18 +398,16 @@ def _replaced(owner, name: str, value) -> Iterator[None]:
             delattr(owner, name)
 
 
-def _register_copying(register, layer, layer_name, target_dict, *arguments, **options):
-    return register(layer, layer_name, _Copying(target_dict), *arguments, **options)
-
-
 class _Copying(MutableMapping):
     """Passes entries on to another mapping, arrays as copies."""
 
-    def __init__(self, target: MutableMapping):
-        self._target = target
+    def __init__(self, target: MutableMapping, count):
+        self._target, self._count = target, count
 
     def __setitem__(self, key, value):
         self._target[key] = np.array(value) if isinstance(value, np.ndarray) else value
+        if hasattr(value, "shape"):
+            self._count(key, value)
 
     def __getitem__(self, key):
         return self._target[key]

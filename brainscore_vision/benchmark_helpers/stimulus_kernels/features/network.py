@@ -40,12 +40,19 @@ def network_digest(model) -> str | None:
     if isinstance(model, LookupModel):
         content.update(str(model.features_version).encode())
         return content.hexdigest()
-    modules = list(_modules(model))
+    modules = list(modules_in(model))
     for module in modules:
         content.update(" ".join(type(part).__qualname__ for part in module.modules()).encode())
         for name, value in sorted(module.state_dict().items()):
             add_tensor(content, name, value)
     return content.hexdigest() if modules else None
+
+
+def normalised_by_batch(model) -> int:
+    """Number of a model's torch modules whose answer to an image depends on the others of its batch, also in evaluation."""
+    torch = sys.modules.get("torch")
+    parts = (part for module in modules_in(model) for part in module.modules())
+    return sum(isinstance(p, torch.nn.modules.batchnorm._BatchNorm) and p.running_mean is None for p in parts)
 
 
 def models_in(model) -> Iterator[BrainModel]:
@@ -70,7 +77,7 @@ def held_in(model) -> Iterator[tuple[BrainModel, object]]:
             yield part, value
 
 
-def _modules(model) -> Iterator:
+def modules_in(model) -> Iterator:
     """Torch modules of a model and of those in it: attributes, and those of what extracts activations. Each once."""
     torch = sys.modules.get("torch")
     if torch is None:  # a program without torch has no modules of it

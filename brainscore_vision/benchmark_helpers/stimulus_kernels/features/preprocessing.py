@@ -13,7 +13,6 @@ import hashlib
 import inspect
 import os
 import sys
-import sysconfig
 import types
 import weakref
 from collections.abc import Iterator, Mapping
@@ -24,12 +23,15 @@ from brainscore_vision.model_helpers.activations.core import ActivationsExtracto
 from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 from brainscore_vision.model_interface import BrainModel
 
-from .network import add_tensor, held_in
+from .lookup import LookupModel
+from .network import add_tensor, held_in, models_in, modules_in
+from .prepared import is_installed
 
 DIGEST_BYTES = 8
 FORM = "2:"
 """Digests begin so; those of another form cannot be compared."""
 
+ARRAY, MODEL = b"array ", "model"
 MOST_BYTES = 2**26
 """Of an array that counts by its values; larger ones count by type and shape."""
 
@@ -39,7 +41,6 @@ SETTINGS = (bool, int, float, complex, str, bytes, type(None), enum.Enum, Path, 
 NETWORKS = (BrainModel, PytorchWrapper, ActivationsExtractorHelper)
 """Own what prepares images, and change while they are used."""
 
-_installed = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))
 _changing: dict[int, set] = {}
 
 Places = dict[tuple[str, ...], bytes]
@@ -73,7 +74,8 @@ def preprocessing_digest(model) -> str | None:
         return None
     content, changing = hashlib.blake2b(digest_size=DIGEST_BYTES), _changing.get(id(model), set())
     for place, what in sorted(found.items()):
-        if not any(place[:n] in changing for n in range(1, len(place) + 1)):
+        counts = place[0] != MODEL or what.startswith(ARRAY)
+        if counts and not any(place[:n] in changing for n in range(1, len(place) + 1)):
             content.update(repr((place, what)).encode())
     return FORM + content.hexdigest()
 
@@ -95,6 +97,9 @@ def _places(model) -> Places:
     functions = (getattr(getattr(value, "_extractor", None), "preprocess", None) for _, value in held_in(model))
     for i, function in enumerate({id(f): f for f in functions if callable(f)}.values()):
         _add(found, (str(i),), function, seen)
+    if not isinstance(model, LookupModel) and next(modules_in(model), None) is None:
+        for i, part in enumerate(models_in(model)):
+            _add(found, (MODEL, str(i)), dict(getattr(part, "__dict__", {})), seen)
     return found
 
 
@@ -105,8 +110,8 @@ def _add(found: Places, place: tuple[str, ...], value, seen: set[int]) -> None:
     torch = sys.modules.get("torch")
     if isinstance(value, SETTINGS) or (torch and isinstance(value, torch.dtype | torch.device)):
         what = repr(value).encode()
-    elif isinstance(value, np.ndarray) or (torch and isinstance(value, torch.Tensor)):
-        what = _array(value)
+    elif all(hasattr(value, name) for name in ("dtype", "shape", "nbytes", "__array__")) and not inspect.isclass(value):
+        what = ARRAY + _array(value)
     elif isinstance(value, types.ModuleType | types.BuiltinFunctionType | np.ufunc):
         what = value.__name__.encode()
     elif id(value) not in seen and len(place) < DEEPEST:
@@ -130,18 +135,19 @@ def _add(found: Places, place: tuple[str, ...], value, seen: set[int]) -> None:
         else:
             inner = _attributes(value)
     # the names of all that it holds: a list that grows is another one, as a whole
-    found[place] = b"\0".join([f"{kind.__module__}.{kind.__qualname__}".encode(), what, repr(sorted(inner)).encode()])
+    found[place] = b"\0".join([what, f"{kind.__module__}.{kind.__qualname__}".encode(), repr(sorted(inner)).encode()])
     for name in sorted(inner):  # in the same order in every process: of an object in two places, the first counts
         _add(found, (*place, name), inner[name], seen)
 
 
 def _array(value) -> bytes:
     content = hashlib.blake2b(f"{value.dtype} {tuple(value.shape)}".encode(), digest_size=DIGEST_BYTES)
-    if not isinstance(value, np.ndarray):
+    torch = sys.modules.get("torch")
+    if torch and isinstance(value, torch.Tensor):
         if value.numel() * value.element_size() <= MOST_BYTES:
             add_tensor(content, "", value)
     elif value.nbytes <= MOST_BYTES and value.dtype != object:
-        content.update(value.tobytes())
+        content.update(np.asarray(value).tobytes())  # of jax, tensorflow or pandas too
     return content.digest()
 
 
@@ -177,7 +183,7 @@ def _own_members(kind: type) -> dict:
     members = {}
     for base in reversed(kind.__mro__):
         file = getattr(sys.modules.get(base.__module__), "__file__", None)
-        if base.__module__ == "builtins" or (file and any(folder in Path(file).parents for folder in _installed)):
+        if base.__module__ == "builtins" or (file and is_installed(file)):
             continue
         for name, value in vars(base).items():
             value = getattr(value, "__func__", getattr(value, "fget", value))  # static and class methods, properties

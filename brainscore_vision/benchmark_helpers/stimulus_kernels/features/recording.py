@@ -12,7 +12,9 @@ import difflib
 import functools
 import json
 import math
+import sys
 from collections.abc import Callable, Sequence
+from numbers import Integral
 
 import numpy as np
 from brainscore_core.plugin_management.import_plugin import ImportPlugin
@@ -198,6 +200,8 @@ def recorder_for(model, regions: Sequence[str]) -> RegionRecorder | CommitmentRe
     regions = tuple(dict.fromkeys(regions))
     if isinstance(model, LookupModel):
         return LookupRecorder(model, regions)
+    for part, value in held_in(model):
+        _check_wrapper(part, value)
     if type(model) is ModelCommitment and _gives_batches(model.activations_model):
         return CommitmentRecorder(model, regions)
     if isinstance(model, ModelCommitment):
@@ -217,6 +221,23 @@ def committed_layers(model, regions: Sequence[str]) -> dict[str, str | list[str]
 def committed_regions(model) -> tuple[str, ...]:
     """Regions that the library's ModelCommitment has layers for; none of other models, which do not say."""
     return tuple(model.layer_model.region_layer_map) if type(model) is ModelCommitment else ()
+
+
+def _check_wrapper(model, wrapper) -> None:
+    """Raise ModelOutputError for what cannot answer to images, before any is shown."""
+    size = getattr(getattr(wrapper, "_extractor", None), "_batch_size", 1)
+    if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
+        raise ModelOutputError(
+            f"A wrapper shows its network batches of one image or more; batch_size of {model.identifier} is {size!r}. Give "
+            f"its wrapper a positive whole number."
+        )
+    temporal = sys.modules.get("brainscore_vision.model_helpers.activations.temporal.model.base")
+    if temporal is not None and isinstance(wrapper, temporal.ActivationWrapper):
+        raise ModelOutputError(
+            f"Responses to images have no time course, and Brain-Score's temporal wrapper answers for time bins alone; "
+            f"{model.identifier} has one. Commit its network in a PytorchWrapper whose preprocessing repeats each image as the "
+            f"frames of a video (images × channels × frames × height × width)."
+        )
 
 
 def _reader(model) -> LayerReader | None:

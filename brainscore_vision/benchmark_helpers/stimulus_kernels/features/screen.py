@@ -110,7 +110,11 @@ def _convert(source: Path, target: Path, source_degrees: float, target_degrees: 
         try:
             with strict_decoding(), open_image(source) as image:
                 if min(round(ratio * side) for side in image.size) < 1:
-                    raise ValueError(f"{image.width} x {image.height} pixels leave none at {target_degrees:g} degrees")
+                    raise StimulusKernelError(
+                        f"A model's field of view shows one pixel of an image or more; {target_degrees:g} degrees show none "
+                        f"of {source}, whose {image.width} x {image.height} pixels are {source_degrees:g} degrees wide. Set "
+                        f"visual_degrees when committing the model."
+                    )
                 ImageConverter(scratch).apply_ratio(image, ratio).save(scratch / target.name)
         except StimulusKernelError:
             raise

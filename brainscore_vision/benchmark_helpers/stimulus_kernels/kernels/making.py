@@ -17,7 +17,7 @@ from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from tqdm.auto import tqdm
 
 from ..errors import ModelOutputError, StimulusKernelError, StorageError
-from ..features.network import network_digest
+from ..features.network import network_digest, normalised_by_batch
 from ..features.preprocessing import noticing_changes, preprocessing_digest
 from ..features.probe import Probe, probe_ids, probe_rows
 from ..features.screen import place_on_model_screen
@@ -346,7 +346,7 @@ class ModelKernels:
         if not probe.same_network(stored):
             changed += f" (network {stored.network} then, {probe.network} now)"
         if not probe.same_preprocessing(stored):
-            changed += " (what prepares its images has changed)"
+            changed += " (what prepares its images, or an array that it holds, has changed)"
         if self._options.changed_models == "refuse":
             raise ModelOutputError(
                 f"{changed}, earlier in the same work: two networks under one name. A model is the same network each time it "
@@ -368,9 +368,16 @@ class ModelKernels:
             f"between two passes by {first.difference(recorded):.2g} of their spread"
         )
         if self._options.random_features == "refuse":
+            by_batch = normalised_by_batch(self._model)
+            if by_batch:
+                message += (
+                    f": {by_batch} of its modules normalise images by those that are shown with them (BatchNorm with "
+                    f"track_running_stats=False). Give them running statistics"
+                )
+            else:
+                message += ". Put the model in evaluation mode (dropout, noise)"
             raise ModelOutputError(
-                f"{message}. Put the model in evaluation mode (dropout, noise), or score it once without keeping its kernels "
-                f"(--accept-random-features)."
+                f"{message}, or score it once without keeping its kernels (--accept-random-features)."
             )
         _logger.warning("%s. It is scored on one pass, and its kernels are not kept.", message)
         self._unstable.add(label)

@@ -79,11 +79,15 @@ def run_checks(dataset: Dataset) -> Iterator[CheckResult]:
 
 @dataclass(frozen=True)
 class SessionStatistics:
-    """Means and standard deviations (ddof 0) per session and voxel, shape (sessions, voxels)."""
+    """Means and standard deviations (ddof 0) per session and voxel, shape (sessions, voxels), and what tells trials apart.
+
+    ``sketch``: two sums of each trial's voxels with random weights, shape (trials, 2). Equal trials have equal sums.
+    """
 
     sessions: np.ndarray
     mean: np.ndarray
     deviation: np.ndarray
+    sketch: np.ndarray
 
 
 def session_statistics(dataset: Dataset, subject: str) -> SessionStatistics:
@@ -94,8 +98,11 @@ def session_statistics(dataset: Dataset, subject: str) -> SessionStatistics:
     sessions, codes = np.unique(labels, return_inverse=True)
     n_voxels = file.header.shape[1]
     sums, squares = np.zeros((2, len(sessions), n_voxels))
+    sketch, weights = np.zeros((len(trials), 2)), np.random.default_rng(0).uniform(1, 2, (n_voxels, 2))
     for rows, columns, block in file.blocks(np.arange(n_voxels)):
         values = block.astype(float)
+        # one trial at a time: a product of matrices may round equal rows differently
+        sketch[rows] += [trial @ weights[columns] for trial in values]
         for code in np.unique(codes[rows]):
             own = values[codes[rows] == code]
             sums[code, columns] += own.sum(axis=0)
@@ -104,7 +111,7 @@ def session_statistics(dataset: Dataset, subject: str) -> SessionStatistics:
     mean = sums / n_trials
     # a trial that is not finite makes the deviation not finite, which fails every comparison of the checks
     deviation = np.sqrt(np.maximum(squares / n_trials - mean**2, 0))
-    return SessionStatistics(sessions, mean, deviation)
+    return SessionStatistics(sessions, mean, deviation, sketch)
 
 
 def _statistics(dataset: Dataset, subject: str, known: dict[str, SessionStatistics]) -> SessionStatistics:
@@ -203,6 +210,29 @@ def _z_scored(dataset: Dataset, statistics: dict) -> str:
     return f"largest |mean| {worst[0]:.1e}, largest |standard deviation - 1| {worst[1]:.1e}, per voxel and session"
 
 
+def _trials_differ(dataset: Dataset, statistics: dict) -> str:
+    count = 0
+    for subject in dataset.subjects:
+        sketch = _statistics(dataset, subject, statistics).sketch
+        names = dataset.assembly_file(subject).header.presentations
+        empty = np.flatnonzero((sketch == 0).all(axis=1))
+        if len(empty):
+            raise CheckFailed(
+                f"{subject}: {len(empty)} trials are zero in every voxel, first trial {empty[0]} "
+                f"({names['stimulus_id'].iloc[empty[0]]!r}): were they ever written?"
+            )
+        _, first, copied = np.unique(sketch, axis=0, return_index=True, return_inverse=True)
+        copies = np.flatnonzero(first[copied.ravel()] != np.arange(len(sketch)))
+        if len(copies):
+            one, other = copies[0], first[copied.ravel()[copies[0]]]
+            raise CheckFailed(
+                f"{subject}: {len(copies)} trials are copies of others, first trial {one} "
+                f"({names['stimulus_id'].iloc[one]!r}), which is trial {other} ({names['stimulus_id'].iloc[other]!r})"
+            )
+        count += len(sketch)
+    return f"{count:,} trials"
+
+
 def _ceiling_maps(dataset: Dataset, statistics: dict) -> str:
     shares = []
     for subject in dataset.subjects:
@@ -282,6 +312,7 @@ CHECKS: dict[str, Callable[[Dataset, dict], str]] = {
     "each subject has each stimulus of its pool": _every_stimulus,
     "stimuli were repeated as the release says": _repetitions,
     "no voxel is constant": _no_constant_voxel,
+    "no trial is empty or a copy": _trials_differ,
     "betas are z-scored within session": _z_scored,
     "noise ceilings are percent and increase with repetitions": _ceiling_maps,
     "images are whole and square": _images,

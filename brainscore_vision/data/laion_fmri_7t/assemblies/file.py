@@ -13,6 +13,7 @@ import netCDF4
 import numpy as np
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.reliability import noise_variance
+from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import warn_once
 
 from ..constants import SUBJECTS
 from ..errors import MissingDataError, SchemaError
@@ -174,8 +175,9 @@ class AssemblyFile:
         ``also(rows, positions, block)`` is called with every block.
         """
         columns = np.asarray(columns, dtype=np.int64)
-        sums = np.zeros((n_codes, len(columns)))
+        sums, used = np.zeros((n_codes, len(columns))), np.zeros(len(codes), bool)
         for rows, positions, block in self.blocks(columns):
+            used[rows] |= block.any(axis=1)
             of_tile = sums[:, positions]
             for code, trial in zip(codes[rows], block, strict=True):  # faster here than sparse products or np.add.at
                 if code >= 0:
@@ -186,6 +188,13 @@ class AssemblyFile:
         limit = LARGEST_BETA * np.bincount(codes[codes >= 0], minlength=1).max()
         if not (sums.max(initial=0) <= limit and sums.min(initial=0) >= -limit):
             raise SchemaError(self._describe_wrong_values(columns))
+        empty = np.flatnonzero(~used & (codes >= 0))
+        if len(empty):
+            first = self.header.presentations["stimulus_id"].iloc[empty[0]]
+            warn_once(
+                f"{self.path}: {len(empty)} of {len(codes)} trials are zero in all voxels that are read, first trial "
+                f"{empty[0]} ({first}). If they were never written, leave them out of the file."
+            )
         return sums
 
     def blocks(self, columns: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
