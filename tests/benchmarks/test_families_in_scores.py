@@ -51,7 +51,7 @@ def test_one_family_has_no_interval_and_says_so(scores):
     (note,) = (note for note in scores[GABOR].attrs["notes"] if "come in" in note)
     assert note.startswith("The 3 test images come in 1 group of similar ones: ")
     assert np.isfinite(scores[GABOR].item())  # the value itself does not change
-    with pytest.raises(ComparisonError, match="test stimuli come in several groups"):
+    with pytest.raises(ComparisonError, match="come in too few groups"):
         compare(scores[GABOR], scores[GABOR])
 
 

@@ -186,7 +186,7 @@ def test_scores_without_draws(scores):
         unit.attrs = {key: value for key, value in unit.attrs.items() if key != "bootstrap"}
         score.attrs = {**score.attrs, "sub-01": unit}
         without.append(score)
-    with pytest.raises(ComparisonError, match="needs each subject's draws .* come in several groups"):
+    with pytest.raises(ComparisonError, match="needs each subject's draws .* come in too few groups"):
         compare(*without)
 
 
