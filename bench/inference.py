@@ -147,7 +147,7 @@ def null_rates(world: World, strength: float, repetitions: int, groups, seed: st
 def compare_part(repetitions: int) -> dict:
     """Independent images, by how good the models are."""
     return {
-        name: null_rates(World(np.random.default_rng(1), 224, 60), strength, repetitions, None, "independent")
+        name: null_rates(World(np.random.default_rng(1), 224, 40), strength, repetitions, None, "independent")
         for name, strength in STRENGTHS.items()
     }
 
@@ -158,7 +158,7 @@ def small_part(repetitions: int) -> dict:
         f"{n} images, {voxels} voxels": null_rates(
             World(np.random.default_rng(8), n, voxels), STRENGTHS["good models"], repetitions, None, "small"
         )
-        for n, voxels in ((60, 60), (224, 20))
+        for n, voxels in ((60, 40), (224, 15))
     }
 
 
