@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -75,7 +76,7 @@ SHARED_SCALE = Scale(
     lost=(LostTrials(1, 0, 3),) * 5,
     image_size=64,
 )
-"""The release's shared and out-of-distribution images with their repetitions, a tenth of its voxels, hardly a unique image."""
+"""The release's shared and out-of-distribution images with their repetitions, in a tenth of its voxels."""
 
 
 def responses_of(dataset: Dataset, subject: str, region: str, threshold: float = DEFAULT_THRESHOLD) -> Responses:
@@ -376,6 +377,9 @@ def similarity_ceilings(dataset: Dataset) -> dict:
         for region in REGIONS:
             tasks, results = make(region, dataset=dataset).resolve().tasks, []
             for task in tasks:
+                task = replace(
+                    task, metric=replace(task.metric, bootstrap_draws=2)
+                )  # of intervals, which are not looked at
                 responses = task.load_responses().select(task.test_ids)
                 features = kernel_from_features(true_signal(dataset, task.subject, region, responses), task.test_ids)
                 results += [result for _, result in task.metric.evaluate(features, [task], Compute())]
@@ -387,15 +391,25 @@ def similarity_ceilings(dataset: Dataset) -> dict:
 
 
 def reliability_by_noise_ceiling(dataset: Dataset, seed: int = 0, experiments: int = 5) -> dict:
-    """Correlation of the true RDM with the measured one, and its estimates; 400 made-up stimuli, 150 voxels, 40 dimensions."""
+    """Correlation of the true RDM with the measured one, and its estimates; 400 made-up stimuli, 150 voxels.
+
+    By NC, dimensions of the signal, and the share of the noise that lies in 8 patterns of voxels.
+    """
     rng, found = np.random.default_rng(seed), {}
-    for nc in (0.2, 0.35, 0.5, 0.75):
+    plain = [(nc, 40, 0.0) for nc in (0.2, 0.35, 0.5, 0.75)]
+    for nc, dimensions, shared in (*plain, (0.2, 3, 0.0), (0.5, 3, 0.0), (0.2, 40, 0.3), (0.5, 40, 0.3)):
         rows = []
         for _ in range(experiments):
-            signal = rng.standard_normal((400, 40)) @ rng.standard_normal((40, 150)) / np.sqrt(40)
+            signal = (
+                rng.standard_normal((400, dimensions)) @ rng.standard_normal((dimensions, 150)) / np.sqrt(dimensions)
+            )
             signal *= np.sqrt(nc / (1 - nc) / 12)
-            counts = np.where(rng.random(400) < 0.8, 12, 4)
-            halves = [signal + rng.standard_normal(signal.shape) / np.sqrt(counts / 2)[:, None] for _ in "ab"]
+            counts, patterns = np.where(rng.random(400) < 0.8, 12, 4), rng.standard_normal((8, 150)) / np.sqrt(8)
+            halves = []
+            for _ in "ab":
+                noise = np.sqrt(1 - shared) * rng.standard_normal(signal.shape)
+                noise += np.sqrt(shared) * rng.standard_normal((400, 8)) @ patterns
+                halves.append(signal + noise / np.sqrt(counts / 2)[:, None])
             whole = (halves[0] + halves[1]) / 2
             true, measured, *ranks = map(similarity.response_ranks, (signal, whole, *halves))
             brown = split_half_reliability(*ranks)
@@ -404,7 +418,8 @@ def reliability_by_noise_ceiling(dataset: Dataset, seed: int = 0, experiments: i
             value = np.nan if estimate is None else estimate.value
             rows.append([similarity.unit_ranks(true) @ similarity.unit_ranks(measured), value, brown, np.sqrt(brown)])
         names = ("true", "reliability", "spearman_brown", "root_of_spearman_brown")
-        found[f"NC {nc:.0%}"] = dict(zip(names, np.mean(rows, axis=0).round(3).tolist(), strict=True))
+        case = f"NC {nc:.0%}, {dimensions} dimensions, {shared:.0%} shared noise"
+        found[case] = dict(zip(names, np.mean(rows, axis=0).round(3).tolist(), strict=True))
     return found
 
 

@@ -35,7 +35,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizati
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.significance import count_significant, p_values
 
-LATENTS, CEILING, SUBJECTS, DRAWS = 30, 0.4, 5, 500
+LATENTS, CEILING, SUBJECTS, DRAWS = 30, 0.4, 5, 400
 STRENGTHS = {"good models": 1.0, "weak models": 0.1, "unrelated models": 0.0}
 SPECTRUM = np.arange(1, LATENTS + 1) ** -0.5
 
@@ -147,7 +147,7 @@ def null_rates(world: World, strength: float, repetitions: int, groups, seed: st
 def compare_part(repetitions: int) -> dict:
     """Independent images, by how good the models are."""
     return {
-        name: null_rates(World(np.random.default_rng(1), 224, 100), strength, repetitions, None, "independent")
+        name: null_rates(World(np.random.default_rng(1), 224, 40), strength, repetitions, None, "independent")
         for name, strength in STRENGTHS.items()
     }
 
@@ -158,7 +158,7 @@ def small_part(repetitions: int) -> dict:
         f"{n} images, {voxels} voxels": null_rates(
             World(np.random.default_rng(8), n, voxels), STRENGTHS["good models"], repetitions, None, "small"
         )
-        for n, voxels in ((60, 100), (224, 20))
+        for n, voxels in ((60, 40), (224, 15))
     }
 
 
@@ -167,11 +167,11 @@ def families_part(repetitions: int) -> dict:
     report = {}
     for strength_name in ("good models", "weak models"):
         for label, groups in (("one by one", None), ("in families", [str(i // 4) for i in range(224)])):
-            world = World(np.random.default_rng(2), 224, 40, family=4)
+            world = World(np.random.default_rng(2), 224, 30, family=4)
             key = f"{strength_name}, 56 families of 4, {label}"
             report[key] = null_rates(world, STRENGTHS[strength_name], repetitions, groups, "families")
     for label, groups in (("one by one", None), ("in families", [str(i // 12) for i in range(84)])):
-        world = World(np.random.default_rng(3), 84, 40, family=12)
+        world = World(np.random.default_rng(3), 84, 30, family=12)
         report[f"good models, 7 families of 12, {label}"] = null_rates(world, 1.0, repetitions, groups, "few families")
     return report
 
@@ -201,7 +201,7 @@ def voxels_part(repetitions: int) -> dict:
         ("56 families of 4", 4, True),
     )
     for label, family, told in cases:
-        world, p, called = World(np.random.default_rng(5), 224, 100, family=family), [], []
+        world, p, called = World(np.random.default_rng(5), 224, 60, family=family), [], []
         groups = [str(i // family) for i in range(world.n)] if told else None
         for _ in range(repetitions):
             measured, (prediction, _) = world.experiment(0.0)
@@ -250,9 +250,9 @@ PARTS = {
     "compare": (compare_part, 600),
     "small": (small_part, 600),
     "families": (families_part, 400),
-    "subjects": (subjects_part, 4000),
-    "voxels": (voxels_part, 500),
-    "rdm": (rdm_part, 500),
+    "subjects": (subjects_part, 2000),
+    "voxels": (voxels_part, 400),
+    "rdm": (rdm_part, 400),
 }
 
 

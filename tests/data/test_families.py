@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
@@ -63,6 +64,22 @@ def test_images_that_are_no_series_are_apart(one, other):
 def test_an_id_outside_the_grammar_is_refused():
     with pytest.raises(DatasetError, match="A stimulus id is an image's file name"):
         families(["a picture.jpg"])
+
+
+def test_stimuli_with_similar_features_are_a_family_too():
+    rng = np.random.default_rng(1)
+    ids = [f"shared_4rep_OOD_selfmade_{n:02d}.jpg" for n in range(1, 31)]
+    ids += [f"shared_4rep_OOD_gabor_gabor-{n:02d}-x.jpg" for n in range(1, 5)]
+    features = rng.standard_normal((34, 200)) + 3
+    features[7] = features[2] + 0.3 * rng.standard_normal(200)  # a near-duplicate
+    features[9] = features[30] + 0.3 * rng.standard_normal(200)  # and one of a gabor
+    found = families(ids, features)
+    assert found[7] == found[2] == ids[2]
+    assert len({found[9], *found[30:]}) == 1
+    assert len(set(found)) == 29  # 30 and the gabors, less two
+    assert families(ids, features, threshold=1.01) == families(ids)
+    with pytest.raises(DatasetError, match="received 33 rows for 34 stimuli"):
+        families(ids, features[:-1])
 
 
 def released_test_ids(pool, split):

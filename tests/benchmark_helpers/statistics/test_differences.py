@@ -1,7 +1,5 @@
 """Two models on one benchmark: differences that are paired, tests that are calibrated, errors that say what differs."""
 
-import copy
-
 import numpy as np
 import pytest
 from plugin_testing.models import FeatureModel, random_features
@@ -185,7 +183,7 @@ def test_metrics_without_draws(scores):
     assert compare(*without).n_positive + compare(*without).n_negative > 0
     for score in without:
         del score.attrs[score.attrs["raw_subjects"]["subject"].values[0]].attrs["bootstrap"]
-    with pytest.raises(ComparisonError, match="needs each subject's draws"):
+    with pytest.raises(ComparisonError, match="needs each subject's draws .* come in too few groups"):
         compare(*without)
 
 
@@ -194,7 +192,7 @@ def test_something_else_than_a_benchmarks_score(scores):
         compare(scores["good"][CELLS[0]].attrs["sub-01"], scores["bad"][CELLS[0]].attrs["sub-01"])
 
 
-def null_p_values(strength, groups=None, n=120, family=1, n_experiments=400, seed=1):
+def null_p_values(strength, groups=None, n=120, family=1, n_experiments=300, seed=1):
     """p values by normalisation for two models that could be swapped."""
     rng = np.random.default_rng(seed)
     reference, repetitions, found = NoiseCeiling(np.full(20, 0.5), 0.25), np.full(n, 4), {}
@@ -229,15 +227,17 @@ def null_p_values(strength, groups=None, n=120, family=1, n_experiments=400, see
 @pytest.mark.parametrize("strength", [1.0, 0.0])
 def test_p_values_are_uniform_where_nothing_differs(strength):
     """Models that are equally good, and models that predict nothing: 5 % of p values are below 0.05."""
-    low, high = binom.interval(0.999, 400, 0.05)
-    for p in null_p_values(strength).values():
-        assert low <= (p < 0.05).sum() <= high
-        assert kstest(p, "uniform").pvalue > 1e-3
+    low, high = binom.interval(0.999, 300, 0.05)
+    for name, p in null_p_values(strength).items():
+        assert (p < 0.05).sum() <= high
+        if strength > 0 or name != "explained_variance":  # signed squares of noise: on the safe side
+            assert (p < 0.05).sum() >= low
+            assert kstest(p, "uniform").pvalue > 1e-3
 
 
 def test_families_of_stimuli_count_once():
     """Four copies of each image: drawn one by one, far too many p values are small; drawn in families, 5 % are."""
-    low, high = binom.interval(0.999, 400, 0.05)
+    low, high = binom.interval(0.999, 300, 0.05)
     groups = [str(i // 4) for i in range(120)]
     grouped, single = null_p_values(1.0, groups, family=4), null_p_values(1.0, family=4)
     for name in grouped:

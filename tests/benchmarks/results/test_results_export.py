@@ -65,7 +65,7 @@ def test_a_row_per_number(filled, tiny_dataset):
 
 def test_arrays(filled, tiny_dataset):
     arrays = to_xarray(filled.results())
-    assert dict(arrays.sizes) == {"model": 2, "benchmark": len(CELLS), "subject": 5, "normalization": 3, "limit": 2}
+    assert dict(arrays.sizes) == {"model": 2, "benchmark": len(CELLS), "subject": 5, "normalization": 4, "limit": 2}
     assert "simulated" in arrays.attrs["datasets"]
     for model in MODELS:
         for cell, score in scores(tiny_dataset)[model].items():

@@ -246,8 +246,8 @@ def median_draws(
     """The median correlation over neuroids in each draw, as variable as the median is over other stimuli.
 
     A draw adds its own error to correlations that hold the error of the stimuli already. Their spread over neuroids, on which
-    the variance of a median depends, is then too large: with 20 neuroids the variance is up to twice what it should be. So
-    correlations are first drawn towards their median, until the draws' errors restore the spread that they have:
+    the variance of a median depends, is then too large, which shows where neuroids are few. So correlations are first drawn
+    towards their median, until the draws' errors restore the spread that they have:
 
         median over neuroids of  m + s (r - m) + e*,    s² = max(0, 1 - mean error variance / variance of r over neuroids)
 

@@ -268,7 +268,8 @@ def _stimuli(score: Score) -> list:
     if any("bootstrap" not in part.attrs for part in parts):
         raise ComparisonError(
             f"A comparison needs each subject's draws over stimuli, which {score.attrs.get('benchmark_identifier')} has "
-            f"none of. Score the benchmark again with this version, or compare on one whose test images come in more groups."
+            f"none of: its test stimuli come in too few groups, or it was scored by an earlier version. Choose another "
+            f"benchmark, or score it again."
         )
     return [part.attrs["bootstrap_stimuli"] for part in parts]
 

@@ -21,6 +21,7 @@ ResultsOption = Annotated[
         "--results", help="Add each score to this results file when it is done; see `laion-score results --help`."
     ),
 ]
+SIGNIFICANT = "significant: voxels whose correlation is above 0, at 5 % of false discoveries in a subject and region."
 _notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -181,21 +182,21 @@ def _print_subjects(found: list) -> None:
 
     columns = [Column("id", number=True), Column("model"), Column("benchmark"), Column("subject")]
     columns += [Column("score", number=True)]
-    counts = ("train", "test", "voxels", "features")
+    counts = ("train", "test", "voxels", "significant", "features")
     columns += [Column(name, number=True, minor=True) for name in ("raw", "ceiling", "alpha", *counts)]
 
     def row(r, subject, unit) -> list[str]:
         interval = "" if unit.interval is None else f" [{unit.interval[0]:.3f}, {unit.interval[1]:.3f}]"
         score = f"{value(unit.value)}{interval}{SIGN_MARK if unit.hides_sign else ''}"
         alpha = "–" if unit.alpha is None else alpha_text(unit.alpha, unit.mean_eigenvalue is not None)
-        numbers = (
-            "–" if n is None else f"{n:,}" for n in (unit.n_train, unit.n_test, unit.n_neuroids, unit.n_features)
-        )
+        counts = unit.n_train, unit.n_test, unit.n_neuroids, unit.n_significant_voxels, unit.n_features
+        numbers = ("–" if n is None else f"{n:,}" for n in counts)
         return [str(r.id), r.model, r.benchmark, subject, score, value(unit.raw), value(unit.ceiling), alpha, *numbers]
 
     units = [(r, subject, unit) for r in found for subject, unit in r.by_subject().items()]
     hidden = SIGN_HIDDEN if any(unit.hides_sign for _, _, unit in units) else ""
-    print_table("Ceiled score per subject [95 % over test images]", columns, (row(*unit) for unit in units), hidden)
+    rows = (row(*unit) for unit in units)
+    print_table("Ceiled score per subject [95 % over test images]", columns, rows, hidden, SIGNIFICANT)
 
 
 def _show_failures(found: list, as_json: bool) -> None:

@@ -172,6 +172,17 @@ class Result:
         values = np.array([unit.value for unit in self.by_subject().values()])
         return t_interval(values) if len(values) > 1 else None
 
+    @property
+    def significant_voxels(self) -> tuple[int, int] | None:
+        """Voxels that are predicted (5 % of false discoveries per subject), and all that were scored; sums over subjects.
+
+        None where it is not known, or differs between folds.
+        """
+        counts = [(unit.n_significant_voxels, unit.n_neuroids) for unit in self.by_subject().values()]
+        if any(None in pair for pair in counts):
+            return None
+        return tuple(map(sum, zip(*counts, strict=True)))
+
     def by_subject(self) -> dict[str, UnitResult]:
         """Each subject's numbers: its own, or means over folds, which have neither interval nor alpha."""
         if not self.folds:

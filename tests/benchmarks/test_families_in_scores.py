@@ -1,0 +1,72 @@
+"""Families of test images in scores: what is drawn, and what is said where there are too few."""
+
+import numpy as np
+import pytest
+from plugin_testing.models import FeatureModel, random_features
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import Resampled
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import resampled_counts
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import ComparisonError
+from brainscore_vision.benchmarks.laion_fmri_7t import compare
+from brainscore_vision.benchmarks.laion_fmri_7t.benchmark import make_tasks
+from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import parse
+from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
+from brainscore_vision.data.laion_fmri_7t.families import families
+from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+
+OOD, GABOR, TAU = (f"LAION_fMRI.V1-{split}-ridge[subjects=sub-01]" for split in ("ood", "ood_gabor", "tau"))
+
+
+@pytest.fixture(scope="module")
+def scores(tiny_dataset):
+    model = FeatureModel(random_features(open_dataset(tiny_dataset).pool_stimuli("shared"), 30), identifier="noise")
+    return dict(score_all(model, (OOD, GABOR, TAU), dataset=tiny_dataset))
+
+
+def test_tasks_know_the_families_of_their_test_images(tiny_dataset):
+    (task,) = make_tasks(parse(OOD, dataset=str(tiny_dataset)), open_dataset(tiny_dataset))
+    assert task.bootstrap_groups == families(task.test_ids)
+    assert len(set(task.bootstrap_groups)) < len(task.test_ids)
+    fewer = task.without(task.test_ids[:4])
+    assert fewer.bootstrap_groups == families(fewer.test_ids)
+
+
+def test_families_are_what_is_drawn(scores, tiny_dataset):
+    (task,) = make_tasks(parse(OOD, dataset=str(tiny_dataset)), open_dataset(tiny_dataset))
+    unit = scores[OOD].attrs["sub-01"]
+    assert unit.attrs["n_stimulus_groups"] == len(set(families(task.test_ids))) < unit.attrs["n_test"]
+    assert unit.attrs["interval"][0] < unit.attrs["interval"][1]
+    single = scores[TAU].attrs["sub-01"]
+    assert single.attrs["n_stimulus_groups"] == single.attrs["n_test"]
+    counts = resampled_counts(task.test_ids, 10, task.bootstrap_groups)
+    for family in set(task.bootstrap_groups):
+        members = [i for i, own in enumerate(task.bootstrap_groups) if own == family]
+        assert (counts[:, members] == counts[:, members[:1]]).all()
+
+
+def test_one_family_has_no_interval_and_says_so(scores):
+    unit = scores[GABOR].attrs["sub-01"]
+    for name in ("interval", "bootstrap", "p_values", "n_significant_voxels"):
+        assert name not in unit.attrs
+    (note,) = (note for note in scores[GABOR].attrs["notes"] if "come in" in note)
+    assert note.startswith("The 3 test images come in 1 group of similar ones: ")
+    assert np.isfinite(scores[GABOR].item())  # the value itself does not change
+    with pytest.raises(ComparisonError, match="come in too few groups"):
+        compare(scores[GABOR], scores[GABOR])
+
+
+def test_few_families_are_rough():
+    ids = tuple(f"image {i}" for i in range(20))
+    few, enough = (Resampled.of(ids, tuple(str(i % n) for i in range(20)), 5) for n in (4, 10))
+    assert few.counts.shape == (5, 20)
+    assert few.notes == (
+        "The 20 test images come in 4 groups of similar ones: intervals and p values, which draw whole groups, are rough.",
+    )
+    assert enough.notes == Resampled.of(ids, None, 5).notes == ()
+
+
+def test_voxels_that_noise_predicts_are_few(scores):
+    unit = scores[TAU].attrs["sub-01"]
+    p = unit.attrs["p_values"]
+    assert p.dims == ("neuroid",)
+    assert unit.attrs["n_significant_voxels"] <= max(1, 0.05 * len(p))
