@@ -6,7 +6,11 @@ from plugin_testing.models import CountingModel, FeatureModel, random_features
 from sklearn.linear_model import RidgeCV
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import RELATIVE_ALPHAS, EngineOptions
-from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, StimulusKernelError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import (
+    ModelOutputError,
+    ResponsesError,
+    StimulusKernelError,
+)
 from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import PARTS, partition
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.banded import WEIGHTS
 from brainscore_vision.benchmarks.laion_fmri_7t import benchmark, score_model
@@ -229,6 +233,10 @@ def test_copies_share_everything(tiny_dataset, true_halves):
 
 
 def test_what_cannot_be_partitioned(tiny_dataset):
+    with pytest.raises(
+        ResponsesError, match=r"8 stimuli in V1 of sub-01 is -11.* % of the variance of averages. Choose"
+    ):
+        partition_models("LAION_fMRI-CLIP", "LAION_fMRI-nouns", "LAION_fMRI.V1-tau-ridgecv", dataset=tiny_dataset)
     with pytest.raises(StimulusKernelError, match="ridge benchmarks; received RDMMetric"):
         partition_models("LAION_fMRI-CLIP", "LAION_fMRI-nouns", "LAION_fMRI.V1-rdm-pearson", dataset=tiny_dataset)
     with pytest.raises(StimulusKernelError, match="LAION_fMRI-CLIP twice"):

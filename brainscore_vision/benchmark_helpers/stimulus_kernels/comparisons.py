@@ -138,7 +138,7 @@ class RidgeMetric:
                     alpha=selection.alpha,
                     mean_eigenvalue=unit if self.is_relative else None,
                     draws=Draws(draws, stimuli_digest(task.test_ids, self.bootstrap_draws)),
-                    notes=(*notes, *_unexplainable(task, at_test)),
+                    notes=(*notes, *poorly_known(task, at_test)),
                 ),
             )
         if edges:  # the Scores have all of them
@@ -366,14 +366,15 @@ def alpha_text(alpha: float, is_relative: bool, form: str = "g") -> str:
     return f"{alpha:{form}} × mean eigenvalue" if is_relative else f"{alpha:{form}}"
 
 
-def _unexplainable(task: SubjectTask, at_test: ExplainableVariance) -> tuple[str, ...]:
-    """A note if nothing can be divided by the explainable variance of the test stimuli."""
+def poorly_known(task: SubjectTask, at_test: ExplainableVariance) -> tuple[str, ...]:
+    """A note if the explainable variance of the test stimuli may be 0."""
     if at_test.is_known:
         return ()
     share, error = (100 * x / at_test.variance.sum() for x in (at_test.explainable.sum(), at_test.standard_error))
+    so = "say little" if at_test.is_positive else "are not given"
     return (
-        f"{task.subject} may have no explainable variance in {task.region} on the {at_test.n_stimuli} test stimuli "
-        f"({share:.1f} ± {error:.1f} % of the variance of averages): explained_variance and correlation are not given there.",
+        f"{task.subject} may have no explainable variance in {task.region} on the {at_test.n_stimuli} test stimuli: "
+        f"{share:.1f} ± {error:.1f} % of the variance of averages. explained_variance and correlation {so} there.",
     )
 
 
@@ -475,12 +476,14 @@ def _reliability_details(subjects: Sequence[str], measured: Sequence) -> dict[st
 
 
 def _unreliable(task: SubjectTask, reliability: Estimate | None) -> tuple[str, ...]:
-    """A note if halves of the trials are there, and have nothing in common to estimate reliability from."""
-    if reliability is not None or task.load_halves is None:
+    """A note if there are halves of the trials, and they hardly agree."""
+    if task.load_halves is None or (reliability is not None and reliability.is_known):
         return ()
+    found = "not above 0" if reliability is None else f"{reliability.value:.2f} ± {reliability.standard_error:.2f}"
+    so = "is not given" if reliability is None else "says little"
     return (
-        f"Two halves of the trials of {task.subject} in {task.region} agree too little, or too few stimuli have two trials: "
-        f"the normalization reliability is not given there.",
+        f"The reliability of {task.subject} in {task.region} on the {len(task.test_ids)} test stimuli is hardly known: "
+        f"{found}. The normalization reliability {so} there.",
     )
 
 

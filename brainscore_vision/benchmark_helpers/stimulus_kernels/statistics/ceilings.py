@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import ResponsesError
 
 STANDARD_ERRORS = 2.0
-"""Explainable variance that is not above 0 by so many standard errors may be none: a ratio to it could be any number."""
+"""A divisor that is not above 0 by so many standard errors may be 0: a ratio to it says little."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,13 @@ class ExplainableVariance:
         return self.explainable / self.variance
 
     @property
+    def is_positive(self) -> bool:
+        """Whether Σ (v - σ²m) is above 0; else nothing can be divided by it."""
+        return bool(self.explainable.sum() > 0)
+
+    @property
     def is_known(self) -> bool:
-        """Whether Σ (v - σ²m) is above 0 by ``STANDARD_ERRORS``; else no score is divided by it."""
+        """Whether Σ (v - σ²m) is above 0 by ``STANDARD_ERRORS``; else a ratio to it says little."""
         return bool(self.explainable.sum() > STANDARD_ERRORS * self.standard_error)
 
 

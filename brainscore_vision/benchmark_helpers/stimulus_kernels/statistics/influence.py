@@ -37,7 +37,7 @@ class Estimate:
 
     @property
     def is_known(self) -> bool:
-        """Whether the value is above 0 by ``STANDARD_ERRORS``; else nothing is divided by it."""
+        """Whether the value is above 0 by ``STANDARD_ERRORS``; else a ratio to it says little."""
         return bool(self.value > STANDARD_ERRORS * self.standard_error)
 
     def draws(self, counts: np.ndarray) -> np.ndarray:

@@ -118,7 +118,7 @@ def normalize_correlations(
           ceiling. r √v is a covariance, which noise does not bias; by Cauchy and Schwarz the divisor is Σ a √(v - σ²m) where
           the signal varies over neuroids as published, and a little more elsewhere.
 
-        The last two are missing where Σ (v - σ²m) may be 0 (:attr:`.ceilings.ExplainableVariance.is_known`).
+        The last two are missing where Σ (v - σ²m) is not above 0.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def normalize_correlations(
     ceilings = ceiling_of(reference, at_test)
     raw = {"published": float(np.median(correlations))}
     values = {"published": raw["published"] ** 2 / ceilings["published"]}
-    if at_test.is_known:
+    if at_test.is_positive:
         explained, covariance = _explained_and_covariance(correlations, at_test.variance, at_test, reference)
         weights = _signal_sd(reference, at_test)
         raw["explained_variance"] = float(explained / at_test.variance.sum())
@@ -149,7 +149,7 @@ def ceiling_of(reference: NoiseCeiling, at_test: ExplainableVariance) -> dict[st
             f"{len(reference.fraction)} neuroids have none (the first: neuroid {without[0]}). Leave them out."
         )
     ceilings = {"published": float(np.median(np.sqrt(reference.fraction)))}
-    if at_test.is_known:
+    if at_test.is_positive:
         weights, explainable = _signal_sd(reference, at_test), at_test.explainable.sum()
         ceilings["explained_variance"] = float(explainable / at_test.variance.sum())
         ceilings["correlation"] = float(
@@ -197,7 +197,7 @@ class SumsOfDraws:
             np.concatenate(part) for part in zip(*self._parts, strict=True)
         )
         draws = {"published": published}
-        if self._at_test.is_known:
+        if self._at_test.is_positive:
             weights, total = _signal_sd(self._reference, self._at_test), self._at_test.explainable.sum()
             value = self._values["explained_variance"].value
             draws["explained_variance"] = ratio_draws(value, explained, explainable, total)

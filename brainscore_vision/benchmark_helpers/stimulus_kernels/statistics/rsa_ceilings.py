@@ -114,7 +114,7 @@ def rdm_reliability(halves: Halves) -> Estimate | None:
     Returns
     -------
     Estimate or None
-        None where it may be 0 (:attr:`.influence.Estimate.is_known`).
+        None where the halves have no variance of dissimilarities in common.
     """
     whole, first, second = (
         values - values.mean(axis=1, keepdims=True, dtype=float)
@@ -143,8 +143,7 @@ def rdm_reliability(halves: Halves) -> Estimate | None:
         return None
     pearson = covariance.times(variance_true.to(-0.5)).times(variance.to(-0.5))
     c = min(pearson.value, 1.0)
-    found = Estimate(6 / np.pi * np.arcsin(c / 2), 6 / np.pi / np.sqrt(4 - c * c) * pearson.influence)
-    return found if found.is_known else None
+    return Estimate(6 / np.pi * np.arcsin(c / 2), 6 / np.pi / np.sqrt(4 - c * c) * pearson.influence)
 
 
 def cka_reliability(halves: Halves) -> Estimate | None:
@@ -156,7 +155,7 @@ def cka_reliability(halves: Halves) -> Estimate | None:
     Returns
     -------
     Estimate or None
-        None where it may be 0 (:attr:`.influence.Estimate.is_known`).
+        None where the halves have no HSIC in common.
     """
     kernels = []
     for values in (halves.whole, halves.first, halves.second):
@@ -165,5 +164,4 @@ def cka_reliability(halves: Halves) -> Estimate | None:
     common, whole = hsic_estimate(kernels[1], kernels[2]), hsic_estimate(kernels[0], kernels[0])
     if not (common.value > 0 and whole.value > 0):
         return None
-    found = common.times(whole.to(-1)).to(0.5)
-    return found if found.is_known else None
+    return common.times(whole.to(-1)).to(0.5)
