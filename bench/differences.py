@@ -437,6 +437,8 @@ SECTIONS = {
     "coverage of intervals": coverage_of_intervals,
     "ceilings of RDM and CKA": similarity_ceilings,
     "reliability by noise ceiling": reliability_by_noise_ceiling,
+    "unit of the features": unit_of_features,
+    "two models, weights": weights_of_two_models,
 }
 """What is measured -> function of the dataset."""
 

@@ -6,9 +6,14 @@ from plugin_testing.models import CountingModel, FeatureModel, random_features
 from sklearn.linear_model import RidgeCV
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import RELATIVE_ALPHAS, EngineOptions
-from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, StimulusKernelError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import (
+    ModelOutputError,
+    ResponsesError,
+    StimulusKernelError,
+)
 from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import PARTS, partition
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.banded import WEIGHTS
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import ExplainableVariance
 from brainscore_vision.benchmarks.laion_fmri_7t import benchmark, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import IdentifierError
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import partition as partition_models
@@ -228,10 +233,14 @@ def test_copies_share_everything(tiny_dataset, true_halves):
     assert abs(parts.values["unique_a"]) < 0.05
 
 
-def test_what_cannot_be_partitioned(tiny_dataset):
+def test_what_cannot_be_partitioned(tiny_dataset, monkeypatch):
     with pytest.raises(StimulusKernelError, match="ridge benchmarks; received RDMMetric"):
         partition_models("LAION_fMRI-CLIP", "LAION_fMRI-nouns", "LAION_fMRI.V1-rdm-pearson", dataset=tiny_dataset)
     with pytest.raises(StimulusKernelError, match="LAION_fMRI-CLIP twice"):
         partition_models("LAION_fMRI-CLIP", "LAION_fMRI-CLIP", CELL, dataset=tiny_dataset)
     with pytest.raises(IdentifierError, match="is a mean over folds"):
         partition_models("LAION_fMRI-CLIP", "LAION_fMRI-nouns", "LAION_fMRI.V1-cluster_k5-ridge", dataset=tiny_dataset)
+    # said before a model is asked for features
+    monkeypatch.setattr(ExplainableVariance, "is_positive", False)
+    with pytest.raises(ResponsesError, match="has to be above 0; that of .* in IT of sub-01 .*more test stimuli"):
+        partition_models("LAION_fMRI-CLIP", "LAION_fMRI-nouns", CELL, dataset=tiny_dataset)

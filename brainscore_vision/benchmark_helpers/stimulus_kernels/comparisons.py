@@ -199,7 +199,7 @@ class RidgeMetric:
                     alpha=selection.alpha,
                     mean_eigenvalue=unit if self.is_relative else None,
                     draws=draws,
-                    notes=(*notes, *resampled.notes, *_poorly_known(task, at_test)),
+                    notes=(*notes, *resampled.notes, *poorly_known(task, at_test)),
                 ),
             )
         if edges:  # the Scores have all of them
@@ -430,7 +430,7 @@ def alpha_text(alpha: float, is_relative: bool, form: str = "g") -> str:
     return f"{alpha:{form}} × mean eigenvalue" if is_relative else f"{alpha:{form}}"
 
 
-def _poorly_known(task: SubjectTask, at_test: ExplainableVariance) -> tuple[str, ...]:
+def poorly_known(task: SubjectTask, at_test: ExplainableVariance) -> tuple[str, ...]:
     """A note if the explainable variance of the test stimuli may be 0."""
     if at_test.is_known:
         return ()

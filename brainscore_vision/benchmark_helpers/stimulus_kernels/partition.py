@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .comparisons import DEFAULT_ALPHAS, RELATIVE_ALPHAS, RidgeMetric
+from .comparisons import DEFAULT_ALPHAS, RELATIVE_ALPHAS, RidgeMetric, poorly_known
 from .engine import Job, Run
 from .errors import ModelOutputError, ResponsesError, StimulusKernelError
 from .kernels.compute import Compute
@@ -38,6 +38,7 @@ from .statistics.bootstrap import (
 )
 from .statistics.normalizations import explained_part, ratio_draws
 from .tasks import SubjectTask
+from .wording import warn_once
 
 PARTS = ("total", "unique_a", "unique_b", "shared", "a", "b")
 """``total`` is R²(ab), ``a`` and ``b`` are each model alone."""
@@ -133,7 +134,7 @@ def partition(
     Raises
     ------
     StimulusKernelError
-        Metrics other than ridge, one model twice, or test stimuli that may have no explainable variance.
+        Metrics other than ridge, one model twice, or test stimuli without explainable variance.
     """
     other = sorted({type(task.metric).__name__ for task in tasks if not isinstance(task.metric, RidgeMetric)})
     if other:
@@ -151,15 +152,17 @@ def partition(
 
 
 def _check_explainable(task: SubjectTask) -> None:
-    """Raise if what is explained cannot be put in relation to what could be."""
+    """Raise if what is explained cannot be put in relation to what could be; warn if that could be 0."""
     at_test = task.load_responses().select(task.test_ids).explainable()
-    if not at_test.is_known:
-        share, error = (100 * x / at_test.variance.sum() for x in (at_test.explainable.sum(), at_test.standard_error))
+    if not at_test.is_positive:
+        share = 100 * at_test.explainable.sum() / at_test.variance.sum()
         raise ResponsesError(
-            f"Explained variance is divided by the explainable variance of the test stimuli, which may be none in "
-            f"{task.region} of {task.subject} ({share:.1f} ± {error:.1f} % of the variance of averages over "
-            f"{at_test.n_stimuli} stimuli). Choose a split with more test stimuli, or other subjects."
+            f"Explained variance is divided by the explainable variance of the test stimuli, which has to be above 0; that of "
+            f"{at_test.n_stimuli} stimuli in {task.region} of {task.subject} is {share:.1f} % of the variance of averages. "
+            f"Choose a split with more test stimuli, or other subjects."
         )
+    for note in poorly_known(task, at_test):
+        warn_once(note)
 
 
 def _partitions(

@@ -1,5 +1,7 @@
 """Two models on one benchmark: differences that are paired, tests that are calibrated, errors that say what differs."""
 
+import copy
+
 import numpy as np
 import pytest
 from plugin_testing.models import FeatureModel, random_features

@@ -132,7 +132,7 @@ def test_points_are_explained_variance(study, make, a, b):
             result = study.cells[model, variant(benchmark), "V1"]
             units = np.array([unit.normalizations["explained_variance"] for unit in result.subjects.values()])
             values[benchmark] = result.normalizations["explained_variance"], standard_error(units, "subject")
-            assert abs(result.value - values[benchmark][0]) > 10 * CLOSE  # which is drawn can be told
+            assert abs(result.value - values[benchmark][0]) > 2 * CLOSE  # which is drawn can be told
         (x, x_error), (y, y_error) = values[a], values[b]
         paint = COLOURS[index].lower()
         assert same([(marker.x, marker.y) for marker in panel.markers(fill=paint)], [(x, y)])
@@ -157,7 +157,7 @@ def test_captions_of_pairs(tiny_dataset, tmp_path):
     found = read_study(fill(tmp_path / "results.db", many))
     folds = pool_figure(found, variant(FOLDS), variant(FOLDS).with_pool("persubject")).caption
     assert "standard error of the mean over folds" in folds
-    assert "test images of the cluster_k5 split differ between the pools" in folds
+    assert "test images of the random split differ between the pools" in folds
     assert "the other 2 are grey and have no lines" in folds
     ood = pool_figure(found, variant(OOD), variant(OOD).with_pool("persubject"))
     assert "differ between" not in ood.caption

@@ -8,7 +8,7 @@ so that features that say nothing are left out instead of fitted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +56,7 @@ class Target:
         The grid, in mean eigenvalues.
     """
 
-    load_responses: object
+    load_responses: Callable[[], np.ndarray]
     query: np.ndarray
     alphas: Sequence[float]
 

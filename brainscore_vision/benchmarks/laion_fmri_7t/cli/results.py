@@ -235,7 +235,7 @@ def _show_partitions(database, as_json: bool) -> None:
         [
             *(row[name] for name in names),
             interval(row["value"], (row["interval_low"], row["interval_high"])),
-            row["started"][:16],
+            row["started"][:16].replace("T", " "),
         ]
         for row in rows
     ]
