@@ -430,8 +430,6 @@ SECTIONS = {
     "the first subject's ceiling for all": others_ceiling,
     "variance within images with ddof 0": biased_variance,
     "alpha channel dropped": dropped_alpha,
-    "unit of the features": unit_of_features,
-    "two models, weights": weights_of_two_models,
     "ceilings of test images": ceilings_of_test_images,
     "sources of the noise variance": sources_of_noise_variance,
     "coverage of intervals": coverage_of_intervals,

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from PIL import Image
+from plugin_testing.install_check import REPOSITORY
 from plugin_testing.models import CountingModel, FeatureModel, pixel_features, small_network
 
 from brainscore_vision import load_benchmark, load_model
@@ -36,6 +37,7 @@ from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 NAME = "LAION_fMRI.V1-ood-ridge"
 SIDES = ("train", "test")
+PLUGIN = "brainscore_vision/benchmarks/laion_fmri_7t"
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,17 @@ def test_simulated_data_stand_in_the_name_of_a_benchmark(tiny_dataset, tmp_path,
         (tiny_dataset, marked),
     ):
         monkeypatch.setenv("LAION_FMRI_DATASET", str(chosen))
-        assert load_benchmark(NAME).identifier == name
+        assert benchmark(NAME).identifier == name
+
+
+def test_what_is_not_registered_is_built_from_the_same_name(tiny_dataset):
+    """Brain-Score's search ends before this plugin is imported: what it says is told in the README."""
+    name = "LAION_fMRI.V1-cka"
+    with pytest.raises(AssertionError, match=f"^No registrations found for {name}$"):
+        load_benchmark(name)
+    assert score_model(CountingModel(), name, dataset=tiny_dataset).item() > 0
+    assert benchmark(name).identifier == name
+    assert f"`No registrations found for {name}`" in (REPOSITORY / PLUGIN / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_name_and_an_argument_may_not_contradict_each_other(tiny_dataset):
