@@ -81,7 +81,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
                 "pyarrow>=21,<22",
                 "ruff>=0.17.5,<0.18",
                 # an S3 server on this machine
-                "moto[s3]>=5.0",
+                "moto[s3]>=5.1",
                 "flask>=3.0",
                 "flask-cors>=4.0",
                 "selenium>=4.20",

@@ -41,7 +41,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 COLOURS = 16
 
 HOMES = ("LAION_FMRI_7T_HOME", "BRAINSCORE_HOME", "BRAINIO_HOME", "RESULTCACHING_HOME")
-NOT_INHERITED = ("LAION_FMRI_DATASET", "LAION_FMRI_STIMULI")
+NOT_INHERITED = ("LAION_FMRI_DATASET", "LAION_FMRI_STIMULI", "LAION_FMRI_STIMULI_DIR", "RESULTCACHING_S3_BUCKET")
 
 
 def execute(notebook: NotebookNode, folder: Path, environment: Mapping[str, str]) -> NotebookNode:

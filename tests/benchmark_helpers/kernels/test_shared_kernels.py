@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import boto3
 import numpy as np
 import pytest
+from botocore.exceptions import ReadTimeoutError
 from brainscore_vision.model_helpers.activations import cache_key
 from plugin_testing.models import FeatureModel, pixel_features, small_network
 from plugin_testing.s3 import s3_server
@@ -253,6 +254,17 @@ def test_a_bucket_that_fails_costs_a_warning(manner, machine, monkeypatch, caplo
     assert (score.item(), shown) == (expected.item(), N_IMAGES + N_STIMULI)
     assert "but fetching one failed" in caplog.text or "but pushing one failed" in caplog.text
     assert server.n_requests <= 8  # not again and again
+
+
+def test_an_error_without_an_answer_costs_a_warning(machine, monkeypatch, caplog):
+    def fail(*_, **__):
+        raise ReadTimeoutError(endpoint_url="http://nowhere")
+
+    monkeypatch.setenv("RESULTCACHING_S3_BUCKET", BUCKET)
+    monkeypatch.setattr(boto3, "client", fail)
+    with caplog.at_level(logging.WARNING):
+        assert machine("first")[1] == N_IMAGES + N_STIMULI
+    assert "fetching one failed (ReadTimeoutError" in caplog.text
 
 
 def test_without_credentials(machine, monkeypatch, caplog):

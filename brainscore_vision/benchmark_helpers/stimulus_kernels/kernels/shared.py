@@ -127,7 +127,8 @@ class SharedKernels:
             return True
         # boto3 may be missing, its errors are of many kinds, and none of them may cost a score
         except Exception as error:  # noqa: BLE001
-            code = getattr(error, "response", {}).get("Error", {}).get("Code")
+            answer = getattr(error, "response", None)  # None too of errors in the middle of an answer
+            code = answer.get("Error", {}).get("Code") if isinstance(answer, dict) else None
             if doing == "fetching" and code in MISSING:
                 return False
             # without the right to list, S3 says "forbidden" of what is not there
