@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from brainscore_vision.models.laion_fmri_7t import tables
 from brainscore_vision.models.laion_fmri_7t.table_files import TableError
@@ -186,3 +187,25 @@ def test_masked_values_are_not_used(features):
             FeatureTable.of_arrays(given, IDS)
     with pytest.raises(TableError, match="ids have a value in each place; 1 are masked"):
         FeatureTable.of_arrays(features, np.ma.masked_array(IDS, np.arange(len(IDS)) == 2))
+
+
+def test_frames_whose_rows_are_named_have_the_ids_given(features):
+    frame = pd.DataFrame(features, index=IDS)
+    for given in (frame, frame.reset_index(drop=True), frame.set_axis(range(5, 15))):
+        np.testing.assert_array_equal(FeatureTable.of_arrays(given, IDS).rows(IDS), features)
+    for other, ids in ((frame[::-1], IDS), (frame, IDS[::-1]), (frame[:9], IDS), (frame.rename(index=str.upper), IDS)):
+        with pytest.raises(TableError, match=r"its index differs from them .*list\(frame.index\)"):
+            FeatureTable.of_arrays(other, ids)
+
+
+def test_tensors_in_memory(features):
+    tensor = torch.tensor(features.astype(np.float32), requires_grad=True)
+    np.testing.assert_array_equal(FeatureTable.of_arrays(tensor, IDS).rows(IDS), features)
+    exact = tensor.detach().bfloat16()
+    np.testing.assert_array_equal(FeatureTable.of_arrays(exact, IDS).rows(IDS), exact.float().numpy())
+
+
+@pytest.mark.parametrize("ids", [set(IDS), dict.fromkeys(IDS), (i for i in IDS), 3, pd.DataFrame(IDS)])
+def test_ids_in_memory_are_a_list(features, ids):
+    with pytest.raises(TableError, match="ids are one per row, at least one; received shape"):
+        FeatureTable.of_arrays(features, ids)

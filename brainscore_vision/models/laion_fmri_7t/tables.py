@@ -99,8 +99,10 @@ class FeatureTable:
         """A table of features in memory, shape (n_stimuli, n_features), one id per row."""
         _refuse_masked(features, name, "features")
         _refuse_masked(ids, name, "ids")
-        values = np.asarray(features)
         found = _as_ids(ids)
+        check_ids(found, name)
+        _check_index(features, found, name)
+        values = np.asarray(_without_torch(features))
         _check_shape(values.shape, len(found), name)
         refuse_index(values, name)
         content = _digest(found, hashlib.sha256(np.ascontiguousarray(values)).hexdigest(), values.shape, values.dtype)
@@ -335,6 +337,30 @@ def _refuse_masked(values, name: str, what: str) -> None:
         raise TableError(
             f"{name}: {what} have a value in each place; {masked} are masked. Fill them, or leave their rows out."
         )
+
+
+def _check_index(features, ids: np.ndarray, name: str) -> None:
+    """Refuse a DataFrame whose rows have other names than the ids, or the same in another order."""
+    index = getattr(features, "index", None)
+    if not isinstance(index, pd.Index) or pd.api.types.infer_dtype(index) != "string":
+        return
+    named = [str(value).strip() for value in index]
+    if named != ids.tolist():
+        first = next(
+            (i for i, (own, given) in enumerate(zip(named, ids.tolist(), strict=False)) if own != given), len(ids)
+        )
+        raise TableError(
+            f"{name}: the rows of a DataFrame have the ids given, in their order; from row {first} on, its index differs "
+            f"from them ({named[first : first + 1]} and {ids[first : first + 1].tolist()}). Give list(frame.index) as ids."
+        )
+
+
+def _without_torch(features):
+    """A torch tensor as one that numpy can read; bfloat16 is exact in float32."""
+    if not hasattr(features, "detach"):
+        return features
+    features = features.detach().cpu()
+    return features.float() if str(features.dtype) == "torch.bfloat16" else features
 
 
 def _check_shape(shape: tuple[int, ...], n_ids: int, name: str, where: str = "") -> None:

@@ -3,6 +3,8 @@
 import collections
 import enum
 import functools
+import importlib.util
+import sys
 import types
 from dataclasses import dataclass, field
 
@@ -227,3 +229,39 @@ def test_a_kernel_is_made_again_where_a_transform_changed(tmp_path):
     assert any("what prepares its images, or" in n for n in make_benchmark(folder)(model(OTHER)).attrs["notes"])
     with pytest.raises(ModelOutputError, match="what prepares its images, or an array"):
         make_benchmark(folder, changed_models="refuse")(model(MEAN))
+
+
+HELPERS = """
+FACTOR = 1
+
+def scaled(values):
+    return values * FACTOR
+
+class Scaling:
+    def __call__(self, values):
+        return scaled(values)
+
+transform = Scaling()
+"""
+USING = {
+    "function": "from helpers import scaled\ndef prepare(paths):\n    return scaled(paths)",
+    "class": "from helpers import Scaling\ndef prepare(paths):\n    return Scaling()(paths)",
+    "object": "from helpers import transform\ndef prepare(paths):\n    return transform(paths)",
+    "module": "import helpers\ndef prepare(paths):\n    return helpers.scaled(paths)",
+}
+
+
+@pytest.mark.parametrize("way", USING)
+def test_other_files_of_the_user_count_and_where_they_lie_does_not(tmp_path, monkeypatch, way):
+    def digest(number, helpers):
+        for name, source in (("helpers", helpers), (f"prepare_{number}", USING[way])):
+            path = tmp_path / str(number) / f"{name}.py"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(source)
+            module = importlib.util.module_from_spec(importlib.util.spec_from_file_location(name, path))
+            monkeypatch.setitem(sys.modules, name, module)
+            module.__spec__.loader.exec_module(module)
+        return preprocessing_digest(with_preprocessing(module.prepare))
+
+    digests = [digest(i, helpers) for i, helpers in enumerate((HELPERS, HELPERS, HELPERS.replace("= 1", "= 2")))]
+    assert digests[0] == digests[1] != digests[2]

@@ -181,7 +181,9 @@ def test_a_wrong_ending_changes_nothing(images, directory, tmp_path, content, na
 
 def test_a_field_of_view_that_leaves_no_pixel(directory, tmp_path):
     Image.new("RGB", (1, 400)).save(tmp_path / "line.png")
-    with pytest.raises(StimulusKernelError, match="line.png is not .*1 x 400 pixels leave none at 4 degrees"):
+    with pytest.raises(
+        StimulusKernelError, match="4 degrees show none of .*line.png, whose 1 x 400 pixels.*visual_degrees"
+    ):
         place({"line": tmp_path / "line.png"}, 4, directory)
 
 

@@ -71,24 +71,25 @@ class LayerReader:
         """
         wrapper, extractor = self._wrapper, self._wrapper._extractor
         plain_hooks = _is_plain(wrapper, "register_hook", "_tensor_to_numpy")
-        prepare = explained(extractor.preprocess, self._identifier)
+        ask = getattr(extractor, "get_activations", None)  # extractors of other kinds have neither
+        prepare = getattr(extractor, "preprocess", None)
         self.read, self._rows, self._answers = (), Counter(), Counter()
         with contextlib.ExitStack() as replaced:
-            if (
-                plain_hooks
-                and _is_plain(wrapper, "get_activations")
-                and extractor.get_activations == wrapper.get_activations
-            ):
-                replaced.enter_context(_replaced(extractor, "preprocess", functools.partial(self._prepare, prepare)))
-                replaced.enter_context(_replaced(extractor, "get_activations", self.get_activations))
+
+            def replace(owner, name: str, value) -> None:
+                replaced.enter_context(_replaced(owner, name, value))
+
+            plain = plain_hooks and _is_plain(wrapper, "get_activations") and ask == wrapper.get_activations
+            if prepare is not None:
+                prepare = explained(prepare, self._identifier)
+                replace(extractor, "preprocess", functools.partial(self._prepare, prepare) if plain else prepare)
+            if plain:
+                replace(extractor, "get_activations", self.get_activations)
             else:
+                if ask is not None:
+                    replace(extractor, "get_activations", functools.partial(self._counted, ask))
                 copying = functools.partial(self._register_copying, wrapper.register_hook)
-                counting = functools.partial(self._counted, extractor.get_activations)
-                replaced.enter_context(_replaced(extractor, "preprocess", prepare))
-                replaced.enter_context(_replaced(extractor, "get_activations", counting))
-                replaced.enter_context(
-                    _replaced(wrapper, "register_hook", self._register_hook if plain_hooks else copying)
-                )
+                replace(wrapper, "register_hook", self._register_hook if plain_hooks else copying)
             yield
 
     def get_activations(self, images, layer_names: Sequence[str]) -> OrderedDict:

@@ -61,7 +61,7 @@ def preprocessing_digest(model) -> str | None:
 
     Notes
     -----
-    Counted are functions by their source text, with the functions and classes of the same module that they name, and all
+    Counted are functions by their source text, with the functions and classes of the user's files that they name, and all
     that is bound to them: ``functools.partial``, defaults, closures, variables of the module, the public attributes of objects
     (torchvision's and other transforms, processors), items of lists and dictionaries. Classes of installed packages count by
     their names, networks do not count.
@@ -88,12 +88,15 @@ def noticing_changes(model) -> Iterator[None]:
     after = _places(model)
     changed = {place for place in before.keys() | after.keys() if before.get(place) != after.get(place)}
     if id(model) not in _changing:
-        weakref.finalize(model, _changing.pop, id(model), None)
+        try:
+            weakref.finalize(model, _changing.pop, id(model), None)
+        except TypeError:  # nothing would tell when its id is another model's
+            return
     _changing.setdefault(id(model), set()).update(changed)
 
 
 def _places(model) -> Places:
-    found, seen = {}, set()
+    found, seen = {}, {}
     functions = (getattr(getattr(value, "_extractor", None), "preprocess", None) for _, value in held_in(model))
     for i, function in enumerate({id(f): f for f in functions if callable(f)}.values()):
         _add(found, (str(i),), function, seen)
@@ -103,7 +106,7 @@ def _places(model) -> Places:
     return found
 
 
-def _add(found: Places, place: tuple[str, ...], value, seen: set[int]) -> None:
+def _add(found: Places, place: tuple[str, ...], value, seen: dict[int, object]) -> None:
     """Put a value and what it holds into ``found``."""
     kind, what = type(value), b""
     inner: dict[str, object] = {}
@@ -115,7 +118,7 @@ def _add(found: Places, place: tuple[str, ...], value, seen: set[int]) -> None:
     elif isinstance(value, types.ModuleType | types.BuiltinFunctionType | np.ufunc):
         what = value.__name__.encode()
     elif id(value) not in seen and len(place) < DEEPEST:
-        seen.add(id(value))
+        seen[id(value)] = value  # kept, so that no other object gets its id
         if isinstance(value, list | tuple):
             inner = {str(i): part for i, part in enumerate(value)}
         elif isinstance(value, set | frozenset):
@@ -135,7 +138,7 @@ def _add(found: Places, place: tuple[str, ...], value, seen: set[int]) -> None:
         else:
             inner = _attributes(value)
     # the names of all that it holds: a list that grows is another one, as a whole
-    found[place] = b"\0".join([what, f"{kind.__module__}.{kind.__qualname__}".encode(), repr(sorted(inner)).encode()])
+    found[place] = b"\0".join([what, kind.__qualname__.encode(), repr(sorted(inner)).encode()])
     for name in sorted(inner):  # in the same order in every process: of an object in two places, the first counts
         _add(found, (*place, name), inner[name], seen)
 
@@ -166,10 +169,14 @@ def _bound(function: types.FunctionType) -> dict:
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         with contextlib.suppress(ValueError):  # nothing was put into it yet
             bound[name] = cell.cell_contents
-    for name in _names(code) & known.keys():
+    names = _names(code)
+    for name in names & known.keys():
         value = known[name]
-        defined = isinstance(value, types.FunctionType) or inspect.isclass(value)
-        if defined and value.__module__ != function.__module__:
+        if isinstance(value, types.ModuleType) and _is_own(value.__name__):
+            value = {attribute: getattr(value, attribute) for attribute in names if hasattr(value, attribute)}
+        elif (isinstance(value, types.FunctionType) or inspect.isclass(value)) and not (
+            value.__module__ == function.__module__ or _is_own(value.__module__)
+        ):
             value = f"{value.__module__}.{value.__qualname__}"
         bound[f"global {name}"] = value
     for name in _set_by(code):
@@ -182,14 +189,19 @@ def _own_members(kind: type) -> dict:
     """Methods and constants of a class and its bases, as far as no installed package defines them."""
     members = {}
     for base in reversed(kind.__mro__):
-        file = getattr(sys.modules.get(base.__module__), "__file__", None)
-        if base.__module__ == "builtins" or (file and is_installed(file)):
+        if not _is_own(base.__module__):
             continue
         for name, value in vars(base).items():
             value = getattr(value, "__func__", getattr(value, "fget", value))  # static and class methods, properties
             if isinstance(value, types.FunctionType) or not name.startswith("_"):
                 members[name] = value
     return members
+
+
+def _is_own(module: str) -> bool:
+    """Whether a module is the user's: neither Python's nor an installed package's."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return module.partition(".")[0] not in sys.stdlib_module_names and not (file and is_installed(file))
 
 
 def _attributes(value) -> dict:

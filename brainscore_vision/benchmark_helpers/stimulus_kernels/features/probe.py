@@ -17,7 +17,7 @@ from .preprocessing import FORM
 
 N_STIMULI = 8
 N_FEATURES = 512
-TOLERANCE = 5e-3
+TOLERANCE = 1e-2
 """Difference of features, in units of their own spread over stimuli, above which a model is another one. Batches of other
 sizes, other numbers of threads and other convolutions stay well below; dropout and other weights are far above."""
 
