@@ -33,6 +33,10 @@ REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
 _logger = logging.getLogger(__name__)
 
 
+class _EnoughAnswers(BaseException):
+    """Ends a pass; no Exception, which a network's own code may catch."""
+
+
 class LayerReader:
     """Reads layers of the network in a PytorchWrapper. Holds nothing of the wrapper's that outlives :meth:`reading`.
 
@@ -53,6 +57,7 @@ class LayerReader:
         self.read: tuple[str, ...] = ()
         self._notes: dict[str, list[str]] = {}
         self._axes: dict[str, int] = {}
+        self._n_calls: dict[str, int] = {}
 
     def notes_on(self, layers: Sequence[str]) -> list[str]:
         """What was chosen for the user in the answers of layers, one sentence each."""
@@ -101,7 +106,10 @@ class LayerReader:
         """
         self.read = tuple(layer_names)
         batch = self._batch(images)
-        answers, calls = self._pass(batch, layer_names)
+        # layers that a whole pass called once have answered when they are called: the layers behind them are not needed
+        once = all(self._n_calls.get(name) == 1 for name in layer_names) and batch.device.type == "cpu"
+        answers, calls = self._pass(batch, layer_names, stop_after=len(layer_names) if once else None)
+        self._n_calls.update(calls)
         self._check_calls(batch, layer_names, calls)
         tensors = {name: self._tensor(name, answers[name]) for name in layer_names}
         new = [name for name in layer_names if name not in self._axes]
@@ -135,8 +143,11 @@ class LayerReader:
         batch = torch.stack(images).to(self._wrapper._device)
         return batch.to(next(kinds, batch.dtype))
 
-    def _pass(self, batch, layer_names: Sequence[str]) -> tuple[dict, Counter]:
-        """Show a batch; the answers of layers, their tensors copied to the CPU, and how often each module was called."""
+    def _pass(self, batch, layer_names: Sequence[str], stop_after: int | None = None) -> tuple[dict, Counter]:
+        """Show a batch; the answers of layers, their tensors copied to the CPU, and how often each module was called.
+
+        The pass ends after ``stop_after`` answers, if that is a number.
+        """
         import torch
 
         network, answers, calls = self._wrapper._model, {}, Counter()
@@ -146,6 +157,8 @@ class LayerReader:
             if call is None or calls[name] == call:
                 answers[name] = LayerAnswer.of(output)
             calls[name] += 1
+            if len(answers) == stop_after:
+                raise _EnoughAnswers
 
         network.eval()
         with contextlib.ExitStack() as hooked, torch.no_grad():
@@ -158,7 +171,8 @@ class LayerReader:
                         f"Commit the network as it was before torch.jit.script."
                     ) from error
                 hooked.callback(handle.remove)
-            network(batch, **getattr(self._wrapper, "_forward_kwargs", {}))
+            with contextlib.suppress(_EnoughAnswers):
+                network(batch, **getattr(self._wrapper, "_forward_kwargs", {}))
         return answers, calls
 
     def _check_calls(self, batch, layer_names: Sequence[str], calls: Counter) -> None:

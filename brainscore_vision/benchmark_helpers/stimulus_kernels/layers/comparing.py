@@ -4,7 +4,8 @@ Ridge: with ŷ₋ᵢ the prediction for stimulus i of a fit on the other n - 1 t
 neuroid's score is the correlation over stimuli of ŷ₋ᵢ - ȳ₋ᵢ with yᵢ. The mean has to go: ȳ₋ᵢ = ȳ - (yᵢ - ȳ)/(n - 1) is
 perfectly anticorrelated with yᵢ, so that features which explain nothing would correlate with -1 and not with 0. With the
 leave-one-out errors eᵢ = yᵢ - ŷ₋ᵢ (:mod:`..ridge.fit`), ŷ₋ᵢ - ȳ₋ᵢ = (yᵢ - ȳ) n/(n - 1) - eᵢ. The penalty is the one with the
-smallest error, for all neuroids, as in a benchmark's fit; its choice favours no layer, since each has one.
+smallest error, for all neuroids, as in a benchmark's fit (found from mixtures of neuroids, :func:`..ridge.fit.sampled_alpha`);
+its choice favours no layer, since each has one.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class LayerRidge(RidgeMetric):
         for task in tasks:
             train = task.load_responses().select(train_ids)
             coordinates, mean = decomposition.coordinates(train.values)
-            alpha = ridge.select_alpha(decomposition, coordinates, self.grid, unit).alpha
+            alpha = ridge.sampled_alpha(decomposition, coordinates, self.grid, unit)
             prediction = (train.values - mean) * (n / (n - 1))
             prediction -= ridge.leave_one_out_errors(decomposition, coordinates, alpha * unit)
             draws = ridge_draws(prediction, train.values, train.n_repetitions, train.noise_ceiling, counts)
