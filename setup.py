@@ -79,6 +79,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
                 "ruff>=0.17.5,<0.18",
                 "selenium>=4.20",
                 "setuptools>=77",
+                "timm>=1.0.9",
                 "wheel",
                 # the notebook's test and `make notebook`
                 "ipykernel>=6.29",
@@ -90,6 +91,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
             "sweep": ["dask>=2025.5", "distributed>=2025.5"],
             # schedulers of clusters, SLURM among them
             "cluster": ["dask>=2025.5", "distributed>=2025.5", "dask-jobqueue>=0.9"],
+            "timm": ["timm>=1.0.9"],
             "laion": ["laion-fmri @ git+https://github.com/ViCCo-Group/LAION-fMRI.git@main"],
         },
         entry_points={"console_scripts": ["laion-score = brainscore_vision.benchmarks.laion_fmri_7t.cli:main"]},

@@ -99,8 +99,8 @@ def test_auto_scores_what_the_chosen_layer_scores_and_names_it(network, tiny_dat
         region = "V1" if "V1" in name else "IT"
         assert score.attrs["layers"] == {region: best[region]}
         assert score.item() == score_model(network, name, dataset=tiny_dataset, layers=best).item()
-    assert "none of which is a test image" in scores[cells[0]].attrs["layer_choice"]
-    assert "all of which are test images here" in scores[cells[2]].attrs["layer_choice"]
+    assert "none of which is a test image" in scores[cells[0]].attrs["layers_chosen"]
+    assert "all of which are test images here" in scores[cells[2]].attrs["layers_chosen"]
 
 
 def test_a_mean_over_folds_has_a_layer_for_each_fold(network, tiny_dataset):

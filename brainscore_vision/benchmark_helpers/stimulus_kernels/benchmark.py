@@ -298,8 +298,9 @@ def score_plans(
             if getattr(model, "model_source", None) is not None:
                 score.attrs["model_source"] = model.model_source
             layers = committed_layers(model, [task.model_region for task in plans[i].tasks])
-            if layers:
+            if layers and (isinstance(plans[i], FoldsPlan) or "layers" not in score.attrs):  # folds may differ
                 score.attrs["layers"] = layers
+                score.attrs["layer_choice"] = getattr(model, "layer_choice", "own")
             yield i, score
 
 

@@ -27,7 +27,7 @@ from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from .benchmark import make_tasks, stimulus_pool
 from .identifiers import DEFAULT_THRESHOLD, Cell, IdentifierError
 from .networks.finding import find_model
-from .networks.network import Network
+from .networks.network import AUTO, Network
 
 REGIONS = ("V1", "V2", "V4", "IT")
 
@@ -167,9 +167,14 @@ def with_best_layers(
         chosen[id(plan)] = replace(
             plan,
             tasks=tuple(replace(task, model_region=name) for task in plan.tasks),
-            facts={**plan.facts, "layer_choice": choice.says},
+            facts={
+                **plan.facts,
+                "layers": {choice.region: layer},
+                "layer_choice": AUTO,
+                "layers_chosen": choice.says,
+            },
         )
-    model = network.commit({name: layer for (_, layer), name in names.items()})
+    model = network.commit({name: layer for (_, layer), name in names.items()}, AUTO)
     return model, [
         replace(plan, folds=tuple(chosen[id(fold)] for fold in plan.folds))
         if isinstance(plan, FoldsPlan)

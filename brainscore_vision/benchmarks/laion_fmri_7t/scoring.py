@@ -22,7 +22,7 @@ from .identifiers import IdentifierError
 from .layer_maps import with_best_layers
 from .networks.errors import ModelSourceError
 from .networks.finding import find_model
-from .networks.region_layers import AUTO
+from .networks.network import AUTO
 
 LAIONBenchmark = SingleSplitBenchmark | FoldsBenchmark
 
@@ -131,7 +131,12 @@ def partition_all(
                 f"Variance is partitioned on one split; {name} is a mean over folds. Name one of them."
             )
     first, plans = prepare(model_a, built, layers_a, engine)
-    second, _ = prepare(model_b, built, layers_b, engine)
+    second, others = prepare(model_b, built, layers_b, engine)
+    recorded = [[task.model_region for plan in own for task in plan.tasks] for own in (plans, others)]
+    if recorded[0] != recorded[1]:
+        raise IdentifierError(
+            f"Layers that are chosen ({AUTO}) depend on the benchmark's test images; partition {', '.join(names)} one by one."
+        )
     _check_names(first, second)
     places = [(i, j) for i, plan in enumerate(plans) for j in range(len(plan.tasks))]
     parts: list[list] = [[None] * len(plan.tasks) for plan in plans]
@@ -186,7 +191,7 @@ def prepare(
     ModelSourceError, DatasetError, IdentifierError
     """
     benchmarks, found = list(benchmarks), find_model(model)
-    found.check_layers(layers)
+    found.check_layers(layers, list(dict.fromkeys(one.model_region for one in benchmarks)))
     datasets = _datasets(benchmarks)
     plans = resolve_all(benchmarks, datasets)
     if layers == AUTO:

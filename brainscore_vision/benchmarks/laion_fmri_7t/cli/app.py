@@ -18,6 +18,7 @@ from . import check as cli_check
 from . import data as cli_data
 from . import features as cli_features
 from . import layers as cli_layers
+from . import networks as cli_networks
 from . import record as cli_record
 from . import report as cli_report
 from . import results as cli_results
@@ -28,6 +29,7 @@ from .options import (
     DeviceOption,
     ExactOption,
     JsonOption,
+    LayersOption,
     MemoryOption,
     NormalizationOption,
     NoStoreOption,
@@ -41,6 +43,7 @@ from .options import (
     expand,
     grid,
     headline,
+    read_layers,
 )
 
 app = typer.Typer(
@@ -57,6 +60,7 @@ app.command()(cli_ceilings.ceilings)
 app.command()(cli_check.check)
 app.command()(cli_features.partition)
 app.command()(cli_layers.layers)
+app.command()(cli_networks.networks)
 app.command()(cli_record.record)
 app.command()(cli_report.report)
 app.command()(cli_results.results)
@@ -115,12 +119,17 @@ def list_benchmarks(
 def score(
     context: typer.Context,
     model: Annotated[
-        str, typer.Argument(help="A registered identifier (alexnet), or file.py:function / module:function.")
+        str,
+        typer.Argument(
+            help="A registered identifier (alexnet), torchvision:NAME[@WEIGHTS], timm:NAME, or file.py:function / "
+            "module:function, with literals as arguments if there are any (file.py:make(width=64))."
+        ),
     ],
     benchmarks: Annotated[
         list[str] | None,
         typer.Argument(help="Identifiers, patterns of registered ones ('*.V1-*'), or 'headline' for all 20."),
     ] = None,
+    layers: LayersOption = None,
     features: cli_features.FeaturesOption = None,
     ids: cli_features.IdsOption = None,
     key: cli_features.KeyOption = None,
@@ -143,7 +152,8 @@ def score(
 ) -> None:
     """Score a model on benchmarks; all of them share forward passes and kernels.
 
-    Example: laion-score score pixels LAION_fMRI.V1-tau-ridgecv --dataset simulated
+    Examples: laion-score score pixels LAION_fMRI.V1-tau-ridgecv --dataset simulated;
+    laion-score score torchvision:resnet18 'LAION_fMRI.IT-*' --layers IT=layer4.1 --dataset simulated
     """
     from ..identifiers import parse
     from ..networks.sources import with_whole_path
@@ -151,6 +161,7 @@ def score(
     from .printing import as_row, print_scores
 
     cli_features.name_options_as_typed(context)
+    chosen = read_layers(layers)
     candidate, names = cli_features.candidate_and_names(model, benchmarks, features, ids, key, columns, drop_missing)
     identifiers = expand(names)
     settings = {
@@ -167,7 +178,7 @@ def score(
         no_store, store_directory, spool_directory, accept_random_features, max_memory, device, exact
     )
     scores = {}
-    done_scores = score_all(candidate, identifiers, dataset=dataset, engine=engine)
+    done_scores = score_all(candidate, identifiers, dataset=dataset, engine=engine, layers=chosen)
     if results is not None:
         asked = with_whole_path(model) if features is None else str(features.expanduser().resolve())
         done_scores = cli_results.kept(results, done_scores, asked, identifiers, dataset)

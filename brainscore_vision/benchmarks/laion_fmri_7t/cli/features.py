@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from .options import DatasetOption, ExactOption, JsonOption, NoStoreOption, StoreOption
+from .options import DatasetOption, ExactOption, JsonOption, NoStoreOption, StoreOption, read_layers
 
 FeaturesOption = Annotated[
     Path | None,
@@ -60,7 +60,7 @@ def candidate_and_names(
             raise typer.BadParameter(f"The model comes first, then its benchmarks; received {model!r} as the model.")
         if not benchmarks:
             raise typer.BadParameter("Name at least one benchmark after the model.")
-        return (_dropping(_resolved(model)) if drop_missing else model), benchmarks
+        return (_dropping(_made(_resolved(model))) if drop_missing else model), benchmarks
     from brainscore_vision.models.laion_fmri_7t import StimulusFeatureModel
 
     missing = "drop" if drop_missing else "error"
@@ -70,9 +70,13 @@ def candidate_and_names(
 
 def partition(
     context: typer.Context,
-    model_a: Annotated[str, typer.Argument(help="A registered identifier, file.py:function, or a table of features.")],
+    model_a: Annotated[str, typer.Argument(help="A model, as for `laion-score score`, or a table of features.")],
     model_b: Annotated[str, typer.Argument(help="Likewise.")],
     benchmarks: Annotated[list[str], typer.Argument(help="Ridge benchmarks with one split.")],
+    layers_a: Annotated[
+        str | None, typer.Option("--layers-a", help="Layers of MODEL_A, as --layers of `laion-score score`.")
+    ] = None,
+    layers_b: Annotated[str | None, typer.Option("--layers-b", help="Layers of MODEL_B.")] = None,
     dataset: DatasetOption = None,
     as_json: JsonOption = False,
     drop_missing: DropOption = False,
@@ -88,28 +92,40 @@ def partition(
     Example: laion-score partition LAION_fMRI-CLIP LAION_fMRI-nouns LAION_fMRI.IT-tau-ridgecv --dataset simulated
     """
     from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import committed_layers
     from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import PARTS
 
-    from ..scoring import partition_all
+    from ..networks.network import AUTO
+    from ..scoring import build_all, partition_all
+    from .printing import layers_by_region
 
     engine = EngineOptions(store=not no_store, store_directory=store_directory, exact=exact)
     models = [_resolved(model) for model in (model_a, model_b)]
     name_options_as_typed(
         context
     )  # after the tables are read: there is no --columns here, and Python's words lead further
+    chosen = [read_layers(text) for text in (layers_a, layers_b)]
+    built = build_all(benchmarks, dataset)
+    if AUTO in chosen and len(built) > 1:
+        raise typer.BadParameter(f"Layers that are chosen ({AUTO}) depend on the benchmark: partition one at a time.")
+    models = [_made(model, own, built.values(), engine) for model, own in zip(models, chosen, strict=True)]
     models = [_dropping(model) for model in models] if drop_missing else models
     a, b = (str(model.identifier) for model in models)
+    layers = [committed_layers(model, [one.model_region for one in built.values()]) for model in models]
     table = Table("benchmark", "subject", "together", f"only {a}", f"only {b}", "shared", title="Explained variance")
-    for name, parts in partition_all(*models, list(dict.fromkeys(benchmarks)), dataset, engine):
+    for name, parts in partition_all(*models, list(built), dataset, engine):
         for subject, part in parts.items():
             limits = {p: part.interval(p) for p in PARTS}
             if as_json:
-                record = {"benchmark": name, "subject": subject, "models": [a, b], **part.values}
+                record = {"benchmark": name, "subject": subject, "models": [a, b], "layers": layers, **part.values}
                 print(json.dumps({**record, "intervals": limits}), flush=True)
             cells = [_cell(part.values[p], limits[p]) for p in ("total", "unique_a", "unique_b", "shared")]
             table.add_row(name, subject, *cells)
     if not as_json:
         Console().print(table)
+        for model, own in zip((a, b), layers, strict=True):
+            if own:
+                print(f"Layers of {model}: {layers_by_region(own)}")
 
 
 def name_options_as_typed(context: typer.Context) -> None:
@@ -138,6 +154,17 @@ def _resolved(name: str):
     from ..networks.finding import find_model
 
     return find_model(name)
+
+
+def _made(model, layers=None, benchmarks=(), engine=None):
+    """A BrainModel of what was found; tables are models already."""
+    from ..networks.finding import ModelSource
+    from ..networks.network import AUTO
+    from ..scoring import prepare
+
+    if not isinstance(model, ModelSource):
+        return model
+    return prepare(model, benchmarks, AUTO, engine)[0] if layers == AUTO else model.model(layers)
 
 
 def _dropping(model):

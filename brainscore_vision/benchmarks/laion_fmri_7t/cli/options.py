@@ -167,7 +167,22 @@ ThresholdOption = Annotated[
         "--threshold", help="Percent; voxels with nc_12rep above it are scored. Default: 30.", callback=percent
     ),
 ]
+LayersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--layers",
+        help="Layer of each region, V1=features.2,IT=features.12 (a region twice: both layers); a JSON file with regions and "
+        "layers; or 'auto': those that predict training images best. A network needs it; of other models it comes first.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line instead of a table.")]
+
+
+def read_layers(text: str | None):
+    """What --layers says: a dictionary, "auto" or None."""
+    from ..networks.region_layers import parse_layers
+
+    return None if text is None else parse_layers(text)
 
 
 def engine_options(

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..results import layers_text
 from .tables import SIGN_HIDDEN, value
 
 
@@ -42,11 +43,19 @@ def print_scores(scores: Mapping[str, Mapping[str, Score]]) -> None:
     if any(hides_sign(score) for row in scores.values() for score in row.values()):
         console.print(Text(SIGN_HIDDEN), soft_wrap=True)
     for model, row in scores.items():
+        layers = {region: names for score in row.values() for region, names in score.attrs.get("layers", {}).items()}
+        if layers:
+            console.print(Text(f"Layers of {model}: {layers_by_region(layers)}"), soft_wrap=True)
         dropped = {name: len(score.attrs.get("dropped_stimuli", ())) for name, score in row.items()}
         if any(dropped.values()):
             console.print(Text(f"Left out for lack of features in {model}: {_counts(dropped)}"), soft_wrap=True)
         for note in dict.fromkeys(note for score in row.values() for note in score.attrs.get("notes", ())):
             console.print(Text(f"Note on {model}: {note}"), soft_wrap=True)
+
+
+def layers_by_region(layers: Mapping[str, str | Sequence[str]]) -> str:
+    """Layers as text, each with its region."""
+    return ", ".join(f"{region}={layers_text({region: names})}" for region, names in layers.items())
 
 
 def _counts(dropped: Mapping[str, int]) -> str:
@@ -64,13 +73,15 @@ def as_row(benchmark: str, score: Score) -> dict:
     -------
     dict
         ``benchmark``, ``model``, ``score``, ``error`` (None where it cannot be estimated), ``raw``, ``ceiling``,
-        ``normalization``, ``normalizations``, ``dataset``, where there are such ``network_digest``, ``features_digest``,
-        ``dropped_stimuli`` and ``notes``, and ``subjects`` or ``folds`` with the same numbers per unit.
+        ``normalization``, ``normalizations``, ``dataset``, where there are such ``layers``, ``layer_choice``,
+        ``model_source``, ``network_digest``, ``features_digest``, ``dropped_stimuli`` and ``notes``,
+        and ``subjects`` or ``folds`` with the same numbers per unit.
     """
     row = {"benchmark": benchmark, "model": score.attrs.get("model_identifier"), **_numbers(score)}
     row["normalization"] = score.attrs.get("normalization", "published")
     row["dataset"] = score.attrs.get("dataset")
-    for name in ("network_digest", "features_digest", "dropped_stimuli", "notes"):
+    network = "layers", "layer_choice", "model_source", "network_digest", "features_digest"
+    for name in (*network, "dropped_stimuli", "notes"):
         if name in score.attrs:
             row[name] = score.attrs[name]
     row["subjects"] = {name: _numbers(part) for name, part in _units(score, "raw_subjects").items()}

@@ -145,7 +145,8 @@ def _print_results(found: list) -> None:
     several = len({result.dataset_fingerprint for result in found}) > 1
     noted = any(result.notes for result in found)
     columns = [Column("id", number=True), Column("model"), Column("benchmark")]
-    columns += [Column("dataset")] * several + [Column("score", number=True)]
+    layered = any(result.layers for result in found)
+    columns += [Column("layer", minor=True)] * layered + [Column("dataset")] * several + [Column("score", number=True)]
     columns += [Column(name, number=True, minor=True) for name in ("raw", "ceiling", "s", "peak GB", "scored (UTC)")]
     columns += [Column("notes", number=True)] * noted
 
@@ -153,7 +154,18 @@ def _print_results(found: list) -> None:
         dataset, notes = [_dataset(r)] * several, [str(len(r.notes) or "")] * noted
         score = value(r.value, r.error, r.hides_sign)
         took = f"{r.seconds:.1f}", f"{r.peak_memory_bytes / 1e9:.2f}", f"{r.started:%Y-%m-%d %H:%M}"
-        return [str(r.id), r.model, r.benchmark, *dataset, score, value(r.raw), value(r.ceiling), *took, *notes]
+        return [
+            str(r.id),
+            r.model,
+            r.benchmark,
+            *[r.layer] * layered,
+            *dataset,
+            score,
+            value(r.raw),
+            value(r.ceiling),
+            *took,
+            *notes,
+        ]
 
     hidden = SIGN_HIDDEN if any(r.hides_sign for r in found) else ""
     dataset = "" if several else f"Dataset: {_dataset(found[0])}"

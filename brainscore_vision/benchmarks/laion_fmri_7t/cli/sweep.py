@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +24,10 @@ from .options import (
     engine_options,
     expand,
     grid,
+    read_layers,
 )
+
+_COMMENT = re.compile(r"(^|\s)#.*")
 
 errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
@@ -32,8 +36,8 @@ def sweep(
     models: Annotated[
         list[str],
         typer.Argument(
-            help="Registered identifiers, module:function, file.py:function, or files with one of these per line "
-            "(models.txt or @models.txt)."
+            help="Registered identifiers, torchvision:NAME, timm:NAME, module:function, file.py:function, the last two with "
+            "arguments if there are any, or files with one of these per line (models.txt or @models.txt)."
         ),
     ],
     benchmarks: Annotated[
@@ -48,6 +52,14 @@ def sweep(
     results: Annotated[
         Path, typer.Option("--results", help="Results database (SQLite); made if it is not there, continued if it is.")
     ],
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            "--layers",
+            help="As for `laion-score score`, for all models; or a JSON file with a dictionary for each of them, "
+            '{"torchvision:resnet18": {"V1": "layer1"}, ...}.',
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option("--workers", help="Processes on this machine. Default: as cores and memory allow.", min=1),
@@ -118,7 +130,7 @@ def sweep(
         "alphas": grid(alphas),
     }
     try:
-        names = check_names(listed(models), expand(listed(benchmarks)), dataset=dataset, **options)
+        names = check_names(listed(models), expand(listed(benchmarks)), read_layers(layers), dataset=dataset, **options)
     except UnknownNamesError as error:
         for problem in error.problems:
             errors.print(f"laion-score: {problem}", style="red")
@@ -178,7 +190,7 @@ def listed(names: list[str]) -> list[str]:
             lines = read_lines(path)
         except (OSError, SchemaError) as error:
             raise typer.BadParameter(f"{path} is read as a list, one name per line; it cannot be: {error}.") from error
-        names_in_file = [line.partition("#")[0].strip() for line in lines]
+        names_in_file = [_COMMENT.sub("", line).strip() for line in lines]
         if not any(names_in_file):
             raise typer.BadParameter(f"{path} is read as a list, one name per line; it holds none.")
         found += filter(None, names_in_file)

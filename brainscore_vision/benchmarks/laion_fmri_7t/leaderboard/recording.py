@@ -279,6 +279,8 @@ def _comment(result: Result) -> str:
         facts.append(f"model revision {result.model_revision}")
     if result.network_digest:
         facts.append(f"{NETWORK} {result.network_digest}")
+    if result.layers:
+        facts.append(f"layer {result.layer}")
     if result.features_digest:
         facts.append(f"features {result.features_digest}")
     facts += [f"{name} {version}" for name, version in sorted(result.versions.items())]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +11,7 @@ from brainscore_vision.model_interface import BrainModel
 
 from .errors import ModelSourceError
 from .libraries import LIBRARIES, find_library_network
-from .network import MODEL_INTERFACE, Layers, Network, as_network
-from .region_layers import AUTO
+from .network import AUTO, GIVEN, MODEL_INTERFACE, Layers, Network, as_network
 from .sources import locate_model, split_call, with_whole_path
 
 
@@ -50,7 +49,7 @@ class ModelSource:
         network = self._as_network(made)
         if layers is not None:
             network = network or Network.of(check_model(made), self.source)
-            return network.commit({**network.layers, **layers})
+            return network.commit({**network.layers, **layers}, GIVEN)
         if network is not None:
             raise self._without_layers()
         model = check_model(made)
@@ -59,14 +58,25 @@ class ModelSource:
                 model.model_source = self.source
         return model
 
-    def check_layers(self, layers) -> None:
-        """Raise ModelSourceError if layers are needed and not said, as far as that is known before the model is made."""
+    def check_layers(self, layers, regions: Sequence[str] = ()) -> None:
+        """Raise ModelSourceError if layers are needed and not said, as far as that is known before the model is made.
+
+        ``regions`` are those that will be recorded.
+        """
         if layers is None and self.has_regions is False:
             raise self._without_layers()
-        if layers is not None and layers != AUTO and (not isinstance(layers, Mapping) or not layers):
+        if layers is None or layers == AUTO:
+            return
+        if not isinstance(layers, Mapping) or not layers or any(isinstance(own, Mapping) for own in layers.values()):
             raise ModelSourceError(
                 f"layers is a dictionary of regions and layers, {{'V1': 'LAYER', 'IT': 'LAYER'}}, or {AUTO!r}; received "
                 f"{layers!r}."
+            )
+        missing = [region for region in regions if region not in layers]
+        if missing and self.has_regions is False:
+            raise ModelSourceError(
+                f"A benchmark records the region that it measures; --layers names none for {', '.join(missing)}. Add "
+                f"{','.join(f'{region}=LAYER' for region in missing)}."
             )
 
     def network(self) -> Network:
@@ -80,8 +90,7 @@ class ModelSource:
         if isinstance(made, Network):
             return made
         if isinstance(made, torch.nn.Module) and not is_brain_model(made):
-            identifier = None if self.source is None else _short(self.source)
-            return as_network(made, identifier, source=self.source)
+            return as_network(made, source=self.source, name=_short(self.source))
         return None
 
     def _without_layers(self) -> ModelSourceError:
@@ -137,7 +146,9 @@ def check_model(model) -> BrainModel:
     return model
 
 
-def _short(source: str) -> str:
+def _short(source: str | None) -> str | None:
     """A name of a function without the folders of its file."""
+    if source is None:
+        return None
     place, function = split_call(source)
     return f"{Path(place).name if place.endswith('.py') else place}:{function}"

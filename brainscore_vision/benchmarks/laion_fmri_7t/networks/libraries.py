@@ -18,9 +18,6 @@ from .preparing import InputSettings
 TORCHVISION, TIMM = "torchvision", "timm"
 LIBRARIES = (TORCHVISION, TIMM)
 
-_IMAGE_PRESETS = ("ImageClassification", "SemanticSegmentation")
-"""Torchvision's preprocessings for networks that see single images; others see videos, pairs, or lists."""
-
 _UNTRAINED = re.compile(r"none(?:-(\d+))?")
 
 
@@ -68,15 +65,15 @@ def find_library_network(source: str) -> LibraryNetwork:
 def _of_torchvision(name: str, weights: str | None, source: str) -> LibraryNetwork:
     import torchvision
 
-    known = torchvision.models.list_models()
-    if name not in known:
+    if name not in torchvision.models.list_models():
         raise _unknown(name, torchvision_names(), "torchvision", source)
-    choices = torchvision.models.get_model_weights(name)
-    if _preset(choices) not in _IMAGE_PRESETS:
+    if name not in torchvision_names():
+        kind = torchvision.models.get_model_builder(name).__module__.split(".")[2]
         raise ModelSourceError(
-            f"A model is scored on images; {name} of torchvision is made for {_preset(choices)}. `laion-score networks` lists "
-            f"the networks that see images."
+            f"A model sees a batch of images; {name} of torchvision, one of its networks for {kind}, does not, or only some of "
+            f"its versions do. `laion-score networks` lists those that do."
         )
+    choices = torchvision.models.get_model_weights(name)
     seed = _seed(f"{TORCHVISION}:{name}", weights)
     if seed is not None:
         make = functools.partial(_untrained, seed, _torchvision_module, name, None)
@@ -97,16 +94,11 @@ def _torchvision_module(name: str, weights):
     import torchvision
 
     options = {}
-    if weights is None and _preset(torchvision.models.get_model_weights(name)) == "SemanticSegmentation":
+    if weights is None and name in torchvision.models.list_models(torchvision.models.segmentation):
         options["weights_backbone"] = None  # else the backbone's are downloaded
     if weights is None and name in ("googlenet", "inception_v3"):
         options["init_weights"] = True  # what they do by default, with a warning that this will change
     return torchvision.models.get_model(name, weights=weights, **options).eval()
-
-
-def _preset(choices) -> str:
-    transforms = choices.DEFAULT.transforms
-    return getattr(transforms, "func", transforms).__name__
 
 
 def _torchvision_settings(weights) -> InputSettings:
@@ -118,22 +110,20 @@ def _torchvision_settings(weights) -> InputSettings:
 
 @functools.cache
 def torchvision_names() -> tuple[str, ...]:
-    """Networks of torchvision that see single images."""
-    import torchvision
+    """Networks of torchvision for classification and segmentation: others see videos, pairs, or lists of images."""
+    from torchvision import models
 
-    models = torchvision.models
-    return tuple(n for n in models.list_models() if _preset(models.get_model_weights(n)) in _IMAGE_PRESETS)
+    return (*models.list_models(models), *models.list_models(models.segmentation))
 
 
 def _of_timm(name: str, weights: str | None, source: str) -> LibraryNetwork:
     timm = import_timm(source)
-    names = timm_names()
     architecture, _, tag = name.partition(".")
-    if architecture not in timm.list_models() or (tag and name not in names):
-        raise _unknown(name, names, "timm", source)
+    if architecture not in _timm_architectures() or (tag and name not in timm_names()):
+        raise _unknown(name, timm_names(), "timm", source)
     seed = _seed(f"{TIMM}:{name}", weights)
     if weights is not None and seed is None:
-        tags = [known.partition(".")[2] for known in names if known.partition(".")[0] == architecture]
+        tags = [known.partition(".")[2] for known in timm_names() if known.partition(".")[0] == architecture]
         raise ModelSourceError(
             f"timm's weights follow a dot, {TIMM}:{architecture}.{tags[0] if tags else 'TAG'}, and @none is untrained; "
             f"received {source!r}."
@@ -184,8 +174,14 @@ def timm_names() -> tuple[str, ...]:
     import timm
 
     trained = timm.list_pretrained()
-    architectures = {name.partition(".")[0] for name in trained}
-    return tuple(sorted([*trained, *(n for n in timm.list_models() if n not in architectures)]))
+    return tuple(sorted({*trained, *(_timm_architectures() - {name.partition(".")[0] for name in trained})}))
+
+
+@functools.cache
+def _timm_architectures() -> frozenset[str]:
+    import timm
+
+    return frozenset(timm.list_models())
 
 
 def _seed(name: str, weights: str | None) -> int | None:

@@ -28,6 +28,9 @@ VISUAL_DEGREES = 8
 
 BATCH_SIZE = 64
 
+OWN, GIVEN, AUTO = "own", "given", "auto"
+"""Who has chosen the layers: who made the model, who scores it, or their scores on training images."""
+
 MODEL_INTERFACE = ("identifier", "visual_degrees", "start_recording", "look_at")
 """What scoring needs of a BrainModel."""
 
@@ -91,12 +94,14 @@ class Network:
         layers = dict(model.layer_model.region_layer_map)
         return cls(model.identifier, activations_model, model.visual_degrees(), source, layers)
 
-    def commit(self, layers: Layers) -> BrainModel:
+    def commit(self, layers: Layers, choice: str = OWN) -> BrainModel:
         """The BrainModel whose regions are these layers.
 
         Parameters
         ----------
         layers : mapping of str to str or list of str
+        choice : {"own", "given", "auto"}
+            Who has chosen them: who made the model, who scores it, or their scores on training images. Scores say so.
 
         Raises
         ------
@@ -116,7 +121,7 @@ class Network:
             region_layer_map={region: group[0] if len(group) == 1 else group for region, group in layers.items()},
             visual_degrees=self.visual_degrees,
         )
-        model.model_source = self.source
+        model.model_source, model.layer_choice = self.source, choice
         return model
 
     def check(self, layers: Sequence[str] = ()) -> None:
@@ -173,10 +178,12 @@ def as_network(
     visual_degrees: float = VISUAL_DEGREES,
     batch_size: int = BATCH_SIZE,
     source: str | None = None,
+    name: str | None = None,
 ) -> Network:
     """A Network of a torch.nn.Module; parameters as for :func:`as_brain_model`.
 
-    ``settings`` is the input that the network was made for, where that is known.
+    ``settings`` is the input that the network was made for, where that is known; ``name`` stands for the class in the default
+    identifier.
     """
     import torch
     from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
@@ -213,7 +220,7 @@ def as_network(
         prepare = settings.preprocessing()
     if identifier is None:
         digest = network_digest(SimpleNamespace(activations_model=SimpleNamespace(network=module)))
-        identifier = f"{type(module).__name__}-{digest[:8]}"
+        identifier = f"{name or type(module).__name__}-{digest[:8]}"
     elif not isinstance(identifier, str) or not identifier.strip():
         raise ModelSourceError(f"identifier is the model's name in results; received {identifier!r}.")
     wrapper = PytorchWrapper(model=module, preprocessing=prepare, identifier=identifier, batch_size=batch_size)
@@ -264,6 +271,11 @@ def as_brain_model(
     ModelSourceError
         What is given is not as said above, or the network fails on a grey image, which it is shown.
     """
+    if layers == AUTO:
+        raise ModelSourceError(
+            "Layers are chosen on the training images of a dataset, when a network is scored: give the network itself to "
+            "score_model(network, ..., layers='auto')."
+        )
     made = as_network(
         network,
         identifier,

@@ -6,9 +6,7 @@ import json
 from pathlib import Path
 
 from .errors import ModelSourceError
-
-AUTO = "auto"
-"""Layers are chosen on training images."""
+from .network import AUTO
 
 _FORM = "V1=LAYER,IT=LAYER, a JSON file with regions and layers, or auto"
 
@@ -20,7 +18,8 @@ def parse_layers(text: str) -> dict[str, str | list[str]] | str:
     ----------
     text : str
         ``V1=features.2,IT=features.12``; a region that stands twice has both layers. Or the name of a JSON file with a
-        dictionary of regions and layers, such as Brain-Score's ``region_layer_map`` files. Or ``auto``.
+        dictionary of regions and layers, such as Brain-Score's ``region_layer_map`` files, or with one for each model of a
+        sweep. Or ``auto``.
 
     Returns
     -------
@@ -44,18 +43,37 @@ def parse_layers(text: str) -> dict[str, str | list[str]] | str:
     return layers
 
 
+def layers_for(layers, model: str):
+    """Those of one model, of layers that are said for all models, or by model: ``{"alexnet": {"V1": "features.2"}}``."""
+    if isinstance(layers, dict) and any(isinstance(names, dict) for names in layers.values()):
+        own = layers.get(model)
+        if own is None:
+            raise ModelSourceError(
+                f"A file with layers by model names every model; received {', '.join(map(repr, layers))}, and none for "
+                f"{model!r}."
+            )
+        return own
+    return layers
+
+
 def _read(path: Path, text: str) -> dict[str, str | list[str]]:
     try:
         layers = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # ValueError: no JSON, or no text
         raise ModelSourceError(f"--layers is {_FORM}; {text} cannot be read: {error}.") from error
-    if not isinstance(layers, dict) or not all(
-        isinstance(name, str) for names in layers.values() for name in _as_list(names)
-    ):
+    by_model = isinstance(layers, dict) and layers and all(isinstance(own, dict) for own in layers.values())
+    if not all(map(_is_region_map, layers.values() if by_model else [layers])):
         raise ModelSourceError(
-            f'A file of layers holds a dictionary of regions and layers, {{"V1": "LAYER"}}; {text} holds something else.'
+            f'A file of layers holds a dictionary of regions and layers, {{"V1": "LAYER"}}, or such a dictionary for each '
+            f"model of a sweep; {text} holds something else."
         )
     return layers
+
+
+def _is_region_map(layers) -> bool:
+    if not isinstance(layers, dict) or not layers:
+        return False
+    return all(isinstance(name, str) for names in layers.values() for name in _as_list(names) or [None])
 
 
 def _as_list(names) -> list:

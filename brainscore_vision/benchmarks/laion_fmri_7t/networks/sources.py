@@ -105,17 +105,19 @@ def _literals(call: str, name: str) -> tuple[str, list, dict]:
     function, bracket, text = call.partition("(")
     if not bracket:
         return call, [], {}
-    problem = "that is no call with arguments"
+    problem = "this is no call"
     try:
         tree = ast.parse(f"function({text}", mode="eval").body
         if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
-            problem = "every argument is a literal, without * and **"
-            arguments = [ast.literal_eval(argument) for argument in tree.args]
-            options = {keyword.arg: ast.literal_eval(keyword.value) for keyword in tree.keywords}
-            if None not in options:
-                return function, arguments, options
-    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
-        problem = f"{problem} ({error})"
+            given = [("", part) for part in tree.args] + [(part.arg or "**", part.value) for part in tree.keywords]
+            values = []
+            for key, part in given:
+                problem = f"{ast.unparse(part)} is none"
+                values.append((key, ast.literal_eval(part)))
+            if "**" not in dict(values):
+                return function, [value for key, value in values if not key], {k: value for k, value in values if k}
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):  # the message says what is wrong
+        pass
     raise ModelSourceError(
         f"Arguments are Python literals, such as {function}(width=64, name='small', sizes=[1, 2]); received {name!r}: "
         f"{problem}. For anything else, write a function that calls {function} with it."

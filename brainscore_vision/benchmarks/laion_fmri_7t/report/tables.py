@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ..results import Result
+from ..results import Result, layers_text
 from .study import Study
 
 WIDEST = 16
@@ -63,7 +63,7 @@ class ModelFacts:
 
     Attributes
     ----------
-    model, requested, revision, network : str
+    model, requested, revision, network, layers : str
     n_results : int
     seconds : float
         Sum over its results.
@@ -77,6 +77,7 @@ class ModelFacts:
     requested: str
     revision: str
     network: str
+    layers: str
     n_results: int
     seconds: float
     peak_memory_bytes: int
@@ -133,6 +134,7 @@ def model_facts(study: Study) -> list[ModelFacts]:
                 requested=", ".join(sorted({r.requested_model for r in own})),
                 revision=", ".join(sorted({r.model_revision for r in own if r.model_revision})),
                 network=", ".join(sorted({r.network_digest for r in own if r.network_digest})),
+                layers=layers_text({region: names for r in own for region, names in r.layers.items()}),
                 n_results=len(own),
                 seconds=sum(r.seconds for r in own),
                 peak_memory_bytes=max(r.peak_memory_bytes for r in own),

@@ -12,7 +12,7 @@ from .facts import RunFacts, run_facts
 from .frames import to_dataframe, to_xarray
 from .maintenance import orphans, remove_orphans, verify
 from .names import of_two_networks, tell_apart
-from .result import Failure, FoldResult, Result, UnitResult
+from .result import Failure, FoldResult, Result, UnitResult, layers_text
 
 __all__ = [
     "Failure",
@@ -29,6 +29,7 @@ __all__ = [
     "check_suffix",
     "export",
     "export_voxels",
+    "layers_text",
     "matches",
     "of_two_networks",
     "orphans",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -195,7 +196,8 @@ class ResultsDatabase:
             Names or patterns (``*``, ``?``); a model is found by its own identifier, by what was asked for, and by the name
             with brackets that tells it from others (:mod:`.names`). None: all.
         latest : bool
-            The newest of each model, benchmark and dataset alone; two sources of a model of one name are two models.
+            The newest of each model, benchmark and dataset alone; two sources of a model of one name are two models, and so
+            are two choices of layers for a model whose code is the same.
         """
         models, t = tuple(models), self.tables
         # names that tell networks apart are made when results are there
@@ -205,8 +207,7 @@ class ResultsDatabase:
             model_ids, benchmark_ids = _matching(names, () if by_name else models, benchmarks)
             rows = [row for row in result_rows(t) if row.model in model_ids and row.benchmark in benchmark_ids]
             if latest:
-                newest = {_cell(names, row): row.id for row in rows}
-                kept = set(newest.values())
+                kept = _latest(names, rows)
                 rows = [row for row in rows if row.id in kept]
             found = tell_apart(read_results(t, rows, names))
         if by_name:
@@ -284,6 +285,23 @@ def _cell(names: Names, row: ResultRow) -> tuple[str, str, str, str]:
     model = names.models[row.model]
     benchmark, dataset = names.benchmarks[row.benchmark], names.datasets[row.dataset]
     return model.identifier, model.requested, benchmark.identifier, dataset.fingerprint
+
+
+def _latest(names: Names, rows: Iterable[ResultRow]) -> set[int]:
+    """Ids of rows, in the order of adding, that no newer one takes the place of.
+
+    Other code is a new version of the model, whose results replace all. With one code, other layers are another choice,
+    unless it is not known which layers they are.
+    """
+    newest: dict[tuple, dict[str, tuple[str, int]]] = {}
+    for row in rows:
+        revision, layers = names.models[row.model].revision, json.dumps(row.layers)
+        of_cell = newest.setdefault(_cell(names, row), {})
+        past = [known for known, (other, _) in of_cell.items() if other != revision or "null" in (known, layers)]
+        for known in past:
+            del of_cell[known]
+        of_cell[layers] = revision, row.id
+    return {result for of_cell in newest.values() for _, result in of_cell.values()}
 
 
 def without_dataset(benchmark: str) -> str:

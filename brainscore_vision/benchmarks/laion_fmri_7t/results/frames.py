@@ -19,7 +19,7 @@ from .tables import FOLD, MEAN, SUBJECT
 
 INTEGERS = ("benchmark_version", *COUNTS, "n_dropped_stimuli", "peak_memory_bytes")
 LIMITS = ("low", "high")
-SOURCE = ("requested_model", "model_revision", "network_digest")
+SOURCE = ("requested_model", "model_source", "model_revision", "network_digest")
 
 
 def to_dataframe(results: Iterable[Result]) -> pd.DataFrame:
@@ -50,9 +50,10 @@ def to_xarray(results: Sequence[Result]) -> xr.Dataset:
         ``peak_memory_bytes``. Over (model, benchmark, subject): ``subject_score``, ``subject_raw``, ``subject_ceiling``,
         ``alpha``, ``mean_eigenvalue`` (where alpha counts it), ``n_train`` ...; ``interval`` besides over ``limit`` (low,
         high). ``normalized`` and ``subject_normalized`` besides over ``normalization``. Subjects of benchmarks with folds
-        are means over folds. nan: there is no such number. Along ``model``, the coordinates ``requested_model``,
-        ``model_revision`` and ``network_digest`` say which network it is, as far as that is known. ``attrs['datasets']``
-        says which data, and whether they are simulated.
+        are means over folds. nan: there is no such number. ``layers`` over (model, benchmark): what was scored, as text.
+        Along ``model``, the coordinates ``requested_model``, ``model_source``, ``model_revision`` and ``network_digest``
+        say which network it is, as far as that is known. ``attrs['datasets']`` says which data, and whether they are
+        simulated.
 
     Raises
     ------
@@ -111,6 +112,11 @@ def to_xarray(results: Sequence[Result]) -> xr.Dataset:
                 put("interval", value, **own, limit=limit)
             for name, value in unit.normalizations.items():
                 put("subject_normalized", value, **own, normalization=name)
+    layers = np.full((len(models), len(benchmarks)), "", dtype=object)
+    for (model, benchmark), result in seen.items():
+        layers[models.index(model), benchmarks.index(benchmark)] = result.layer
+    if layers.any():
+        arrays["layers"] = xr.DataArray(layers, {d: coords[d] for d in ("model", "benchmark")}, ["model", "benchmark"])
     sources = {}
     for name in SOURCE:
         known = {result.model: getattr(result, name) for result in results if getattr(result, name) is not None}
@@ -173,6 +179,8 @@ def _about(result: Result) -> dict:
         "model": result.model,
         **{name: getattr(result, name) for name in SOURCE},
         "features_digest": result.features_digest,
+        "layers": result.layer or None,
+        "layer_choice": result.layer_choice,
         "benchmark": result.benchmark,
         "benchmark_version": result.benchmark_version,
     }

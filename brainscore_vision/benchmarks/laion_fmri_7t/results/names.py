@@ -16,12 +16,14 @@ def tell_apart(results: Sequence[Result]) -> list[Result]:
     """The results, named so that two of one ``model`` come from one network, as far as it is known.
 
     An identifier is what a model says of itself. Results of one identifier that were asked for in different ways, with
-    different code, or (on one dataset) with different weights are of different networks: what differs follows the identifier
-    in brackets. Weights that are not known, as in files of earlier versions, count as those that are, if there is one kind.
+    different code, or (on one dataset) with different weights are of different networks, and those of one network in other
+    layers are other results on a benchmark: what differs follows the identifier in brackets. Weights and layers that are not
+    known, as in files of earlier versions, count as those that are, if there is one kind.
     """
     asked = _kinds(results, lambda r: (r.model_identifier,), lambda r: r.requested_model)
     revisions = _kinds(results, lambda r: (r.model_identifier, r.requested_model), lambda r: r.model_revision)
     networks = _kinds(results, _code, lambda r: r.network_digest)
+    layers = _kinds(results, _cell, lambda r: r.layer or None)
 
     def name(result: Result) -> str:
         parts = []
@@ -33,6 +35,8 @@ def tell_apart(results: Sequence[Result]) -> list[Result]:
         known = networks[_code(result)] - {None}
         if len(known) > 1:
             parts.append(f"network {_digits(result.network_digest)}")
+        if len(layers[_cell(result)] - {None}) > 1:
+            parts.append(f"layer {result.layer or 'unknown'}")
         return f"{result.model_identifier} ({', '.join(parts)})" if parts else result.model_identifier
 
     named = ((result, name(result)) for result in results)
@@ -52,6 +56,10 @@ def of_two_networks(a: Result, b: Result) -> bool:
 def _code(result: Result) -> tuple:
     # features that come with a dataset are another "network" on each
     return result.model_identifier, result.requested_model, result.model_revision, result.dataset_fingerprint
+
+
+def _cell(result: Result) -> tuple:
+    return (*_code(result), result.benchmark)
 
 
 def _kinds(results: Iterable[Result], key: Callable, value: Callable) -> dict[tuple, set]:

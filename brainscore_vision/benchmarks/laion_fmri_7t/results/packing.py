@@ -19,7 +19,7 @@ from .errors import ResultsError
 from .tables import FOLD, MEAN, SUBJECT
 
 COUNTS = ("n_train", "n_test", "n_neuroids", "n_features", "n_significant_voxels")
-NETWORK_FACTS = ("layers", "model_source", "network_digest")
+NETWORK_FACTS = ("layers", "layer_choice", "model_source", "network_digest")
 """What a Score says of the network that was scored; columns of the table ``result``."""
 _UNITS = {SUBJECT: "raw_subjects", FOLD: "raw_folds"}
 _LABELS = {SUBJECT: str, FOLD: int}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -90,6 +90,8 @@ class Result:
         asked for. None in results of earlier versions, and for a model that was made in Python.
     layers : dict of str to str or list of str
         The layers that were scored, by model region; empty where nothing is known.
+    layer_choice : {"own", "given", "auto"} or None
+        Who has chosen them: who made the model, who scored it, or their scores on training images.
     network_digest, features_digest : str or None
         Of the weights, or of the whole table of features, and of the features in the layer that was scored; see
         :func:`~brainscore_vision.benchmark_helpers.stimulus_kernels.features.network.network_digest` and
@@ -145,6 +147,12 @@ class Result:
     notes: tuple[str, ...] = field(default=())
     model_source: str | None = None
     layers: dict[str, str | list[str]] = field(default_factory=dict)
+    layer_choice: str | None = None
+
+    @property
+    def layer(self) -> str:
+        """The scored layers as text: see :func:`layers_text`."""
+        return layers_text(self.layers)
 
     @property
     def hides_sign(self) -> bool:
@@ -190,6 +198,12 @@ class Failure:
     peak_memory_bytes: int
     machine: str
     versions: dict[str, str]
+
+
+def layers_text(layers: Mapping[str, str | Sequence[str]]) -> str:
+    """Layers as text: those of one region without its name, of several as ``V1=conv1, IT=conv4 + conv5``."""
+    texts = {region: names if isinstance(names, str) else " + ".join(names) for region, names in layers.items()}
+    return next(iter(texts.values())) if len(texts) == 1 else ", ".join(f"{r}={text}" for r, text in texts.items())
 
 
 def _mean(units: list[UnitResult]) -> UnitResult:

@@ -75,6 +75,7 @@ class ResultRow(NamedTuple):
     normalization: str
     voxel_file: str | None
     layers: dict[str, str | list[str]] | None
+    layer_choice: str | None
     model_source: str | None
     network_digest: str | None
 
@@ -146,6 +147,7 @@ def _result(row: ResultRow, names: Names, tree: Node, run: dict) -> Result:
         model_revision=model.revision or None,
         model_source=row.model_source,
         layers=row.layers or {},
+        layer_choice=row.layer_choice,
         network_digest=row.network_digest or details.get("network_digest"),  # version 1 keeps it among the details
         features_digest=details.get("features_digest"),
         benchmark=benchmark.identifier,

@@ -25,7 +25,7 @@ SCHEMA_VERSION = 2
 get what is new (:data:`_ADDED`) when something is added to them."""
 
 _ADDED = {
-    "result": {"layers": "TEXT", "model_source": "TEXT", "network_digest": "TEXT"},
+    "result": dict.fromkeys(("layers", "layer_choice", "model_source", "network_digest"), "TEXT"),
     "score": {"n_significant_voxels": "INTEGER"},
 }
 """Columns that version 1 does not have, by table."""
@@ -48,7 +48,7 @@ CREATE VIEW scores AS SELECT
     json_extract(score.details, '$.mean_eigenvalue') AS mean_eigenvalue,
     score.n_train, score.n_test, score.n_neuroids, score.n_features, score.n_significant_voxels,
     run.started, run.seconds, run.peak_memory_bytes,
-    run.machine, result.layers, result.model_source, result.network_digest,
+    run.machine, result.layers, result.layer_choice, result.model_source, result.network_digest,
     json_extract(score.details, '$.features_digest') AS features_digest, json_extract(score.details, '$.notes') AS notes
 FROM score
 JOIN result ON score.result_id = result.id
@@ -121,6 +121,7 @@ def define_tables(database: peewee.Database) -> SimpleNamespace:
         normalization = peewee.TextField()
         voxel_file = peewee.TextField(null=True)
         layers = JSONField(null=True)
+        layer_choice = peewee.TextField(null=True)
         model_source = peewee.TextField(null=True)
         network_digest = peewee.TextField(null=True)
 

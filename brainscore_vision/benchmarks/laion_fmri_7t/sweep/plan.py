@@ -15,6 +15,8 @@ from ..benchmark import build
 from ..identifiers import IdentifierError, parse
 from ..networks.errors import ModelSourceError
 from ..networks.finding import find_model
+from ..networks.network import AUTO, OWN
+from ..networks.region_layers import layers_for
 from ..networks.sources import model_revision, with_whole_path
 from ..scoring import build_all, resolve_all
 from .errors import UnknownNamesError
@@ -57,6 +59,8 @@ class ModelPlan:
     todo, done : tuple of Target
     networks : frozenset of str
         Digests of the networks that ``done`` was scored with, as far as they are known.
+    layers : dict, "auto" or None
+        Region to layers, as for :func:`~..scoring.score_model`; None for the model's own.
     """
 
     model: str
@@ -64,6 +68,7 @@ class ModelPlan:
     todo: tuple[Target, ...]
     done: tuple[Target, ...]
     networks: frozenset[str] = frozenset()
+    layers: Mapping | str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,14 +93,25 @@ class SweepPlan:
         return sum(len(model.done) for model in self.models)
 
 
-def check_names(models: Iterable[str], benchmarks: Iterable[str], **settings) -> tuple[list[str], list[str]]:
+def check_names(
+    models: Iterable[str], benchmarks: Iterable[str], layers=None, **settings
+) -> tuple[dict[str, Mapping | str | None], list[str]]:
     """Models and benchmarks in the form that everything else uses, each once.
 
     Parameters
     ----------
     models, benchmarks : iterable of str
+    layers : dict, "auto" or None
+        For all models, or by model.
     **settings
         Options of benchmarks, as for :func:`~brainscore_vision.benchmarks.laion_fmri_7t.identifiers.parse`.
+
+    Returns
+    -------
+    dict of str to layers
+        Models, each with its own layers.
+    list of str
+        Benchmarks.
 
     Raises
     ------
@@ -110,25 +126,32 @@ def check_names(models: Iterable[str], benchmarks: Iterable[str], **settings) ->
             problems.append(str(error))
     for name in models:
         try:
-            find_model(name).check_layers(None)
+            own = layers_for(layers, name)
+            find_model(name).check_layers(own)
         except ModelSourceError as error:
             problems.append(str(error))
             continue
         except (Exception, SystemExit):  # noqa: BLE001 - code of others, run on import: recorded when a worker meets it
             pass
-        located[with_whole_path(name)] = None
+        located[with_whole_path(name)] = own
     if problems:
         raise UnknownNamesError(problems)
-    return list(located), list(identifiers)
+    return located, list(identifiers)
 
 
-def make_plan(models: Sequence[str], benchmarks: Sequence[str], results=None, again: bool = False) -> SweepPlan:
+def make_plan(
+    models: Mapping[str, Mapping | str | None] | Sequence[str],
+    benchmarks: Sequence[str],
+    results=None,
+    again: bool = False,
+) -> SweepPlan:
     """Plan a sweep.
 
     Parameters
     ----------
-    models, benchmarks : sequence of str
-        From :func:`check_names`.
+    models : mapping of str to layers, or sequence of str
+    benchmarks : sequence of str
+        Both from :func:`check_names`.
     results : ResultsDatabase, optional
         What has been done; None for nothing.
     again : bool
@@ -141,18 +164,34 @@ def make_plan(models: Sequence[str], benchmarks: Sequence[str], results=None, ag
     """
     targets = [_target(identifier) for identifier in benchmarks]
     found = () if again or results is None else results.results(latest=False)
-    known = {_key(result): result.network_digest for result in found}
+    known: dict[tuple, list] = {}
+    for result in found:
+        known.setdefault(_key(result), []).append(result)
     plans = []
-    for model in models:
-        revision = model_revision(model)
-        keys = {
-            target: (model, revision, target.name, target.version, target.dataset_fingerprint) for target in targets
-        }
-        done = [target for target in targets if keys[target] in known]
-        networks = frozenset(known[keys[target]] for target in done) - {None}
-        todo = tuple(target for target in targets if target not in done)
-        plans.append(ModelPlan(model, revision, todo, tuple(done), networks))
+    for model, layers in (models if isinstance(models, Mapping) else dict.fromkeys(models)).items():
+        revision, scored = model_revision(model), {}
+        for target in targets:
+            key = model, revision, target.name, target.version, target.dataset_fingerprint
+            same = [result for result in known.get(key, ()) if _has_layers(result, layers)]
+            if same:
+                scored[target] = same[-1].network_digest
+        networks = frozenset(scored.values()) - {None}
+        todo = tuple(target for target in targets if target not in scored)
+        plans.append(ModelPlan(model, revision, todo, tuple(scored), networks, layers))
     return SweepPlan(tuple(plans))
+
+
+def _has_layers(result, layers: Mapping | str | None) -> bool:
+    """Whether a result is one of the layers that were asked for."""
+    if layers is None or layers == AUTO:
+        return (result.layer_choice or OWN) == (layers or OWN)
+    return bool(result.layers) and all(
+        _as_list(names) == _as_list(layers.get(region)) for region, names in result.layers.items()
+    )
+
+
+def _as_list(names) -> list:
+    return [names] if isinstance(names, str) else list(names or ())
 
 
 def _target(identifier: str) -> Target:

@@ -30,6 +30,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import forecast
 
 from ..networks.errors import ModelSourceError
 from ..networks.finding import find_model
+from ..networks.network import AUTO
 from ..results import RunFacts, run_facts
 from ..scoring import build_all, prepare
 from .plan import ModelPlan, Target
@@ -177,7 +178,7 @@ def _make_kernels(work: Work, settings: Settings) -> Outcome:
 
 
 def _make_kernels_of(model, benchmarks: list, work: Work, settings: Settings, outcome: Outcome) -> None:
-    candidate, plans = prepare(model, benchmarks)
+    candidate, plans = _prepared(model, benchmarks, work.plan, settings)
     _check_network(candidate, work.plan)
     tasks = [task for plan in plans for task in plan.tasks]
     expected = forecast(candidate, tasks, settings.engine)
@@ -215,12 +216,13 @@ def _score(work: Work, settings: Settings) -> Outcome:
 
 
 def _scores(work: Work, names: list[str], settings: Settings) -> Iterator[tuple[str, Score]]:
-    candidate, plans = prepare(_model(work.plan), build_all(names).values())
+    candidate, plans = _prepared(_model(work.plan), build_all(names).values(), work.plan, settings)
     missing = missing_kernels(candidate, [task for plan in plans for task in plan.tasks], settings.engine)
     if missing:  # making them here would show every image again, once per group
         raise StorageError(
             f"Kernels that the sweep has made are found by all of its workers; {settings.engine.kernels}, as this worker "
-            f"sees it, lacks {'; '.join(missing)}. Keep them in a folder that all machines share (--store-directory)."
+            f"sees it, lacks {'; '.join(missing)}. Keep them in a folder that all machines share (--store-directory); if the "
+            f"function that makes the model gives it other weights each time, seed them (torch.manual_seed)."
         )
     # made a moment ago, maybe by another worker: the model that it made has to be this one
     for i, score in score_plans(candidate, plans, replace(settings.engine, changed_models="refuse")):
@@ -240,12 +242,19 @@ def _check_network(model, plan: ModelPlan) -> None:
 
 
 def _model(plan: ModelPlan):
-    wanted = plan.model, plan.revision  # workers of a scheduler may outlive an edit of the file
+    """The BrainModel, or the bare network whose layers are chosen for each benchmark."""
+    wanted = plan.model, plan.revision, plan.layers  # workers of a scheduler may outlive an edit of the file
     if getattr(_kept, "source", None) != wanted:
         _kept.source = _kept.model = None  # the old one goes before the new one comes
-        _kept.model = find_model(plan.model).model()
+        found = find_model(plan.model)
+        _kept.model = found.network() if plan.layers == AUTO else found.model(plan.layers)
         _kept.source = wanted
     return _kept.model
+
+
+def _prepared(model, benchmarks, plan: ModelPlan, settings: Settings):
+    """BrainModel and plans; layers that are to be chosen are, which finds them in the store but for the first time."""
+    return prepare(model, benchmarks, AUTO if plan.layers == AUTO else None, settings.engine)
 
 
 def _failed(work: Work, target: Target | None, error: BaseException, started: datetime) -> Failed:

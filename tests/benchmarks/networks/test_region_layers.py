@@ -1,0 +1,56 @@
+"""Layers of regions as they are typed and as they stand in files."""
+
+import json
+import re
+
+import pytest
+
+from brainscore_vision.benchmarks.laion_fmri_7t.networks.errors import ModelSourceError
+from brainscore_vision.benchmarks.laion_fmri_7t.networks.region_layers import layers_for, parse_layers
+
+
+@pytest.mark.parametrize(
+    ("text", "layers"),
+    [
+        ("V1=features.2", {"V1": "features.2"}),
+        ("V1=features.2, IT=relu#0", {"V1": "features.2", "IT": "relu#0"}),
+        ("IT=a,V1=b,IT=c,IT=d", {"IT": ["a", "c", "d"], "V1": "b"}),
+        ("auto", "auto"),
+    ],
+)
+def test_typed(text, layers):
+    assert parse_layers(text) == layers
+
+
+@pytest.mark.parametrize("text", ["", "V1", "V1=", "=a", "V1=a,,IT=b", "no/such.json"])
+def test_typed_wrong(text):
+    with pytest.raises(
+        ModelSourceError, match=re.escape(repr(text)) if not text.endswith("json") else "cannot be read"
+    ):
+        parse_layers(text)
+
+
+@pytest.mark.parametrize("content", [{"V1": "a", "IT": ["b", "c"]}, {"net": {"V1": "a"}, "other": {"V1": "b"}}])
+def test_in_a_file(tmp_path, content):
+    path = tmp_path / "layers.json"
+    path.write_text(json.dumps(content))
+    assert parse_layers(str(path)) == content
+
+
+@pytest.mark.parametrize(
+    "content", ["[1]", "{}", '{"V1": 3}', '{"V1": []}', '{"V1": "a", "net": {"V1": "a"}}', "nothing"]
+)
+def test_in_a_file_wrong(tmp_path, content):
+    path = tmp_path / "layers.json"
+    path.write_text(content)
+    with pytest.raises(ModelSourceError, match=r"layers\.json (holds something else|cannot be read)"):
+        parse_layers(str(path))
+
+
+def test_by_model():
+    layers = {"net": {"V1": "a"}, "other": {"V1": "b"}}
+    assert layers_for(layers, "other") == {"V1": "b"}
+    assert layers_for({"V1": "a"}, "other") == {"V1": "a"}
+    assert layers_for("auto", "other") == "auto"
+    with pytest.raises(ModelSourceError, match="none for 'third'"):
+        layers_for(layers, "third")
