@@ -1,43 +1,84 @@
 """How large each difference from the published numbers is, on simulated data, where the truth is known.
 
-    python bench/differences.py DATASET [--json FILE]
+    python bench/differences.py DATASET [--json FILE] [--only SECTION ...]
 
-DATASET is a folder that ``laion-score simulate`` wrote. METHODS.md quotes the output.
+DATASET is a folder that ``laion-score simulate`` wrote; one that does not exist is simulated first, at `SHARED_SCALE`, in half
+a minute. METHODS.md quotes the output. ``SECTIONS`` at the end lists what is
+measured; each is independent of the others.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling, Responses
+from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling, Responses, kernel_from_features
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.compute import Compute
 from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import pearson_per_neuroid
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations import normalize_correlations
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import similarity
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import (
+    percentile_interval,
+    resampled_counts,
+    ridge_draws,
+)
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import ExplainableVariance
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations import (
+    SumsOfDraws,
+    normalize_correlations,
+)
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.rsa_ceilings import (
+    Halves,
+    rdm_reliability,
+    split_half_reliability,
+)
+from brainscore_vision.benchmarks.laion_fmri_7t import LAIONfMRICKA, LAIONfMRIRSA
 from brainscore_vision.benchmarks.laion_fmri_7t.benchmark import RegionResponses
 from brainscore_vision.benchmarks.laion_fmri_7t.checks.shuffled_labels import PIXELS
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import DEFAULT_THRESHOLD
+from brainscore_vision.data.laion_fmri_7t.constants import N_FOLDS
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
-from brainscore_vision.data.laion_fmri_7t.simulation import Truth
+from brainscore_vision.data.laion_fmri_7t.ids import ood_type
+from brainscore_vision.data.laion_fmri_7t.simulation import SCALES, Scale, Truth, simulate
+from brainscore_vision.data.laion_fmri_7t.simulation.scales import LostTrials
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 REGIONS = ("V1", "V2", "V4", "IT")
+
+SHARED_SCALE = Scale(
+    name="shared",
+    shared_laion=641,
+    shared_things_plus=240,
+    shared_nsd=240,
+    ood=(82, 72, 64, 60, 30, 24, 21, 10, 8),
+    unique_laion=8,
+    unique_things=1,
+    unique_things_plus=1,
+    voxels=(130, 125, 100, 100, 200),
+    voxel_spread=0.0,
+    sessions=8,
+    lost=(LostTrials(1, 0, 3),) * 5,
+    image_size=64,
+)
+"""The release's shared and out-of-distribution images with their repetitions, in a tenth of its voxels."""
 
 
 def responses_of(dataset: Dataset, subject: str, region: str, threshold: float = DEFAULT_THRESHOLD) -> Responses:
     return RegionResponses(dataset, subject, region, threshold)()
 
 
-def true_correlations(dataset: Dataset, subject: str, region: str, test: Responses) -> np.ndarray:
-    """Per voxel, of the true signal with the measured averages: what a model that knows the truth gets."""
-    signal = Truth(dataset.root).signal(subject, region).select(test.stimulus_ids)
+def true_signal(dataset: Dataset, subject: str, region: str, responses: Responses) -> np.ndarray:
+    """The true signal behind responses, in units of their trials; float64, shape (n, voxels)."""
+    signal = Truth(dataset.root).signal(subject, region).select(responses.stimulus_ids)
     position = {index: i for i, index in enumerate(signal.voxel_index_in_brain_mask.tolist())}
-    columns = [position[index] for index in test.neuroids["voxel_index_in_brain_mask"]]
-    return pearson_per_neuroid(signal.values[:, columns].astype(float), test.values, subject)
+    columns = [position[index] for index in responses.neuroids["voxel_index_in_brain_mask"]]
+    return signal.values[:, columns].astype(float) * np.sqrt(responses.noise_variance)
 
 
 def perfect_model(dataset: Dataset, split: str) -> dict:
@@ -47,9 +88,9 @@ def perfect_model(dataset: Dataset, split: str) -> dict:
     for subject in dataset.subjects:
         for region in REGIONS:
             test = responses_of(dataset, subject, region).select(test_ids)
-            r = true_correlations(dataset, subject, region, test)
+            r = pearson_per_neuroid(true_signal(dataset, subject, region, test), test.values, subject)
             published, at_test = test.noise_ceiling, test.test_ceiling()
-            for name, normalized in normalize_correlations(r, published, at_test).items():
+            for name, normalized in normalize_correlations(r, published, test.explainable()).items():
                 values.setdefault(name, []).append(normalized.value)
             signed_square = r * np.abs(r)
             values.setdefault("explained_variance_by_nc_12rep", []).append(
@@ -143,22 +184,190 @@ def unrelated_model(dataset: Dataset, seed: int = 0) -> dict:
     return {"sign_kept": float(np.mean(kept)), "sign_lost": float(np.mean(lost))}
 
 
+def sets_of_test_images(dataset: Dataset) -> dict[str, list[str]]:
+    """Splits and kinds of out-of-distribution images -> their test images, of the shared pool."""
+    names = ["tau", "ood", *(f"{family}_{k}" for family in ("random", "cluster_k5") for k in range(N_FOLDS))]
+    sets = {name: list(dataset.split_ids("shared", name)[1]) for name in names}
+    for stimulus_id in sets["ood"]:
+        sets.setdefault(f"ood_{ood_type(stimulus_id)}", []).append(stimulus_id)
+    return sets
+
+
+def ceilings_of_test_images(dataset: Dataset, n_unrelated: int = 5, seed: int = 0) -> dict:
+    """The true signal and unrelated noise as predictions, by set of test images; before: the published ceiling at their m.
+
+    Means over subjects and regions, and the least and largest mean of a region.
+    """
+    rng, found = np.random.default_rng(seed), {}
+    for name, test_ids in sets_of_test_images(dataset).items():
+        rows = []
+        for region in REGIONS:
+            for subject in dataset.subjects:
+                test = responses_of(dataset, subject, region).select(test_ids)
+                at_test, moved = test.explainable(), test.test_ceiling().fraction
+                r = pearson_per_neuroid(true_signal(dataset, subject, region, test), test.values, subject)
+                row = {"region": region, "explainable": at_test.explainable.sum() / at_test.variance.sum()}
+                row |= {
+                    "variance before": np.median(r * np.abs(r) / moved),
+                    "correlation before": np.mean(r / np.sqrt(moved)),
+                }
+                values = normalize_correlations(r, test.noise_ceiling, at_test)
+                row |= {"variance": values["explained_variance"].value, "correlation": values["correlation"].value}
+                unrelated = []
+                for _ in range(n_unrelated):
+                    r = pearson_per_neuroid(rng.standard_normal(test.values.shape), test.values, subject)
+                    parts = normalize_correlations(r, test.noise_ceiling, at_test)
+                    unrelated.append([parts[one].value for one in ("explained_variance", "correlation")])
+                row["unrelated variance"], row["unrelated correlation"] = np.mean(unrelated, axis=0)
+                rows.append(row)
+        table = pd.DataFrame(rows)
+        regions = table.groupby("region").mean()
+        found[name] = {"images": len(test_ids), **table.drop(columns="region").mean().round(4).to_dict()}
+        for column in ("variance before", "variance", "correlation"):
+            found[name][f"{column}, regions"] = [round(regions[column].min(), 3), round(regions[column].max(), 3)]
+    return found
+
+
+def sources_of_noise_variance(dataset: Dataset, n: int = 60, seed: int = 0, experiments: int = 300) -> dict:
+    """Mean and spread of the explained variance of the true signal, by where σ² comes from; made-up responses, 100 voxels.
+
+    ``published``: 1/(1 + ncsnr²), of trials with variance 1; ``pooled``: within stimuli, all of the subject's (taken as exact);
+    ``own``: within the test stimuli. Three cases: all as published; the other stimuli vary 1.5 times as much as those of the
+    published ceiling (trials are z-scored over all); the trials of test stimuli have 1.2 times the noise.
+    """
+    rng, found = np.random.default_rng(seed), {}
+    ncsnr = rng.uniform(0.25, 0.7, 100)
+    latent = rng.standard_normal((8, 100)) / np.sqrt(8)
+    for case, others, noisy in (("as published", 1.0, 1.0), ("other stimuli vary more", 1.5, 1.0), ("noisy", 1.0, 1.2)):
+        sd = np.sqrt(1 / (1 + others * ncsnr**2))  # of a trial's noise, where the variance over all trials is 1
+        values: dict = {"published": [], "pooled": [], "own": []}
+        for _ in range(experiments):
+            signal = rng.standard_normal((n, 8)) @ latent * ncsnr * sd
+            trials = signal + sd * np.sqrt(noisy) * rng.standard_normal((4, n, 100))
+            measured = trials.mean(axis=0)
+            r = pearson_per_neuroid(signal, measured, "someone")
+            for source, variance in (
+                ("published", 1 / (1 + ncsnr**2)),
+                ("pooled", sd**2),
+                ("own", trials.var(axis=0, ddof=1).mean(axis=0)),
+            ):
+                at_test = ExplainableVariance.of(measured, np.full(n, 4), variance)
+                parts = normalize_correlations(r, NoiseCeiling.from_ncsnr(ncsnr, 1 / 12), at_test)
+                values[source].append(parts["explained_variance"].value)
+        found[case] = {source: [round(np.mean(v), 3), round(np.std(v), 3)] for source, v in values.items()}
+    return found
+
+
+def coverage_of_intervals(dataset: Dataset, seed: int = 0, experiments: int = 300) -> dict:
+    """How often 95 % intervals over test images hold the population's number: made-up responses of 60 voxels, four trials."""
+    rng, found = np.random.default_rng(seed), {}
+    ncsnr, rho = rng.uniform(0.25, 0.7, 60), 0.5
+    reference, latent = NoiseCeiling.from_ncsnr(ncsnr, 1 / 12), rng.standard_normal((8, 60)) / np.sqrt(8)
+    power = np.square(latent).sum(axis=0) * ncsnr**2
+    truth = {"explained_variance": rho**2}
+    truth["correlation"] = rho * (ncsnr @ np.sqrt(power)) / np.sqrt((ncsnr @ ncsnr) * power.sum())
+    for n in (10, 24, 60, 224, 371):
+        counts, covered = resampled_counts([f"image {i}" for i in range(n)], 400), dict.fromkeys(truth, 0)
+        for _ in range(experiments):
+            common, other = rng.standard_normal((2, n, 8)) @ latent
+            signal = common * ncsnr
+            prediction = rho * common + np.sqrt(1 - rho**2) * other
+            measured = signal + rng.standard_normal((n, 60)) / 2
+            at_test = ExplainableVariance.of(measured, np.full(n, 4), np.ones(60))
+            r = pearson_per_neuroid(prediction, measured, "someone")
+            sums = SumsOfDraws(r, reference, at_test)
+            draws = ridge_draws(prediction, measured, np.full(n, 4), sums, counts)
+            for name, value in truth.items():
+                low, high = percentile_interval(draws[name]) if name in draws else (-np.inf, np.inf)
+                covered[name] += low <= value <= high
+        found[f"{n} images"] = {name: round(times / experiments, 3) for name, times in covered.items()}
+    return found
+
+
+def similarity_ceilings(dataset: Dataset) -> dict:
+    """The true signal as the features of a model, under both normalisations of RDM and CKA: mean, least, largest subject."""
+    found: dict = {}
+    for make in (LAIONfMRIRSA, LAIONfMRICKA):
+        for region in REGIONS:
+            tasks, results = make(region, dataset=dataset).resolve().tasks, []
+            for task in tasks:
+                task = replace(
+                    task, metric=replace(task.metric, bootstrap_draws=2)
+                )  # of intervals, which are not looked at
+                responses = task.load_responses().select(task.test_ids)
+                features = kernel_from_features(true_signal(dataset, task.subject, region, responses), task.test_ids)
+                results += [result for _, result in task.metric.evaluate(features, [task], Compute())]
+            for name in task.metric.normalizations:
+                values = [of_subject[name].value for of_subject in task.metric.normalize(results)]
+                metric = type(task.metric).__name__
+                found.setdefault(f"{metric} {name}", {})[region] = [round(f(values), 3) for f in (np.mean, min, max)]
+    return found
+
+
+def reliability_by_noise_ceiling(dataset: Dataset, seed: int = 0, experiments: int = 5) -> dict:
+    """Correlation of the true RDM with the measured one, and its estimates; 400 made-up stimuli, 150 voxels.
+
+    By NC, dimensions of the signal, and the share of the noise that lies in 8 patterns of voxels.
+    """
+    rng, found = np.random.default_rng(seed), {}
+    plain = [(nc, 40, 0.0) for nc in (0.2, 0.35, 0.5, 0.75)]
+    for nc, dimensions, shared in (*plain, (0.2, 3, 0.0), (0.5, 3, 0.0), (0.2, 40, 0.3), (0.5, 40, 0.3)):
+        rows = []
+        for _ in range(experiments):
+            signal = (
+                rng.standard_normal((400, dimensions)) @ rng.standard_normal((dimensions, 150)) / np.sqrt(dimensions)
+            )
+            signal *= np.sqrt(nc / (1 - nc) / 12)
+            counts, patterns = np.where(rng.random(400) < 0.8, 12, 4), rng.standard_normal((8, 150)) / np.sqrt(8)
+            halves = []
+            for _ in "ab":
+                noise = np.sqrt(1 - shared) * rng.standard_normal(signal.shape)
+                noise += np.sqrt(shared) * rng.standard_normal((400, 8)) @ patterns
+                halves.append(signal + noise / np.sqrt(counts / 2)[:, None])
+            whole = (halves[0] + halves[1]) / 2
+            true, measured, *ranks = map(similarity.response_ranks, (signal, whole, *halves))
+            brown = split_half_reliability(*ranks)
+            parts = Halves(np.arange(400), whole, *halves, counts, counts // 2, counts // 2)
+            estimate = rdm_reliability(parts)
+            value = np.nan if estimate is None else estimate.value
+            rows.append([similarity.unit_ranks(true) @ similarity.unit_ranks(measured), value, brown, np.sqrt(brown)])
+        names = ("true", "reliability", "spearman_brown", "root_of_spearman_brown")
+        case = f"NC {nc:.0%}, {dimensions} dimensions, {shared:.0%} shared noise"
+        found[case] = dict(zip(names, np.mean(rows, axis=0).round(3).tolist(), strict=True))
+    return found
+
+
+SECTIONS = {
+    "perfect model, tau": lambda dataset: perfect_model(dataset, "tau"),
+    "perfect model, ood": lambda dataset: perfect_model(dataset, "ood"),
+    "unrelated model, ood": unrelated_model,
+    "the first subject's ceiling for all": others_ceiling,
+    "variance within images with ddof 0": biased_variance,
+    "alpha channel dropped": dropped_alpha,
+    "ceilings of test images": ceilings_of_test_images,
+    "sources of the noise variance": sources_of_noise_variance,
+    "coverage of intervals": coverage_of_intervals,
+    "ceilings of RDM and CKA": similarity_ceilings,
+    "reliability by noise ceiling": reliability_by_noise_ceiling,
+}
+"""What is measured -> function of the dataset."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--json", type=Path, help="Write the numbers here as well.")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, metavar="SECTION", help=f"Of {', '.join(SECTIONS)}.")
     arguments = parser.parse_args()
+    if not arguments.dataset.exists():
+        SCALES[SHARED_SCALE.name] = SHARED_SCALE
+        simulate(arguments.dataset, scale=SHARED_SCALE.name)
     dataset = open_dataset(arguments.dataset)
-    report = {
-        "perfect model, tau": perfect_model(dataset, "tau"),
-        "perfect model, ood": perfect_model(dataset, "ood"),
-        "unrelated model, ood": unrelated_model(dataset),
-        "the first subject's ceiling for all": others_ceiling(dataset),
-        "variance within images with ddof 0": biased_variance(dataset),
-        "alpha channel dropped": dropped_alpha(dataset),
-    }
+    report = {}
+    for name in arguments.only or SECTIONS:
+        report[name] = SECTIONS[name](dataset)
+        print(json.dumps({name: report[name]}, indent=2), flush=True)
     text = json.dumps(report, indent=2)
-    print(text)
     if arguments.json is not None:
         arguments.json.write_text(text + "\n")
 

@@ -277,7 +277,7 @@ def test_a_score_names_model_and_benchmark(scores):
         ),
         (
             lambda s: s.benchmark(METRICS["rdm"], "correlation"),
-            "that its metric has, published; received 'correlation'",
+            "that its metric has, published, reliability; received 'correlation'",
         ),
         (lambda s: s.benchmark(METRICS["ridge"], "best"), "normalization is one of .* received 'best'"),
         (lambda s: KFoldNeuralBenchmark(s.benchmark(METRICS["ridge"]).info, []), "at least one fold"),

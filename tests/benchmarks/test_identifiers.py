@@ -191,7 +191,11 @@ def test_the_nearest_valid_name_is_offered(name, nearest):
             "Use 'LAION_fMRI.V1-rdm-pearson'",
         ),
         (lambda: LAIONfMRICKA("V4", pool="persubject"), "shared pool only", "Use 'LAION_fMRI.V4-cka'"),
-        (lambda: LAIONfMRIRSA("V1", normalization="correlation"), "normalization is 'published'", "'correlation'"),
+        (
+            lambda: LAIONfMRIRSA("V1", normalization="correlation"),
+            "normalization is one of published, reliability",
+            "'correlation'",
+        ),
         (lambda: LAIONfMRIRSA("V1", alphas=(1,)), "rdm-pearson has no alphas", r"\(1,\)"),
         (lambda: LAIONfMRICKA("V1", subjects=("sub-01",)), "at least two", "'sub-01'"),
         (lambda: LAIONfMRI("V9", "tau"), "region is one of V1, .*IT_full", "'V9'. The nearest is 'V[1-4]'"),

@@ -17,7 +17,7 @@ from plugin_testing.models import small_network
 
 import brainscore_vision
 from brainscore_vision import load_benchmark
-from brainscore_vision.benchmark_helpers.stimulus_kernels import NORMALIZATIONS
+from brainscore_vision.benchmark_helpers.stimulus_kernels import NORMALIZATIONS, SIMILARITY_NORMALIZATIONS
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS, benchmark, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.benchmark import _warn_once_of_simulation
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.printing import as_row, score_table
@@ -34,10 +34,10 @@ WITH_VOXELS = (
     "LAION_fMRI.V2-ood-ridgecv[subjects=sub-03+sub-05,threshold=10,normalization=explained_variance]",
     "LAION_fMRI.V3-tau-ridgecv[subjects=sub-07,normalization=correlation]",
 )
-WITHOUT_VOXELS = ("LAION_fMRI.V2-rdm-pearson", "LAION_fMRI.IT-cka", "LAION_fMRI.IT_full-rdm-pearson[subjects=sub-01]")
+WITHOUT_VOXELS = ("LAION_fMRI.IT-rdm-pearson", "LAION_fMRI.IT-cka", "LAION_fMRI.IT_full-rdm-pearson[subjects=sub-01]")
 FOLDS = (
     "LAION_fMRI.IT_full-random-ridgecv",
-    "LAION_fMRI_persubject.V3-cluster_k5-ridge[normalization=correlation]",
+    "LAION_fMRI_persubject.V4-cluster_k5-ridge[normalization=correlation]",
 )
 IDENTIFIERS = WITH_VOXELS + WITHOUT_VOXELS + FOLDS
 
@@ -133,13 +133,12 @@ def test_values_per_voxel(identifier, score, tiny_dataset):
             for column in ("roi", "region", "voxel_index_in_brain_mask", "nc_12rep"):
                 np.testing.assert_array_equal(values[column].values, neuroids[column])
         assert (np.abs(r) <= 1).all()
-        assert ((ceiling > 0) & (ceiling < 1)).all()
-        assert part.attrs["normalizations"]["correlation"] == pytest.approx(float((r / np.sqrt(ceiling)).mean()))
+        assert (ceiling < 1).all()  # of a single voxel and few test images it may be below 0
 
 
 def test_normalizations(identifier, score):
     chosen = identifier.partition("normalization=")[2].partition(",")[0].rstrip("]") or "published"
-    names = ("published",) if identifier in WITHOUT_VOXELS else NORMALIZATIONS
+    names = SIMILARITY_NORMALIZATIONS if identifier in WITHOUT_VOXELS else NORMALIZATIONS
     for part in (score, *units(score)[1].values()):
         assert tuple(part.attrs["normalizations"]) == names
         assert part.item() == pytest.approx(part.attrs["normalizations"][chosen])

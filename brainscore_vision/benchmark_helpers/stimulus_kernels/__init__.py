@@ -17,7 +17,7 @@ from .pool import StimulusPart, StimulusPool
 from .responses import Responses
 from .statistics.ceilings import NoiseCeiling
 from .statistics.differences import Comparison, compare
-from .statistics.normalizations import NORMALIZATIONS
+from .statistics.normalizations import NORMALIZATIONS, SIMILARITY_NORMALIZATIONS
 from .statistics.reliability import Reliability, reliability_from_sums, reliability_from_trials
 from .tasks import SubjectTask
 
@@ -32,6 +32,7 @@ __all__ = [
     "LookupModel",
     "MultiSubjectNeuralBenchmark",
     "NORMALIZATIONS",
+    "SIMILARITY_NORMALIZATIONS",
     "NoiseCeiling",
     "RDMMetric",
     "Plan",

@@ -97,6 +97,13 @@ class Plan:
     def ceiling(self) -> Score:
         """Mean over subjects of the subjects' own ceilings; reads responses, needs no model."""
         ceilings = self.metric.ceilings(self.tasks)
+        without = [t.subject for t, c in zip(self.tasks, ceilings, strict=True) if self.normalization not in c]
+        if without:
+            raise StimulusKernelError(
+                f"{self.identifier} has no ceiling: nothing explainable is known in the responses of "
+                f"{', '.join(without)} to the test stimuli. Choose the published normalization, other subjects or a split "
+                f"with more stimuli."
+            )
         by_subject = {t.subject: Score(c[self.normalization]) for t, c in zip(self.tasks, ceilings, strict=True)}
         ceiling = aggregate_ceilings(by_subject, over="subject")
         ceiling.attrs.update(self.metric.ceiling_details(self.tasks))

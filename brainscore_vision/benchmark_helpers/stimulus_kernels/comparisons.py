@@ -6,7 +6,7 @@ eigendecomposition, the ranks of the model's RDM) is computed once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,13 +18,25 @@ from .responses import Responses, pearson_per_neuroid
 from .ridge import fit as ridge
 from .statistics import similarity
 from .statistics.bootstrap import N_DRAWS, Draws, rank_classes, rdm_draws, resampled_counts, ridge_draws, stimuli_digest
-from .statistics.ceilings import NoiseCeiling
-from .statistics.normalizations import NORMALIZATIONS, Normalized, ceiling_of, normalize_correlations, scaled_similarity
-from .statistics.rsa_ceilings import nili_bounds, split_half_reliability
+from .statistics.ceilings import ExplainableVariance, NoiseCeiling
+from .statistics.influence import Estimate, mean_estimate
+from .statistics.normalizations import (
+    NORMALIZATIONS,
+    SIMILARITY_NORMALIZATIONS,
+    Normalized,
+    SumsOfDraws,
+    ceiling_of,
+    normalize_correlations,
+    scaled_similarity,
+)
+from .statistics.rsa_ceilings import Halves, cka_reliability, nili_bounds, rdm_reliability, split_half_reliability
 from .tasks import SubjectResult, SubjectTask
 from .wording import warn_once
 
 Results = Iterator[tuple[SubjectTask, SubjectResult]]
+
+FEWEST_FOR_RELIABILITY = 5
+"""Stimuli with two or more trials; fewer have no unbiased CKA without one of them."""
 
 DEFAULT_ALPHAS = tuple(10.0**exponent for exponent in range(-10, 11))
 """21 penalties from 1e-10 to 1e10: wide, because the trace of K grows with the width of the layer."""
@@ -109,7 +121,9 @@ class RidgeMetric:
             correlations = pearson_per_neuroid(prediction, test.values, task.subject)
             if counts is None or task.test_ids != counts[0]:
                 counts = task.test_ids, resampled_counts(task.test_ids, self.bootstrap_draws)
-            draws = ridge_draws(prediction, test.values, test.n_repetitions, test.noise_ceiling, counts[1])
+            at_test = test.explainable()
+            sums = SumsOfDraws(correlations, test.noise_ceiling, at_test)
+            draws = ridge_draws(prediction, test.values, test.n_repetitions, sums, counts[1])
             yield (
                 task,
                 SubjectResult(
@@ -119,12 +133,12 @@ class RidgeMetric:
                     n_features=kernel.n_features,
                     neuroids=test.neuroids,
                     published_ceiling=test.noise_ceiling,
-                    test_ceiling=test.test_ceiling(),
+                    at_test=at_test,
                     correlations=correlations,
                     alpha=selection.alpha,
                     mean_eigenvalue=unit if self.is_relative else None,
                     draws=Draws(draws, stimuli_digest(task.test_ids, self.bootstrap_draws)),
-                    notes=notes,
+                    notes=(*notes, *_poorly_known(task, at_test)),
                 ),
             )
         if edges:  # the Scores have all of them
@@ -162,12 +176,12 @@ class RidgeMetric:
 
     def normalize(self, results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
         """Each subject's numbers by normalisation, in order."""
-        return [normalize_correlations(r.correlations, r.published_ceiling, r.test_ceiling) for r in results]
+        return [normalize_correlations(r.correlations, r.published_ceiling, r.at_test) for r in results]
 
     def ceilings(self, tasks: Sequence[SubjectTask]) -> list[dict[str, float]]:
         """Each subject's ceiling by normalisation, in order; needs no model."""
         tests = (task.load_responses().select(task.test_ids) for task in tasks)
-        return [ceiling_of(test.noise_ceiling, test.test_ceiling()) for test in tests]
+        return [ceiling_of(test.noise_ceiling, test.explainable()) for test in tests]
 
     def ceiling_details(self, tasks: Sequence[SubjectTask], measured: Sequence | None = None) -> dict:
         """Nothing beside the ceilings."""
@@ -185,7 +199,7 @@ class RDMMetric:
     """
 
     bootstrap_draws: int = N_DRAWS
-    normalizations = ("published",)
+    normalizations = SIMILARITY_NORMALIZATIONS
 
     def check_subjects(self, subjects: Sequence[str]) -> None:
         """Any number will do."""
@@ -201,23 +215,39 @@ class RDMMetric:
                 counts = resampled_counts(model_ids, self.bootstrap_draws)
             responses = task.load_responses().select(task.test_ids)
             ranks = similarity.response_ranks(responses.values)
-            draws = rdm_draws(model_classes, rank_classes(ranks), counts) / rdm_ceiling(responses.noise_ceiling)
+            raw_draws, measured = (
+                rdm_draws(model_classes, rank_classes(ranks), counts),
+                _measured_rdm(task, responses, ranks),
+            )
+            draws = {"published": raw_draws / rdm_ceiling(responses.noise_ceiling)}
+            if measured.reliability is not None:
+                draws["reliability"] = raw_draws / measured.reliability.draws(counts)
             yield (
                 task,
                 replace(
                     _similarity_result(task, kernel, responses, float(model_ranks @ similarity.unit_ranks(ranks))),
-                    draws=Draws({"published": draws}, stimuli_digest(model_ids, self.bootstrap_draws)),
-                    measured=MeasuredRDM(_compact(ranks), _split_half(task)),
+                    draws=Draws(draws, stimuli_digest(model_ids, self.bootstrap_draws)),
+                    measured=measured,
+                    notes=_unreliable(task, measured.reliability),
                 ),
             )
 
     def normalize(self, results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
         """Each subject's numbers by normalisation, in order."""
-        return [{"published": scaled_similarity(r.similarity, rdm_ceiling(r.published_ceiling))} for r in results]
+        ceilings = (_with_reliability(rdm_ceiling(r.published_ceiling), r.measured.reliability) for r in results)
+        return [
+            {name: scaled_similarity(result.similarity, ceiling) for name, ceiling in of_subject.items()}
+            for result, of_subject in zip(results, ceilings, strict=True)
+        ]
 
     def ceilings(self, tasks: Sequence[SubjectTask]) -> list[dict[str, float]]:
         """Each subject's ceiling by normalisation, in order; needs no model."""
-        return [{"published": rdm_ceiling(task.load_responses().noise_ceiling)} for task in tasks]
+        found = []
+        for task in tasks:
+            responses = task.load_responses().select(task.test_ids)
+            reliability = _reliability(rdm_reliability, task, _halves(task, responses))
+            found.append(_with_reliability(rdm_ceiling(responses.noise_ceiling), reliability))
+        return found
 
     def ceiling_details(self, tasks: Sequence[SubjectTask], measured: Sequence | None = None) -> dict:
         """What else is known about how well RDMs could be predicted; needs no model.
@@ -231,8 +261,8 @@ class RDMMetric:
         Returns
         -------
         dict of str to dict of str to float
-            ``nili_lower``, ``nili_upper`` (with two or more subjects that share their stimuli) and
-            ``split_half_reliability`` (with halves of the trials), per subject.
+            ``nili_lower``, ``nili_upper`` (with two or more subjects that share their stimuli),
+            ``split_half_reliability`` and ``reliability`` (with halves of the trials), per subject.
         """
         subjects, details = [task.subject for task in tasks], {}
         measured = list(map(_measured_rdm, tasks)) if measured is None else measured
@@ -242,18 +272,24 @@ class RDMMetric:
                 details[name] = dict(zip(subjects, values.tolist(), strict=True))
         if all(one.split_half is not None for one in measured):
             details["split_half_reliability"] = {s: one.split_half for s, one in zip(subjects, measured, strict=True)}
-        return details
+        return details | _reliability_details(subjects, measured)
 
 
 @dataclass(frozen=True)
 class CKAMetric:
     """Unbiased linear CKA (Kornblith et al. 2019; Song et al. 2012), divided by the agreement between subjects.
 
-    The ceiling of a subject is the mean CKA of its responses with those of each other subject: representations of
+    The published ceiling of a subject is the mean CKA of its responses with those of each other subject: representations of
     different subjects have no common neuroids to average over, so that pairs are what there is.
+
+    Attributes
+    ----------
+    bootstrap_draws : int
+        Draws of the stimuli behind each subject's interval, to first order (:mod:`.statistics.influence`).
     """
 
-    normalizations = ("published",)
+    bootstrap_draws: int = N_DRAWS
+    normalizations = SIMILARITY_NORMALIZATIONS
 
     def check_subjects(self, subjects: Sequence[str]) -> None:
         """Raise if there are too few to agree."""
@@ -267,27 +303,74 @@ class CKAMetric:
         """Results of tasks that share ``kernel``."""
         for task in tasks:
             responses = task.load_responses().select(task.test_ids)
-            model, measured = kernel.block(task.test_ids, task.test_ids), _response_kernel(responses)
-            result = _similarity_result(task, kernel, responses, similarity.unbiased_cka(model, measured))
-            yield task, replace(result, measured=measured)
+            model, measured = kernel.block(task.test_ids, task.test_ids), _measured_cka(task, responses)
+            result = _similarity_result(task, kernel, responses, similarity.unbiased_cka(model, measured.kernel))
+            yield (
+                task,
+                replace(
+                    result,
+                    draws=Draws({}, stimuli_digest(task.test_ids, self.bootstrap_draws)),
+                    measured=replace(measured, score=similarity.cka_estimate(model, measured.kernel)),
+                    notes=_unreliable(task, measured.reliability),
+                ),
+            )
 
     def normalize(self, results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
-        """Each subject's numbers by normalisation, in order."""
-        ceilings = _agreement([result.measured for result in results])
-        return [
-            {"published": scaled_similarity(result.similarity, ceiling)}
-            for result, ceiling in zip(results, ceilings, strict=True)
-        ]
+        """Each subject's numbers by normalisation, in order; with draws, because the published ceilings need all subjects."""
+        normalized, counts = [], None
+        pairs = _agreement([result.measured.kernel for result in results])
+        for result, own in zip(results, pairs, strict=True):
+            measured = result.measured
+            if counts is None or counts[0] != measured.stimulus_ids:
+                counts = measured.stimulus_ids, resampled_counts(measured.stimulus_ids, self.bootstrap_draws)
+            ceilings = {"published": mean_estimate(list(own.values())), "reliability": measured.reliability}
+            of_subject = {}
+            for name, ceiling in ceilings.items():
+                if ceiling is not None:
+                    draws = measured.score.times(ceiling.to(-1)).draws(counts[1]) if ceiling.value > 0 else None
+                    of_subject[name] = scaled_similarity(result.similarity, ceiling.value, draws)
+            normalized.append(of_subject)
+        return normalized
 
     def ceilings(self, tasks: Sequence[SubjectTask]) -> list[dict[str, float]]:
         """Each subject's ceiling by normalisation, in order; needs no model. The tasks share their stimuli."""
         self.check_subjects([task.subject for task in tasks])
-        kernels = [_response_kernel(task.load_responses().select(task.test_ids)) for task in tasks]
-        return [{"published": ceiling} for ceiling in _agreement(kernels)]
+        measured = [_measured_cka(task, task.load_responses().select(task.test_ids)) for task in tasks]
+        pairs = _agreement([one.kernel for one in measured])
+        return [
+            _with_reliability(mean_estimate(list(own.values())).value, one.reliability)
+            for own, one in zip(pairs, measured, strict=True)
+        ]
 
     def ceiling_details(self, tasks: Sequence[SubjectTask], measured: Sequence | None = None) -> dict:
-        """Nothing beside the ceilings."""
-        return {}
+        """``agreement``: the CKA of each subject with each other one; ``reliability`` (with halves), per subject.
+
+        Parameters
+        ----------
+        tasks : sequence of SubjectTask
+        measured : sequence of MeasuredCKA, optional
+            Of these tasks, in their order; made of all stimuli of the tasks if None.
+        """
+        if measured is None:
+            measured = [_measured_cka(task, task.load_responses().select(task.test_ids)) for task in tasks]
+        subjects = [task.subject for task in tasks]
+        pairs = _agreement([one.kernel for one in measured])
+        named = {
+            s: {subjects[k]: pair.value for k, pair in own.items()} for s, own in zip(subjects, pairs, strict=True)
+        }
+        return {"agreement": named} | _reliability_details(subjects, measured)
+
+
+def _poorly_known(task: SubjectTask, at_test: ExplainableVariance) -> tuple[str, ...]:
+    """A note if the explainable variance of the test stimuli may be 0."""
+    if at_test.is_known:
+        return ()
+    share, error = (100 * x / at_test.variance.sum() for x in (at_test.explainable.sum(), at_test.standard_error))
+    so = "say little" if at_test.is_positive else "are not given"
+    return (
+        f"{task.subject} may have no explainable variance in {task.region} on the {at_test.n_stimuli} test stimuli: "
+        f"{share:.1f} ± {error:.1f} % of the variance of averages. explained_variance and correlation {so} there.",
+    )
 
 
 def alpha_text(alpha: float, is_relative: bool, form: str = "g") -> str:
@@ -310,15 +393,52 @@ class MeasuredRDM:
         Twice the ranks of the upper triangle.
     split_half : float or None
         Reliability, where the trials come in halves.
+    reliability : Estimate or None
+        Correlation with the RDM of the true signal, where the trials come in halves that agree.
     """
 
     ranks: np.ndarray
     split_half: float | None
+    reliability: Estimate | None
 
 
-def _measured_rdm(task: SubjectTask) -> MeasuredRDM:
-    ranks = similarity.response_ranks(task.load_responses().select(task.test_ids).values)
-    return MeasuredRDM(_compact(ranks), _split_half(task))
+@dataclass(frozen=True)
+class MeasuredCKA:
+    """A subject's responses, as ceilings and intervals of CKA need them.
+
+    Attributes
+    ----------
+    kernel : numpy.ndarray of float64, shape (n, n)
+        Of the responses, centred.
+    stimulus_ids : tuple of str
+    reliability : Estimate or None
+        CKA with the true signal, where the trials come in halves that agree.
+    score : Estimate or None
+        CKA with the model.
+    """
+
+    kernel: np.ndarray
+    stimulus_ids: tuple[str, ...]
+    reliability: Estimate | None
+    score: Estimate | None = None
+
+
+def _measured_rdm(
+    task: SubjectTask, responses: Responses | None = None, ranks: np.ndarray | None = None
+) -> MeasuredRDM:
+    if responses is None:
+        responses = task.load_responses().select(task.test_ids)
+        ranks = similarity.response_ranks(responses.values)
+    halves = _halves(task, responses)
+    if halves is None:
+        return MeasuredRDM(_compact(ranks), None, None)
+    split_half = split_half_reliability(*(similarity.response_ranks(half) for half in (halves.first, halves.second)))
+    return MeasuredRDM(_compact(ranks), split_half, _reliability(rdm_reliability, task, halves))
+
+
+def _measured_cka(task: SubjectTask, responses: Responses) -> MeasuredCKA:
+    reliability = _reliability(cka_reliability, task, _halves(task, responses))
+    return MeasuredCKA(_response_kernel(responses), task.test_ids, reliability)
 
 
 def _compact(ranks: np.ndarray) -> np.ndarray:
@@ -326,10 +446,45 @@ def _compact(ranks: np.ndarray) -> np.ndarray:
     return (2 * ranks).astype(np.int32)
 
 
-def _split_half(task: SubjectTask) -> float | None:
+def _halves(task: SubjectTask, responses: Responses) -> Halves | None:
+    """Averages of the test stimuli with two or more trials, over all of them and over two halves."""
     if task.load_halves is None:
         return None
-    return split_half_reliability(*(similarity.response_ranks(half.values) for half in task.load_halves(task.test_ids)))
+    first, second = task.load_halves(task.test_ids)
+    averages = responses.select(first.stimulus_ids), first, second
+    return Halves(first.stimulus_ids, *(one.values for one in averages), *(one.n_repetitions for one in averages))
+
+
+def _reliability(estimate: Callable, task: SubjectTask, halves: Halves | None) -> Estimate | None:
+    """``estimate(halves)``, as an estimate from all test stimuli of the task."""
+    if halves is None or len(halves.stimulus_ids) < FEWEST_FOR_RELIABILITY:
+        return None
+    found = estimate(halves)
+    position = {stimulus_id: i for i, stimulus_id in enumerate(task.test_ids)}
+    rows = np.array([position[stimulus_id] for stimulus_id in halves.stimulus_ids])
+    return None if found is None else found.among(rows, len(task.test_ids))
+
+
+def _with_reliability(published: float, reliability: Estimate | None) -> dict[str, float]:
+    return {"published": published} | ({} if reliability is None else {"reliability": reliability.value})
+
+
+def _reliability_details(subjects: Sequence[str], measured: Sequence) -> dict[str, dict[str, float]]:
+    if any(one.reliability is None for one in measured):
+        return {}
+    return {"reliability": {s: one.reliability.value for s, one in zip(subjects, measured, strict=True)}}
+
+
+def _unreliable(task: SubjectTask, reliability: Estimate | None) -> tuple[str, ...]:
+    """A note if there are halves of the trials, and they hardly agree."""
+    if task.load_halves is None or (reliability is not None and reliability.is_known):
+        return ()
+    found = "not above 0" if reliability is None else f"{reliability.value:.2f} ± {reliability.standard_error:.2f}"
+    so = "is not given" if reliability is None else "says little"
+    return (
+        f"The reliability of {task.subject} in {task.region} on the {len(task.test_ids)} test stimuli is hardly known: "
+        f"{found}. The normalization reliability {so} there.",
+    )
 
 
 def _response_kernel(responses: Responses) -> np.ndarray:
@@ -338,13 +493,13 @@ def _response_kernel(responses: Responses) -> np.ndarray:
     return values @ values.T
 
 
-def _agreement(kernels: Sequence[np.ndarray]) -> list[float]:
-    """Mean CKA of each subject's kernel with those of the others."""
-    agreement = np.zeros((len(kernels), len(kernels)))
+def _agreement(kernels: Sequence[np.ndarray]) -> list[dict[int, Estimate]]:
+    """For each kernel, by the number of the other one: their CKA."""
+    pairs: list[dict[int, Estimate]] = [{} for _ in kernels]
     for i in range(len(kernels)):
         for j in range(i):
-            agreement[i, j] = agreement[j, i] = similarity.unbiased_cka(kernels[i], kernels[j])
-    return [float(row.sum() / (len(kernels) - 1)) for row in agreement]
+            pairs[i][j] = pairs[j][i] = similarity.cka_estimate(kernels[i], kernels[j])
+    return [dict(sorted(own.items())) for own in pairs]
 
 
 def _similarity_result(task, kernel, responses, value: float) -> SubjectResult:
@@ -355,6 +510,5 @@ def _similarity_result(task, kernel, responses, value: float) -> SubjectResult:
         n_features=kernel.n_features,
         neuroids=responses.neuroids,
         published_ceiling=responses.noise_ceiling,
-        test_ceiling=responses.test_ceiling(),
         similarity=value,
     )

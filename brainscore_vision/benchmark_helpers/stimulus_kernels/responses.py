@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import ResponsesError
-from .statistics.ceilings import NoiseCeiling
+from .statistics.ceilings import ExplainableVariance, NoiseCeiling
 
 ROUNDING = 1e-13
 """Spread of values beside their size below which they count as equal."""
@@ -31,6 +31,9 @@ class Responses:
         One row per neuroid; columns become coordinates of per-neuroid results.
     noise_ceiling : NoiseCeiling
         As published with the data, at the repetitions that it refers to.
+    noise_variance : numpy.ndarray of float64, shape (neuroids,), optional
+        σ², of a single trial around its stimulus (:func:`.statistics.reliability.noise_variance`). Without it, what
+        ``noise_ceiling`` leaves of the variance of all these ``values``.
     """
 
     subject: str
@@ -39,6 +42,7 @@ class Responses:
     n_repetitions: np.ndarray
     neuroids: pd.DataFrame
     noise_ceiling: NoiseCeiling
+    noise_variance: np.ndarray | None = None
 
     def __post_init__(self):
         n_stimuli, n_neuroids = self.values.shape
@@ -59,6 +63,16 @@ class Responses:
             raise ResponsesError(
                 f"Responses hold each stimulus once: {n_stimuli} rows for {len(set(self.stimulus_ids))} stimuli of "
                 f"{self.subject}. Average over repetitions first."
+            )
+        if self.noise_variance is None and n_stimuli > 1:
+            at_all = self.test_ceiling()
+            noise = self.values.var(axis=0, ddof=1, dtype=float) * (1 - at_all.fraction)
+            object.__setattr__(self, "noise_variance", noise / at_all.mean_inverse_repetitions)
+        noise = self.noise_variance
+        if noise is not None and (noise.shape != (n_neuroids,) or not (noise >= 0).all()):
+            raise ResponsesError(
+                f"noise_variance is a variance, 0 or more, for each of {n_neuroids} neuroids; received "
+                f"shape {noise.shape}, the least of it {np.min(noise, initial=np.inf):g}."
             )
 
     def select(self, stimulus_ids: Sequence[str]) -> Responses:
@@ -84,8 +98,15 @@ class Responses:
             )
 
     def test_ceiling(self) -> NoiseCeiling:
-        """The ceiling at the repetitions that these stimuli really have."""
+        """The published ceiling at the repetitions that these stimuli really have.
+
+        It supposes that these stimuli vary as much as those that it was published for; :meth:`explainable` does not.
+        """
         return self.noise_ceiling.at(self.n_repetitions)
+
+    def explainable(self) -> ExplainableVariance:
+        """How much of the variance of these values a model could explain."""
+        return ExplainableVariance.of(self.values, self.n_repetitions, self.noise_variance)
 
 
 def pearson_per_neuroid(prediction: np.ndarray, measured: np.ndarray, subject: str) -> np.ndarray:

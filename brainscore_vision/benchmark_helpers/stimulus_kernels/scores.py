@@ -10,6 +10,7 @@ from brainscore_core.metrics import Score
 from brainscore_vision.metric_helpers.bootstrap_error import bootstrap_error, declare_no_error
 
 from .errors import StimulusKernelError
+from .statistics.bootstrap import percentile_interval
 from .statistics.normalizations import Normalized
 from .tasks import SubjectResult
 
@@ -30,13 +31,15 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
     """
     if normalization not in normalized:
         raise StimulusKernelError(
-            f"normalization={normalization!r} does not exist for this metric, which has {', '.join(normalized)}."
+            f"normalization={normalization!r} does not exist for {result.subject}, which has {', '.join(normalized)}: "
+            f"nothing explainable is known in its responses to {result.n_test} test stimuli. Choose another normalization or "
+            f"a split with more stimuli."
         )
     chosen = normalized[normalization]
     score, raw, ceiling = Score(chosen.value), Score(chosen.raw), Score(chosen.ceiling)
     if result.correlations is not None:
         raw.attrs["raw"] = _per_neuroid(result.correlations, result)
-        ceiling.attrs["raw"] = _per_neuroid(result.test_ceiling.fraction, result)
+        ceiling.attrs["raw"] = _per_neuroid(result.at_test.fraction, result)
     for part in (score, raw, ceiling):
         if not np.isfinite(part.item()):
             raise StimulusKernelError(f"A score is a finite number; {result.subject} came out as {part.item()}.")
@@ -53,8 +56,9 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
     if result.features_digest:
         score.attrs["features_digest"] = result.features_digest
     if result.draws is not None:
-        score.attrs["interval"] = result.draws.interval(normalization)
-        score.attrs["bootstrap"] = xr.DataArray(result.draws.values[normalization], dims=["draw"])
+        draws = result.draws.values[normalization] if chosen.draws is None else chosen.draws
+        score.attrs["interval"] = percentile_interval(draws)
+        score.attrs["bootstrap"] = xr.DataArray(draws, dims=["draw"])
         score.attrs["bootstrap_stimuli"] = result.draws.stimuli
     if result.alpha is not None:
         score.attrs["alpha"] = result.alpha
@@ -88,7 +92,11 @@ def aggregate_scores(units: Mapping, over: str) -> Score:
     score = _mean(units, over)
     score.attrs["raw"] = _mean({label: unit.attrs["raw"] for label, unit in units.items()}, over)
     score.attrs["ceiling"] = aggregate_ceilings({label: unit.attrs["ceiling"] for label, unit in units.items()}, over)
-    names = list(next(iter(units.values())).attrs["normalizations"])
+    names = [  # one that a unit lacks has no mean
+        name
+        for name in next(iter(units.values())).attrs["normalizations"]
+        if all(name in unit.attrs["normalizations"] for unit in units.values())
+    ]
     score.attrs["normalizations"] = {
         name: float(np.mean([unit.attrs["normalizations"][name] for unit in units.values()])) for name in names
     }

@@ -11,7 +11,7 @@ import pandas as pd
 from .pool import StimulusPool
 from .responses import Responses
 from .statistics.bootstrap import Draws
-from .statistics.ceilings import NoiseCeiling
+from .statistics.ceilings import ExplainableVariance, NoiseCeiling
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,10 @@ class SubjectResult:
     subject : str
     n_train, n_test, n_features : int
     neuroids : pandas.DataFrame
-    published_ceiling, test_ceiling : NoiseCeiling
-        Per neuroid: as published with the data, and at the repetitions of the test stimuli.
+    published_ceiling : NoiseCeiling
+        Per neuroid, as published with the data.
+    at_test : ExplainableVariance or None
+        Per neuroid, of the test stimuli, where the metric compares neuroids.
     correlations : numpy.ndarray of float64, shape (neuroids,), or None
         Per neuroid, where the metric compares neuroids.
     similarity : float or None
@@ -96,7 +98,7 @@ class SubjectResult:
     n_features: int
     neuroids: pd.DataFrame
     published_ceiling: NoiseCeiling
-    test_ceiling: NoiseCeiling
+    at_test: ExplainableVariance | None = None
     correlations: np.ndarray | None = None
     similarity: float | None = None
     alpha: float | None = None

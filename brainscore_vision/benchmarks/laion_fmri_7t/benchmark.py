@@ -259,7 +259,7 @@ def LAIONfMRI(
         ``shared`` (images that all subjects saw) or ``persubject`` (each subject's own pool).
     subjects : tuple of str
     normalization : str
-        ``published``, ``explained_variance`` or ``correlation``; all three are in the Score's attrs whichever is chosen.
+        ``published``, ``explained_variance`` or ``correlation``; all of them are in the Score's attrs whichever is chosen.
     noise_ceiling_threshold : float
         Percent; voxels with nc_12rep above it are scored.
     alphas : tuple of float or "relative", optional
@@ -303,12 +303,15 @@ def LAIONfMRIClusterCV(region: str, metric_type: str = "ridgecv", **options) -> 
 
 
 def LAIONfMRIRSA(region: str, **options) -> SingleSplitBenchmark:
-    """Rank correlation of RDMs on the shared non-OOD images; ``options`` as for :func:`LAIONfMRI`, shared pool only."""
+    """Rank correlation of RDMs on the shared non-OOD images; ``options`` as for :func:`LAIONfMRI`, shared pool only.
+
+    ``normalization`` is ``published`` or ``reliability``, under which the subject's own true signal scores 1.
+    """
     return build(Cell(region=region, split=None, metric="rdm-pearson", **_known(options)))
 
 
 def LAIONfMRICKA(region: str, **options) -> SingleSplitBenchmark:
-    """Unbiased linear CKA on the shared non-OOD images; ``options`` as for :func:`LAIONfMRI`, shared pool only."""
+    """Unbiased linear CKA on the shared non-OOD images; ``options`` and ``normalization`` as for :func:`LAIONfMRIRSA`."""
     return build(Cell(region=region, split=None, metric="cka", **_known(options)))
 
 

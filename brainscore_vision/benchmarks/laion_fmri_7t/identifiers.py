@@ -16,6 +16,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     NORMALIZATIONS,
     RELATIVE,
     RELATIVE_ALPHAS,
+    SIMILARITY_NORMALIZATIONS,
 )
 from brainscore_vision.data.laion_fmri_7t.constants import (
     FOLD_FAMILIES,
@@ -85,7 +86,8 @@ class Cell:
         _check(self.region in ALL_REGIONS, "region", self.region, ALL_REGIONS)
         _check(self.metric in SPLIT_METRICS + SHARED_METRICS, "metric", self.metric, SPLIT_METRICS + SHARED_METRICS)
         _check(self.pool in POOLS, "pool", self.pool, POOLS)
-        _check(self.normalization in NORMALIZATIONS, "normalization", self.normalization, NORMALIZATIONS)
+        normalizations = NORMALIZATIONS if self.metric in SPLIT_METRICS else SIMILARITY_NORMALIZATIONS
+        _check(self.normalization in normalizations, "normalization", self.normalization, normalizations)
         object.__setattr__(self, "subjects", _subjects(self.subjects))
         if self.metric in SPLIT_METRICS:
             _check(self.split in SPLITS, "split", self.split, SPLITS)
@@ -110,10 +112,6 @@ class Cell:
             raise IdentifierError(
                 f"{self.metric} compares subjects on the same images and exists for the shared pool only; received the "
                 f"per-subject pool. Use {_text(replace(self, pool='shared', dataset=None))!r}."
-            )
-        if self.normalization != "published":
-            raise IdentifierError(
-                f"{self.metric} has one ceiling, so its normalization is 'published'; received {self.normalization!r}."
             )
         if self.metric == "cka" and len(self.subjects) < 2:
             raise IdentifierError(

@@ -7,11 +7,15 @@ from scipy.stats import rankdata, spearmanr
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ResponsesError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import similarity
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import compare
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.rsa_ceilings import (
+    Halves,
+    cka_reliability,
     nili_bounds,
+    rdm_reliability,
     split_half_reliability,
 )
-from brainscore_vision.benchmarks.laion_fmri_7t import LAIONfMRIRSA, score_model
+from brainscore_vision.benchmarks.laion_fmri_7t import LAIONfMRICKA, LAIONfMRIRSA, score_model
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from brainscore_vision.models.laion_fmri_7t import StimulusFeatureModel
 
@@ -96,16 +100,90 @@ def test_halves_are_even_and_odd_repetitions(tiny_dataset):
 
 
 def test_scores_and_benchmarks_carry_them(tiny_dataset):
-    benchmark = LAIONfMRIRSA("V2", subjects=SUBJECTS, dataset=tiny_dataset)
+    benchmark = LAIONfMRIRSA("IT", subjects=SUBJECTS, dataset=tiny_dataset)
     ids = open_dataset(tiny_dataset).pool_stimuli("shared")
     score = score_model(FeatureModel(random_features(ids, 30)), benchmark)
     for ceiling in (score.attrs["ceiling"], benchmark.ceiling):
         lower, higher = (ceiling.attrs[name] for name in ("nili_lower", "nili_upper"))
         assert tuple(lower) == tuple(higher) == tuple(ceiling.attrs["split_half_reliability"]) == SUBJECTS
         assert all(lower[s] < higher[s] <= 1 for s in SUBJECTS)
-    for name in ("nili_lower", "nili_upper", "split_half_reliability"):
+        assert tuple(ceiling.attrs["reliability"]) == SUBJECTS
+    for name in ("nili_lower", "nili_upper", "split_half_reliability", "reliability"):
         assert score.attrs["ceiling"].attrs[name] == benchmark.ceiling.attrs[name]
     assert score.attrs["ceiling"].item() == benchmark.ceiling.item()  # they stand beside what divides
+
+
+def measured(rng, nc, dims, n=250, neuroids=150):
+    """A signal whose patterns differ in size, and averages over all trials (12 of most stimuli, 4 of others) and halves."""
+    signal = rng.standard_normal((n, dims)) @ rng.standard_normal((dims, neuroids)) / np.sqrt(dims)
+    signal *= np.exp(0.2 * rng.standard_normal((n, 1))) * np.sqrt(nc / (1 - nc) / 12)
+    counts = np.where(rng.random(n) < 0.8, 12, 4)
+    halves = [signal + rng.standard_normal(signal.shape) / np.sqrt(counts / 2)[:, None] for _ in "ab"]
+    return signal, Halves(np.arange(n), sum(halves) / 2, *halves, counts, counts // 2, counts // 2)
+
+
+@pytest.mark.parametrize("nc", [0.25, 0.5, 0.75])
+@pytest.mark.parametrize("dims", [10, 40])
+def test_the_true_signal_reaches_the_reliability(nc, dims):
+    """Root of Spearman and Brown's estimate is too low where noise times noise is most of the noise."""
+    rng = np.random.default_rng(6)
+    ratios: dict = {"rdm": [], "cka": [], "spearman_brown": []}
+    for _ in range(4):
+        signal, halves = measured(rng, nc, dims)
+        true, whole, a, b = map(similarity.response_ranks, (signal, halves.whole, halves.first, halves.second))
+        correlation = similarity.unit_ranks(true) @ similarity.unit_ranks(whole)
+        ratios["rdm"].append(correlation / rdm_reliability(halves).value)
+        ratios["spearman_brown"].append(correlation / np.sqrt(split_half_reliability(a, b)))
+        centred = [x - x.mean(axis=0) for x in (signal, halves.whole)]
+        ratios["cka"].append(similarity.unbiased_cka(*(x @ x.T for x in centred)) / cka_reliability(halves).value)
+    means = {name: np.mean(values) for name, values in ratios.items()}
+    assert means["rdm"] == pytest.approx(1, abs=0.05)
+    assert means["cka"] == pytest.approx(1, abs=0.03)
+    if (nc, dims) == (0.25, 40):
+        assert means["spearman_brown"] > 1.05
+
+
+def test_halves_that_do_not_agree_have_no_reliability():
+    rng = np.random.default_rng(7)
+    first, second = rng.standard_normal((2, 30, 20))
+    counts = np.full(30, 2)
+    noise = Halves(np.arange(30), (first + second) / 2, first, second, counts, counts // 2, counts // 2)
+    for reliability in (rdm_reliability(noise), cka_reliability(noise)):
+        assert reliability is None or not reliability.is_known
+
+
+@pytest.mark.parametrize("metric", [LAIONfMRIRSA, LAIONfMRICKA], ids=["rdm", "cka"])
+def test_reliability_is_a_normalization_with_an_interval(tiny_dataset, metric):
+    benchmark = metric("IT", subjects=SUBJECTS, dataset=tiny_dataset, normalization="reliability")
+    ids = open_dataset(tiny_dataset).pool_stimuli("shared")
+    score = score_model(FeatureModel(random_features(ids, 30)), benchmark)
+    assert benchmark.identifier.endswith(
+        "[subjects=sub-01+sub-03+sub-07,normalization=reliability,dataset=" + f"{tiny_dataset}]"
+    )
+    assert score.attrs["normalizations"].keys() == {"published", "reliability"}
+    assert score.attrs["ceiling"].item() == benchmark.ceiling.item()
+    for subject in SUBJECTS:
+        own = score.attrs[subject]
+        assert own.item() == own.attrs["normalizations"]["reliability"]
+        assert own.attrs["ceiling"].item() == score.attrs["ceiling"].attrs["reliability"][subject]
+        assert own.item() == pytest.approx(own.attrs["raw"].item() / own.attrs["ceiling"].item())
+        low, high = own.attrs["interval"]
+        assert low < own.item() < high
+        assert len(own.attrs["bootstrap"]) == 1000
+
+
+def test_cka_keeps_the_pairs_of_its_ceiling(tiny_dataset):
+    benchmark = LAIONfMRICKA("IT", subjects=SUBJECTS, dataset=tiny_dataset)
+    ids = open_dataset(tiny_dataset).pool_stimuli("shared")
+    scores = [score_model(FeatureModel(random_features(ids, 30, seed)), benchmark) for seed in (0, 1)]
+    pairs = scores[0].attrs["ceiling"].attrs["agreement"]
+    assert pairs == benchmark.ceiling.attrs["agreement"]
+    for subject, others in pairs.items():
+        assert set(others) == set(SUBJECTS) - {subject}
+        assert all(pairs[other][subject] == value for other, value in others.items())
+        assert scores[0].attrs[subject].attrs["ceiling"].item() == np.mean(list(others.values()))
+    comparison = compare(*scores)  # cka has draws over stimuli, as ridge and rdm-pearson have
+    assert comparison.mean.interval[0] < comparison.mean.value < comparison.mean.interval[1]
 
 
 def test_ceilings_do_not_depend_on_the_units_of_responses():

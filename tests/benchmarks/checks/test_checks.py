@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageFile
 from typer.testing import CliRunner
 
+from brainscore_vision.benchmarks.laion_fmri_7t import benchmark
 from brainscore_vision.benchmarks.laion_fmri_7t.checks import rules as checks
 from brainscore_vision.benchmarks.laion_fmri_7t.checks import shuffled_labels
 from brainscore_vision.benchmarks.laion_fmri_7t.checks.rules import CHECKS, run_checks
@@ -211,6 +212,13 @@ def test_ceilings_on_the_command_line(tiny_dataset, tmp_path):
     records = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
     assert [record["region"] for record in records] == ["V1", "V2", "V3", "V4", "IT"]
     assert picture.read_bytes().startswith(b"\x89PNG")
+    for record in records:  # what a split uses is what its benchmark divides by
+        cell = benchmark(
+            f"LAION_fMRI_persubject.{record['region']}-ood-ridge", subjects=("sub-03",), dataset=tiny_dataset
+        )
+        (ceiling,) = cell.resolve().metric.ceilings(cell.resolve().tasks)
+        assert record["used"]["persubject ood"] == pytest.approx(100 * ceiling["explained_variance"], rel=1e-5)
+        assert set(record["moved"]) == set(record["used"])
     assert "sub-03" in CliRunner().invoke(app, arguments).stdout
     assert CliRunner().invoke(app, [*arguments, "--out", "ceilings.docx"]).exit_code == 2
     assert CliRunner().invoke(app, [*arguments, "--subjects", "sub-02"]).exit_code == 1

@@ -137,7 +137,9 @@ def test_points_are_explained_variance(study, make, a, b):
         assert same([(marker.x, marker.y) for marker in panel.markers(fill=paint)], [(x, y)])
         lines = [(*line.x, *line.y) for line in panel.lines(stroke=paint)]
         assert same(lines, [(x - x_error, x + x_error, y, y), (x, x, y - y_error, y + y_error)])
-    assert "explained variance, fraction of the explainable, median over voxels, ceiling at the rep" in figure.caption
+    assert (
+        "explained variance, fraction of the explainable, summed over voxels, ceiling from the test" in figure.caption
+    )
     assert "± one standard error of the mean over subjects" in figure.caption
     assert "explained variance, fraction of the explainable" in figure.alt
     assert "explained variance (fraction of the explainable), " in figure.svg

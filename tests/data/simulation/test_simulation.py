@@ -17,7 +17,7 @@ from brainscore_vision.data.laion_fmri_7t.simulation.scales import Scale
 from brainscore_vision.data.laion_fmri_7t.simulation.sessions import schedule, session_betas
 from brainscore_vision.data.laion_fmri_7t.simulation.stimuli_ids import stimulus_table, subject_stimuli
 from brainscore_vision.data.laion_fmri_7t.simulation.visual_features import columns_of, feature_table
-from brainscore_vision.data.laion_fmri_7t.simulation.voxels import TUNINGS, draw_signal, draw_voxels
+from brainscore_vision.data.laion_fmri_7t.simulation.voxels import TUNINGS, VARIANCE_FACTORS, draw_signal, draw_voxels
 
 TINY = SCALES["tiny"]
 RELEASED_MEDIANS = {"V1": 34.2, "V2": 51.2, "V3": 54.8, "V4": 61.5, "IT": 50.4}  # nc_12rep in percent
@@ -195,15 +195,37 @@ def test_truth_is_in_the_order_of_the_assembly(tiny_dataset, assemblies):
         np.testing.assert_array_equal(truth.voxel_index_in_brain_mask, assembly["voxel_index_in_brain_mask"].values)
 
 
-def test_signal_has_the_stated_strength_in_every_group(tiny_dataset):
+def test_signal_has_the_stated_strength_over_shared_and_over_unique_stimuli(tiny_dataset):
     for subject in SUBJECTS:
         truth = Truth(tiny_dataset).signal(subject)
         parsed = [ids.parse(name) for name in truth.stimulus_ids]
-        groups = np.array([(p.shared, p.ood_type is not None) for p in parsed])
-        for group in np.unique(groups, axis=0):
-            values = truth.values[(groups == group).all(1)].astype(np.float64)
+        for shared in (True, False):
+            values = truth.values[[p.shared is shared and p.ood_type is None for p in parsed]].astype(np.float64)
             np.testing.assert_allclose(values.mean(0), 0, atol=1e-5)
             np.testing.assert_allclose(values.std(0), truth.ncsnr, rtol=1e-4)
+
+
+def test_groups_of_stimuli_differ_in_signal_variance(tiny_dataset):
+    """Clusters are the splits' own, and with features that do not differ between groups the factors are all that does."""
+    truth = Truth(tiny_dataset).signal("sub-01")
+    for k in range(5):
+        test = load(tiny_dataset, "shared", f"cluster_k5_{k}")["test_ids"]
+        assert truth.stimulus_ids[truth.group == f"cluster_k5_{k}"].tolist() == test
+    for name, group, factor in zip(truth.stimulus_ids, truth.group, truth.variance_factor, strict=True):
+        parsed = ids.parse(name)
+        assert group == (f"ood_{parsed.ood_type}" if parsed.ood_type else group if parsed.shared else "unique")
+        assert factor == VARIANCE_FACTORS[group]
+    assert truth.select(truth.stimulus_ids[[3, 1]]).group.tolist() == truth.group[[3, 1]].tolist()
+
+    groups = np.repeat(list(VARIANCE_FACTORS), 300)
+    features = np.random.default_rng(4).standard_normal((len(groups), len(feature_table())), dtype=np.float32)
+    signal = draw_signal(features, groups, draw_voxels(TINY, "sub-01", seed=0), "sub-01", seed=0)
+    power = {group: np.square(signal[groups == group]).mean() for group in VARIANCE_FACTORS}
+    shared = np.mean([VARIANCE_FACTORS[f"cluster_k5_{k}"] for k in range(5)])
+    of_shared = np.mean([power[f"cluster_k5_{k}"] for k in range(5)])
+    for group, factor in VARIANCE_FACTORS.items():
+        if group != "unique":
+            assert power[group] / of_shared == pytest.approx(factor / shared, rel=0.1)
 
 
 def test_truth_of_a_region_is_a_part_of_the_whole(tiny_dataset):
@@ -268,8 +290,9 @@ def test_families_of_features_have_their_share_of_the_signal(region):
     assert sum(shares.values()) == pytest.approx(1)
     features = np.random.default_rng(3).standard_normal((n, len(feature_table())), dtype=np.float32)
     voxels = draw_voxels(TINY, "sub-01", seed=0)
-    names = [f"unique_THINGS_{number}_p01.jpg" for number in range(n)]
-    signal = draw_signal(features, names, voxels, "sub-01", seed=0)[:, voxels.columns(region)].astype(float)
+    signal = draw_signal(features, np.full(n, "unique"), voxels, "sub-01", seed=0)[:, voxels.columns(region)].astype(
+        float
+    )
     for family in ("gabor4", "gabor8", "luminance", "contrast"):
         x = features[:, columns_of(family)].astype(float)
         residual = signal - x @ np.linalg.lstsq(x, signal, rcond=None)[0]

@@ -22,8 +22,7 @@ import numpy as np
 import scipy.sparse
 
 from ..errors import StimulusKernelError
-from .ceilings import NoiseCeiling
-from .normalizations import normalize_draws
+from .normalizations import SumsOfDraws
 
 N_DRAWS = 1000
 INTERVAL = 0.95
@@ -98,7 +97,14 @@ def resampled_counts(stimulus_ids: Sequence[str], n_draws: int = N_DRAWS) -> np.
 
 
 def correlation_draws(prediction: np.ndarray, measured: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Pearson correlation of each neuroid in each draw.
+    """Pearson correlation of each neuroid in each draw; the first of :func:`correlation_and_variance_draws`."""
+    return correlation_and_variance_draws(prediction, measured, counts)[0]
+
+
+def correlation_and_variance_draws(
+    prediction: np.ndarray, measured: np.ndarray, counts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pearson correlation and variance of the measurement, of each neuroid in each draw.
 
     Parameters
     ----------
@@ -108,31 +114,37 @@ def correlation_draws(prediction: np.ndarray, measured: np.ndarray, counts: np.n
 
     Returns
     -------
-    numpy.ndarray of float64, shape (draws, neuroids)
+    correlations : numpy.ndarray of float64, shape (draws, neuroids)
         0 where a draw leaves a neuroid's prediction or measurement without variance: nothing is predicted there.
+    variances : numpy.ndarray of float64, shape (draws, neuroids)
+        Of ``measured``. A draw repeats stimuli and varies less than they do, by n/(n - 1) in the mean, which is made good: the
+        mean over draws is the variance of the stimuli (ddof 1).
     """
     n, n_neuroids = prediction.shape
     total = counts.sum(axis=1, keepdims=True)
-    correlations = np.empty((len(counts), n_neuroids))
+    correlations, variances = np.empty((2, len(counts), n_neuroids))
     width = max(1, BLOCK_BYTES // (5 * 8 * max(n, len(counts))))
     for start in range(0, n_neuroids, width):
         columns = slice(start, start + width)
-        p, y = _standardised(prediction[:, columns]), _standardised(measured[:, columns])
+        p, _ = _standardised(prediction[:, columns])
+        y, spread = _standardised(measured[:, columns])
         sums = counts @ np.concatenate([p, y, p * p, y * y, p * y], axis=1)  # draws, 5 * neuroids of the block
         sums /= total
         mean_p, mean_y, pp, yy, py = np.split(sums, 5, axis=1)
-        variances = (pp - mean_p * mean_p) * (yy - mean_y * mean_y)
-        varies = variances > np.finfo(float).eps
+        yy = yy - mean_y * mean_y
+        both = (pp - mean_p * mean_p) * yy
+        varies = both > np.finfo(float).eps
         covariance = py - mean_p * mean_y
-        correlations[:, columns] = np.where(varies, covariance, 0.0) / np.sqrt(np.where(varies, variances, 1.0))
-    return correlations
+        correlations[:, columns] = np.where(varies, covariance, 0.0) / np.sqrt(np.where(varies, both, 1.0))
+        variances[:, columns] = np.maximum(yy, 0) * (spread * (n / (n - 1))) ** 2
+    return correlations, variances
 
 
 def ridge_draws(
     prediction: np.ndarray,
     measured: np.ndarray,
     n_repetitions: np.ndarray,
-    reference: NoiseCeiling,
+    sums: SumsOfDraws,
     counts: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """A subject's number in each draw, by normalisation.
@@ -141,9 +153,9 @@ def ridge_draws(
     ----------
     prediction, measured : numpy.ndarray, shape (n, neuroids)
     n_repetitions : numpy.ndarray of int, shape (n,)
-        The ceiling at the test stimuli moves with the stimuli that are drawn.
-    reference : NoiseCeiling
-        As published with the data.
+        The ceiling of the test stimuli moves with the stimuli that are drawn.
+    sums : SumsOfDraws
+        Of the same prediction and measurement, without draws.
     counts : numpy.ndarray of float64, shape (draws, n)
 
     Returns
@@ -151,12 +163,11 @@ def ridge_draws(
     dict of str to numpy.ndarray of float64, shape (draws,)
     """
     step = max(1, BLOCK_BYTES // (8 * prediction.shape[1]))
-    parts = []
     for start in range(0, len(counts), step):
         block = counts[start : start + step]
         mean_inverse = block @ (1.0 / n_repetitions) / block.sum(axis=1)
-        parts.append(normalize_draws(correlation_draws(prediction, measured, block), reference, mean_inverse))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        sums.add(*correlation_and_variance_draws(prediction, measured, block), mean_inverse)
+    return sums.normalized()
 
 
 def rank_classes(ranks: np.ndarray) -> np.ndarray:
@@ -227,8 +238,9 @@ def spearman_of_table(table: np.ndarray) -> float:
     return float(ranks[0] @ table @ ranks[1])
 
 
-def _standardised(values: np.ndarray) -> np.ndarray:
-    """Mean 0 and variance 1 over stimuli: keeps the sums of a draw free of cancellation."""
+def _standardised(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean 0 and variance 1 over stimuli, and the spread before: keeps the sums of a draw free of cancellation."""
     centred = values - values.mean(axis=0, dtype=float)
-    centred /= centred.std(axis=0)
-    return centred
+    spread = centred.std(axis=0)
+    centred /= spread
+    return centred, spread

@@ -179,7 +179,7 @@ def _stimuli(score: Score) -> list:
     if any("bootstrap" not in part.attrs for part in parts):
         raise ComparisonError(
             f"A comparison needs each subject's draws over stimuli, which {score.attrs.get('benchmark_identifier')} has "
-            f"none of. Compare on a ridge or rdm-pearson benchmark."
+            f"none of. Score the benchmark again with this version."
         )
     return [part.attrs["bootstrap_stimuli"] for part in parts]
 

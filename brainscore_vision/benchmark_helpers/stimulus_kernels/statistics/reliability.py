@@ -84,7 +84,7 @@ def reliability_from_sums(sums: np.ndarray, squares: np.ndarray, n_repetitions: 
             f"Reliability needs stimuli that were shown more than once; received {len(counts)} stimuli and "
             f"{int(counts.sum())} trials."
         )
-    within = squares - np.einsum("ij,ij,i->j", sums, sums, 1.0 / counts)
+    within = squares_within(sums, squares, counts)
     # what rounding leaves of a difference of equal numbers is not noise
     silent = np.flatnonzero(~(within > len(counts) * np.finfo(float).eps * squares))
     if len(silent):
@@ -93,6 +93,28 @@ def reliability_from_sums(sums: np.ndarray, squares: np.ndarray, n_repetitions: 
             f"repeat themselves exactly (the first: neuroid {silent[0]}). Leave constant neuroids out."
         )
     return Reliability(within / repeated, repeated)
+
+
+def squares_within(sums: np.ndarray, squares: np.ndarray, n_repetitions: np.ndarray) -> np.ndarray:
+    """Σ_i Σ_k (x_ik - x̄_i)² of each neuroid, from sums as for :func:`reliability_from_sums`; float64, shape (neuroids,)."""
+    return squares - np.einsum("ij,ij,i->j", sums, sums, 1.0 / n_repetitions)
+
+
+def noise_variance(sums: np.ndarray, squares: np.ndarray, n_repetitions: np.ndarray) -> np.ndarray | None:
+    """σ² of each neuroid in the squared units of the trials, which need not be z-scored; None if no stimulus was repeated.
+
+    Parameters
+    ----------
+    sums, squares, n_repetitions
+        As for :func:`reliability_from_sums`.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (neuroids,), or None
+        0 where a neuroid's trials repeat themselves.
+    """
+    repeated = int((np.asarray(n_repetitions) - 1).sum())
+    return np.maximum(0.0, squares_within(sums, squares, n_repetitions)) / repeated if repeated else None
 
 
 def reliability_from_trials(trials: np.ndarray, stimulus_ids: np.ndarray) -> Reliability:

@@ -26,6 +26,7 @@ import numpy as np
 
 from ..errors import ModelOutputError, ResponsesError, StimulusKernelError
 from ..kernels.kernel import StimulusKernel, kernel_from_features
+from .influence import Estimate
 
 
 def pearson_dissimilarities(kernel: StimulusKernel, stimulus_ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -168,3 +169,28 @@ def unbiased_cka(kernel_a: np.ndarray, kernel_b: np.ndarray) -> float:
             "(features that do not vary, or too few stimuli for their noise). Use more stimuli or another layer."
         )
     return hsic(kernel_a, kernel_b) / np.sqrt(norm)
+
+
+def hsic_estimate(kernel_a: np.ndarray, kernel_b: np.ndarray) -> Estimate:
+    """Unbiased :func:`hsic`, divided by n(n-3), and each stimulus's influence: (n - 1) times what leaving it out changes.
+
+    All that leaving out stimulus i takes away are sums over its row, so that all n are as fast as one.
+    """
+    n = len(kernel_a)
+    if n < 5:
+        raise StimulusKernelError(f"The influence of a stimulus on CKA needs at least 5 stimuli, received {n}.")
+    a, b = (kernel - np.diag(np.diagonal(kernel)) for kernel in (kernel_a, kernel_b))
+    sums_a, sums_b, products = a.sum(axis=0), b.sum(axis=0), np.einsum("ij,ij->i", a, b)
+    trace = products.sum() - 2 * products
+    dot = sums_a @ sums_b - sums_a * sums_b - a @ sums_b - b @ sums_a + products
+    total = (sums_a.sum() - 2 * sums_a) * (sums_b.sum() - 2 * sums_b)
+    without = (trace + total / ((n - 2) * (n - 3)) - 2 / (n - 3) * dot) / ((n - 1) * (n - 4))
+    value = hsic(kernel_a, kernel_b) / (n * (n - 3))
+    return Estimate(value, (n - 1) * (value - without))
+
+
+def cka_estimate(kernel_a: np.ndarray, kernel_b: np.ndarray) -> Estimate:
+    """:func:`unbiased_cka` with each stimulus's influence; raises as that does."""
+    value = unbiased_cka(kernel_a, kernel_b)
+    norm_a, norm_b = (hsic_estimate(kernel, kernel).to(-0.5) for kernel in (kernel_a, kernel_b))
+    return Estimate(value, hsic_estimate(kernel_a, kernel_b).times(norm_a).times(norm_b).influence)

@@ -10,6 +10,8 @@ import numpy as np
 from rich.table import Table
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling, reliability_from_sums
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import ExplainableVariance
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.reliability import noise_variance
 from brainscore_vision.data.laion_fmri_7t.assemblies.averages import TrialMoments
 from brainscore_vision.data.laion_fmri_7t.constants import PUBLISHED_REPETITIONS, REGIONS
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
@@ -32,16 +34,20 @@ class RegionCeilings:
     recovered : dict of str to numpy.ndarray of float64, shape (n_voxels,)
         The same, estimated from the single trials of the images that were shown 4 and 12 times; without a map whose images
         the dataset lacks.
-    used : dict of str to numpy.ndarray of float64, shape (n_voxels,)
-        "pool split" -> percent: the published nc_12rep, converted to the repetitions of the split's test images. This is
-        what ``explained_variance`` and ``correlation`` divide by.
+    moved : dict of str to numpy.ndarray of float64, shape (n_voxels,)
+        "pool split" -> percent: the published nc_12rep, converted to the repetitions of the split's test images.
+    used : dict of str to float
+        "pool split" -> percent, over all voxels: the explainable share of the variance of the split's test images, estimated
+        from these images. ``explained_variance`` divides by it. It differs from ``moved`` where the test images vary more or
+        less than those of the published maps.
     """
 
     subject: str
     region: str
     published: dict[str, np.ndarray]
     recovered: dict[str, np.ndarray]
-    used: dict[str, np.ndarray]
+    moved: dict[str, np.ndarray]
+    used: dict[str, float]
 
 
 def region_ceilings(
@@ -65,12 +71,17 @@ def region_ceilings(
             moments = dataset.trial_moments(subject, region, noise_ceiling_threshold=noise_ceiling_threshold)
             published = {name: moments.neuroids[name].to_numpy(dtype=float) for name in REPETITIONS}
             ceiling = NoiseCeiling(published["nc_12rep"] / 100, 1 / PUBLISHED_REPETITIONS)
-            counts = dict(zip(moments.stimulus_ids.tolist(), moments.n_repetitions.tolist(), strict=True))
-            used = {}
+            noise = noise_variance(moments.sums, sum(moments.squares.values()), moments.n_repetitions)
+            row = {stimulus_id: i for i, stimulus_id in enumerate(moments.stimulus_ids.tolist())}
+            moved, used = {}, {}
             for pool, split in USED_SPLITS:
                 _, test = dataset.split_ids("shared" if pool == "shared" else subject, split)
-                used[f"{pool} {split}"] = 100 * ceiling.at(np.array([counts[s] for s in test])).fraction
-            yield RegionCeilings(subject, region, published, recover(moments), used)
+                rows = np.array([row[stimulus_id] for stimulus_id in test])
+                counts = moments.n_repetitions[rows]
+                moved[f"{pool} {split}"] = 100 * ceiling.at(counts).fraction
+                at_test = ExplainableVariance.of(moments.sums[rows] / counts[:, None], counts, noise)
+                used[f"{pool} {split}"] = float(100 * at_test.explainable.sum() / at_test.variance.sum())
+            yield RegionCeilings(subject, region, published, recover(moments), moved, used)
 
 
 def recover(moments: TrialMoments) -> dict[str, np.ndarray]:
@@ -86,7 +97,7 @@ def recover(moments: TrialMoments) -> dict[str, np.ndarray]:
 
 
 def ceiling_record(row: RegionCeilings) -> dict:
-    """Medians over voxels (percent) as plain numbers."""
+    """Medians over voxels (percent), and what splits use, as plain numbers."""
 
     def medians(ceilings: dict[str, np.ndarray]) -> dict[str, float]:
         return {name: float(np.median(values)) for name, values in ceilings.items()}
@@ -97,14 +108,16 @@ def ceiling_record(row: RegionCeilings) -> dict:
         "voxels": len(row.published["nc_12rep"]),
         "published": medians(row.published),
         "recovered": medians(row.recovered),
-        "used": medians(row.used),
+        "moved": medians(row.moved),
+        "used": dict(row.used),
     }
 
 
 def ceiling_table(records: Sequence[dict], threshold: float) -> Table:
     """The records as a table, a row per subject and region."""
     table = Table(
-        title=f"Noise ceilings, median over voxels with nc_12rep above {threshold:g} %, in percent of variance"
+        title=f"Noise ceilings of voxels with nc_12rep above {threshold:g} %, in percent of variance: medians; what a split "
+        "uses, over all voxels and from its test images"
     )
     for name in ("subject", "region"):
         table.add_column(name, no_wrap=True)

@@ -125,7 +125,8 @@ NormalizationOption = Annotated[
     str | None,
     typer.Option(
         "--normalization",
-        help="published, explained_variance or correlation; --json shows all three whichever is chosen.",
+        help="published; for ridge also explained_variance or correlation, for rdm-pearson and cka also reliability. --json "
+        "shows all of them whichever is chosen.",
     ),
 ]
 

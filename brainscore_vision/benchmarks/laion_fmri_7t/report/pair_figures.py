@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +20,10 @@ NAMED = len(MARKERS)
 """Models with a colour and marker of their own."""
 
 UNITS = {
-    "explained_variance": ("explained variance", "fraction of the explainable, median over voxels"),
-    "correlation": ("correlation", "fraction of the ceiling, mean over voxels"),
+    "explained_variance": ("explained variance", "fraction of the explainable, summed over voxels"),
+    "correlation": ("correlation", "fraction of the ceiling, weighted over voxels"),
 }
-"""By normalization: what the axes show, and of what. Both take the ceiling at the repetitions of the test images."""
+"""By normalization: what the axes show, and of what. Both take the ceiling from the test images themselves."""
 
 EQUAL = {"color": INK, "linewidth": 0.9, "linestyle": (0, (4, 3))}
 
@@ -92,17 +92,33 @@ class Pairs:
 def split_pairs(study: Study) -> list[tuple[Variant, Variant]]:
     """Variants that differ in their split alone: tau and ood."""
     pairs = [(v, v.with_split("ood")) for v in study.variants if v.cell.split == "tau"]
-    return [pair for pair in pairs if _have_common(study, *pair)]
+    return [pair for pair in pairs if _common_cells(study, *pair)]
 
 
 def pool_pairs(study: Study) -> list[tuple[Variant, Variant]]:
     """Variants that differ in their pool alone."""
     pairs = [(v, v.with_pool("persubject")) for v in study.variants if v.cell.pool == "shared" and v.is_whole_split]
-    return [pair for pair in pairs if _have_common(study, *pair)]
+    return [pair for pair in pairs if _common_cells(study, *pair)]
 
 
-def _have_common(study: Study, a: Variant, b: Variant) -> bool:
-    return any((model, b, region) in study.cells for model, own, region in study.cells if own == a)
+def _shown(variant: Variant) -> str:
+    """The normalization that figures of pairs show: `published` has one ceiling for all images, so that those shown less often
+    would seem to be predicted worse."""
+    own = variant.cell.normalization
+    return "explained_variance" if own == "published" else own
+
+
+def _common_cells(study: Study, a: Variant, b: Variant) -> set[tuple[str, str]]:
+    """Models and regions with both variants, and with the normalization that is shown: test images that hold no explainable
+    variance have none."""
+    cells, name = study.cells, _shown(a)
+    return {
+        (model, region)
+        for model, variant, region in cells
+        if variant == a
+        and (model, b, region) in cells
+        and all(name in cells[model, v, region].normalizations for v in (a, b))
+    }
 
 
 def split_figure(study: Study, tau: Variant, ood: Variant) -> Figure:
@@ -137,20 +153,19 @@ def _brackets(variant: Variant) -> str:
 
 
 def _pairs(study: Study, a: Variant, b: Variant) -> Pairs:
-    regions = [r for r in study.regions(a, b) if _models(study, a, b, [r])]
-    both = _models(study, a, b, regions)
+    common = _common_cells(study, a, b)
+    regions = [region for region in study.regions(a, b) if region in {r for _, r in common}]
+    both = {model for model, _ in common}
     models = [model for model in study.models if model in both]
     # the same marker in every figure, unless this one has none of the best
     looks = {model: index for index, model in enumerate(study.models[:NAMED]) if model in both}
     looks = looks or {model: index for index, model in enumerate(models[:NAMED])}
-    # `published` has one ceiling for all images: those shown less often would seem to be predicted worse
-    own = a.cell.normalization
-    normalization = "explained_variance" if own == "published" else own
+    normalization = _shown(a)
     results = {
         (model, region): (study.cells[model, a, region], study.cells[model, b, region])
         for model in models
         for region in regions
-        if (model, a, region) in study.cells and (model, b, region) in study.cells
+        if (model, region) in common
     }
     return Pairs(
         a=a,
@@ -162,10 +177,6 @@ def _pairs(study: Study, a: Variant, b: Variant) -> Pairs:
         points={key: tuple(_point(r, normalization, key[0] in looks) for r in pair) for key, pair in results.items()},
         over="folds" if any(result.folds for pair in results.values() for result in pair) else "subjects",
     )
-
-
-def _models(study: Study, a: Variant, b: Variant, regions: Sequence[str]) -> set[str]:
-    return {m for m, v, r in study.cells if v == a and r in regions and (m, b, r) in study.cells}
 
 
 def _point(result: Result, normalization: str, with_error: bool) -> Point:
@@ -212,7 +223,7 @@ def _pair_figure(
     return draw(
         name=name,
         question=question,
-        caption=_caption(pairs, f"{what}, {share}, ceiling at the repetitions of the test images", reading),
+        caption=_caption(pairs, f"{what}, {share}, ceiling from the test images", reading),
         alt=f"Scatter plot of {len(pairs.models)} models: {what}, {fraction}, {words[1]} against {words[0]}. {_gaps(pairs)}",
         height=0.55
         + n_rows * (9.0 / max(n_columns, 3) + 0.3)

@@ -72,7 +72,8 @@ def voxel_frames(database: ResultsDatabase, results: Iterable[Result]) -> Iterat
     ------
     pandas.DataFrame
         A row per voxel (and fold): result, model, benchmark, fold, subject, ``correlation`` on the test stimuli,
-        ``noise_ceiling`` at their repetitions (fraction of variance), and the voxel's coordinates in the dataset.
+        ``noise_ceiling`` estimated from these stimuli (fraction of variance; may be below 0 for a voxel with little signal),
+        and the voxel's coordinates in the dataset.
     """
     for result in results:
         parts = []

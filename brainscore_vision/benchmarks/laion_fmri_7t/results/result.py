@@ -218,7 +218,11 @@ def _mean(units: list[UnitResult]) -> UnitResult:
             name: _common(getattr(u, name) for u in units)
             for name in ("n_train", "n_test", "n_neuroids", "n_features", "n_significant_voxels")
         },
-        normalizations={name: _average(u.normalizations[name] for u in units) for name in units[0].normalizations},
+        normalizations={  # a fold without explainable variance lacks some
+            name: _average(u.normalizations[name] for u in units)
+            for name in units[0].normalizations
+            if all(name in u.normalizations for u in units)
+        },
     )
 
 

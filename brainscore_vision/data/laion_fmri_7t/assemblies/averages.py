@@ -81,7 +81,7 @@ def read_half_responses(
     """
     columns, neuroids = reliable_voxels(file, region, noise_ceiling_threshold)
     found, values, counts = file.half_averages(columns, stimulus_ids)
-    first, second = (_responses(file, neuroids, found, values[i], counts[i]) for i in (0, 1))
+    first, second = (_responses(file, neuroids, found, values[i], counts[i], None) for i in (0, 1))
     return first, second
 
 
@@ -169,12 +169,19 @@ def reliable_voxels(file: AssemblyFile, region: str, noise_ceiling_threshold: fl
 
 
 def _responses(
-    file: AssemblyFile, neuroids: pd.DataFrame, stimulus_ids: np.ndarray, values: np.ndarray, counts: np.ndarray
+    file: AssemblyFile,
+    neuroids: pd.DataFrame,
+    stimulus_ids: np.ndarray,
+    values: np.ndarray,
+    counts: np.ndarray,
+    noise_variance: np.ndarray | None,
 ) -> Responses:
     for array in (stimulus_ids, values, counts):
         array.setflags(write=False)  # these are cached: a caller must not change what the next one gets
     ceiling = NoiseCeiling(neuroids["nc_12rep"].to_numpy(dtype=float) / 100, 1 / PUBLISHED_REPETITIONS)
-    return Responses(file.header.neuroids["subject_id"].iloc[0], stimulus_ids, values, counts, neuroids, ceiling)
+    return Responses(
+        file.header.neuroids["subject_id"].iloc[0], stimulus_ids, values, counts, neuroids, ceiling, noise_variance
+    )
 
 
 class ResponseCache:

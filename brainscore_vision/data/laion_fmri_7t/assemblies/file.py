@@ -12,6 +12,8 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.reliability import noise_variance
+
 from ..constants import SUBJECTS
 from ..errors import MissingDataError, SchemaError
 from .header import DATA_VARIABLE, AssemblyHeader, open_netcdf, read_header
@@ -57,8 +59,8 @@ class AssemblyFile:
         """Sorted unique stimulus ids (n_stimuli,), and the position among them of each trial's (n_trials,)."""
         return np.unique(self.header.presentations["stimulus_id"].to_numpy().astype(str), return_inverse=True)
 
-    def averages(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Mean over all repetitions of each stimulus, for some voxels.
+    def averages(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+        """Mean over all repetitions of each stimulus, for some voxels, and how far single trials are from it.
 
         Parameters
         ----------
@@ -73,6 +75,8 @@ class AssemblyFile:
             Summed in float64.
         counts : numpy.ndarray of int64, shape (n_stimuli,)
             Trials behind each mean.
+        noise_variance : numpy.ndarray of float64, shape (n_columns,), or None
+            Of a trial within its stimulus, pooled over all stimuli; None if no stimulus was repeated.
 
         Raises
         ------
@@ -81,7 +85,13 @@ class AssemblyFile:
         """
         stimulus_ids, codes = self._stimuli
         counts = np.bincount(codes, minlength=len(stimulus_ids))
-        return stimulus_ids, self._means(columns, codes, counts), counts
+        squares = np.zeros(len(columns))
+
+        def add_squares(rows: slice, positions: slice, block: np.ndarray) -> None:
+            squares[positions] += np.einsum("ij,ij->j", block, block, dtype=float)
+
+        sums = self._sums(columns, codes, len(stimulus_ids), also=add_squares)
+        return stimulus_ids, _divided(sums, counts), counts, noise_variance(sums, squares, counts)
 
     def half_averages(
         self, columns: np.ndarray, wanted: Sequence[str]
@@ -156,10 +166,7 @@ class AssemblyFile:
 
     def _means(self, columns: np.ndarray, codes: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """Mean of the trials of each code, float32, shape (n_codes, n_columns)."""
-        sums = self._sums(columns, codes, len(counts))
-        means = np.empty(sums.shape, dtype=np.float32)
-        np.divide(sums, counts[:, None], out=means, casting="same_kind")
-        return means
+        return _divided(self._sums(columns, codes, len(counts)), counts)
 
     def _sums(self, columns: np.ndarray, codes: np.ndarray, n_codes: int, also: Callable | None = None) -> np.ndarray:
         """Sum of the trials of each code, float64, shape (n_codes, n_columns); trials with a negative code are skipped.
@@ -299,6 +306,13 @@ class AssemblyFile:
                 )
                 digest.update(np.ascontiguousarray(data[row : row + extent[0], column : column + extent[1]]).tobytes())
         return digest.hexdigest()
+
+
+def _divided(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Means from sums, float32, shape (n_codes, n_columns)."""
+    means = np.empty(sums.shape, dtype=np.float32)
+    np.divide(sums, counts[:, None], out=means, casting="same_kind")
+    return means
 
 
 class FolderAssemblies:

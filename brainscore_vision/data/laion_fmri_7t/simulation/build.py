@@ -16,7 +16,7 @@ from .feature_files import write_embeddings, write_segmentations
 from .parallel import ordered_map
 from .scales import Scale
 from .sessions import schedule, session_betas
-from .splits import write_splits
+from .splits import stimulus_groups, write_splits
 from .stimuli_ids import stimulus_table, subject_stimuli
 from .truth import write_truth
 from .visual_features import SIZE, feature_table, visual_features
@@ -36,6 +36,7 @@ def build(root: Path, scale: Scale, seed: int, workers: int, progress: bool, att
         table = stimulus_table(scale, seed)
         features = write_images(root / "stimuli", table, scale.image_size, seed, workers, progress)
         ids = table["stimulus_id"].to_numpy(dtype=str)
+        groups = stimulus_groups(ids, features, seed)
         shared = np.flatnonzero((table["participant"] == "all").to_numpy())
         write_embeddings(root / "stimuli", ids, features, scale, seed)
         write_segmentations(root / "stimuli", ids[shared], features[shared], scale.image_size, seed, workers)
@@ -44,7 +45,8 @@ def build(root: Path, scale: Scale, seed: int, workers: int, progress: bool, att
             for subject in SUBJECTS:
                 rows = subject_stimuli(table, subject)
                 write_splits(root / "splits" / subject, subject, ids[rows], features[rows], seed)
-                write_subject(root, scale, subject, ids[rows], features[rows], seed, workers, attributes, bar)
+                seen = ids[rows], groups[rows], features[rows]
+                write_subject(root, scale, subject, *seen, seed, workers, attributes, bar)
 
 
 def write_images(folder: Path, table: pd.DataFrame, size: int, seed: int, workers: int, progress: bool) -> np.ndarray:
@@ -85,17 +87,18 @@ def write_subject(
     scale: Scale,
     subject: str,
     stimulus_ids: np.ndarray,
+    groups: np.ndarray,
     features: np.ndarray,
     seed: int,
     workers: int,
     attributes: dict[str, str | int],
     bar: tqdm,
 ) -> None:
-    """Write one subject's assembly and truth; `features` is (n_stimuli, n_features), row by row for the ids."""
+    """Write one subject's assembly and truth; `groups` and the rows of `features` are those of the ids."""
     trials = schedule(scale, stimulus_ids, subject, seed)
     voxels = draw_voxels(scale, subject, seed)
-    signal = draw_signal(features, stimulus_ids, voxels, subject, seed)
-    write_truth(root, subject, stimulus_ids, signal, voxels)
+    signal = draw_signal(features, groups, voxels, subject, seed)
+    write_truth(root, subject, stimulus_ids, groups, signal, voxels)
     neuroids = pd.DataFrame(
         {
             "subject_id": subject,

@@ -9,7 +9,7 @@ from sklearn.model_selection import KFold
 from sklearn.neighbors import NearestNeighbors
 
 from ..constants import N_FOLDS
-from ..ids import ood_type
+from ..ids import ood_type, parse
 from .rng import generator
 
 _TEST_SHARE = 0.2
@@ -51,6 +51,18 @@ def write_splits(folder: Path, pool: str, stimulus_ids: np.ndarray, features: np
             "variants": [{"variant_id": 0, "train_ids": train_ids, "test_ids": test_ids}],
         }
         (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def stimulus_groups(stimulus_ids: np.ndarray, features: np.ndarray, seed: int) -> np.ndarray:
+    """Groups whose signals differ in variance, (n_stimuli,) str: ``ood_<type>``, the shared ``cluster_k5_<k>``, or ``unique``.
+
+    Takes the stimuli of the whole dataset, sorted, and their standardised features.
+    """
+    parsed = [parse(stimulus_id) for stimulus_id in stimulus_ids]
+    groups = np.array([f"ood_{p.ood_type}" if p.ood_type else "unique" for p in parsed], dtype="U32")
+    inside = np.array([p.shared and p.ood_type is None for p in parsed])
+    groups[inside] = [f"cluster_k5_{k}" for k in _clusters(_principal_components(features[inside]), seed)]
+    return groups
 
 
 def _principal_components(features: np.ndarray, count: int = 24) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..constants import REGION_UNIONS, REGIONS
 from ..errors import DatasetError, MissingDataError
-from .voxels import Voxels
+from .voxels import VARIANCE_FACTORS, Voxels
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,11 @@ class TrueSignal:
         (n_stimuli,) str, sorted.
     values : numpy.ndarray
         (n_stimuli, n_voxels) float32, in standard deviations of a single trial's noise. A voxel's values have mean 0
-        and standard deviation `ncsnr` over the out-of-distribution stimuli, over the other shared ones, and over the
-        subject's own.
+        and standard deviation `ncsnr` over the shared stimuli that are not out-of-distribution, and over the subject's own.
+    group : numpy.ndarray
+        (n_stimuli,) str: ``ood_<type>``, the shared ``cluster_k5_<k>``, or ``unique``.
+    variance_factor : numpy.ndarray
+        (n_stimuli,) float, by group: the variance of the signal was multiplied by it, in every voxel.
     ncsnr : numpy.ndarray
         (n_voxels,) float32
     region : numpy.ndarray
@@ -36,6 +39,8 @@ class TrueSignal:
     subject: str
     stimulus_ids: np.ndarray
     values: np.ndarray
+    group: np.ndarray
+    variance_factor: np.ndarray
     ncsnr: np.ndarray
     region: np.ndarray
     voxel_index_in_brain_mask: np.ndarray
@@ -57,7 +62,13 @@ class TrueSignal:
                 f"{len(absent)} of the {len(wanted)} wanted ones are not among them, the first {absent[0]!r}. "
                 "Ask for stimuli of this subject's pool."
             )
-        return replace(self, stimulus_ids=wanted, values=self.values[rows])
+        return replace(
+            self,
+            stimulus_ids=wanted,
+            values=self.values[rows],
+            group=self.group[rows],
+            variance_factor=self.variance_factor[rows],
+        )
 
 
 class Truth:
@@ -82,7 +93,7 @@ class Truth:
         MissingDataError
             If the folder holds no truth for the subject.
         DatasetError
-            If there is no such region.
+            If there is no such region, or the folder is of an earlier version of the simulation.
         """
         path = truth_file(self.root, subject)
         if not path.is_file():
@@ -97,6 +108,11 @@ class Truth:
                 "Choose one of them."
             )
         with h5py.File(path, "r") as file:
+            if "group" not in file:
+                raise DatasetError(
+                    f"The truth of a simulated dataset names the group of each stimulus; {path} does not, because an earlier "
+                    "version of the simulation wrote it. Simulate the dataset again."
+                )
             labels = file["region"].asstr()[:]
             inside = np.flatnonzero(np.isin(labels, wanted))
             columns = slice(int(inside[0]), int(inside[-1]) + 1)  # regions lie side by side
@@ -104,6 +120,8 @@ class Truth:
                 subject=subject,
                 stimulus_ids=file["stimulus_ids"].asstr()[:].astype(str),
                 values=file["values"][:, columns],
+                group=file["group"].asstr()[:].astype(str),
+                variance_factor=file["variance_factor"][:],
                 ncsnr=file["ncsnr"][columns],
                 region=labels[columns].astype(str),
                 voxel_index_in_brain_mask=file["voxel_index_in_brain_mask"][columns],
@@ -114,13 +132,17 @@ def truth_file(root: Path, subject: str) -> Path:
     return root / "truth" / f"{subject}.h5"
 
 
-def write_truth(root: Path, subject: str, stimulus_ids: np.ndarray, signal: np.ndarray, voxels: Voxels) -> None:
+def write_truth(
+    root: Path, subject: str, stimulus_ids: np.ndarray, groups: np.ndarray, signal: np.ndarray, voxels: Voxels
+) -> None:
     """Write the truth of one subject; `signal` is (n_stimuli, n_voxels) float32."""
     path = truth_file(root, subject)
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
         file.attrs["units"] = "standard deviations of the noise of a single trial"
         file.create_dataset("stimulus_ids", data=stimulus_ids.astype(object), dtype=h5py.string_dtype())
+        file.create_dataset("group", data=groups.astype(object), dtype=h5py.string_dtype())
+        file.create_dataset("variance_factor", data=[VARIANCE_FACTORS[group] for group in groups])
         file.create_dataset("values", data=signal)
         file.create_dataset("ncsnr", data=voxels.ncsnr)
         file.create_dataset("region", data=voxels.region.astype(object), dtype=h5py.string_dtype())

@@ -19,7 +19,7 @@ from .build import build
 from .parallel import worker_count
 from .scales import Scale, get_scale
 
-VERSION = 4
+VERSION = 5
 """Goes up whenever the same seed and scale give another content."""
 
 
