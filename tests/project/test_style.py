@@ -37,6 +37,7 @@ ROOMS = {
         "ridge",
         "statistics",
         "tasks",
+        "wording",
     },
 }
 """Room of the helpers -> what else of the helpers it may import."""

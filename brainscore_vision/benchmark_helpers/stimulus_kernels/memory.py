@@ -169,7 +169,7 @@ def stage_bytes(task: SubjectTask, n_neuroids: int, compute: Compute, n_features
     """
     n, n_train, n_test = len(task.pool.stimulus_ids), len(task.train_ids), len(task.test_ids)
     kernel = n * n * BYTES
-    accumulation = kernel + 2 * n * COLUMN_BLOCK * BYTES
+    accumulation = kernel + 3 * n * COLUMN_BLOCK * BYTES
     if not isinstance(task.metric, RidgeMetric):
         return accumulation, kernel, kernel + 4 * n_test * n_test * BYTES
     square = n_train * n_train * BYTES

@@ -119,7 +119,7 @@ def with_best_layers(
     dataset: Dataset,
     engine: EngineOptions | None = None,
     layers: str | Sequence[str] = "blocks",
-    say: Callable[[str], None] = _logger.info,
+    say: Callable[[str], None] = _logger.warning,
 ):
     """Choose a layer for each benchmark without its test images.
 

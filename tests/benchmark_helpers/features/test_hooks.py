@@ -755,3 +755,28 @@ def test_networks_inside_other_models_are_read_alike(make, stimuli, images):
     np.testing.assert_array_equal(features["V1"], np.concatenate(alone, axis=1))
     (note,) = notes["V1"]
     assert "relu of c is called 2 times per image" in note
+
+
+class Counting(nn.Module):
+    """Counts the batches that come so far."""
+
+    n_batches = 0
+
+    def forward(self, images):
+        self.n_batches += 1
+        return images
+
+
+def test_layers_behind_the_recorded_ones_are_not_called_once_it_is_known_that_they_are_not_needed(stimuli, images):
+    behind = Counting()
+    network = nn.Sequential(nn.Conv2d(3, 4, 5), nn.ReLU(inplace=True), behind, nn.Flatten())
+    found, _ = record(recorder_for(committed(network, {"V1": "0"}, batch_size=2), ["V1"]), stimuli)
+    np.testing.assert_allclose(found["V1"], flat(network[0](images).detach()), atol=1e-6)
+    assert behind.n_batches == 2  # the first batch, and one that tells which axis is the images'
+
+
+def test_a_layer_that_is_called_again_later_is_waited_for(stimuli):
+    network = reused()
+    found, _ = record(recorder_for(committed(network, {"V1": "relu"}, batch_size=2), ["V1"]), stimuli)
+    whole, _ = record(recorder_for(committed(reused(), {"V1": "relu"}, batch_size=N_IMAGES), ["V1"]), stimuli)
+    np.testing.assert_allclose(found["V1"], whole["V1"], rtol=1e-6)

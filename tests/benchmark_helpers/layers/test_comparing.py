@@ -1,5 +1,7 @@
 """Layers against responses on training stimuli: leave-one-out predictions and CKA, against the textbook."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,16 +9,15 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling, Responses, SubjectTask
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ResponsesError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.compute import Compute
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.kernel import kernel_from_features
 from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.comparing import (
     LayerCKA,
     LayerRDM,
     LayerRidge,
-    cka_draws,
     values_and_draws,
 )
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.similarity import unbiased_cka
 
 
 def made_task(values, metric, subject="A"):
@@ -71,25 +72,6 @@ def test_layers_in_other_units_have_the_same_scores():
     np.testing.assert_allclose(small.correlations, large.correlations, atol=1e-8)
 
 
-def test_cka_of_a_draw_of_each_stimulus_once_is_cka():
-    rng = np.random.default_rng(8)
-    a, b = (features @ features.T for features in rng.standard_normal((2, 25, 9)))
-    b += a
-    counts = np.stack([np.ones(25), np.r_[np.ones(20), np.zeros(5)]])
-    expected = [unbiased_cka(a, b), unbiased_cka(a[:20, :20], b[:20, :20])]
-    np.testing.assert_allclose(cka_draws(a, b, counts), expected, atol=1e-12)
-
-
-def test_cka_of_a_draw_with_copies_leaves_the_similarity_of_copies_out():
-    rng = np.random.default_rng(9)
-    a, b = (features @ features.T for features in rng.standard_normal((2, 12, 30)))
-    counts = rng.multinomial(12, np.full(12, 1 / 12), size=3).astype(float)
-    for draw, found in zip(counts, cka_draws(a, b, counts), strict=True):
-        rows = np.repeat(np.arange(12), draw.astype(int))
-        drawn = [np.where(rows[:, None] == rows[None, :], 0.0, kernel[np.ix_(rows, rows)]) for kernel in (a, b)]
-        np.testing.assert_allclose(found, unbiased_cka(*drawn), atol=1e-10)
-
-
 @pytest.mark.parametrize("metric", [LayerRidge(), LayerRDM(), LayerCKA()], ids=["ridgecv", "rdm", "cka"])
 def test_the_layer_that_responses_are_made_of_scores_above_one_that_knows_nothing_and_above_its_interval(metric):
     rng = np.random.default_rng(10)
@@ -100,4 +82,13 @@ def test_the_layer_that_responses_are_made_of_scores_above_one_that_knows_nothin
         low, high = np.quantile(draws, [0.025, 0.975])
         assert low < high
         assert np.quantile(null_draws, 0.975) < low
-        assert null < low < value or metric == LayerCKA()
+        assert null < low < value
+
+
+def test_responses_without_explainable_variance_are_one_clear_error():
+    rng = np.random.default_rng(14)
+    task = made_task(rng.standard_normal((30, 4)), LayerRidge())
+    noisy = replace(task.load_responses(), noise_variance=np.full(4, 9.0))
+    kernel = kernel_from_features(rng.standard_normal((30, 5)), task.train_ids)
+    with pytest.raises(ResponsesError, match="A has none in V1 over these 30"):
+        list(LayerRidge().evaluate(kernel, [replace(task, load_responses=lambda: noisy)], Compute()))

@@ -137,3 +137,28 @@ def test_without_that_stimulus_the_choice_would_be_another(few_stimuli, monkeypa
     monkeypatch.setattr(fit, "_draw_stimuli", lambda *_: others)
     left = fit.promising_penalties(decomposition, coordinates, ALPHAS)
     assert exact_errors(features, responses).argmin() not in left
+
+
+def test_a_penalty_of_few_mixtures_predicts_as_well_as_the_best_one():
+    rng = np.random.default_rng(12)
+    features = rng.standard_normal((150, 60)) * np.linspace(0.1, 3, 60)
+    responses = features @ rng.standard_normal((60, 400)) + 20 * rng.standard_normal((150, 400))
+    decomposition, coordinates = fitted(features, responses)
+    alphas = np.logspace(-3, 6, 19)
+    best = ridge.select_alpha(decomposition, coordinates, alphas, 2.0).alpha
+    found = ridge.sampled_alpha(decomposition, coordinates, alphas, 2.0)
+    errors = [np.square(ridge.leave_one_out_errors(decomposition, coordinates, a * 2.0)).mean() for a in (best, found)]
+    assert errors[1] < 1.001 * errors[0]
+
+
+def test_a_penalty_of_few_neuroids_is_that_of_all_of_them():
+    rng = np.random.default_rng(13)
+    features = rng.standard_normal((50, 20))
+    responses = features @ rng.standard_normal((20, 6)) + 5 * rng.standard_normal((50, 6))
+    decomposition, coordinates = fitted(features, responses)
+    assert (
+        ridge.sampled_alpha(decomposition, coordinates, ALPHAS)
+        == RidgeCV(alphas=ALPHAS).fit(features, responses).alpha_
+    )
+    errors = np.square(ridge.leave_one_out_errors(decomposition, coordinates, 10.0)).sum()
+    np.testing.assert_allclose(errors, exact_errors(features, responses)[np.flatnonzero(ALPHAS == 10.0)[0]])

@@ -34,6 +34,10 @@ REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
 _logger = logging.getLogger(__name__)
 
 
+class _EnoughAnswers(BaseException):
+    """Ends a pass; no Exception, which a network's own code may catch."""
+
+
 class LayerReader:
     """Reads layers of the network in a PytorchWrapper. Holds nothing of the wrapper's that outlives :meth:`reading`.
 
@@ -57,6 +61,7 @@ class LayerReader:
         self._prepared_note: str | None = None
         self._rows: Counter = Counter()
         self._answers: Counter = Counter()
+        self._n_calls: dict[str, int] = {}
 
     def notes_on(self, layers: Sequence[str]) -> list[str]:
         """What was chosen for the user in the answers of layers, one sentence each."""
@@ -113,7 +118,10 @@ class LayerReader:
         """
         self.read = tuple(layer_names)
         batch = self._batch(images)
-        answers, calls = self._pass(batch, layer_names)
+        # layers that a whole pass called once have answered when they are called: the layers behind them are not needed
+        once = all(self._n_calls.get(name) == 1 for name in layer_names) and batch.device.type == "cpu"
+        answers, calls = self._pass(batch, layer_names, stop_after=len(layer_names) if once else None)
+        self._n_calls.update(calls)
         self._check_calls(batch, layer_names, calls)
         tensors = {name: self._tensor(name, answers[name]) for name in layer_names}
         new = [name for name in layer_names if name not in self._axes]
@@ -178,8 +186,11 @@ class LayerReader:
         batch = torch.stack(images).to(self._wrapper._device)
         return batch.to(next(kinds, batch.dtype))
 
-    def _pass(self, batch, layer_names: Sequence[str]) -> tuple[dict, Counter]:
-        """Show a batch; the answers of layers, their tensors copied to the CPU, and how often each module was called."""
+    def _pass(self, batch, layer_names: Sequence[str], stop_after: int | None = None) -> tuple[dict, Counter]:
+        """Show a batch; the answers of layers, their tensors copied to the CPU, and how often each module was called.
+
+        The pass ends after ``stop_after`` answers, if that is a number.
+        """
         import torch
 
         network, answers, calls = self._wrapper._model, {}, Counter()
@@ -189,6 +200,8 @@ class LayerReader:
             if call is None or calls[name] == call:
                 answers[name] = LayerAnswer.of(output)
             calls[name] += 1
+            if len(answers) == stop_after:
+                raise _EnoughAnswers
 
         network.eval()
         with contextlib.ExitStack() as hooked, torch.no_grad():
@@ -205,6 +218,8 @@ class LayerReader:
                 network(batch, **getattr(self._wrapper, "_forward_kwargs", {}))
             except StimulusKernelError:
                 raise
+            except _EnoughAnswers:
+                pass
             except Exception as error:
                 raise ModelOutputError(
                     f"A network answers to the images that its preprocessing makes; {self._identifier} was shown "

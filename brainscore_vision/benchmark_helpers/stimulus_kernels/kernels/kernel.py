@@ -8,7 +8,8 @@ have means far above their spread, and X Xᵀ would spend its digits on those me
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -163,7 +164,7 @@ def build_kernel(
 
     Notes
     -----
-    Peak memory beyond K is n_stimuli × COLUMN_BLOCK × 8 bytes, whatever the number of features.
+    Peak memory beyond K is 2 × n_stimuli × COLUMN_BLOCK × 8 bytes, whatever the number of features.
     Accumulation is in float64, whatever the features are.
     """
     widths = sorted({source.n_features for source in sources})
@@ -180,9 +181,7 @@ def build_kernel(
     mean_sum = mean_square = mean_norm = 0.0
     rng = np.random.default_rng(SEED)
     pivot = None
-    for start in range(0, p, COLUMN_BLOCK):
-        stop = min(start + COLUMN_BLOCK, p)
-        features = _stack(sources, n, start, stop)
+    for start, stop, features in _column_blocks(sources, n, p):
         feature_mean = features.mean(axis=0)
         if not np.isfinite(feature_mean).all():
             _raise_not_finite(features, stimulus_ids)
@@ -224,6 +223,18 @@ def kernel_from_features(features: np.ndarray, stimulus_ids: Sequence[str]) -> S
     if features.ndim != 2:
         raise StimulusKernelError(f"Features have two dimensions, stimuli × features; received shape {features.shape}.")
     return build_kernel([ArrayFeatures(features)], stimulus_ids)
+
+
+def _column_blocks(sources, n: int, p: int) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Blocks of columns in order; the next one is read while the current one is multiplied."""
+    blocks = [(start, min(start + COLUMN_BLOCK, p)) for start in range(0, p, COLUMN_BLOCK)]
+    with ThreadPoolExecutor(1, "columns") as reader:
+        waiting = reader.submit(_stack, sources, n, *blocks[0])
+        for i, (start, stop) in enumerate(blocks):
+            features = waiting.result()
+            if i + 1 < len(blocks):
+                waiting = reader.submit(_stack, sources, n, *blocks[i + 1])
+            yield start, stop, features
 
 
 def _stack(sources, n: int, start: int, stop: int) -> np.ndarray:

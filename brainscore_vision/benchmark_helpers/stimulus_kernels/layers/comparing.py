@@ -4,7 +4,8 @@ Ridge: with ŷ₋ᵢ the prediction for stimulus i of a fit on the other n - 1 t
 neuroid's score is the correlation over stimuli of ŷ₋ᵢ - ȳ₋ᵢ with yᵢ. The mean has to go: ȳ₋ᵢ = ȳ - (yᵢ - ȳ)/(n - 1) is
 perfectly anticorrelated with yᵢ, so that features which explain nothing would correlate with -1 and not with 0. With the
 leave-one-out errors eᵢ = yᵢ - ŷ₋ᵢ (:mod:`..ridge.fit`), ŷ₋ᵢ - ȳ₋ᵢ = (yᵢ - ȳ) n/(n - 1) - eᵢ. The penalty is the one with the
-smallest error, for all neuroids, as in a benchmark's fit; its choice favours no layer, since each has one.
+smallest error, for all neuroids, as in a benchmark's fit (found from mixtures of neuroids, :func:`..ridge.fit.sampled_alpha`);
+its choice favours no layer, since each has one.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..comparisons import RELATIVE, CKAMetric, RDMMetric, Results, RidgeMetric
+from ..errors import ResponsesError
 from ..kernels.compute import Compute
 from ..kernels.kernel import StimulusKernel
 from ..responses import pearson_per_neuroid
 from ..ridge import fit as ridge
 from ..statistics.bootstrap import Draws, resampled_counts, ridge_draws, stimuli_digest
+from ..statistics.normalizations import SumsOfDraws
 from ..tasks import SubjectResult, SubjectTask
 
 N_DRAWS = 200
@@ -47,10 +50,17 @@ class LayerRidge(RidgeMetric):
         for task in tasks:
             train = task.load_responses().select(train_ids)
             coordinates, mean = decomposition.coordinates(train.values)
-            alpha = ridge.select_alpha(decomposition, coordinates, self.grid, unit).alpha
+            alpha = ridge.sampled_alpha(decomposition, coordinates, self.grid, unit)
             prediction = (train.values - mean) * (n / (n - 1))
             prediction -= ridge.leave_one_out_errors(decomposition, coordinates, alpha * unit)
-            draws = ridge_draws(prediction, train.values, train.n_repetitions, train.noise_ceiling, counts)
+            correlations, explainable = pearson_per_neuroid(prediction, train.values, task.subject), train.explainable()
+            if not explainable.is_positive:
+                raise ResponsesError(
+                    f"A layer's score is a part of the explainable variance of the training stimuli; {task.subject} has none "
+                    f"in {task.region} over these {n}. Leave the region or the subject out."
+                )
+            sums = SumsOfDraws(correlations, train.noise_ceiling, explainable)
+            draws = ridge_draws(prediction, train.values, train.n_repetitions, sums, counts)
             yield (
                 task,
                 SubjectResult(
@@ -60,8 +70,8 @@ class LayerRidge(RidgeMetric):
                     n_features=kernel.n_features,
                     neuroids=train.neuroids,
                     published_ceiling=train.noise_ceiling,
-                    test_ceiling=train.test_ceiling(),
-                    correlations=pearson_per_neuroid(prediction, train.values, task.subject),
+                    at_test=explainable,
+                    correlations=correlations,
                     alpha=alpha,
                     mean_eigenvalue=unit if self.is_relative else None,
                     draws=Draws(draws, stimuli_digest(train_ids, self.bootstrap_draws)),
@@ -85,7 +95,7 @@ class LayerRDM(RDMMetric):
 
 @dataclass(frozen=True)
 class LayerCKA(CKAMetric):
-    """Unbiased linear CKA over the training stimuli; its draws give pairs of copies of a stimulus no similarity."""
+    """Unbiased linear CKA over the training stimuli."""
 
     bootstrap_draws: int = N_DRAWS
     normalization = "published"
@@ -93,16 +103,8 @@ class LayerCKA(CKAMetric):
 
     def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
         """Results of tasks that share ``kernel``."""
-        counts = None
         results = super().evaluate(kernel, [_of_training(task) for task in tasks], compute)
-        for task, (_, result) in zip(tasks, results, strict=True):
-            ids = task.train_ids
-            counts = resampled_counts(ids, self.bootstrap_draws) if counts is None else counts
-            draws = cka_draws(kernel.block(ids, ids), result.measured, counts)
-            yield (
-                task,
-                replace(result, draws=Draws({"published": draws}, stimuli_digest(ids, self.bootstrap_draws))),
-            )
+        yield from zip(tasks, (result for _, result in results), strict=True)
 
 
 COMPARISONS = {"ridgecv": LayerRidge, "rdm": LayerRDM, "cka": LayerCKA}
@@ -113,44 +115,10 @@ def values_and_draws(metric, results: Sequence[SubjectResult]) -> list[tuple[flo
     found = []
     for result, normalized in zip(results, metric.normalize(results), strict=True):
         of_subject = normalized[metric.normalization]
-        draws = result.draws.values[metric.normalization]
-        if isinstance(metric, LayerCKA):  # its draws are raw: the ceiling needs all subjects
-            draws = draws / of_subject.ceiling
+        # where the ceiling needs all subjects, so do the draws
+        draws = result.draws.values[metric.normalization] if of_subject.draws is None else of_subject.draws
         found.append((of_subject.value, draws))
     return found
-
-
-def cka_draws(kernel_a: np.ndarray, kernel_b: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Unbiased CKA in each draw of stimuli.
-
-    Parameters
-    ----------
-    kernel_a, kernel_b : numpy.ndarray of float64, shape (n, n)
-    counts : numpy.ndarray of float64, shape (draws, n)
-        How often each stimulus occurs in each draw.
-
-    Returns
-    -------
-    numpy.ndarray of float64, shape (draws,)
-        0 where a draw leaves a representation without positive self-similarity.
-
-    Notes
-    -----
-    The unbiased estimator (Song et al. 2012) leaves the similarity of a stimulus with itself out; here, that of its copies
-    too, which would be the same number again.
-    """
-    n = counts.sum(axis=1)
-    kernels = [kernel - np.diag(np.diag(kernel)) for kernel in (kernel_a, kernel_b)]
-    sums = [counts @ kernel for kernel in kernels]  # draws, n: similarity of each stimulus with all that were drawn
-    totals = [np.einsum("di,di->d", counts, of_stimulus) for of_stimulus in sums]
-
-    def hsic(a: int, b: int) -> np.ndarray:
-        trace = np.einsum("di,di->d", counts @ (kernels[a] * kernels[b]), counts)
-        shared = np.einsum("di,di,di->d", counts, sums[a], sums[b])
-        return trace + totals[a] * totals[b] / ((n - 1) * (n - 2)) - 2 / (n - 2) * shared
-
-    norm = hsic(0, 0) * hsic(1, 1)
-    return np.where(norm > 0, hsic(0, 1), 0.0) / np.sqrt(np.where(norm > 0, norm, 1.0))
 
 
 def _of_training(task: SubjectTask) -> SubjectTask:

@@ -24,6 +24,7 @@ from ..pool import StimulusPool
 from ..responses import Responses
 from ..statistics.bootstrap import percentile_interval
 from ..tasks import SubjectResult, SubjectTask
+from ..wording import asked_as
 from .choosing import choose
 from .comparing import COMPARISONS, values_and_draws
 from .layer_map import LayerMap
@@ -151,7 +152,8 @@ def map_layers(
         for layer in passes.too_large:
             needed, allowed = passes.bytes_of([layer]), passes.limit
             skipped[layer.name] = (
-                f"its features need {needed / 1e9:.1f} GB on disk, where {allowed / 1e9:.1f} GB are allowed (max_spool)"
+                f"its features need {needed / 1e9:.1f} GB on disk, where {allowed / 1e9:.1f} GB are allowed "
+                f"({asked_as('max_spool', '--max-spool')})"
             )
         for group in filter(None, (passes.kept, *passes.groups)):
             for name, task, result in _evaluated(model, of_pool, [layer.name for layer in group], skipped, options):

@@ -45,6 +45,7 @@ __all__ = [
     "leave_one_out_errors",
     "predict",
     "promising_penalties",
+    "sampled_alpha",
     "select_alpha",
 ]
 
@@ -52,6 +53,9 @@ NEUROID_BLOCK = 1024
 
 MIXTURES = 128
 """Random mixtures of neuroids that stand for all of them."""
+
+FEW_MIXTURES = 32
+"""The same where many fits are compared."""
 
 STIMULI = 512
 """Stimuli that stand for all of them."""
@@ -131,6 +135,35 @@ def select_alpha(
     for columns in _blocks(coordinates):
         dual[:, columns] = decomposition.dual_coefficients(coordinates[:, columns], float(penalties[best]))
     return AlphaSelection(float(alphas[best]), dual, tuple(alphas.tolist()), tuple(errors))
+
+
+def sampled_alpha(
+    decomposition: RidgeDecomposition, coordinates: np.ndarray, alphas: Sequence[float], unit: float = 1.0
+) -> float:
+    """The penalty of the grid with the smallest leave-one-out error of ``FEW_MIXTURES`` random mixtures of neuroids.
+
+    For comparisons of many fits: mixtures cost as much as few neuroids, and penalties between which they err have nearly the
+    same error. Of fewer neuroids, or where the decomposition is to be ``exact``, the errors are those of all neuroids.
+
+    Parameters
+    ----------
+    decomposition, coordinates, alphas, unit
+        As for :func:`select_alpha`.
+
+    Returns
+    -------
+    float
+        As the grid has it.
+    """
+    alphas, n_neuroids = np.asarray(alphas, dtype=float), coordinates.shape[1]
+    if len(alphas) == 1:
+        return float(alphas[0])
+    if n_neuroids > FEW_MIXTURES and not decomposition.exact:
+        signs = np.random.default_rng(SEED).choice(np.array([-1.0, 1.0]), size=(n_neuroids, FEW_MIXTURES))
+        coordinates = coordinates @ signs
+    n = decomposition.basis.shape[0]
+    by_mixture, _ = _squared_errors(decomposition, decomposition, coordinates, alphas * unit, np.ones(n))
+    return float(alphas[by_mixture.mean(axis=0).argmin()])
 
 
 def edge_of_grid(alpha: float, alphas: Sequence[float]) -> str | None:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from .ceilings import known_picture
+from .features import name_options_as_typed
 from .options import (
     DatasetOption,
     DeviceOption,
@@ -29,6 +30,7 @@ errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 def layers(
+    context: typer.Context,
     model: Annotated[str, typer.Argument(help="What `laion-score score` takes, with a PyTorch network in it.")],
     show: Annotated[
         bool, typer.Option("--list", help="Only list the layers, in the order of execution; needs no dataset.")
@@ -91,6 +93,7 @@ def layers(
     from ..identifiers import DEFAULT_THRESHOLD
     from ..layer_maps import SUBJECTS, map_layers
 
+    name_options_as_typed(context)
     if show:
         _list(model, as_json)
         return
