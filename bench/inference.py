@@ -247,8 +247,8 @@ def rdm_part(repetitions: int) -> dict:
 
 
 PARTS = {
-    "compare": (compare_part, 600),
-    "small": (small_part, 600),
+    "compare": (compare_part, 300),
+    "small": (small_part, 300),
     "families": (families_part, 400),
     "subjects": (subjects_part, 2000),
     "voxels": (voxels_part, 400),
