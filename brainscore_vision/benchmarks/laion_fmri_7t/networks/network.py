@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
@@ -21,7 +22,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.hooks import 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
 
 from .errors import ModelSourceError
-from .preparing import InputSettings, check_transform, transformed_images
+from .preparing import InputSettings, check_transform, grey_image, transformed_images
 
 VISUAL_DEGREES = 8
 """Brain-Score's field of view of a model."""
@@ -126,8 +127,6 @@ class Network:
 
     def check(self, layers: Sequence[str] = ()) -> None:
         """Show one grey image; raise ModelSourceError if the network cannot see it, or if a layer does not answer."""
-        from brainscore_vision.model_helpers.activations.core import _probe_image
-
         wrapper = pytorch_wrapper(self.activations_model)
         known = layer_names(wrapper)
         for layer in layers:
@@ -138,7 +137,10 @@ class Network:
                     f"Regions are mapped to layers of the network; {self.identifier} has no {layer!r}. "
                     f"{_nearest(layer, known)} `laion-score layers {self.source or 'MODEL'} --list` shows all."
                 ) from error
-        images = self.preprocessing([_probe_image()])
+        with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-") as folder:
+            path = f"{folder}/grey.png"
+            grey_image().save(path)
+            images = self.preprocessing([path])
         try:
             LayerReader(wrapper, self.identifier).get_activations(images, list(layers))
         except StimulusKernelError as error:
@@ -224,7 +226,8 @@ def as_network(
     elif not isinstance(identifier, str) or not identifier.strip():
         raise ModelSourceError(f"identifier is the model's name in results; received {identifier!r}.")
     wrapper = PytorchWrapper(model=module, preprocessing=prepare, identifier=identifier, batch_size=batch_size)
-    wrapper.image_size = settings.size[0] if preprocessing is None else None
+    if preprocessing is None:
+        wrapper.image_size = settings.size[0]  # as Brain-Score's models say it
     return Network(identifier, wrapper, visual_degrees, source)
 
 

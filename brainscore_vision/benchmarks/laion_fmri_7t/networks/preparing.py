@@ -12,9 +12,6 @@ from PIL import Image
 
 from .errors import ModelSourceError
 
-PROBE_SIZE = (230, 230)
-"""Of the grey image that a preprocessing is tried with, in pixels."""
-
 
 @dataclass(frozen=True)
 class InputSettings:
@@ -108,13 +105,18 @@ def check_transform(transform: Callable) -> np.ndarray:
             f"network's own, or pass a function, such as a torchvision transform."
         )
     try:
-        answer = transform(Image.new("RGB", PROBE_SIZE, (128, 128, 128)))
+        answer = transform(grey_image())
     except Exception as error:
         raise ModelSourceError(
             f"preprocessing is a function of one PIL image; {_name(transform)} fails on a grey one: "
             f"{type(error).__name__}: {' '.join(str(error).split())}"
         ) from error
     return _checked(answer, transform)
+
+
+def grey_image() -> Image.Image:
+    """What a network and its preprocessing are tried with."""
+    return Image.new("RGB", (230, 230), (128, 128, 128))
 
 
 def _checked(answer, transform: Callable) -> np.ndarray:
