@@ -15,8 +15,9 @@ from PIL import Image
 from plugin_testing.bundled import BothSides, Compared, both_sides, bundled_plugin, small_network, their_outcomes
 
 from brainscore_vision import load_model
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import NoiseCeiling
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import ExplainableVariance, NoiseCeiling
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations import normalize_correlations
+from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 FLOAT32 = {"rel": 1e-6, "abs": 1e-7}
 """Both sides average trials to float32, in another order, which moves correlations by some 1e-8 (float64: 1e-15)."""
@@ -148,7 +149,8 @@ def test_a_perfect_model_scores_1():
     theirs = explained_variance(Score(np.median(best)), Score(np.median(np.sqrt(fraction))))
     assert float(theirs) == pytest.approx(0.7071, abs=1e-4)
     ceiling = NoiseCeiling(fraction, 1 / 12)
-    ours = {name: values.value for name, values in normalize_correlations(best, ceiling, ceiling).items()}
+    at_test = ExplainableVariance(np.ones(len(best)), 12 * (1 - fraction), 1 / 12, n_stimuli=10**9)
+    ours = {name: values.value for name, values in normalize_correlations(best, ceiling, at_test).items()}
     assert ours == pytest.approx({"published": float(theirs), "explained_variance": 1.0, "correlation": 1.0})
 
 
@@ -160,7 +162,11 @@ def test_ceiling_of_the_repetitions_that_were_shown(sides, network, theirs_of, c
         at_12 = nc_12rep(sides, subject, compared.region) / 100
         ncsnr_squared = at_12 / (1 - at_12) / 12
         at_4 = ncsnr_squared / (ncsnr_squared + 1 / 4)
-        np.testing.assert_allclose(score.attrs[subject].attrs["ceiling"].attrs["raw"], at_4, rtol=1e-5)
+        responses = open_dataset(sides.dataset).responses(subject, compared.region, noise_ceiling_threshold=30)
+        test = responses.select(open_dataset(sides.dataset).split_ids("shared", "ood")[1])
+        assert (test.n_repetitions == 4).all()
+        expected = 1 - responses.noise_variance / 4 / test.values.var(axis=0, ddof=1)
+        np.testing.assert_allclose(score.attrs[subject].attrs["ceiling"].attrs["raw"], expected, rtol=1e-4)
         assert theirs.ceiling == pytest.approx(np.median(np.sqrt(at_12)), rel=1e-6)
         assert theirs.ceiling > 1.1 * np.median(np.sqrt(at_4))
 

@@ -51,19 +51,22 @@ class TestAverages:
         file = write(trials, **LAYOUTS[layout])
         file.block_bytes = block_bytes
         columns = np.array([1, 2, 5, 11, 19])
-        stimulus_ids, means, counts = file.averages(columns)
+        stimulus_ids, means, counts, noise = file.averages(columns)
         expected_ids, expected, expected_counts = expected_averages(trials, columns)
         assert stimulus_ids.tolist() == expected_ids.tolist()
         assert counts.tolist() == expected_counts.tolist()
         assert sorted(set(counts)) == [2, 3]
         assert means.dtype == np.float32
         np.testing.assert_array_equal(means, expected.astype(np.float32))
+        position = np.searchsorted(expected_ids, trials.presentations["stimulus_id"])
+        within = np.square(trials.data[:, columns] - expected[position]).sum(axis=0)
+        np.testing.assert_allclose(noise, within / (len(position) - len(expected_ids)), rtol=1e-5)
 
     def test_sum_in_double_precision(self, write):
         trials = make_trials(repetitions=12)
         trials.data += np.float32(1e4)  # float32 sums of these would lose three more digits
         columns = np.arange(20)
-        _, means, _ = write(trials).averages(columns)
+        _, means, _, _ = write(trials).averages(columns)
         np.testing.assert_array_equal(means, expected_averages(trials, columns)[1].astype(np.float32))
 
     def test_every_trial_is_read_once(self, trials, write):
