@@ -216,6 +216,28 @@ def test_the_figure_has_one_line_per_region_and_marks_the_best_layer(study):
     assert [text.get_text() for text in axes.get_xticklabels()] == list(found.layers)
 
 
+def test_an_interrupted_map_goes_on_where_it_was(study):
+    tasks, model = list(study.tasks(RidgeMetric())), make_network(8)
+    network = model.activations_model._model
+    honest = network.layers[3].forward
+
+    def interrupted(features):
+        if network.n_seen > 70:  # the made images and the handful before the pass are fewer
+            raise KeyboardInterrupt
+        return honest(features)
+
+    network.layers[3].forward = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        map_layers(model, tasks, "all", "ridgecv", QUIET)
+    network.layers[3].forward = honest
+    n_seen(model)
+    found = map_layers(model, tasks, "all", "ridgecv", QUIET)
+    resumed = n_seen(model)
+    whole = map_layers(model, tasks, "all", "ridgecv", replace(QUIET, store=False))
+    assert 0 < n_seen(model) - resumed < 44
+    np.testing.assert_allclose(found.scores, whole.scores, atol=1e-9)
+
+
 def test_what_cannot_be_mapped_is_refused_before_any_pass(study):
     tasks, model = list(study.tasks(RidgeMetric())), make_network(7)
     with pytest.raises(StimulusKernelError, match="compared by ridgecv, rdm, cka; received 'pls'"):

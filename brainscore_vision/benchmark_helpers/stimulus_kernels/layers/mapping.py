@@ -81,7 +81,7 @@ class Passes:
         return (
             f"{kept}{sum(map(len, self.groups))} layers are recorded in {len(self.groups)} "
             f"pass{'es' if len(self.groups) > 1 else ''} over the {n:,} images of {self.pool.name}; features wait on disk, "
-            f"{sum(sizes) / 1e9:.1f} GB in all and {max(sizes) / 1e9:.1f} GB at once ({self.limit / 1e9:.1f} GB allowed)."
+            f"{sum(sizes) / 1e9:.3g} GB in all and {max(sizes) / 1e9:.3g} GB at once ({self.limit / 1e9:.3g} GB allowed)."
         )
 
     def bytes_of(self, layers: Sequence[Layer]) -> int:
@@ -152,7 +152,7 @@ def map_layers(
         for layer in passes.too_large:
             needed, allowed = passes.bytes_of([layer]), passes.limit
             skipped[layer.name] = (
-                f"its features need {needed / 1e9:.1f} GB on disk, where {allowed / 1e9:.1f} GB are allowed "
+                f"its features need {needed / 1e9:.3g} GB on disk, where {allowed / 1e9:.3g} GB are allowed "
                 f"({asked_as('max_spool', '--max-spool')})"
             )
         for group in filter(None, (passes.kept, *passes.groups)):
