@@ -2,23 +2,25 @@
 
 Under the null hypothesis the prediction has nothing to do with the measurement, and r √(df / (1 − r²)) is Student's t with
 df = n − 2 (Pearson), to which the permutations of stimuli agree (Pitman 1937). Stimuli that come in groups are worth fewer
-independent ones: with u_i the influence of stimulus i on r (:func:`.bootstrap.influences`),
+independent ones: with c the correlation of two stimuli of one group, of predictions and of measurements of a neuroid, 0 if it
+is negative, and m the ordered pairs of stimuli that share a group,
 
-    n_eff = n Σ_i u_i² / Σ_g (Σ_{i in g} u_i)²     sums over neuroids too; at most n
+    n_eff = n / (1 + c_prediction c_measured m / n)
 
-takes the place of n (the design effect of Kish 1965); the tail is that of t with at most as many degrees of freedom as there
-are groups, less 2.
+takes the place of n (Clifford, Richardson & Hémon 1989); the tail is that of t with at most as many degrees of freedom as there
+are groups, less 2. Each neuroid has its own: noise has no groups, so that they count for more where there is more signal.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from scipy.stats import false_discovery_control, t
 
 from ..errors import StimulusKernelError
-from .bootstrap import MIN_DISTINCT, count_groups, has_groups, influences, sum_groups
+from .bootstrap import MIN_DISTINCT, count_groups, has_groups, sum_groups
 
 CORRECTIONS = ("fdr", "holm", "none")
 
@@ -26,38 +28,48 @@ LEVEL = 0.05
 """Share of false discoveries (Benjamini & Hochberg 1995) among neuroids that count as significant."""
 
 _WIDTH = 512
-"""Neuroids whose influences are in memory at a time."""
+"""Neuroids that are centred at a time."""
 
 
-def effective_stimuli(
-    prediction: np.ndarray, measured: np.ndarray, correlations: np.ndarray, groups: Sequence[str] | None
-) -> float:
+def effective_stimuli(prediction: np.ndarray, measured: np.ndarray, groups: Sequence[str] | None) -> np.ndarray:
     """n_eff: how many independent stimuli the test stimuli are worth for a correlation.
 
     Parameters
     ----------
     prediction, measured : numpy.ndarray, shape (n, neuroids)
         Neither constant over stimuli.
-    correlations : numpy.ndarray of float64, shape (neuroids,)
     groups : sequence of str or None
         Label of each stimulus's group.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (neuroids,)
     """
-    n = len(prediction)
+    n, n_neuroids = prediction.shape
     if not has_groups(groups):
-        return float(n)
-    single = grouped = 0.0
-    for start in range(0, prediction.shape[1], _WIDTH):
-        columns = slice(start, start + _WIDTH)
-        moved = influences(prediction[:, columns], measured[:, columns], correlations[columns])
-        single += np.square(moved).sum()
-        grouped += np.square(sum_groups(moved, groups)).sum()
-    return float(n * min(1.0, single / grouped))
+        return np.full(n_neuroids, float(n))
+    n_pairs = sum(count * (count - 1) for count in Counter(groups).values())
+    product = np.ones(n_neuroids)
+    for values in (prediction, measured):
+        for start in range(0, n_neuroids, _WIDTH):
+            columns = slice(start, start + _WIDTH)
+            centred = values[:, columns] - values[:, columns].mean(axis=0, dtype=float)
+            squares = np.square(centred).sum(axis=0)
+            alike = (np.square(sum_groups(centred, groups)).sum(axis=0) - squares) / n_pairs
+            product[columns] *= np.maximum(0.0, alike) / (squares / n)
+    return n / (1 + product * n_pairs / n)
 
 
 def p_values(
     prediction: np.ndarray, measured: np.ndarray, correlations: np.ndarray, groups: Sequence[str] | None = None
 ) -> np.ndarray | None:
-    """One-sided p value of each neuroid, of a correlation that is not positive; parameters as :func:`effective_stimuli`.
+    """One-sided p value of each neuroid, of a correlation that is not positive.
+
+    Parameters
+    ----------
+    prediction, measured, groups
+        As for :func:`effective_stimuli`.
+    correlations : numpy.ndarray of float64, shape (neuroids,)
 
     Returns
     -------
@@ -66,13 +78,11 @@ def p_values(
     """
     if count_groups(range(len(prediction)), groups) < MIN_DISTINCT:
         return None
-    n_eff, n_groups = effective_stimuli(prediction, measured, correlations, groups), len(prediction)
-    if has_groups(groups):
-        n_groups = count_groups(groups, groups)
+    df = np.maximum(1.0, effective_stimuli(prediction, measured, groups) - 2)
     r = np.clip(correlations, -1, 1)
     with np.errstate(divide="ignore"):  # r = 1 has t = infinity and p = 0
-        scaled = r * np.sqrt(max(1.0, n_eff - 2) / (1 - r * r))
-    return t.sf(scaled, min(max(1.0, n_eff - 2), n_groups - 2))
+        scaled = r * np.sqrt(df / (1 - r * r))
+    return t.sf(scaled, np.minimum(df, count_groups(range(len(prediction)), groups) - 2))
 
 
 def count_significant(values: np.ndarray) -> int:
