@@ -135,6 +135,7 @@ def null_rates(world: World, strength: float, repetitions: int, groups, seed: st
                     "share of draws < 0.05": shares_of_draws(a, b, outcome.subjects) < 0.05,
                     "p < 0.05": outcome.mean.p_value < 0.05,
                     "p < 0.01": outcome.mean.p_value < 0.01,
+                    "interval without 0": not outcome.mean.interval[0] <= 0 <= outcome.mean.interval[1],
                     "p < 0.05, one subject": one.p_value < 0.05,
                     "all subjects agree": max(outcome.n_positive, outcome.n_negative) == SUBJECTS,
                     "p < 0.05, over subjects": outcome.over_subjects.p_value < 0.05,
@@ -173,6 +174,23 @@ def families_part(repetitions: int) -> dict:
     for label, groups in (("one by one", None), ("in families", [str(i // 12) for i in range(84)])):
         world = World(np.random.default_rng(3), 84, 30, family=12)
         report[f"good models, 7 families of 12, {label}"] = null_rates(world, 1.0, repetitions, groups, "few families")
+    return report
+
+
+def intervals_part(repetitions: int) -> dict:
+    """How often one subject's interval holds what all images would give: half of the signal's variance."""
+    truth = {"published": 0.5 * np.sqrt(CEILING), "explained_variance": 0.5, "correlation": np.sqrt(0.5)}
+    report = {}
+    for label, n, family in (("224 images", 224, 1), ("56 families of 4", 224, 4), ("7 families of 12", 84, 12)):
+        world, held = World(np.random.default_rng(9), n, 40, family=family), []
+        groups = None if family == 1 else [str(i // family) for i in range(n)]
+        for repetition in range(repetitions):
+            measured, (model, _) = world.experiment(1.0)
+            counts = bootstrap.resampled_counts([f"interval {repetition} {i}" for i in range(n)], DRAWS, groups)
+            (unit,) = ridge_units(measured[:1], model[:1], counts, groups)
+            limits = {name: bootstrap.percentile_interval(draws) for name, draws in unit["draws"].items()}
+            held.append({name: low <= truth[name] <= high for name, (low, high) in limits.items()})
+        report[label] = {name: float(np.mean([one[name] for one in held])) for name in truth}
     return report
 
 
@@ -250,6 +268,7 @@ PARTS = {
     "compare": (compare_part, 300),
     "small": (small_part, 300),
     "families": (families_part, 400),
+    "intervals": (intervals_part, 400),
     "subjects": (subjects_part, 2000),
     "voxels": (voxels_part, 400),
     "rdm": (rdm_part, 400),
