@@ -124,9 +124,9 @@ def with_best_layers(
     """Choose a layer for each benchmark without its test images.
 
     A layer is chosen on the shared pool's training images of the split ``tau``, without those that the benchmark at hand (of a
-    mean over folds: the fold) tests on. So one layer serves a region in tau, ood and its kinds, in both pools' families where
-    the images are the same, and a fold may have another one. rdm-pearson and cka test on all of these images and fit nothing:
-    their layer is chosen on test images, and the Score says so.
+    mean over folds: the fold) tests on in any subject. So one layer serves a region in tau, ood and its kinds, in both pools'
+    families where the images are the same, and a fold may have another one. rdm-pearson and cka test on all of these images and
+    fit nothing: their layer is chosen on test images, and the Score says so.
 
     Parameters
     ----------
@@ -202,17 +202,20 @@ class _Choice:
 
     @classmethod
     def of(cls, plan: Plan, pool: StimulusPool, train: tuple[str, ...]) -> _Choice:
-        region, tasks, counts = plan.tasks[0].model_region, [], set()
+        region = plan.tasks[0].model_region
         tested = all(set(train) <= set(task.test_ids) for task in plan.tasks)
-        for task in plan.tasks:
-            test = set() if tested else set(task.test_ids)
-            kept = tuple(stimulus_id for stimulus_id in train if stimulus_id not in test)
-            counts.add(len(kept))
-            tasks.append(replace(task, region=region, pool=pool, train_ids=kept, test_ids=(), load_halves=None))
-        number = " to ".join(str(n) for n in sorted({min(counts), max(counts)}))
+        # people's signals are alike: what one of them is tested on, no one's responses may speak for
+        test = set() if tested else {stimulus_id for task in plan.tasks for stimulus_id in task.test_ids}
+        kept = tuple(stimulus_id for stimulus_id in train if stimulus_id not in test)
+        tasks = tuple(
+            replace(
+                task, region=region, pool=pool, train_ids=kept, test_ids=(), bootstrap_groups=None, load_halves=None
+            )
+            for task in plan.tasks
+        )
         also = "all of which are test images here" if tested else "none of which is a test image here"
-        says = f"by leave-one-out predictions of {number} shared training images of {CHOICE_SPLIT}, {also}"
-        return cls(region, tuple(tasks), says)
+        says = f"by leave-one-out predictions of {len(kept)} shared training images of {CHOICE_SPLIT}, {also}"
+        return cls(region, tasks, says)
 
     @property
     def shared_with(self) -> tuple:
