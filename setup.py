@@ -65,7 +65,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
             "psycopg2-binary>=2.9.9",
             "threadpoolctl>=3.2",
             "typer>=0.29",
-            "rich>=13",
+            "rich>=13.8",
             "jinja2>=3.1",
             "MarkupSafe>=2.0",
         ],
