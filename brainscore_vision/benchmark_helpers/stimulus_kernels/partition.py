@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .comparisons import DEFAULT_ALPHAS, RELATIVE_ALPHAS, RidgeMetric, poorly_known
+from .comparisons import DEFAULT_ALPHAS, RELATIVE_ALPHAS, Resampled, RidgeMetric, poorly_known
 from .engine import Job, Run
 from .errors import ModelOutputError, ResponsesError, StimulusKernelError
 from .kernels.compute import Compute
@@ -32,9 +32,10 @@ from .responses import Responses, pearson_per_neuroid
 from .ridge.banded import Target, WeightedFit, banded_fits
 from .statistics.bootstrap import (
     BLOCK_BYTES,
+    MIN_DISTINCT,
     correlation_and_variance_draws,
+    count_groups,
     percentile_interval,
-    resampled_counts,
 )
 from .statistics.normalizations import explained_part, ratio_draws
 from .tasks import SubjectTask
@@ -145,10 +146,21 @@ def partition(
     with Run((model_a, model_b), tasks, options if options is not None else EngineOptions()) as run:
         run.check_data()
         for job in run.jobs:
+            _check_groups(job.task)
             _check_explainable(job.task)
         for item in run.each_kernel():
             for job, found in _partitions(run.kernels(item), item.jobs, models, run.compute):
                 yield job.position, replace(found, dropped_stimuli=job.dropped)
+
+
+def _check_groups(task: SubjectTask) -> None:
+    """Raise if no interval can be had, which parts never stand without."""
+    n_groups = count_groups(task.test_ids, task.bootstrap_groups)
+    if n_groups < MIN_DISTINCT:
+        raise ResponsesError(
+            f"Parts stand beside intervals over test stimuli, which take {MIN_DISTINCT} independent groups of them; the "
+            f"{len(task.test_ids)} of {task.subject} in {task.region} make {n_groups}. Choose a split with more."
+        )
 
 
 def _check_explainable(task: SubjectTask) -> None:
@@ -185,12 +197,14 @@ def _partitions(
             tuple(kernel.n_features for kernel in kernels),
         )
         fits.update(zip(tasks, found, strict=True))
-    counts = None
+    resampled = None
     for job in jobs:
         task = job.task
-        if counts is None or counts[0] != task.test_ids:
-            counts = task.test_ids, resampled_counts(task.test_ids, task.metric.bootstrap_draws)
-        yield job, parts_of(task, fits[task], counts[1], models)
+        if resampled is None or not resampled.is_for(task.test_ids, task.bootstrap_groups):
+            resampled = Resampled.of(task.test_ids, task.bootstrap_groups, task.metric.bootstrap_draws)
+            for note in resampled.notes:
+                warn_once(note)
+        yield job, parts_of(task, fits[task], resampled.counts, models)
 
 
 def _target(task: SubjectTask, kernel: StimulusKernel) -> Target:
