@@ -210,7 +210,8 @@ class _Choice:
             test = set() if tested else set(task.test_ids)
             kept = tuple(stimulus_id for stimulus_id in train if stimulus_id not in test)
             counts.add(len(kept))
-            tasks.append(replace(task, region=region, pool=pool, train_ids=kept, test_ids=(), load_halves=None))
+            only_training = {"train_ids": kept, "test_ids": (), "bootstrap_groups": None, "load_halves": None}
+            tasks.append(replace(task, region=region, pool=pool, **only_training))
         number = " to ".join(str(n) for n in sorted({min(counts), max(counts)}))
         also = "all of which are test images here" if tested else "none of which is a test image here"
         says = f"by leave-one-out predictions of {number} shared training images of {CHOICE_SPLIT}, {also}"
@@ -266,16 +267,15 @@ def _as_recorded(task: SubjectTask) -> SubjectTask:
 
 def _place(model, tasks, layers, metric: str, dataset: Dataset, engine: EngineOptions) -> Path | None:
     """File that a map is kept in: its name stands for all that the map depends on. None if it is not to be kept."""
-    from torch.nn.parameter import is_lazy
-
     if not engine.store or engine.random_features != "refuse":
         return None
-    if any(is_lazy(parameter) for parameter in model.activations_model._model.parameters()):
-        list_layers(model)  # the first images that a network is shown give it these weights
+    # the code of forward has no digest: answers to made images show it. First, as these give lazy layers their weights
+    answers = [[layer.name, layer.digest] for layer in list_layers(model)]
     described = {
         "versions": [ENGINE_VERSION, VERSION, N_DRAWS],
         "model": ModelIdentity.of(model).key,
         "network": network_digest(model),
+        "answers": answers,
         "preprocessing": preprocessing_digest(model),
         "layers": layers if isinstance(layers, str) else list(layers),
         "metric": metric,
