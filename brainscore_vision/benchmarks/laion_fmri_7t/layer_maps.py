@@ -24,7 +24,7 @@ from brainscore_vision.data.laion_fmri_7t.constants import FOLD_FAMILIES, SUBJEC
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
-from .benchmark import make_tasks, stimulus_pool
+from .benchmark import make_tasks, stimulus_pool, warn_once_of_simulation
 from .identifiers import DEFAULT_THRESHOLD, Cell, IdentifierError
 from .networks.finding import find_model
 from .networks.network import AUTO, Network
@@ -98,6 +98,8 @@ def map_layers(
     found = find_model(model)
     opened = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
     tasks = [_as_recorded(task) for cell in cells for task in make_tasks(cell, opened)]
+    if opened.is_simulated:
+        warn_once_of_simulation(opened.name)
     about = {"split": split, "pool": pool}
     return _kept_map(found.network(), tasks, layers, metric, opened, engine, say, about)
 
