@@ -131,7 +131,7 @@ def partition(
     Raises
     ------
     StimulusKernelError
-        Metrics other than ridge, one model twice, or test stimuli without explainable variance.
+        Metrics other than ridge, one model twice, or test stimuli without explainable variance or in too few groups.
     """
     other = sorted({type(task.metric).__name__ for task in tasks if not isinstance(task.metric, RidgeMetric)})
     if other:
@@ -142,10 +142,24 @@ def partition(
     with Run((model_a, model_b), tasks, options if options is not None else EngineOptions()) as run:
         run.check_data()
         for job in run.jobs:
+            _resampled(job.task)
             _check_explainable(job.task)
         for item in run.each_kernel():
             for job, found in _partitions(run.kernels(item), item.jobs, models, run.compute):
                 yield job.position, replace(found, dropped_stimuli=job.dropped)
+
+
+def _resampled(task: SubjectTask) -> Resampled:
+    """The test stimuli, drawn as those of scores are; raise if there are too few groups to draw from."""
+    resampled = Resampled.of(task.test_ids, task.bootstrap_groups, task.metric.bootstrap_draws)
+    if resampled.counts is None:
+        raise StimulusKernelError(
+            f"A partition has intervals over test stimuli, which draw whole groups of similar ones, three or more; the "
+            f"{len(task.test_ids)} of {task.subject} come in {len(set(task.bootstrap_groups))}. Choose a split with more."
+        )
+    for note in resampled.notes:
+        warn_once(note)
+    return resampled
 
 
 def _check_explainable(task: SubjectTask) -> None:
@@ -186,9 +200,7 @@ def _partitions(
     for job in jobs:
         task = job.task
         if resampled is None or not resampled.is_for(task.test_ids, task.bootstrap_groups):
-            resampled = Resampled.of(task.test_ids, task.bootstrap_groups, task.metric.bootstrap_draws)
-            for note in resampled.notes:
-                warn_once(note)
+            resampled = _resampled(task)
         yield job, parts_of(task, fits[task], resampled.counts, models)
 
 
