@@ -395,16 +395,20 @@ def similarity_ceilings(dataset: Dataset) -> dict:
 def reliability_by_noise_ceiling(dataset: Dataset, seed: int = 0, experiments: int = 5) -> dict:
     """Correlation of the true RDM with the measured one, and its estimates; 400 made-up stimuli, 150 voxels.
 
-    By NC, dimensions of the signal, and the share of the noise that lies in 8 patterns of voxels.
+    By NC, dimensions of the signal, the share of the noise that lies in 8 patterns of voxels, and how unequal the sizes of the
+    stimuli's patterns are: the standard deviation of their logarithm.
     """
     rng, found = np.random.default_rng(seed), {}
-    plain = [(nc, 40, 0.0) for nc in (0.2, 0.35, 0.5, 0.75)]
-    for nc, dimensions, shared in (*plain, (0.2, 3, 0.0), (0.5, 3, 0.0), (0.2, 40, 0.3), (0.5, 40, 0.3)):
+    cases = [(nc, 40, 0.0, 0.0) for nc in (0.2, 0.35, 0.5, 0.75)]
+    cases += [(nc, *others) for others in ((3, 0.0, 0.0), (40, 0.3, 0.0), (40, 0.0, 0.5)) for nc in (0.2, 0.5)]
+    for nc, dimensions, shared, unequal in cases:
         rows = []
         for _ in range(experiments):
             signal = (
                 rng.standard_normal((400, dimensions)) @ rng.standard_normal((dimensions, 150)) / np.sqrt(dimensions)
             )
+            if unequal:
+                signal *= np.exp(unequal * rng.standard_normal((400, 1)) - unequal**2)  # with a mean square of 1
             signal *= np.sqrt(nc / (1 - nc) / 12)
             counts, patterns = np.where(rng.random(400) < 0.8, 12, 4), rng.standard_normal((8, 150)) / np.sqrt(8)
             halves = []
@@ -420,7 +424,7 @@ def reliability_by_noise_ceiling(dataset: Dataset, seed: int = 0, experiments: i
             value = np.nan if estimate is None else estimate.value
             rows.append([similarity.unit_ranks(true) @ similarity.unit_ranks(measured), value, brown, np.sqrt(brown)])
         names = ("true", "reliability", "spearman_brown", "root_of_spearman_brown")
-        case = f"NC {nc:.0%}, {dimensions} dimensions, {shared:.0%} shared noise"
+        case = f"NC {nc:.0%}, {dimensions} dimensions, {shared:.0%} shared noise, sizes {unequal:g}"
         found[case] = dict(zip(names, np.mean(rows, axis=0).round(3).tolist(), strict=True))
     return found
 
