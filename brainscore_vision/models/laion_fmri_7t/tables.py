@@ -102,7 +102,7 @@ class FeatureTable:
         found = _as_ids(ids)
         check_ids(found, name)
         _check_index(features, found, name)
-        values = np.asarray(_without_torch(features))
+        values = np.array(_without_torch(features))  # a copy: an array that is filled anew is another table
         _check_shape(values.shape, len(found), name)
         refuse_index(values, name)
         content = _digest(found, hashlib.sha256(np.ascontiguousarray(values)).hexdigest(), values.shape, values.dtype)
