@@ -22,7 +22,16 @@ from .identifiers import DEFAULT_THRESHOLD, Cell, IdentifierError
 from .results.facts import versions
 from .scoring import prepare
 
-__all__ = ["Encoder", "encode_many", "encoder_metadata", "encoders_in", "fit_encoder", "load_encoder"]
+__all__ = [
+    "Encoder",
+    "accuracy_figure",
+    "encode_many",
+    "encoder_metadata",
+    "encoders_in",
+    "fit_encoder",
+    "load_encoder",
+    "read_about",
+]
 
 ALL, WITH_OOD = "all", "all+ood"
 
@@ -177,6 +186,46 @@ def load_encoder(path, device: str = "auto", model=None) -> Encoder:
 def encoder_metadata(path) -> dict:
     """What an encoder says of itself, nested as ``fmri``, ``encoding_model`` and ``roi``; reads no weights."""
     return read_header(path)[1]
+
+
+def read_about(path) -> tuple[dict, dict]:
+    """Which network, subject and regions an encoder is of, and its metadata; reads no weights."""
+    return read_header(path)[:2]
+
+
+def accuracy_figure(about: dict, metadata: dict):
+    """Correlation of each voxel's predictions with its responses to held-out images, by region; dots are medians.
+
+    Parameters
+    ----------
+    about, metadata : dict
+        From :func:`read_about`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    model, regions = metadata["encoding_model"], about["regions"]
+    figure = Figure(figsize=(2 + 1.1 * len(regions), 3.6), layout="constrained")
+    axes, rng = figure.subplots(), np.random.default_rng(0)
+    for i, region in enumerate(regions):
+        columns = metadata["roi"][region]
+        values, limit = model["correlation_results"][columns], np.sqrt(model["noise_ceiling_testset"][columns])
+        axes.scatter(i + rng.uniform(-0.3, 0.3, len(values)), values, s=3, color=f"C{i}", alpha=0.4, linewidths=0)
+        axes.plot(i, np.median(values), "o", color=f"C{i}", markeredgecolor="black")
+        axes.hlines(np.median(limit), i - 0.4, i + 0.4, color="black", linestyle=":")
+    axes.set_xticks(range(len(regions)), regions)
+    axes.set_ylabel(f"correlation on {len(model['test_stimuli'])} held-out images")
+    axes.set_title(
+        f"{about['identifier']} → {about['subject']}\n(dots: medians; dotted: √ of the median noise ceiling)",
+        fontsize=9,
+    )
+    axes.axhline(0, color="0.7", linewidth=0.8, zorder=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
 
 
 def encoders_in(folder) -> list[tuple[Path, dict | str]]:

@@ -28,7 +28,7 @@ BUFFER_BYTES = 2**28
 """Features of images that wait to be multiplied together: the large matrix is read once for all of them."""
 
 TOLERANCE = 1e-2
-"""Of predictions of made images, relative to their size, between the fit and now."""
+"""Of predictions of made images, relative to their spread, between the fit and now."""
 
 DEVICES = ("auto", "cpu", "cuda")
 SELECTIONS = ("roi", "voxel_index")
@@ -160,6 +160,12 @@ class Encoder:
         attrs = {name: self.about[name] or "" for name in ("subject", "identifier", "source", "network")}
         return xr.DataArray(responses, dims=("stimulus", "voxel"), coords=coords, attrs=attrs, name="response")
 
+    def to_frame(self, responses: np.ndarray, selection: Mapping | None = None, stimulus_ids=None) -> pd.DataFrame:
+        """Responses as a table: a row per image, a column per voxel, named by region and position."""
+        array = self.to_xarray(responses, selection, stimulus_ids)
+        names = [f"{r}_{i}" for r, i in zip(array.region.values, self.selected(selection), strict=True)]
+        return pd.DataFrame(responses, index=pd.Index(array.stimulus.values, name="stimulus"), columns=names)
+
     def save(self, path: Path) -> Path:
         """Write the encoder to a file, whole or not at all."""
         path = Path(path)
@@ -207,11 +213,13 @@ class Encoder:
         expected = self.about["made_images"]
         found = self.encode(made_images(), progress=False)[:, : len(expected[0])]
         expected = np.array(expected)
-        apart = float(np.abs(found - expected).max() / (np.abs(expected).max() or 1.0))
+        # what all images share is the intercept's; the second bound is float32's rounding
+        scale = max(expected.std(axis=0).max(), 1e-4 * np.abs(expected).max()) or 1.0
+        apart = float(np.abs(found - expected).max() / scale)
         if not apart <= TOLERANCE:
             raise EncoderFileError(
                 f"The same network must answer as it did after the fit, but predictions of made images differ by {apart:.2g} "
-                f"of their size: {self.model.identifier} prepares images, or computes, in another way. Fit the encoder again."
+                f"of their spread: {self.model.identifier} prepares images, or computes, in another way. Fit the encoder again."
             )
 
 

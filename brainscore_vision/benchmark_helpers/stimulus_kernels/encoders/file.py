@@ -179,7 +179,7 @@ def write_tree(group: h5py.Group, tree: dict) -> None:
     """Write nested dictionaries: numbers as datasets, everything else as JSON."""
     for name, value in tree.items():
         if isinstance(value, dict):
-            write_tree(group.require_group(name), value)
+            write_tree(group.create_group(name, track_order=True), value)
         elif isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
             group[name] = value
         else:

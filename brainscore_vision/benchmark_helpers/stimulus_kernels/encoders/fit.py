@@ -36,7 +36,7 @@ from .images import Plain, made_images
 
 DTYPES = ("float32", "float16")
 
-DESCRIBED_BYTES, BASE_BYTES = 256, 2**16
+DESCRIBED_BYTES, BASE_BYTES = 256, 2**15
 """What metadata take at most: per voxel or stimulus, and besides."""
 
 N_COMPARED = 32
@@ -223,7 +223,7 @@ def _write(model, tasks, path, checks, settings, options, describe, plain, say) 
                         accuracy_of(fits[check], fits[task]) for task, check in zip(tasks, checks, strict=True)
                     ]
                     write_tree(file.create_group("about"), _about(model, tasks, fits, losses))
-                    write_tree(file.create_group("metadata"), describe(accuracies))
+                    write_tree(file.create_group("metadata", track_order=True), describe(accuracies))
                     seal(file)
                 if not isinstance(model, LookupModel):  # a later network has to predict the same
                     predicted = Encoder.open(scratch, model, plain).encode(made_images(), progress=False)[
