@@ -4,7 +4,7 @@
 tensors before), in turn, in one process. ``memory`` fits, loads and asks an encoder of ResNet-50's layer1 (802,816 features)
 and prints peak memory of each step, each in a process of its own.
 
-    python bench/encoders.py rate torchvision:resnet50@none layer4
+    python bench/encoders.py rate torchvision:resnet50@none layer4 DATASET
     python bench/encoders.py memory DATASET
 """
 
@@ -23,15 +23,13 @@ import torch
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.hooks import pytorch_wrapper
 from brainscore_vision.benchmarks.laion_fmri_7t import fit_encoder, load_encoder
 
-N_IMAGES, BATCH, ROUNDS = 192, 64, 5
+N_IMAGES, BATCH, ROUNDS = 64, 32, 5
 WIDE = "torchvision:resnet50@none"
 
 
-def rate(source: str, layer: str) -> None:
+def rate(source: str, layer: str, dataset: str) -> None:
     """Images per second, as medians over rounds in turn, and the ratio of each round."""
-    encoder = fit_encoder(
-        source, regions=("V1", "IT"), layers={"V1": layer, "IT": layer}, train="tau", dataset="simulated"
-    )
+    encoder = fit_encoder(source, regions=("V1", "IT"), layers={"V1": layer, "IT": layer}, train="tau", dataset=dataset)
     images = np.random.default_rng(0).integers(0, 256, (N_IMAGES, 3, 256, 256), dtype=np.uint8)
     network = pytorch_wrapper(encoder.model.activations_model)._model
     tensors = torch.randn(BATCH, 3, 224, 224)

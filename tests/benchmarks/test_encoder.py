@@ -10,15 +10,17 @@ from sklearn.linear_model import RidgeCV
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import RidgeMetric
+from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.brain import EncoderBrain
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.encoder import SelectionError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.file import EncoderFileError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.images import ImagesError, placed_pieces
 from brainscore_vision.benchmark_helpers.stimulus_kernels.engine import Run
-from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError, UnmappedRegionError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import recorder_for
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.compute import Compute
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
 from brainscore_vision.benchmarks.laion_fmri_7t import (
+    as_brain_model,
     benchmark,
     encode_many,
     encoder_metadata,
@@ -371,3 +373,31 @@ def test_what_cannot_be_fitted_is_said_before_any_image_is_shown(tiny_dataset):
             fitted(tiny_dataset, model=CountingModel(), **options)
     with pytest.raises((IdentifierError, MissingDataError), match="sub-02"):
         fit_encoder(CountingModel(), "sub-02", dataset=tiny_dataset)
+
+
+def test_responses_to_kinds_of_images_that_no_fit_saw_are_predicted(tiny_dataset):
+    network = as_brain_model(torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(8)).eval(), layers={"V4": "0"})
+    encoder, dataset = fitted(tiny_dataset, train="all", regions="V4", model=network), open_dataset(tiny_dataset)
+    task = task_of("V4", tiny_dataset)
+    ids = [s for s in task.pool.stimulus_ids if is_ood(s)]
+    assert ids
+    assert not set(ids) & set(encoder.metadata["encoding_model"]["train_stimuli"])
+    predicted = encoder.encode(dataset.stimulus_set(ids), progress=False)
+    measured = task.load_responses().select(ids).values
+    rs = [np.corrcoef(p, m)[0, 1] for p, m in zip(predicted.T, measured.T, strict=True)]
+    assert np.median(rs) > 0.15
+
+
+def test_an_encoder_is_a_model_of_other_benchmarks(tiny_dataset):
+    encoder = fitted(tiny_dataset, train="all", regions=("V1", "IT"), alphas=(1e-3,))
+    brain, dataset = EncoderBrain(encoder), open_dataset(tiny_dataset)
+    own = benchmark("LAION_fMRI.V1-tau-ridgecv", subjects=("sub-03",), dataset=tiny_dataset)
+    score = score_model(brain, own)
+    assert score.attrs["model_identifier"] == "small-network-seed0-predicted-sub-01"
+    stimuli = dataset.stimulus_set(task_of("V1", tiny_dataset).test_ids[:4])
+    brain.start_recording("IT")
+    np.testing.assert_array_equal(brain.look_at(stimuli), encoder.encode(stimuli, {"roi": ["IT"]}))
+    raw = score.attrs["sub-03"].attrs["raw"].attrs["raw"]
+    assert np.median(raw) > 0.1
+    with pytest.raises(UnmappedRegionError, match="V4"):
+        score_model(brain, benchmark("LAION_fMRI.V4-tau-ridgecv", subjects=("sub-03",), dataset=tiny_dataset))
