@@ -131,7 +131,7 @@ def features_of(model, region, dataset, stimulus_ids, folder):
     recorder = recorder_for(model, [region])
     placed = list(placed_pieces(dataset.stimulus_set(stimulus_ids), folder, 9.2, 8))
     found = []
-    for piece in placed:
+    for piece, _ in placed:
         recorder.record(piece, list(recorder.labels.values()), lambda batch: found.extend(batch.values()))
     return np.concatenate(found).astype(float)
 
@@ -158,6 +158,8 @@ def test_arrays_files_and_pictures_of_the_same_pixels_have_the_same_responses(ti
         np.testing.assert_allclose(encoder.encode(batch, batch_size=2), expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(encoder.encode(paths[3]), expected[3:4], rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(encoder.encode([paths[0], paths[0]]), expected[[0, 0]], rtol=1e-5, atol=1e-5)
+    many = encoder.encode(paths * 60)  # several pieces
+    np.testing.assert_allclose(many, np.tile(expected, (60, 1)), rtol=1e-5, atol=1e-5)
     see_through = np.dstack([pixels[0], np.full((40, 40), 0, np.uint8)])
     grey = np.full((1, 40, 40, 3), 128, np.uint8)
     np.testing.assert_allclose(encoder.encode([Image.fromarray(see_through)]), encoder.encode(grey), atol=1e-5)

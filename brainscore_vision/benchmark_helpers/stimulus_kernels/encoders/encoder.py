@@ -319,12 +319,11 @@ def _show(first: Encoder, encoders, images, outputs, batch_size, progress: bool)
     ):
         pieces = placed_pieces(images, Path(folder), *degrees, first.plain)
         waiting = preparing.submit(next, pieces, None)
-        while (stimuli := waiting.result()) is not None:
+        while (piece := waiting.result()) is not None:
             waiting = preparing.submit(next, pieces, None)
+            stimuli, made = piece
             recorder.record(stimuli, list(layers), sink)
-            for path in stimuli.stimulus_paths.values():
-                if Path(path).is_relative_to(folder):
-                    Path(path).unlink(missing_ok=True)
+            shutil.rmtree(made)
 
 
 @contextlib.contextmanager

@@ -170,6 +170,10 @@ def fit(
     say : callable, optional
         Called with sentences about size and loss.
 
+    Returns
+    -------
+    Encoder
+
     Raises
     ------
     StimulusKernelError

@@ -100,8 +100,8 @@ def _checked_array(images: np.ndarray) -> np.ndarray:
 
 def placed_pieces(
     images, folder: Path, source_degrees: float, target_degrees: float, plain: Plain | None = None
-) -> Iterator[StimulusSet]:
-    """Stimuli on a model's screen, some at a time; each set's files may go when the next one is asked for.
+) -> Iterator[tuple[StimulusSet, Path]]:
+    """Stimuli on a model's screen, some at a time, each with a folder of its own below ``folder``, which may go with them.
 
     Parameters
     ----------
@@ -119,24 +119,25 @@ def placed_pieces(
         if isinstance(images, StimulusSet):
             ids = list(images["stimulus_id"])[start : start + PIECE]
             piece = [Path(images.get_stimulus(stimulus_id)) for stimulus_id in ids]
-        made, files = {}, {}
+        made, files, own = {}, {}, folder / str(start)
+        own.mkdir()
         for i, image in enumerate(piece):
             name = f"image {start + i}"
             if isinstance(image, str | os.PathLike):
-                files[name] = _shown_file(Path(image), folder, plain)
+                files[name] = _shown_file(Path(image), own, plain)
             else:
-                made[name] = folder / f"{name}.bmp"
+                made[name] = own / f"{name}.bmp"
                 shown = _opened(image, plain)
                 _check_square(*shown.size, name)
                 if source_degrees != target_degrees:
-                    shown = ImageConverter(folder).apply_ratio(shown, target_degrees / source_degrees)
+                    shown = ImageConverter(own).apply_ratio(shown, target_degrees / source_degrees)
                 shown.save(made[name])
         if files:
             hashes = {name: hashlib.sha1(path.read_bytes()).hexdigest() for name, path in files.items()}
             of_files = _stimuli(files)
-            placed = place_on_model_screen(of_files, hashes, source_degrees, target_degrees, [folder])
+            placed = place_on_model_screen(of_files, hashes, source_degrees, target_degrees, [own])
             made |= {name: placed.get_stimulus(name) for name in files}
-        yield _stimuli({f"image {start + i}": made[f"image {start + i}"] for i in range(len(piece))})
+        yield _stimuli({f"image {start + i}": made[f"image {start + i}"] for i in range(len(piece))}), own
 
 
 def _stimuli(paths: dict) -> StimulusSet:
