@@ -1,4 +1,6 @@
-"""``laion-score data``: what is on this machine, what is missing and how to get it, and what the data are. Works offline."""
+"""``laion-score data``: what is on this machine, what is missing and how to get it, and what the data are. Works offline,
+but for ``bucket`` and ``get``.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +25,7 @@ from brainscore_vision.data.laion_fmri_7t.source import (
 )
 from brainscore_vision.data.laion_fmri_7t.stimuli.places import BUNDLED_VARIABLE, STIMULI_VARIABLE
 
+from . import get as cli_get
 from .options import DatasetOption
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from brainscore_vision.data.laion_fmri_7t.stimuli.sources import StimulusSource
 
 app = typer.Typer(help="The dataset on this machine: what it holds and what it lacks.", no_args_is_help=True)
+app.command()(cli_get.bucket)
+app.command()(cli_get.get)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 _SHOWN = 4  # names of a list that are printed before "and n more"
