@@ -185,7 +185,9 @@ def test_uploads_in_parts_are_checked_by_the_sums_of_the_parts(server, faults, t
 def test_the_strongest_sum_that_the_server_keeps_is_used(server, faults, tmp_path, algorithm, encryption, found):
     key, words = "stimuli/task-images_desc-captions.csv", b"words " * 99
     place = {"Bucket": BUCKET, "Key": key, "ACL": "public-read"}
-    kept = {"ChecksumAlgorithm": algorithm} if algorithm else {"ChecksumCRC32C": "xxxxxx=="}  # which Python cannot compute
+    kept = (
+        {"ChecksumAlgorithm": algorithm} if algorithm else {"ChecksumCRC32C": "xxxxxx=="}
+    )  # which Python cannot compute
     server.put_object(**place, **kept, Body=words, ServerSideEncryption=encryption)
     faults.spoiled[key] = int(found != SIZE_ALONE)
     assert fetch(tmp_path, "captions").checked == {found: 1}
