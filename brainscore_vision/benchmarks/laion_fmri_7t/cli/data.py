@@ -202,6 +202,30 @@ def seal(
     print(f"{len(found.hashes):,} images {'sealed' if written else 'are as they were sealed'}: {source.folder / SEAL}")
 
 
+@app.command()
+def verify(
+    dataset: DatasetOption = None,
+    subjects: cli_get.SubjectsOption = None,
+    published: Annotated[
+        Path | None,
+        typer.Option(help="Folder of published files (assy_*.nc) to compare with. Default: they are downloaded."),
+    ] = None,
+) -> None:
+    """Compare assemblies with the published ones: identical (to the last bit), equal to float32 rounding, or DIFFERENT.
+
+    The exit code is 1 if a subject's differ. Other differences, such as of coordinates, are listed.
+    """
+    from brainscore_vision.data.laion_fmri_7t.packaging import command
+
+    people = cli_get.names(subjects, "--subjects", SUBJECTS)
+    folder, why = find_folder(dataset)
+    if folder is None or why.startswith(PUBLISHED):
+        raise typer.BadParameter("Assemblies in a data folder are compared. Name it: --dataset FOLDER.")
+    request = command.Request(root=folder, subjects=people, actions=(command.VERIFY,), published=published)
+    if command.run(request, print) != command.ALL_DONE:
+        raise typer.Exit(1)
+
+
 def _refuse_unreadable(found: Survey, source: StimulusSource) -> None:
     if found.unreadable:
         raise DatasetError(

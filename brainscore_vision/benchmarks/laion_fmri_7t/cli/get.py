@@ -53,7 +53,7 @@ def bucket(
     from brainscore_vision.data.laion_fmri_7t.bucket import holdings
 
     remote = Bucket(name, endpoint)
-    people = _names(subjects, "--subjects", SUBJECTS)
+    people = names(subjects, "--subjects", SUBJECTS)
     held = holdings(remote, people)
     if as_json:
         print(json.dumps(held))
@@ -116,8 +116,8 @@ def get(
     from brainscore_vision.data.laion_fmri_7t.download import download, make_plan
     from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
 
-    kinds = _names(what, "--what", KINDS)
-    people = _names(subjects, "--subjects", SUBJECTS)
+    kinds = names(what, "--what", KINDS)
+    people = names(subjects, "--subjects", SUBJECTS)
     asked = _sessions(sessions)
     if asked and not set(kinds) & set(BY_SESSION):
         raise typer.BadParameter(f"--sessions chooses among {' and '.join(BY_SESSION)}; --what names neither.")
@@ -161,7 +161,7 @@ def in_words(n_bytes: int) -> str:
     return f"{n_bytes} bytes"
 
 
-def _names(text: str | None, option: str, known: tuple[str, ...]) -> tuple[str, ...]:
+def names(text: str | None, option: str, known: tuple[str, ...]) -> tuple[str, ...]:
     """Names joined by commas, in the order of ``known``."""
     if text is None:
         return known
