@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from .packaging.layout import RELEASED_SESSIONS
 
 BUCKET = "laion-fmri"
 REGION = "us-west-2"
+BUCKET_VARIABLE, ENDPOINT_VARIABLE = "LAION_FMRI_BUCKET", "LAION_FMRI_ENDPOINT"
 HELD_OUT = tuple(f"ses-{number}" for number in range(31, 35))
 """Sessions whose files the public may not get (package laion_fmri)."""
 
@@ -145,7 +147,7 @@ class Bucket:
             (kind, subject, session)
             for kind in kinds
             for subject in _owners(kind, subjects)
-            for session in (sessions if kind in BY_SESSION and sessions else ("",))
+            for session in (sessions if kind == "betas" and sessions else ("",))
         ]
         if lacking := [" ".join(filter(None, (*key[1:], key[0]))) for key in wanted if key not in have]:
             more = f" and {len(lacking) - 4} more" if len(lacking) > 4 else ""
@@ -169,6 +171,11 @@ class Bucket:
                             raise MissingDataError(f"{self} has a file whose name is no path in a folder: {key!r}.")
                         parts = {name: value or "" for name, value in match.groupdict().items()}
                         yield RemoteFile(key, entry["Size"], entry["ETag"], entry["LastModified"], kind, **parts)
+
+
+def default_bucket() -> Bucket:
+    """The release's bucket, or what the environment variables LAION_FMRI_BUCKET and LAION_FMRI_ENDPOINT say instead."""
+    return Bucket(os.environ.get(BUCKET_VARIABLE) or BUCKET, os.environ.get(ENDPOINT_VARIABLE) or None)
 
 
 def holdings(bucket: Bucket, subjects: Sequence[str] = SUBJECTS) -> dict:

@@ -91,7 +91,7 @@ def test_get_says_first_what_it_would_do(data, faults, released, tmp_path, monke
     facts = json.loads(
         data("get", "--dry-run", "--what", "betas", "--sessions", "2-3", "--json", *("--subject", "sub-07"))[1]
     )
-    assert facts["files"] == 4
+    assert facts["files"] == 8  # two sessions: volumes, tables, and what describes them
     assert facts["bytes"] == facts["bytes_to_download"] == facts["bytes_by_kind"]["betas"]
     assert not faults.gets
     assert not (tmp_path / "new").exists()

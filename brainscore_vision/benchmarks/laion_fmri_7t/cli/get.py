@@ -12,7 +12,15 @@ from typing import Annotated
 
 import typer
 
-from brainscore_vision.data.laion_fmri_7t.bucket import BUCKET, BY_SESSION, HELD_OUT, KINDS, Bucket
+from brainscore_vision.data.laion_fmri_7t.bucket import (
+    BUCKET,
+    BUCKET_VARIABLE,
+    BY_SESSION,
+    ENDPOINT_VARIABLE,
+    HELD_OUT,
+    KINDS,
+    Bucket,
+)
 from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
 from brainscore_vision.data.laion_fmri_7t.packaging.layout import RELEASED_SESSIONS
 from brainscore_vision.data.laion_fmri_7t.source import DATASET_VARIABLE, PUBLISHED, SIMULATED, laion_fmri_folder
@@ -26,13 +34,11 @@ HOW_TO_ASK = (
 )
 
 BucketOption = Annotated[
-    str, typer.Option("--bucket", envvar="LAION_FMRI_BUCKET", help="Another bucket with the same layout.")
+    str, typer.Option("--bucket", envvar=BUCKET_VARIABLE, help="Another bucket with the same layout.")
 ]
 EndpointOption = Annotated[
     str | None,
-    typer.Option(
-        "--endpoint-url", envvar="LAION_FMRI_ENDPOINT", help="Another S3 server than Amazon's, such as a mirror."
-    ),
+    typer.Option("--endpoint-url", envvar=ENDPOINT_VARIABLE, help="Another S3 server than Amazon's, such as a mirror."),
 ]
 SubjectsOption = Annotated[
     str | None, typer.Option("--subjects", "--subject", help="Subjects joined by commas, sub-01,sub-03; default: all.")
