@@ -86,17 +86,17 @@ def _for_scoring(root: Path) -> list[Item]:
 
 def _for_rebuilding(root: Path, subject: str) -> list[Item]:
     files = SubjectFiles(root, subject)
-    averages = files.download_command("averages")
     rois = files.roi_files()
     found, missing = _sort({s: files.betas(s).is_file() and files.trials(s).is_file() for s in expected_sessions(root)})
     maps = _sort({path.name: path.is_file() for path in map(files.noise_ceiling, NOISE_CEILING_MAPS.values())})
     regions = _sort({label: label in rois for label in roi_labels()})
     masks = _sort({path.name: path.is_file() for path in (files.anatomical_mask, files.r2_mean)})
+    get = files.download_command
     return [
-        Item(f"{subject} betas", "rebuilding", found, missing, files.download_command(*missing)),
-        Item(f"{subject} noise ceilings", "rebuilding", *maps, averages),
-        Item(f"{subject} regions of interest", "rebuilding", *regions, averages),
-        Item(f"{subject} brain masks", "rebuilding", *masks, f"{averages} --include-anatomical"),
+        Item(f"{subject} betas", "rebuilding", found, missing, get("betas", *(missing if found else ()))),
+        Item(f"{subject} noise ceilings", "rebuilding", *maps, get("ceilings")),
+        Item(f"{subject} regions of interest", "rebuilding", *regions, get("rois")),
+        Item(f"{subject} brain masks", "rebuilding", *masks, get("anatomy,ceilings")),
     ]
 
 
@@ -107,7 +107,7 @@ def _for_models(root: Path) -> list[Item]:
         "captions": ["task-images_desc-captions.csv"],
     }
     return [
-        Item(kind, "models", *_sort(_in_stimuli(root, *names)), f"laion-fmri download-{kind}")
+        Item(kind, "models", *_sort(_in_stimuli(root, *names)), f"laion-score data get --dataset {root} --what {kind}")
         for kind, names in kinds.items()
     ]
 

@@ -19,7 +19,7 @@ RELEASED_SESSIONS = tuple(f"ses-{number:02d}" for number in range(1, 31))
 """Sessions of the release; later sessions are held out or have another task (site)."""
 
 MARKER = "dataset.json"
-DOWNLOAD_AGAIN = "Delete the file and download it again: `laion-fmri download`."
+DOWNLOAD_AGAIN = "`laion-score data get --check` replaces damaged files."
 _RESOLUTION = "res-1pt8"
 _SESSION = re.compile(r"ses-\d+")
 
@@ -101,9 +101,10 @@ class SubjectFiles:
             found[label] = path
         return found
 
-    def download_command(self, *sessions: str) -> str:
-        """The package's command that gets some sessions; ``averages`` are the files over sessions."""
-        return f"laion-fmri download --subject {self.subject} --ses {' '.join(sessions)}"
+    def download_command(self, kind: str, *sessions: str) -> str:
+        """The command that gets a kind of files, of some sessions or of all."""
+        among = f" --sessions {','.join(sessions)}" if sessions else ""
+        return f"laion-score data get --dataset {self.root} --subjects {self.subject} --what {kind}{among}"
 
     @property
     def _rois(self) -> Path:

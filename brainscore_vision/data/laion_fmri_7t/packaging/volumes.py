@@ -29,8 +29,8 @@ MASK_DEFINITIONS = {
 """Name of a brain mask -> what it is. Newer versions of laion_fmri use the first by default, older ones the second."""
 
 _MASK_REMEDY = (
-    "The anatomical mask comes with `laion-fmri download --include-anatomical`, the R2 map with `laion-fmri download "
-    "--ses averages`; --mask chooses between them."
+    "The anatomical mask comes with `laion-score data get --what anatomy`, the R2 map with `laion-score data get --what "
+    "ceilings`; --mask chooses between them."
 )
 # What nibabel and gzip raise for a file that is not a whole volume (BadGzipFile is an OSError).
 _BROKEN = (OSError, EOFError, zlib.error, nib.filebasedimages.ImageFileError)
