@@ -15,8 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
+import inference
 import numpy as np
 import pandas as pd
+import partition as two_models
 from PIL import Image
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import (
@@ -437,15 +439,17 @@ SECTIONS = {
     "reliability by noise ceiling": reliability_by_noise_ceiling,
     "unit of the features": unit_of_features,
     "two models, weights": weights_of_two_models,
+    "two models, errors and coverage": lambda dataset: two_models.all_errors(),
+    **{f"inference, {name}": lambda dataset, name=name: inference.measure(name) for name in inference.PARTS},
 }
-"""What is measured -> function of the dataset."""
+"""What is measured -> function of the dataset; the last ones, which need none, are programs of their own as well."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--json", type=Path, help="Write the numbers here as well.")
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, metavar="SECTION", help=f"Of {', '.join(SECTIONS)}.")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, metavar="SECTION", help=f"Of {'; '.join(SECTIONS)}.")
     arguments = parser.parse_args()
     if not arguments.dataset.exists():
         SCALES[SHARED_SCALE.name] = SHARED_SCALE

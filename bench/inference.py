@@ -256,6 +256,12 @@ PARTS = {
 }
 
 
+def measure(name: str, repetitions: int | None = None) -> dict:
+    """A part, with its own number of repetitions if none is given."""
+    part, own = PARTS[name]
+    return part(repetitions or own)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", choices=PARTS, action="append", help="May be repeated. Default: all.")
@@ -264,9 +270,8 @@ def main() -> None:
     arguments = parser.parse_args()
     report = {}
     for name in arguments.part or PARTS:
-        part, repetitions = PARTS[name]
         started = time.perf_counter()
-        report[name] = part(arguments.repetitions or repetitions)
+        report[name] = measure(name, arguments.repetitions)
         print(json.dumps({name: report[name]}, indent=2), f"# {time.perf_counter() - started:.0f} s", flush=True)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")

@@ -36,6 +36,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap i
 
 N_TEST = (24, 82, 224, 371)
 EXPLAINABLE = (0.3, 0.5)
+RUNS = DRAWS = 1000
 N_TRAIN, N_TRUTH, N_NEUROIDS, N_LATENT, REPETITIONS = 400, 20_000, 40, 15, 4
 STRENGTHS = {"shared": 0.7, "a": 0.7, "b": 0.5}
 
@@ -133,18 +134,24 @@ def measured_errors(explainable: float, n: int, runs: int, draws: int, seed: int
     return report
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=1000)
-    parser.add_argument("--draws", type=int, default=1000)
-    parser.add_argument("--json", type=Path, help="Write the numbers here as well.")
-    arguments = parser.parse_args()
+def all_errors(runs: int = RUNS, draws: int = DRAWS) -> dict:
+    """:func:`measured_errors` of each explainable fraction and number of test stimuli."""
     report = {}
     for explainable in EXPLAINABLE:
         for n in N_TEST:
-            found = measured_errors(explainable, n, arguments.runs, arguments.draws)
-            report[f"{100 * explainable:g} % explainable, {n} test stimuli"] = found
-            print(f"{100 * explainable:g} % explainable, {n} test stimuli", json.dumps(found, indent=2), flush=True)
+            name = f"{100 * explainable:g} % explainable, {n} test stimuli"
+            report[name] = measured_errors(explainable, n, runs, draws)
+            print(name, json.dumps(report[name], indent=2), flush=True)
+    return report
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--draws", type=int, default=DRAWS)
+    parser.add_argument("--json", type=Path, help="Write the numbers here as well.")
+    arguments = parser.parse_args()
+    report = all_errors(arguments.runs, arguments.draws)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")
 

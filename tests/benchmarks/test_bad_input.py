@@ -232,7 +232,7 @@ DATA = {
     "no images at all": (
         lambda root: shutil.rmtree(root / "stimuli"),
         MissingDataError,
-        ("Models need images", "has neither images/ with manifest.csv nor", "stimuli"),
+        ("Models need images", "A place is a folder with manifest.csv", "stimuli"),
     ),
     "text in an image file": (
         lambda root: image(root).write_bytes(b"no image"),

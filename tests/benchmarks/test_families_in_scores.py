@@ -5,12 +5,13 @@ import pytest
 from plugin_testing.models import FeatureModel, random_features
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import Resampled
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import resampled_counts
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import ComparisonError
 from brainscore_vision.benchmarks.laion_fmri_7t import compare
 from brainscore_vision.benchmarks.laion_fmri_7t.benchmark import make_tasks
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import parse
-from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
+from brainscore_vision.benchmarks.laion_fmri_7t.scoring import partition, score_all
 from brainscore_vision.data.laion_fmri_7t.families import families
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
@@ -53,6 +54,18 @@ def test_one_family_has_no_interval_and_says_so(scores):
     assert np.isfinite(scores[GABOR].item())  # the value itself does not change
     with pytest.raises(ComparisonError, match="come in too few groups"):
         compare(scores[GABOR], scores[GABOR])
+
+
+def test_a_partition_draws_the_families_that_a_score_draws(tiny_dataset):
+    ids = open_dataset(tiny_dataset).pool_stimuli("shared")
+    a, b = (FeatureModel(random_features(ids, 30, seed), identifier=f"noise {seed}") for seed in (1, 2))
+    name = "LAION_fMRI.V1-ood-ridgecv[alphas=relative,normalization=explained_variance,subjects=sub-01]"
+    ((_, score),) = score_all(a, [name], dataset=tiny_dataset)
+    parts = partition(a, b, name, dataset=tiny_dataset)["sub-01"]
+    assert parts.values["a"] == pytest.approx(score.item(), rel=1e-6)
+    assert parts.interval("a") == pytest.approx(score.attrs["sub-01"].attrs["interval"], rel=1e-6)
+    with pytest.raises(StimulusKernelError, match="the 3 of sub-01 come in 1. Choose a split"):
+        partition(a, b, "LAION_fMRI.V1-ood_gabor-ridgecv[subjects=sub-01]", dataset=tiny_dataset)
 
 
 def test_few_families_are_rough():

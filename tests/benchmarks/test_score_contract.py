@@ -17,7 +17,7 @@ from plugin_testing.models import small_network
 from brainscore_vision import load_benchmark
 from brainscore_vision.benchmark_helpers.stimulus_kernels import NORMALIZATIONS, SIMILARITY_NORMALIZATIONS
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS, benchmark, score_model
-from brainscore_vision.benchmarks.laion_fmri_7t.benchmark import _warn_once_of_simulation
+from brainscore_vision.benchmarks.laion_fmri_7t.benchmark import warn_once_of_simulation
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.printing import as_row, score_table
 from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard.database import open_database, writing
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
@@ -222,7 +222,7 @@ def test_a_table_has_a_row_for_each(scores):
 
 
 def test_simulated_data_are_said_once_in_the_log(tiny_dataset, caplog):
-    _warn_once_of_simulation.cache_clear()
+    warn_once_of_simulation.cache_clear()
     with caplog.at_level(logging.WARNING):
         for identifier in ("LAION_fMRI.V1-tau-ridge", "LAION_fMRI.V2-tau-ridge"):
             score_model(network(), identifier, dataset=tiny_dataset)

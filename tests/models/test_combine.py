@@ -141,18 +141,21 @@ def test_partition_equals_fits_on_features(tiny_dataset, identifier):
         assert parts.n_neuroids == len(a)
 
 
-def test_each_model_alone_has_its_score(tiny_dataset):
-    names = ("LAION_fMRI-CLIP", "LAION_fMRI-nouns")
-    cell = "LAION_fMRI.IT-tau-ridgecv[normalization=explained_variance,alphas=relative]"
-    found = partition_models(*names, CELL, dataset=tiny_dataset)
+@pytest.mark.parametrize("split", ["tau", "ood", "ood_gabor"])  # independent images, some in families, one family
+def test_each_model_alone_has_its_score_and_interval(tiny_dataset, split):
+    names, cell = ("LAION_fMRI-CLIP", "LAION_fMRI-nouns"), f"LAION_fMRI.IT-{split}-ridgecv"
+    found = partition_models(*names, cell, dataset=tiny_dataset)
     for name, part in zip(names, ("a", "b"), strict=True):
-        score = score_model(name, cell, dataset=tiny_dataset)
+        score = score_model(name, f"{cell}[normalization=explained_variance,alphas=relative]", dataset=tiny_dataset)
         assert found["mean"].values[part] == pytest.approx(score.item(), abs=1e-6)
-        for subject, values in zip(
-            score.attrs["raw_subjects"]["subject"].values, score.attrs["raw_subjects"].values, strict=True
-        ):
-            assert found[subject].values[part] == pytest.approx(values, abs=1e-6)
-            np.testing.assert_allclose(found[subject].interval(part), score.attrs[subject].attrs["interval"], atol=1e-6)
+        for subject in score.attrs["raw_subjects"]["subject"].values:
+            unit, parts = score.attrs[subject], found[subject]
+            assert parts.values[part] == pytest.approx(unit.item(), abs=1e-6)
+            if "interval" in unit.attrs:
+                np.testing.assert_allclose(parts.interval(part), unit.attrs["interval"], atol=1e-6)
+            else:
+                assert parts.interval(part) is found["mean"].interval(part) is None
+        assert ("interval" in unit.attrs) == (split != "ood_gabor")
 
 
 def test_the_unit_of_features_changes_nothing(tiny_dataset, shared):

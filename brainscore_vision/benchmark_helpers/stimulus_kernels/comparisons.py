@@ -226,7 +226,7 @@ class RidgeMetric:
         if edge is None:
             return ()
         scale = {"smallest": "Multiply", "largest": "Divide"}[edge]
-        remedy = f"{scale} all features by one number, or widen the grid (alphas)."
+        remedy = f"{scale} all features by one number, or choose penalties that fit any unit (alphas='relative')."
         if self.is_relative:
             side = {"smallest": "below", "largest": "above"}[edge]
             remedy = f"To search there, give alphas of your own, {side} {alpha * unit:.2g} for these features."

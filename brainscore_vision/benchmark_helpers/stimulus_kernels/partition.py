@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .comparisons import DEFAULT_ALPHAS, RELATIVE_ALPHAS, RidgeMetric, poorly_known
+from .comparisons import DEFAULT_ALPHAS, RELATIVE_ALPHAS, Resampled, RidgeMetric, poorly_known
 from .engine import Job, Run
 from .errors import ModelOutputError, ResponsesError, StimulusKernelError
 from .kernels.compute import Compute
@@ -30,12 +30,7 @@ from .kernels.kernel import StimulusKernel
 from .options import EngineOptions
 from .responses import Responses, pearson_per_neuroid
 from .ridge.banded import Target, WeightedFit, banded_fits
-from .statistics.bootstrap import (
-    BLOCK_BYTES,
-    correlation_and_variance_draws,
-    percentile_interval,
-    resampled_counts,
-)
+from .statistics.bootstrap import BLOCK_BYTES, correlation_and_variance_draws, percentile_interval
 from .statistics.normalizations import explained_part, ratio_draws
 from .tasks import SubjectTask
 from .wording import warn_once
@@ -56,7 +51,7 @@ class Partition:
     values : dict of str to float
         By name of the part (`PARTS`).
     draws : dict of str to numpy.ndarray of float64, shape (draws,)
-        The same over resampled test stimuli, the fits kept.
+        The same over resampled test stimuli, in their groups, the fits kept; empty if there are too few groups to draw from.
     per_neuroid : dict of str to numpy.ndarray of float64, shape (neuroids,)
         Each neuroid's share; their mean is the value.
     alphas : tuple of float
@@ -81,9 +76,9 @@ class Partition:
     n_neuroids: int
     dropped_stimuli: tuple[str, ...] = ()
 
-    def interval(self, part: str) -> tuple[float, float]:
-        """Middle 95 % of the draws of a part."""
-        return percentile_interval(self.draws[part])
+    def interval(self, part: str) -> tuple[float, float] | None:
+        """Middle 95 % of the draws of a part; None without draws."""
+        return percentile_interval(self.draws[part]) if self.draws else None
 
 
 @dataclass(frozen=True)
@@ -105,12 +100,14 @@ class MeanPartition:
             region=partitions[0].region,
             models=partitions[0].models,
             values={part: float(np.mean([p.values[part] for p in partitions])) for part in PARTS},
-            draws={part: np.mean([p.draws[part] for p in partitions], axis=0) for part in PARTS},
+            draws={part: np.mean([p.draws[part] for p in partitions], axis=0) for part in PARTS}
+            if all(p.draws for p in partitions)
+            else {},
         )
 
-    def interval(self, part: str) -> tuple[float, float]:
-        """Middle 95 % of the draws of a part."""
-        return percentile_interval(self.draws[part])
+    def interval(self, part: str) -> tuple[float, float] | None:
+        """Middle 95 % of the draws of a part; None without draws."""
+        return percentile_interval(self.draws[part]) if self.draws else None
 
 
 def partition(
@@ -134,7 +131,7 @@ def partition(
     Raises
     ------
     StimulusKernelError
-        Metrics other than ridge, one model twice, or test stimuli without explainable variance.
+        Metrics other than ridge, one model twice, or test stimuli without explainable variance or in too few groups.
     """
     other = sorted({type(task.metric).__name__ for task in tasks if not isinstance(task.metric, RidgeMetric)})
     if other:
@@ -145,10 +142,24 @@ def partition(
     with Run((model_a, model_b), tasks, options if options is not None else EngineOptions()) as run:
         run.check_data()
         for job in run.jobs:
+            _resampled(job.task)
             _check_explainable(job.task)
         for item in run.each_kernel():
             for job, found in _partitions(run.kernels(item), item.jobs, models, run.compute):
                 yield job.position, replace(found, dropped_stimuli=job.dropped)
+
+
+def _resampled(task: SubjectTask) -> Resampled:
+    """The test stimuli, drawn as those of scores are; raise if there are too few groups to draw from."""
+    resampled = Resampled.of(task.test_ids, task.bootstrap_groups, task.metric.bootstrap_draws)
+    if resampled.counts is None:
+        raise StimulusKernelError(
+            f"A partition has intervals over test stimuli, which draw whole groups of similar ones, three or more; the "
+            f"{len(task.test_ids)} of {task.subject} come in {len(set(task.bootstrap_groups))}. Choose a split with more."
+        )
+    for note in resampled.notes:
+        warn_once(note)
+    return resampled
 
 
 def _check_explainable(task: SubjectTask) -> None:
@@ -185,12 +196,12 @@ def _partitions(
             tuple(kernel.n_features for kernel in kernels),
         )
         fits.update(zip(tasks, found, strict=True))
-    counts = None
+    resampled = None
     for job in jobs:
         task = job.task
-        if counts is None or counts[0] != task.test_ids:
-            counts = task.test_ids, resampled_counts(task.test_ids, task.metric.bootstrap_draws)
-        yield job, parts_of(task, fits[task], counts[1], models)
+        if resampled is None or not resampled.is_for(task.test_ids, task.bootstrap_groups):
+            resampled = _resampled(task)
+        yield job, parts_of(task, fits[task], resampled.counts, models)
 
 
 def _target(task: SubjectTask, kernel: StimulusKernel) -> Target:
@@ -199,7 +210,10 @@ def _target(task: SubjectTask, kernel: StimulusKernel) -> Target:
 
 
 def parts_of(
-    task: SubjectTask, fits: tuple[WeightedFit, WeightedFit, WeightedFit], counts: np.ndarray, models: tuple[str, str]
+    task: SubjectTask,
+    fits: tuple[WeightedFit, WeightedFit, WeightedFit],
+    counts: np.ndarray | None,
+    models: tuple[str, str],
 ) -> Partition:
     """The parts of three fits.
 
@@ -208,8 +222,8 @@ def parts_of(
     task : SubjectTask
     fits : three WeightedFit
         On a, on b, and on both, with predictions of the test stimuli.
-    counts : numpy.ndarray of float64, shape (draws, n_test)
-        How often each test stimulus is in each draw (:func:`~.statistics.bootstrap.resampled_counts`).
+    counts : numpy.ndarray of float64, shape (draws, n_test), or None
+        How often each test stimulus is in each draw (:func:`~.statistics.bootstrap.resampled_counts`); None: no draws.
     models : tuple of str
         Identifiers of a and b.
     """
@@ -221,8 +235,10 @@ def parts_of(
         for fit in fits
     ]
     values = {part: float(one.sum() / total) for part, one in commonality(*explained).items()}
-    drawn, explainable = _draws(test, fits, counts)
-    draws = {part: ratio_draws(values[part], one, explainable, total) for part, one in commonality(*drawn).items()}
+    draws = {}
+    if counts is not None:
+        drawn, explainable = _draws(test, fits, counts)
+        draws = {part: ratio_draws(values[part], one, explainable, total) for part, one in commonality(*drawn).items()}
     share = total / len(at_test.variance)
     return Partition(
         subject=task.subject,

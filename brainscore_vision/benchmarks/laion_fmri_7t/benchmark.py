@@ -233,12 +233,13 @@ def _facts(dataset: Dataset) -> dict:
     facts: dict = {"dataset": dataset.describe()}
     if dataset.is_simulated:
         facts["comment"] = "simulated data: says nothing about brains"
-        _warn_once_of_simulation(dataset.name)
+        warn_once_of_simulation(dataset.name)
     return facts
 
 
 @functools.cache
-def _warn_once_of_simulation(dataset: str) -> None:
+def warn_once_of_simulation(dataset: str) -> None:
+    """What a reader of any number on made-up data should know first."""
     _logger.warning("Simulated data (%s): scores on them say nothing about brains.", dataset)
 
 

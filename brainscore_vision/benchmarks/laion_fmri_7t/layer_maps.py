@@ -24,7 +24,7 @@ from brainscore_vision.data.laion_fmri_7t.constants import FOLD_FAMILIES, SUBJEC
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
-from .benchmark import make_tasks, stimulus_pool
+from .benchmark import make_tasks, stimulus_pool, warn_once_of_simulation
 from .identifiers import DEFAULT_THRESHOLD, Cell, IdentifierError
 from .networks.finding import find_model
 from .networks.network import AUTO, Network
@@ -98,6 +98,8 @@ def map_layers(
     found = find_model(model)
     opened = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
     tasks = [_as_recorded(task) for cell in cells for task in make_tasks(cell, opened)]
+    if opened.is_simulated:
+        warn_once_of_simulation(opened.name)
     about = {"split": split, "pool": pool}
     return _kept_map(found.network(), tasks, layers, metric, opened, engine, say, about)
 
@@ -208,7 +210,8 @@ class _Choice:
             test = set() if tested else set(task.test_ids)
             kept = tuple(stimulus_id for stimulus_id in train if stimulus_id not in test)
             counts.add(len(kept))
-            tasks.append(replace(task, region=region, pool=pool, train_ids=kept, test_ids=(), load_halves=None))
+            only_training = {"train_ids": kept, "test_ids": (), "bootstrap_groups": None, "load_halves": None}
+            tasks.append(replace(task, region=region, pool=pool, **only_training))
         number = " to ".join(str(n) for n in sorted({min(counts), max(counts)}))
         also = "all of which are test images here" if tested else "none of which is a test image here"
         says = f"by leave-one-out predictions of {number} shared training images of {CHOICE_SPLIT}, {also}"
@@ -264,16 +267,15 @@ def _as_recorded(task: SubjectTask) -> SubjectTask:
 
 def _place(model, tasks, layers, metric: str, dataset: Dataset, engine: EngineOptions) -> Path | None:
     """File that a map is kept in: its name stands for all that the map depends on. None if it is not to be kept."""
-    from torch.nn.parameter import is_lazy
-
     if not engine.store or engine.random_features != "refuse":
         return None
-    if any(is_lazy(parameter) for parameter in model.activations_model._model.parameters()):
-        list_layers(model)  # the first images that a network is shown give it these weights
+    # the code of forward has no digest: answers to made images show it. First, as these give lazy layers their weights
+    answers = [[layer.name, layer.digest] for layer in list_layers(model)]
     described = {
         "versions": [ENGINE_VERSION, VERSION, N_DRAWS],
         "model": ModelIdentity.of(model).key,
         "network": network_digest(model),
+        "answers": answers,
         "preprocessing": preprocessing_digest(model),
         "layers": layers if isinstance(layers, str) else list(layers),
         "metric": metric,

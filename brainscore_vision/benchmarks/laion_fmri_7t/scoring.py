@@ -191,7 +191,7 @@ def prepare(
     ModelSourceError, DatasetError, IdentifierError
     """
     benchmarks, found = list(benchmarks), find_model(model)
-    found.check_layers(layers, list(dict.fromkeys(one.model_region for one in benchmarks)))
+    found.check_layers(layers, list(dict.fromkeys(one.region for one in benchmarks)))
     datasets = _datasets(benchmarks)
     plans = resolve_all(benchmarks, datasets)
     if layers == AUTO:

@@ -124,7 +124,7 @@ def test_a_model_without_a_network_has_no_layers():
 
 def test_a_network_that_takes_no_images_is_one_clear_error():
     network = torch.nn.Sequential(torch.nn.Linear(7, 7)).eval()
-    with pytest.raises(ModelOutputError, match="does not answer to 8 of them"):
+    with pytest.raises(ModelOutputError, match="was shown 8 of them and failed with"):
         list_layers(committed(network, {}))
 
 

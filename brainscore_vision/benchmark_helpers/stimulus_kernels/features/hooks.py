@@ -16,7 +16,7 @@ import inspect
 import itertools
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 
 import numpy as np
 from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
@@ -53,8 +53,8 @@ class LayerReader:
         Layers that were read last.
     """
 
-    def __init__(self, wrapper: PytorchWrapper, identifier: str):
-        self._wrapper, self._identifier = wrapper, identifier
+    def __init__(self, wrapper: PytorchWrapper, identifier: str, say: Callable[[str], None] = _logger.warning):
+        self._wrapper, self._identifier, self._say = wrapper, identifier, say
         self.read: tuple[str, ...] = ()
         self._notes: dict[str, list[str]] = {}
         self._axes: dict[str, int] = {}
@@ -224,7 +224,7 @@ class LayerReader:
                 raise ModelOutputError(
                     f"A network answers to the images that its preprocessing makes; {self._identifier} was shown "
                     f"{_shape(tuple(batch.shape))} ({batch.dtype}) and failed with {failure(error)}. "
-                    f"{_remedy(error)}"
+                    f"{remedy(error)}"
                 ) from error
         return answers, calls
 
@@ -329,10 +329,11 @@ class LayerReader:
         if sentence not in notes:
             notes.append(sentence)
         if new:
-            _logger.warning(sentence)
+            self._say(sentence)
 
 
-def _remedy(error: Exception) -> str:
+def remedy(error: Exception) -> str:
+    """What helps a network that failed on a batch of images."""
     import torch
 
     if isinstance(error, torch.OutOfMemoryError):
@@ -342,7 +343,10 @@ def _remedy(error: Exception) -> str:
             "It is called with the images alone: of a model of images and text, commit the part that sees images "
             "(model.visual), or a module whose forward calls it (encode_image)."
         )
-    return "Check the size, the channels and the type of the images (image_size of the preprocessing)."
+    return (
+        "If it wants another size, make it with as_brain_model(network, ..., image_size=64); if it wants other channels or "
+        "values, with preprocessing=FUNCTION."
+    )
 
 
 def resolve_layer(wrapper: PytorchWrapper, name: str):

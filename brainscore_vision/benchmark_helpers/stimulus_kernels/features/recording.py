@@ -362,10 +362,10 @@ def _uncommitted(model: ModelCommitment, region: str) -> UnmappedRegionError:
 
 
 def _unmapped(model, region: str, mapped: Sequence[str]) -> UnmappedRegionError:
-    known = f"It maps {', '.join(mapped)}." if mapped else "It does not say which regions it maps."
+    known = f"It maps {', '.join(map(repr, mapped))}." if mapped else "It does not say which regions it maps."
     return UnmappedRegionError(
         f"A benchmark records the region that it measures, but {model.identifier} maps no layer to {region}. {known} "
-        f"Add {region} to the model's region_layer_map."
+        f"Add {region!r} to its layers (layers={{'{region}': 'LAYER'}}, or the region_layer_map of a ModelCommitment)."
     )
 
 

@@ -74,7 +74,7 @@ class LayerRidge(RidgeMetric):
                     correlations=correlations,
                     alpha=alpha,
                     mean_eigenvalue=unit if self.is_relative else None,
-                    draws=Draws(draws, stimuli_digest(train_ids, self.bootstrap_draws)),
+                    draws=Draws(draws, stimuli_digest(train_ids, self.bootstrap_draws), n),
                 ),
             )
 

@@ -21,7 +21,8 @@ from PIL import Image
 
 from ..errors import ModelOutputError, UnmappedRegionError
 from ..features.answers import LayerAnswer, check_features
-from ..features.hooks import CALL_MARK, REFUSALS, LayerReader, image_axes, pytorch_wrapper
+from ..features.hooks import CALL_MARK, REFUSALS, LayerReader, image_axes, pytorch_wrapper, remedy
+from ..features.prepared import failure
 from ..features.probe import Probe
 
 N_IMAGES, N_FEWER = 8, 2
@@ -123,8 +124,8 @@ def list_layers(model) -> list[Layer]:
             first, again = _pass(wrapper, model.identifier, images), _pass(wrapper, model.identifier, images)
         except REFUSALS as error:
             raise ModelOutputError(
-                f"A network that is scored takes images; {model.identifier} does not answer to {N_IMAGES} of them "
-                f"({type(error).__name__}: {error}). Check its preprocessing and that it is a network for images."
+                f"A network answers to the images that its preprocessing makes; {model.identifier} was shown {N_IMAGES} of "
+                f"them and failed with {failure(error)}. {remedy(error)}"
             ) from error
         try:
             fewer = {call.key: call for call in _pass(wrapper, model.identifier, images[:N_FEWER])}

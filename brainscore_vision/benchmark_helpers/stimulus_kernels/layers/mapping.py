@@ -137,6 +137,7 @@ def map_layers(
         replace(
             task,
             test_ids=(),
+            bootstrap_groups=None,
             metric=comparison,
             load_responses=TrainingResponses(task.load_responses, task.train_ids),
             load_halves=None,

@@ -163,7 +163,7 @@ def partition(
     models = [_made(model, own, built.values(), engine) for model, own in zip(models, chosen, strict=True)]
     models = [_dropping(model) for model in models] if drop_missing else models
     a, b = (str(model.identifier) for model in models)
-    layers = [committed_layers(model, [one.model_region for one in built.values()]) for model in models]
+    layers = [committed_layers(model, [one.region for one in built.values()]) for model in models]
     done = partition_all(*models, list(built), dataset, engine)
     if results is not None:
         from ..results import ResultsDatabase, add_partitions

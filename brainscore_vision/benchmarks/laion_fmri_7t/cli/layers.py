@@ -24,7 +24,7 @@ from .options import (
     ThresholdOption,
     engine_options,
 )
-from .tables import Column, print_table, value
+from .tables import Column, interval, print_table, value
 
 errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
@@ -180,7 +180,7 @@ def _print_map(found, per_subject: bool) -> None:
         columns = [Column("layer"), *(Column(region, number=True) for region in found.regions)]
     facts, below = found.facts, []
     if not per_subject:
-        below.append("< best layer of the region, by the mean over subjects; intervals are 95 % over training images")
+        below.append("> best layer of the region, by the mean over subjects; intervals are 95 % over training images")
     below += [f"Left out: {layer}: {reason}" for layer, reason in found.skipped.items()]
     below += [f"Note: {note}" for note in found.notes]
     title = f"{found.model}: {facts['score']}; training images of {facts['split']}, pool {facts['pool']}"
@@ -189,5 +189,5 @@ def _print_map(found, per_subject: bool) -> None:
 
 def _cell(found, layer: str, region: str) -> str:
     low, high = found.mean_intervals.loc[layer, region].values
-    mark = "<" if found.best[region] == layer else "."
-    return f"{float(found.mean.loc[layer, region]):.3f} [{low:.3f}, {high:.3f}] {mark}"
+    mark = "> " if found.best[region] == layer else ""
+    return f"{mark}{interval(float(found.mean.loc[layer, region]), (low, high))}"

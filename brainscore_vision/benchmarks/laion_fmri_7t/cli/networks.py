@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from typing import Annotated
 
@@ -36,8 +37,12 @@ def networks(
 
     names = network_names(pattern)
     if not names:
+        known = {name.partition(":")[2].partition(".")[0] for name in network_names()}
+        nearest = difflib.get_close_matches(pattern.rpartition(":")[2], sorted(known), n=3)
+        hint = f"The nearest are {', '.join(nearest)}. " if nearest else ""
         raise ModelSourceError(
-            f"No network matches {pattern!r}. `laion-score networks` lists all{'' if has_timm() else ' of torchvision'}."
+            f"No network matches {pattern!r}. {hint}"
+            f"`laion-score networks` lists all{'' if has_timm() else ' of torchvision'}."
         )
     bar = tqdm(names, desc="networks", unit="network", delay=2, leave=False, disable=None)
     rows = []

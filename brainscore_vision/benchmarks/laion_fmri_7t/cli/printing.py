@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from brainscore_core.metrics import Score
@@ -12,6 +12,16 @@ from rich.text import Text
 
 from ..results import layers_text
 from .tables import SIGN_HIDDEN, value
+
+_MEANINGS = {
+    "published": "of each subject raw² / ceiling (ridge; raw is the median correlation over voxels) or raw / ceiling "
+    "(rdm-pearson, cka)",
+    "explained_variance": "explained variance of each subject's voxels as a fraction of what noise leaves; the brain's own "
+    "true signal scores 1",
+    "correlation": "correlation of each subject's voxels over what noise leaves; the brain's own true signal scores 1",
+    "reliability": "similarity to each subject's responses over their own reliability; the brain's own true signal scores 1",
+}
+"""What a ceiled score is, for a line below its table."""
 
 
 def score_table(scores: Mapping[str, Mapping[str, Score]], benchmarks: Sequence[str] | None = None) -> Table:
@@ -42,20 +52,62 @@ def print_scores(scores: Mapping[str, Mapping[str, Score]]) -> None:
         console.print(score_table({model: scores[model] for model in some}, benchmarks), soft_wrap=True)
     if any(hides_sign(score) for row in scores.values() for score in row.values()):
         console.print(Text(SIGN_HIDDEN), soft_wrap=True)
+    for name in dict.fromkeys(score.attrs["normalization"] for row in scores.values() for score in row.values()):
+        console.print(Text(f"{name.capitalize()}: {_MEANINGS[name]}."), soft_wrap=True)
+    console.print(Text("Each is the mean over subjects or folds. --json has them, and 95 % intervals."), soft_wrap=True)
     for model, row in scores.items():
-        layers = {region: names for score in row.values() for region, names in score.attrs.get("layers", {}).items()}
+        layers = _scored_layers(row)
         if layers:
-            console.print(Text(f"Layers of {model}: {layers_by_region(layers)}"), soft_wrap=True)
+            console.print(Text(f"Layers of {model}: {layers}"), soft_wrap=True)
+        for text, names in _by_text(row, lambda score: score.attrs.get("layers_chosen")).items():
+            where = "" if len(names) == len(row) else f" ({', '.join(names)})"
+            console.print(Text(f"Chosen {text}{where}"), soft_wrap=True)
         dropped = {name: len(score.attrs.get("dropped_stimuli", ())) for name, score in row.items()}
         if any(dropped.values()):
             console.print(Text(f"Left out for lack of features in {model}: {_counts(dropped)}"), soft_wrap=True)
-        for note in dict.fromkeys(note for score in row.values() for note in score.attrs.get("notes", ())):
+        for note in _notes(row.values()):
             console.print(Text(f"Note on {model}: {note}"), soft_wrap=True)
 
 
 def layers_by_region(layers: Mapping[str, str | Sequence[str]]) -> str:
     """Layers as text, each with its region."""
     return ", ".join(f"{region}={layers_text({region: names})}" for region, names in layers.items())
+
+
+def _by_text(row: Mapping[str, Score], text_of: Callable[[Score], str | None]) -> dict[str, list[str]]:
+    """Benchmarks by what a text says of their scores; without those of which it says nothing."""
+    found: dict[str, list[str]] = {}
+    for name, score in row.items():
+        text = text_of(score)
+        if text:
+            found.setdefault(text, []).append(name)
+    return found
+
+
+def _scored_layers(row: Mapping[str, Score]) -> str:
+    """Layers as text; where benchmarks of a region have different ones (chosen for each), with the benchmarks."""
+    said = []
+    for region in dict.fromkeys(region for score in row.values() for region in score.attrs.get("layers", {})):
+        choices = _by_text(row, lambda s, r=region: layers_by_region({r: s.attrs["layers"][r]} if _has(s, r) else {}))
+        said += [text if len(choices) == 1 else f"{text} ({', '.join(names)})" for text, names in choices.items()]
+    return ", ".join(said)
+
+
+def _has(score: Score, region: str) -> bool:
+    return region in score.attrs.get("layers", {})
+
+
+def _notes(scores: Iterable[Score]) -> list[str]:
+    """Notes once each; those that differ in the subject alone are one, with all of their subjects."""
+    gathered: dict[tuple[str, ...], list[str]] = {}
+    for score in scores:
+        subjects = score.attrs["raw_subjects"]["subject"].values.tolist() if "raw_subjects" in score.attrs else []
+        for note in score.attrs.get("notes", ()):
+            named = [subject for subject in subjects if note.count(subject) == 1]
+            key = tuple(note.split(named[0])) if len(named) == 1 else (note,)
+            found = gathered.setdefault(key, [])
+            found += [subject for subject in named if len(named) == 1 and subject not in found]
+    return [", ".join(subjects).join(key) for key, subjects in gathered.items()]
 
 
 def _counts(dropped: Mapping[str, int]) -> str:

@@ -120,7 +120,8 @@ def _of_timm(name: str, weights: str | None, source: str) -> LibraryNetwork:
     timm = import_timm(source)
     architecture, _, tag = name.partition(".")
     if architecture not in _timm_architectures() or (tag and name not in timm_names()):
-        raise _unknown(name, timm_names(), "timm", source)
+        # an architecture as it is named without a tag is nearer than one with its tag
+        raise _unknown(name, timm_names() if tag else sorted(_timm_architectures()), "timm", source)
     seed = _seed(f"{TIMM}:{name}", weights)
     if weights is not None and seed is None:
         tags = [known.partition(".")[2] for known in timm_names() if known.partition(".")[0] == architecture]
@@ -175,6 +176,17 @@ def timm_names() -> tuple[str, ...]:
 
     trained = timm.list_pretrained()
     return tuple(sorted({*trained, *(_timm_architectures() - {name.partition(".")[0] for name in trained})}))
+
+
+def is_network_of(library: str, name: str) -> bool:
+    """Whether a library has a network of this name, for timm with or without a tag; False if timm is not installed."""
+    if library == TORCHVISION:
+        return name in torchvision_names()
+    try:
+        import_timm(name)
+    except ModelSourceError:
+        return False
+    return name in _timm_architectures() or name in timm_names()
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,8 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network impor
 
 from .errors import ModelSourceError
 from .preparing import InputSettings, check_transform, grey_image, transformed_images
+
+_logger = logging.getLogger(__name__)
 
 VISUAL_DEGREES = 8
 """Brain-Score's field of view of a model."""
@@ -142,7 +145,8 @@ class Network:
             grey_image().save(path)
             images = self.preprocessing([path])
         try:
-            LayerReader(wrapper, self.identifier).get_activations(images, list(layers))
+            # what is chosen for the user in answers is said by the passes that are recorded
+            LayerReader(wrapper, self.identifier, say=_logger.debug).get_activations(images, list(layers))
         except StimulusKernelError as error:
             raise ModelSourceError(str(error)) from error
         except Exception as error:

@@ -25,6 +25,7 @@ from brainscore_vision import load_model
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import plugin_revision
 
 from .errors import ModelImportError, ModelSourceError
+from .libraries import LIBRARIES, is_network_of
 
 UNTRAINED_ALEXNET_SEED = 0
 UNTRAINED_ALEXNET_LAYERS = {
@@ -181,7 +182,10 @@ def _registration_problem(name: str) -> AssertionError | None:
 
 
 def _nearest_registered(name: str) -> str:
-    """A sentence with the registered names that someone who typed ``name`` may have meant."""
+    """A sentence with the models that someone who typed ``name`` may have meant: libraries' networks, or registered ones."""
+    libraries = [f"{library}:{name}" for library in LIBRARIES if is_network_of(library, name)]
+    if libraries:
+        return f"Did you mean {' or '.join(libraries)}?"
     names = {known.casefold(): known for known in _registered_names()}
     nearest = difflib.get_close_matches(name.casefold(), names, n=3, cutoff=0.6)
     if not nearest:
@@ -199,7 +203,11 @@ def _registered_names() -> list[str]:
 
 def _check_callable(function, attribute: str, name: str, arguments: list, options: dict) -> None:
     """Raise ModelSourceError if something cannot be called with these arguments."""
-    if not callable(function) or (isinstance(function, BrainModel) and not isinstance(function, type)):
+    import torch
+
+    if not callable(function) or isinstance(
+        function, BrainModel | torch.nn.Module
+    ):  # classes are callable, and no instances
         raise ModelSourceError(
             f"What stands behind the colon is a function that returns a model; {attribute} in {name!r} is a "
             f"{type(function).__name__}. Write a function that returns it."
