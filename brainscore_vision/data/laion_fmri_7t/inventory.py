@@ -7,7 +7,7 @@ from pathlib import Path
 from .constants import SUBJECTS
 from .packaging.layout import NOISE_CEILING_MAPS, SubjectFiles, dataset_mark, expected_sessions
 from .packaging.regions import roi_labels
-from .released.features import EMBEDDING_MODELS, FEATURE_FILES, SEGMENTATION_MASKS, SEGMENTATION_TABLE
+from .released.features import CAPTIONS, EMBEDDING_MODELS, FEATURE_FILES, SEGMENTATION_MASKS, SEGMENTATION_TABLE
 from .stimuli.sources import IMAGE_FOLDER, MANIFEST, RELEASED_IMAGES, RELEASED_METADATA
 
 FREE, GATED = "CC0", "data use agreement"
@@ -104,7 +104,7 @@ def _for_models(root: Path) -> list[Item]:
     kinds = {
         "embeddings": [FEATURE_FILES[model] for model in EMBEDDING_MODELS],
         "segmentations": [FEATURE_FILES[SEGMENTATION_MASKS], FEATURE_FILES[SEGMENTATION_TABLE]],
-        "captions": ["task-images_desc-captions.csv"],
+        "captions": [FEATURE_FILES[CAPTIONS]],
     }
     return [
         Item(kind, "models", *_sort(_in_stimuli(root, *names)), f"laion-score data get --dataset {root} --what {kind}")

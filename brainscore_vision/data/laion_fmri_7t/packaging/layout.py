@@ -81,6 +81,12 @@ class SubjectFiles:
         """Mask of a region of interest; `label` is spelled as in the file's name."""
         return self._rois / category / f"{self.subject}_space-T1w_{_RESOLUTION}_label-{label}_mask.nii.gz"
 
+    def roi_surface(self, volume: Path, hemisphere: str, ending: str) -> Path:
+        """A region on the surface of hemisphere L or R, beside its mask: a mask (``func.gii``) or vertices (``label``)."""
+        before, after = self.roi("", "*").name.split("*")
+        label = volume.name.removeprefix(before).removesuffix(after)
+        return volume.with_name(f"{self.subject}_hemi-{hemisphere}_space-fsnative_label-{label}_mask.{ending}")
+
     def roi_files(self) -> dict[str, Path]:
         """Masks that exist, by label without hyphens: ``laion-ventral`` and ``laionventral`` are one label.
 
