@@ -134,6 +134,15 @@ def test_blocks_of_residual_networks_are_the_stem_and_the_blocks():
     assert found == ["maxpool", *stages]
 
 
+def test_a_block_ends_before_the_pooling_that_leaves_one_place():
+    conv, relu = torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU()
+    network = torch.nn.Sequential(
+        conv, relu, torch.nn.MaxPool2d(2), torch.nn.Conv2d(4, 6, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1)
+    )
+    head = torch.nn.Sequential(network, torch.nn.Flatten(), torch.nn.Linear(6, 5))
+    assert block_names(head.eval(), image_size=32) == ["0.2", "0.4", "2"]
+
+
 def test_blocks_of_a_chain_of_layers_end_where_the_next_weights_begin():
     found = block_names(torchvision.models.alexnet(weights=None).eval(), image_size=224)
     convolutions = ["features.2", "features.5", "features.7", "features.9", "features.12"]

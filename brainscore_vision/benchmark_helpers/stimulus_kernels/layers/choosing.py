@@ -10,13 +10,15 @@ whatever their classes are called:
 - blocks inside blocks do not count;
 - what comes before the first block is a stem, and one layer more, if it computes something: if there is an activation in it.
 
-A network without blocks is cut after each layer with weights and what belongs to it (normalisation, activation, pooling).
+A network without blocks is cut after each layer with weights and what belongs to it (normalisation, activation, pooling, but
+for a pooling that leaves one place of the whole image).
 """
 
 from __future__ import annotations
 
 import difflib
 import fnmatch
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -142,7 +144,16 @@ def _cut_after_weights(called: Sequence[Layer]) -> list[Layer]:
     if not starts:
         return list(called)
     ends = [*starts[1:], len(leaves)]
-    return [_changing(leaves[start:end])[-1] for start, end in zip(starts, ends, strict=True)]
+    return [_changing(_before_global_pooling(leaves[start:end]))[-1] for start, end in zip(starts, ends, strict=True)]
+
+
+def _before_global_pooling(leaves: Sequence[Layer]) -> Sequence[Layer]:
+    """Leaves up to one that leaves a single place of many (channels × height × width): a score is to see the places."""
+    for i in range(1, len(leaves)):
+        before, after = leaves[i - 1].shape, leaves[i].shape
+        if len(before) == 3 and math.prod(before[1:]) > 1 and math.prod(after) == before[0]:
+            return leaves[:i]
+    return leaves
 
 
 def _changing(leaves: Sequence[Layer]) -> list[Layer]:
