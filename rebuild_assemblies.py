@@ -1,7 +1,7 @@
 """From the released LAION-fMRI data to the assemblies that are scored.
 
     python rebuild_assemblies.py FOLDER                     build assemblies/sub-XX.nc from the released files in FOLDER
-    python rebuild_assemblies.py FOLDER --download --build  get the files first, with laion_fmri's own command
+    python rebuild_assemblies.py FOLDER --download --build  get the files first, from the release's bucket
     python rebuild_assemblies.py FOLDER --verify            compare what was built with what Brain-Score publishes
     python rebuild_assemblies.py FOLDER --package           write the published form
 
@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     add("folder", type=Path, nargs="?", help="the data folder; default: the one that laion_fmri is configured with")
     add("--subjects", nargs="+", choices=SUBJECTS, default=SUBJECTS, metavar="sub-XX", help="default: all five")
     for action, text in (
-        (command.DOWNLOAD, "download what the subjects lack (`laion-fmri download`; about 3 GB a session)"),
+        (command.DOWNLOAD, "download what the subjects lack (as `laion-score data get`; about 3 GB a session)"),
         (command.BUILD, "build the assemblies; this is done if no step is named"),
         (command.CROSS_CHECK, "compare masks and maps with what laion_fmri reads"),
         (command.VERIFY, "compare with the published assemblies"),

@@ -393,7 +393,7 @@ def test_a_region_that_the_model_does_not_map(root, make):
     model = make()
     with pytest.raises(UnmappedRegionError) as error:
         score(model, root)
-    check(error, "records the region that it measures", f"{model.identifier} maps no layer to V1", "Add V1")
+    check(error, "records the region that it measures", f"{model.identifier} maps no layer to V1", "Add 'V1'")
     assert getattr(model, "looks", []) == []
 
 

@@ -5,7 +5,9 @@ import shutil
 from pathlib import Path
 
 import netCDF4
+import numpy as np
 import pytest
+import xarray as xr
 from brainscore_core.metrics import Score
 from plugin_testing.models import FeatureModel, random_features
 
@@ -107,3 +109,19 @@ def test_nothing_of_ours_is_cached(cached, model, dataset):
         score_model(model, built)
         built.ceiling  # noqa: B018
     assert not [path for path in cached.rglob("*") if "LAION" in path.name]
+
+
+@pytest.mark.parametrize("metric", ["rdm-pearson", "cka"])
+def test_trials_that_were_averaged_before_have_no_reliability(tiny_dataset, tmp_path, metric):
+    """People keep one row per stimulus: there are no halves to compare."""
+    root = tmp_path / "averages"
+    shutil.copytree(tiny_dataset, root)
+    for subject in ("sub-01", "sub-03"):
+        with xr.open_dataset(root / "assemblies" / f"{subject}.nc") as trials:
+            first = np.unique(trials["stimulus_id"].values, return_index=True)[1]
+            averages = trials.isel(presentation=first).load()
+        averages.to_netcdf(root / "assemblies" / f"{subject}.nc")
+    model = FeatureModel(random_features(open_dataset(root).pool_stimuli("shared"), 20), identifier="noise")
+    score = score_model(model, f"LAION_fMRI.V1-{metric}[subjects=sub-01+sub-03]", dataset=root)
+    assert "reliability" not in score.attrs["normalizations"]
+    assert any("too few repeated stimuli, or not above 0" in note for note in score.attrs["notes"])

@@ -176,6 +176,9 @@ def test_version_tells_contents_apart(tmp_path, features):
     memory = FeatureTable.of_arrays(features, IDS)
     assert memory.version == FeatureTable.of_arrays(features.copy(), IDS).version
     assert memory.version != FeatureTable.of_arrays(features.astype(np.float32), IDS).version
+    before = features.copy()
+    features[:] = 0  # one array that is filled for each layer in turn
+    np.testing.assert_array_equal(memory.rows(IDS), before)
 
 
 def test_masked_values_are_not_used(features):

@@ -12,9 +12,10 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOut
 from brainscore_vision.benchmarks.laion_fmri_7t import score_model
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError, SchemaError
 from brainscore_vision.data.laion_fmri_7t.released.features import FEATURE_FILES, SEGMENTATION_MASKS, SEGMENTATION_TABLE
+from brainscore_vision.data.laion_fmri_7t.released.segmentations import mask_extents
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from brainscore_vision.models.laion_fmri_7t import NounModel
-from brainscore_vision.models.laion_fmri_7t.nouns import NO_NOUN, mask_extents, read_nouns
+from brainscore_vision.models.laion_fmri_7t.nouns import NO_NOUN, read_nouns
 from brainscore_vision.models.laion_fmri_7t.table_files import TableError
 
 CELL = "LAION_fMRI.IT-tau-ridge"
@@ -242,7 +243,7 @@ def rewrite_masks(path, change):
 def test_masks_that_are_none(segmentations, change, message):
     path, masks = segmentations
     rewrite_masks(masks, change)
-    with pytest.raises(TableError, match=message):
+    with pytest.raises(SchemaError, match=message):
         read_nouns(path, weight="area", masks=masks)
 
 
@@ -252,7 +253,7 @@ def test_masks_of_another_number(segmentations):
     rewrite_masks(masks, lambda v: {"masks": v * np.uint8(255)})
     assert described(read_nouns(path, weight="area", masks=masks), DOGS) == expected
     masks.write_bytes(b"words")
-    with pytest.raises(TableError, match="must be an HDF5 file of masks"):
+    with pytest.raises(SchemaError, match="must be an HDF5 file of masks"):
         read_nouns(path, masks=masks)
 
 
@@ -270,7 +271,7 @@ def test_a_score_says_how_many_images_have_no_row(tiny_dataset, tmp_path):
     images = sorted(frame["image_name"].unique())[::6]
     kept = ~frame["image_name"].isin(images)
     frame[kept].to_csv(table, index=False)
-    with pytest.raises(TableError, match="Rows were lost"):
+    with pytest.raises(SchemaError, match="Rows were lost"):
         score_model("LAION_fMRI-nouns", CELL, dataset=root)
     frame[kept].assign(mask_row=range(kept.sum())).to_csv(table, index=False)
     with pytest.raises(TableError, match="one of them is cut"):

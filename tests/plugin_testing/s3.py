@@ -1,20 +1,33 @@
-"""An S3 server on this machine (moto's), for what Brain-Score keeps in buckets."""
+"""An S3 server on this machine (moto's), for what is kept in buckets, and ways in which a server can fail."""
 
 import logging
+import threading
+import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import boto3
 import pytest
+from moto.moto_server import threaded_moto_server
 from moto.server import ThreadedMotoServer
 
 
 @contextmanager
-def s3_server(environment: pytest.MonkeyPatch, bucket: str) -> Iterator:
-    """A server with one bucket, which boto3 finds by the environment as it would find Amazon's; yields a client."""
+def s3_server(environment: pytest.MonkeyPatch, bucket: str, faults: "Faults | None" = None) -> Iterator:
+    """A server with one bucket, which boto3 finds by the environment as it would find Amazon's; yields a client.
+
+    The client's own requests are not among those that ``faults`` counts and spoils: only GETs and HEADs of objects are.
+    """
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    if faults is not None:
+        dispatcher = threaded_moto_server.DomainDispatcherApplication
+        environment.setattr(
+            threaded_moto_server, "DomainDispatcherApplication", lambda make: faults.around(dispatcher(make))
+        )
     server.start()
     try:
         host, port = server.get_host_and_port()
@@ -30,3 +43,73 @@ def s3_server(environment: pytest.MonkeyPatch, bucket: str) -> Iterator:
         yield client
     finally:
         server.stop()
+
+
+@dataclass
+class Faults:
+    """What goes wrong with objects whose key ends with some text; tests change it while the server runs.
+
+    Attributes
+    ----------
+    status : dict of str to list of int
+        The next GETs of the object are answered with these codes; 0 is an answer as it should be.
+    cut : dict of str to list of int
+        The next GETs send so many bytes of those that their header promises, then hang up.
+    spoiled : dict of str to int
+        So many GETs send a wrong first byte.
+    pause : dict of str to float
+        Seconds before each 64 kB.
+    gets : collections.Counter
+        GETs of each object.
+    ranges : dict of str to list of str
+        The Range header of each GET.
+    """
+
+    status: dict[str, list[int]] = field(default_factory=dict)
+    cut: dict[str, list[int]] = field(default_factory=dict)
+    spoiled: dict[str, int] = field(default_factory=dict)
+    pause: dict[str, float] = field(default_factory=dict)
+    gets: Counter = field(default_factory=Counter)
+    ranges: dict[str, list[str]] = field(default_factory=dict)
+    _counting: threading.Lock = field(default_factory=threading.Lock)
+
+    def around(self, application):
+        """The WSGI application with these faults."""
+
+        def serve(environ, start_response):
+            path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+            key = path.lstrip("/").partition("/")[2]
+            if method != "GET" or not key:
+                return application(environ, start_response)
+            with self._counting:
+                self.gets[key] += 1
+                self.ranges.setdefault(key, []).append(environ.get("HTTP_RANGE", ""))
+                status = self._next(self.status, key)
+                cut = self._next(self.cut, key)
+                spoil = self.spoiled.get(self._match(self.spoiled, key), 0)
+                if spoil:
+                    self.spoiled[self._match(self.spoiled, key)] -= 1
+            if status:
+                start_response(f"{status} Fault", [("Content-Type", "application/xml"), ("Content-Length", "0")])
+                return [b""]
+            content = b"".join(application(environ, start_response))
+            if spoil:
+                content = bytes([content[0] ^ 1]) + content[1:]
+            return self._slowly(content[:cut], self.pause.get(self._match(self.pause, key), 0))
+
+        return serve
+
+    @staticmethod
+    def _match(table: dict, key: str) -> str:
+        return next((end for end in table if key.endswith(end)), "")
+
+    def _next(self, table: dict[str, list], key: str) -> int | None:
+        waiting = table.get(self._match(table, key), [])
+        return waiting.pop(0) if waiting else None
+
+    @staticmethod
+    def _slowly(content: bytes, pause: float) -> Iterator[bytes]:
+        step = 2**16 if pause else max(len(content), 1)
+        for start in range(0, len(content), step):
+            time.sleep(pause)
+            yield content[start : start + step]

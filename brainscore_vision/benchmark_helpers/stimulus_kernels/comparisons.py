@@ -512,17 +512,19 @@ def _compact(ranks: np.ndarray) -> np.ndarray:
 
 
 def _halves(task: SubjectTask, responses: Responses) -> Halves | None:
-    """Averages of the test stimuli with two or more trials, over all of them and over two halves."""
+    """Averages of the test stimuli with two or more trials, over all of them and over two halves; None of too few such."""
     if task.load_halves is None:
         return None
     first, second = task.load_halves(task.test_ids)
+    if len(first.stimulus_ids) < FEWEST_FOR_RELIABILITY:
+        return None
     averages = responses.select(first.stimulus_ids), first, second
     return Halves(first.stimulus_ids, *(one.values for one in averages), *(one.n_repetitions for one in averages))
 
 
 def _reliability(estimate: Callable, task: SubjectTask, halves: Halves | None) -> Estimate | None:
     """``estimate(halves)``, as an estimate from all test stimuli of the task."""
-    if halves is None or len(halves.stimulus_ids) < FEWEST_FOR_RELIABILITY:
+    if halves is None:
         return None
     found = estimate(halves)
     position = {stimulus_id: i for i, stimulus_id in enumerate(task.test_ids)}
@@ -544,7 +546,7 @@ def _unreliable(task: SubjectTask, reliability: Estimate | None) -> tuple[str, .
     """A note if there are halves of the trials, and they hardly agree."""
     if task.load_halves is None or (reliability is not None and reliability.is_known):
         return ()
-    found = "not above 0" if reliability is None else f"{reliability.value:.2f} ± {reliability.standard_error:.2f}"
+    found = "too few repeated stimuli, or not above 0" if reliability is None else f"{reliability.value:.2f} ± {reliability.standard_error:.2f}"
     so = "is not given" if reliability is None else "says little"
     return (
         f"The reliability of {task.subject} in {task.region} on the {len(task.test_ids)} test stimuli is hardly known: "

@@ -155,6 +155,10 @@ class Run:
         """The kernel of each model for an item of :meth:`each_kernel`. Keep no reference: the next one needs the memory."""
         return tuple(maker.kernel(item.pool, label) for maker, label in zip(self._makers, item.labels, strict=True))
 
+    def features(self, items: Sequence[KernelWork]) -> list[list]:
+        """Feature sources behind the kernels of items of the current pool, of the first model, to be stacked along stimuli."""
+        return self._makers[0].features(items[0].pool, [item.labels[0] for item in items])
+
     def notes(self, item: KernelWork) -> tuple[str, ...]:
         """What Scores should say of the features behind an item's kernels, one sentence each."""
         notes = (maker.notes(label) for maker, label in zip(self._makers, item.labels, strict=True))

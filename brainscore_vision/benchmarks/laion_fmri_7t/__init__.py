@@ -9,6 +9,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import compare
 from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS as DEFAULT_SUBJECTS
 
 from .benchmark import LAIONfMRI, LAIONfMRICKA, LAIONfMRIClusterCV, LAIONfMRIRSA, benchmark, load_assembly
+from .encoder import encode_many, encoder_metadata, fit_encoder, load_encoder
 from .layer_maps import best_layers, map_layers
 from .networks.finding import find_model
 from .networks.network import as_brain_model
@@ -24,8 +25,12 @@ __all__ = [
     "benchmark",
     "best_layers",
     "compare",
+    "encode_many",
+    "encoder_metadata",
     "find_model",
+    "fit_encoder",
     "load_assembly",
+    "load_encoder",
     "map_layers",
     "partition",
     "score_model",

@@ -7,7 +7,7 @@ from pathlib import Path
 from .constants import SUBJECTS
 from .packaging.layout import NOISE_CEILING_MAPS, SubjectFiles, dataset_mark, expected_sessions
 from .packaging.regions import roi_labels
-from .released.features import EMBEDDING_MODELS, FEATURE_FILES, SEGMENTATION_MASKS, SEGMENTATION_TABLE
+from .released.features import CAPTIONS, EMBEDDING_MODELS, FEATURE_FILES, SEGMENTATION_MASKS, SEGMENTATION_TABLE
 from .stimuli.sources import IMAGE_FOLDER, MANIFEST, RELEASED_IMAGES, RELEASED_METADATA
 
 FREE, GATED = "CC0", "data use agreement"
@@ -86,17 +86,17 @@ def _for_scoring(root: Path) -> list[Item]:
 
 def _for_rebuilding(root: Path, subject: str) -> list[Item]:
     files = SubjectFiles(root, subject)
-    averages = files.download_command("averages")
     rois = files.roi_files()
     found, missing = _sort({s: files.betas(s).is_file() and files.trials(s).is_file() for s in expected_sessions(root)})
     maps = _sort({path.name: path.is_file() for path in map(files.noise_ceiling, NOISE_CEILING_MAPS.values())})
     regions = _sort({label: label in rois for label in roi_labels()})
     masks = _sort({path.name: path.is_file() for path in (files.anatomical_mask, files.r2_mean)})
+    get = files.download_command
     return [
-        Item(f"{subject} betas", "rebuilding", found, missing, files.download_command(*missing)),
-        Item(f"{subject} noise ceilings", "rebuilding", *maps, averages),
-        Item(f"{subject} regions of interest", "rebuilding", *regions, averages),
-        Item(f"{subject} brain masks", "rebuilding", *masks, f"{averages} --include-anatomical"),
+        Item(f"{subject} betas", "rebuilding", found, missing, get("betas", *(missing if found else ()))),
+        Item(f"{subject} noise ceilings", "rebuilding", *maps, get("ceilings")),
+        Item(f"{subject} regions of interest", "rebuilding", *regions, get("rois")),
+        Item(f"{subject} brain masks", "rebuilding", *masks, get("anatomy,ceilings")),
     ]
 
 
@@ -104,10 +104,10 @@ def _for_models(root: Path) -> list[Item]:
     kinds = {
         "embeddings": [FEATURE_FILES[model] for model in EMBEDDING_MODELS],
         "segmentations": [FEATURE_FILES[SEGMENTATION_MASKS], FEATURE_FILES[SEGMENTATION_TABLE]],
-        "captions": ["task-images_desc-captions.csv"],
+        "captions": [FEATURE_FILES[CAPTIONS]],
     }
     return [
-        Item(kind, "models", *_sort(_in_stimuli(root, *names)), f"laion-fmri download-{kind}")
+        Item(kind, "models", *_sort(_in_stimuli(root, *names)), f"laion-score data get --dataset {root} --what {kind}")
         for kind, names in kinds.items()
     ]
 

@@ -11,11 +11,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from . import ids
-from .constants import N_FOLDS, OOD_TYPES, SPLIT_FILES, SUBJECTS
+from .constants import FOLD_FAMILIES, N_FOLDS, OOD_TYPES, SPLIT_FILES, SUBJECTS
 from .errors import DatasetError, MissingDataError, SchemaError
 from .text_files import read_text
 
@@ -43,6 +44,60 @@ def parse_split(split: str) -> tuple[str, str | None]:
             f"The kind of an ood_<type> split is one of {', '.join(OOD_TYPES)}; got {ood_type!r}. Choose one of these."
         )
     return "ood", ood_type
+
+
+@dataclass(frozen=True)
+class SplitVariant:
+    """One partition: ids of its stimuli, in the order of the file."""
+
+    variant_id: int
+    train_ids: list[str]
+    test_ids: list[str]
+
+    def all_ids(self) -> list[str]:
+        """Train, then test."""
+        return self.train_ids + self.test_ids
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a split's file says.
+
+    Attributes
+    ----------
+    name, pool : str
+        `pool` is the folder's name; the file's text keeps older labels.
+    splitter : str
+        The method that made it; empty if the file does not say.
+    params : dict
+        Of the method.
+    n_train, n_test : int
+        Of variant 0.
+    variants : list of SplitVariant
+        The release has one, of number 0.
+    """
+
+    name: str
+    pool: str
+    splitter: str
+    params: dict
+    n_train: int
+    n_test: int
+    variants: list[SplitVariant]
+
+    @property
+    def split_family(self) -> str:
+        """``tau``, ``ood``, ``cluster_k5`` or ``random``."""
+        families = {f"{family}_{fold}": family for family in FOLD_FAMILIES for fold in range(N_FOLDS)}
+        return families.get(self.name, self.name)
+
+    def variant(self, variant_id: int = 0) -> SplitVariant:
+        """The variant of a number; DatasetError if there is none."""
+        for variant in self.variants:
+            if variant.variant_id == variant_id:
+                return variant
+        numbers = ", ".join(str(variant.variant_id) for variant in self.variants)
+        raise DatasetError(f"Split {self.name} of pool {self.pool} has the variants {numbers}; got {variant_id!r}.")
 
 
 class Splits:
@@ -160,20 +215,32 @@ class Splits:
         return self.folder / pool / f"{name}.json" if self.folder is not None else None
 
     def _load_uncached(self, pool: str, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        used = self.split(pool, name).variant()
+        return tuple(used.train_ids), tuple(used.test_ids)
+
+    def split(self, pool: str, name: str) -> Split:
+        """A whole split; parameters and errors as `train_test_ids`, but without ``ood_<type>``."""
         if pool != SHARED_POOL and pool not in SUBJECTS:
             raise DatasetError(
                 f"A pool is {SHARED_POOL} or a subject, {', '.join(SUBJECTS)}; got {pool!r}. Choose one of these."
             )
-        path = self._path(pool, name)
-        if path is not None and path.is_file():
-            header, train, test = _read_split_file(path)
-        else:
-            header = {}
+        if name not in SPLIT_FILES:
+            raise DatasetError(f"A split is one of {', '.join(SPLIT_FILES)}; got {name!r}. Choose one of these.")
+        own = path = self._path(pool, name)
+        if own is None or not own.is_file():
             self._check_folder_names(pool, name)
-            train, test = _packaged_split(pool, name, path)
-        _check_split(self.origin(pool, name), pool, name, train, test)
-        _check_header(path, header, name, train, test)
-        return tuple(train), tuple(test)
+            packaged = _packaged_folder()
+            path = packaged / pool / f"{name}.json" if packaged is not None else None
+        if path is not None and path.is_file():
+            header, variants = _read_split_file(path)
+        else:
+            header, variants = {}, [SplitVariant(0, *_packaged_split(pool, name, own))]
+        for variant in variants:
+            _check_split(self.origin(pool, name), pool, name, variant.train_ids, variant.test_ids)
+        first = next(variant for variant in variants if variant.variant_id == 0)
+        _check_header(path, header, name, first.train_ids, first.test_ids)
+        described = header.get("splitter", ""), header.get("params", {})
+        return Split(name, pool, *described, len(first.train_ids), len(first.test_ids), variants)
 
 
 def _plain(folder: str) -> str:
@@ -183,24 +250,24 @@ def _plain(folder: str) -> str:
 _RESTORE = "Restore the file from the release's splits."
 
 
-def _read_split_file(path: Path) -> tuple[dict, list[str], list[str]]:
-    """What a split file says of itself, and the train and test ids of its variant 0."""
+def _read_split_file(path: Path) -> tuple[dict, list[SplitVariant]]:
+    """What a split file says of itself, and its variants, one of which is 0."""
     try:
         content = json.loads(read_text(path), object_pairs_hook=lambda pairs: _once(path, pairs))
-        variant = _variant_0(path, content["variants"])
-        sides = variant["train_ids"], variant["test_ids"]
-    except (KeyError, IndexError, TypeError, json.JSONDecodeError) as error:
+        _require_variant_0(path, content["variants"])
+        found = [SplitVariant(v.get("variant_id", 0), v["train_ids"], v["test_ids"]) for v in content["variants"]]
+    except (KeyError, IndexError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise SchemaError(
             f"{path}: a split file is JSON with variants, each with variant_id, train_ids and test_ids; reading it gave "
             f"{type(error).__name__}: {error}. {_RESTORE}"
         ) from error
-    for side in sides:
+    for side in (side for variant in found for side in (variant.train_ids, variant.test_ids)):
         if not isinstance(side, list) or not all(isinstance(stimulus_id, str) for stimulus_id in side):
             raise SchemaError(
                 f"{path}: train_ids and test_ids are lists of stimulus ids; found {type(side).__name__}, "
                 f"{str(side)[:60]}. {_RESTORE}"
             )
-    return content, *sides
+    return content, found
 
 
 def _once(path: Path, pairs: list[tuple]) -> dict:
@@ -226,16 +293,15 @@ def _check_header(path: Path | None, header: dict, name: str, train: list[str], 
         raise SchemaError(f"{path}: a split file has its split's name; this is split {header['name']!r}. {_RESTORE}")
 
 
-def _variant_0(path: Path, variants: list) -> dict:
+def _require_variant_0(path: Path, variants: list) -> None:
     if isinstance(variants, list) and len(variants) == 1 and "variant_id" not in variants[0]:
-        return variants[0]
+        return
     numbers = [variant["variant_id"] for variant in variants]
     if numbers.count(0) != 1:
         raise SchemaError(
             f"{path}: the variant with variant_id 0 is used, and there is one; the file has "
             f"{', '.join(map(repr, numbers)) or 'none'}. {_RESTORE}"
         )
-    return variants[numbers.index(0)]
 
 
 def _packaged_split(pool: str, name: str, path: Path | None) -> tuple[list[str], list[str]]:

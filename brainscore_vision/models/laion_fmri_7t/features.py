@@ -12,6 +12,7 @@ import numpy as np
 from brainscore_vision.benchmark_helpers.stimulus_kernels import LookupModel
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_state
 from brainscore_vision.data.laion_fmri_7t.ids import is_id
+from brainscore_vision.data.laion_fmri_7t.released.embeddings import EMBEDDING, IMAGE_IDS
 from brainscore_vision.data.laion_fmri_7t.released.features import DatasetModel
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
@@ -74,13 +75,13 @@ class StimulusFeatureModel(LookupModel):
 
     @classmethod
     def from_reader(cls, reader, name: str, missing: str = "error") -> StimulusFeatureModel:
-        """A model of one space of a reader that ``laion_fmri.embeddings.load_embeddings`` returned.
+        """A model of one space of a reader that ``load_embeddings`` returned, of `released.embeddings` or of laion_fmri.
 
         The reader says which file; the numbers, and which of them are valid, are read from there.
         """
         features = reader[name]  # an h5py dataset
         return cls.from_file(
-            features.file.filename, "image_ids", "embedding", identifier=f"LAION_fMRI-{name}", missing=missing
+            features.file.filename, IMAGE_IDS, EMBEDDING, identifier=f"LAION_fMRI-{name}", missing=missing
         )
 
     @property
@@ -173,4 +174,4 @@ class EmbeddingModel(StimulusFeatureModel, DatasetModel):
 
 @lru_cache(maxsize=8)
 def _opened(path: Path, state: tuple[int, ...]) -> FeatureTable:
-    return open_table(path, ids="image_ids", key="embedding")
+    return FeatureTable.of_embeddings(path)

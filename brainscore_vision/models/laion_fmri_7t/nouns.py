@@ -3,41 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import LookupModel
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import NotAbleError
-from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_state, one_at_a_time
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_state
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError
-from brainscore_vision.data.laion_fmri_7t.home import keep, kept, usable
 from brainscore_vision.data.laion_fmri_7t.ids import is_id, parse, parse_all
 from brainscore_vision.data.laion_fmri_7t.released.features import SEGMENTATION_MASKS, SEGMENTATION_TABLE, DatasetModel
+from brainscore_vision.data.laion_fmri_7t.released.segmentations import (
+    BOX,
+    DOWNLOAD_AGAIN,
+    mask_extents,
+    mask_shape,
+    read_segmentations,
+)
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
-from brainscore_vision.data.laion_fmri_7t.text_files import read_csv, read_text
+from brainscore_vision.data.laion_fmri_7t.text_files import read_text
 
 from .tables import TableError, file_digest
 
 WEIGHTS = (None, "area", "box", "score")
-BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
-COLUMNS = ("mask_row", "image_name", "noun", "score", *BOX, "localized")
-LOCALIZED = {"1": 1, "0": 0, "1.0": 1, "0.0": 0, "True": 1, "False": 0}
-NO_NUMBERS = ("", "nan", "NaN")
-"""How a number that is not there is written, such as the box of a noun that was not localised."""
 NO_NOUN = "(no noun)"
 """Feature of images in which nothing was detected: without it they would have no features at all, and no place in an RDM."""
-
-_MASKS = "masks"
-_MASK_BLOCK = 64
-_DOWNLOAD = "Run `laion-fmri download-segmentations` again."
 
 
 @dataclass(frozen=True)
@@ -188,17 +182,18 @@ def read_nouns(
     TableError
         The table breaks a rule of its form, or lacks what the weight is made of.
     """
-    table, merged = _checked(path)
-    n_masks = None if masks is None else _mask_shape(masks)[0]
+    table = read_segmentations(path)
+    table["noun"], merged = _one_spelling(table["noun"])
+    n_masks = None if masks is None else mask_shape(masks)[0]
     if n_masks not in (None, len(table)):
         raise TableError(
             f"Each mask has one row; {masks} holds {n_masks} masks, {path} has {len(table)} rows: one of them is cut or of "
-            f"another version. {_DOWNLOAD}"
+            f"another version. {DOWNLOAD_AGAIN}"
         )
     if n_masks is None and not read_text(path).endswith("\n"):
         raise TableError(
             f"{path}: every line has an end; the last has none, so that the table may be cut. The file of the masks would tell "
-            f"whether it is. {_DOWNLOAD}"
+            f"whether it is. {DOWNLOAD_AGAIN}"
         )
     digest = hashlib.sha256(f"{file_digest(path)} {localized_only} {weight}".encode())
     if merged:
@@ -207,7 +202,7 @@ def read_nouns(
     sources = frozenset(image.dataset for image in images.values() if n_masks is not None)
     if weight == "area":
         extents = mask_extents(masks)
-        _check_same_detections(table, extents, _mask_shape(masks)[1:], path, masks)
+        _check_same_detections(table, extents, mask_shape(masks)[1:], path, masks)
         table = table.assign(weight=extents[table["mask_row"], 0])
         digest.update(np.ascontiguousarray(extents[:, 0]).tobytes())
     if localized_only:
@@ -240,76 +235,6 @@ def read_nouns(
     return NounTable(str(path), nouns, values, sources, digest.hexdigest()[:32], notes)
 
 
-def mask_extents(path: Path) -> np.ndarray:
-    """What each mask covers: its share of the image, and the box around it (x0, y0, x1, y1; nan if empty).
-
-    The release's masks take minutes to decompress, so what is found is kept under the plugin's home folder.
-
-    Returns
-    -------
-    numpy.ndarray of float64, shape (n_masks, 5)
-
-    Raises
-    ------
-    TableError
-        The file holds something else than masks: one number besides 0.
-    """
-    key = hashlib.sha256(f"{path.resolve()} {file_state(path)}".encode()).hexdigest()[:24]
-    n_masks, name = _mask_shape(path)[0], ("mask_extents", f"{key}.npy")
-    if kept(*name) is None:
-        with one_at_a_time(usable("mask_extents") / f"{key}.lock"):
-            if kept(*name) is None:
-                content = io.BytesIO()
-                np.save(content, _read_extents(path, n_masks))
-                keep(content.getvalue(), *name)
-    return np.load(kept(*name), allow_pickle=False)
-
-
-def _read_extents(path: Path, n_masks: int) -> np.ndarray:
-    extents = np.empty((n_masks, 5))
-    inside = 0
-    try:
-        with (
-            h5py.File(path, "r", locking=False) as file,
-            tqdm(total=n_masks, desc="masks", unit="mask", leave=False, disable=None) as bar,
-        ):
-            for start in range(0, n_masks, _MASK_BLOCK):
-                block = file[_MASKS][start : start + _MASK_BLOCK]
-                inside = inside or int(block.max())
-                strange = block[(block != 0) & (block != inside)]
-                if len(strange):
-                    raise TableError(
-                        f"{path}: a mask is 0 outside and one number inside; masks {start} to "
-                        f"{start + len(block) - 1} hold 0, {inside} and {strange[0]}. {_DOWNLOAD}"
-                    )
-                extents[start : start + len(block)] = [_extent(mask != 0) for mask in block]
-                bar.update(len(block))
-    except OSError as error:
-        raise TableError(f"{path}: the masks cannot be read: {error}. {_DOWNLOAD}") from error
-    return extents
-
-
-def _extent(mask: np.ndarray) -> tuple[float, ...]:
-    x, y = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    box = (x[0], y[0], x[-1] + 1, y[-1] + 1) if len(x) else (np.nan,) * 4
-    return mask.mean(), *box
-
-
-def _mask_shape(path: Path) -> tuple[int, ...]:
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            if _MASKS in file and file[_MASKS].ndim == 3 and file[_MASKS].dtype.kind in "biu":
-                return file[_MASKS].shape
-            found = {
-                name: (item.shape, str(item.dtype)) for name, item in file.items() if isinstance(item, h5py.Dataset)
-            }
-    except OSError as error:
-        raise TableError(f"{path} must be an HDF5 file of masks; opening it gave: {error}. {_DOWNLOAD}") from error
-    raise TableError(
-        f"{path}: masks are whole numbers in a dataset {_MASKS!r} (masks × height × width); found {found}. {_DOWNLOAD}"
-    )
-
-
 def _check_same_detections(table: pd.DataFrame, extents: np.ndarray, size: tuple, path: Path, masks: Path) -> None:
     """Refuse masks that lie elsewhere than the boxes of their rows: most of them do if rows were shifted."""
     boxes, found = table[list(BOX)].to_numpy(), extents[table["mask_row"], 1:]  # n_detections, 4
@@ -324,7 +249,7 @@ def _check_same_detections(table: pd.DataFrame, extents: np.ndarray, size: tuple
     if np.median(overlap) < 0.5:
         raise TableError(
             f"Each mask fills the box of its row; most masks of {masks} lie elsewhere than the boxes of {path} (half of them "
-            f"overlap by less than {np.median(overlap):.0%}): mask_row was shifted. {_DOWNLOAD}"
+            f"overlap by less than {np.median(overlap):.0%}): mask_row was shifted. {DOWNLOAD_AGAIN}"
         )
 
 
@@ -333,55 +258,10 @@ def _box_areas(table: pd.DataFrame, path: Path) -> np.ndarray:
     boxes = table[list(BOX)].to_numpy()
     lacking = np.isnan(boxes).any(axis=1) & (table["localized"] == 1).to_numpy()
     if lacking.any():
-        raise TableError(f"{path}: localized detections have boxes; {lacking.sum()} have none. {_DOWNLOAD}")
+        raise TableError(f"{path}: localized detections have boxes; {lacking.sum()} have none. {DOWNLOAD_AGAIN}")
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     width = boxes[np.isfinite(boxes)].max(initial=1.0)
     return np.where(np.isnan(area), 1.0, area / width**2)
-
-
-def _checked(path: Path) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
-    """The table of detections, and spellings of nouns that were merged, each with the one that they are merged into."""
-    table = read_csv(path, dtype=str, keep_default_na=False)
-    missing = [name for name in COLUMNS if name not in table]
-    if missing:
-        raise TableError(f"{path} needs the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}. {_DOWNLOAD}")
-    as_written = table["noun"]
-    table = table[list(COLUMNS)].apply(lambda column: column.str.strip())
-
-    def refuse(rule: str, wrong: pd.Series, column: str) -> None:
-        if wrong.any():
-            first = int(np.flatnonzero(wrong)[0])
-            raise TableError(
-                f"{path}: {rule}; {int(wrong.sum())} of {len(table)} rows break this, the first is row {first} "
-                f"({column} {given[column].iloc[first]!r}). {_DOWNLOAD}"
-            )
-
-    given = table.copy()
-    if not len(table):
-        raise TableError(f"{path}: the table of segmentations has a row per mask; it has none. {_DOWNLOAD}")
-    for name in ("image_name", "noun", "mask_row", "localized"):
-        refuse(
-            f"each detection has {' and '.join(('image_name', 'noun', 'mask_row', 'localized'))}",
-            table[name] == "",
-            name,
-        )
-    for name in ("mask_row", "score", *BOX):
-        table[name] = pd.to_numeric(given[name], errors="coerce").astype(float)
-        refuse(f"{name} is a number", ~np.isfinite(table[name]) & ~given[name].isin(NO_NUMBERS), name)
-    refuse("scores are from 0 to 1", (table["score"] < 0) | (table["score"] > 1), "score")
-    refuse("boxes go from x0, y0 to x1, y1", table["box_x1"] < table["box_x0"], "box_x1")
-    refuse("boxes go from x0, y0 to x1, y1", table["box_y1"] < table["box_y0"], "box_y1")
-    table["localized"] = given["localized"].map(LOCALIZED)
-    refuse("localized is 1 or 0", table["localized"].isna(), "localized")
-    if not np.array_equal(np.sort(table["mask_row"]), np.arange(len(table))):
-        lacking = sorted(set(range(len(table))).difference(table["mask_row"]))
-        raise TableError(
-            f"{path}: mask_row numbers the masks from 0, each once; of 0 to {len(table) - 1}, {len(lacking)} are lacking, the "
-            f"first: {lacking[0]}. Rows were lost, repeated or shifted. {_DOWNLOAD}"
-        )
-    table["mask_row"] = table["mask_row"].astype(int)
-    table["noun"], merged = _one_spelling(as_written)
-    return table, merged
 
 
 def _one_spelling(nouns: pd.Series) -> tuple[pd.Series, list[tuple[str, ...]]]:

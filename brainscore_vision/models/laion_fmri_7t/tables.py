@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_as
+from brainscore_vision.data.laion_fmri_7t.released.embeddings import EMBEDDING, image_ids, open_embedding, valid_rows
 from brainscore_vision.data.laion_fmri_7t.text_files import read_csv, read_lines
 
 from .column_tables import open_csv, open_parquet
@@ -102,12 +103,25 @@ class FeatureTable:
         found = _as_ids(ids)
         check_ids(found, name)
         _check_index(features, found, name)
-        values = np.asarray(_without_torch(features))
+        values = np.array(_without_torch(features))  # a copy: an array that is filled anew is another table
         _check_shape(values.shape, len(found), name)
         refuse_index(values, name)
         content = _digest(found, hashlib.sha256(np.ascontiguousarray(values)).hexdigest(), values.shape, values.dtype)
         valid = np.ones(len(found), bool)
         return cls(name, found, valid, values.shape[1], values.dtype, content, lambda start, stop: values[start:stop])
+
+    @classmethod
+    def of_embeddings(cls, path: Path) -> FeatureTable:
+        """The table of a file of released embeddings, as the dataset's reader has them."""
+        with open_embedding(path) as file:
+            ids, valid, features = _as_ids(image_ids(file)), valid_rows(file), file[EMBEDDING]
+            described = features.shape[1], features.dtype
+
+        def read(start: int, stop: int) -> np.ndarray:
+            with open_embedding(path) as file:
+                return file[EMBEDDING][start:stop]
+
+        return cls(str(path), ids, valid, *described, _digest(ids, file_digest(path), EMBEDDING), read)
 
     @cached_property
     def positions(self) -> dict[str, int]:

@@ -323,12 +323,12 @@ class TestCommittedModels:
 
 class TestUnmappedRegion:
     def test_of_a_committed_model_is_found_without_an_image(self):
-        with pytest.raises(UnmappedRegionError, match=r"maps no layer to V4\. It maps V1, IT\. Add V4"):
+        with pytest.raises(UnmappedRegionError, match=r"maps no layer to V4\. It maps 'V1', 'IT'\. Add 'V4'"):
             recorder_for(small_network({"V1": "conv", "IT": "head"}), ["V1", "V4"])
 
     def test_of_any_other_model(self, record, folder):
         model = FeatureModel(random_features(["s00"], 3), regions=("V1",), identifier="a-model")
-        with pytest.raises(UnmappedRegionError, match="a-model maps no layer to V4.*Add V4"):
+        with pytest.raises(UnmappedRegionError, match="a-model maps no layer to V4.*Add 'V4'"):
             record(RegionRecorder(model, ["V4"]), stimulus_set(folder, 1))
         assert model.looks == []
 

@@ -209,6 +209,8 @@ def test_the_figure_has_one_line_per_region_and_marks_the_best_layer(study):
     tasks = [*study.tasks(RidgeMetric()), *(replace(t, region="elsewhere") for t in study.tasks(RidgeMetric()))]
     found = map_layers(make_network(6), tasks, "all", "ridgecv", QUIET)
     (axes,) = found.figure().axes
+    (marked_as_simulated,) = replace(found, facts={"dataset": {"simulated": True}}).figure().axes
+    assert ["simulated data" in a.get_title() for a in (axes, marked_as_simulated)] == [False, True]
     lines = {line.get_label(): line for line in axes.lines if line.get_label() in found.regions}
     np.testing.assert_array_equal(lines["elsewhere"].get_ydata(), found.mean.sel(region="elsewhere"))
     marked = [line.get_xydata()[0] for line in axes.lines if line.get_label() not in found.regions]

@@ -111,6 +111,17 @@ def test_the_order_of_responses_in_memory_changes_nothing():
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("scale", [1e2, 1e5])
+def test_an_alpha_below_the_rounding_of_few_features_is_least_squares(scale):
+    rng = np.random.default_rng(3)
+    features, responses = scale * rng.standard_normal((40, 3)), rng.standard_normal((40, 4))
+    train, query = np.arange(30), np.arange(30, 40)
+    kernel, decomposition, mean, _, selection = fit(features, responses, train, [1e-10])
+    predicted = ridge.predict(decomposition, kernel.gram[np.ix_(query, train)], selection.dual_coefficients, mean)
+    expected = Ridge(alpha=1e-10, solver="svd").fit(features[train], responses[train]).predict(features[query])
+    np.testing.assert_allclose(predicted, expected, atol=1e-9)
+
+
 def test_tiny_alpha_keeps_its_digits():
     """The constant vector's eigenvalue is exactly zero: handled carelessly, 1/alpha swamps the diagonal."""
     rng = np.random.default_rng(3)

@@ -64,15 +64,15 @@ def test_status_names_what_is_missing_and_the_command_that_gets_it(released, tmp
     found = items(root)
     betas = found["sub-05 betas"]
     assert (betas["state"], betas["missing"]) == ("in part", ["ses-02"])
-    assert betas["command"] == "laion-fmri download --subject sub-05 --ses ses-02"
+    assert betas["command"] == f"laion-score data get --dataset {root} --subjects sub-05 --what betas --sessions ses-02"
     assert found["sub-05 regions of interest"]["missing"] == ["hV4"]
-    assert "--include-anatomical" in found["sub-05 brain masks"]["command"]
+    assert "--what anatomy,ceilings" in found["sub-05 brain masks"]["command"]
     assert found["sub-01 betas"]["missing"] == []
     assert found["assemblies"]["missing"] == list(SUBJECTS)
     assert found["assemblies"]["command"].startswith(f"python rebuild_assemblies.py {root} --subjects sub-01 ")
     text = data("status", "--dataset", root)
     assert "laion-fmri request-access && laion-fmri download-stimuli" in text
-    assert "sub-05 betas (CC0) lacks ses-02:\n    laion-fmri download --subject sub-05 --ses ses-02\n" in text
+    assert f"sub-05 betas (CC0) lacks ses-02:\n    {betas['command']}\n" in text
 
 
 def test_only_images_need_the_agreement(released):

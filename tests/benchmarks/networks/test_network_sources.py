@@ -168,10 +168,10 @@ def test_names_that_are_wrong_are_one_line(file, name, message):
         (
             lambda: network(odd=torch.nn.Linear(7, 3)),
             {"IT": "pool"},
-            "fails on one of 3 × 224 × 224: RuntimeError.*image_size",
+            "was shown 1 × 3 × 224 × 224 .*RuntimeError.*image_size=64",
         ),
-        (lambda: network(conv=torch.nn.Conv1d(3, 4, 7)), {"IT": "pool"}, "fails on one of 3 × 224 × 224"),
-        (lambda: network(conv=torch.nn.Conv2d(1, 4, 7)), {"IT": "pool"}, "fails on one of .* preprocessing"),
+        (lambda: network(conv=torch.nn.Conv1d(3, 4, 7)), {"IT": "pool"}, "was shown 1 × 3 × 224 × 224 .*failed with"),
+        (lambda: network(conv=torch.nn.Conv2d(1, 4, 7)), {"IT": "pool"}, "to have 1 channels.*preprocessing=FUNCTION"),
         (CountingModel, {"IT": "pool"}, "is a CountingModel without one"),
         (lambda: torch.nn.ReLU, None, "received a type"),
         (lambda: {"weights": 1}, None, "received a dict"),
@@ -181,6 +181,25 @@ def test_networks_that_are_wrong_are_one_line(tiny_dataset, made, layers, messag
     with pytest.raises(ModelSourceError, match=message) as error:
         score_model(made(), IT, dataset=tiny_dataset, layers=layers)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet18", "Did you mean torchvision:resnet18 or timm:resnet18"),
+        ("timm:vit_tiny_patch16_22@none", "The nearest are vit_tiny_patch16_224,"),
+        ("torchvision:resnt18", "The nearest are resnet18,"),
+    ],
+)
+def test_a_name_without_its_library_and_a_misspelt_one_are_answered_with_the_nearest(name, message):
+    with pytest.raises(ModelSourceError, match=message):
+        find_model(name)
+
+
+def test_a_network_behind_the_colon_is_told_from_a_function(file):
+    file.write_text(FILE + "made = make()\n")
+    with pytest.raises(ModelSourceError, match=r"made in .* is a Net\. Write a function that returns it"):
+        find_model(f"{file}:made")
 
 
 def test_a_part_in_training_mode_is_named():

@@ -76,6 +76,17 @@ def test_a_transform_of_ones_own(paths):
         transformed_images(paths, transforms.ToTensor())
 
 
+def test_a_transform_that_fills_one_array_for_each_image(paths):
+    filled = np.empty((3, 64, 64), np.float32)
+
+    def fill(image):
+        filled[:] = np.asarray(image.resize((64, 64))).transpose(2, 0, 1)
+        return filled
+
+    together = transformed_images(paths, fill)
+    np.testing.assert_array_equal(together, np.concatenate([transformed_images([path], fill) for path in paths]))
+
+
 def test_two_preprocessings_are_told_apart():
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 7, stride=4)).eval()
     make = functools.partial(as_brain_model, network, "mine", layers={"IT": "0"})

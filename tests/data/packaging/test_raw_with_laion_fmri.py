@@ -15,6 +15,8 @@ from brainscore_vision.data.laion_fmri_7t.packaging.package_view import compare_
 from brainscore_vision.data.laion_fmri_7t.packaging.regions import roi_labels
 from brainscore_vision.data.laion_fmri_7t.packaging.trials import read_trials
 from brainscore_vision.data.laion_fmri_7t.packaging.volumes import read_betas, read_brain_mask, read_volume
+from brainscore_vision.data.laion_fmri_7t.released import load_subject
+from brainscore_vision.data.laion_fmri_7t.released import splits as released_splits
 from brainscore_vision.data.laion_fmri_7t.simulation.raw import write_raw
 
 SUBJECT = "sub-01"
@@ -71,6 +73,55 @@ def test_every_accessor_that_is_used_agrees(reader):
         np.testing.assert_array_equal(
             subject.get_betas(session=session, roi="hV4"), betas[:, subject.get_roi_mask("hV4")]
         )
+
+
+def test_the_same_calls_give_the_same_answers(reader, tmp_path):
+    theirs, files = reader
+    ours = load_subject(SUBJECT, files.root)
+    assert ours.get_available_rois() == sorted(theirs.get_available_rois())
+    for name, mask in theirs.get_roi_masks(["hV4", "FFA1"]).items():
+        np.testing.assert_array_equal(ours.get_roi_mask(name), mask)
+    for options in (
+        {"roi": ["V1v", "EBA"]},
+        {"roi": "hV4", "nc_threshold": 20.0, "stimuli": "shared"},
+        {"mask": ~ours.get_roi_mask("laion"), "stimuli": "unique"},
+    ):
+        np.testing.assert_array_equal(ours.get_betas("ses-02", **options), theirs.get_betas("ses-02", **options))
+    both = (
+        ours.get_noise_ceiling(session=["ses-01"], roi="V2d"),
+        theirs.get_noise_ceiling(session=["ses-01"], roi="V2d"),
+    )
+    np.testing.assert_array_equal(both[0]["ses-01"], both[1]["ses-01"])
+    pd.testing.assert_frame_equal(ours.get_trial_info("ses-01"), theirs.get_trial_info("ses-01"))
+    np.testing.assert_allclose(ours.get_voxel_coordinates(roi="hV4"), theirs.get_voxel_coordinates(roi="hV4"))
+    values = np.arange(1.0, 1 + ours.get_roi_mask("hV4").sum())
+    for subject, name in ((ours, "ours.nii.gz"), (theirs, "theirs.nii.gz")):
+        subject.to_nifti(values, tmp_path / name, roi="hV4")
+    maps = [read_volume(tmp_path / name) for name in ("ours.nii.gz", "theirs.nii.gz")]
+    np.testing.assert_array_equal(maps[0][0], maps[1][0])
+    maps[0][1].require_same(maps[1][1])
+
+
+@pytest.mark.parametrize("pool", ["shared", "sub-03"])
+def test_the_packages_splits(package, pool, monkeypatch):
+    theirs = pytest.importorskip("laion_fmri.splits", reason="laion_fmri is not installed: pip install '.[laion]'")
+    monkeypatch.setenv("LAION_FMRI_DATASET", "")
+    ours = released_splits.load_all_splits(pool)
+    assert list(ours) == theirs.list_splits()
+    assert [released_splits.list_ood_types(), released_splits.list_pools()] == [
+        theirs.list_ood_types(),
+        theirs.list_pools(),
+    ]
+    for name, split in theirs.load_all_splits(pool).items():
+        said = (split.name, split.pool, split.splitter, split.params, split.n_train, split.n_test, split.split_family)
+        found = ours[name]
+        assert said == (
+            *(found.name, found.pool, found.splitter, found.params, found.n_train, found.n_test, found.split_family),
+        )
+        assert [v.test_ids for v in split.variants] == [v.test_ids for v in found.variants]
+    kinds = ["shape", "gabor"]
+    ids = released_splits.get_train_test_ids("ood", pool, ood_types=kinds)
+    assert ids == theirs.get_train_test_ids("ood", pool, ood_types=kinds)
 
 
 def test_cross_check_of_the_program(reader, released):

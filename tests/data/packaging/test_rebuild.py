@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ import pandas as pd
 import pytest
 from plugin_testing.install_check import REPOSITORY
 from plugin_testing.raw_release import ROIS, SHAPE, HandMade, save
+from plugin_testing.s3 import s3_server
 
 from brainscore_vision.data.laion_fmri_7t.assemblies.header import open_netcdf, read_header
+from brainscore_vision.data.laion_fmri_7t.bucket import BUCKET
 from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError, SchemaError
 from brainscore_vision.data.laion_fmri_7t.packaging import build as build_module
@@ -191,7 +194,9 @@ def test_killed_run_goes_on_where_it_was(made):
 def half_done(made) -> HandMade:
     """ses-01 is finished, ses-02 is missing."""
     made.files.betas("ses-02").rename(made.root / "away")
-    with pytest.raises(MissingDataError, match=r"sub-01, ses-02.*laion-fmri download --subject sub-01 --ses ses-02"):
+    with pytest.raises(
+        MissingDataError, match=r"sub-01, ses-02.*data get .* --subjects sub-01 --what betas --sessions ses-02"
+    ):
         build_subject(made.root, "sub-01", OPTIONS)
     (made.root / "away").rename(made.files.betas("ses-02"))
     return made
@@ -430,19 +435,24 @@ def test_wrong_usage(tmp_path, arguments):
     assert "Traceback" not in run.stderr
 
 
-def test_download_needs_the_package_and_its_own_folder(tmp_path, monkeypatch):
-    calls = []
-    monkeypatch.setattr(command, "download_subject", lambda *arguments: calls.append(arguments))
-    lines = []
-    command.run(command.Request(root=tmp_path, subjects=("sub-01",)), lines.append)
-    assert not calls, "a download that nobody asked for"
-    command.run(command.Request(root=tmp_path, subjects=("sub-01",), actions=("download",)), lines.append)
-    assert calls == [(tmp_path, "sub-01", "anatomical", 4)]
-    monkeypatch.undo()
-    monkeypatch.setenv("PATH", "")
-    request = command.Request(root=tmp_path, subjects=("sub-01",), actions=("download",))
-    assert command.run(request, lines.append) == command.SOME_FAILED
-    assert "pip install '.[laion]'" in lines[-2] or "laion-fmri config" in lines[-2]
+def test_download_gets_what_building_needs_when_it_is_asked_for(tmp_path, monkeypatch):
+    HandMade(tmp_path / "release", np.random.default_rng(9))
+    lines: list[str] = []
+    with s3_server(monkeypatch, BUCKET) as client:
+        for path in (path for path in (tmp_path / "release").rglob("*") if path.is_file()):
+            key = path.relative_to(tmp_path / "release").as_posix()
+            client.put_object(Bucket=BUCKET, Key=key, Body=path.read_bytes(), ACL="public-read")
+        request = command.Request(root=tmp_path / "data", subjects=("sub-01",))
+        assert command.run(request, lines.append) == command.SOME_FAILED, "nobody asked for a download"
+        options = BuildOptions(sessions=("ses-01", "ses-02"))
+        both = replace(request, actions=("download", "build"), options=options)
+        assert command.run(both, lines.append) == command.ALL_DONE, lines
+        lost = SubjectFiles(tmp_path / "release", "sub-01").betas("ses-02").relative_to(tmp_path / "release").as_posix()
+        client.put_object_acl(Bucket=BUCKET, Key=lost, ACL="private")
+        elsewhere = replace(both, root=tmp_path / "other", actions=("download",))
+        assert command.run(elsewhere, lines.append) == command.SOME_FAILED
+        assert f"{lost}: the server refuses it" in lines[-2]
+    assert (tmp_path / "data/assemblies/sub-01.nc").is_file()
 
 
 # the simulated release

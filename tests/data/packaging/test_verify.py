@@ -12,7 +12,13 @@ from brainscore_vision.data.laion_fmri_7t.assemblies.published import PER_SUBJEC
 from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError, SchemaError
 from brainscore_vision.data.laion_fmri_7t.packaging import command
 from brainscore_vision.data.laion_fmri_7t.packaging.published_schema import published_form, write_published
-from brainscore_vision.data.laion_fmri_7t.packaging.verify import Comparison, compare_assemblies
+from brainscore_vision.data.laion_fmri_7t.packaging.verify import (
+    DIFFERENT,
+    IDENTICAL,
+    ROUNDED,
+    Comparison,
+    compare_assemblies,
+)
 
 SUBJECT = "sub-06"
 
@@ -57,7 +63,7 @@ def test_values_are_compared_to_rounding(built, changed):
         data = file.variables["data"]
         data[3, 5] = data[3, 5] + 1
         data[100, 7] = np.nan
-        data[200, :4] = data[200, :4] + np.float32(2e-5)
+        data[200, :4] = data[200, :4] + np.float32(4e-6)
     comparison = compare_assemblies(built, changed)
     assert kinds(comparison) == {("values", "data"): 2}
     values, rounding = comparison.differences
@@ -65,6 +71,50 @@ def test_values_are_compared_to_rounding(built, changed):
     assert (rounding.kind, rounding.count) == ("rounding", 4)
     assert "sums in float32" in rounding.cosmetic
     assert not comparison.agrees
+
+
+@pytest.mark.parametrize(
+    ("shift", "verdict"), [(0, IDENTICAL), (5e-6, ROUNDED), (2e-5, DIFFERENT), (9e-5, DIFFERENT), (1e-3, DIFFERENT)]
+)
+def test_three_words_tell_equal_bits_rounding_and_a_shift_of_every_value(built, changed, shift, verdict):
+    with netCDF4.Dataset(changed, "a") as file:
+        file.variables["data"][:] += np.float32(shift)
+    comparison = compare_assemblies(built, changed)
+    assert comparison.verdict == verdict
+    assert comparison.summary().startswith(f"{verdict}; ")
+    assert comparison.agrees == (verdict != DIFFERENT)
+
+
+@pytest.mark.parametrize("mean", [0.25, 1, 5])
+def test_sums_in_float32_as_the_published_files_were_made_are_rounding(built, changed, mean):
+    shape = AssemblyFile(built).header.shape
+    betas = np.random.default_rng(8).normal(mean, 1, shape).astype(np.float32)
+    exact = betas.astype(np.float64)
+    change(changed, "data", slice(None), (exact - exact.mean(0)) / exact.std(0))
+    theirs = Path(shutil.copyfile(built, changed.with_name("theirs.nc")))
+    change(theirs, "data", slice(None), (betas - np.nanmean(betas, 0)) / np.nanstd(betas, 0))
+    assert compare_assemblies(changed, theirs).verdict == ROUNDED
+
+
+def test_signs_of_zero_and_infinities_are_compared_to_the_last_bit(built, changed, tmp_path):
+    other = Path(shutil.copyfile(changed, tmp_path / "other.nc"))
+    for path, zero in ((changed, 0.0), (other, -0.0)):
+        change(path, "data", (1, slice(0, 3)), np.array([zero, np.inf, np.nan]))
+    comparison = compare_assemblies(changed, other)
+    assert comparison.n_values - comparison.n_identical == 1
+    assert (comparison.verdict, comparison.largest) == (ROUNDED, 0)
+
+
+def test_files_built_from_the_same_sources_have_the_same_bits(changed, tmp_path):
+    with netCDF4.Dataset(changed, "a") as file:
+        file.setncattr("sources", '[{"path": "betas.nii.gz", "sha256": "ab"}]')
+    again = Path(shutil.copyfile(changed, tmp_path / "again.nc"))
+    assert compare_assemblies(again, changed).verdict == IDENTICAL
+    with netCDF4.Dataset(again, "a") as file:
+        file.variables["data"][0, 0] = np.nextafter(file.variables["data"][0, 0], np.float32(9))
+    comparison = compare_assemblies(again, changed)
+    assert comparison.verdict == DIFFERENT
+    assert "the same bits" in str(comparison.differences[0])
 
 
 @pytest.mark.parametrize("block_bytes", [1, 10_000, 2**30])
@@ -179,7 +229,7 @@ def test_program_verifies_both_files_and_says_so_in_its_exit_code(tiny_dataset, 
     assert [line.split(":")[1].strip() for line in lines[:1]] == [PER_SUBJECT[SUBJECT].identifier]
     change(root / "assemblies" / f"{SUBJECT}.nc", "data", (0, 0), 50.0)
     assert command.run(request, lines.append) == command.SOME_FAILED
-    assert any("1 DIFFERENCES" in line for line in lines)
+    assert any(": DIFFERENT; " in line for line in lines)
     absent = command.Request(root=root, subjects=("sub-01",), actions=("verify",), published=tmp_path)
     assert command.run(absent, lines.append) == command.SOME_FAILED
     assert "assy_LAION_fMRI_persubject_sub-01_Assembly.nc, but there is none" in lines[-2]

@@ -181,7 +181,7 @@ def build_kernel(
     mean_sum = mean_square = mean_norm = 0.0
     rng = np.random.default_rng(SEED)
     pivot = None
-    for start, stop, features in _column_blocks(sources, n, p):
+    for start, stop, features in column_blocks(sources):
         feature_mean = features.mean(axis=0)
         if not np.isfinite(feature_mean).all():
             _raise_not_finite(features, stimulus_ids)
@@ -225,8 +225,12 @@ def kernel_from_features(features: np.ndarray, stimulus_ids: Sequence[str]) -> S
     return build_kernel([ArrayFeatures(features)], stimulus_ids)
 
 
-def _column_blocks(sources, n: int, p: int) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Blocks of columns in order; the next one is read while the current one is multiplied."""
+def column_blocks(sources: Sequence[FeatureSource]) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Blocks of columns of stacked sources of one width, in order: start, stop and features, float64.
+
+    The next one is read while the current one is used.
+    """
+    n, p = sum(source.n_stimuli for source in sources), sources[0].n_features
     blocks = [(start, min(start + COLUMN_BLOCK, p)) for start in range(0, p, COLUMN_BLOCK)]
     with ThreadPoolExecutor(1, "columns") as reader:
         waiting = reader.submit(_stack, sources, n, *blocks[0])

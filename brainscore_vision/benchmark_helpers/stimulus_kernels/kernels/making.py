@@ -176,6 +176,11 @@ class ModelKernels:
                 self._shared.push(key, self._store, _packed_bytes(pool))
         return kernel
 
+    def features(self, pool: StimulusPool, labels: Sequence[str]) -> list[list[FeatureSpool]]:
+        """The features behind the kernels of ``labels``, stacked along the pool's parts: recorded where they are not."""
+        self._record_all(pool, labels)
+        return [[self._spools[label, part] for part in pool.parts if part.stimulus_ids] for label in labels]
+
     def notes(self, label: str) -> tuple[str, ...]:
         """What a Score should say of the features recorded under ``label``, one sentence each."""
         return (*self._recorder.notes.get(label, ()), *self._notes.get(label, ()))

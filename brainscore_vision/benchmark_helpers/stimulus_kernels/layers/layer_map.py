@@ -174,7 +174,12 @@ class LayerMap:
         axes.set_xticks(depth, self.layers, rotation=90)
         axes.set_xlabel("layer, in the order of execution")
         axes.set_ylabel(f"{self.facts.get('score', 'score')}\n(training stimuli)")
-        axes.set_title(f"{self.model} (dots: best layers)")
-        axes.legend(title="region", frameon=False)
+        simulated = (
+            "\nsimulated data: says nothing about brains" if self.facts.get("dataset", {}).get("simulated") else ""
+        )
+        axes.set_title(f"{self.model} (dots: best layers){simulated}")
+        axes.legend(
+            title="region", frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0)
+        )  # beside the lines, not on them
         axes.spines[["top", "right"]].set_visible(False)
         return figure

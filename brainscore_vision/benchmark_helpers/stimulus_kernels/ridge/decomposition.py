@@ -297,9 +297,13 @@ class RidgeDecomposition:
     def dual_coefficients(self, coordinates: np.ndarray, alpha: float) -> np.ndarray:
         """V (Λ+α)⁻¹ Vᵀ (Y - Ȳ), shape (n, neuroids): the weights of the training stimuli in a prediction.
 
-        Of (K̃+α)⁻¹ (Y - Ȳ) the part that V reaches; no prediction sees the rest.
+        Of (K̃+α)⁻¹ (Y - Ȳ) the part that features reach; no prediction sees the rest, which is divided by α alone: with a small
+        α, all that a prediction would see of it is rounding.
         """
-        return self.basis.combine(self.middle.solve(coordinates[: self.basis.shape[1]], alpha))
+        reached = self.middle.solve(coordinates[: self.basis.shape[1]], alpha)
+        if isinstance(self.middle, Spectrum):  # a band is made only where no eigenvalue is set to zero
+            reached[self.middle.eigenvalues == 0] = 0.0
+        return self.basis.combine(reached)
 
     def weights(self, alphas: np.ndarray) -> np.ndarray:
         """The diagonal of (K̃+α)⁻¹ without the constant vector, for each α; shape (n, n_alphas)."""

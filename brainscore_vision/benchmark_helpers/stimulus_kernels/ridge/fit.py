@@ -47,6 +47,7 @@ __all__ = [
     "promising_penalties",
     "sampled_alpha",
     "select_alpha",
+    "select_alphas",
 ]
 
 NEUROID_BLOCK = 1024
@@ -135,6 +136,37 @@ def select_alpha(
     for columns in _blocks(coordinates):
         dual[:, columns] = decomposition.dual_coefficients(coordinates[:, columns], float(penalties[best]))
     return AlphaSelection(float(alphas[best]), dual, tuple(alphas.tolist()), tuple(errors))
+
+
+def select_alphas(
+    decomposition: RidgeDecomposition, coordinates: np.ndarray, alphas: Sequence[float], unit: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Each neuroid's own penalty, that with its smallest mean leave-one-out error, and the fit with it.
+
+    Parameters
+    ----------
+    decomposition, coordinates, alphas, unit
+        As for :func:`select_alpha`.
+
+    Returns
+    -------
+    alphas : numpy.ndarray of float64, shape (neuroids,)
+        As the grid has them.
+    dual_coefficients : numpy.ndarray of float64, shape (n, neuroids)
+    """
+    alphas = np.asarray(alphas, dtype=float)
+    diagonal = decomposition.weights(alphas * unit)
+    squares = np.empty((len(alphas), coordinates.shape[1]))
+    dual = np.empty((decomposition.basis.shape[0], coordinates.shape[1]))
+    for columns in _blocks(coordinates):
+        for i, alpha in enumerate(alphas * unit):
+            errors = _errors(decomposition, coordinates[:, columns], alpha, diagonal[:, i])
+            squares[i, columns] = np.einsum("ij,ij->j", errors, errors)
+    best = squares.argmin(axis=0)
+    for i in np.unique(best):
+        (columns,) = np.nonzero(best == i)
+        dual[:, columns] = decomposition.dual_coefficients(coordinates[:, columns], float(alphas[i] * unit))
+    return alphas[best], dual
 
 
 def sampled_alpha(

@@ -17,6 +17,7 @@ from . import ceilings as cli_ceilings
 from . import check as cli_check
 from . import compare as cli_compare
 from . import data as cli_data
+from . import encoder as cli_encoder
 from . import features as cli_features
 from . import layers as cli_layers
 from . import networks as cli_networks
@@ -57,6 +58,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_cache.app, name="cache")
 app.add_typer(cli_data.app, name="data")
+app.add_typer(cli_encoder.app, name="encoder")
 app.command()(cli_ceilings.ceilings)
 app.command()(cli_check.check)
 app.command()(cli_compare.compare)

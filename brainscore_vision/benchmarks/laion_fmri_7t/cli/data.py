@@ -1,4 +1,6 @@
-"""``laion-score data``: what is on this machine, what is missing and how to get it, and what the data are. Works offline."""
+"""``laion-score data``: what is on this machine, what is missing and how to get it, and what the data are. Works offline,
+but for ``bucket`` and ``get``.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +25,7 @@ from brainscore_vision.data.laion_fmri_7t.source import (
 )
 from brainscore_vision.data.laion_fmri_7t.stimuli.places import BUNDLED_VARIABLE, STIMULI_VARIABLE
 
+from . import get as cli_get
 from .options import DatasetOption
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from brainscore_vision.data.laion_fmri_7t.stimuli.sources import StimulusSource
 
 app = typer.Typer(help="The dataset on this machine: what it holds and what it lacks.", no_args_is_help=True)
+app.command()(cli_get.bucket)
+app.command()(cli_get.get)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 _SHOWN = 4  # names of a list that are printed before "and n more"
@@ -195,6 +200,30 @@ def seal(
     _refuse_unreadable(found, source)
     written = write_seal(source.folder, found.hashes, force)
     print(f"{len(found.hashes):,} images {'sealed' if written else 'are as they were sealed'}: {source.folder / SEAL}")
+
+
+@app.command()
+def verify(
+    dataset: DatasetOption = None,
+    subjects: cli_get.SubjectsOption = None,
+    published: Annotated[
+        Path | None,
+        typer.Option(help="Folder of published files (assy_*.nc) to compare with. Default: they are downloaded."),
+    ] = None,
+) -> None:
+    """Compare assemblies with the published ones: identical (to the last bit), equal to float32 rounding, or DIFFERENT.
+
+    The exit code is 1 if a subject's differ. Other differences, such as of coordinates, are listed.
+    """
+    from brainscore_vision.data.laion_fmri_7t.packaging import command
+
+    people = cli_get.names(subjects, "--subjects", SUBJECTS)
+    folder, why = find_folder(dataset)
+    if folder is None or why.startswith(PUBLISHED):
+        raise typer.BadParameter("Assemblies in a data folder are compared. Name it: --dataset FOLDER.")
+    request = command.Request(root=folder, subjects=people, actions=(command.VERIFY,), published=published)
+    if command.run(request, print) != command.ALL_DONE:
+        raise typer.Exit(1)
 
 
 def _refuse_unreadable(found: Survey, source: StimulusSource) -> None:

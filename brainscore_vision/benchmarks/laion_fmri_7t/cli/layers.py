@@ -181,6 +181,9 @@ def _print_map(found, per_subject: bool) -> None:
     facts, below = found.facts, []
     if not per_subject:
         below.append("> best layer of the region, by the mean over subjects; intervals are 95 % over training images")
+        nothing = [region for region in found.regions if not found.mean.loc[found.best[region], region] > 0]
+        if nothing:
+            below.append(f"No layer scores above 0 in {', '.join(nothing)}: what is best there says little.")
     below += [f"Left out: {layer}: {reason}" for layer, reason in found.skipped.items()]
     below += [f"Note: {note}" for note in found.notes]
     title = f"{found.model}: {facts['score']}; training images of {facts['split']}, pool {facts['pool']}"

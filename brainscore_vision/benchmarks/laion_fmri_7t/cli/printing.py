@@ -52,7 +52,9 @@ def print_scores(scores: Mapping[str, Mapping[str, Score]]) -> None:
         console.print(score_table({model: scores[model] for model in some}, benchmarks), soft_wrap=True)
     if any(hides_sign(score) for row in scores.values() for score in row.values()):
         console.print(Text(SIGN_HIDDEN), soft_wrap=True)
-    for name in dict.fromkeys(score.attrs["normalization"] for row in scores.values() for score in row.values()):
+    for name in dict.fromkeys(
+        score.attrs.get("normalization", "published") for row in scores.values() for score in row.values()
+    ):
         console.print(Text(f"{name.capitalize()}: {_MEANINGS[name]}."), soft_wrap=True)
     console.print(Text("Each is the mean over subjects or folds. --json has them, and 95 % intervals."), soft_wrap=True)
     for model, row in scores.items():

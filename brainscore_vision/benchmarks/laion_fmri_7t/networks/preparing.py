@@ -127,7 +127,7 @@ def _checked(answer, transform: Callable) -> np.ndarray:
     kind = type(answer).__name__
     if isinstance(answer, np.ndarray):
         if answer.ndim == 3 and np.issubdtype(answer.dtype, np.floating):
-            return answer
+            return answer.copy()  # a transform may fill one array for each image in turn
         kind = f"{answer.dtype} of shape {answer.shape}"
     if answer is None:
         remedy = "Let it return the image."

@@ -166,7 +166,7 @@ def _make_plan(files: SubjectFiles, sessions: tuple[str, ...], options: BuildOpt
     ceiling_sessions = {}
     for name, description in NOISE_CEILING_MAPS.items():
         path = files.noise_ceiling(description)
-        require(path, f"The noise ceiling map {name}", f"Get it with `{files.download_command('averages')}`.")
+        require(path, f"The noise ceiling map {name}", f"Get it with `{files.download_command('ceilings')}`.")
         neuroids[name] = read_volume(path, grid)[0][voxels]
         used.append(path)
         estimated_on = sessions_in_sidecar(path)
@@ -192,7 +192,7 @@ def _make_plan(files: SubjectFiles, sessions: tuple[str, ...], options: BuildOpt
 
 def _finish_session(files: SubjectFiles, session: str, plan: _Plan, store: SessionStore) -> None:
     """Read and z-score one session's betas, and keep them."""
-    whose, remedy = f"of {files.subject}, {session},", f"Get it with `{files.download_command(session)}`."
+    whose, remedy = f"of {files.subject}, {session},", f"Get it with `{files.download_command('betas', session)}`."
     path = require(files.betas(session), f"The volume of betas {whose}", remedy)
     table = require(files.trials(session), f"The trial table {whose}", remedy)
     trials = read_trials(table, session)

@@ -1,16 +1,14 @@
 """What ``rebuild_assemblies.py`` does, subject by subject: one subject's broken file stops no other subject."""
 
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..assemblies.published import PER_SUBJECT, SHARED, fetch
+from ..bucket import default_bucket
 from ..constants import SUBJECTS
+from ..download import download, make_plan
 from ..errors import DatasetError, MissingDataError
-from ..source import laion_fmri_folder
 from .build import BuildOptions, build_subject
 from .layout import SubjectFiles
 from .package_view import compare_with_package, open_with_package
@@ -75,44 +73,16 @@ def run(request: Request, say: Callable[[str], None]) -> int:
     return SOME_FAILED if failed else ALL_DONE
 
 
-def download_subject(root: Path, subject: str, mask: str, jobs: int) -> None:
-    """Get the files of one subject's assembly with the package's own command, ``laion-fmri download``.
-
-    The command skips files that exist, and asks for consent to the licence itself.
-
-    Raises
-    ------
-    MissingDataError
-        If the package is not installed, or the command fails.
-    DatasetError
-        If the package is configured with another folder.
-    """
-    name = "laion-fmri"
-    program = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
-    if program is None:
-        raise MissingDataError(
-            f"Downloading needs the command {name}, of the package laion_fmri; it is not on the path. Install it: "
-            "pip install '.[laion]'."
-        )
-    configured = laion_fmri_folder()
-    if configured is None or configured.resolve() != root.resolve():
-        raise DatasetError(
-            f"{name} downloads to the folder it is configured with; that is {configured or 'none'}, and {root} was "
-            f"asked for. Run `{name} config --data-dir {root}` first."
-        )
-    command = [program, "download", "--subject", subject, "--extension", "nii.gz", "tsv", "json", "--n-jobs", str(jobs)]
-    if mask == ANATOMICAL:  # a file of its own, which the command leaves out unless it is named
-        command.append("--include-anatomical")
-    code = subprocess.run(command, check=False).returncode
-    if code:
-        raise MissingDataError(
-            f"`{' '.join(command)}` ended with exit code {code}; its messages are above. Run it again."
-        )
-
-
 def _download(request: Request, subject: str, say: Callable[[str], None]) -> bool:
-    download_subject(request.root, subject, request.options.mask, request.jobs)
-    return True
+    """Get the files of one subject's assembly from the release's bucket."""
+    bucket, options = default_bucket(), request.options
+    kinds = ("rois", "ceilings", *(("anatomy",) if options.mask == ANATOMICAL else ()), "betas")
+    plan = make_plan(request.root, bucket.files(kinds, (subject,), options.sessions or ()))
+    outcome = download(bucket, plan, request.jobs)
+    say(f"{subject}: {len(plan.present):,} files were here, {sum(outcome.checked.values()):,} downloaded and checked")
+    for key, why in outcome.failed.items():
+        say(f"{subject}: {key}: {why}")
+    return not outcome.failed
 
 
 def _build(request: Request, subject: str, say: Callable[[str], None]) -> bool:

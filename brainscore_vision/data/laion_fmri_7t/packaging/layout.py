@@ -19,7 +19,7 @@ RELEASED_SESSIONS = tuple(f"ses-{number:02d}" for number in range(1, 31))
 """Sessions of the release; later sessions are held out or have another task (site)."""
 
 MARKER = "dataset.json"
-DOWNLOAD_AGAIN = "Delete the file and download it again: `laion-fmri download`."
+DOWNLOAD_AGAIN = "`laion-score data get --check` replaces damaged files."
 _RESOLUTION = "res-1pt8"
 _SESSION = re.compile(r"ses-\d+")
 
@@ -81,6 +81,12 @@ class SubjectFiles:
         """Mask of a region of interest; `label` is spelled as in the file's name."""
         return self._rois / category / f"{self.subject}_space-T1w_{_RESOLUTION}_label-{label}_mask.nii.gz"
 
+    def roi_surface(self, volume: Path, hemisphere: str, ending: str) -> Path:
+        """A region on the surface of hemisphere L or R, beside its mask: a mask (``func.gii``) or vertices (``label``)."""
+        before, after = self.roi("", "*").name.split("*")
+        label = volume.name.removeprefix(before).removesuffix(after)
+        return volume.with_name(f"{self.subject}_hemi-{hemisphere}_space-fsnative_label-{label}_mask.{ending}")
+
     def roi_files(self) -> dict[str, Path]:
         """Masks that exist, by label without hyphens: ``laion-ventral`` and ``laionventral`` are one label.
 
@@ -101,9 +107,10 @@ class SubjectFiles:
             found[label] = path
         return found
 
-    def download_command(self, *sessions: str) -> str:
-        """The package's command that gets some sessions; ``averages`` are the files over sessions."""
-        return f"laion-fmri download --subject {self.subject} --ses {' '.join(sessions)}"
+    def download_command(self, kind: str, *sessions: str) -> str:
+        """The command that gets a kind of files, of some sessions or of all."""
+        among = f" --sessions {','.join(sessions)}" if sessions else ""
+        return f"laion-score data get --dataset {self.root} --subjects {self.subject} --what {kind}{among}"
 
     @property
     def _rois(self) -> Path:

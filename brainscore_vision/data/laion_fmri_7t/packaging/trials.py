@@ -14,7 +14,20 @@ COLUMNS = ("session", "run", "beta_index", "label")
 
 
 def read_trials(path: Path, session: str) -> pd.DataFrame:
-    """A session's trials, in the order of its volumes.
+    """A session's trials by the assembly's names, in the order of its volumes; otherwise as `read_trial_table`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `stimulus_id` (the table's label), `session`, `run`, `beta_index`; one row per volume.
+    """
+    return read_trial_table(path, session).rename(columns={"label": "stimulus_id"})[
+        ["stimulus_id", "session", "run", "beta_index"]
+    ]
+
+
+def read_trial_table(path: Path, session: str) -> pd.DataFrame:
+    """A session's trials as the release's table has them, in the order of its volumes.
 
     Parameters
     ----------
@@ -25,7 +38,7 @@ def read_trials(path: Path, session: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        `stimulus_id` (the table's label), `session`, `run`, `beta_index`; one row per volume.
+        `session`, `run`, `beta_index`, `label` (the stimulus) and the table's other columns; one row per volume.
 
     Raises
     ------
@@ -39,7 +52,7 @@ def read_trials(path: Path, session: str) -> pd.DataFrame:
     fault = _fault(table, session)
     if fault is not None:
         raise SchemaError(f"{path}: {fault}. {DOWNLOAD_AGAIN}")
-    return table.rename(columns={"label": "stimulus_id"})[["stimulus_id", "session", "run", "beta_index"]]
+    return table
 
 
 def _fault(table: pd.DataFrame, session: str) -> str | None:

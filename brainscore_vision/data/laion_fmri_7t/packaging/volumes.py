@@ -29,8 +29,8 @@ MASK_DEFINITIONS = {
 """Name of a brain mask -> what it is. Newer versions of laion_fmri use the first by default, older ones the second."""
 
 _MASK_REMEDY = (
-    "The anatomical mask comes with `laion-fmri download --include-anatomical`, the R2 map with `laion-fmri download "
-    "--ses averages`; --mask chooses between them."
+    "The anatomical mask comes with `laion-score data get --what anatomy`, the R2 map with `laion-score data get --what "
+    "ceilings`; --mask chooses between them."
 )
 # What nibabel and gzip raise for a file that is not a whole volume (BadGzipFile is an OSError).
 _BROKEN = (OSError, EOFError, zlib.error, nib.filebasedimages.ImageFileError)
@@ -164,8 +164,8 @@ class SessionBetas:
     sha256: str
 
 
-def read_betas(path: Path, voxels: np.ndarray) -> SessionBetas:
-    """Some voxels of all trials of a session.
+def read_betas(path: Path, voxels: np.ndarray, trials: np.ndarray | None = None) -> SessionBetas:
+    """Some voxels of the trials of a session.
 
     Parameters
     ----------
@@ -173,6 +173,8 @@ def read_betas(path: Path, voxels: np.ndarray) -> SessionBetas:
         Gzipped 4-D NIfTI; the last axis is trials.
     voxels : numpy.ndarray of int
         (n_voxels,) places on the grid, in C order.
+    trials : numpy.ndarray of bool, optional
+        (n_volumes,) which volumes to keep; all by default.
 
     Returns
     -------
@@ -188,11 +190,13 @@ def read_betas(path: Path, voxels: np.ndarray) -> SessionBetas:
             hashed = _HashedReader(raw)
             with io.BufferedReader(hashed, _BUFFER) as compressed, gzip.GzipFile(fileobj=compressed) as stream:
                 header = _read_header(stream, path)
-                values = _read_voxels(stream, header, voxels, path)
+                values = _read_voxels(stream, header, voxels, trials, path)
                 # Reading beyond the last trial makes gzip compare its checksum, and takes the file to its last byte,
                 # which the SHA-256 needs.
                 if stream.read(1):
-                    raise SchemaError(f"{path}: the file goes on after its {len(values):,} trials. {DOWNLOAD_AGAIN}")
+                    raise SchemaError(
+                        f"{path}: the file goes on after its {header.get_data_shape()[3]:,} trials. {DOWNLOAD_AGAIN}"
+                    )
     except _BROKEN as error:
         raise SchemaError(
             f"Betas are a complete gzipped NIfTI file; {path} ({path.stat().st_size:,} bytes) cannot be read to its "
@@ -220,15 +224,21 @@ def _read_header(stream: gzip.GzipFile, path: Path) -> nib.Nifti1Header:
     return header
 
 
-def _read_voxels(stream: gzip.GzipFile, header: nib.Nifti1Header, voxels: np.ndarray, path: Path) -> np.ndarray:
+def _read_voxels(
+    stream: gzip.GzipFile, header: nib.Nifti1Header, voxels: np.ndarray, trials: np.ndarray | None, path: Path
+) -> np.ndarray:
     """(n_trials, n_voxels) float32."""
     *shape, n_trials = header.get_data_shape()
+    kept = np.ones(n_trials, bool) if trials is None else np.asarray(trials, bool)
+    if len(kept) != n_trials:
+        raise SchemaError(f"{path} has {n_trials:,} volumes, and the trial table {len(kept):,} rows. {DOWNLOAD_AGAIN}")
     slope, intercept = header.get_slope_inter()  # None, None where the numbers are as stored
     scaled = slope is not None and (slope, intercept) != (1.0, 0.0)
     # NIfTI stores the first axis fastest
     places = np.ravel_multi_index(np.unravel_index(np.asarray(voxels), shape, order="C"), shape, order="F")
     volume = np.empty(int(np.prod(shape)), header.get_data_dtype())
-    values = np.empty((n_trials, len(places)), np.float32)
+    values = np.empty((kept.sum(), len(places)), np.float32)
+    rows = iter(values)
     for trial in range(n_trials):
         n_bytes = stream.readinto(memoryview(volume).cast("B"))
         if n_bytes < volume.nbytes:
@@ -236,8 +246,9 @@ def _read_voxels(stream: gzip.GzipFile, header: nib.Nifti1Header, voxels: np.nda
                 f"{path}: trial {trial} of {n_trials} has {n_bytes:,} of {volume.nbytes:,} bytes: the file is cut short. "
                 f"{DOWNLOAD_AGAIN}"
             )
-        taken = volume[places]
-        values[trial] = taken.astype(np.float64) * slope + intercept if scaled else taken
+        if kept[trial]:
+            taken = volume[places]
+            next(rows)[:] = taken.astype(np.float64) * slope + intercept if scaled else taken
     return values
 
 

@@ -1,6 +1,6 @@
-"""Released features of the stimuli: where the embeddings of four models and the object segmentations are.
+"""Released features of the stimuli: where the embeddings of four models, the object segmentations and the captions are.
 
-Both are open (CC0): no agreement is needed for them, and no image.
+All are open (CC0): no agreement is needed for them, and no image.
 """
 
 from __future__ import annotations
@@ -16,17 +16,21 @@ EMBEDDING_MODELS = ("CLIP", "DINOv2", "PEcore", "SigLIP2")
 
 SEGMENTATION_MASKS = "segmentation masks"
 SEGMENTATION_TABLE = "segmentation table"
+CAPTIONS = "captions"
 
 FEATURE_FILES = {
     **{model: f"task-images_desc-{model}_embeddings.h5" for model in EMBEDDING_MODELS},
     SEGMENTATION_MASKS: "task-images_desc-segmentations.h5",
     SEGMENTATION_TABLE: "task-images_desc-segmentations_metadata.csv",
+    CAPTIONS: "task-images_desc-captions.csv",
 }
 """File of each kind of features, in the folder of the stimuli."""
 
-_DOWNLOADS = dict.fromkeys(EMBEDDING_MODELS, "laion-fmri download-embeddings") | dict.fromkeys(
-    (SEGMENTATION_MASKS, SEGMENTATION_TABLE), "laion-fmri download-segmentations"
-)
+_DOWNLOADS = {
+    **dict.fromkeys(EMBEDDING_MODELS, "laion-fmri download-embeddings"),
+    **dict.fromkeys((SEGMENTATION_MASKS, SEGMENTATION_TABLE), "laion-fmri download-segmentations"),
+    CAPTIONS: "laion-fmri download-captions",
+}
 
 
 class DatasetModel(ABC):
@@ -72,3 +76,8 @@ def find_feature_file(name: str, folders: Sequence[Path], dataset: str) -> Path:
         f"`{_DOWNLOADS[name]}` (no agreement is needed), and point LAION_FMRI_DATASET to the data folder, or "
         f"LAION_FMRI_STIMULI to its stimuli folder."
     )
+
+
+def find_released(name: str, root: Path) -> Path:
+    """A file of released features in a data folder, or in a folder of stimuli; errors as `find_feature_file`."""
+    return find_feature_file(name, (root / "stimuli", root), str(root))

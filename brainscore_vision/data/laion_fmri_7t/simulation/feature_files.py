@@ -1,4 +1,4 @@
-"""Released features of the simulated images: embeddings of four models and object segmentations.
+"""Released features of the simulated images: embeddings of four models, object segmentations and captions.
 
 Each embedding knows another part of what drives the voxels. Things in the segmentations are those that were drawn, under
 their nouns. Stuff ("water", "brick") is said of images that excite one of the units that drive V4 and IT, so that nouns
@@ -12,7 +12,9 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from ..released.features import EMBEDDING_MODELS, FEATURE_FILES, SEGMENTATION_MASKS, SEGMENTATION_TABLE
+from .. import ids
+from ..released.features import CAPTIONS, EMBEDDING_MODELS, FEATURE_FILES, SEGMENTATION_MASKS, SEGMENTATION_TABLE
+from ..stimuli.sources import RELEASED_METADATA
 from .images import render
 from .parallel import ordered_map
 from .rng import generator
@@ -44,6 +46,14 @@ STUFF = (
     "asphalt brick ceiling cloth clouds concrete fog foliage fur glass grass gravel ice leather marble metal moss paper "
     "rock sand sky snow soil tiles water wood"
 ).split()
+
+_CAPTIONS = (
+    "{} on a plain ground",
+    "A picture of {}",
+    "{}.",
+    "there is {}, and some colour",
+    'the "picture" shows {}, again',
+)
 
 _FROM_HERE = 1.2  # standard deviations of a unit above its mean: about one image in nine has the stuff
 _WHOLE = 0.99  # a mask that covers more of the image localises nothing (release)
@@ -133,3 +143,21 @@ def _patch(rng: np.random.Generator, size: int, activity: float) -> np.ndarray:
     top = int(rng.uniform(0, 1 - height) * size)
     mask[top : top + max(int(height * size), 1)] = True
     return mask
+
+
+def write_captions(folder: Path, seed: int) -> None:
+    """Write the captions: five by people of each shared image, three of each unique one, and one by an AI of some shared ones.
+
+    They say what the segmentations found, which unique images lack. `folder` has the release's tables.
+    """
+    found = pd.read_csv(folder / FEATURE_FILES[SEGMENTATION_TABLE]).groupby("image_name")["noun"].unique()
+    rows = []
+    for name in pd.read_csv(folder / RELEASED_METADATA, keep_default_na=False)["image_name"]:
+        stimulus, rng = ids.parse(name), generator(seed, "captions", name)
+        said = " and ".join(found.get(name, ["something"])[:3])
+        if stimulus.shared and stimulus.ood_type is None:
+            rows.append((name, 0, "ai", f"The picture shows {said}.", "made-up-ai", "", "made-up-ai"))
+        for number, form in enumerate(rng.permutation(_CAPTIONS)[: 5 if stimulus.shared else 3], start=1):
+            rows.append((name, number, "human", form.format(said), "main1", f"writer{rng.integers(40)}", ""))
+    columns = ["image_name", "caption_idx", "source", "caption", "origin_collection", "participant_id", "ai_model"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / FEATURE_FILES[CAPTIONS], index=False)

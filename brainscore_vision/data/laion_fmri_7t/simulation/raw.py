@@ -18,6 +18,7 @@ from ..errors import DatasetError
 from ..packaging.layout import NOISE_CEILING_MAPS, SubjectFiles, dataset_mark
 from ..stimuli.released import IMAGES_DATASET
 from ..stimuli.sources import IMAGE_FOLDER, MANIFEST, RELEASED_IMAGES, RELEASED_METADATA
+from .feature_files import write_captions
 from .raw_volumes import RawVolumes, brain_mask
 from .rng import generator
 from .scales import Scale, get_scale
@@ -59,7 +60,7 @@ def write_raw(packaged: Path, target: Path, progress: bool = False) -> Path:
 
 
 def _raw_mark(mark: dict) -> dict:
-    return {**mark, "layout": "raw", "sessions": _sessions(get_scale(mark["scale"]))}
+    return {**mark, "layout": "raw 2", "sessions": _sessions(get_scale(mark["scale"]))}
 
 
 def _sessions(scale: Scale) -> list[str]:
@@ -70,6 +71,7 @@ def _change(folder: Path, scale: Scale, seed: int, progress: bool) -> None:
     """Give a simulated dataset the release's layout."""
     shutil.rmtree(folder / "assemblies")
     _pack_stimuli(folder / "stimuli")
+    write_captions(folder / "stimuli", seed)
     total = len(SUBJECTS) * scale.sessions
     with tqdm(total=total, desc="writing volumes", unit="session", disable=None if progress else True) as bar:
         for subject in SUBJECTS:

@@ -106,9 +106,19 @@ class RawVolumes:
         self._write(self.files.betas(session), volumes.reshape(*self.mask.shape, len(betas)), about)
 
     def _write_roi(self, category: str, label: str, places: np.ndarray) -> None:
+        """A region's mask, and the same on surfaces with a vertex per voxel of the grid's left or right half."""
         volume = np.zeros(self.mask.size, np.uint8)
         volume[places] = 1
-        self._write(self.files.roi(category, label), volume.reshape(self.mask.shape))
+        path = self.files.roi(category, label)
+        self._write(path, volume.reshape(self.mask.shape))
+        halves = np.array_split(volume.reshape(self.mask.shape), 2)  # the first axis goes from left to right
+        for hemisphere, half in zip("LR", halves, strict=True):
+            inside = nib.gifti.GiftiDataArray(half.ravel().astype(np.float32), "NIFTI_INTENT_NONE")
+            nib.gifti.GiftiImage(darrays=[inside]).to_filename(self.files.roi_surface(path, hemisphere, "func.gii"))
+            vertices = np.flatnonzero(half)
+            rows = [f"{vertex} 0.000 0.000 0.000 0.0" for vertex in vertices]
+            label_file = self.files.roi_surface(path, hemisphere, "label")
+            label_file.write_text("\n".join(["#!ascii label", str(len(rows)), *rows, ""]), encoding="ascii")
 
     @staticmethod
     def _write(path: Path, values: np.ndarray, about: dict | None = None) -> None:

@@ -24,7 +24,7 @@ PRIVATE_COPY = f"{FOLDER}/stimuli/{EXTRACTED}.zip"
 _logger = logging.getLogger(__name__)
 
 
-def find_images(own: Path | None = None, elsewhere: bool = True) -> StimulusSource:
+def find_images(own: Path | None = None, elsewhere: bool = True, fetch: bool = True) -> StimulusSource:
     """The images of a dataset, from the first place that has them.
 
     Parameters
@@ -33,6 +33,8 @@ def find_images(own: Path | None = None, elsewhere: bool = True) -> StimulusSour
         The dataset's own folder of images, looked at first.
     elsewhere : bool
         Whether images of the release are this dataset's images; those of a simulation are its own alone.
+    fetch : bool
+        Whether Brain-Score's private copy may be fetched; otherwise only this machine is looked at.
 
     Returns
     -------
@@ -52,7 +54,7 @@ def find_images(own: Path | None = None, elsewhere: bool = True) -> StimulusSour
         if found := find_stimuli(folder):
             return found
         tried.append(f"{what} {folder} ({'has neither' if folder.is_dir() else 'is not a folder'})")
-    if elsewhere and not os.environ.get(STIMULI_VARIABLE):
+    if elsewhere and fetch and not os.environ.get(STIMULI_VARIABLE):
         folder, reason = _private_copy()
         if folder is not None:
             return find_stimuli(folder)

@@ -54,9 +54,7 @@ class ReleasedStimuli:
     def table(self) -> pd.DataFrame:
         """One row per image: stimulus_id, filename and the metadata's columns, in the file's order."""
         if self._table is None:
-            table = read_table(self.metadata, ("image_name",)).rename(columns={"image_name": "stimulus_id"})
-            table.insert(1, "filename", table["stimulus_id"])
-            check_names(table, self.metadata)
+            table = read_metadata(self.metadata)
             with self._open() as file:
                 n_images = file[IMAGES_DATASET].shape[0]
             if n_images != len(table):
@@ -106,15 +104,19 @@ class ReleasedStimuli:
             if path is not None and hashlib.sha1(path.read_bytes()).hexdigest() != sha1
         ]
 
+    def content(self, row: int) -> bytes:
+        """Encoded image of a row of the table; SchemaError if it is another row's."""
+        stimulus_id = self.table()["stimulus_id"].iloc[row]
+        with self._open() as file:
+            return self._content(file[IMAGES_DATASET], row, stimulus_id)
+
     def contents(self) -> Iterator[tuple[str, bytes]]:
         """Stimulus id and encoded image of every stimulus, from the HDF5 file; SchemaError if one is in another's row."""
         ids = self.table()["stimulus_id"].tolist()
         with self._open() as file:
             images = file[IMAGES_DATASET]
             for row, stimulus_id in enumerate(ids):
-                content = np.asarray(images[row]).tobytes()
-                self._check_format(_format(content), stimulus_id, row)
-                yield stimulus_id, content
+                yield stimulus_id, self._content(images, row, stimulus_id)
 
     def fingerprint(self) -> str:
         """SHA-1 over the metadata, the size of the image file and a few of its images."""
@@ -140,6 +142,11 @@ class ReleasedStimuli:
             )
         self._check_format(found, name, row)
         keep(content, *self._extracted, name)
+
+    def _content(self, images: h5py.Dataset, row: int, stimulus_id: str) -> bytes:
+        content = np.asarray(images[row]).tobytes()
+        self._check_format(_format(content), stimulus_id, row)
+        return content
 
     def _check_format(self, found: str | None, name: str, row: int) -> None:
         """An image in another format than its name says is another stimulus' image."""
@@ -167,6 +174,14 @@ class ReleasedStimuli:
                 f"{_DOWNLOAD_AGAIN}"
             )
         return file
+
+
+def read_metadata(path: Path) -> pd.DataFrame:
+    """The release's table of stimuli: stimulus_id (its image_name), filename and its other columns, in the file's order."""
+    table = read_table(path, ("image_name",)).rename(columns={"image_name": "stimulus_id"})
+    table.insert(1, "filename", table["stimulus_id"])
+    check_names(table, path)
+    return table
 
 
 def _format(content: bytes) -> str | None:

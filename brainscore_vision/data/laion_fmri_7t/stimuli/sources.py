@@ -57,6 +57,9 @@ class StimulusSource(Protocol):
     def files(self, stimulus_ids: list[str]) -> dict[str, Path]:
         """Existing image file of each stimulus."""
 
+    def content(self, row: int) -> bytes:
+        """Encoded image of a row of the table."""
+
     def contents(self) -> Iterator[tuple[str, bytes]]:
         """Stimulus id and encoded image of every stimulus, as the dataset holds it."""
 
@@ -113,6 +116,11 @@ class ManifestStimuli:
 
     how_to_restore = "Restore the files."
 
+    def content(self, row: int) -> bytes:
+        """Content of the image file of a row of the table."""
+        stimulus_id = self.table()["stimulus_id"].iloc[row]
+        return self.files([stimulus_id])[stimulus_id].read_bytes()
+
     def contents(self) -> Iterator[tuple[str, bytes]]:
         """Stimulus id and content of the image file of every stimulus."""
         for stimulus_id, path in self.files(self.table()["stimulus_id"].tolist()).items():
@@ -161,6 +169,10 @@ class MissingStimuli:
     how_to_restore = HOW_TO_GET_STIMULI
 
     def files(self, stimulus_ids: list[str]) -> dict[str, Path]:
+        """Raises MissingDataError."""
+        raise MissingDataError(self.message)
+
+    def content(self, row: int) -> bytes:
         """Raises MissingDataError."""
         raise MissingDataError(self.message)
 

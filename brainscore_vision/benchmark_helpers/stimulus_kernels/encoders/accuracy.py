@@ -1,0 +1,139 @@
+"""How well an encoder predicts stimuli that its fit has not seen, per voxel and per region."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ..comparisons import Resampled
+from ..responses import Responses, pearson_per_neuroid
+from ..statistics.bootstrap import INTERVAL, N_DRAWS, correlation_draws, percentile_interval, ridge_draws
+from ..statistics.normalizations import SumsOfDraws, explained_part, normalize_correlations
+from ..tasks import SubjectTask
+
+VOXELS_AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Of one region.
+
+    Attributes
+    ----------
+    task : SubjectTask
+        Whose test stimuli were predicted by a fit on its training stimuli.
+    train_ids : tuple of str
+        What the encoder itself was fitted on.
+    neuroids : pandas.DataFrame
+        One row per voxel.
+    alphas : numpy.ndarray of float64, shape (voxels,)
+        Of the encoder.
+    unit : float
+        What they count: the penalty is their product.
+    values : dict of str to numpy.ndarray of float64, shape (voxels,)
+        ``correlation``, ``correlation_low``, ``correlation_high``, ``explained_variance``, ``noise_ceiling_singletrial``,
+        ``noise_ceiling_testset`` and, where trials come in halves, ``splithalf_uncorrected`` and ``splithalf_corrected``.
+        What cannot be known is left out.
+    summary : dict
+        Of the region: normalisation to value, low and high.
+    """
+
+    task: SubjectTask
+    train_ids: tuple[str, ...]
+    neuroids: pd.DataFrame
+    alphas: np.ndarray
+    unit: float
+    values: dict[str, np.ndarray]
+    summary: dict
+
+
+def accuracy_of(check, encoder) -> Accuracy:
+    """Accuracy of a fit (:class:`~.fit.RegionFit`) on its test stimuli, which stands for that of an encoder of the region.
+
+    Parameters
+    ----------
+    check : RegionFit
+        With predictions of test stimuli.
+    encoder : RegionFit
+        The same one, or a fit on more stimuli.
+    """
+    task = check.task
+    test = task.load_responses().select(task.test_ids)
+    correlations = pearson_per_neuroid(check.predicted, test.values, task.subject)
+    at_test, one_trial = test.explainable(), test.noise_ceiling.at(np.array([1]))
+    values = {
+        "correlation": correlations,
+        "explained_variance": explained_part(correlations, at_test.variance, at_test.n_stimuli) / at_test.variance,
+        "leave_one_out_correlation": encoder.held_out,
+        "noise_ceiling_singletrial": one_trial.fraction,
+        "noise_ceiling_testset": test.test_ceiling().fraction,
+        **_split_halves(task),
+    }
+    normalized = normalize_correlations(correlations, test.noise_ceiling, at_test)
+    summary = {name: {"value": number.value} for name, number in normalized.items()}
+    resampled = Resampled.of(task.test_ids, task.bootstrap_groups, N_DRAWS)
+    if resampled.counts is not None:
+        sums = SumsOfDraws(correlations, test.noise_ceiling, at_test)
+        draws = ridge_draws(check.predicted, test.values, test.n_repetitions, sums, resampled.counts)
+        for name, of_name in draws.items():
+            summary[name]["low"], summary[name]["high"] = map(float, percentile_interval(of_name))
+        low, high = _intervals(check.predicted, test, resampled.counts)
+        values |= {"correlation_low": low, "correlation_high": high}
+    return Accuracy(task, encoder.task.train_ids, test.neuroids, encoder.alphas, encoder.unit, values, summary)
+
+
+def _intervals(predicted: np.ndarray, test: Responses, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile intervals (95 %) of each voxel's correlation over resampled stimuli."""
+    found = []
+    for start in range(0, predicted.shape[1], VOXELS_AT_ONCE):
+        columns = slice(start, start + VOXELS_AT_ONCE)
+        draws = correlation_draws(predicted[:, columns], test.values[:, columns], counts)
+        found.append(np.quantile(draws, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], axis=0))
+    low, high = np.concatenate(found, axis=1)
+    return low, high
+
+
+def _split_halves(task: SubjectTask) -> dict[str, np.ndarray]:
+    """Correlation per voxel of averages over two halves of the trials, and of both together (Spearman 1910; Brown 1910)."""
+    if task.load_halves is None:
+        return {}
+    first, second = task.load_halves(task.test_ids)
+    if len(first.stimulus_ids) < 3:
+        return {}
+    half = pearson_per_neuroid(first.values.astype(float), second.values, task.subject)
+    return {"splithalf_uncorrected": half, "splithalf_corrected": 2 * half / (1 + half)}
+
+
+def nested_metadata(accuracies: list[Accuracy]) -> dict:
+    """What an encoder says of itself, nested as people know it: ``fmri``, ``encoding_model`` and ``roi``.
+
+    ``fmri`` describes voxels, ``encoding_model`` training, test and accuracy, ``roi`` has the positions of each region's voxels
+    in the responses.
+    """
+    roi, start = {}, 0
+    for accuracy in accuracies:
+        roi[accuracy.task.region] = np.arange(start, start + len(accuracy.alphas))
+        start += len(accuracy.alphas)
+    neuroids = pd.concat([accuracy.neuroids for accuracy in accuracies], ignore_index=True)
+    columns = {str(name): column.to_numpy() for name, column in neuroids.items()}
+    known = set.intersection(*(set(accuracy.values) for accuracy in accuracies))
+    values = {
+        name: np.concatenate([a.values[name] for a in accuracies]) for name in accuracies[0].values if name in known
+    }
+    first = accuracies[0]
+    return {
+        "fmri": {"subject_id": first.task.subject, "n_voxels": start, **columns},
+        "encoding_model": {
+            "train_stimuli": np.array(first.train_ids),
+            "accuracy_train_stimuli": np.array(first.task.train_ids),
+            "test_stimuli": np.array(first.task.test_ids),
+            "correlation_results": values.pop("correlation"),
+            **values,
+            "alpha": np.concatenate([accuracy.alphas for accuracy in accuracies]),
+            "penalty": np.concatenate([accuracy.alphas * accuracy.unit for accuracy in accuracies]),
+            "accuracy": {accuracy.task.region: accuracy.summary for accuracy in accuracies},
+        },
+        "roi": roi,
+    }

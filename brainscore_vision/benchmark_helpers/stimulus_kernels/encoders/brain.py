@@ -1,0 +1,63 @@
+"""An encoder as a model: its predicted responses are the features that a benchmark compares."""
+
+from __future__ import annotations
+
+import numpy as np
+from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
+from brainscore_vision.model_interface import BrainModel
+
+from ..errors import NotAbleError
+from .encoder import Encoder
+
+
+class EncoderBrain(BrainModel):
+    """Shows images to an encoder; each of its regions answers for the region of the same name.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Of images.
+    identifier : str, optional
+        Default: those of the network and the subject.
+    """
+
+    def __init__(self, encoder: Encoder, identifier: str | None = None):
+        if encoder.about["kind"] != "images":
+            raise NotAbleError(
+                f"A model is shown images; the encoder of {encoder.about['identifier']} takes features. Fit one of a network."
+            )
+        self.encoder = encoder
+        self._identifier = identifier or f"{encoder.about['identifier']}-predicted-{encoder.about['subject']}"
+        self._region: str | None = None
+
+    @property
+    def identifier(self) -> str:
+        return self._identifier
+
+    def visual_degrees(self) -> float:
+        """Width of the images that the encoder takes; it fits them to its network's field of view itself."""
+        return self.encoder.about["source_degrees"]
+
+    def start_task(self, task, fitting_stimuli=None) -> None:
+        """Passive viewing is nothing to do; NotAbleError for any other task."""
+        if task != BrainModel.Task.passive:
+            raise NotAbleError(
+                f"{self.identifier} predicts neural responses and has no behavior; received the task {task!r}."
+            )
+
+    def start_recording(self, recording_target, time_bins=None) -> None:
+        """Choose a region of the encoder; KeyError if it has none of that name, as of Brain-Score's own models."""
+        self.encoder.metadata["roi"][str(recording_target)]
+        self._region = str(recording_target)
+
+    def look_at(self, stimuli, number_of_trials: int = 1, require_variance: bool = False) -> NeuroidAssembly:
+        """Predicted responses, (presentation × neuroid)."""
+        values = self.encoder.encode(stimuli, {"roi": [self._region]}, progress=False)
+        ids = [str(stimulus_id) for stimulus_id in stimuli["stimulus_id"]]
+        coords = {
+            "stimulus_id": ("presentation", ids),
+            "object_name": ("presentation", [""] * len(ids)),  # two coordinates make the dimension a multi-index
+            "neuroid_id": ("neuroid", np.arange(values.shape[1])),
+            "region": ("neuroid", [self._region] * values.shape[1]),
+        }
+        return NeuroidAssembly(values, coords=coords, dims=["presentation", "neuroid"])

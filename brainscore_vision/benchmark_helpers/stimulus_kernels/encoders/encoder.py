@@ -1,0 +1,416 @@
+"""Encoders that answer: predicted responses to images, or to features where a model looks features up."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
+from tqdm.auto import tqdm
+
+from ..errors import ModelOutputError, StimulusKernelError
+from ..features.hooks import pytorch_wrapper
+from ..features.network import network_digest
+from ..features.recording import recorder_for
+from ..files import replacing
+from .file import EncoderFileError, Part, read_header
+from .images import ImagesError, Plain, listed, made_images, placed_pieces
+
+BUFFER_BYTES = 2**28
+"""Features of images that wait to be multiplied together: the large matrix is read once for all of them."""
+
+TOLERANCE = 1e-2
+"""Of predictions of made images, relative to their spread, between the fit and now."""
+
+DEVICES = ("auto", "cpu", "cuda")
+SELECTIONS = ("roi", "voxel_index")
+
+
+class SelectionError(StimulusKernelError):
+    """A region or voxel that an encoder does not have."""
+
+
+@dataclass(eq=False)
+class Encoder:
+    """Predicts a subject's responses; made by fitting one, or by opening a file.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The file behind it.
+    about : dict
+        Network, field of view, subject, regions.
+    metadata : dict
+        Nested: ``fmri``, ``encoding_model``, ``roi``.
+    parts : list of Part
+    model : brainscore_vision.model_interface.BrainModel or None
+        None where features are looked up: they are given instead of images.
+    plain : callable or None
+        How images were shown to the subjects; see :data:`.images.Plain`.
+    """
+
+    path: Path
+    about: dict
+    metadata: dict
+    parts: list[Part] = field(repr=False)
+    model: object = field(default=None, repr=False)
+    plain: Plain | None = field(default=None, repr=False)
+
+    @classmethod
+    def open(cls, path: Path, model=None, plain: Plain | None = None, check_images: bool = False) -> Encoder:
+        """The encoder of a file.
+
+        Parameters
+        ----------
+        path : pathlib.Path
+        model : brainscore_vision.model_interface.BrainModel, optional
+            That it was fitted with; needed for images.
+        plain : callable, optional
+        check_images : bool
+            Compare predictions of a few made images with those after the fit.
+
+        Raises
+        ------
+        EncoderFileError
+            A damaged file, one of another version, or another network.
+        """
+        about, metadata, parts = read_header(path)
+        encoder = cls(Path(path), about, metadata, parts, model, plain)
+        for part in parts:
+            if part.checksums is not None:
+                for _ in part.blocks():  # a damaged block is found now, and not after a thousand images
+                    pass
+        if model is not None:
+            encoder._check_model()
+            if check_images and about["kind"] == "images":
+                encoder._check_predictions()
+        return encoder
+
+    @property
+    def n_voxels(self) -> int:
+        return self.about["n_voxels"]
+
+    @property
+    def voxels(self) -> pd.DataFrame:
+        """One row per voxel: what is known of it, and how well it is predicted."""
+        n, region = self.n_voxels, np.empty(self.n_voxels, object)
+        for name in self.about["regions"]:
+            region[self.metadata["roi"][name]] = name
+        columns = {"region": region}
+        for group in ("fmri", "encoding_model"):
+            for name, value in self.metadata[group].items():
+                if isinstance(value, np.ndarray) and value.shape == (n,) and not name.endswith("_stimuli"):
+                    columns.setdefault(name, value)
+        return pd.DataFrame(columns)
+
+    def encode(
+        self,
+        images,
+        selection: Mapping | None = None,
+        return_metadata: bool = False,
+        batch_size: int | None = None,
+        progress: bool = True,
+    ):
+        """Predicted responses.
+
+        Parameters
+        ----------
+        images : numpy.ndarray, sequence of paths or PIL images, or StimulusSet
+            Square and RGB; arrays hold whole numbers from 0 to 255, (n, 3, height, width) or (n, height, width, 3). They are
+            taken to be as wide as the images that the subject saw. Encoders of features that are looked up take an array of
+            features instead, (n, features).
+        selection : mapping, optional
+            ``roi``, names of regions; ``voxel_index``, 1 for each voxel that is wanted and 0 for others. With both, voxels
+            that either names. Default: all voxels.
+        return_metadata : bool
+            Also return :attr:`metadata`.
+        batch_size : int, optional
+            Images at once; default: the model's own.
+        progress : bool
+            Show a bar; silent when standard error is not a terminal.
+
+        Returns
+        -------
+        numpy.ndarray of float32, shape (images, voxels)
+            Voxels in the encoder's order.
+
+        Raises
+        ------
+        ImagesError, SelectionError, ModelOutputError
+        """
+        (responses,) = encode_many([self], images, selection, batch_size, progress)
+        return (responses, self.metadata) if return_metadata else responses
+
+    def to_xarray(self, responses: np.ndarray, selection: Mapping | None = None, stimulus_ids=None) -> xr.DataArray:
+        """Responses with the coordinates of voxels, (stimulus, voxel)."""
+        voxels = self.voxels.iloc[self.selected(selection)]
+        ids = [f"image {i}" for i in range(len(responses))] if stimulus_ids is None else list(map(str, stimulus_ids))
+        coords = {"stimulus": ids} | {
+            str(name): ("voxel", column.to_numpy(str if column.dtype == object else column.dtype))
+            for name, column in voxels.items()
+        }
+        attrs = {name: self.about[name] or "" for name in ("subject", "identifier", "source", "network")}
+        return xr.DataArray(responses, dims=("stimulus", "voxel"), coords=coords, attrs=attrs, name="response")
+
+    def to_frame(self, responses: np.ndarray, selection: Mapping | None = None, stimulus_ids=None) -> pd.DataFrame:
+        """Responses as a table: a row per image, a column per voxel, named by region and position."""
+        array = self.to_xarray(responses, selection, stimulus_ids)
+        names = [f"{r}_{i}" for r, i in zip(array.region.values, self.selected(selection), strict=True)]
+        return pd.DataFrame(responses, index=pd.Index(array.stimulus.values, name="stimulus"), columns=names)
+
+    def save(self, path: Path) -> Path:
+        """Write the encoder to a file, whole or not at all."""
+        path = Path(path)
+        with replacing(path) as scratch:
+            shutil.copyfile(self.path, scratch)
+        return path
+
+    def selected(self, selection: Mapping | None) -> np.ndarray:
+        """Positions of voxels, ascending, that a selection names."""
+        if selection is None:
+            return np.arange(self.n_voxels)
+        unknown = [name for name in selection if name not in SELECTIONS]
+        if unknown or not selection:
+            raise SelectionError(f"A selection has {' or '.join(SELECTIONS)}, or both; received {list(selection)}.")
+        chosen = np.zeros(self.n_voxels, bool)
+        roi = selection.get("roi")
+        for name in [roi] if isinstance(roi, str) else () if roi is None else roi:
+            if name not in self.metadata["roi"]:
+                raise SelectionError(
+                    f"The encoder of {self.about['subject']} has {', '.join(self.metadata['roi'])}; received roi {name!r}."
+                )
+            chosen[self.metadata["roi"][name]] = True
+        if selection.get("voxel_index") is not None:
+            index = np.asarray(selection["voxel_index"])
+            if index.shape != (self.n_voxels,) or not np.isin(index, (0, 1)).all():
+                raise SelectionError(
+                    f"voxel_index has a 0 or a 1 for each of {self.n_voxels} voxels of {self.about['subject']}; received shape "
+                    f"{index.shape}, dtype {index.dtype}."
+                )
+            chosen |= index.astype(bool)
+        if not chosen.any():
+            raise SelectionError("A selection names one voxel or more; this one names none.")
+        return np.flatnonzero(chosen)
+
+    def _check_model(self) -> None:
+        about, now = self.about, network_digest(self.model)
+        if now != about["network"] or float(self.model.visual_degrees()) != about["visual_degrees"]:
+            raise EncoderFileError(
+                f"An encoder answers with the network that it was fitted with: {about['identifier']} of weights "
+                f"{about['network']} and {about['visual_degrees']:g} degrees; {self.model.identifier} has weights {now} and "
+                f"{self.model.visual_degrees():g} degrees. Load the same weights, or fit the encoder again."
+            )
+
+    def _check_predictions(self) -> None:
+        expected = self.about["made_images"]
+        found = self.encode(made_images(), progress=False)[:, : len(expected[0])]
+        expected = np.array(expected)
+        # what all images share is the intercept's; the second bound is float32's rounding
+        scale = max(expected.std(axis=0).max(), 1e-4 * np.abs(expected).max()) or 1.0
+        apart = float(np.abs(found - expected).max() / scale)
+        if not apart <= TOLERANCE:
+            raise EncoderFileError(
+                f"The same network must answer as it did after the fit, but predictions of made images differ by {apart:.2g} "
+                f"of their spread: {self.model.identifier} prepares images, or computes, in another way. Fit the encoder again."
+            )
+
+
+def encode_many(
+    encoders: Sequence[Encoder],
+    images,
+    selection: Mapping | None = None,
+    batch_size: int | None = None,
+    progress: bool = True,
+) -> list[np.ndarray]:
+    """Predicted responses of several encoders of one network, such as those of several subjects, with one forward pass.
+
+    Parameters
+    ----------
+    encoders : sequence of Encoder
+    images, selection, batch_size, progress
+        As for :meth:`Encoder.encode`.
+
+    Returns
+    -------
+    list of numpy.ndarray of float32
+        One per encoder, (images, voxels).
+    """
+    encoders = list(encoders)
+    names = ("network", "identifier", "kind", "visual_degrees", "source_degrees")
+    if len({tuple(encoder.about[name] for name in names) for encoder in encoders}) != 1:
+        raise EncoderFileError(
+            f"Encoders that share a forward pass are of one network and field of view; received "
+            f"{', '.join(str(encoder.about['identifier']) for encoder in encoders) or 'none'}. Ask them one by one."
+        )
+    if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):
+        raise ImagesError(f"batch_size is a number of images, 1 or more; received {batch_size!r}.")
+    outputs = [_Output(encoder, selection) for encoder in encoders]
+    first = encoders[0]
+    if first.about["kind"] == "features":
+        features = _features(first, images)
+        for output in outputs:
+            output.take({part.label: features for part in output.encoder.parts})
+    else:
+        if first.model is None:
+            raise EncoderFileError(
+                f"Images are answered with the network of {first.about['identifier']}; load the encoder with it (model=...)."
+            )
+        _show(first, encoders, listed(images), outputs, batch_size, progress)
+    return [output.result() for output in outputs]
+
+
+def _features(encoder: Encoder, features) -> np.ndarray:
+    if isinstance(features, pd.DataFrame):
+        features = features.to_numpy()
+    n = encoder.parts[0].n_features
+    if not isinstance(features, np.ndarray) or features.ndim != 2 or features.dtype.kind not in "fiub":
+        raise ImagesError(
+            f"{encoder.about['identifier']} looks features up and sees no image: its encoder takes an array of features of the "
+            f"same kind, (n, {n}); received {getattr(features, 'shape', type(features).__name__)}."
+        )
+    if not len(features) or features.shape[1] != n or not np.isfinite(features).all():
+        raise ImagesError(
+            f"Features of {encoder.about['identifier']} are finite numbers, (n, {n}) with n of 1 or more; received shape "
+            f"{features.shape}, {np.count_nonzero(~np.isfinite(features))} of them not finite."
+        )
+    return features
+
+
+def _show(first: Encoder, encoders, images, outputs, batch_size, progress: bool) -> None:
+    """Show images to the network; the next ones are prepared meanwhile."""
+    layers = {part.label: part.layers for encoder in encoders for part in encoder.parts}
+    model = first.model
+    if all(layers.values()):
+        region_layers = {label: names[0] if len(names) == 1 else list(names) for label, names in layers.items()}
+        model = ModelCommitment(
+            identifier=model.identifier,
+            activations_model=model.activations_model,
+            layers=list(dict.fromkeys(name for names in layers.values() for name in names)),
+            region_layer_map=region_layers,
+            visual_degrees=model.visual_degrees(),
+        )
+    recorder = recorder_for(model, list(layers))
+    degrees = first.about["source_degrees"], first.about["visual_degrees"]
+
+    def sink(batch):
+        for output in outputs:
+            output.take(batch)
+        bar.update(len(next(iter(batch.values()))))
+
+    with (
+        tempfile.TemporaryDirectory(prefix="encoding-") as folder,
+        ThreadPoolExecutor(1, "images") as preparing,
+        tqdm(
+            total=len(images),
+            unit="images",
+            desc=str(model.identifier),
+            leave=False,
+            disable=None if progress else True,
+        ) as bar,
+        _batches_of(model, batch_size),
+    ):
+        pieces = placed_pieces(images, Path(folder), *degrees, first.plain)
+        waiting = preparing.submit(next, pieces, None)
+        while (piece := waiting.result()) is not None:
+            waiting = preparing.submit(next, pieces, None)
+            stimuli, made = piece
+            recorder.record(stimuli, list(layers), sink)
+            shutil.rmtree(made)
+
+
+@contextlib.contextmanager
+def _batches_of(model, batch_size: int | None):
+    extractor = getattr(getattr(model, "activations_model", None), "_extractor", None)
+    own = getattr(extractor, "_batch_size", None)
+    if batch_size is None or own is None:
+        yield
+        return
+    extractor._batch_size = batch_size
+    try:
+        yield
+    finally:
+        extractor._batch_size = own
+
+
+class _Output:
+    """Collects features of images, and multiplies them when there are enough."""
+
+    def __init__(self, encoder: Encoder, selection: Mapping | None):
+        self.encoder, self._columns = encoder, encoder.selected(selection)
+        self._places = {}  # part: columns of the output, columns of the part
+        for part in encoder.parts:
+            _, to, of = np.intersect1d(self._columns, part.columns, return_indices=True)
+            self._places[part.number] = to, of
+        self._waiting: list[dict] = []
+        self._n_bytes, self._done = 0, []
+
+    def take(self, batch: dict) -> None:
+        for part in self.encoder.parts:
+            if batch[part.label].shape[1] != part.n_features:
+                raise ModelOutputError(
+                    f"A layer has the same features for all images; {part.label} had {part.n_features} in the fit and has "
+                    f"{batch[part.label].shape[1]} now. Give all images the size that the network's preprocessing makes."
+                )
+        own = {part.label: batch[part.label] for part in self.encoder.parts if len(self._places[part.number][0])}
+        self._waiting.append(own)
+        self._n_bytes += sum(features.nbytes for features in own.values())
+        if self._n_bytes >= BUFFER_BYTES:
+            self._multiply()
+
+    def result(self) -> np.ndarray:
+        self._multiply()
+        return np.concatenate(self._done)
+
+    def _multiply(self) -> None:
+        if not self._waiting:
+            return
+        n = sum(len(next(iter(batch.values()))) for batch in self._waiting)
+        out = np.empty((n, len(self._columns)), np.float32)
+        for part in self.encoder.parts:
+            to, of = self._places[part.number]
+            if not len(to):
+                continue
+            features = [batch[part.label] for batch in self._waiting]
+            features = features[0] if len(features) == 1 else np.concatenate(features)
+            product = 0.0
+            for rows, matrix in part.blocks():
+                if part.second is None and len(of) < len(part.columns):
+                    matrix = matrix[:, of]
+                centred = (features[:, rows] - part.centre[rows]).astype(np.float32, copy=False)
+                product = product + (centred @ matrix).astype(float)
+            if part.second is not None:
+                product = product @ part.second[:, of]
+            out[:, to] = product + part.intercept[of]
+        self._waiting, self._n_bytes = [], 0
+        self._done.append(out)
+
+
+def to_device(model, device: str) -> None:
+    """Move a model's network to ``cpu`` or ``cuda``; ``auto`` leaves it where the model put it.
+
+    Raises
+    ------
+    StimulusKernelError
+        Another device, one that is not there, or a model without a PyTorch network that could be moved.
+    """
+    import torch
+
+    if device not in DEVICES:
+        raise StimulusKernelError(f"device is one of {', '.join(DEVICES)}; received {device!r}.")
+    if device == "auto":
+        return
+    if device == "cuda" and not torch.cuda.is_available():
+        raise StimulusKernelError("device is 'cuda', and there is no CUDA GPU here. Use 'auto' or 'cpu'.")
+    wrapper = pytorch_wrapper(getattr(model, "activations_model", None))
+    if wrapper is None:
+        raise StimulusKernelError(f"{model.identifier} has no PyTorch network that could be moved. Use device='auto'.")
+    wrapper._device = torch.device(device)
+    wrapper._model = wrapper._model.to(wrapper._device)

@@ -1,0 +1,192 @@
+"""From whatever holds images to stimuli as a model with a field of view has to see them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
+from brainscore_vision.benchmark_helpers.screen import ImageConverter
+from PIL import Image
+
+from ..errors import StimulusKernelError
+from ..features.decoding import UNREADABLE, open_image, strict_decoding
+from ..features.screen import place_on_model_screen
+
+PIECE = 128
+"""Images that lie on disk at once."""
+
+Plain = Callable[[bytes], bytes | None]
+"""From an encoded image to another encoding of it as it was shown to people; None if it is plain already."""
+
+
+class ImagesError(StimulusKernelError):
+    """What is given is no batch of images that can be shown."""
+
+
+def listed(images) -> list | StimulusSet:
+    """Images one by one, checked as far as that is possible without opening files.
+
+    Parameters
+    ----------
+    images : numpy.ndarray, torch.Tensor, path, PIL.Image.Image, sequence of these, or StimulusSet
+        Arrays are whole numbers from 0 to 255, (n, 3, height, width) or (n, height, width, 3).
+
+    Raises
+    ------
+    ImagesError
+        No image, or numbers that may be meant otherwise.
+    """
+    if isinstance(images, StimulusSet):
+        if not len(images):
+            raise ImagesError("A batch has one image or more; received an empty StimulusSet.")
+        return images
+    if isinstance(images, str | os.PathLike | Image.Image):
+        images = [images]
+    if hasattr(images, "detach"):
+        images = images.detach().cpu().numpy()
+    if isinstance(images, np.ndarray) and images.dtype.kind != "O":
+        return list(_checked_array(images))
+    try:
+        images = list(images)
+    except TypeError:
+        raise ImagesError(
+            f"Images are arrays, paths, PIL images or a StimulusSet; received a {type(images).__name__}."
+        ) from None
+    if not images:
+        raise ImagesError("A batch has one image or more; received none.")
+    known = []
+    for image in images:
+        if isinstance(image, str | os.PathLike | Image.Image):
+            known.append(image)
+        elif hasattr(image, "shape"):
+            known += listed(image[None])
+        else:
+            raise ImagesError(
+                f"Images are arrays, paths, PIL images or a StimulusSet; one is a {type(image).__name__}."
+            )
+    return known
+
+
+def _checked_array(images: np.ndarray) -> np.ndarray:
+    """Shape (n, height, width, 3), uint8."""
+    shape = " × ".join(map(str, images.shape))
+    if images.ndim and not len(images):
+        raise ImagesError(f"A batch has one image or more; received an array of {shape}.")
+    if images.ndim != 4 or (images.shape[1] == 3) == (images.shape[3] == 3):
+        also = " Add an axis for the batch, images[None]." if images.ndim == 3 and 3 in images.shape else ""
+        raise ImagesError(
+            f"An array of images is (n, 3, height, width) or (n, height, width, 3), RGB; received {shape}.{also}"
+        )
+    if images.dtype.kind == "f":
+        if not np.isfinite(images).all():
+            raise ImagesError("Pixels are whole numbers from 0 to 255; some are nan or infinite. Correct the images.")
+        low, high = images.min(), images.max()
+        raise ImagesError(
+            f"Pixels are whole numbers from 0 to 255, and what floating-point numbers from {low:g} to {high:g} mean is not "
+            f"guessed. If white is 1, pass (images * 255).round().astype('uint8'); if it is 255, images.astype('uint8')."
+        )
+    if images.dtype.kind not in "iu" or images.min() < 0 or images.max() > 255:
+        extent = "" if images.dtype.kind not in "iu" else f" from {images.min()} to {images.max()}"
+        raise ImagesError(f"Pixels are whole numbers from 0 to 255; received {images.dtype}{extent}. Rescale them.")
+    images = images.transpose(0, 2, 3, 1) if images.shape[1] == 3 else images
+    _check_square(images.shape[2], images.shape[1], "an image of the array")
+    return images.astype(np.uint8)
+
+
+def placed_pieces(
+    images, folder: Path, source_degrees: float, target_degrees: float, plain: Plain | None = None
+) -> Iterator[tuple[StimulusSet, Path]]:
+    """Stimuli on a model's screen, some at a time, each with a folder of its own below ``folder``, which may go with them.
+
+    Parameters
+    ----------
+    images : list or StimulusSet
+        From :func:`listed`.
+    folder : pathlib.Path
+        For files that are made.
+    source_degrees, target_degrees : float
+        Width of the images, as people saw those of the fit, and of the model's field of view.
+    plain : callable, optional
+        Applied to the content of files and to PIL images that are neither RGB nor grey.
+    """
+    for start in range(0, len(images), PIECE):
+        piece = images[start : start + PIECE]
+        if isinstance(images, StimulusSet):
+            ids = list(images["stimulus_id"])[start : start + PIECE]
+            piece = [Path(images.get_stimulus(stimulus_id)) for stimulus_id in ids]
+        made, files, own = {}, {}, folder / str(start)
+        own.mkdir()
+        for i, image in enumerate(piece):
+            name = f"image {start + i}"
+            if isinstance(image, str | os.PathLike):
+                files[name] = _shown_file(Path(image), own, plain)
+            else:
+                made[name] = own / f"{name}.bmp"
+                shown = _opened(image, plain)
+                _check_square(*shown.size, name)
+                if source_degrees != target_degrees:
+                    shown = ImageConverter(own).apply_ratio(shown, target_degrees / source_degrees)
+                shown.save(made[name])
+        if files:
+            hashes = {name: hashlib.sha1(path.read_bytes()).hexdigest() for name, path in files.items()}
+            of_files = _stimuli(files)
+            placed = place_on_model_screen(of_files, hashes, source_degrees, target_degrees, [own])
+            made |= {name: placed.get_stimulus(name) for name in files}
+        yield _stimuli({f"image {start + i}": made[f"image {start + i}"] for i in range(len(piece))}), own
+
+
+def _stimuli(paths: dict) -> StimulusSet:
+    stimuli = StimulusSet({"stimulus_id": list(paths)})
+    stimuli.stimulus_paths, stimuli.identifier = {name: str(path) for name, path in paths.items()}, None
+    return stimuli
+
+
+def _opened(image, plain: Plain | None) -> Image.Image:
+    if isinstance(image, np.ndarray):
+        return Image.fromarray(image)
+    if image.mode in ("RGB", "L") and "transparency" not in image.info:
+        return image.convert("RGB")
+    content = io.BytesIO()
+    try:
+        image.save(content, format="TIFF" if image.mode == "F" else "PNG")
+        copy = content.getvalue() if plain is None else plain(content.getvalue()) or content.getvalue()
+        with open_image(copy) as opened:
+            return opened.convert("RGB")
+    except UNREADABLE as error:
+        raise ImagesError(f"Images are RGB or grey; one of mode {image.mode} cannot be shown ({error}).") from error
+
+
+def _shown_file(path: Path, folder: Path, plain: Plain | None) -> Path:
+    try:
+        content = path.read_bytes()
+        with strict_decoding(), open_image(content) as image:
+            size, mode = image.size, image.mode
+        copy = plain(content) if plain is not None else None
+    except UNREADABLE as error:
+        raise ImagesError(
+            f"Images are files that can be read; {path} is not ({type(error).__name__}: {error})."
+        ) from error
+    _check_square(*size, str(path))
+    if copy is None:
+        return path
+    target = folder / f"{hashlib.sha1(content).hexdigest()} {mode}.png"
+    target.write_bytes(copy)
+    return target
+
+
+def _check_square(width: int, height: int, what: str) -> None:
+    if width != height:
+        raise ImagesError(
+            f"Images are square, as those of the fit were; {what} has {width} × {height} pixels. Crop it, or pad it with grey."
+        )
+
+
+def made_images(n: int = 4, size: int = 64) -> np.ndarray:
+    """Coloured blotches, always the same; uint8, shape (n, 3, size, size)."""
+    coarse = np.random.default_rng(20261126).integers(0, 256, (n, 3, 8, 8), dtype=np.uint8)
+    return coarse.repeat(size // 8, axis=2).repeat(size // 8, axis=3)

@@ -1,0 +1,238 @@
+"""``laion-score encoder``: fit predictors of responses, ask them, show and list them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from .ceilings import known_picture
+from .features import name_options_as_typed
+from .options import (
+    AlphasOption,
+    DatasetOption,
+    DeviceOption,
+    JsonOption,
+    LayersOption,
+    MemoryOption,
+    NoStoreOption,
+    SpoolOption,
+    StoreOption,
+    ThresholdOption,
+    engine_options,
+    grid,
+    read_layers,
+)
+from .tables import Column, interval, print_table, value
+
+OUTPUTS = (".nc", ".csv", ".npy", ".parquet")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".jp2", ".avif", ".tga")
+
+app = typer.Typer(
+    help="Predict responses to any image: fit an encoder, ask it, show and list encoders.", no_args_is_help=True
+)
+errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+FileArgument = Annotated[Path, typer.Argument(metavar="ENCODER", help="A file that `encoder fit` wrote.")]
+
+
+def known_output(path: Path) -> Path:
+    """Return ``path`` if responses can be written in its format."""
+    if path.suffix.lower() not in OUTPUTS:
+        raise typer.BadParameter(f"Responses go to a file that ends in {', '.join(OUTPUTS)}; received {path.name!r}.")
+    return path
+
+
+@app.command("fit")
+def fit(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="What `laion-score score` takes.")],
+    out: Annotated[Path, typer.Option("--out", help="The encoder's file, enc.h5.")],
+    subject: Annotated[str, typer.Option("--subject", help="Whose responses: sub-01, sub-03 ...")] = "sub-01",
+    regions: Annotated[str, typer.Option("--regions", help="Regions joined by commas.")] = "V1,V2,V4,IT",
+    train: Annotated[
+        str,
+        typer.Option(
+            "--train",
+            help="'all' (every image of the pool but out-of-distribution ones), 'all+ood' (those too), or a split, whose "
+            "training images are used: tau, cluster_k5_0 ...",
+        ),
+    ] = "all",
+    pool: Annotated[
+        str, typer.Option("--pool", help="persubject (everything that the subject saw) or shared.")
+    ] = "persubject",
+    layers: LayersOption = None,
+    alphas: AlphasOption = None,
+    alpha_per_voxel: Annotated[
+        bool, typer.Option("--alpha-per-voxel", help="A penalty for each voxel instead of one for each region.")
+    ] = False,
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="Of the weights: float32 or float16 (half the size).")
+    ] = "float32",
+    max_size: Annotated[
+        float | None,
+        typer.Option(
+            "--max-size",
+            help="GB of the largest file. Features of a larger encoder go through a random projection; what that loses on "
+            "held-out training images is printed.",
+        ),
+    ] = None,
+    dataset: DatasetOption = None,
+    threshold: ThresholdOption = None,
+    store_directory: StoreOption = None,
+    spool_directory: SpoolOption = None,
+    no_store: NoStoreOption = False,
+    max_memory: MemoryOption = None,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Fit an encoder of a subject: a ridge regression from a layer to each voxel of some regions.
+
+    Kernels that scoring has kept are used; the images are shown once for the weights. Penalties are in units of the mean
+    eigenvalue of the training kernel unless --alphas says otherwise.
+
+    Example: laion-score encoder fit torchvision:resnet18 --layers V1=layer1.0,IT=layer4.1 --regions V1,IT --out enc.h5
+    """
+    from ..encoder import fit_encoder
+    from ..identifiers import DEFAULT_THRESHOLD
+
+    name_options_as_typed(context)
+    encoder = fit_encoder(
+        model,
+        subject,
+        [region.strip() for region in regions.split(",")],
+        train,
+        dataset=dataset,
+        layers=read_layers(layers),
+        pool=pool,
+        alphas="relative" if alphas is None else grid(alphas),
+        alpha_per_voxel=alpha_per_voxel,
+        dtype=dtype,
+        max_size=None if max_size is None else int(max_size * 1e9),
+        noise_ceiling_threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
+        path=out.expanduser(),
+        engine=engine_options(no_store, store_directory, spool_directory, False, max_memory, device),
+        say=errors.print,
+    )
+    _print(encoder.about, encoder.metadata)
+    errors.print(f"Encoder in {encoder.path}, {encoder.path.stat().st_size:,} bytes")
+
+
+@app.command("run")
+def run(
+    path: FileArgument,
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them. Square.")],
+    out: Annotated[
+        Path, typer.Option("--out", help=f"Where responses go: {', '.join(OUTPUTS)}.", callback=known_output)
+    ],
+    roi: Annotated[str | None, typer.Option("--roi", help="Only these regions, joined by commas.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="The network, where the file does not say where it comes from.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Images at once.", min=1)] = None,
+    device: Annotated[str, typer.Option("--device", help="Where the network runs: auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Predict responses to images, (image × voxel); all but .npy have the names of images and voxels too.
+
+    Example: laion-score encoder run enc.h5 my_images --out responses.nc
+    """
+    import numpy as np
+
+    from ..encoder import load_encoder
+
+    files = [file for image in images for file in (_pictures(image) if image.is_dir() else [image])]
+    encoder = load_encoder(path, device, model)
+    selection = None if roi is None else {"roi": [name.strip() for name in roi.split(",")]}
+    responses = encoder.encode(files, selection, batch_size=batch_size)
+    out = out.expanduser()
+    if out.suffix.lower() == ".npy":
+        np.save(out, responses)
+    elif out.suffix.lower() == ".nc":
+        encoder.to_xarray(responses, selection, map(str, files)).to_netcdf(out)
+    else:
+        table = encoder.to_frame(responses, selection, map(str, files))
+        table.to_csv(out) if out.suffix.lower() == ".csv" else table.to_parquet(out)
+    errors.print(f"Responses of {responses.shape[1]} voxels to {len(files)} images in {out}")
+
+
+@app.command("show")
+def show(
+    path: FileArgument,
+    figure: Annotated[
+        Path | None,
+        typer.Option("--figure", help="Draw the accuracy of each voxel by region.", callback=known_picture),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what an encoder is of, and how well it predicts held-out images; reads no weights."""
+    from ..encoder import accuracy_figure, read_about
+
+    about, metadata = read_about(path)
+    if as_json:
+        accuracy = metadata["encoding_model"]["accuracy"]
+        print(
+            json.dumps({name: text for name, text in about.items() if name != "made_images"} | {"accuracy": accuracy})
+        )
+    else:
+        _print(about, metadata)
+    if figure is not None:
+        accuracy_figure(about, metadata).savefig(figure)
+        errors.print(f"Figure in {figure}")
+
+
+@app.command("list")
+def list_encoders(folder: Annotated[Path, typer.Argument(help="Searched with the folders in it.")] = Path()) -> None:
+    """List the encoders in a folder."""
+    from ..encoder import encoders_in
+
+    rows, broken = [], []
+    for path, about in encoders_in(folder):
+        if isinstance(about, str):
+            broken.append(about)
+        else:
+            size = f"{path.stat().st_size:,}"
+            rows.append((str(path), about["subject"], ",".join(about["regions"]), about["identifier"], size))
+    columns = [Column("file"), Column("subject"), Column("regions"), Column("model"), Column("bytes", number=True)]
+    print_table(f"{len(rows)} encoders in {folder}", columns, rows, *broken)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+    if not found:
+        raise typer.BadParameter(f"{folder} holds no image ({', '.join(PICTURES)}).")
+    return found
+
+
+def _print(about: dict, metadata: dict) -> None:
+    import numpy as np
+
+    model, rows = metadata["encoding_model"], []
+    for region in about["regions"]:
+        columns, accuracy = metadata["roi"][region], model["accuracy"][region].get("explained_variance")
+        explained = "-" if accuracy is None else value(accuracy["value"])
+        if accuracy is not None and "low" in accuracy:
+            explained = interval(accuracy["value"], (accuracy["low"], accuracy["high"]))
+        layer = about["layers"].get("IT" if region == "IT_full" else region, "")
+        medians = (np.median(model[name][columns]) for name in ("correlation_results", "leave_one_out_correlation"))
+        alphas = np.unique(model["alpha"][columns])
+        alpha = f"{alphas[0]:.3g}" if len(alphas) == 1 else f"{alphas[0]:.3g} to {alphas[-1]:.3g}"
+        rows.append((region, str(len(columns)), *map(value, medians), explained, alpha, str(layer)))
+    columns = [
+        Column("region"),
+        Column("voxels", number=True),
+        Column("median r", number=True),
+        Column("leave-one-out r", number=True),
+        Column("explained variance", number=True),
+        Column("alpha", number=True),
+        Column("layer", minor=True),
+    ]
+    of_split = f"{len(model['test_stimuli'])} test images of {model['accuracy_split']}"
+    below = [
+        f"Fitted to {len(model['train_stimuli'])} images ({model['train']}). Median r and explained variance: on {of_split}, "
+        f"by a fit on {len(model['accuracy_train_stimuli'])} others; explained variance as a part of what can be explained.",
+        *(f"Loss: {loss['says']}." for loss in about["loss"]),
+        model.get("comment", ""),
+    ]
+    print_table(f"{about['identifier']} → {about['subject']}, network {about['network']}", columns, rows, *below)

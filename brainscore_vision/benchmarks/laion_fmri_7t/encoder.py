@@ -1,0 +1,252 @@
+"""Encoders of the dataset's subjects: fitted, kept in files, and loaded with their networks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
+from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.accuracy import Accuracy, nested_metadata
+from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.encoder import Encoder, encode_many, to_device
+from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.file import EncoderFileError, read_header
+from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.fit import EncoderSettings, fit
+from brainscore_vision.data.laion_fmri_7t.constants import BIBTEX, FOLD_FAMILIES
+from brainscore_vision.data.laion_fmri_7t.ids import is_ood
+from brainscore_vision.data.laion_fmri_7t.stimuli.pictures import picture
+
+from .benchmark import build
+from .identifiers import DEFAULT_THRESHOLD, Cell, IdentifierError
+from .results.facts import versions
+from .scoring import prepare
+
+__all__ = [
+    "Encoder",
+    "accuracy_figure",
+    "encode_many",
+    "encoder_metadata",
+    "encoders_in",
+    "fit_encoder",
+    "load_encoder",
+    "read_about",
+]
+
+ALL, WITH_OOD = "all", "all+ood"
+
+CHECK_SPLIT = "tau"
+"""Encoders of all images are judged by fits on the training images of this split."""
+
+LICENCE = (
+    "Fitted to responses of LAION-fMRI (laion-fmri.hebartlab.com): its terms of use hold for what is derived from them, and "
+    "the network's own licence for the network."
+)
+
+_logger = logging.getLogger(__name__)
+
+
+def fit_encoder(
+    model,
+    subject: str = "sub-01",
+    regions: Sequence[str] = ("V1", "IT"),
+    train: str = ALL,
+    *,
+    dataset=None,
+    layers=None,
+    pool: str = "persubject",
+    alphas: tuple[float, ...] | str = "relative",
+    alpha_per_voxel: bool = False,
+    dtype: str = "float32",
+    max_size: int | None = None,
+    noise_ceiling_threshold: float = DEFAULT_THRESHOLD,
+    path: Path | None = None,
+    engine: EngineOptions | None = None,
+    say: Callable[[str], None] = _logger.info,
+) -> Encoder:
+    """Fit an encoder that predicts a subject's responses to any image.
+
+    Parameters
+    ----------
+    model : str, torch.nn.Module or brainscore_vision.model_interface.BrainModel
+        As for :func:`score_model`.
+    subject : str
+    regions : sequence of str
+        V1, V2, V3, V4, IT, IT_full.
+    train : str
+        ``all``: every image of the pool but out-of-distribution ones; ``all+ood``: those too; or a split, such as tau, whose
+        training images are used and on whose test images its accuracy is measured. For the first two, accuracy is that of
+        fits on the training images of tau.
+    dataset : str, pathlib.Path or Dataset, optional
+    layers : dict or "auto", optional
+        As for :func:`score_model`.
+    pool : str
+        ``persubject`` (everything that the subject saw) or ``shared``.
+    alphas : tuple of float or "relative"
+        As for :func:`LAIONfMRI`.
+    alpha_per_voxel : bool
+        A penalty per voxel instead of one per region, by the same leave-one-out error.
+    dtype : {"float32", "float16"}
+        Of the weights.
+    max_size : int, optional
+        Bytes of the largest file; of larger encoders, features go through a random projection, whose loss is said.
+    noise_ceiling_threshold : float
+        Percent; voxels with nc_12rep above it.
+    path : pathlib.Path, optional
+        Where the encoder is written; default: a temporary file, see :meth:`Encoder.save`.
+    engine : EngineOptions, optional
+    say : callable, optional
+        Called with sentences about size and loss.
+
+    Returns
+    -------
+    Encoder
+
+    Raises
+    ------
+    IdentifierError, DatasetError, ModelSourceError, StimulusKernelError
+    """
+    if train in FOLD_FAMILIES:
+        raise IdentifierError(f"An encoder has one set of training images; {train} has five. Name a fold: {train}_0.")
+    regions = (regions,) if isinstance(regions, str) else tuple(dict.fromkeys(regions))
+    if not regions:
+        raise IdentifierError("An encoder predicts one region or more; received none.")
+    settings = EncoderSettings(alphas, alpha_per_voxel, dtype, max_size)
+    split = CHECK_SPLIT if train in (ALL, WITH_OOD) else train
+    cells = [
+        Cell(
+            region,
+            split,
+            "ridgecv",
+            pool=pool,
+            subjects=(subject,),
+            noise_ceiling_threshold=noise_ceiling_threshold,
+            dataset=dataset,
+        )
+        for region in regions
+    ]
+    # everything about the data is found before the model is made
+    candidate, plans = prepare(model, [build(cell, engine) for cell in cells], layers, engine)
+    checks = [task for plan in plans for task in plan.tasks]
+    tasks = checks
+    if train in (ALL, WITH_OOD):
+        own = tuple(s for s in checks[0].pool.stimulus_ids if train == WITH_OOD or not is_ood(s))
+        tasks = [replace(task, train_ids=own) for task in checks]
+    facts = {"dataset": plans[0].facts["dataset"], "versions": versions(), "licence": LICENCE, "citation": BIBTEX}
+    about = {**facts, "train": train, "accuracy_split": split, "pool": pool}
+    if plans[0].facts["dataset"]["simulated"]:
+        about["comment"] = "simulated data: says nothing about brains"
+    return fit(
+        candidate,
+        tasks,
+        path,
+        checks=checks,
+        settings=settings,
+        options=engine,
+        describe=partial(_metadata, about=about),
+        plain=_plain,
+        say=say,
+    )
+
+
+def load_encoder(path, device: str = "auto", model=None) -> Encoder:
+    """Read an encoder, and make its network.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+    device : {"auto", "cpu", "cuda"}
+        Where the network runs.
+    model : str, torch.nn.Module or brainscore_vision.model_interface.BrainModel, optional
+        The network, where the file does not say where it comes from; its weights must be those of the fit.
+
+    Raises
+    ------
+    EncoderFileError
+        A damaged file, one of another version, or another network.
+    ModelSourceError
+        The network cannot be made here.
+    """
+    from .networks.finding import find_model
+
+    about, _, _ = read_header(path)
+    if about["kind"] == "features":
+        return Encoder.open(path)
+    wanted = about["source"] if model is None else model
+    if wanted is None:
+        raise EncoderFileError(
+            f"{path} was fitted with a network made in Python, {about['identifier']}, and cannot make it again. Give it: "
+            f"load_encoder(path, model=...), or --model."
+        )
+    made = find_model(wanted).model(about["layers"] or None)
+    to_device(made, device)
+    return Encoder.open(path, made, _plain, check_images=True)
+
+
+def encoder_metadata(path) -> dict:
+    """What an encoder says of itself, nested as ``fmri``, ``encoding_model`` and ``roi``; reads no weights."""
+    return read_header(path)[1]
+
+
+def read_about(path) -> tuple[dict, dict]:
+    """Which network, subject and regions an encoder is of, and its metadata; reads no weights."""
+    return read_header(path)[:2]
+
+
+def accuracy_figure(about: dict, metadata: dict):
+    """Correlation of each voxel's predictions with its responses to held-out images, by region; dots are medians.
+
+    Parameters
+    ----------
+    about, metadata : dict
+        From :func:`read_about`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    model, regions = metadata["encoding_model"], about["regions"]
+    figure = Figure(figsize=(2 + 1.1 * len(regions), 3.6), layout="constrained")
+    axes, rng = figure.subplots(), np.random.default_rng(0)
+    for i, region in enumerate(regions):
+        columns = metadata["roi"][region]
+        values, limit = model["correlation_results"][columns], np.sqrt(model["noise_ceiling_testset"][columns])
+        axes.scatter(i + rng.uniform(-0.3, 0.3, len(values)), values, s=3, color=f"C{i}", alpha=0.4, linewidths=0)
+        axes.plot(i, np.median(values), "o", color=f"C{i}", markeredgecolor="black")
+        axes.hlines(np.median(limit), i - 0.4, i + 0.4, color="black", linestyle=":")
+    axes.set_xticks(range(len(regions)), regions)
+    axes.set_ylabel(f"correlation on {len(model['test_stimuli'])} held-out images")
+    axes.set_title(
+        f"{about['identifier']} → {about['subject']}\n(dots: medians; dotted: √ of the median noise ceiling)",
+        fontsize=9,
+    )
+    axes.axhline(0, color="0.7", linewidth=0.8, zorder=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def encoders_in(folder) -> list[tuple[Path, dict | str]]:
+    """Encoders in a folder and what they are of; for files that cannot be read, what is wrong."""
+    found = []
+    for path in sorted(Path(folder).glob("**/*.h5")):
+        try:
+            found.append((path, read_header(path)[0]))
+        except EncoderFileError as error:
+            found.append((path, str(error)))
+    return found
+
+
+def _plain(content: bytes) -> bytes | None:
+    """An image as people saw it: transparent pixels on grey."""
+    return picture(content).copy
+
+
+def _metadata(accuracies: list[Accuracy], about: dict) -> dict:
+    tree = nested_metadata(accuracies)
+    fmri = tree["fmri"]
+    fmri["voxel_index"] = fmri.pop("voxel_index_in_brain_mask")
+    tree["encoding_model"] |= about
+    return tree

@@ -1,0 +1,85 @@
+"""``laion-score encoder``: fit, run, show and list."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from PIL import Image
+
+NETWORK = """
+import torch
+
+
+def make(seed=0):
+    torch.manual_seed(seed)
+    return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 9, stride=9), torch.nn.ReLU(), torch.nn.AvgPool2d(4)).eval()
+"""
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for i, pixels in enumerate(np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)):
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    return folder
+
+
+def test_an_encoder_is_fitted_asked_shown_and_listed(tiny_dataset, tmp_path, images, run):
+    (tmp_path / "nets.py").write_text(NETWORK)
+    path = tmp_path / "encoders" / "enc.h5"
+    code, out, err = run(
+        *("encoder", "fit", f"{tmp_path}/nets.py:make", "--layers", "V1=0,IT=2", "--regions", "V1,IT"),
+        *("--subject", "sub-03", "--dataset", tiny_dataset, "--out", path),
+    )
+    assert code == 0, err
+    assert "The encoder takes about" in err
+    assert "leave-one-out r" in out
+    assert "simulated data" in out
+    found = {}
+    for suffix in (".npy", ".nc", ".csv", ".parquet"):
+        target = tmp_path / f"responses{suffix}"
+        code, out, err = run("encoder", "run", path, images, "--out", target)
+        assert code == 0, err
+        found[suffix] = target
+    responses, table = np.load(found[".npy"]), pd.read_csv(found[".csv"], index_col=0)
+    with xr.open_dataarray(found[".nc"]) as array:
+        np.testing.assert_array_equal(array, responses)
+        assert array.attrs["subject"] == "sub-03"
+        assert list(array.stimulus.values) == [str(images / f"{i}.png") for i in range(3)]
+        assert set(array.region.values) == {"V1", "IT"}
+    np.testing.assert_allclose(table, responses, rtol=1e-5)
+    pd.testing.assert_frame_equal(pd.read_parquet(found[".parquet"]), table, check_dtype=False, rtol=1e-5)
+    figure = tmp_path / "accuracy.svg"
+    code, out, err = run("encoder", "show", path, "--json", "--figure", figure)
+    assert code == 0, err
+    assert json.loads(out)["layers"] == {"V1": "0", "IT": "2"}
+    assert figure.stat().st_size > 1000
+    (tmp_path / "encoders" / "broken.h5").write_bytes(b"broken")
+    code, out, err = run("encoder", "list", tmp_path)
+    assert code == 0, err
+    assert "1 encoders" in out
+    assert "sub-03" in out
+    assert "broken.h5 is damaged" in out
+
+
+def test_an_encoder_of_a_network_that_changed_or_is_gone_says_so(tiny_dataset, tmp_path, images, run):
+    (tmp_path / "nets.py").write_text(NETWORK)
+    path, network = tmp_path / "enc.h5", f"{tmp_path}/nets.py:make"
+    arguments = ("--layers", "V1=2", "--regions", "V1", "--dataset", tiny_dataset, "--out", path)
+    code, _, err = run("encoder", "fit", network, *arguments)
+    assert code == 0, err
+    target = tmp_path / "r.npy"
+    code, _, err = run("encoder", "run", path, images, "--out", target, "--model", f"{network}(seed=1)")
+    assert code == 1
+    assert "weights" in err
+    (tmp_path / "nets.py").unlink()
+    code, _, err = run("encoder", "run", path, images, "--out", target)
+    assert code in (1, 2)
+    assert "nets.py" in err
+    code, _, err = run("encoder", "run", path, images, "--out", tmp_path / "r.txt")
+    assert code == 2
+    assert ".parquet" in err
+    assert not target.exists()

@@ -1,0 +1,405 @@
+"""Encoders of the dataset's subjects: what they predict is what the benchmark predicts, and they say what they are."""
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from plugin_testing.models import CountingModel, small_network
+from sklearn.linear_model import RidgeCV
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
+from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import RidgeMetric
+from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.brain import EncoderBrain
+from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.encoder import SelectionError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.file import EncoderFileError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.images import ImagesError, placed_pieces
+from brainscore_vision.benchmark_helpers.stimulus_kernels.engine import Run
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError, UnmappedRegionError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import recorder_for
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.compute import Compute
+from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
+from brainscore_vision.benchmarks.laion_fmri_7t import (
+    as_brain_model,
+    benchmark,
+    encode_many,
+    encoder_metadata,
+    find_model,
+    fit_encoder,
+    load_encoder,
+    score_model,
+)
+from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import IdentifierError
+from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
+from brainscore_vision.data.laion_fmri_7t.ids import is_ood
+from brainscore_vision.data.laion_fmri_7t.released.features import bind
+from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+
+QUIET = EngineOptions(progress=False)
+LAYERS = {"V1": "conv", "IT": "pool"}
+
+
+def make_model(seed=0):
+    return small_network(LAYERS, seed=seed)
+
+
+def fitted(dataset, train="tau", model=None, **options):
+    regions = options.pop("regions", ("V1", "IT"))
+    model = make_model() if model is None else model
+    return fit_encoder(model, "sub-01", regions, train, dataset=dataset, engine=QUIET, **options)
+
+
+def predicted_by_kernels(model, task, wanted):
+    """As a benchmark predicts, from the kernel alone."""
+    metric = RidgeMetric("relative")
+    with Run([model], [task], QUIET) as run:
+        (kernel,) = [run.kernels(item)[0] for item in run.each_kernel()]
+    decomposition = ridge.decompose(kernel.gram, kernel.positions(task.train_ids), Compute(), kernel.n_features)
+    coordinates, mean = decomposition.coordinates(task.load_responses().select(task.train_ids).values)
+    found = ridge.select_alpha(decomposition, coordinates, metric.grid, metric.unit(decomposition))
+    return ridge.predict(decomposition, kernel.block(wanted, task.train_ids), found.dual_coefficients, mean)
+
+
+def task_of(region, dataset, **options):
+    name = f"LAION_fMRI_persubject.{region}-tau-ridgecv"
+    (task,) = benchmark(name, subjects=("sub-01",), dataset=dataset, **options).resolve().tasks
+    return task
+
+
+def test_accuracy_is_the_raw_score_of_the_benchmark(tiny_dataset):
+    encoder = fitted(tiny_dataset)
+    voxels = encoder.voxels
+    for region in ("V1", "IT"):
+        own = benchmark(
+            f"LAION_fMRI_persubject.{region}-tau-ridgecv", subjects=("sub-01",), alphas="relative", dataset=tiny_dataset
+        )
+        raw = score_model(make_model(), own).attrs["sub-01"].attrs["raw"].attrs["raw"]
+        of_region = voxels[voxels.region == region]
+        np.testing.assert_allclose(of_region.correlation_results, raw, atol=1e-9)
+        np.testing.assert_array_equal(of_region.voxel_index, raw["voxel_index_in_brain_mask"])
+        assert len(set(of_region.alpha)) == 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_images_of_the_dataset_are_predicted_as_by_the_kernel_and_correlate_as_scored(tiny_dataset, dtype):
+    dataset, encoder = open_dataset(tiny_dataset), fitted(tiny_dataset, dtype=dtype)
+    for region in ("V1", "IT"):
+        task = task_of(region, tiny_dataset)
+        wanted = (*task.test_ids, *task.train_ids[:10])
+        found = encoder.encode(dataset.stimulus_set(wanted), {"roi": [region]}, progress=False)
+        assert found.dtype == np.float32
+        expected = predicted_by_kernels(make_model(), task, wanted)
+        np.testing.assert_allclose(
+            found, expected, atol=(1e-5 if dtype == "float32" else 3e-3) * np.abs(expected).max()
+        )
+        if dtype == "float32":
+            measured = task.load_responses().select(task.test_ids).values
+            of_test = found[: len(task.test_ids)].astype(float)
+            rs = [np.corrcoef(p, m)[0, 1] for p, m in zip(of_test.T, measured.T, strict=True)]
+            voxels = encoder.voxels
+            np.testing.assert_allclose(rs, voxels[voxels.region == region].correlation_results, atol=1e-6)
+
+
+def test_fitting_from_stored_kernels_needs_the_features_once_and_a_file_is_what_was_fitted(tiny_dataset, tmp_path):
+    dataset = open_dataset(tiny_dataset)
+    first = fitted(tiny_dataset, train="all")
+    again = fitted(tiny_dataset, train="all", path=tmp_path / "again.h5")
+    images = dataset.stimulus_set(task_of("V1", tiny_dataset).test_ids[:3])
+    np.testing.assert_allclose(first.encode(images), again.encode(images), rtol=1e-5, atol=1e-6)
+    saved = load_encoder(first.save(tmp_path / "enc.h5"), model=make_model())
+    np.testing.assert_array_equal(saved.encode(images), first.encode(images))
+    trained = set(encoder_metadata(tmp_path / "enc.h5")["encoding_model"]["train_stimuli"])
+    assert trained == {s for s in dataset.pool_stimuli("sub-01") if not is_ood(s)}
+    both = fitted(tiny_dataset, train="all+ood", regions="V1").metadata["encoding_model"]["train_stimuli"]
+    assert set(both) == set(dataset.pool_stimuli("sub-01"))
+
+
+def test_a_penalty_per_voxel_is_that_of_scikit_learn(tiny_dataset, tmp_path):
+    task = task_of("IT", tiny_dataset)
+    encoder = fitted(tiny_dataset, regions="IT", alpha_per_voxel=True, alphas=tuple(10.0**k for k in range(-3, 5)))
+    model, dataset = make_model(), open_dataset(tiny_dataset)
+    features = features_of(model, "IT", dataset, (*task.train_ids, *task.test_ids[:5]), tmp_path)
+    own = RidgeCV(alphas=10.0 ** np.arange(-3, 5), alpha_per_target=True)
+    own.fit(features[: len(task.train_ids)], task.load_responses().select(task.train_ids).values)
+    np.testing.assert_allclose(encoder.metadata["encoding_model"]["alpha"], own.alpha_)
+    assert len(set(own.alpha_)) > 1
+    found = encoder.encode(dataset.stimulus_set(task.test_ids[:5]), progress=False)
+    np.testing.assert_allclose(found, own.predict(features[len(task.train_ids) :]), rtol=1e-3, atol=1e-4)
+
+
+def features_of(model, region, dataset, stimulus_ids, folder):
+    recorder = recorder_for(model, [region])
+    placed = list(placed_pieces(dataset.stimulus_set(stimulus_ids), folder, 9.2, 8))
+    found = []
+    for piece, _ in placed:
+        recorder.record(piece, list(recorder.labels.values()), lambda batch: found.extend(batch.values()))
+    return np.concatenate(found).astype(float)
+
+
+def test_arrays_files_and_pictures_of_the_same_pixels_have_the_same_responses(tiny_dataset, tmp_path):
+    encoder = fitted(tiny_dataset, train="all", regions="V1", alphas=(1e-3,))
+    pixels = np.random.default_rng(3).integers(0, 256, (5, 40, 40, 3), dtype=np.uint8)
+    expected = encoder.encode(pixels)
+    assert expected.shape == (5, encoder.n_voxels)
+    assert len(np.unique(expected.round(5), axis=0)) == 5
+    paths = [tmp_path / f"{i}.png" for i in range(5)]
+    for path, image in zip(paths, pixels, strict=True):
+        Image.fromarray(image).save(path)
+    batches = [
+        pixels.transpose(0, 3, 1, 2),
+        pixels.astype(np.int64),
+        torch.from_numpy(pixels),
+        list(pixels),
+        [Image.fromarray(image) for image in pixels],
+        paths,
+        [str(path) for path in paths],
+    ]
+    for batch in batches:
+        np.testing.assert_allclose(encoder.encode(batch, batch_size=2), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(encoder.encode(paths[3]), expected[3:4], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(encoder.encode([paths[0], paths[0]]), expected[[0, 0]], rtol=1e-5, atol=1e-5)
+    many = encoder.encode(paths * 60)  # several pieces
+    np.testing.assert_allclose(many, np.tile(expected, (60, 1)), rtol=1e-5, atol=1e-5)
+    see_through = np.dstack([pixels[0], np.full((40, 40), 0, np.uint8)])
+    grey = np.full((1, 40, 40, 3), 128, np.uint8)
+    np.testing.assert_allclose(encoder.encode([Image.fromarray(see_through)]), encoder.encode(grey), atol=1e-5)
+
+
+IMAGE = np.zeros((1, 8, 8, 3), np.uint8)
+BAD_IMAGES = {
+    "floats from 0 to 1": (IMAGE + 0.5, r"0\.5 to 0\.5 mean is not guessed.*images \* 255"),
+    "nan": (IMAGE + np.nan, "nan or infinite"),
+    "too large": (IMAGE + np.int64(300), "from 300 to 300"),
+    "negative": (IMAGE.astype(int) - 1, "from -1 to -1"),
+    "booleans": (IMAGE.astype(bool), "received bool"),
+    "empty": (IMAGE[:0], "one image or more"),
+    "empty list": ([], "one image or more"),
+    "grey array": (IMAGE[..., 0], "3, height, width"),
+    "one image": (IMAGE[0], r"images\[None\]"),
+    "four channels": (np.zeros((1, 8, 8, 4), np.uint8), "RGB; received 1 × 8 × 8 × 4"),
+    "not square": (np.zeros((1, 8, 9, 3), np.uint8), "9 × 8 pixels. Crop it"),
+    "features": (np.zeros((4, 100)), "received 4 × 100"),
+    "no file": (["nowhere.png"], "nowhere.png is not"),
+    "numbers": ([1, 2], "one is a int"),
+    "a number": (1, "received a int"),
+    "16 bits": ([Image.new("F", (8, 8), -3.0)], "mode F cannot be shown"),
+}
+
+
+@pytest.fixture(scope="module")
+def kept(tiny_dataset, tmp_path_factory):
+    """A file, and the encoder that was saved in it; tests change neither."""
+    encoder = fitted(tiny_dataset, train="all")
+    return encoder.save(tmp_path_factory.mktemp("kept") / "enc.h5"), encoder
+
+
+@pytest.mark.parametrize("case", BAD_IMAGES)
+def test_what_is_no_batch_of_images_is_refused_in_one_line(kept, case):
+    images, message = BAD_IMAGES[case]
+    with pytest.raises(ImagesError, match=message) as error:
+        kept[1].encode(images)
+    assert "\n" not in str(error.value)
+
+
+def test_regions_and_voxels_are_selected_by_name_and_by_one_hot(kept):
+    encoder, images = kept[1], IMAGE + np.arange(3, dtype=np.uint8)
+    whole, n = encoder.encode(images), encoder.n_voxels
+    of_it = encoder.metadata["roi"]["IT"]
+    np.testing.assert_allclose(encoder.encode(images, {"roi": ["IT"]}), whole[:, of_it], rtol=1e-6)
+    index = np.zeros(n, int)
+    index[[1, n - 1]] = 1
+    np.testing.assert_allclose(encoder.encode(images, {"voxel_index": index}), whole[:, [1, n - 1]], rtol=1e-6)
+    both = encoder.encode(images, {"voxel_index": index, "roi": "IT"})
+    assert both.shape[1] == len(of_it) + 1
+    table = encoder.to_xarray(both, {"voxel_index": index, "roi": "IT"})
+    assert list(table.region.values[:2]) == ["V1", "IT"]
+    responses, metadata = encoder.encode(images, return_metadata=True)
+    assert metadata["fmri"]["n_voxels"] == n == responses.shape[1]
+    for selection, message in (
+        ({"roi": ["FFA"]}, "V1, IT; received roi 'FFA'"),
+        ({"voxel_index": [1, 0]}, rf"each of {n} voxels"),
+        ({"voxel_index": np.full(n, 2)}, "a 0 or a 1"),
+        ({"voxel_index": np.zeros(n)}, "names none"),
+        ({"rois": ["V1"]}, r"received \['rois'\]"),
+        ({}, "roi or voxel_index"),
+    ):
+        with pytest.raises(SelectionError, match=message):
+            encoder.encode(images, selection)
+    with pytest.raises(ImagesError, match="batch_size"):
+        encoder.encode(images, batch_size=0)
+
+
+def test_metadata_are_nested_and_read_without_weights(kept, tiny_dataset):
+    path, encoder = kept
+    metadata = encoder_metadata(path)
+    assert list(metadata) == ["fmri", "encoding_model", "roi"]
+    about, n = metadata["encoding_model"], encoder.n_voxels
+    names = (
+        "correlation_results",
+        "correlation_low",
+        "correlation_high",
+        "explained_variance",
+        "leave_one_out_correlation",
+        "noise_ceiling_singletrial",
+        "noise_ceiling_testset",
+        "splithalf_uncorrected",
+        "splithalf_corrected",
+        "penalty",
+    )
+    for name in names:
+        assert about[name].shape == (n,), name
+        assert np.isfinite(about[name]).all(), name
+    assert (about["noise_ceiling_singletrial"] < about["noise_ceiling_testset"]).all()
+    assert (about["correlation_low"] < about["correlation_high"]).all()
+    assert set(about["accuracy"]) == {"V1", "IT"}
+    assert about["dataset"]["simulated"]
+    assert "simulated" in about["comment"]
+    assert not set(about["accuracy_train_stimuli"]) & set(about["test_stimuli"])
+    np.testing.assert_array_equal(np.concatenate([metadata["roi"]["V1"], metadata["roi"]["IT"]]), np.arange(n))
+    task = task_of("V1", tiny_dataset)
+    first, second = task.load_halves(task.test_ids)
+    r = np.corrcoef(first.values[:, 0], second.values[:, 0])[0, 1]
+    np.testing.assert_allclose(
+        [about["splithalf_uncorrected"][0], about["splithalf_corrected"][0]], [r, 2 * r / (1 + r)]
+    )
+
+
+def test_several_encoders_answer_with_one_forward_pass(kept, tiny_dataset, monkeypatch):
+    model = make_model()
+    first, other = (
+        fit_encoder(model, subject, regions, dataset=tiny_dataset, engine=QUIET)
+        for subject, regions in (("sub-01", "V1"), ("sub-03", ("IT", "V1")))
+    )
+    images, seen = IMAGE + np.arange(9, dtype=np.uint8)[:, None, None, None], []
+    alone = [encoder.encode(images) for encoder in (first, other)]
+    model.activations_model._model.register_forward_hook(lambda module, given, answer: seen.append(len(given[0])))
+    together = encode_many([first, other], images)
+    assert sum(seen) == len(images)
+    for a, b in zip(alone, together, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    another = fitted(tiny_dataset, regions="V1", model=small_network(LAYERS, seed=5))
+    with pytest.raises(EncoderFileError, match="one network"):
+        encode_many([first, another], images)
+
+
+def test_another_network_is_refused(kept):
+    with pytest.raises(EncoderFileError, match="weights"):
+        load_encoder(kept[0], model=make_model(seed=1))
+    with pytest.raises(EncoderFileError, match="8 degrees"):
+        load_encoder(kept[0], model=small_network(LAYERS, visual_degrees=9.2))
+    other = make_model()
+    prepare = other.activations_model._extractor.preprocess
+    other.activations_model._extractor.preprocess = lambda paths: prepare(paths)[:, :, ::-1].copy() + 1
+    with pytest.raises(EncoderFileError, match="prepares images"):
+        load_encoder(kept[0], model=other)
+    with pytest.raises(EncoderFileError, match="cannot make it again"):
+        load_encoder(kept[0])
+    with pytest.raises(StimulusKernelError, match="device is one of"):
+        load_encoder(kept[0], "tpu", model=make_model())
+
+
+def test_a_file_that_was_cut_or_changed_is_refused(kept, tmp_path):
+    content = kept[0].read_bytes()
+    path = tmp_path / "enc.h5"
+    for cut in (0, 100, len(content) // 2, len(content) - 10):
+        path.write_bytes(content[:cut])
+        with pytest.raises(EncoderFileError):
+            load_encoder(path, model=make_model())
+    with h5py.File(kept[0]) as file:
+        names = []
+        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) and item.size else None)
+        places = {name: file[name].id.get_offset() for name in names if file[name].id.get_offset() is not None}
+    assert any(name.endswith("matrix") for name in places)
+    for offset in places.values():
+        flipped = bytearray(content)
+        flipped[offset] ^= 1
+        path.write_bytes(flipped)
+        with pytest.raises(EncoderFileError):
+            load_encoder(path, model=make_model())
+    with pytest.raises(EncoderFileError, match="there is none"):
+        load_encoder(tmp_path / "none.h5")
+    with h5py.File(path, "w") as file:
+        file["x"] = 1
+    with pytest.raises(EncoderFileError, match="is no encoder"):
+        encoder_metadata(path)
+    path.write_bytes(content)
+    with h5py.File(path, "r+") as file:
+        file.attrs["version"] = 99
+    with pytest.raises(EncoderFileError, match="version 1; .* has version 99"):
+        encoder_metadata(path)
+
+
+def test_a_bounded_size_projects_features_and_says_what_is_lost(tiny_dataset, tmp_path):
+    said, whole = [], fitted(tiny_dataset, regions="V1", path=tmp_path / "whole.h5")
+    most = whole.path.stat().st_size * 2 // 3
+    small = fitted(tiny_dataset, regions="V1", path=tmp_path / "small.h5", max_size=most, say=said.append)
+    assert small.path.stat().st_size <= most
+    loss = small.about["loss"][0]
+    assert "random projection" in said[0]
+    assert abs(loss["held_out_correlation"] - loss["held_out_correlation_without"]) < 0.3
+    dataset, task = open_dataset(tiny_dataset), task_of("V1", tiny_dataset)
+    found = small.encode(dataset.stimulus_set(task.test_ids))
+    measured = task.load_responses().select(task.test_ids).values
+    rs = [np.corrcoef(p, m)[0, 1] for p, m in zip(found.T.astype(float), measured.T, strict=True)]
+    np.testing.assert_allclose(rs, small.voxels.correlation_results, atol=1e-5)
+    reloaded = load_encoder(small.path, model=make_model())
+    np.testing.assert_array_equal(reloaded.encode(IMAGE), small.encode(IMAGE))
+    with pytest.raises(StimulusKernelError, match="takes at least .* max_size allows 1,000"):
+        fitted(tiny_dataset, regions="V1", max_size=1000)
+
+
+def test_features_that_are_looked_up_have_encoders_that_take_features(tiny_dataset, tmp_path):
+    dataset = open_dataset(tiny_dataset)
+    encoder = fit_encoder("LAION_fMRI-CLIP", "sub-01", "IT", "tau", dataset=tiny_dataset, engine=QUIET)
+    task = task_of("IT", tiny_dataset)
+    model = bind(find_model("LAION_fMRI-CLIP").model(), dataset)
+    features = np.asarray(model.features_for(task.test_ids))
+    loaded = load_encoder(encoder.save(tmp_path / "clip.h5"))
+    found = loaded.encode(features)
+    np.testing.assert_allclose(found, predicted_by_kernels(model, task, task.test_ids), atol=1e-5)
+    for wrong in (IMAGE, ["a.png"], features[:, 1:], features + np.nan, features[:0]):
+        with pytest.raises(ImagesError, match="CLIP"):
+            loaded.encode(wrong)
+
+
+def test_what_cannot_be_fitted_is_said_before_any_image_is_shown(tiny_dataset):
+    for options, error, message in (
+        ({"regions": "FFA"}, IdentifierError, "FFA"),
+        ({"regions": ()}, IdentifierError, "one region or more"),
+        ({"train": "cluster_k5"}, IdentifierError, "cluster_k5_0"),
+        ({"dtype": "float64"}, StimulusKernelError, "float32, float16"),
+        ({"max_size": 0}, StimulusKernelError, "above 0"),
+        ({"alphas": (-1.0,)}, StimulusKernelError, "positive"),
+    ):
+        with pytest.raises(error, match=message):
+            fitted(tiny_dataset, model=CountingModel(), **options)
+    with pytest.raises((IdentifierError, MissingDataError), match="sub-02"):
+        fit_encoder(CountingModel(), "sub-02", dataset=tiny_dataset)
+
+
+def test_responses_to_kinds_of_images_that_no_fit_saw_are_predicted(tiny_dataset):
+    network = as_brain_model(torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(8)).eval(), layers={"V4": "0"})
+    encoder, dataset = fitted(tiny_dataset, train="all", regions="V4", model=network), open_dataset(tiny_dataset)
+    task = task_of("V4", tiny_dataset)
+    ids = [s for s in task.pool.stimulus_ids if is_ood(s)]
+    assert ids
+    assert not set(ids) & set(encoder.metadata["encoding_model"]["train_stimuli"])
+    predicted = encoder.encode(dataset.stimulus_set(ids), progress=False)
+    measured = task.load_responses().select(ids).values
+    rs = [np.corrcoef(p, m)[0, 1] for p, m in zip(predicted.T, measured.T, strict=True)]
+    assert np.median(rs) > 0.15
+
+
+def test_an_encoder_is_a_model_of_other_benchmarks(tiny_dataset):
+    encoder = fitted(tiny_dataset, train="all", regions=("V1", "IT"), alphas=(1e-3,))
+    brain, dataset = EncoderBrain(encoder), open_dataset(tiny_dataset)
+    own = benchmark("LAION_fMRI.V1-tau-ridgecv", subjects=("sub-03",), dataset=tiny_dataset)
+    score = score_model(brain, own)
+    assert score.attrs["model_identifier"] == "small-network-seed0-predicted-sub-01"
+    stimuli = dataset.stimulus_set(task_of("V1", tiny_dataset).test_ids[:4])
+    brain.start_recording("IT")
+    np.testing.assert_array_equal(brain.look_at(stimuli), encoder.encode(stimuli, {"roi": ["IT"]}))
+    raw = score.attrs["sub-03"].attrs["raw"].attrs["raw"]
+    assert np.median(raw) > 0.1
+    with pytest.raises(UnmappedRegionError, match="V4"):
+        score_model(brain, benchmark("LAION_fMRI.V4-tau-ridgecv", subjects=("sub-03",), dataset=tiny_dataset))
