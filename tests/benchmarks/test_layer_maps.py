@@ -131,7 +131,7 @@ def test_the_saved_map_serves_model_commitment_and_the_command_line(network, tin
     )
     assert code == 0, err
     assert "in 1 pass over the 67 images" in err
-    assert "<" in out
+    assert "> best layer of the region" in out
     layers = json.loads(path.read_text())
     assert list(layers) == ["V1", "IT"]
     assert figure.read_text().startswith("<?xml")

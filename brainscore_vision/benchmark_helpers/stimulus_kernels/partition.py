@@ -51,7 +51,7 @@ class Partition:
     values : dict of str to float
         By name of the part (`PARTS`).
     draws : dict of str to numpy.ndarray of float64, shape (draws,)
-        The same over resampled test stimuli, in their groups, the fits kept; empty if there are too few groups to draw from.
+        The same over resampled test stimuli, the fits kept.
     per_neuroid : dict of str to numpy.ndarray of float64, shape (neuroids,)
         Each neuroid's share; their mean is the value.
     alphas : tuple of float
@@ -76,9 +76,9 @@ class Partition:
     n_neuroids: int
     dropped_stimuli: tuple[str, ...] = ()
 
-    def interval(self, part: str) -> tuple[float, float] | None:
-        """Middle 95 % of the draws of a part; None without draws."""
-        return percentile_interval(self.draws[part]) if self.draws else None
+    def interval(self, part: str) -> tuple[float, float]:
+        """Middle 95 % of the draws of a part."""
+        return percentile_interval(self.draws[part])
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,12 @@ class MeanPartition:
             region=partitions[0].region,
             models=partitions[0].models,
             values={part: float(np.mean([p.values[part] for p in partitions])) for part in PARTS},
-            draws={part: np.mean([p.draws[part] for p in partitions], axis=0) for part in PARTS}
-            if all(p.draws for p in partitions)
-            else {},
+            draws={part: np.mean([p.draws[part] for p in partitions], axis=0) for part in PARTS},
         )
 
-    def interval(self, part: str) -> tuple[float, float] | None:
-        """Middle 95 % of the draws of a part; None without draws."""
-        return percentile_interval(self.draws[part]) if self.draws else None
+    def interval(self, part: str) -> tuple[float, float]:
+        """Middle 95 % of the draws of a part."""
+        return percentile_interval(self.draws[part])
 
 
 def partition(
@@ -210,10 +208,7 @@ def _target(task: SubjectTask, kernel: StimulusKernel) -> Target:
 
 
 def parts_of(
-    task: SubjectTask,
-    fits: tuple[WeightedFit, WeightedFit, WeightedFit],
-    counts: np.ndarray | None,
-    models: tuple[str, str],
+    task: SubjectTask, fits: tuple[WeightedFit, WeightedFit, WeightedFit], counts: np.ndarray, models: tuple[str, str]
 ) -> Partition:
     """The parts of three fits.
 
@@ -222,8 +217,8 @@ def parts_of(
     task : SubjectTask
     fits : three WeightedFit
         On a, on b, and on both, with predictions of the test stimuli.
-    counts : numpy.ndarray of float64, shape (draws, n_test), or None
-        How often each test stimulus is in each draw (:func:`~.statistics.bootstrap.resampled_counts`); None: no draws.
+    counts : numpy.ndarray of float64, shape (draws, n_test)
+        How often each test stimulus is in each draw (:func:`~.statistics.bootstrap.resampled_counts`).
     models : tuple of str
         Identifiers of a and b.
     """
@@ -235,10 +230,8 @@ def parts_of(
         for fit in fits
     ]
     values = {part: float(one.sum() / total) for part, one in commonality(*explained).items()}
-    draws = {}
-    if counts is not None:
-        drawn, explainable = _draws(test, fits, counts)
-        draws = {part: ratio_draws(values[part], one, explainable, total) for part, one in commonality(*drawn).items()}
+    drawn, explainable = _draws(test, fits, counts)
+    draws = {part: ratio_draws(values[part], one, explainable, total) for part, one in commonality(*drawn).items()}
     share = total / len(at_test.variance)
     return Partition(
         subject=task.subject,

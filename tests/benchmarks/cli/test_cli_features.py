@@ -209,19 +209,6 @@ def test_partitions_are_kept_with_results(run, clip, tmp_path):
     assert len(ResultsDatabase(results).results()) == 1
 
 
-def test_one_family_of_images_has_parts_without_intervals(run, tmp_path):
-    results, cell = tmp_path / "results.db", "LAION_fMRI.IT-ood_gabor-ridgecv"
-    asked = "partition", "LAION_fMRI-DINOv2", "LAION_fMRI-nouns", cell, "--no-store"
-    for record in records(run(*asked, "--json", "--results", results)):
-        assert set(record["intervals"].values()) == {None}
-    assert read_partitions(ResultsDatabase(results)).interval_low.isna().all()
-    assert "[0." not in run(*asked)
-    shown = CliRunner().invoke(cli.app, ["results", str(results), "--partitions"])
-    assert shown.exit_code == 0, shown.output
-    assert "unique_a" in shown.output
-    assert "nan" not in shown.output
-
-
 def test_partitions_in_a_file_of_an_earlier_version(run, tmp_path):
     results = tmp_path / "results.db"
     database = ResultsDatabase(results)

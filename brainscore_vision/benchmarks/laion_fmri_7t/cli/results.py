@@ -234,9 +234,7 @@ def _show_partitions(database, as_json: bool) -> None:
     table = [
         [
             *(row[name] for name in names),
-            interval(
-                row["value"], None if row["interval_low"] is None else (row["interval_low"], row["interval_high"])
-            ),
+            interval(row["value"], (row["interval_low"], row["interval_high"])),
             row["started"][:16].replace("T", " "),
         ]
         for row in rows

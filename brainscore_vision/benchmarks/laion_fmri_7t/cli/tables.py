@@ -17,9 +17,9 @@ def value(number: float, error: float | None = None, marked: bool = False) -> st
     return f"{number:.3f}" + ("" if error is None else f" ± {error:.3f}") + (SIGN_MARK if marked else "")
 
 
-def interval(number: float, limits: tuple[float, float] | None) -> str:
-    """A number with its interval, if it has one."""
-    return f"{number:.3f}" + ("" if limits is None else f" [{limits[0]:.3f}, {limits[1]:.3f}]")
+def interval(number: float, limits: tuple[float, float]) -> str:
+    """A number with its interval."""
+    return f"{number:.3f} [{limits[0]:.3f}, {limits[1]:.3f}]"
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def add_partitions(
             }
             for subject, one in parts.items():
                 for part in PARTS:
-                    low, high = one.interval(part) or (None, None)
+                    low, high = one.interval(part)
                     numbers = {"value": one.values[part], "interval_low": low, "interval_high": high}
                     t.Parts.create(**of, subject=subject, part=part, weight=getattr(one, "weight", None), **numbers)
         yield benchmark, parts

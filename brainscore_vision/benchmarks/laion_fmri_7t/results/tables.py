@@ -167,8 +167,8 @@ def define_tables(database: peewee.Database) -> SimpleNamespace:
         subject = peewee.TextField()
         part = peewee.TextField()
         value = peewee.DoubleField()
-        interval_low = peewee.DoubleField(null=True)  # none where test images come in too few groups
-        interval_high = peewee.DoubleField(null=True)
+        interval_low = peewee.DoubleField()
+        interval_high = peewee.DoubleField()
         weight = peewee.DoubleField(null=True)
 
     class Failure(Table):
