@@ -546,8 +546,9 @@ def _unreliable(task: SubjectTask, reliability: Estimate | None) -> tuple[str, .
     """A note if there are halves of the trials, and they hardly agree."""
     if task.load_halves is None or (reliability is not None and reliability.is_known):
         return ()
-    found = "too few repeated stimuli, or not above 0" if reliability is None else f"{reliability.value:.2f} ± {reliability.standard_error:.2f}"
-    so = "is not given" if reliability is None else "says little"
+    found, so = "too few repeated stimuli, or not above 0", "is not given"
+    if reliability is not None:
+        found, so = f"{reliability.value:.2f} ± {reliability.standard_error:.2f}", "says little"
     return (
         f"The reliability of {task.subject} in {task.region} on the {len(task.test_ids)} test stimuli is hardly known: "
         f"{found}. The normalization reliability {so} there.",
