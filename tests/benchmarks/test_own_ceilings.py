@@ -112,7 +112,7 @@ def test_nothing_of_ours_is_cached(cached, model, dataset):
 
 
 @pytest.mark.parametrize("metric", ["rdm-pearson", "cka"])
-def test_trials_that_were_averaged_before_have_no_reliability(tiny_dataset, tmp_path, metric):
+def test_trials_that_were_averaged_before_have_no_reliability(tiny_dataset, tmp_path, caplog, metric):
     """People keep one row per stimulus: there are no halves to compare."""
     root = tmp_path / "averages"
     shutil.copytree(tiny_dataset, root)
@@ -125,3 +125,4 @@ def test_trials_that_were_averaged_before_have_no_reliability(tiny_dataset, tmp_
     score = score_model(model, f"LAION_fMRI.V1-{metric}[subjects=sub-01+sub-03]", dataset=root)
     assert "reliability" not in score.attrs["normalizations"]
     assert any("too few repeated stimuli, or not above 0" in note for note in score.attrs["notes"])
+    assert "sub-01.nc: each stimulus has one trial. If these are averages, the noise is taken for" in caplog.text

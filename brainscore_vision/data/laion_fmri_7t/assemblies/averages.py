@@ -10,6 +10,7 @@ import pandas as pd
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import Responses
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import NoiseCeiling
+from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import warn_once
 
 from ..constants import PUBLISHED_REPETITIONS, REGION_UNIONS, REGIONS
 from ..errors import DatasetError, SchemaError
@@ -63,7 +64,13 @@ def read_responses(file: AssemblyFile, region: str, noise_ceiling_threshold: flo
         If the file breaks a rule of the dataset folder, such as finite betas.
     """
     columns, neuroids = reliable_voxels(file, region, noise_ceiling_threshold)
-    return _responses(file, neuroids, *file.averages(columns))
+    found = file.averages(columns)
+    if found[2].max(initial=0) == 1:
+        warn_once(
+            f"{file.path}: each stimulus has one trial. If these are averages, the noise is taken for that of single trials, and "
+            f"explained_variance, correlation and their ceilings are wrong: put the trials into the file."
+        )
+    return _responses(file, neuroids, *found)
 
 
 def read_half_responses(
