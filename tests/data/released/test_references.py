@@ -1,5 +1,8 @@
 """The documented code blocks, with another import line, on a simulated release: they run, and print what they should."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -99,3 +102,21 @@ def test_segmentations():
     row = seg.for_image(name).query("noun == @noun and instance_id == 0")["mask_row"].item()
     np.testing.assert_array_equal(seg[row], mask)
     assert len(seg) == len(seg.metadata)
+
+
+def test_the_example_of_the_readme_runs(folder, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    readme = Path(laion_fmri.__file__).parents[1] / "README.md"
+    (code,) = re.findall(r"```python\n(.*?)```", readme.read_text("utf-8"), re.DOTALL)
+    exec(compile(code.replace("FOLDER", str(folder)), "README.md", "exec"), {})
+    *images, last = capsys.readouterr().out.splitlines()
+    assert len(images) == 3
+    sub = load_subject("sub-01")
+    trials, reliable = (
+        len(sub.get_trial_info("ses-01")),
+        sub.get_noise_ceiling(session="ses-01", roi="retinotopy") >= 20,
+    )
+    kept = reliable.sum()
+    assert 0 < kept < len(reliable)
+    assert last.startswith(f"({trials}, {kept}) ({trials}, 24) ")
+    assert (tmp_path / "ceiling.nii.gz").is_file()

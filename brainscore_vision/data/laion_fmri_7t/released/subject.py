@@ -25,6 +25,11 @@ from .by_trial import TrialCaptions, TrialEmbeddings, TrialImages, TrialSegmenta
 from .folder import DataNotDownloadedError, SubjectNotFoundError, data_folder
 from .stimuli import Stimuli
 
+Query = str | Iterable[str]
+"""Regions of interest: a name, a category, "all", or several of these."""
+
+Sessions = str | Sequence[str]
+
 ALL = "all"
 HEMISPHERES = ("L", "R")
 SURFACE_FILES = ("func.gii", "label")
@@ -109,7 +114,7 @@ class Subject:
         """Number of voxels in the brain mask."""
         return int(self.get_brain_mask(source, res).sum())
 
-    def get_roi_mask(self, query: str | Iterable[str], mask_source: str = ANATOMICAL) -> np.ndarray:
+    def get_roi_mask(self, query: Query, mask_source: str = ANATOMICAL) -> np.ndarray:
         """Voxels of regions of interest.
 
         Parameters
@@ -140,7 +145,7 @@ class Subject:
         """`get_roi_mask` of several queries, each by itself."""
         return {query: self.get_roi_mask(query) for query in queries}
 
-    def get_roi_data(self, query: str | Iterable[str], format: str = ALL, hemi: str = ALL) -> dict[str, dict]:
+    def get_roi_data(self, query: Query, format: str = ALL, hemi: str = ALL) -> dict[str, dict]:
         """Regions of interest in the volume and on the surface.
 
         Parameters
@@ -179,7 +184,7 @@ class Subject:
                         sides.setdefault(f"hemi-{side}", {})[kind] = _read_surface(path, kind)
         return found
 
-    def get_trial_info(self, session: str | Sequence[str]) -> pd.DataFrame | dict[str, pd.DataFrame]:
+    def get_trial_info(self, session: Sessions) -> pd.DataFrame | dict[str, pd.DataFrame]:
         """A session's trials: session, run (from 1), beta_index (from 0), label (the image), one row per beta volume.
 
         Of several sessions, a dict by session.
@@ -188,9 +193,9 @@ class Subject:
 
     def get_noise_ceiling(
         self,
-        session: str | Sequence[str] | None = None,
-        desc: str | Sequence[str] | None = None,
-        roi: str | Iterable[str] | None = None,
+        session: Sessions | None = None,
+        desc: Sessions | None = None,
+        roi: Query | None = None,
         mask: np.ndarray | None = None,
         mask_source: str = ANATOMICAL,
     ) -> np.ndarray | dict[str, np.ndarray]:
@@ -236,8 +241,8 @@ class Subject:
 
     def get_betas(
         self,
-        session: str | Sequence[str],
-        roi: str | Iterable[str] | None = None,
+        session: Sessions,
+        roi: Query | None = None,
         mask: np.ndarray | None = None,
         nc_threshold: float | None = None,
         stimuli: str | None = None,
@@ -295,10 +300,7 @@ class Subject:
         return self._by_session(session, read)
 
     def get_voxel_coordinates(
-        self,
-        roi: str | Iterable[str] | None = None,
-        mask: np.ndarray | None = None,
-        mask_source: str = ANATOMICAL,
+        self, roi: Query | None = None, mask: np.ndarray | None = None, mask_source: str = ANATOMICAL
     ) -> np.ndarray:
         """Where voxels are: (n_selected, 3) float64, millimetres in the subject's T1w space. Selected as in `get_betas`."""
         voxels, grid = self._select(roi, mask, mask_source)
@@ -308,7 +310,7 @@ class Subject:
         self,
         values: np.ndarray,
         output_path: str | Path,
-        roi: str | Iterable[str] | None = None,
+        roi: Query | None = None,
         mask: np.ndarray | None = None,
         mask_source: str = ANATOMICAL,
     ) -> None:
@@ -400,7 +402,7 @@ class Subject:
             found.setdefault(path.parent.name, []).append(name)
         return found
 
-    def _roi_names(self, query: str | Iterable[str]) -> list[str]:
+    def _roi_names(self, query: Query) -> list[str]:
         """Regions of a query, each once."""
         categories = self._categories
         names = [name for members in categories.values() for name in members]
@@ -415,9 +417,7 @@ class Subject:
             )
         return list(dict.fromkeys(name for one in asked for name in known[one]))
 
-    def _select(
-        self, roi: str | Iterable[str] | None, mask: np.ndarray | None, mask_source: str
-    ) -> tuple[np.ndarray, Grid]:
+    def _select(self, roi: Query | None, mask: np.ndarray | None, mask_source: str) -> tuple[np.ndarray, Grid]:
         """Places of the selected voxels on the grid, (n_selected,) int64, and the grid."""
         if roi is not None and mask is not None:
             raise DatasetError(
@@ -440,7 +440,7 @@ class Subject:
     def _session_ceiling(self, session: str, grid: Grid) -> np.ndarray:
         return read_volume(self._of_session(session, self._files.session_noise_ceiling), grid)[0]
 
-    def _by_session(self, session: str | Sequence[str], read: Callable) -> object:
+    def _by_session(self, session: Sessions, read: Callable) -> object:
         if isinstance(session, str) and session:
             return read(session)
         if session is None or not len(session):
