@@ -100,7 +100,7 @@ class Resampled:
         if n_groups < MIN_DISTINCT:
             note = f"{of_groups}: what other images would give cannot be told, so there is no interval and no p value."
             return cls(test_ids, groups, n_draws, None, (note,))
-        note = f"{of_groups}: intervals and p values, which draw whole groups, are rough."
+        note = f"{of_groups}: intervals, which draw whole groups, are too narrow, and p values too small."
         return cls(test_ids, groups, n_draws, resampled_counts(test_ids, n_draws, groups), (note,))
 
     def is_for(self, test_ids: tuple[str, ...], groups: tuple[str, ...] | None) -> bool:
