@@ -16,7 +16,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import ModelIdentity
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore
-from brainscore_vision.benchmarks.laion_fmri_7t import benchmark, score_model
+from brainscore_vision.benchmarks.laion_fmri_7t import benchmark, compare, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
 from brainscore_vision.data.laion_fmri_7t.released.features import EMBEDDING_MODELS, FEATURE_FILES
@@ -281,6 +281,19 @@ def test_a_table_that_knows_too_few_stimuli(tiny_dataset, cell, known, counts):
         match=message,
     ):
         score_model(model, cell, dataset=tiny_dataset)
+
+
+def test_models_that_were_fitted_to_other_stimuli_are_compared_with_a_note(tiny_dataset):
+    cell = "LAION_fMRI.V1-tau-ridge[subjects=sub-01]"
+    ids = open_dataset(tiny_dataset).pool_stimuli("shared")
+    train, _ = open_dataset(tiny_dataset).split_ids("shared", "tau")
+    features = np.random.default_rng(0).standard_normal((len(ids), 6))
+    kept = [i for i, s in enumerate(ids) if s not in train[:16]]
+    part = StimulusFeatureModel.from_arrays(features[kept], [ids[i] for i in kept], "part", missing="drop")
+    whole = StimulusFeatureModel.from_arrays(features, ids, "whole")
+    first, second = (score_model(model, cell, dataset=tiny_dataset) for model in (whole, part))
+    assert any(f"({len(train)} and {len(train) - 16} of sub-01)" in note for note in compare(first, second).notes)
+    assert not any("other numbers of training stimuli" in note for note in compare(first, first).notes)
 
 
 def test_no_drop_is_not_mentioned(tiny_dataset):

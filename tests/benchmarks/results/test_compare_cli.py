@@ -40,8 +40,9 @@ def test_numbers_are_those_of_compare(run, file, tiny_dataset):
 
 def test_a_table_says_what_its_p_values_mean(run, file, tiny_dataset):
     first, second = names(tiny_dataset)
-    code, out, _ = run("compare", file, first, second, "--benchmark", RIDGE)
+    code, out, err = run("compare", file, first, second, "--benchmark", RIDGE)
     assert code == 0
+    assert "Note: penalties (alpha) are in the unit of the features here" in err
     assert "corrected (fdr)" in out
     assert "p: no difference on other images of this kind" in out
     assert sum(RIDGE in line for line in out.splitlines()) == 1

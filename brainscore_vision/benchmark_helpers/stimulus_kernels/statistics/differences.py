@@ -161,7 +161,27 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
         n_positive=n_positive,
         n_negative=n_negative,
         sign_test_p=float(binomtest(n_positive, n_different).pvalue) if n_different else 1.0,
-        notes=(UNIT_NOTE,) if any(map(_depends_on_unit, (score_a, score_b))) else (),
+        notes=(
+            *_other_training(score_a, score_b),
+            *((UNIT_NOTE,) if any(map(_depends_on_unit, (score_a, score_b))) else ()),
+        ),
+    )
+
+
+def _other_training(score_a: Score, score_b: Score) -> tuple[str, ...]:
+    """A note if training stimuli were left out for one model alone."""
+    pairs = [
+        (subject, *(fold.attrs[subject].attrs.get("n_train") for fold in folds))
+        for folds in zip(_folds(score_a), _folds(score_b), strict=True)
+        for subject in _subjects(folds[0])
+    ]
+    other = [pair for pair in pairs if pair[1] != pair[2]]
+    if not other:
+        return ()
+    subject, n_a, n_b = other[0]
+    return (
+        f"the two were fitted to other numbers of training stimuli ({n_a} and {n_b} of {subject}): part of the difference may "
+        f"be due to that.",
     )
 
 

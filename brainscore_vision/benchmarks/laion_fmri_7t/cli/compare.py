@@ -81,6 +81,8 @@ def compare(
         rows = [_row(pair, p) for pair, p in zip(pairs, corrected, strict=True)]
         names = {pair.normalization for pair in pairs}
         print_table(f"{first} minus {second} ({', '.join(sorted(names))})", columns, rows, *LEGEND)
+        for note in dict.fromkeys(note for pair in pairs for note in pair.notes):
+            _notes.print(f"Note: {note}")
     for problem in sorted(problems):
         _notes.print(problem)
 

@@ -67,8 +67,8 @@ def read_responses(file: AssemblyFile, region: str, noise_ceiling_threshold: flo
     found = file.averages(columns)
     if found[2].max(initial=0) == 1:
         warn_once(
-            f"{file.path}: each stimulus has one trial. If these are averages, the noise is taken for that of single trials, and "
-            f"explained_variance, correlation and their ceilings are wrong: put the trials into the file."
+            f"{file.path}: each stimulus has one trial. If these are averages, the noise is taken for that of single trials, "
+            f"and explained_variance, correlation and their ceilings are wrong: put the trials into the file."
         )
     return _responses(file, neuroids, *found)
 
