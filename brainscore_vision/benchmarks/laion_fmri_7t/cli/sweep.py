@@ -142,7 +142,10 @@ def sweep(
         _show(plan, engine, workers, scheduler)
         return
     if not plan.n_todo:
-        errors.print(f"Nothing to do: all {plan.n_done} cells are in {results}. Score them once more with --again.")
+        errors.print(
+            f"Nothing to do: all {plan.n_done} cells are in {results}. Score them once more with --again, for example if "
+            f"something has changed that a model's file imports or loads: a model is known by its own file here."
+        )
         return
     database = database or ResultsDatabase(results)
     database.check_writable()
