@@ -379,9 +379,12 @@ def test_what_a_lookup_cannot_do_is_said_as_brain_scores_models_say_it(identifie
         model.look_at(others, number_of_trials=2, require_variance=True)
 
 
-def test_the_package_reader_leads_to_the_same_numbers(tiny_dataset):
-    """laion_fmri's own reader reads the simulated files, and a model made from it is the registered one."""
-    embeddings = pytest.importorskip("laion_fmri.embeddings", reason="laion_fmri (with embeddings) is not installed")
+@pytest.mark.parametrize(
+    "module", ["brainscore_vision.data.laion_fmri_7t.released.embeddings", "laion_fmri.embeddings"]
+)
+def test_a_reader_leads_to_the_same_numbers(tiny_dataset, module):
+    """Ours and laion_fmri's read the simulated files, and a model made from a reader is the registered one."""
+    embeddings = pytest.importorskip(module, reason="laion_fmri (with embeddings) is not installed")
     with embeddings.load_embeddings("all", data_dir=tiny_dataset) as reader:
         _, ids = arrays(tiny_dataset)
         for name in EMBEDDING_MODELS:

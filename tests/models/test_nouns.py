@@ -328,8 +328,9 @@ def test_variants_have_names_and_kernels_of_their_own(tiny_dataset):
         NounModel(weight="colour")
 
 
-def test_nouns_agree_with_the_package_reader(tiny_dataset):
-    segmentations = pytest.importorskip("laion_fmri.segmentations", reason="laion_fmri (newer) is not installed")
+@pytest.mark.parametrize("package", ["brainscore_vision.data.laion_fmri_7t.released", "laion_fmri"])
+def test_nouns_agree_with_the_readers(tiny_dataset, package):
+    segmentations = pytest.importorskip(f"{package}.segmentations", reason="laion_fmri (newer) is not installed")
     table = NounModel(tiny_dataset).table
     with segmentations.Segmentations(tiny_dataset) as reader:
         for image in reader.images():

@@ -146,7 +146,8 @@ class Embeddings:
         Returns
         -------
         numpy.ndarray
-            As stored (float16 in the release): (n_features,) of one image, (n, n_features) of several in their order.
+            As stored (float16 in the release): (n_features,) of one image, (n, n_features) of several in their order. Rows
+            that the file marks as not valid are given as they are.
 
         Raises
         ------
