@@ -219,7 +219,7 @@ def asking(bucket: Bucket) -> Iterator[None]:
 
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, ValueError) as error:  # ValueError: an endpoint that is no address
         raise MissingDataError(
             f"{bucket} does not list its files: {error}. Check the connection (and --bucket and --endpoint-url, if you gave "
             "them), and run again."

@@ -142,6 +142,17 @@ def test_a_bucket_that_is_not_there_is_one_line(run, data, tmp_path):
     assert code == 1
     assert "does not list its files: Could not connect" in text
     assert text.count("\n") == 1
+    code, _, text = run("data", "bucket", "--endpoint-url", "nonsense")
+    assert (code, text.count("\n")) == (1, 1)
+    assert "Invalid endpoint" in text
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(data, tmp_path):
+    (tmp_path / "file").touch()
+    code, _, text = data("get", "--what", "rois", "--subject", "sub-01", "--dataset", tmp_path / "file" / "data")
+    assert code == 1
+    assert text.startswith(f"laion-score: {tmp_path / 'file' / 'data'} cannot be written (")
+    assert text.count("\n") == 1
 
 
 def test_files_that_fail_are_in_the_last_line_and_the_exit_code(data, faults, released, tmp_path):
