@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 from plugin_testing.s3 import Faults, s3_server
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import ProcessLock
 from brainscore_vision.data.laion_fmri_7t import download as module
 from brainscore_vision.data.laion_fmri_7t.bucket import BUCKET, KINDS, Bucket, holdings
 from brainscore_vision.data.laion_fmri_7t.download import SIZE_ALONE, download, make_plan
@@ -309,25 +311,49 @@ def test_a_quota_is_a_full_disk(server, tmp_path, monkeypatch):
         fetch(tmp_path, "captions")
 
 
+def test_waiting_for_another_process_ends_when_the_run_does(server, faults, tmp_path):
+    captions, clip = Bucket().files(("captions", "embeddings"), ())[:2]
+    (tmp_path / "stimuli").mkdir()
+    lock = ProcessLock((tmp_path / captions.key).with_name(f".lock-{Path(captions.key).name}"))
+    lock.acquire()
+    rescue = threading.Timer(30, lock.release)  # the test fails then, and does not hang
+    rescue.start()
+    faults.status[clip.key] = [503] * 99
+    with pytest.raises(MissingDataError, match="503"):
+        download(Bucket(), make_plan(tmp_path, [captions, clip]), pause=0.01)
+    assert rescue.is_alive()
+    rescue.cancel()
+    lock.release()
+    faults.status.clear()
+    assert fetch(tmp_path, "captions").failed == {}
+
+
 PROGRAM = """
 import sys
 from pathlib import Path
 from brainscore_vision.data.laion_fmri_7t.bucket import Bucket
 from brainscore_vision.data.laion_fmri_7t.download import download, make_plan
 files = Bucket().files(("betas",), ("sub-01",), ("ses-01",))
+plan = make_plan(Path(sys.argv[1]), files)
 print("ready", flush=True)
-outcome = download(Bucket(), make_plan(Path(sys.argv[1]), files))
+sys.stdin.readline()
+outcome = download(Bucket(), plan)
 print(sum(outcome.checked.values()), outcome.failed, flush=True)
 """
 
 
 def start(folder: Path) -> subprocess.Popen:
-    return subprocess.Popen(
+    """A process that has made its plan, and begins when it is sent a line."""
+    program = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", PROGRAM, str(folder)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        bufsize=1,
     )
+    assert program.stdout.readline() == "ready\n"
+    return program
 
 
 def received(folder: Path) -> int:
@@ -340,6 +366,7 @@ def test_a_killed_download_goes_on_and_so_does_one_that_is_killed_again(server, 
     at_kill = []
     for more in (1, 2):
         program = start(tmp_path)
+        program.stdin.write("\n")
         deadline = time.monotonic() + 60
         before = at_kill[-1] if at_kill else 0
         while received(tmp_path) <= before + 2**20 and time.monotonic() < deadline:
@@ -360,6 +387,8 @@ def test_two_processes_share_the_work(server, faults, tmp_path):
     server.put_object(**PLACE, Body=LARGE)
     faults.pause[BETAS] = 0.01
     programs = [start(tmp_path) for _ in range(2)]
+    for program in programs:
+        program.stdin.write("\n")
     for program in programs:
         output, _ = program.communicate(timeout=60)
         assert output.splitlines()[-1] == "2 {}"

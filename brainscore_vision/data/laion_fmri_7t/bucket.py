@@ -118,7 +118,11 @@ class Bucket:
         return boto3.session.Session().client("s3", region_name=REGION, endpoint_url=self.endpoint, config=config)
 
     def files(
-        self, kinds: Sequence[str] = KINDS, subjects: Sequence[str] = SUBJECTS, sessions: Sequence[str] = ()
+        self,
+        kinds: Sequence[str] = KINDS,
+        subjects: Sequence[str] = SUBJECTS,
+        sessions: Sequence[str] = (),
+        all_kinds: bool = True,
     ) -> list[RemoteFile]:
         """Files of some kinds.
 
@@ -128,6 +132,8 @@ class Bucket:
         sessions : sequence of str
             Of the files that are of one session, only these; all released sessions by default. Sessions that are held out
             are never listed.
+        all_kinds : bool
+            Whether each kind has to be there; otherwise one of them is enough.
 
         Returns
         -------
@@ -146,6 +152,7 @@ class Bucket:
         wanted = [
             (kind, subject, session)
             for kind in kinds
+            if all_kinds or not found or any(file.kind == kind for file in found)
             for subject in _owners(kind, subjects)
             for session in (sessions if kind == "betas" and sessions else ("",))
         ]
@@ -219,7 +226,7 @@ def asking(bucket: Bucket) -> Iterator[None]:
 
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, ValueError) as error:  # ValueError: an endpoint that is no address
         raise MissingDataError(
             f"{bucket} does not list its files: {error}. Check the connection (and --bucket and --endpoint-url, if you gave "
             "them), and run again."

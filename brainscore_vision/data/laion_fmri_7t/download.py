@@ -11,13 +11,19 @@ import sys
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.files import NO_ROOM, make_folder, one_at_a_time
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import (
+    NO_ROOM,
+    LockingError,
+    ProcessLock,
+    cannot_write,
+    make_folder,
+)
 
 from .bucket import Bucket, RemoteFile
 from .errors import DatasetError, MissingDataError
@@ -157,7 +163,8 @@ def download(bucket: Bucket, plan: Plan, jobs: int = 8, pause: float = 1.0) -> O
     from tqdm import tqdm
 
     plan.check_room()
-    make_folder(plan.folder)
+    if error := cannot_write(plan.folder):
+        raise DatasetError(f"{plan.folder} cannot be written ({error.strerror}). Name another folder.") from error
     outcome = Outcome()
     # the bar of a log file is a line now and then
     every = 0.2 if sys.stderr.isatty() else 30.0
@@ -201,8 +208,7 @@ class _Run:
         target = self.folder / file.key
         try:
             make_folder(target.parent)
-            # another process may be getting it: then this one waits, and goes on if the other was killed
-            with one_at_a_time(target.with_name(f".lock-{target.name}")):
+            with self._alone(target):
                 how = self._get(file, target)
             with self._counting:
                 self.outcome.checked[how] += 1
@@ -219,6 +225,19 @@ class _Run:
                 ) from error
             with self._counting:
                 self.outcome.failed[file.key] = f"cannot be written ({error.strerror})"
+
+    @contextmanager
+    def _alone(self, target: Path) -> Iterator[None]:
+        """Wait while another process gets the file; if that is killed, this one goes on."""
+        lock = ProcessLock(target.with_name(f".lock-{target.name}"))
+        with suppress(LockingError):  # without locks, the sums find what two processes have mixed
+            while not lock.acquire(wait=False):
+                if self.stop.wait(0.1):
+                    raise _Stopped
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _get(self, file: RemoteFile, target: Path) -> str:
         """Name of the sum that the file was checked by."""

@@ -97,6 +97,15 @@ def test_get_says_first_what_it_would_do(data, faults, released, tmp_path, monke
     assert not (tmp_path / "new").exists()
 
 
+def test_kinds_that_the_bucket_lacks_are_an_error_only_if_they_were_asked_for(data, tmp_path):
+    code, text, _ = data("get", "--dry-run", "--dataset", tmp_path)
+    assert code == 0
+    assert "Not in this bucket: captions." in text
+    code, _, text = data("get", "--dry-run", "--dataset", tmp_path, "--what", "rois,captions")
+    assert code == 1
+    assert "holds no captions" in text
+
+
 def test_get_takes_images_from_where_they_are(data, released, tmp_path, monkeypatch):
     monkeypatch.setenv("LAION_FMRI_STIMULI", str(released / "stimuli"))
     _, text, _ = data("get", "--dry-run", "--what", "rois", "--dataset", tmp_path)
@@ -141,6 +150,17 @@ def test_a_bucket_that_is_not_there_is_one_line(run, data, tmp_path):
     code, _, text = run("data", "bucket", "--endpoint-url", "http://127.0.0.1:9")
     assert code == 1
     assert "does not list its files: Could not connect" in text
+    assert text.count("\n") == 1
+    code, _, text = run("data", "bucket", "--endpoint-url", "nonsense")
+    assert (code, text.count("\n")) == (1, 1)
+    assert "Invalid endpoint" in text
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(data, tmp_path):
+    (tmp_path / "file").touch()
+    code, _, text = data("get", "--what", "rois", "--subject", "sub-01", "--dataset", tmp_path / "file" / "data")
+    assert code == 1
+    assert text.startswith(f"laion-score: {tmp_path / 'file' / 'data'} cannot be written (")
     assert text.count("\n") == 1
 
 

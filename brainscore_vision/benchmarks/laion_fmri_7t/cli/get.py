@@ -129,16 +129,21 @@ def get(
         raise typer.BadParameter(f"--sessions chooses among {' and '.join(BY_SESSION)}; --what names neither.")
     folder = _folder(dataset)
     remote = Bucket(name, endpoint)
-    plan = make_plan(folder, remote.files(kinds, people, asked), check)
+    files = remote.files(kinds, people, asked, all_kinds=what is not None)
+    lacking = [kind for kind in kinds if all(file.kind != kind for file in files)]
+    plan = make_plan(folder, files, check)
     sizes: Counter = Counter()
     for file in plan.todo:
         sizes[file.kind] += file.size
     facts = {"folder": str(folder), "bucket": str(remote), "files": len(plan.todo), "bytes": sum(sizes.values())}
     facts |= {"bytes_to_download": plan.n_bytes, "bytes_free": plan.n_free, "present": len(plan.present)}
+    facts |= {"not_in_bucket": lacking}
     facts |= {"bytes_by_kind": dict(sizes), "images": _images(folder)}
     if not as_json:
         by_kind = f" ({', '.join(f'{kind} {in_words(n)}' for kind, n in sizes.items())})" if sizes else ""
         print(f"From {remote} to {folder}: {len(plan.present):,} files are here, {len(plan.todo):,} to get{by_kind}.")
+        if lacking:
+            print(f"Not in this bucket: {', '.join(lacking)}.")
         print(f"{in_words(plan.n_bytes)} to download, {in_words(plan.n_free)} free.")
     if dry_run:
         print(json.dumps(facts) if as_json else facts["images"])
