@@ -308,7 +308,7 @@ def test_missing_is_error_or_drop():
 
 def test_a_dataset_without_embeddings_says_where_to_get_them(own_copy):
     embedding_file(own_copy).unlink()
-    with pytest.raises(MissingDataError, match="laion-fmri download-embeddings"):
+    with pytest.raises(MissingDataError, match="laion-score data get --what embeddings"):
         score_model("LAION_fMRI-CLIP", CELLS[0], dataset=own_copy)
 
 

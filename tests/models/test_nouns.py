@@ -341,5 +341,5 @@ def test_a_dataset_without_segmentations_says_where_to_get_them(tiny_dataset, tm
     (tmp_path / "assemblies").symlink_to(tiny_dataset / "assemblies")
     (tmp_path / "splits").symlink_to(tiny_dataset / "splits")
     assert open_dataset(tmp_path).subjects
-    with pytest.raises(MissingDataError, match="laion-fmri download-segmentations"):
+    with pytest.raises(MissingDataError, match="laion-score data get --what segmentations"):
         score_model("LAION_fMRI-nouns", "LAION_fMRI.V1-tau-ridgecv", dataset=tmp_path)

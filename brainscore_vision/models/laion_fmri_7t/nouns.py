@@ -154,7 +154,7 @@ class NounModel(LookupModel, DatasetModel):
     def remedy(self, unknown: Sequence[str]) -> str:
         return (
             f"{self.table.name} has no row for them. If nothing was found in these images, the file of the masks proves it: "
-            f"put it beside (laion-fmri download-segmentations). {super().remedy(unknown)}"
+            f"put it beside (laion-score data get --what segmentations). {super().remedy(unknown)}"
         )
 
 

@@ -301,9 +301,9 @@ class TestStimuli:
         for what, message in (
             ("images", "has no images.*laion-fmri request-access"),
             ("metadata", "has no images"),
-            ("embeddings", "laion-fmri download-embeddings"),
-            ("segmentations", "laion-fmri download-segmentations"),
-            ("captions", "laion-fmri download-captions"),
+            ("embeddings", "laion-score data get --what embeddings"),
+            ("segmentations", "laion-score data get --what segmentations"),
+            ("captions", "laion-score data get --what captions"),
         ):
             with pytest.raises(FileNotFoundError, match=message):
                 getattr(stim, what)

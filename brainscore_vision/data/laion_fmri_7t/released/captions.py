@@ -46,7 +46,7 @@ class Captions:
             found = f"missing: {', '.join(missing)}" if missing else f"sources {sorted(set(table['source']))}"
             raise SchemaError(
                 f"{self._path}: captions have the columns {', '.join(COLUMNS)}, and sources {' or '.join(SOURCES)}; found "
-                f"{found}. Run `laion-fmri download-captions` again."
+                f"{found}. Run `laion-score data get --what captions --check`."
             )
         return table
 

@@ -20,7 +20,7 @@ AVAILABLE_MODELS = EMBEDDING_MODELS
 
 EMBEDDING, IMAGE_IDS, VALID = "embedding", "image_ids", "valid"
 _BLOCK = 512  # rows that are read at a time: HDF5 is slow at picking single ones
-_DOWNLOAD_AGAIN = "Run `laion-fmri download-embeddings` again."
+_DOWNLOAD_AGAIN = "Run `laion-score data get --what embeddings --check`."
 
 
 def open_embedding(path: Path) -> h5py.File:

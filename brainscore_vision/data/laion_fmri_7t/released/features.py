@@ -27,9 +27,9 @@ FEATURE_FILES = {
 """File of each kind of features, in the folder of the stimuli."""
 
 _DOWNLOADS = {
-    **dict.fromkeys(EMBEDDING_MODELS, "laion-fmri download-embeddings"),
-    **dict.fromkeys((SEGMENTATION_MASKS, SEGMENTATION_TABLE), "laion-fmri download-segmentations"),
-    CAPTIONS: "laion-fmri download-captions",
+    **dict.fromkeys(EMBEDDING_MODELS, "laion-score data get --what embeddings"),
+    **dict.fromkeys((SEGMENTATION_MASKS, SEGMENTATION_TABLE), "laion-score data get --what segmentations"),
+    CAPTIONS: "laion-score data get --what captions",
 }
 
 

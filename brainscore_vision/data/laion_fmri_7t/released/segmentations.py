@@ -27,7 +27,7 @@ from .folder import UnknownNameError, data_folder
 
 BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
 COLUMNS = ("mask_row", "image_name", "noun", "score", *BOX, "localized")
-DOWNLOAD_AGAIN = "Run `laion-fmri download-segmentations` again."
+DOWNLOAD_AGAIN = "Run `laion-score data get --what segmentations --check`."
 
 LOCALIZED = {"1": 1, "0": 0, "1.0": 1, "0.0": 0, "True": 1, "False": 0}
 NO_NUMBERS = ("", "nan", "NaN")
