@@ -82,16 +82,17 @@ def test_what_is_free_is_asked_before_anything_is_read(folder, monkeypatch):
     held, size = [], 200 * 2**20
 
     def load(provider, stimulus_ids, original=Images.load_stimuli):
-        if not held:
-            held.append(np.ones(size // 8))
+        held.append("images")
         return original(provider, stimulus_ids)
 
     monkeypatch.setattr(Images, "load_stimuli", load)
+    # of a long process, resident memory may shrink meanwhile
+    monkeypatch.setattr(f"{forecast.__module__}.resident_bytes", lambda: 2**30 + size * bool(held))
     monkeypatch.setattr(f"{forecast.__module__}.available_bytes", lambda: 1000 - 999 * bool(held))
     benchmark = make_benchmark(folder, store=False)
     expected = benchmark.preallocate_memory(small_network({"V1": "conv"}), raise_if_oom=False)
     assert expected.available == 1000
-    assert expected.data >= 0.9 * size
+    assert expected.data == size
     assert expected.additional >= expected.data
 
 

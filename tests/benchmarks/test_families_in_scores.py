@@ -73,7 +73,8 @@ def test_few_families_are_rough():
     few, enough = (Resampled.of(ids, tuple(str(i % n) for i in range(20)), 5) for n in (4, 10))
     assert few.counts.shape == (5, 20)
     assert few.notes == (
-        "The 20 test images come in 4 groups of similar ones: intervals and p values, which draw whole groups, are rough.",
+        "The 20 test images come in 4 groups of similar ones: intervals, which draw whole groups, are too narrow, and p values "
+        "too small.",
     )
     assert enough.notes == Resampled.of(ids, None, 5).notes == ()
 

@@ -158,7 +158,7 @@ def test_reliability_is_a_normalization_with_an_interval(tiny_dataset, metric):
     ids = open_dataset(tiny_dataset).pool_stimuli("shared")
     score = score_model(FeatureModel(random_features(ids, 30)), benchmark)
     assert benchmark.identifier.endswith(
-        "[subjects=sub-01+sub-03+sub-07,normalization=reliability,dataset=" + f"{tiny_dataset}]"
+        f"[subjects=sub-01+sub-03+sub-07,normalization=reliability,dataset=simulated:{tiny_dataset}]"
     )
     assert score.attrs["normalizations"].keys() == {"published", "reliability"}
     assert score.attrs["ceiling"].item() == benchmark.ceiling.item()

@@ -302,6 +302,7 @@ def test_weights_that_cannot_be_had(monkeypatch, tmp_path):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nobody answers
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("urllib.request._opener", None)  # made once per process, with the proxies of that time
     state = torch.random.get_rng_state()
     with pytest.raises(
         ModelSourceError, match=r"torchvision cannot get .* of torchvision:squeezenet1_1@IMAGENET1K_V1: URLError"

@@ -8,6 +8,7 @@ from plugin_testing.scored_cells import facts
 
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import parse
 from brainscore_vision.benchmarks.laion_fmri_7t.report import ReportError, write_report
+from brainscore_vision.benchmarks.laion_fmri_7t.report.comparison_figures import Correction
 from brainscore_vision.benchmarks.laion_fmri_7t.report.ood_figures import ood_figure, ood_groups
 from brainscore_vision.benchmarks.laion_fmri_7t.report.score_figures import score_figure
 from brainscore_vision.benchmarks.laion_fmri_7t.report.sections import section_makers
@@ -27,7 +28,7 @@ def add(database, score, number, requested, **changes):
 
 def commands(study):
     """Section -> words of the command that it proposes."""
-    sections = [make() for make in section_makers(study)]
+    sections = [make() for make in section_makers(study, Correction())]
     return {s.anchor: shlex.split(s.remedy.command) for s in sections if s.remedy is not None}
 
 

@@ -170,7 +170,7 @@ class TestSubject:
             (
                 lambda s: s.get_betas("ses-77"),
                 FileNotFoundError,
-                "There is no .*laion-fmri download --subject sub-03 --ses ses-77",
+                "There is no .*laion-score data get .*--subjects sub-03",
             ),
             (lambda s: s.get_noise_ceiling(), ValueError, "one of the two"),
             (lambda s: s.get_noise_ceiling("ses-01", desc="Noiseceiling4rep"), ValueError, "one of the two"),
@@ -194,7 +194,9 @@ class TestSubject:
         with pytest.raises(TypeError, match="named by text"):
             released.load_subject(1, folder)
         assert released.load_subject("03", folder).subject_id == SUBJECT
-        with pytest.raises(released.DataNotDownloadedError, match="no folder.*laion-fmri download --subject sub-01"):
+        with pytest.raises(
+            released.DataNotDownloadedError, match="no folder.*laion-score data get .*--subjects sub-01"
+        ):
             released.load_subject("sub-01", tmp_path)
 
 
