@@ -313,7 +313,7 @@ class TestStimuli:
         (tmp_path / "stimuli").mkdir()
         (tmp_path / "stimuli" / name).symlink_to(folder / "stimuli" / name)
         assert released.load_stimuli(tmp_path).embeddings.models == ["PEcore"]
-        with pytest.raises(MissingDataError, match="download-embeddings"):
+        with pytest.raises(MissingDataError, match="data get --what embeddings"):
             released.load_embeddings(["PEcore", "CLIP"], tmp_path)
         with pytest.raises(ValueError, match="Embeddings are of CLIP, .*got 'ResNet'"):
             released.load_embeddings(["ResNet"], tmp_path)
