@@ -12,6 +12,7 @@ from plugin_testing.s3 import Faults, s3_server
 from brainscore_vision.data.laion_fmri_7t.bucket import BUCKET, KINDS
 from brainscore_vision.data.laion_fmri_7t.inventory import take_inventory
 from brainscore_vision.data.laion_fmri_7t.packaging.published_schema import write_published
+from brainscore_vision.data.laion_fmri_7t.released.features import CAPTIONS, FEATURE_FILES
 from brainscore_vision.data.laion_fmri_7t.simulation.raw import write_raw
 
 
@@ -27,9 +28,10 @@ def faults() -> Faults:
 
 @pytest.fixture(scope="module")
 def server(released, faults):
-    """The simulated release in a bucket, the images private."""
+    """The simulated release in a bucket that lacks captions, the images private."""
     with pytest.MonkeyPatch.context() as environment, s3_server(environment, BUCKET, faults) as client:
-        for path in sorted(path for path in released.rglob("*") if path.is_file()):
+        files = (path for path in released.rglob("*") if path.is_file() and path.name != FEATURE_FILES[CAPTIONS])
+        for path in sorted(files):
             private = path.name in ("task-images_stimuli.h5", "task-images_metadata.csv")
             key = path.relative_to(released).as_posix()
             client.put_object(
