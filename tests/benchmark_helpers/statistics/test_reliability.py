@@ -151,8 +151,9 @@ def test_recovered_ceilings_of_a_dataset_follow_its_truth(tiny_dataset):
     # 26 images, and OOD images that vary more than those of the published ceilings: 9 in this dataset
     assert abs(np.median(differences)) < 12
     v1 = rows[0]
-    np.testing.assert_allclose(v1.used["shared ood"], v1.published["nc_4rep"], rtol=1e-4)  # OOD is shown four times
-    assert (v1.used["shared tau"] > v1.used["persubject ood"]).all()
+    np.testing.assert_allclose(v1.moved["shared ood"], v1.published["nc_4rep"], rtol=1e-4)  # OOD is shown four times
+    assert (v1.moved["shared tau"] > v1.moved["persubject ood"]).all()
+    assert all(0 < percent < 100 for percent in v1.used.values())
 
 
 def test_report_and_picture(tiny_dataset, tmp_path):
