@@ -16,7 +16,7 @@ from .scored_cells import copied, facts
 
 TAU, OOD, OWN = "LAION_fMRI.V1-tau-ridgecv", "LAION_fMRI.V1-ood-ridgecv", "LAION_fMRI_persubject.V1-tau-ridgecv"
 IT, RDM, CKA = "LAION_fMRI.IT-tau-ridgecv", "LAION_fMRI.IT-rdm-pearson", "LAION_fMRI.V4-cka"
-FOLDS = "LAION_fMRI.V1-random-ridgecv"
+FOLDS = "LAION_fMRI.V1-cluster_k5-ridgecv"
 KINDS = tuple(f"LAION_fMRI.IT-ood_{kind}-ridge" for kind in OOD_TYPES)
 CELLS = (TAU, OOD, OWN, IT, RDM, CKA, FOLDS, *KINDS)
 MODELS = ("pixels", "coarse", "edges")

@@ -169,7 +169,7 @@ def test_heads_stay_in_sight(page):
     )
     group, region, first_column = places
     assert -2 <= group <= 4
-    assert group < region < 150
+    assert group < region < 120
     assert -2 <= first_column <= 4
 
 
