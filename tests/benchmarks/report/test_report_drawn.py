@@ -137,7 +137,10 @@ def test_points_are_explained_variance(tiny_dataset, tmp_path, make, a, b):
             result = study.cells[model, variant(benchmark), "V1"]
             units = np.array([unit.normalizations["explained_variance"] for unit in result.subjects.values()])
             values[benchmark] = result.normalizations["explained_variance"], standard_error(units, "subject")
-            assert abs(result.value - values[benchmark][0]) > 10 * CLOSE, (model, benchmark)  # which is drawn can be told
+            assert abs(result.value - values[benchmark][0]) > 10 * CLOSE, (
+                model,
+                benchmark,
+            )  # which is drawn can be told
         (x, x_error), (y, y_error) = values[a], values[b]
         paint = COLOURS[index].lower()
         assert same([(marker.x, marker.y) for marker in panel.markers(fill=paint)], [(x, y)])

@@ -160,7 +160,9 @@ def test_what_cannot_be_estimated_is_null(filled):
     (alone,) = filled.results(models=["one"], benchmarks=[ONE_SUBJECT])
     assert alone.error is alone.raw_error is alone.ceiling_error is None
     (similarity,) = filled.results(models=["one"], benchmarks=[CKA])
-    assert similarity.subjects["sub-01"].alpha is similarity.subjects["sub-01"].n_significant_voxels is None
+    own = similarity.subjects["sub-01"]
+    assert own.alpha is own.mean_eigenvalue is own.n_significant_voxels is None
+    assert own.interval[0] < own.value < own.interval[1]
     with sqlite3.connect(filled.path) as file:
         columns = [row[1] for row in file.execute("PRAGMA table_info(score)")]
         kept = [value for row in file.execute("SELECT * FROM score") for value in row]
@@ -356,7 +358,9 @@ def test_two_databases_at_once(tmp_path, tiny_dataset):
     a.add(row[RIDGE], facts(row[RIDGE]))
     b.add(row[CKA], facts(row[CKA]))
     assert (found(a), found(b)) == ([("one", RIDGE)], [("one", CKA)])
-    assert len(list(b.voxel_directory.iterdir())) == 1
+    names = [{path.name for path in database.voxel_directory.iterdir()} for database in (a, b)]
+    assert [len(one) for one in names] == [1, 1]
+    assert names[0].isdisjoint(names[1])
 
 
 def test_the_readme_explains_every_table_and_column(filled):
