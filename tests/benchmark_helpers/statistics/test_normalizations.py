@@ -110,7 +110,7 @@ def informed_features(tiny_dataset):
         noise = random_features(signal.stimulus_ids, 25)
         mixed = signal.values @ mixing[: signal.values.shape[1]]
         for stimulus_id, row in zip(signal.stimulus_ids, mixed, strict=True):
-            features.setdefault(stimulus_id, row + 2 * noise[stimulus_id])
+            features.setdefault(stimulus_id, row + noise[stimulus_id])
     return features
 
 
@@ -139,7 +139,7 @@ def test_a_score_equals_scikit_learn(tiny_dataset, informed_features, identifier
     means = pd.DataFrame(expected).mean(axis=1).to_dict()
     assert score.attrs["normalizations"] == pytest.approx(means, rel=1e-6, abs=1e-6)
     assert score.item() == pytest.approx(means["published"], rel=1e-6, abs=1e-6)
-    assert means["explained_variance"] > 0.05  # the features say something (0.09 to 0.3), so that equality does as well
+    assert means["explained_variance"] > 0.1  # the features say something, so that equality does as well
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
@@ -156,8 +156,8 @@ def test_all_three_are_there_and_the_chosen_one_is_the_value(tiny_dataset, infor
 # Against a known truth.
 
 
-def prediction_of_the_truth(root, subject, region):
-    """Normalisations of the true signal, taken as the prediction of the OOD images."""
+def prediction_of_the_truth(root, subject, region, noise_of=None):
+    """Normalisations of the true signal, taken as the prediction of the OOD images; with another variance of the noise."""
     dataset = open_dataset(root)
     _, test = dataset.split_ids("shared", "ood")
     measured = dataset.responses(subject, region, noise_ceiling_threshold=30).select(test)
@@ -165,13 +165,19 @@ def prediction_of_the_truth(root, subject, region):
     column = {voxel: i for i, voxel in enumerate(truth.voxel_index_in_brain_mask)}
     columns = [column[voxel] for voxel in measured.neuroids["voxel_index_in_brain_mask"]]
     r = pearson_per_neuroid(truth.values[:, columns].astype(float), measured.values, subject)
+    if noise_of is not None:
+        measured = replace(measured, noise_variance=noise_of(measured))
     parts = normalize_correlations(r, measured.noise_ceiling, measured.explainable())
-    return {name: part.value for name, part in parts.items()}
+    explainable = measured.explainable()
+    expected = np.median(explainable.explainable / explainable.variance) / np.median(
+        np.sqrt(measured.noise_ceiling.fraction)
+    )
+    return {name: part.value for name, part in parts.items()} | {"published of the truth": expected}
 
 
-def mean_over_everything(many_ood):
+def mean_over_everything(many_ood, **options):
     cells = [
-        prediction_of_the_truth(root, subject, region)
+        prediction_of_the_truth(root, subject, region, **options)
         for root in many_ood
         for subject in DEFAULT_SUBJECTS
         for region in ("V1", "V2", "V4", "IT")
@@ -183,8 +189,16 @@ def test_the_true_signal_scores_one(many_ood):
     scores = mean_over_everything(many_ood)
     assert scores["explained_variance"] == pytest.approx(1, abs=0.03)
     assert scores["correlation"] == pytest.approx(1, abs=0.03)
-    # fault 2 of the bundled plugin: a variance over a correlation does not reach 1, however good the model
+    # fault 2 of the bundled plugin: a variance over a correlation does not reach 1, however good the model; how far it
+    # gets depends on how much the test images vary
+    assert scores["published"] == pytest.approx(scores["published of the truth"], abs=0.03)
     assert scores["published"] < 0.8
+
+
+def test_the_ceiling_of_twelve_repetitions_would_hide_a_third_of_it(many_ood):
+    """Fault 3 of the bundled plugin: OOD images were shown four times, and have three times the noise."""
+    scores = mean_over_everything(many_ood, noise_of=lambda measured: measured.noise_variance / 3)
+    assert scores["explained_variance"] < 0.7
 
 
 def test_an_unrelated_model_scores_nothing(many_ood):
