@@ -166,7 +166,7 @@ def test_ceiling_of_the_repetitions_that_were_shown(sides, network, theirs_of, c
         test = responses.select(open_dataset(sides.dataset).split_ids("shared", "ood")[1])
         assert (test.n_repetitions == 4).all()
         expected = 1 - responses.noise_variance / 4 / test.values.var(axis=0, ddof=1)
-        np.testing.assert_allclose(score.attrs[subject].attrs["ceiling"].attrs["raw"], expected, rtol=1e-4)
+        np.testing.assert_allclose(score.attrs[subject].attrs["ceiling"].attrs["raw"], expected, rtol=1e-5)
         assert theirs.ceiling == pytest.approx(np.median(np.sqrt(at_12)), rel=1e-6)
         assert theirs.ceiling > 1.1 * np.median(np.sqrt(at_4))
 
