@@ -15,7 +15,11 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.encoder impor
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.file import EncoderFileError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.images import ImagesError, placed_pieces
 from brainscore_vision.benchmark_helpers.stimulus_kernels.engine import Run
-from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError, UnmappedRegionError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import (
+    NotAbleError,
+    StimulusKernelError,
+    UnmappedRegionError,
+)
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import recorder_for
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.compute import Compute
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
@@ -393,12 +397,16 @@ def test_responses_to_kinds_of_images_that_no_fit_saw_are_predicted(tiny_dataset
 def test_an_encoder_is_a_model_of_other_benchmarks(tiny_dataset):
     encoder = fitted(tiny_dataset, train="all", regions=("V1", "IT"), alphas=(1e-3,))
     brain, dataset = EncoderBrain(encoder), open_dataset(tiny_dataset)
+    with pytest.raises(StimulusKernelError, match="asked to record a region before it looks"):
+        brain.look_at(dataset.stimulus_set(dataset.pool_stimuli("shared")[:2]))
     own = benchmark("LAION_fMRI.V1-tau-ridgecv", subjects=("sub-03",), dataset=tiny_dataset)
     score = score_model(brain, own)
     assert score.attrs["model_identifier"] == "small-network-seed0-predicted-sub-01"
     stimuli = dataset.stimulus_set(task_of("V1", tiny_dataset).test_ids[:4])
     brain.start_recording("IT")
     np.testing.assert_array_equal(brain.look_at(stimuli), encoder.encode(stimuli, {"roi": ["IT"]}))
+    with pytest.raises(NotAbleError, match="does not vary between trials"):
+        brain.look_at(stimuli, require_variance=True)
     raw = score.attrs["sub-03"].attrs["raw"].attrs["raw"]
     assert np.median(raw) > 0.1
     with pytest.raises(UnmappedRegionError, match="V4"):

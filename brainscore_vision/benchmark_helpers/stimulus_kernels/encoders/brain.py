@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from brainscore_vision.model_interface import BrainModel
 
-from ..errors import NotAbleError
+from ..errors import NotAbleError, StimulusKernelError
+from ..features.lookup import answer_of
 from .encoder import Encoder
 
 
@@ -51,13 +51,12 @@ class EncoderBrain(BrainModel):
         self._region = str(recording_target)
 
     def look_at(self, stimuli, number_of_trials: int = 1, require_variance: bool = False) -> NeuroidAssembly:
-        """Predicted responses, (presentation × neuroid)."""
+        """Predicted responses, (presentation × neuroid); NotAbleError if they are to vary between trials."""
+        if self._region is None:
+            raise StimulusKernelError(f"{self.identifier} is asked to record a region before it looks at stimuli.")
+        if require_variance:
+            raise NotAbleError(
+                f"{self.identifier} predicts the mean response to an image, which does not vary between trials."
+            )
         values = self.encoder.encode(stimuli, {"roi": [self._region]}, progress=False)
-        ids = [str(stimulus_id) for stimulus_id in stimuli["stimulus_id"]]
-        coords = {
-            "stimulus_id": ("presentation", ids),
-            "object_name": ("presentation", [""] * len(ids)),  # two coordinates make the dimension a multi-index
-            "neuroid_id": ("neuroid", np.arange(values.shape[1])),
-            "region": ("neuroid", [self._region] * values.shape[1]),
-        }
-        return NeuroidAssembly(values, coords=coords, dims=["presentation", "neuroid"])
+        return answer_of(values, [str(stimulus_id) for stimulus_id in stimuli["stimulus_id"]], self._region)

@@ -116,13 +116,18 @@ class LookupModel(BrainModel):
                 f"whose stimuli it knows."
             )
         values = self.features_for(ids)
-        coords = {
-            "stimulus_id": ("presentation", ids),
-            "object_name": ("presentation", [""] * len(ids)),  # two coordinates make the dimension a multi-index
-            "neuroid_id": ("neuroid", np.arange(values.shape[1])),
-            "region": ("neuroid", [self._region] * values.shape[1]),
-        }
-        return NeuroidAssembly(values, coords=coords, dims=["presentation", "neuroid"])
+        return answer_of(values, ids, self._region)
+
+
+def answer_of(values: np.ndarray, stimulus_ids: Sequence[str], region: str) -> NeuroidAssembly:
+    """Values of a model that makes them itself (stimuli × units), as an answer to ``look_at``."""
+    coords = {
+        "stimulus_id": ("presentation", list(stimulus_ids)),
+        "object_name": ("presentation", [""] * len(stimulus_ids)),  # two coordinates make the dimension a multi-index
+        "neuroid_id": ("neuroid", np.arange(values.shape[1])),
+        "region": ("neuroid", [region] * values.shape[1]),
+    }
+    return NeuroidAssembly(values, coords=coords, dims=["presentation", "neuroid"])
 
 
 class LookupRecorder:

@@ -79,32 +79,32 @@ class LayerRidge(RidgeMetric):
             )
 
 
+class _OnTraining:
+    """A comparison without a fit, over the training stimuli instead of the test stimuli."""
+
+    normalization = "published"
+
+    def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
+        """Results of tasks that share ``kernel``."""
+        own = [replace(task, test_ids=task.train_ids, train_ids=()) for task in tasks]
+        results = super().evaluate(kernel, own, compute)
+        yield from zip(tasks, (result for _, result in results), strict=True)
+
+
 @dataclass(frozen=True)
-class LayerRDM(RDMMetric):
+class LayerRDM(_OnTraining, RDMMetric):
     """Correlation of RDMs over the training stimuli."""
 
     bootstrap_draws: int = N_DRAWS
-    normalization = "published"
     describes = "RDM correlation / ceiling"
-
-    def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
-        """Results of tasks that share ``kernel``."""
-        results = super().evaluate(kernel, [_of_training(task) for task in tasks], compute)
-        yield from zip(tasks, (result for _, result in results), strict=True)
 
 
 @dataclass(frozen=True)
-class LayerCKA(CKAMetric):
+class LayerCKA(_OnTraining, CKAMetric):
     """Unbiased linear CKA over the training stimuli."""
 
     bootstrap_draws: int = N_DRAWS
-    normalization = "published"
     describes = "CKA / agreement between subjects"
-
-    def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
-        """Results of tasks that share ``kernel``."""
-        results = super().evaluate(kernel, [_of_training(task) for task in tasks], compute)
-        yield from zip(tasks, (result for _, result in results), strict=True)
 
 
 COMPARISONS = {"ridgecv": LayerRidge, "rdm": LayerRDM, "cka": LayerCKA}
@@ -119,7 +119,3 @@ def values_and_draws(metric, results: Sequence[SubjectResult]) -> list[tuple[flo
         draws = result.draws.values[metric.normalization] if of_subject.draws is None else of_subject.draws
         found.append((of_subject.value, draws))
     return found
-
-
-def _of_training(task: SubjectTask) -> SubjectTask:
-    return replace(task, test_ids=task.train_ids, train_ids=())
