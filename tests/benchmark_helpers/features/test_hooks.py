@@ -232,6 +232,14 @@ def test_precision(dtype, stimuli, images):
     np.testing.assert_allclose(features, flat(expected), rtol=0, atol=0.05)
 
 
+def test_a_scalar_of_another_precision_does_not_round_the_images(stimuli, images):
+    """It may stand first among the parameters."""
+    network = Own(lambda self, x: self.conv(x), scale=nn.Parameter(torch.ones(1, dtype=torch.float16)), conv=conv)
+    features, _ = features_of(network, "conv", stimuli)
+    with torch.no_grad():
+        np.testing.assert_allclose(features, flat(network.conv(images)), rtol=0, atol=1e-6)
+
+
 class Gabors(nn.Module):
     def __init__(self, dtype=torch.float32):
         super().__init__()

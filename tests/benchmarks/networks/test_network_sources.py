@@ -16,6 +16,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
 from brainscore_vision.benchmarks.laion_fmri_7t import as_brain_model, find_model, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.errors import ModelSourceError
+from brainscore_vision.benchmarks.laion_fmri_7t.networks.libraries import find_library_network
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 
 V1, IT = "LAION_fMRI.V1-ood-ridge", "LAION_fMRI.IT-ood-ridge"
@@ -294,6 +295,15 @@ SEED = 67503961894649284
 
 def network_of_torchvision():
     return torchvision.models.squeezenet1_1(weights=None).eval()
+
+
+@pytest.mark.parametrize("name", ["vit_h_14", "vit_l_16", "swin_t", "maxvit_t", "convnext_tiny"])
+def test_untrained_networks_take_their_size(name):
+    """That of their best weights may be another one; on the meta device nothing is computed."""
+    height, width = find_library_network(f"torchvision:{name}@none").settings.size
+    with torch.device("meta"), torch.no_grad():
+        made = torchvision.models.get_model(name, weights=None).eval()
+        assert made(torch.zeros(1, 3, height, width)).shape == (1, 1000)
 
 
 def test_weights_that_cannot_be_had(monkeypatch, tmp_path):

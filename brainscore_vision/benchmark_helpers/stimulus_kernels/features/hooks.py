@@ -13,7 +13,6 @@ import contextlib
 import difflib
 import functools
 import inspect
-import itertools
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
@@ -177,14 +176,20 @@ class LayerReader:
         return register(layer, layer_name, _Copying(target_dict, self._count), *arguments, **options)
 
     def _batch(self, images):
-        """Images as one tensor on the network's device, in the network's precision."""
+        """Images as one tensor on the network's device, in the precision that most of its weights have."""
         import torch
 
         images = [image if isinstance(image, torch.Tensor) else torch.from_numpy(image) for image in images]
         network = self._wrapper._model
-        kinds = (t.dtype for t in itertools.chain(network.parameters(), network.buffers()) if t.is_floating_point())
         batch = torch.stack(images).to(self._wrapper._device)
-        return batch.to(next(kinds, batch.dtype))
+        for tensors in (network.parameters(), network.buffers()):
+            sizes: Counter = Counter()
+            for tensor in tensors:
+                if tensor.is_floating_point():
+                    sizes[tensor.dtype] += tensor.numel()
+            if sizes:
+                return batch.to(sizes.most_common(1)[0][0])
+        return batch
 
     def _pass(self, batch, layer_names: Sequence[str], stop_after: int | None = None) -> tuple[dict, Counter]:
         """Show a batch; the answers of layers, their tensors copied to the CPU, and how often each module was called.
