@@ -13,6 +13,7 @@ import pytest
 from nbclient.exceptions import CellExecutionError
 from plugin_testing.install_check import REPOSITORY
 from plugin_testing.registered import REGISTERED
+from plugin_testing.shown_output import difference
 from run_notebook import METADATA, clean, execute, main
 from typer.main import get_command
 
@@ -63,8 +64,6 @@ print(json.dumps([
 """
 """Run after the last cell: every Score that the notebook holds."""
 
-NUMBER = re.compile(r"(?<![\w.-])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.]*\w)")
-
 
 @pytest.fixture(scope="module")
 def committed():
@@ -95,16 +94,6 @@ def printed(cell) -> str:
         output.text if output.output_type == "stream" else output.data.get("text/plain", f"<{', '.join(output.data)}>")
         for output in cell.outputs
     )
-
-
-def difference(old: str, new: str) -> str | None:
-    """How two texts differ in words, or in numbers by more than rounding and another machine's arithmetic; else None."""
-    words = [" ".join(NUMBER.sub("#", text).split()) for text in (old, new)]
-    if words[0] != words[1]:
-        return f"{words[0]!r} is now {words[1]!r}"
-    numbers = ([float(number) for number in NUMBER.findall(text)] for text in (old, new))
-    changed = [pair for pair in zip(*numbers, strict=True) if not math.isclose(*pair, rel_tol=0.01, abs_tol=0.0025)]
-    return f"{changed[0][0]} is now {changed[0][1]}" if changed else None
 
 
 @pytest.mark.slow
