@@ -75,6 +75,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
             "docs": DOCS,
             "test": [
                 *DOCS,
+                "markdown-it-py>=3.0",
                 "dask>=2025.5",
                 "distributed>=2025.5",
                 "himalaya>=0.4.11",

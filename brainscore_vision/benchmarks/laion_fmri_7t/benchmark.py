@@ -258,7 +258,7 @@ def build(cell: Cell, engine: EngineOptions | None = None) -> SingleSplitBenchma
 
 def benchmark(identifier: str, **options) -> SingleSplitBenchmark | FoldsBenchmark:
     """Any benchmark of the grammar from its identifier; ``options`` as for :func:`LAIONfMRI`."""
-    return build(parse(identifier, **_known(options)))
+    return build(parse(identifier, **_known(options, (*OPTIONS, "region", "split", "metric"))))
 
 
 def LAIONfMRI(
@@ -392,8 +392,8 @@ def _info(cell: Cell) -> BenchmarkInfo:
     return BenchmarkInfo(identifier=cell.identifier, version=VERSION, parent=f"{FAMILY}.{region}", bibtex=BIBTEX)
 
 
-def _known(options: dict) -> dict:
-    unknown = [name for name in options if name not in OPTIONS]
+def _known(options: dict, known: tuple[str, ...] = OPTIONS) -> dict:
+    unknown = [name for name in options if name not in known]
     if unknown:
         hints = [
             f" {name} is the bundled plugin's: here {BUNDLED_OPTIONS[name]}."

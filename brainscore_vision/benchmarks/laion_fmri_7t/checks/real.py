@@ -39,8 +39,9 @@ CEILING_TOLERANCE = 10.0
 """Percent points between the medians over voxels of a map and of its estimate from the trials. Variance with ddof = 0 is off by
 more (12 to 28), images that vary unequally by less (up to 8 in the simulation)."""
 
-CEILING_CORRELATION = 0.9
-"""Least correlation over voxels of a published map and its estimate from the trials."""
+CEILING_CORRELATION = 0.85
+"""Least correlation over voxels of a map and its estimate; in the simulation of the shared images 0.97 to 0.98 for 12
+repetitions, 0.88 to 0.95 for 4."""
 
 
 def real_checks(dataset: Dataset, published: Path | None = None, model: str = MODEL) -> Iterator[CheckResult]:
