@@ -22,7 +22,7 @@ from scipy import linalg
 from scipy.linalg import blas, lapack
 
 from ..errors import ModelOutputError, StimulusKernelError
-from ..kernels.compute import Compute
+from ..kernels.compute import Compute, host
 
 if TYPE_CHECKING:
     from .band import BandMatrix, BlockReflections
@@ -79,42 +79,40 @@ class MatrixBasis:
 
     Attributes
     ----------
-    vectors : numpy.ndarray of float64, shape (n, r)
-        Orthonormal columns, each orthogonal to the constant vector; r at most n - 1.
+    vectors : numpy.ndarray or torch.Tensor of float64, shape (n, r)
+        Orthonormal columns, each orthogonal to the constant vector; r at most n - 1. A tensor stays on its GPU.
     compute : Compute
-        Where products with V run.
+        Where the vectors are.
     """
 
     vectors: np.ndarray
     compute: Compute = Compute()
 
     @classmethod
-    def below_a_row(
-        cls, complement: np.ndarray, constant: ConstantReflection, compute: Compute | None = None
-    ) -> MatrixBasis:
+    def below_a_row(cls, complement: np.ndarray, constant: ConstantReflection) -> MatrixBasis:
         """Of vectors of shape (n - 1, r), given in the columns of the reflection but the first."""
         vectors = np.zeros((len(complement) + 1, complement.shape[1]))
         vectors[1:] = complement
         constant.apply(vectors)
-        return cls(vectors, compute if compute is not None else Compute())
+        return cls(vectors)
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self.vectors.shape
+        return tuple(self.vectors.shape)
 
     def coordinates(self, values: np.ndarray) -> np.ndarray:
         """Vᵀ C, for C of shape (n, m)."""
-        return self.compute.matmul(self.vectors.T, values)
+        return host(self.vectors.T @ self.compute.place(values))
 
     def combine(self, coordinates: np.ndarray) -> np.ndarray:
         """V C, for C of shape (r, m)."""
-        return self.compute.matmul(self.vectors, coordinates)
+        return host(self.vectors @ self.compute.place(coordinates))
 
     def rows(self, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
         """Some rows of V, or all, in blocks of shape (rows, r)."""
         for start in range(0, len(self.vectors) if rows is None else len(rows), BASIS_ROWS):
             block = slice(start, start + BASIS_ROWS)
-            yield self.vectors[block if rows is None else rows[block]]
+            yield host(self.vectors[block if rows is None else rows[block]])
 
 
 @dataclass(frozen=True)
@@ -390,6 +388,8 @@ def decompose(
         raise StimulusKernelError(f"Ridge with an intercept needs at least 3 training stimuli, received {n}.")
     compute.eigh_driver(n - 1)  # raises if the budget is too small for any way
     constant = ConstantReflection.of_size(n)
+    if compute.device != "cpu":
+        return _on_device(kernel, train, constant, compute)
     product, column_mean = np.empty(n), np.empty(n)
     for start in range(0, n, ROW_BLOCK):
         rows = kernel[np.ix_(train[start : start + ROW_BLOCK], train)]
@@ -421,17 +421,39 @@ def way_to_decompose(n: int, compute: Compute, n_features: int | None = None) ->
 def _eigenvectors(
     reflected: np.ndarray, constant: ConstantReflection, compute: Compute
 ) -> tuple[MatrixBasis, Spectrum]:
-    n = len(reflected) + 1
     eigenvalues, complement = compute.eigh(reflected)
     del reflected
-    largest = eigenvalues[-1]
+    return MatrixBasis.below_a_row(complement, constant), _spectrum(eigenvalues)
+
+
+def _spectrum(eigenvalues: np.ndarray) -> Spectrum:
+    """Of all n - 1 eigenvalues, ascending."""
+    n, largest = len(eigenvalues) + 1, eigenvalues[-1]
     if not largest > 0:
         raise ModelOutputError(
             f"Features must differ between stimuli, but over the {n} training stimuli they do not vary at all. "
             f"Check that the model sees the images and that the recorded layer is not dead."
         )
     eigenvalues[eigenvalues < n * np.finfo(float).eps * largest] = 0.0
-    return MatrixBasis.below_a_row(complement, constant, compute), Spectrum(eigenvalues)
+    return Spectrum(eigenvalues)
+
+
+def _on_device(
+    kernel: np.ndarray, train: np.ndarray, constant: ConstantReflection, compute: Compute
+) -> RidgeDecomposition:
+    """The eigenvectors of all of a training kernel, with torch, in four matrices of n × n beside the kernel."""
+    torch = compute.numerics
+    rows, vector = compute.place(train), compute.place(constant.vector)
+    reflected = compute.place(kernel)[rows][:, rows]
+    column_mean = host(reflected.mean(dim=1))  # K is symmetric
+    product = constant.beta * (reflected @ vector)
+    product -= constant.beta / 2 * (product @ vector) * vector
+    reflected.addr_(vector, product, alpha=-1.0).addr_(product, vector, alpha=-1.0)
+    eigenvalues, complement = torch.linalg.eigh(reflected[1:, 1:])
+    spectrum = _spectrum(host(eigenvalues))
+    vectors = torch.nn.functional.pad(complement, (0, 0, 1, 0))
+    vectors.addr_(vector, constant.beta * (vector @ vectors), alpha=-1.0)
+    return RidgeDecomposition(MatrixBasis(vectors, compute), spectrum, column_mean, compute.exact)
 
 
 def _low_rank(reflected: np.ndarray, constant: ConstantReflection) -> tuple[MatrixBasis, Spectrum] | None:
