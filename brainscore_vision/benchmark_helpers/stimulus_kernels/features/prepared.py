@@ -26,9 +26,22 @@ def explained(preprocess: Callable, model: str) -> Callable:
         except StimulusKernelError:
             raise
         except Exception as error:
-            raise _wrong(model, f"fails with {failure(error)}", "It is called with a list of paths") from error
+            what = f"fails with {failure(error)}{_culprit(preprocess, paths, error)}"
+            raise _wrong(model, what, "It is called with a list of paths") from error
 
     return prepare
+
+
+def _culprit(preprocess: Callable, paths, error: Exception) -> str:
+    """Which file an error is about, where it does not say so and the other files are prepared."""
+    failed = []
+    for path in dict.fromkeys(map(str, paths)):
+        try:
+            preprocess([path])
+        except Exception as other:  # noqa: BLE001 - the first error is the one that is raised
+            failed.append((path, str(other)))
+    others = len(set(map(str, paths))) - len(failed)
+    return next((f" for {p}" for p, said in failed if others and said == str(error) and p not in said), "")
 
 
 def images_of(answer, n: int, model: str) -> tuple[object, str | None]:

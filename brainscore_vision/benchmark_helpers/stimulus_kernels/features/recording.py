@@ -32,6 +32,7 @@ from .answers import TIME_BINS, check_features, features_of
 from .hooks import LayerReader, layer_names, pytorch_wrapper, resolve_layer
 from .lookup import LookupModel, LookupRecorder
 from .network import held_in
+from .preprocessing import preparing_state
 
 LOOK_AT_BLOCK = 64
 """Stimuli per ``look_at`` where a model's whole answer is in memory at once."""
@@ -148,16 +149,22 @@ class CommitmentRecorder:
             label: layers for region, layers in self._layers.items() if (label := self.labels[region]) in labels
         }
         layers = sorted({layer for group in layers_of.values() for layer in group})
-        start = 0
-        while start < len(stimuli):
-            known = set(layers) <= self._answer_bytes.keys()
-            block = _subset(stimuli, start, HOOKED_BLOCK if known else min(FIRST_BLOCK, self.batch_size(layers)))
-            start += len(block)
-            paths = [str(block.get_stimulus(stimulus_id)) for stimulus_id in block["stimulus_id"]]
-            # the extractor shows repeated files once, so answers have to be dealt out to the stimuli
-            unique = {path: i for i, path in enumerate(dict.fromkeys(paths))}
-            rows = None if len(unique) == len(paths) else np.array([unique[path] for path in paths])
-            self._look_at(block, layers, layers_of, rows, len(unique), sink)
+        all_paths, start = [str(stimuli.get_stimulus(stimulus_id)) for stimulus_id in stimuli["stimulus_id"]], 0
+        with self._ahead(all_paths):
+            while start < len(stimuli):
+                known = set(layers) <= self._answer_bytes.keys()
+                block = _subset(stimuli, start, HOOKED_BLOCK if known else min(FIRST_BLOCK, self.batch_size(layers)))
+                paths = all_paths[start : start + len(block)]
+                start += len(block)
+                # the extractor shows repeated files once, so answers have to be dealt out to the stimuli
+                unique = {path: i for i, path in enumerate(dict.fromkeys(paths))}
+                rows = None if len(unique) == len(paths) else np.array([unique[path] for path in paths])
+                self._look_at(block, layers, layers_of, rows, len(unique), sink)
+
+    def _ahead(self, paths: Sequence[str]):
+        if self._reader is None:
+            return contextlib.nullcontext()
+        return self._reader.ahead(paths, functools.partial(preparing_state, self.model))
 
     def _look_at(self, block, layers, layers_of, rows, n_unique: int, sink: Sink) -> None:
         extractor, counted, held = self.model.activations_model._extractor, [], []
