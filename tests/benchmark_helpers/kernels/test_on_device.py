@@ -87,9 +87,12 @@ def test_the_decomposition_is_that_of_the_cpu(device, n, p):
     np.testing.assert_allclose(*errors, rtol=1e-8, atol=1e-10)
 
 
-def test_features_that_do_not_vary_are_refused(device):
-    with pytest.raises(ModelOutputError, match="do not vary at all"):
-        ridge.decompose(np.ones((6, 6)), np.arange(5), Compute(device))
+@pytest.mark.parametrize("value", [1.0, 0.3, 7e9])
+def test_features_that_do_not_vary_are_refused(device, value):
+    """Whatever rounding leaves of them."""
+    for compute in (Compute(), Compute(device)):
+        with pytest.raises(ModelOutputError, match="do not vary at all"):
+            ridge.decompose(np.full((41, 41), value), np.arange(40), compute)
 
 
 def test_scores_are_those_of_the_cpu(device, scored_on):

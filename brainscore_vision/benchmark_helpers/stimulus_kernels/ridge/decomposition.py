@@ -39,6 +39,9 @@ FEW_FEATURES = 1 / 3
 BAND_WIDTH = 96
 """Diagonals of the band below the main one."""
 
+NO_SPREAD = 32
+"""Times n·ε and the largest entry of a kernel: what rounding leaves at most of features that do not vary."""
+
 BASIS_ROWS = 256
 """Rows of V that exist at once where V is no matrix."""
 
@@ -387,9 +390,9 @@ def decompose(
     if n < 3:
         raise StimulusKernelError(f"Ridge with an intercept needs at least 3 training stimuli, received {n}.")
     compute.eigh_driver(n - 1)  # raises if the budget is too small for any way
-    constant = ConstantReflection.of_size(n)
+    constant, size = ConstantReflection.of_size(n), float(np.abs(np.diagonal(kernel)[train]).max())
     if compute.device != "cpu":
-        return _on_device(kernel, train, constant, compute)
+        return _on_device(kernel, train, constant, compute, size)
     product, column_mean = np.empty(n), np.empty(n)
     for start in range(0, n, ROW_BLOCK):
         rows = kernel[np.ix_(train[start : start + ROW_BLOCK], train)]
@@ -405,7 +408,7 @@ def decompose(
             _reflected(kernel, train, constant.vector, product), constant
         )
     if found is None:
-        found = _eigenvectors(_reflected(kernel, train, constant.vector, product), constant, compute)
+        found = _eigenvectors(_reflected(kernel, train, constant.vector, product), constant, compute, size)
     return RidgeDecomposition(*found, column_mean, compute.exact)
 
 
@@ -419,17 +422,17 @@ def way_to_decompose(n: int, compute: Compute, n_features: int | None = None) ->
 
 
 def _eigenvectors(
-    reflected: np.ndarray, constant: ConstantReflection, compute: Compute
+    reflected: np.ndarray, constant: ConstantReflection, compute: Compute, size: float
 ) -> tuple[MatrixBasis, Spectrum]:
     eigenvalues, complement = compute.eigh(reflected)
     del reflected
-    return MatrixBasis.below_a_row(complement, constant), _spectrum(eigenvalues)
+    return MatrixBasis.below_a_row(complement, constant), _spectrum(eigenvalues, size)
 
 
-def _spectrum(eigenvalues: np.ndarray) -> Spectrum:
-    """Of all n - 1 eigenvalues, ascending."""
+def _spectrum(eigenvalues: np.ndarray, size: float) -> Spectrum:
+    """Of all n - 1 eigenvalues, ascending, of a kernel whose largest entry is ``size``: below its rounding, nothing varies."""
     n, largest = len(eigenvalues) + 1, eigenvalues[-1]
-    if not largest > 0:
+    if not largest > NO_SPREAD * n * np.finfo(float).eps * size:
         raise ModelOutputError(
             f"Features must differ between stimuli, but over the {n} training stimuli they do not vary at all. "
             f"Check that the model sees the images and that the recorded layer is not dead."
@@ -439,7 +442,7 @@ def _spectrum(eigenvalues: np.ndarray) -> Spectrum:
 
 
 def _on_device(
-    kernel: np.ndarray, train: np.ndarray, constant: ConstantReflection, compute: Compute
+    kernel: np.ndarray, train: np.ndarray, constant: ConstantReflection, compute: Compute, size: float
 ) -> RidgeDecomposition:
     """The eigenvectors of all of a training kernel, with torch, in four matrices of n × n beside the kernel."""
     torch = compute.numerics
@@ -450,7 +453,7 @@ def _on_device(
     product -= constant.beta / 2 * (product @ vector) * vector
     reflected.addr_(vector, product, alpha=-1.0).addr_(product, vector, alpha=-1.0)
     eigenvalues, complement = torch.linalg.eigh(reflected[1:, 1:])
-    spectrum = _spectrum(host(eigenvalues))
+    spectrum = _spectrum(host(eigenvalues), size)
     vectors = torch.nn.functional.pad(complement, (0, 0, 1, 0))
     vectors.addr_(vector, constant.beta * (vector @ vectors), alpha=-1.0)
     return RidgeDecomposition(MatrixBasis(vectors, compute), spectrum, column_mean, compute.exact)
