@@ -11,6 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
 
 import numpy as np
 
@@ -20,10 +21,16 @@ WAITING_BYTES = 2**26
 MOST_WORKERS = 32
 
 
+PROCESSORS: ContextVar[int | None] = ContextVar("processors", default=None)
+"""How many processors this part of a program may use. None: as many as the process may, or ``OMP_NUM_THREADS``."""
+
+
 def worker_count() -> int:
-    """Threads that prepare images: one per processor that the process may use, and two at least."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MOST_WORKERS, max(2, processors))
+    """Threads that prepare images: one per processor, and two at least."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    most = PROCESSORS.get() or (int(asked) if asked.isdecimal() else MOST_WORKERS)
+    return max(2, min(MOST_WORKERS, available, most))
 
 
 class Ahead:

@@ -119,6 +119,11 @@ class LayerReader:
                 replace(wrapper, "register_hook", self._register_hook if plain_hooks else copying)
             yield
 
+    @property
+    def prepares_ahead(self) -> bool:
+        """Whether images can be prepared before they are asked for, as far as the images shown until now tell."""
+        return bool(self._one_by_one)
+
     @contextlib.contextmanager
     def ahead(self, paths: Sequence[str], state: Callable[[], object]) -> Iterator[None]:
         """Inside, images are prepared before they are asked for, by several threads, where nobody can tell the difference.

@@ -28,6 +28,7 @@ from tqdm.auto import tqdm as brainscore_tqdm
 
 from ..errors import ModelOutputError, UnmappedRegionError
 from ..wording import warn_once
+from .ahead import WAITING_BYTES
 from .answers import TIME_BINS, check_features, features_of
 from .hooks import LayerReader, layer_names, pytorch_wrapper, resolve_layer
 from .lookup import LookupModel, LookupRecorder
@@ -55,6 +56,7 @@ class RegionRecorder:
     """Records one region after the other, through the BrainModel interface alone."""
 
     needs_images = True
+    waiting_bytes = 0
 
     def __init__(self, model, regions: Sequence[str]):
         self.model = model
@@ -138,6 +140,11 @@ class CommitmentRecorder:
         return self.batch_size(list(self._answer_bytes)) / min(
             FIRST_BLOCK, self.model.activations_model._extractor._batch_size
         )
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Of images that are prepared before the network asks for them."""
+        return WAITING_BYTES if self._reader is not None and self._reader.prepares_ahead else 0
 
     def _may_shrink(self) -> bool:
         wrapper = pytorch_wrapper(self.model.activations_model)

@@ -414,6 +414,7 @@ class ModelKernels:
             source_degrees=pool.visual_degrees,
             target_degrees=self._identity.visual_degrees,
             folders=(self._options.screen, self._options.spool / "screen"),
+            progress=self._options.progress,
         )
         if list(placed["stimulus_id"]) != list(stimulus_ids):
             raise StimulusKernelError(f"The provider of {pool.name} must return the stimuli asked for, in their order.")
