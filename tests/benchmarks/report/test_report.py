@@ -106,6 +106,7 @@ def test_every_section_has_figures_and_no_remedy(report, page):
     assert names == {
         *(f"scores-LAION_fMRI-{split}" for split in ("tau-ridgecv", "ood-ridgecv", "cluster_k5-ridgecv", "rdm-pearson", "cka")),
         "scores-LAION_fMRI_persubject-tau-ridgecv",
+        "profile",
         "ceilings",
         "gap-LAION_fMRI-tau-ridgecv",
         "categories-LAION_fMRI-ood-ridge",
@@ -116,7 +117,8 @@ def test_every_section_has_figures_and_no_remedy(report, page):
         "voxels",
     }  # fmt: skip
     assert len(page.all("figure")) == len(names) == len(page.all("svg"))
-    assert "remedy" not in {e[1].get("class") for e in page.all("div")}
+    remedies = [e[2] for e in page.all("code") if e[2].startswith("laion-score") and "report" != e[2]]
+    assert [shlex.split(command)[1] for command in remedies if len(command.split()) > 2] == ["report", "layers"]
 
 
 def test_html_is_valid_and_accessible(page):

@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from statistics import fmean
 
 from ..results import Result, layers_text
+from .properties import is_number
 from .study import Study
+from .variants import Variant
 
 WIDEST = 16
 """Columns of one table of scores; more stand in tables below each other, so that each fits a window and a sheet."""
@@ -53,8 +56,44 @@ class ScoreTable:
         return "; ".join(group.label for group in self.groups)
 
     @property
+    def n_columns(self) -> int:
+        return sum(len(group.columns) for group in self.groups)
+
+    @property
     def has_long_names(self) -> bool:
         return any(len(model) > LONG_NAME for model, _ in self.rows)
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """The models' scores on the splits of one metric, pool and settings, beside what is known of the models.
+
+    Attributes
+    ----------
+    table : ScoreTable
+    properties : list of (str, bool)
+        Names of properties, and whether they are numbers.
+    means : dict of str to float
+        Over the table's columns, by model; see :attr:`~.study.Study.means`.
+    best : list of float
+        The highest value of each column.
+    ceilings : list of float
+        Mean over the models of each column: what raw scores are divided by.
+    scale : (float, float)
+        Values at which bars begin and are full.
+    """
+
+    table: ScoreTable
+    properties: list[tuple[str, bool]]
+    means: dict[str, float]
+    best: list[float]
+    ceilings: list[float]
+    scale: tuple[float, float]
+
+    def percent(self, value: float) -> float:
+        """Of a bar's full length."""
+        low, high = self.scale
+        return round(100 * min(1.0, max(0.0, (value - low) / (high - low))), 1)
 
 
 @dataclass(frozen=True)
@@ -85,24 +124,47 @@ class ModelFacts:
     machines: str
 
 
+def leaderboard(study: Study) -> Leaderboard | None:
+    """The table that a report opens with; None if no benchmark is known."""
+    if not study.board:
+        return None
+    table = _table(*_groups(study, study.board), study.models)
+    columns = [[own[index] for _, own in table.rows if own[index] is not None] for index in range(table.n_columns)]
+    found = [result for column in columns for result in column]
+    low = min(0.0, *(result.value for result in found))
+    high = max(0.0, *(end for result in found for end in (result.value, *(result.interval_over_subjects or ()))))
+    return Leaderboard(
+        table=table,
+        properties=[(name, is_number(study.properties, name)) for name in study.property_names],
+        means=study.means,
+        best=[max(result.value for result in column) for column in columns],
+        ceilings=[fmean(result.ceiling for result in column) for column in columns],
+        scale=(low, high if high > low else low + 1),
+    )
+
+
 def score_tables(study: Study) -> list[ScoreTable]:
-    """All results, split into tables of a readable width."""
-    cells = {(model, result.benchmark): result for (model, _, _), result in study.cells.items()}
-    groups = []
-    for variant in study.variants:
+    """All results that are not on the leaderboard, split into tables of a readable width."""
+    groups, cells = _groups(study, [variant for variant in study.variants if variant not in study.board])
+    cells |= {(result.model, result.benchmark): result for result in study.unknown}
+    names = sorted({result.benchmark for result in study.unknown})
+    groups += [
+        Group("other benchmarks", tuple(Column(name, name) for name in names[start : start + WIDEST]))
+        for start in range(0, len(names), WIDEST)
+    ]
+    return [_table(part, cells, study.models) for part in _parts(groups)]
+
+
+def _groups(study: Study, variants: Sequence[Variant]) -> tuple[list[Group], dict[tuple[str, str], Result]]:
+    """A group of columns per variant, and results by model and name of the column."""
+    groups, cells = [], {}
+    for variant in variants:
         names = {region: variant.identifier(region) for region in study.regions(variant)}
         groups.append(Group(variant.label, tuple(Column(region, name) for region, name in names.items())))
         for (model, own, region), result in study.cells.items():
             if own == variant:
                 cells[model, names[region]] = result
-    if study.unknown:
-        cells |= {(result.model, result.benchmark): result for result in study.unknown}
-        names = sorted({result.benchmark for result in study.unknown})
-        groups += [
-            Group("other benchmarks", tuple(Column(name, name) for name in names[start : start + WIDEST]))
-            for start in range(0, len(names), WIDEST)
-        ]
-    return [_table(part, cells, study.models) for part in _parts(groups)]
+    return groups, cells
 
 
 def _parts(groups: Sequence[Group]) -> list[list[Group]]:
