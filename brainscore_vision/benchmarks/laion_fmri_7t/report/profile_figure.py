@@ -28,7 +28,7 @@ def profile_figure(study: Study) -> Figure:
         for variant, axes in zip(variants, panels.flat, strict=False):
             regions = study.regions(variant)
             for model in reversed(models):  # the best on top
-                _paint_line(axes, study, model, variant, regions, looks.get(model))
+                _paint_line(axes, study, model, variant, regions, looks.get(model), min(0.5, 20 / len(models)))
             axes.set_title(f"{variant.cell.split or variant.cell.metric} · {variant.pool_label}", size=9)
             axes.set_xticks(range(len(regions)), regions)
             axes.set_xlim(-0.3, len(regions) - 0.7)
@@ -38,7 +38,8 @@ def profile_figure(study: Study) -> Figure:
             axes.set_ylabel("ceiled score")
         legend.draw(canvas)
 
-    best = "; ".join(f"{variant.label}: {study.winners(variant, study.regions(variant))}" for variant in variants)
+    shown = [variant for variant in variants if variant in study.board] or variants[:1]
+    best = "; ".join(f"{variant.label}: {study.winners(variant, study.regions(variant))}" for variant in shown)
     rest = f" The other {legend.n_rest} are grey." if legend.n_rest else ""
     return draw(
         name="profile",
@@ -51,10 +52,12 @@ def profile_figure(study: Study) -> Figure:
     )
 
 
-def _paint_line(axes, study: Study, model: str, variant: Variant, regions: list[str], index: int | None) -> None:
+def _paint_line(
+    axes, study: Study, model: str, variant: Variant, regions: list[str], index: int | None, faint: float
+) -> None:
     found = [study.cells.get((model, variant, region)) for region in regions]
     values = [float("nan") if result is None else result.value for result in found]
     if index is None:
-        axes.plot(values, color=GREY, linewidth=0.6, alpha=0.35, zorder=1)
+        axes.plot(values, color=GREY, linewidth=0.6, alpha=faint, zorder=1)
     else:
         axes.plot(values, linewidth=1.6, markersize=5.5, zorder=3, **model_look(index))

@@ -14,6 +14,9 @@ from .errors import ReportError
 MODEL = "model"
 """Column of a file of properties that names the model."""
 
+NAME = "name"
+"""Property of results that is the model's name itself."""
+
 Properties = Mapping[str, Mapping[str, float | str]]
 """``properties[model][name]``; what is not known of a model is left out."""
 
@@ -52,12 +55,15 @@ def read_properties(path: Path) -> dict[str, dict[str, float | str]]:
 
 
 def of_results(given: Properties, results: list[Result]) -> dict[str, dict[str, float | str]]:
-    """Properties by the names that models have in a report; ``given`` may name them as they were asked for."""
+    """Properties by the names that models have in a report: what results hold, and ``given``, which may name a model as it was
+    asked for and replaces what results hold."""
     found: dict[str, dict[str, float | str]] = {}
     for result in results:
+        own = {name: value for name, value in getattr(result, "properties", {}).items() if name != NAME}
         for name in (result.model_source, result.requested_model, result.model_identifier, result.model):
-            if name in given:  # the more exact name comes later
-                found.setdefault(result.model, {}).update(given[name])
+            own |= given.get(name, {})  # the more exact name comes later
+        if own:
+            found.setdefault(result.model, {}).update(own)
     return found
 
 

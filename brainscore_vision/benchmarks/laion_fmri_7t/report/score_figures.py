@@ -149,7 +149,15 @@ def _paint_row(axes, row: int, result: Result, subjects: Sequence[str]) -> None:
 
 
 def _paint_strip(axes, values: Sequence[float], label: str) -> None:
-    axes.plot(values, np.zeros(len(values)), marker="|", linestyle="", markersize=13, color=GREY, alpha=0.8)
+    axes.plot(
+        values,
+        np.zeros(len(values)),
+        marker="|",
+        linestyle="",
+        markersize=13,
+        color=GREY,
+        alpha=min(0.8, 40 / len(values)),
+    )
     axes.plot(np.median(values), 0, marker="v", color=INK, markersize=5, linestyle="")
     axes.set(ylim=(-0.6, 0.6), yticks=[0])
     axes.set_yticklabels([label])

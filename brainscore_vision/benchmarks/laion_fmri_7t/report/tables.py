@@ -90,10 +90,17 @@ class Leaderboard:
     ceilings: list[float]
     scale: tuple[float, float]
 
-    def percent(self, value: float) -> float:
+    def style(self, result: Result) -> str:
+        """Lengths of a cell's bar (v) and of its interval's line (w), and where in what is left that line begins (p)."""
+        value, low, high = (self._share(end) for end in (result.value, *(result.interval_over_subjects or (0.0, 0.0))))
+        width = high - low
+        start = low / (1 - width) if width < 1 else 0.0
+        return f"--v:{value:.1%};--w:{width:.1%};--p:{start:.1%}"
+
+    def _share(self, value: float) -> float:
         """Of a bar's full length."""
         low, high = self.scale
-        return round(100 * min(1.0, max(0.0, (value - low) / (high - low))), 1)
+        return min(1.0, max(0.0, (value - low) / (high - low)))
 
 
 @dataclass(frozen=True)
