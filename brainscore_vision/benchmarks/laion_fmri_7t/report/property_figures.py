@@ -23,7 +23,7 @@ MOST_VALUES = 12
 SPAN_OF_LOGS = 30
 """Largest over smallest, from which an axis counts in powers of ten."""
 
-OTHERS = "others"
+OTHERS = "all others"
 
 
 def property_figures(study: Study) -> list[Figure]:
@@ -68,6 +68,9 @@ def _number_figure(study: Study, name: str, values: dict[str, float], panels) ->
                 axes.set_title(f"{region} · {rho_text}{n} models", size=9)
                 tidy(axes, "both")
             row[0].set_ylabel(f"ceiled score\n{variant.cell.split or variant.cell.metric}")
+        for column in grid.T:  # a panel may be missing at the bottom
+            lowest = next(axes for axes in reversed(column) if axes.get_visible())
+            lowest.tick_params(labelbottom=True)
         if spread:
             grid[0, 0].set_xscale("log")
         if max(map(abs, values.values())) >= 1e4:
@@ -106,9 +109,7 @@ def _word_figure(study: Study, name: str, values: dict[str, str], panels) -> Fig
     counts: dict[str, list[str]] = {}
     for model, text in texts.items():
         counts.setdefault(text, []).append(model)
-    large = sorted(counts, key=lambda text: -len(counts[text]))[
-        : MOST_VALUES if len(counts) <= MOST_VALUES else MOST_VALUES - 1
-    ]
+    large = sorted(counts, key=lambda text: -len(counts[text]))[:MOST_VALUES]
     groups = {text: counts[text] for text in large}
     if len(counts) > len(large):
         groups[OTHERS] = [model for text, own in counts.items() if text not in large for model in own]
