@@ -29,7 +29,8 @@ def add(database, score, number, requested, **changes):
 def commands(study):
     """Section -> words of the command that it proposes."""
     sections = [make() for make in section_makers(study, Correction())]
-    return {s.anchor: shlex.split(s.remedy.command) for s in sections if s.remedy is not None}
+    found = {section.anchor: shlex.split(section.remedy.command) for section in sections if section.remedy is not None}
+    return {anchor: command for anchor, command in found.items() if command[1] == "score"}
 
 
 def benchmarks(command):

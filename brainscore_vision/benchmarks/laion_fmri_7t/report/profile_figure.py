@@ -20,7 +20,7 @@ def profile_variants(study: Study) -> list[Variant]:
 def profile_figure(study: Study) -> Figure:
     """A panel per split, metric and pool."""
     variants = profile_variants(study)
-    models = [m for m in study.models if any(v in variants for own, v, _ in study.cells if own == m)]
+    models = study.models_of(variants, study.regions())
     legend = ModelLegend(looks := model_looks(study.models, models), len(models) - len(looks), line="-")
 
     def paint(canvas: SubFigure) -> None:

@@ -17,6 +17,9 @@ from .variants import Variant
 FEWEST = 3
 """Models with a property and scores that make a figure."""
 
+FEWEST_RANKED = 4
+"""Models whose rank correlation is said: three often have one of 1."""
+
 MOST_VALUES = 12
 """Values of a property in words that have a row of their own."""
 
@@ -56,13 +59,13 @@ def _number_figure(study: Study, name: str, values: dict[str, float], panels) ->
                 if region not in own:
                     axes.set_visible(False)
                     continue
-                for model in reversed(values):  # the best on top
-                    if (model, variant, region) in study.cells:
-                        look, index = model_look(looks.get(model)), looks.get(model)
-                        size = {"markersize": 4 if index is None else 6.5, "zorder": 2 + (index is not None)}
-                        axes.plot(
-                            values[model], study.cells[model, variant, region].value, linestyle="", **size, **look
-                        )
+                places = {m: (x, study.cells[m, variant, region].value) for m, x in values.items()
+                          if (m, variant, region) in study.cells}  # fmt: skip
+                rest = [place for model, place in places.items() if model not in looks]
+                axes.plot(*np.reshape(rest, (-1, 2)).T, linestyle="", markersize=4, **model_look(None))
+                for model in reversed(looks):  # the best on top
+                    if model in places:
+                        axes.plot(*places[model], linestyle="", markersize=6.5, zorder=3, **model_look(looks[model]))
                 rho, n = told[variant, region]
                 rho_text = "" if rho is None else f"ρ {rho:+.2f}, ".replace("-", "−")
                 axes.set_title(f"{region} · {rho_text}{n} models", size=9)
@@ -152,7 +155,7 @@ def _rank_correlation(
         (x, study.cells[m, variant, region].value) for m, x in values.items() if (m, variant, region) in study.cells
     ]
     x, y = map(np.array, zip(*pairs, strict=True)) if pairs else (np.empty(0), np.empty(0))
-    if len(pairs) < FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
+    if len(pairs) < FEWEST_RANKED or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None, len(pairs)
     return float(spearmanr(x, y).statistic), len(pairs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -74,9 +75,10 @@ class Study:
     @cached_property
     def models(self) -> list[str]:
         """The order of models everywhere: by their mean on the leaderboard, then those that share none of its benchmarks."""
-        ranked = [model for means in self._board_means for model in means]
+        ranked = {model: mean for means in self._board_means for model, mean in means.items()}
         others = {(m, (v, r)): result.value for (m, v, r), result in self.cells.items() if m not in ranked}
-        ranked += [model for means in adjusted_means(others) for model in means]
+        for means in adjusted_means(others):
+            ranked |= means
         return [*ranked, *sorted({result.model for result in self.unknown} - set(ranked))]
 
     @property
@@ -178,30 +180,30 @@ def read_study(
     own, outdated = _newest_versions([result for result in found if result.dataset_fingerprint == fingerprint])
     cells, unknown = {}, []
     for result in sorted(own, key=lambda result: result.id):
-        name = _benchmark(result)
+        name = _benchmark(result.benchmark)
         if name is None:
             unknown.append(result)
         else:
             cells[result.model, *name] = result
-    others = {r.dataset_fingerprint: _describe(found, r.dataset_fingerprint) for r in found}
-    del others[fingerprint]
+    others = dict.fromkeys(r.dataset_fingerprint for r in found if r.dataset_fingerprint != fingerprint)
     return Study(
         path=Path(database.path),
         cells=cells,
         unknown=tuple(unknown),
         failures=tuple(f for f in failures if f.dataset_fingerprint in ("", fingerprint)),
         dataset=own[-1].dataset,
-        left_out=others,
+        left_out={other: _describe(found, other) for other in others},
         outdated=outdated,
         load=lambda result: database.score(result.id),
         properties=of_results(properties or {}, own),
     )
 
 
-def _benchmark(result: Result) -> tuple[Variant, str] | None:
+@functools.cache
+def _benchmark(identifier: str) -> tuple[Variant, str] | None:
     """Variant and region; None for a name of a newer grammar, or of somebody's own benchmark: the table shows it."""
     try:
-        cell = parse(result.benchmark)
+        cell = parse(identifier)
     except IdentifierError:
         return None
     return Variant.of(cell), cell.region
@@ -210,7 +212,7 @@ def _benchmark(result: Result) -> tuple[Variant, str] | None:
 def _newest_versions(results: Sequence[Result]) -> tuple[list[Result], str]:
     """Results of each benchmark's newest version, and the others in words: their numbers do not belong in one figure."""
     newest: dict[tuple[Variant, str] | str, int] = {}
-    named = [(_benchmark(result) or result.benchmark, result) for result in results]
+    named = [(_benchmark(result.benchmark) or result.benchmark, result) for result in results]
     for name, result in named:
         newest[name] = max(newest.get(name, result.benchmark_version), result.benchmark_version)
     own = [result for name, result in named if result.benchmark_version == newest[name]]

@@ -194,9 +194,10 @@ def _table(groups: Sequence[Group], cells: dict, models: Sequence[str]) -> Score
 
 def model_facts(study: Study) -> list[ModelFacts]:
     """Time, memory and machines per model, in the order of the study."""
-    facts = []
-    for model in study.models:
-        own = [result for result in study.results if result.model == model]
+    facts, of_model = [], {model: [] for model in study.models}
+    for result in study.results:
+        of_model[result.model].append(result)
+    for model, own in of_model.items():
         facts.append(
             ModelFacts(
                 model=model,
@@ -216,12 +217,11 @@ def model_facts(study: Study) -> list[ModelFacts]:
 
 def notes(study: Study) -> list[tuple[str, str, list[str]]]:
     """Model, note and the benchmarks whose results have it, in the order of the study."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for model in study.models:
-        for result in study.results:
-            for note in result.notes if result.model == model else ():
-                found.setdefault((model, note), []).append(result.benchmark)
-    return [(*key, benchmarks) for key, benchmarks in found.items()]
+    found: dict[str, dict[str, list[str]]] = {model: {} for model in study.models}
+    for result in study.results:
+        for note in result.notes:
+            found[result.model].setdefault(note, []).append(result.benchmark)
+    return [(model, note, names) for model, own in found.items() for note, names in own.items()]
 
 
 def provenance(study: Study) -> list[tuple[str, str]]:
