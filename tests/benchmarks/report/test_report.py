@@ -307,7 +307,7 @@ def test_a_hundred_models(tiny_dataset, tmp_path):
     assert "all 100" in texts
     assert len([text for text in texts if re.match(r"network_\d+-", text)]) == TOP
     captions = [e[2] for e in page.all("figcaption")]
-    assert sum(bool(re.search(r"first 12 of|other \d\d are grey|models the 6 with", c)) for c in captions) == 5
+    assert sum(bool(re.search(r"first 12 of|other \d\d are grey|models the first 6 in", c)) for c in captions) == 6
     assert all(path.stat().st_size < 400_000 for path in (tmp_path / "page" / "figures").iterdir())
 
 
