@@ -106,4 +106,4 @@ def tiny_dataset(tmp_path_factory) -> Path:
     """Folder of a simulated dataset of the smallest scale; tests do not write to it."""
     from brainscore_vision.data.laion_fmri_7t.simulation import simulate
 
-    return simulate(tmp_path_factory.mktemp("tiny") / "dataset", scale="tiny", progress=False)
+    return simulate(tmp_path_factory.mktemp("tiny") / "dataset", scale="tiny", progress=False, workers=2)

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -428,11 +429,12 @@ def test_broken_subject_stops_no_other(released, tmp_path):
 @pytest.mark.parametrize(
     "arguments", [("nowhere",), (".", "--subjects", "sub-02"), (".", "--mask", "skull"), (".", "--no-such-option")]
 )
-def test_wrong_usage(tmp_path, arguments):
-    run = program(*arguments)
-    assert run.returncode == command.WRONG_USAGE
-    assert run.stderr
-    assert "Traceback" not in run.stderr
+def test_wrong_usage(monkeypatch, capsys, arguments):
+    monkeypatch.setattr(sys, "argv", ["rebuild_assemblies.py", *arguments])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(REPOSITORY / "rebuild_assemblies.py"), run_name="__main__")
+    assert end.value.code == command.WRONG_USAGE
+    assert "rebuild_assemblies.py: " in capsys.readouterr().err
 
 
 def test_download_gets_what_building_needs_when_it_is_asked_for(tmp_path, monkeypatch):
