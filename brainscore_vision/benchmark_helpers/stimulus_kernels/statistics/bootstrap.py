@@ -329,6 +329,8 @@ def rdm_draws(classes_a: np.ndarray, classes_b: np.ndarray, counts: np.ndarray) 
         (np.ones(len(cell), dtype=np.float32), np.arange(len(cell)), [*starts, len(cell)]),
         shape=(len(cells), len(cell)),
     )
+    classes = divmod(cells, RANK_BINS)
+    members = [scipy.sparse.csr_matrix((np.ones(len(cells)), (of, np.arange(len(cells))))) for of in classes]
     weights = np.empty((len(cell), DRAWS_AT_ONCE), dtype=np.float32)
     factors = np.empty_like(weights)
     correlations = np.empty(len(counts))
@@ -340,19 +342,18 @@ def rdm_draws(classes_a: np.ndarray, classes_b: np.ndarray, counts: np.ndarray) 
         np.take(draws, columns, axis=0, out=factors, mode="clip")
         weights *= factors
         table = (sums @ weights)[:, : len(block)].astype(float)  # cells, draws
-        ranks = [_unit_midranks(table, classes) for classes in divmod(cells, RANK_BINS)]
-        correlations[start : start + len(block)] = np.einsum("ij,ij,ij->j", table, *ranks)
+        ranks = [_unit_midranks(of_class @ table) for of_class in members]
+        of_cells = [own[of] for own, of in zip(ranks, classes, strict=True)]
+        correlations[start : start + len(block)] = np.einsum("ij,ij,ij->j", table, *of_cells)
     return correlations
 
 
-def _unit_midranks(weights: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Rank of each row's class in each column, of mean 0 and length 1, with mid-ranks for ties; 0 where all is one class."""
-    members = scipy.sparse.csr_matrix((np.ones(len(classes)), (classes, np.arange(len(classes)))))
-    margin = members @ weights  # classes, columns
-    middle = np.cumsum(margin, axis=0) - margin / 2
-    middle -= (middle * margin).sum(axis=0) / margin.sum(axis=0)
-    length = np.sqrt((margin * middle * middle).sum(axis=0))
-    return (middle / np.where(length > 0, length, np.inf))[classes]
+def _unit_midranks(weights: np.ndarray) -> np.ndarray:
+    """Mid-rank of each class (row) in each draw, of mean 0 and length 1 over its weights; 0 where all is one class."""
+    middle = np.cumsum(weights, axis=0) - weights / 2
+    middle -= (middle * weights).sum(axis=0) / weights.sum(axis=0)
+    length = np.sqrt((weights * middle * middle).sum(axis=0))
+    return middle / np.where(length > 0, length, np.inf)
 
 
 def _standardised(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
