@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from brainscore_vision.models.laion_fmri_7t import tables
+from brainscore_vision.models.laion_fmri_7t.feature_tables import FeatureTable, open_table
 from brainscore_vision.models.laion_fmri_7t.table_files import TableError
-from brainscore_vision.models.laion_fmri_7t.tables import FeatureTable, open_table
 
 IDS = [f"image {i}.jpg" for i in range(10)]
 

@@ -16,7 +16,7 @@ from brainscore_vision.data.laion_fmri_7t.released.embeddings import EMBEDDING, 
 from brainscore_vision.data.laion_fmri_7t.released.features import DatasetModel
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
-from .tables import FeatureTable, open_table
+from .feature_tables import FeatureTable, open_table
 
 NEAR, ALIKE = 0.95, 0.6
 """Similarity of ids: above the first, one may be a misspelling of the other; below the second, they are of other kinds."""
