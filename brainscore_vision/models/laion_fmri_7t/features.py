@@ -54,7 +54,7 @@ class StimulusFeatureModel(LookupModel):
         Parameters
         ----------
         path, ids, key, columns
-            As for :func:`.tables.open_table`.
+            As for :func:`.feature_tables.open_table`.
         identifier : str, optional
             The file's name without its ending by default.
         missing : {"error", "drop"}
