@@ -5,8 +5,10 @@ PYTHON ?= $(shell for candidate in python3.11 python3.12 python3; do \
             && echo "$$candidate" && break; done)
 # Extra arguments of the programs that are run: make test PYTEST_ARGS="-k ridge", make demo DEMO_ARGS="--json".
 PYTEST_ARGS ?=
-# Processes that run tests side by side; each makes the simulated datasets that it needs.
+# Processes that run tests side by side.
 PYTEST_WORKERS ?= 2
+# A file's tests stay together, and files come in the order of tests/conftest.py: those with slow tests first.
+SIDE_BY_SIDE = -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 # Interpreters that a release is tried with.
 RELEASE_PYTHONS ?= python3.11 python3.12
 DEMO_ARGS   ?=
@@ -29,7 +31,7 @@ demo: $(VENV)/.plugin ## score seven models on the headline benchmarks, on simul
 	$(BIN)/laion-score demo $(DEMO_ARGS)
 
 test: $(VENV)/.test-requirements $(VENV)/.plugin ## run the test suite (PYTEST_ARGS="-k ridge -m 'not slow'")
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 # Once per release, in an environment of their own: what setup.py allows is what works.
 BOUNDS := .venv-bounds
@@ -44,7 +46,7 @@ bounds:
 	"$(PYTHON)" -m venv --clear $(BOUNDS)
 	$(BOUNDS)/bin/python -m pip install --quiet uv
 	$(BOUNDS)/bin/uv pip install --python $(BOUNDS)/bin/python --upgrade --resolution $(RESOLUTION) ".[test]"
-	$(BOUNDS)/bin/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
+	$(BOUNDS)/bin/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 install: $(VENV)/.requirements ## put the checkout's files into the environment, in seconds; after each edit
 	@rm -f $(VENV)/.plugin

@@ -82,7 +82,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
                 "mpmath>=1.3",
                 "pytest>=8.2",
                 "pytest-check>=2.3",
-                "pytest-xdist>=3.6",
+                "pytest-xdist>=3.8",
                 "pyarrow>=21,<22",
                 "ruff>=0.17.5,<0.18",
                 # an S3 server on this machine

@@ -37,9 +37,23 @@ def pytest_configure(config):
         pytest.exit(problem, returncode=pytest.ExitCode.USAGE_ERROR)
     # Brain-Score and result_caching read some of these when they are imported, so fixtures would come too late.
     config.laion_home = Path(tempfile.mkdtemp(prefix="laion-fmri-7t-tests-"))
+    workerinput = getattr(config, "workerinput", {})  # pytest-xdist's workers have one
+    config.laion_shared = Path(workerinput.get("laion_shared", config.laion_home / "shared"))
     environment = pytest.MonkeyPatch()
     _isolate(environment, config.laion_home)
     config.add_cleanup(environment.undo)
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first: workers that share the files by turns then end at nearly the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """What tests read and do not change is made once for all workers."""
+    node.workerinput["laion_shared"] = str(node.config.laion_shared)
 
 
 def pytest_unconfigure(config):
@@ -52,6 +66,7 @@ def _isolate(environment: pytest.MonkeyPatch, home: Path) -> None:
         environment.delenv(name, raising=False)
     environment.setenv("BS_INSTALL_DEPENDENCIES", "no")
     environment.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    environment.setenv("OMP_NUM_THREADS", "1")  # of processes that tests start; see one_thread
     for name, folder in _HOMES.items():
         environment.setenv(name, str(home / folder))
     (home / _HOMES["HOME"]).mkdir(exist_ok=True)
@@ -83,6 +98,29 @@ def one_thread():
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def plugins_searched_once():
+    """Brain-Score reads all plugins each time that it looks for a name; none of them changes while tests run."""
+    from brainscore_core.plugin_management.import_plugin import ImportPlugin
+
+    search, found = ImportPlugin.locate_plugin, {}
+
+    def locate_plugin(self):
+        asked = self.plugins_dir, self.registry_name, self.identifier
+        if asked not in found:
+            try:
+                found[asked] = search(self)
+            except AssertionError as error:
+                found[asked] = error
+        if isinstance(found[asked], AssertionError):
+            raise AssertionError(*found[asked].args)
+        return found[asked]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ImportPlugin, "locate_plugin", locate_plugin)
+        yield
+
+
 @pytest.fixture
 def run(monkeypatch, capsys):
     """``run(*arguments) -> (exit code, standard output, standard error)`` of the entry point."""
@@ -102,8 +140,24 @@ def run(monkeypatch, capsys):
 
 
 @pytest.fixture(scope="session")
-def tiny_dataset(tmp_path_factory) -> Path:
+def tiny_dataset(request) -> Path:
     """Folder of a simulated dataset of the smallest scale; tests do not write to it."""
+    return _simulated(request.config, seed=0)
+
+
+@pytest.fixture(scope="session")
+def another_dataset(request) -> Path:
+    """Folder of a dataset like `tiny_dataset`, of another seed; tests do not write to it."""
+    return _simulated(request.config, seed=1)
+
+
+def _simulated(config, seed: int) -> Path:
     from brainscore_vision.data.laion_fmri_7t.simulation import simulate
 
-    return simulate(tmp_path_factory.mktemp("tiny") / "dataset", scale="tiny", progress=False)
+    return simulate(config.laion_shared / f"seed-{seed}" / "dataset", "tiny", seed, progress=False, workers=2)
+
+
+@pytest.fixture(scope="session")
+def shared_home(request) -> Path:
+    """A ``LAION_FMRI_7T_HOME`` for tests that take the default simulated dataset, so that it is made once for all."""
+    return request.config.laion_shared / "home"

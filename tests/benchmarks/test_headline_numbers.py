@@ -19,7 +19,8 @@ TOLERANCE = {"pixels": 1e-9, "untrained AlexNet": 1e-4, "CLIP": 1e-9, "nouns": 1
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
-def test_headline_numbers_are_kept(model):
+def test_headline_numbers_are_kept(model, shared_home, monkeypatch):
+    monkeypatch.setenv("LAION_FMRI_7T_HOME", str(shared_home))
     kept = json.loads(KEPT.read_text())[model]
     found = numbers_of_model(model, identifiers_for(model, REGISTERED), "simulated")
     assert sorted(found) == sorted(kept)

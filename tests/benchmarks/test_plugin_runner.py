@@ -29,7 +29,6 @@ SETTINGS = {
     "PRIVATE_ACCESS": "0",
     "PYTEST_SETTINGS": "not memory_intense and not slow",
     "BRAINSCORE_KEEP_PLUGIN_ENV": "1",  # else it empties caches that belong to the whole machine
-    "PYTHONDONTWRITEBYTECODE": "1",
 }
 
 

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 import torch
 
-from brainscore_vision.models.laion_fmri_7t import tables
+from brainscore_vision.models.laion_fmri_7t import feature_tables
+from brainscore_vision.models.laion_fmri_7t.feature_tables import FeatureTable, open_table
 from brainscore_vision.models.laion_fmri_7t.table_files import TableError
-from brainscore_vision.models.laion_fmri_7t.tables import FeatureTable, open_table
 
 IDS = [f"image {i}.jpg" for i in range(10)]
 
@@ -95,7 +95,7 @@ def test_half_precision_is_read_in_blocks(tmp_path, features, monkeypatch):
     table = open_table(path)
     honest = table.read
     object.__setattr__(table, "read", lambda start, stop: read.append((start, stop)) or honest(start, stop))
-    monkeypatch.setattr(tables, "ROW_BLOCK", 3)
+    monkeypatch.setattr(feature_tables, "ROW_BLOCK", 3)
     rows = table.rows([IDS[8], IDS[0], IDS[7], IDS[1]])
     assert rows.dtype == np.float16
     np.testing.assert_array_equal(rows, features[[8, 0, 7, 1]])

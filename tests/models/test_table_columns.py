@@ -8,8 +8,8 @@ import pytest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import command_line
 from brainscore_vision.data.laion_fmri_7t.errors import SchemaError
 from brainscore_vision.models.laion_fmri_7t import StimulusFeatureModel
+from brainscore_vision.models.laion_fmri_7t.feature_tables import open_table
 from brainscore_vision.models.laion_fmri_7t.table_files import TableError
-from brainscore_vision.models.laion_fmri_7t.tables import open_table
 
 IDS = [f"shared_12rep_LAION_cluster_{i}_i0.jpg" for i in range(12)]
 ENDINGS = ("csv", "parquet")

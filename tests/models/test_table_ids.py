@@ -9,8 +9,8 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import command
 from brainscore_vision.benchmarks.laion_fmri_7t import score_model
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from brainscore_vision.models.laion_fmri_7t import StimulusFeatureModel, combine
+from brainscore_vision.models.laion_fmri_7t.feature_tables import FeatureTable, open_table, read_ids
 from brainscore_vision.models.laion_fmri_7t.table_files import TableError
-from brainscore_vision.models.laion_fmri_7t.tables import FeatureTable, open_table, read_ids
 
 CELL = "LAION_fMRI.IT-tau-ridge"
 NAMES = ["shared_12rep_LAION_cluster_1_i0.jpg", "shared_4rep_OOD_shape_ball.png", "unique_THINGS_air.v2_p01.jpg"]

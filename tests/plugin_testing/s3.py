@@ -1,5 +1,6 @@
 """An S3 server on this machine (moto's), for what is kept in buckets, and ways in which a server can fail."""
 
+import functools
 import logging
 import threading
 import time
@@ -17,18 +18,12 @@ from moto.server import ThreadedMotoServer
 
 @contextmanager
 def s3_server(environment: pytest.MonkeyPatch, bucket: str, faults: "Faults | None" = None) -> Iterator:
-    """A server with one bucket, which boto3 finds by the environment as it would find Amazon's; yields a client.
+    """An empty server with one bucket, which boto3 finds by the environment as it would find Amazon's; yields a client.
 
     The client's own requests are not among those that ``faults`` counts and spoils: only GETs and HEADs of objects are.
     """
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    if faults is not None:
-        dispatcher = threaded_moto_server.DomainDispatcherApplication
-        environment.setattr(
-            threaded_moto_server, "DomainDispatcherApplication", lambda make: faults.around(dispatcher(make))
-        )
-    server.start()
+    server, switch = _running()
+    switch.faults = faults
     try:
         host, port = server.get_host_and_port()
         environment.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps credentials
@@ -43,7 +38,33 @@ def s3_server(environment: pytest.MonkeyPatch, bucket: str, faults: "Faults | No
         client.create_bucket(Bucket=bucket)
         yield client
     finally:
-        server.stop()
+        switch.faults = None
+
+
+@functools.cache
+def _running() -> "tuple[ThreadedMotoServer, _Switch]":
+    """One server for all tests of this process, which each of them empties: it ends with the process."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server, switch = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False), _Switch()
+    dispatcher = threaded_moto_server.DomainDispatcherApplication
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threaded_moto_server, "DomainDispatcherApplication", lambda make: switch.around(dispatcher(make)))
+        server.start()  # returns when the application is made
+    return server, switch
+
+
+@dataclass
+class _Switch:
+    """The faults of the test that has the server."""
+
+    faults: "Faults | None" = None
+
+    def around(self, application):
+        def serve(environ, start_response):
+            chosen = application if self.faults is None else self.faults.around(application)
+            return chosen(environ, start_response)
+
+        return serve
 
 
 @dataclass

@@ -71,13 +71,14 @@ def committed():
 
 
 @pytest.fixture(scope="module")
-def executed(tmp_path_factory):
+def executed(tmp_path_factory, shared_home):
     """(notebook with fresh outputs as `make notebook` writes them, interpreter of the kernel, scores that it held)."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     for cell in code_cells(notebook):
         cell.outputs, cell.execution_count = [], None
     notebook.cells += [nbformat.v4.new_code_cell(source) for source in ("import sys\nprint(sys.executable)", COLLECT)]
-    execute(notebook, tmp_path_factory.mktemp("notebook"), os.environ)
+    environment = {**os.environ, "LAION_FMRI_7T_HOME": str(shared_home)}
+    execute(notebook, tmp_path_factory.mktemp("notebook"), environment)
     clean(notebook)
     interpreter, scores = (cell.outputs[0].text for cell in notebook.cells[-2:])
     del notebook.cells[-2:]

@@ -1,18 +1,19 @@
 """Brain-Score benchmarks from stimulus × stimulus kernels: memory that does not grow with the model.
 
 Any dataset with several subjects or folds can be scored with these parts; none of them knows a particular one. The path
-of a score: a benchmark resolves to a plan, with a :class:`SubjectTask` per subject that says what to compare
-(:mod:`.benchmark`); the engine shows the model each image once (:mod:`.features`), makes one kernel per layer and pool
+of a score: a benchmark (:mod:`.benchmark`) resolves to a plan (:mod:`.plan`), with a :class:`SubjectTask` per subject
+that says what to compare; the engine shows the model each image once (:mod:`.features`), makes one kernel per layer and pool
 (:mod:`.kernels`) and evaluates metrics on it (:mod:`.comparisons`); the plan makes a Score of the results.
 """
 
 from .assemblies import block_diagonal_concat, to_assembly
-from .benchmark import KFoldNeuralBenchmark, MultiSubjectNeuralBenchmark, Plan, score_benchmarks, score_plans
+from .benchmark import KFoldNeuralBenchmark, MultiSubjectNeuralBenchmark, score_benchmarks, score_plans
 from .comparisons import DEFAULT_ALPHAS, RELATIVE, RELATIVE_ALPHAS, CKAMetric, RDMMetric, RidgeMetric
 from .engine import missing_kernels, prepare_kernels
 from .features.lookup import LookupModel
 from .kernels.kernel import StimulusKernel, build_kernel, kernel_from_features
 from .options import EngineOptions
+from .plan import Plan
 from .pool import StimulusPart, StimulusPool
 from .responses import Responses
 from .statistics.ceilings import NoiseCeiling

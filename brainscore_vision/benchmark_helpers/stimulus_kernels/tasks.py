@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -126,3 +126,7 @@ class SubjectResult:
     dropped_stimuli: tuple[str, ...] = ()
     features_digest: str = ""
     notes: tuple[str, ...] = ()
+
+
+Results = Iterator[tuple[SubjectTask, SubjectResult]]
+"""What a metric yields."""

@@ -54,10 +54,6 @@ class SplitVariant:
     train_ids: list[str]
     test_ids: list[str]
 
-    def all_ids(self) -> list[str]:
-        """Train, then test."""
-        return self.train_ids + self.test_ids
-
 
 @dataclass(frozen=True)
 class Split:

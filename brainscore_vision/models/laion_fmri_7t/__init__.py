@@ -7,9 +7,9 @@ until a model is scored.
 from brainscore_vision import model_registry
 
 from .combine import combine
+from .feature_tables import FeatureTable, open_table
 from .features import EmbeddingModel, StimulusFeatureModel
 from .nouns import NounModel
-from .tables import FeatureTable, open_table
 
 __all__ = ["EmbeddingModel", "FeatureTable", "NounModel", "StimulusFeatureModel", "combine", "open_table"]
 

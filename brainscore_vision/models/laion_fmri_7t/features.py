@@ -16,7 +16,7 @@ from brainscore_vision.data.laion_fmri_7t.released.embeddings import EMBEDDING, 
 from brainscore_vision.data.laion_fmri_7t.released.features import DatasetModel
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
-from .tables import FeatureTable, open_table
+from .feature_tables import FeatureTable, open_table
 
 NEAR, ALIKE = 0.95, 0.6
 """Similarity of ids: above the first, one may be a misspelling of the other; below the second, they are of other kinds."""
@@ -54,7 +54,7 @@ class StimulusFeatureModel(LookupModel):
         Parameters
         ----------
         path, ids, key, columns
-            As for :func:`.tables.open_table`.
+            As for :func:`.feature_tables.open_table`.
         identifier : str, optional
             The file's name without its ending by default.
         missing : {"error", "drop"}

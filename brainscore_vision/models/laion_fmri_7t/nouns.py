@@ -27,7 +27,7 @@ from brainscore_vision.data.laion_fmri_7t.released.segmentations import (
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from brainscore_vision.data.laion_fmri_7t.text_files import read_text
 
-from .tables import TableError, file_digest
+from .feature_tables import TableError, file_digest
 
 WEIGHTS = (None, "area", "box", "score")
 NO_NOUN = "(no noun)"

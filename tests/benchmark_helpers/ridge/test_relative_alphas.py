@@ -138,14 +138,14 @@ def decompose_for(bench, table):
 
 @pytest.mark.parametrize(("edge", "side"), [(0, "below"), (-1, "above")])
 def test_a_note_names_the_unit_at_the_edge_of_the_grid(table, tiny_dataset, monkeypatch, edge, side):
-    from brainscore_vision.benchmark_helpers.stimulus_kernels import comparisons
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import ridge as comparison
 
     inside = scored(table, tiny_dataset)[CELL]
     assert "notes" not in inside.attrs
     # a grid that stops before, or begins after, what was chosen
     chosen = RELATIVE_ALPHAS.index(inside.attrs["sub-01"].attrs["alpha"])
     short = RELATIVE_ALPHAS[chosen + 1 :] if edge == 0 else RELATIVE_ALPHAS[:chosen]
-    monkeypatch.setattr(comparisons, "RELATIVE_ALPHAS", short)
+    monkeypatch.setattr(comparison, "RELATIVE_ALPHAS", short)
     unit = scored(table, tiny_dataset)[CELL].attrs["sub-01"]
     (note,) = unit.attrs["notes"]
     assert f"is {short[edge]:g} × mean eigenvalue, the {'smallest' if edge == 0 else 'largest'} of its grid" in note
@@ -154,7 +154,7 @@ def test_a_note_names_the_unit_at_the_edge_of_the_grid(table, tiny_dataset, monk
 
 def test_a_note_on_rounding_counts_in_the_same_unit(table, tiny_dataset, monkeypatch):
     """The grid ends far above what rounding hides, so that there is none; one that goes on has the same note in any unit."""
-    from brainscore_vision.benchmark_helpers.stimulus_kernels import comparisons
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import ridge as comparison
 
     ids, features = table
     mixed = features * np.r_[1e11, np.ones(features.shape[1] - 1)]
@@ -164,7 +164,7 @@ def test_a_note_on_rounding_counts_in_the_same_unit(table, tiny_dataset, monkeyp
         return [[note for note in score.attrs.get("notes", ()) if "rounding" in note] for score in scores]
 
     assert notes() == [[], []]
-    monkeypatch.setattr(comparisons, "RELATIVE_ALPHAS", (1e-25, *RELATIVE_ALPHAS))
+    monkeypatch.setattr(comparison, "RELATIVE_ALPHAS", (1e-25, *RELATIVE_ALPHAS))
     one, other = notes()
     assert one == other
     assert len(one) == 1

@@ -29,7 +29,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizati
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS, benchmark, compare, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.printing import as_row
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
-from brainscore_vision.data.laion_fmri_7t.simulation import Truth, simulate
+from brainscore_vision.data.laion_fmri_7t.simulation import Truth
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 CELLS = (
@@ -168,12 +168,11 @@ def test_other_attributes_under_the_same_name(scores):
         compare(a, c)
 
 
-def test_other_dataset_under_the_same_path(tmp_path):
+def test_other_dataset_under_the_same_path(tiny_dataset, another_dataset):
     """The fingerprint tells two datasets apart that lay at one place."""
     cell, results = "LAION_fMRI.V1-ood-ridge", []
-    for seed in (0, 1):
-        root = simulate(tmp_path / str(seed), scale="tiny", seed=seed, progress=False)
-        model = FeatureModel(random_features(open_dataset(root).pool_stimuli("shared"), 9), identifier=str(seed))
+    for root in (tiny_dataset, another_dataset):
+        model = FeatureModel(random_features(open_dataset(root).pool_stimuli("shared"), 9), identifier=str(root))
         results.append(score_model(model, benchmark(cell, subjects=("sub-01",), dataset=root)))
         results[-1].attrs["benchmark_identifier"] = cell
     with pytest.raises(ComparisonError, match="same dataset"):

@@ -85,7 +85,6 @@ def endpoint(checkout, place, dataset, tmp_path, models, benchmarks=BENCHMARKS):
     environment = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     environment |= {
         "PYTHONPATH": os.pathsep.join([str(checkout), str(REPOSITORY / "tests")]),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "BSC_DATABASESECRET": name,
         "LAION_FMRI_DATASET": str(dataset),
         "AWS_EC2_METADATA_DISABLED": "true",

@@ -11,8 +11,8 @@ from plugin_testing.leaderboards import content, counts, leaderboard, query, res
 from plugin_testing.models import small_network
 
 from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard.database import open_database, writing
+from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard.entries import Submitter, record
 from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard.errors import LeaderboardError
-from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard.recording import Submitter, record
 from brainscore_vision.data.laion_fmri_7t.constants import BIBTEX
 
 LAYERS = {"V1": "conv", "V2": "pool", "V3": "pool", "V4": "pool", "IT": "head"}

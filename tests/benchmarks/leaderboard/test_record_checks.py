@@ -9,8 +9,8 @@ from plugin_testing.leaderboards import content, query
 from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard import database as places
 from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard.checks import check_recordable, model_name
 from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard.database import open_database, place_name
+from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard.entries import record
 from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard.errors import LeaderboardError
-from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard.recording import record
 from brainscore_vision.benchmarks.laion_fmri_7t.results import Result, ResultsDatabase
 
 RESULT = Result(

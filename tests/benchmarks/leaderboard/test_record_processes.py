@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from brainscore_vision.benchmarks.laion_fmri_7t.cli import app as cli
 from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard.database import open_database
-from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard.recording import record
+from brainscore_vision.benchmarks.laion_fmri_7t.leaderboard.entries import record
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
 
 FORK = multiprocessing.get_context("fork")

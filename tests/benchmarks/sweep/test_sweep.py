@@ -127,15 +127,12 @@ def test_what_is_done_is_not_done_again(sweep, tmp_path):
     assert max(Counter(line.split(" ")[0] for line in saw.read_text().splitlines()).values()) < 100
 
 
-def test_other_data_are_not_done_yet(model_file, tmp_path, tiny_dataset, sweep):
-    from brainscore_vision.data.laion_fmri_7t.simulation import simulate
-
+def test_other_data_are_not_done_yet(model_file, tiny_dataset, another_dataset, sweep):
     _, database, _ = sweep(["healthy"], [V1])
-    other = simulate(tmp_path / "other", scale="tiny", seed=1, progress=False)
-    names = check_names([f"{model_file}:healthy"], [V1, f"{V1}[dataset={other}]"], dataset=None)
+    names = check_names([f"{model_file}:healthy"], [V1, f"{V1}[dataset={another_dataset}]"], dataset=None)
     names[1][0] = f"{V1}[dataset={tiny_dataset}]"
     (plan,) = make_plan(*names, results=database).models
-    assert [target.identifier for target in plan.todo] == [f"{V1}[dataset={other}]"]
+    assert [target.identifier for target in plan.todo] == [f"{V1}[dataset={another_dataset}]"]
     assert [target.name for target in plan.done] == [V1]
 
 

@@ -93,7 +93,7 @@ def start(tmp_path, tiny_dataset):
             run.process.wait()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def undisturbed(tiny_dataset):
     """Value of each cell, as score_model gives it: all models of the file see the same pixels."""
     model = CountingModel(identifier="undisturbed")

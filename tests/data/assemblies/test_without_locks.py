@@ -123,16 +123,16 @@ def test_damage_is_named_there_too(tmp_path, no_locks):
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
-def test_a_process_scores_data_that_cannot_be_locked(tmp_path, tiny_dataset, number):
+def test_a_process_scores_data_that_cannot_be_locked(tmp_path, tiny_dataset, run, number):
     """The libraries' own locks fail, as the system lets them fail."""
     arguments = ["score", "pixels", "LAION_fMRI.V1-ood-ridge", "--json", "--no-store", "--dataset", str(tiny_dataset)]
     command = [sys.executable, "-W", "ignore", "-c"]
     code = f"import sys; from brainscore_vision.benchmarks.laion_fmri_7t.cli import main; sys.argv[1:] = {arguments}; main()"
-    free = subprocess.run([*command, code], env={**os.environ}, capture_output=True, text=True)
+    _, free, _ = run(*arguments)
     locked = without_locks(tmp_path, tiny_dataset, number)
     bound = subprocess.run([*command, code], env={**os.environ, **locked}, capture_output=True, text=True)
     assert bound.returncode == 0, bound.stderr
-    assert bound.stdout == free.stdout
+    assert bound.stdout == free
     probe = f"import h5py; h5py.File({str(tiny_dataset / 'assemblies' / 'sub-01.nc')!r})"
     premise = subprocess.run([*command, probe], env={**os.environ, **locked}, capture_output=True, text=True)
     assert "unable to lock file" in premise.stderr

@@ -323,11 +323,14 @@ def rdm_draws(classes_a: np.ndarray, classes_b: np.ndarray, counts: np.ndarray) 
     cell = classes_a * RANK_BINS + classes_b
     order = np.argsort(cell, kind="stable")
     rows, columns = (index[order] for index in np.triu_indices(counts.shape[1], k=1))
-    starts = np.searchsorted(cell[order], np.arange(RANK_BINS**2 + 1))
+    cells, starts = np.unique(cell[order], return_index=True)
     # sums the weights of the pairs of each cell; whole numbers, which float32 adds exactly up to 2**24
     sums = scipy.sparse.csr_matrix(
-        (np.ones(len(cell), dtype=np.float32), np.arange(len(cell)), starts), shape=(RANK_BINS**2, len(cell))
+        (np.ones(len(cell), dtype=np.float32), np.arange(len(cell)), [*starts, len(cell)]),
+        shape=(len(cells), len(cell)),
     )
+    classes = divmod(cells, RANK_BINS)
+    members = [scipy.sparse.csr_matrix((np.ones(len(cells)), (of, np.arange(len(cells))))) for of in classes]
     weights = np.empty((len(cell), DRAWS_AT_ONCE), dtype=np.float32)
     factors = np.empty_like(weights)
     correlations = np.empty(len(counts))
@@ -338,26 +341,19 @@ def rdm_draws(classes_a: np.ndarray, classes_b: np.ndarray, counts: np.ndarray) 
         np.take(draws, rows, axis=0, out=weights, mode="clip")  # "raise" would go through a copy
         np.take(draws, columns, axis=0, out=factors, mode="clip")
         weights *= factors
-        tables = (sums @ weights).T.astype(float)  # draws, cells
-        for i in range(len(block)):
-            correlations[start + i] = spearman_of_table(tables[i].reshape(RANK_BINS, RANK_BINS))
+        table = (sums @ weights)[:, : len(block)].astype(float)  # cells, draws
+        ranks = [_unit_midranks(of_class @ table) for of_class in members]
+        of_cells = [own[of] for own, of in zip(ranks, classes, strict=True)]
+        correlations[start : start + len(block)] = np.einsum("ij,ij,ij->j", table, *of_cells)
     return correlations
 
 
-def spearman_of_table(table: np.ndarray) -> float:
-    """Spearman correlation, with mid-ranks for ties, from a table of weights of class a (rows) by class b (columns).
-
-    0 if all weight is in one row or one column.
-    """
-    ranks = []
-    for margin in (table.sum(axis=1), table.sum(axis=0)):
-        middle = np.cumsum(margin) - margin / 2
-        middle -= middle @ margin / margin.sum()
-        length = np.sqrt(margin @ (middle * middle))
-        if not length > 0:
-            return 0.0
-        ranks.append(middle / length)
-    return float(ranks[0] @ table @ ranks[1])
+def _unit_midranks(weights: np.ndarray) -> np.ndarray:
+    """Mid-rank of each class (row) in each draw, of mean 0 and length 1 over its weights; 0 where all is one class."""
+    middle = np.cumsum(weights, axis=0) - weights / 2
+    middle -= (middle * weights).sum(axis=0) / weights.sum(axis=0)
+    length = np.sqrt((weights * middle * middle).sum(axis=0))
+    return middle / np.where(length > 0, length, np.inf)
 
 
 def _standardised(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

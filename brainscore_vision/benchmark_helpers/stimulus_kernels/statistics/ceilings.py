@@ -71,11 +71,6 @@ class NoiseCeiling:
         signal = self.fraction * self.mean_inverse_repetitions
         return NoiseCeiling(signal / (signal + (1 - self.fraction) * target), target)
 
-    def at_draws(self, mean_inverse: np.ndarray) -> np.ndarray:
-        """NC at each of several means of 1/n_repetitions (float64, shape (draws,)); shape (draws, neuroids)."""
-        signal = self.fraction * self.mean_inverse_repetitions
-        return signal / (signal + np.outer(mean_inverse, 1 - self.fraction))
-
     def select(self, neuroids) -> NoiseCeiling:
         """The ceiling of some of the neuroids."""
         return NoiseCeiling(self.fraction[neuroids], self.mean_inverse_repetitions)

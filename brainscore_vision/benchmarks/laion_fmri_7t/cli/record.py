@@ -75,9 +75,9 @@ def record(
     Example: laion-score record results.db --benchmark 'LAION_fMRI.*' --dry-run
     """
     from ..leaderboard.database import open_database, place_name
+    from ..leaderboard.entries import Submitter, plant
+    from ..leaderboard.entries import record as record_results
     from ..leaderboard.errors import LeaderboardError
-    from ..leaderboard.recording import Submitter, plant
-    from ..leaderboard.recording import record as record_results
     from ..results import ResultsDatabase, matches
 
     if tree == (results is not None) or (tree and db is None):

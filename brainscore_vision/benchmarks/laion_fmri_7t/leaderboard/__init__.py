@@ -1,5 +1,5 @@
 """Results on a leaderboard: from a results file into Brain-Score's own database, SQLite or PostgreSQL.
 
-``recording.record(results, database.open_database(place))`` writes them; ``checks`` says which results may stand on one
+``entries.record(results, database.open_database(place))`` writes them; ``checks`` says which results may stand on one
 leaderboard.
 """

@@ -78,7 +78,7 @@ def _of_torchvision(name: str, weights: str | None, source: str) -> LibraryNetwo
     if seed is not None:
         make = functools.partial(_untrained, seed, _torchvision_module, name, None)
         # made without weights, a network is of its smallest size, which its best weights may exceed (vit_h_14)
-        settings = min(map(_torchvision_settings, choices), key=lambda settings: settings.size)
+        settings = min(map(_torchvision_settings, (choices.DEFAULT, *choices)), key=lambda settings: settings.size)
         return LibraryNetwork(f"{TORCHVISION}:{name}@{weights}", settings, make)
     named = {choice.name.casefold(): choice for choice in choices} | {"default": choices.DEFAULT}
     if weights is not None and weights.casefold() not in named:

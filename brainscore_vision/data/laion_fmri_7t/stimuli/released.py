@@ -22,7 +22,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_stat
 
 from ..errors import SchemaError
 from ..home import keep, kept
-from .tables import check_names, names_of, read_table
+from .stimulus_tables import check_names, names_of, read_table
 
 IMAGES_DATASET = "images"
 _FORMAT_OF_EXTENSION = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}

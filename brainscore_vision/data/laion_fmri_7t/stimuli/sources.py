@@ -19,7 +19,7 @@ from ..errors import MissingDataError
 from .displayed import DisplayedImage, Survey, displayed_images, survey
 from .released import ReleasedStimuli
 from .seal import check_seal
-from .tables import check_names, names_of, read_table
+from .stimulus_tables import check_names, names_of, read_table
 
 MANIFEST = "manifest.csv"
 IMAGE_FOLDER = "images"

@@ -58,7 +58,7 @@ class Submitter:
 
 
 @dataclass(frozen=True)
-class Recording:
+class Entry:
     """What was written of one result.
 
     Attributes
@@ -96,7 +96,7 @@ def record(
     allow_simulated: bool = False,
     keep: bool = True,
     progress: bool = False,
-) -> list[Recording]:
+) -> list[Entry]:
     """Write results to Brain-Score's database, all of them or none.
 
     Parameters
@@ -115,7 +115,7 @@ def record(
 
     Returns
     -------
-    list of Recording
+    list of Entry
 
     Raises
     ------
@@ -145,7 +145,7 @@ def plant(database: peewee.Database, keep: bool = True) -> list[tuple[str, ...]]
         return [place(tables.BenchmarkType.get_by_id(ensure_region(region))) for region in REGIONS]
 
 
-def _write(result: Result, user: tables.User, public: bool) -> Recording:
+def _write(result: Result, user: tables.User, public: bool) -> Entry:
     live = benchmark(result.benchmark)
     instance = recorder.benchmarkinstance_from_benchmark(
         _Benchmark(
@@ -173,7 +173,7 @@ def _write(result: Result, user: tables.User, public: bool) -> Recording:
             f"({result_name(result)}). Its columns score_raw, score_ceiled and error have to be double precision."
         )
     status = "new" if is_new or before[0] is None else "unchanged" if before == after else "changed"
-    return Recording(result, model.name, place(instance.benchmark), status)
+    return Entry(result, model.name, place(instance.benchmark), status)
 
 
 def _check_networks(results: Sequence[Result]) -> None:

@@ -1,0 +1,156 @@
+"""Correlation of the representational dissimilarity matrices (RDMs) of a kernel and of responses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..kernels.compute import Compute
+from ..kernels.kernel import StimulusKernel
+from ..responses import Responses
+from ..statistics import similarity
+from ..statistics.bootstrap import N_DRAWS, rank_classes, rdm_draws
+from ..statistics.ceilings import NoiseCeiling
+from ..statistics.influence import Estimate
+from ..statistics.normalizations import SIMILARITY_NORMALIZATIONS, Normalized, scaled_similarity
+from ..statistics.rsa_ceilings import nili_bounds, rdm_reliability, split_half_reliability
+from ..tasks import Results, SubjectResult, SubjectTask
+from .halves import (
+    averaged_halves,
+    reliability_details,
+    reliability_of,
+    similarity_result,
+    unreliable,
+    with_reliability,
+)
+from .resampled import Resampled
+
+
+@dataclass(frozen=True)
+class RDMMetric:
+    """Spearman correlation of the upper triangles of the two Pearson RDMs (Kriegeskorte et al. 2008).
+
+    Attributes
+    ----------
+    bootstrap_draws : int
+        Resamplings of the stimuli behind each subject's interval.
+    """
+
+    bootstrap_draws: int = N_DRAWS
+    normalizations = SIMILARITY_NORMALIZATIONS
+
+    def check_subjects(self, subjects: Sequence[str]) -> None:
+        """Any number will do."""
+
+    def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
+        """Results of tasks that share ``kernel``."""
+        resampled = None
+        for task in tasks:
+            if resampled is None or not resampled.is_for(task.test_ids, task.bootstrap_groups):
+                resampled = Resampled.of(task.test_ids, task.bootstrap_groups, self.bootstrap_draws)
+                ranks = similarity.rdm_ranks(kernel, task.test_ids)
+                model_ranks, model_classes = similarity.unit_ranks(ranks), rank_classes(ranks)
+            responses = task.load_responses().select(task.test_ids)
+            ranks = similarity.response_ranks(responses.values)
+            measured, draws = _measured_rdm(task, responses, ranks), None
+            if resampled.counts is not None:
+                raw_draws = rdm_draws(model_classes, rank_classes(ranks), resampled.counts)
+                values = {"published": raw_draws / rdm_ceiling(responses.noise_ceiling)}
+                if measured.reliability is not None:
+                    values["reliability"] = raw_draws / measured.reliability.draws(resampled.counts)
+                draws = resampled.draws(values)
+            yield (
+                task,
+                replace(
+                    similarity_result(task, kernel, responses, float(model_ranks @ similarity.unit_ranks(ranks))),
+                    draws=draws,
+                    measured=measured,
+                    notes=(*resampled.notes, *unreliable(task, measured.reliability)),
+                ),
+            )
+
+    def normalize(self, results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
+        """Each subject's numbers by normalisation, in order."""
+        ceilings = (with_reliability(rdm_ceiling(r.published_ceiling), r.measured.reliability) for r in results)
+        return [
+            {name: scaled_similarity(result.similarity, ceiling) for name, ceiling in of_subject.items()}
+            for result, of_subject in zip(results, ceilings, strict=True)
+        ]
+
+    def ceilings(self, tasks: Sequence[SubjectTask]) -> list[dict[str, float]]:
+        """Each subject's ceiling by normalisation, in order; needs no model."""
+        found = []
+        for task in tasks:
+            responses = task.load_responses().select(task.test_ids)
+            reliability = reliability_of(rdm_reliability, task, averaged_halves(task, responses))
+            found.append(with_reliability(rdm_ceiling(responses.noise_ceiling), reliability))
+        return found
+
+    def ceiling_details(self, tasks: Sequence[SubjectTask], measured: Sequence | None = None) -> dict:
+        """What else is known about how well RDMs could be predicted; needs no model.
+
+        Parameters
+        ----------
+        tasks : sequence of SubjectTask
+        measured : sequence of MeasuredRDM, optional
+            Of these tasks, in their order, over the stimuli that were scored; made of all stimuli of the tasks if None.
+
+        Returns
+        -------
+        dict of str to dict of str to float
+            ``nili_lower``, ``nili_upper`` (with two or more subjects that share their stimuli),
+            ``split_half_reliability`` and ``reliability`` (with halves of the trials), per subject.
+        """
+        subjects, details = [task.subject for task in tasks], {}
+        measured = list(map(_measured_rdm, tasks)) if measured is None else measured
+        if len(tasks) > 1 and len({task.test_ids for task in tasks}) == 1:
+            bounds = nili_bounds([one.ranks for one in measured])
+            for name, values in zip(("nili_lower", "nili_upper"), bounds, strict=True):
+                details[name] = dict(zip(subjects, values.tolist(), strict=True))
+        if all(one.split_half is not None for one in measured):
+            details["split_half_reliability"] = {s: one.split_half for s, one in zip(subjects, measured, strict=True)}
+        return details | reliability_details(subjects, measured)
+
+
+def rdm_ceiling(published: NoiseCeiling) -> float:
+    """Mean over neuroids of √NC at the published repetitions: the ceiling of the published RDM scores."""
+    return float(np.sqrt(published.fraction).mean())
+
+
+@dataclass(frozen=True)
+class MeasuredRDM:
+    """A subject's RDM, as ceilings need it.
+
+    Attributes
+    ----------
+    ranks : numpy.ndarray of int32, shape (pairs,)
+        Twice the ranks of the upper triangle.
+    split_half : float or None
+        Reliability, where the trials come in halves.
+    reliability : Estimate or None
+        Correlation with the RDM of the true signal, where the trials come in halves that agree.
+    """
+
+    ranks: np.ndarray
+    split_half: float | None
+    reliability: Estimate | None
+
+
+def _measured_rdm(
+    task: SubjectTask, responses: Responses | None = None, ranks: np.ndarray | None = None
+) -> MeasuredRDM:
+    if responses is None:
+        responses = task.load_responses().select(task.test_ids)
+        ranks = similarity.response_ranks(responses.values)
+    halves = averaged_halves(task, responses)
+    if halves is None:
+        return MeasuredRDM(_compact(ranks), None, None)
+    split_half = split_half_reliability(*(similarity.response_ranks(half) for half in (halves.first, halves.second)))
+    return MeasuredRDM(_compact(ranks), split_half, reliability_of(rdm_reliability, task, halves))
+
+
+def _compact(ranks: np.ndarray) -> np.ndarray:
+    """Twice the ranks, whole numbers with mid-ranks too: one array per subject and cell is kept until a run is done."""
+    return (2 * ranks).astype(np.int32)

@@ -1,0 +1,60 @@
+"""Test stimuli, resampled: what all comparisons draw their intervals from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..statistics.bootstrap import (
+    FEW_GROUPS,
+    MIN_DISTINCT,
+    Draws,
+    count_groups,
+    has_groups,
+    resampled_counts,
+    stimuli_digest,
+)
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """The test stimuli of a task, resampled.
+
+    Attributes
+    ----------
+    test_ids : tuple of str
+    groups : tuple of str or None
+    n_draws : int
+    counts : numpy.ndarray of float64, shape (draws, stimuli), or None
+        None if there are too few groups to draw from.
+    notes : tuple of str
+        What a reader of an interval should know of its groups.
+    """
+
+    test_ids: tuple[str, ...]
+    groups: tuple[str, ...] | None
+    n_draws: int
+    counts: np.ndarray | None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, test_ids: tuple[str, ...], groups: tuple[str, ...] | None, n_draws: int) -> Resampled:
+        n_groups = count_groups(test_ids, groups)
+        if not has_groups(groups) or n_groups >= FEW_GROUPS:
+            return cls(test_ids, groups, n_draws, resampled_counts(test_ids, n_draws, groups))
+        kind = "group" if n_groups == 1 else "groups"
+        of_groups = f"The {len(test_ids)} test images come in {n_groups} {kind} of similar ones"
+        if n_groups < MIN_DISTINCT:
+            note = f"{of_groups}: what other images would give cannot be told, so there is no interval and no p value."
+            return cls(test_ids, groups, n_draws, None, (note,))
+        note = f"{of_groups}: intervals, which draw whole groups, are too narrow, and p values too small."
+        return cls(test_ids, groups, n_draws, resampled_counts(test_ids, n_draws, groups), (note,))
+
+    def is_for(self, test_ids: tuple[str, ...], groups: tuple[str, ...] | None) -> bool:
+        return (test_ids, groups) == (self.test_ids, self.groups)
+
+    def draws(self, values: dict[str, np.ndarray], medians: np.ndarray | None = None) -> Draws:
+        """Values of :attr:`counts`, with what makes them comparable to another model's."""
+        digest = stimuli_digest(self.test_ids, self.n_draws, self.groups)
+        return Draws(values, digest, count_groups(self.test_ids, self.groups), medians)

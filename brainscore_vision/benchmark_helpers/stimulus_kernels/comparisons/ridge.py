@@ -1,0 +1,197 @@
+"""Ridge regression from features to responses: the correlation of each neuroid is computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import StimulusKernelError
+from ..kernels.compute import Compute
+from ..kernels.kernel import StimulusKernel
+from ..responses import pearson_per_neuroid
+from ..ridge import fit as ridge
+from ..statistics.bootstrap import N_DRAWS, median_draws, ridge_draws
+from ..statistics.ceilings import ExplainableVariance
+from ..statistics.normalizations import (
+    NORMALIZATIONS,
+    Normalized,
+    SumsOfDraws,
+    ceiling_of,
+    normalize_correlations,
+)
+from ..statistics.significance import p_values
+from ..tasks import Results, SubjectResult, SubjectTask
+from ..wording import warn_once
+from .resampled import Resampled
+
+DEFAULT_ALPHAS = tuple(10.0**exponent for exponent in range(-10, 11))
+"""21 penalties from 1e-10 to 1e10: wide, because the trace of K grows with the width of the layer."""
+
+RELATIVE = "relative"
+"""Stands for :data:`RELATIVE_ALPHAS`."""
+
+RELATIVE_ALPHAS = tuple(10.0 ** (half_decades / 2) for half_decades in range(-12, 13))
+"""25 penalties from 1e-6 to 1e6, two per decade, in units of the mean eigenvalue of the centred training kernel."""
+
+
+def is_grid(alphas) -> bool:
+    """Whether ``alphas`` are :data:`RELATIVE`, or positive numbers, at least one."""
+    if isinstance(alphas, str):
+        return alphas == RELATIVE
+    return len(alphas) > 0 and all(np.isfinite(a) and a > 0 for a in alphas)
+
+
+@dataclass(frozen=True)
+class RidgeMetric:
+    """Ridge regression from features to responses; correlation per neuroid on the test stimuli.
+
+    Attributes
+    ----------
+    alphas : tuple of float or "relative"
+        Penalties; with more than one, the leave-one-out error on the training stimuli chooses. "relative" are
+        :data:`RELATIVE_ALPHAS`: with penalties as they are, the step from one to the next makes scores depend on the unit of
+        the features; with these, features times any number have the same scores.
+    bootstrap_draws : int
+        Resamplings of the test stimuli behind each subject's interval.
+    """
+
+    alphas: tuple[float, ...] | str = DEFAULT_ALPHAS
+    bootstrap_draws: int = N_DRAWS
+    normalizations = NORMALIZATIONS
+
+    def __post_init__(self):
+        if not is_grid(self.alphas):
+            raise StimulusKernelError(
+                f"alphas are positive numbers, at least one, or {RELATIVE!r}; received {self.alphas!r}."
+            )
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether penalties count mean eigenvalues of the centred training kernel."""
+        return self.alphas == RELATIVE
+
+    @property
+    def grid(self) -> tuple[float, ...]:
+        """The numbers between which the leave-one-out error chooses."""
+        return RELATIVE_ALPHAS if self.is_relative else self.alphas
+
+    def unit(self, decomposition: ridge.RidgeDecomposition) -> float:
+        """What the numbers of :attr:`grid` count, for a training kernel: a penalty is a number times this."""
+        return decomposition.mean_eigenvalue if self.is_relative else 1.0
+
+    def check_subjects(self, subjects: Sequence[str]) -> None:
+        """Any number will do."""
+
+    def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
+        """Results of tasks that share ``kernel`` and their training stimuli."""
+        train_ids = tasks[0].train_ids
+        train_rows = kernel.positions(train_ids)
+        decomposition = ridge.decompose(kernel.gram, train_rows, compute, kernel.n_features)
+        unit = self.unit(decomposition)
+        unresolved = self._unresolved(decomposition, kernel, train_rows)
+        fitted: dict = {}
+        resampled, edges = None, []
+        for task in tasks:
+            responses = task.load_responses()
+            train, test = responses.select(train_ids), responses.select(task.test_ids)
+            if task.load_responses not in fitted:  # tasks that differ in their test stimuli alone share a fit
+                fitted.clear()
+                coordinates, _ = decomposition.coordinates(train.values)
+                selection = ridge.select_alpha(decomposition, coordinates, self.grid, unit)
+                at_edge = self._at_edge(task, selection.alpha, unit)
+                edges += at_edge
+                fitted[task.load_responses] = selection, (*unresolved, *at_edge)
+            selection, notes = fitted[task.load_responses]
+            cross = kernel.block(task.test_ids, train_ids)
+            prediction = ridge.predict(decomposition, cross, selection.dual_coefficients)
+            correlations = pearson_per_neuroid(prediction, test.values, task.subject)
+            if resampled is None or not resampled.is_for(task.test_ids, task.bootstrap_groups):
+                resampled = Resampled.of(task.test_ids, task.bootstrap_groups, self.bootstrap_draws)
+            draws, at_test = None, test.explainable()
+            if resampled.counts is not None:
+                sums = SumsOfDraws(correlations, test.noise_ceiling, at_test)
+                values = ridge_draws(prediction, test.values, test.n_repetitions, sums, resampled.counts)
+                medians = median_draws(prediction, test.values, correlations, resampled.counts, task.bootstrap_groups)
+                draws = resampled.draws(values, medians)
+            yield (
+                task,
+                SubjectResult(
+                    subject=task.subject,
+                    n_train=len(train_ids),
+                    n_test=len(task.test_ids),
+                    n_features=kernel.n_features,
+                    neuroids=test.neuroids,
+                    published_ceiling=test.noise_ceiling,
+                    at_test=at_test,
+                    correlations=correlations,
+                    p_values=p_values(prediction, test.values, correlations, task.bootstrap_groups),
+                    alpha=selection.alpha,
+                    mean_eigenvalue=unit if self.is_relative else None,
+                    draws=draws,
+                    notes=(*notes, *resampled.notes, *poorly_known(task, at_test)),
+                ),
+            )
+        if edges:  # the Scores have all of them
+            warn_once(f"{edges[0]}{' The same holds for other subjects or regions.' if len(edges) > 1 else ''}")
+
+    def _unresolved(self, decomposition, kernel: StimulusKernel, train_rows: np.ndarray) -> tuple[str, ...]:
+        """A note if rounding hides features from the kernel that one of the penalties would let through."""
+        if kernel.sketch is None:
+            return ()
+        lost = decomposition.lost_spread(kernel.sketch[train_rows], kernel.mean_norm)
+        if lost <= min(self.grid) * self.unit(decomposition):
+            return ()
+        note = (
+            f"Some features vary so much more than others that the others are lost in rounding: with an alpha below "
+            f"{alpha_text(lost / self.unit(decomposition), self.is_relative, '.1g')} they would count, and do not count "
+            f"here. Standardise the features (divide each by its standard deviation), or leave out those that vary most."
+        )
+        warn_once(note)
+        return (note,)
+
+    def _at_edge(self, task: SubjectTask, alpha: float, unit: float) -> tuple[str, ...]:
+        """A note if a better penalty may lie beyond the grid."""
+        edge = ridge.edge_of_grid(alpha, self.grid)
+        if edge is None:
+            return ()
+        scale = {"smallest": "Multiply", "largest": "Divide"}[edge]
+        remedy = f"{scale} all features by one number, or choose penalties that fit any unit (alphas='relative')."
+        if self.is_relative:
+            side = {"smallest": "below", "largest": "above"}[edge]
+            remedy = f"To search there, give alphas of your own, {side} {alpha * unit:.2g} for these features."
+        return (
+            f"alpha of {task.subject} in {task.region} is {alpha_text(alpha, self.is_relative)}, the {edge} of its grid: a "
+            f"better one may lie beyond. {remedy}",
+        )
+
+    def normalize(self, results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
+        """Each subject's numbers by normalisation, in order."""
+        return [normalize_correlations(r.correlations, r.published_ceiling, r.at_test) for r in results]
+
+    def ceilings(self, tasks: Sequence[SubjectTask]) -> list[dict[str, float]]:
+        """Each subject's ceiling by normalisation, in order; needs no model."""
+        tests = (task.load_responses().select(task.test_ids) for task in tasks)
+        return [ceiling_of(test.noise_ceiling, test.explainable()) for test in tests]
+
+    def ceiling_details(self, tasks: Sequence[SubjectTask], measured: Sequence | None = None) -> dict:
+        """Nothing beside the ceilings."""
+        return {}
+
+
+def alpha_text(alpha: float, is_relative: bool, form: str = "g") -> str:
+    """A penalty for people, with its unit."""
+    return f"{alpha:{form}} × mean eigenvalue" if is_relative else f"{alpha:{form}}"
+
+
+def poorly_known(task: SubjectTask, at_test: ExplainableVariance) -> tuple[str, ...]:
+    """A note if the explainable variance of the test stimuli may be 0."""
+    if at_test.is_known:
+        return ()
+    share, error = (100 * x / at_test.variance.sum() for x in (at_test.explainable.sum(), at_test.standard_error))
+    so = "say little" if at_test.is_positive else "are not given"
+    return (
+        f"{task.subject} may have no explainable variance in {task.region} on the {at_test.n_stimuli} test stimuli: "
+        f"{share:.1f} ± {error:.1f} % of the variance of averages. explained_variance and correlation {so} there.",
+    )
