@@ -12,13 +12,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.screen import fitted_images
-from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.making import unused_spools
-from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore
-from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.layer_map import kept_maps
-from brainscore_vision.benchmark_helpers.stimulus_kernels.options import EngineOptions
+from .groups import Group
 
-app = typer.Typer(help="Kernels that are kept on disk: list, verify or clear them.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="List, verify or clear the kernels that are kept on disk.", no_args_is_help=True)
 
 UNLIMITED_WIDTH = 300
 """Characters of a line where no terminal breaks it."""
@@ -29,6 +25,9 @@ StoreOption = Annotated[Path | None, typer.Option("--store-directory", help="Whe
 @app.command("list")
 def list_kernels(store_directory: StoreOption = None) -> None:
     """List the stored kernels and their size."""
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.options import EngineOptions
+
     options = EngineOptions(store_directory=store_directory)
     table = Table()
     for name in ("model", "layer", "pool", "stimuli", "features", "MB", "created"):
@@ -56,6 +55,9 @@ def list_kernels(store_directory: StoreOption = None) -> None:
 @app.command()
 def verify(store_directory: StoreOption = None) -> None:
     """Read every stored kernel whole; exit code 1 if one cannot be used: damaged, not readable, of an earlier version."""
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.options import EngineOptions
+
     store, unusable, count = KernelStore(EngineOptions(store_directory=store_directory).kernels), 0, 0
     for path, problem in store.verify():
         count += 1
@@ -73,6 +75,12 @@ def clear(
     spool_directory: Annotated[Path | None, typer.Option(help="Where features wait.")] = None,
 ) -> None:
     """Remove stored kernels, layer maps, and what killed runs left."""
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.features.screen import fitted_images
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.making import unused_spools
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.layer_map import kept_maps
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.options import EngineOptions
+
     options = EngineOptions(store_directory=store_directory, spool_directory=spool_directory)
     store, freed, left = KernelStore(options.kernels), 0, []
     doomed = [

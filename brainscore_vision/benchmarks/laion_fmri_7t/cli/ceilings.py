@@ -30,7 +30,10 @@ def ceilings(
     ] = Path("ceilings.svg"),
     as_json: JsonOption = False,
 ) -> None:
-    """Compare noise ceilings: as published, as estimated again from the single trials, and as each split uses them."""
+    """Compare noise ceilings: published, estimated again, as used.
+
+    They are estimated again from the single trials; each split uses them in its own way.
+    """
     from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
     from ..benchmark import check_subjects

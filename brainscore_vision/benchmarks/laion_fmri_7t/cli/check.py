@@ -8,7 +8,10 @@ from .options import DatasetOption
 
 
 def check(dataset: DatasetOption = None) -> None:
-    """Check a dataset, one line per rule; exit code 1 if one is broken."""
+    """Check that a dataset keeps the rules that scoring relies on.
+
+    One line per rule; exit code 1 if one is broken.
+    """
     from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
     from ..checks.rules import run_checks

@@ -34,9 +34,10 @@ def compare(
     correct: CorrectOption = "fdr",
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two models on the benchmarks that both were scored on: differences, intervals and p values.
+    """Compare two models: differences, intervals and p values.
 
-    Differences are the first model minus the second, with a 95 % interval over resampled test images.
+    They are compared on the benchmarks that both were scored on. Differences are the first model minus the second, with a 95 %
+    interval over resampled test images.
 
     Example: laion-score compare scores.sqlite alexnet resnet50 --benchmark '*-tau-*' --correct holm
     """

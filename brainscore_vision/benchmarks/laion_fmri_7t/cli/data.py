@@ -14,27 +14,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from brainscore_vision.data.laion_fmri_7t.constants import SPLIT_FILES, SUBJECTS
-from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError
-from brainscore_vision.data.laion_fmri_7t.source import (
-    DATASET_VARIABLE,
-    PUBLISHED,
-    SIMULATED,
-    laion_fmri_folder,
-    open_dataset,
-)
-from brainscore_vision.data.laion_fmri_7t.stimuli.places import BUNDLED_VARIABLE, STIMULI_VARIABLE
-
-from . import get as cli_get
+from .get import SubjectsOption, bucket, get, names
+from .groups import Group
 from .options import DatasetOption
 
 if TYPE_CHECKING:
     from brainscore_vision.data.laion_fmri_7t.stimuli.displayed import Survey
     from brainscore_vision.data.laion_fmri_7t.stimuli.sources import StimulusSource
 
-app = typer.Typer(help="The dataset on this machine: what it holds and what it lacks.", no_args_is_help=True)
-app.command()(cli_get.bucket)
-app.command()(cli_get.get)
+app = typer.Typer(cls=Group, help="See what data are on this machine, and get what is missing.", no_args_is_help=True)
+app.command()(bucket)
+app.command()(get)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 _SHOWN = 4  # names of a list that are printed before "and n more"
@@ -48,6 +38,8 @@ def status(dataset: DatasetOption = None, as_json: JsonOption = False) -> None:
     Embeddings, fMRI and all that is derived from it are CC0; the images alone need the data use agreement.
     """
     from brainscore_vision.data.laion_fmri_7t.inventory import is_simulated, take_inventory
+    from brainscore_vision.data.laion_fmri_7t.source import PUBLISHED
+    from brainscore_vision.data.laion_fmri_7t.stimuli.places import BUNDLED_VARIABLE, STIMULI_VARIABLE
 
     folder, why = find_folder(dataset)
     items = take_inventory(folder) if folder is not None else []
@@ -84,6 +76,8 @@ def describe(
 ) -> None:
     """Count subjects, voxels per region before and after the threshold, pools, splits, kinds of images."""
     from brainscore_vision.data.laion_fmri_7t import description
+    from brainscore_vision.data.laion_fmri_7t.constants import SPLIT_FILES
+    from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
     opened = open_dataset(dataset)
     numbers = [description.describe_subject(opened, subject, threshold) for subject in opened.subjects]
@@ -124,6 +118,8 @@ def splits(
 ) -> None:
     """Training and test images of splits: how many, where the split comes from, and with --ids which images."""
     from brainscore_vision.data.laion_fmri_7t import description
+    from brainscore_vision.data.laion_fmri_7t.constants import SPLIT_FILES
+    from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
     opened = open_dataset(dataset)
     pools = (pool,) if pool is not None else ("shared", *opened.subjects)
@@ -147,6 +143,7 @@ def splits(
 @app.command()
 def images(dataset: DatasetOption = None, as_json: JsonOption = False) -> None:
     """Decode every image: which are damaged, which are shown as plain copies and why, sizes, the seal. Takes minutes."""
+    from brainscore_vision.data.laion_fmri_7t.source import open_dataset
     from brainscore_vision.data.laion_fmri_7t.stimuli.displayed import describe_copies, describe_sizes
     from brainscore_vision.data.laion_fmri_7t.stimuli.seal import SEAL, differences, read_seal
     from brainscore_vision.data.laion_fmri_7t.stimuli.sources import survey_images
@@ -185,6 +182,8 @@ def seal(
 
     A damaged image that still decodes, rows in another order or a replaced image are found by nothing else.
     """
+    from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
+    from brainscore_vision.data.laion_fmri_7t.source import PUBLISHED, SIMULATED, open_dataset
     from brainscore_vision.data.laion_fmri_7t.stimuli.seal import SEAL, write_seal
     from brainscore_vision.data.laion_fmri_7t.stimuli.sources import HOW_TO_GET_STIMULI, find_stimuli, survey_images
 
@@ -205,7 +204,7 @@ def seal(
 @app.command()
 def verify(
     dataset: DatasetOption = None,
-    subjects: cli_get.SubjectsOption = None,
+    subjects: SubjectsOption = None,
     published: Annotated[
         Path | None,
         typer.Option(help="Folder of published files (assy_*.nc) to compare with. Default: they are downloaded."),
@@ -215,9 +214,11 @@ def verify(
 
     The exit code is 1 if a subject's differ. Other differences, such as of coordinates, are listed.
     """
+    from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
     from brainscore_vision.data.laion_fmri_7t.packaging import command
+    from brainscore_vision.data.laion_fmri_7t.source import PUBLISHED
 
-    people = cli_get.names(subjects, "--subjects", SUBJECTS)
+    people = names(subjects, "--subjects", SUBJECTS)
     folder, why = find_folder(dataset)
     if folder is None or why.startswith(PUBLISHED):
         raise typer.BadParameter("Assemblies in a data folder are compared. Name it: --dataset FOLDER.")
@@ -227,6 +228,8 @@ def verify(
 
 
 def _refuse_unreadable(found: Survey, source: StimulusSource) -> None:
+    from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
+
     if found.unreadable:
         raise DatasetError(
             f"Every image must be whole; {len(found.unreadable)} of {len(found.hashes):,} are not, first "
@@ -247,6 +250,11 @@ def find_folder(dataset: str | None) -> tuple[Path | None, str]:
     MissingDataError
         If a folder does not exist, or the simulated dataset has not been made.
     """
+    from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
+    from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
+    from brainscore_vision.data.laion_fmri_7t.source import DATASET_VARIABLE, PUBLISHED, SIMULATED
+    from brainscore_vision.data.laion_fmri_7t.stimuli.places import laion_fmri_folder
+
     said = "--dataset" if dataset is not None else DATASET_VARIABLE
     chosen = dataset if dataset is not None else os.environ.get(DATASET_VARIABLE) or None
     configured = laion_fmri_folder()

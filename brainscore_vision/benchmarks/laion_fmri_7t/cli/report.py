@@ -35,7 +35,9 @@ def report(
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "LAION-fMRI scores",
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds other things.")] = False,
 ) -> None:
-    """Make a page of figures and tables: index.html, which needs nothing else, and each figure as SVG beside it.
+    """Make a page of figures and tables.
+
+    index.html needs nothing else; each figure is an SVG file beside it.
 
     Scores by region, the out-of-distribution gap and categories, pools, models compared, diagnostics, provenance.
 

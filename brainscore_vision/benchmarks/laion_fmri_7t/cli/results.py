@@ -63,7 +63,7 @@ def results(
         bool, typer.Option("--clean", help="Remove files with values per voxel that no result refers to.")
     ] = False,
 ) -> None:
-    """List, filter and export the results in a file.
+    """Show, filter and export the results in a file.
 
     Of each model, benchmark and dataset the latest result is shown. The file is SQLite, its tables are explained in the
     README of the benchmarks; values per voxel are in the folder FILE.voxels.

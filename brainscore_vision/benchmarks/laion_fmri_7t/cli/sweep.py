@@ -101,7 +101,7 @@ def sweep(
     device: DeviceOption = "cpu",
     exact: ExactOption = False,
 ) -> None:
-    """Score many models on many benchmarks, in parallel, into a results database.
+    """Score many models on many benchmarks, in parallel.
 
     Each model sees each image once; its kernels are kept in the store, and every cell is computed from them. What fails is
     recorded with its traceback and does not stop the rest. Stopped or killed, the same command goes on where it was;
