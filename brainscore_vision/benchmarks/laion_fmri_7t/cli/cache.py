@@ -9,15 +9,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from .groups import Group
+from .tables import Column, print_table
 
 app = typer.Typer(cls=Group, help="List, verify or clear the kernels that are kept on disk.", no_args_is_help=True)
-
-UNLIMITED_WIDTH = 300
-"""Characters of a line where no terminal breaks it."""
 
 StoreOption = Annotated[Path | None, typer.Option("--store-directory", help="Where kernels are kept.")]
 
@@ -29,25 +25,24 @@ def list_kernels(store_directory: StoreOption = None) -> None:
     from brainscore_vision.benchmark_helpers.stimulus_kernels.options import EngineOptions
 
     options = EngineOptions(store_directory=store_directory)
-    table = Table()
-    for name in ("model", "layer", "pool", "stimuli", "features", "MB", "created"):
-        table.add_column(name, overflow="fold")  # names stay whole
-    total, unusable = 0, []
+    rows, total, unusable = [], 0, []
     for entry in KernelStore(options.kernels).entries():
         if isinstance(entry, str):
             unusable.append(entry)
             continue
         total += entry.n_bytes
         size = f"{entry.n_bytes / 1e6:.1f}"
-        table.add_row(
-            entry.model, entry.label, entry.pool, f"{entry.n_stimuli:,}", f"{entry.n_features:,}", size, entry.created
-        )
-    console = Console()
-    console.print(table, width=None if console.is_terminal else UNLIMITED_WIDTH)
+        counts = f"{entry.n_stimuli:,}", f"{entry.n_features:,}", size
+        rows.append((entry.model, entry.label, entry.pool, *counts, entry.created))
+    columns = [
+        *map(Column, ("model", "layer", "pool")),
+        *(Column(n, number=True) for n in ("stimuli", "features", "MB")),
+    ]
+    print_table("Kernels", [*columns, Column("created", minor=True)], rows)
     for problem in unusable:
         print(problem)
     print(
-        f"{table.row_count} kernels, {total / 1e6:.1f} MB in {options.kernels}"
+        f"{len(rows)} kernels, {total / 1e6:.1f} MB in {options.kernels}"
         + (f", and {len(unusable)} that cannot be used (they will be computed again)" if unusable else "")
     )
 

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from .get import SubjectsOption, bucket, get, names
 from .groups import Group
 from .options import DatasetOption
+from .tables import Column, print_table
 
 if TYPE_CHECKING:
     from brainscore_vision.data.laion_fmri_7t.stimuli.displayed import Survey
@@ -28,7 +27,6 @@ app.command()(get)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 _SHOWN = 4  # names of a list that are printed before "and n more"
-_WIDTH = 200  # characters of a table; without it, the output to a file would be as narrow as a small terminal
 
 
 @app.command()
@@ -91,11 +89,12 @@ def describe(
         print(json.dumps(content))
         return
     print(f"{opened.name}{' (simulated responses)' if opened.is_simulated else ''}, fingerprint {opened.fingerprint()}")
-    table = _plain_table("subject", "trials", "stimuli", "sessions", *(numbers[0]["voxels"] if numbers else ()))
+    rows = []
     for n in numbers:
         voxels = (f"{kept:,}/{every:,}" for every, kept in n["voxels"].values())
-        table.add_row(n["subject"], f"{n['trials']:,}", f"{n['stimuli']:,}", str(n["sessions"] or "?"), *voxels)
-    Console(width=_WIDTH).print(table)
+        rows.append((n["subject"], f"{n['trials']:,}", f"{n['stimuli']:,}", str(n["sessions"] or "?"), *voxels))
+    names = ("trials", "stimuli", "sessions", *(numbers[0]["voxels"] if numbers else ()))
+    print_table("Subjects", [Column("subject"), *(Column(name, number=True) for name in names)], rows)
     print(f"Voxels: with nc_12rep above {threshold:g} percent/all.")
     masks = {}
     for n in numbers:
@@ -103,7 +102,7 @@ def describe(
     print("Brain mask: " + "; ".join(f"{mask} ({', '.join(whose)})" for mask, whose in masks.items()))
     print("Pools: " + ", ".join(f"{pool} {size:,}" for pool, size in pools.items()))
     print("Out of distribution: " + ", ".join(f"{kind} {count}" for kind, count in kinds.items()))
-    Console(width=_WIDTH).print(_splits_table(splits))
+    _print_splits(splits)
 
 
 @app.command()
@@ -135,7 +134,7 @@ def splits(
     if as_json:
         print(json.dumps([row._asdict() for row in rows]))
         return
-    Console(width=_WIDTH).print(_splits_table(rows))
+    _print_splits(rows)
     own = opened.root is not None and (opened.root / "splits").is_dir()
     print(f"From {opened.root / 'splits'}" if own else "From the package laion_fmri")
 
@@ -288,21 +287,12 @@ def published_state() -> dict[str, str | None]:
     return {subject: None if path is None else str(path) for subject, path in copies.items()}
 
 
-def _splits_table(rows: list) -> Table:
-    """A row per split, a column per pool: train/test."""
-    pools, names = dict.fromkeys(row.pool for row in rows), dict.fromkeys(row.name for row in rows)
+def _print_splits(rows: list) -> None:
+    """A row per split, a column per pool."""
+    pools, splits = dict.fromkeys(row.pool for row in rows), dict.fromkeys(row.name for row in rows)
     sizes = {(row.pool, row.name): f"{row.train:,}/{row.test:,}" for row in rows}
-    table = _plain_table("train/test", *pools)
-    for name in names:
-        table.add_row(name, *(sizes[pool, name] for pool in pools))
-    return table
-
-
-def _plain_table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    return table
+    columns = [Column("split"), *(Column(pool, number=True) for pool in pools)]
+    print_table("Training/test images", columns, [(split, *(sizes[pool, split] for pool in pools)) for split in splits])
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -26,6 +26,7 @@ from .options import (
     grid,
     read_layers,
 )
+from .tables import Column, print_table
 
 _COMMENT = re.compile(r"(^|\s)#.*")
 
@@ -234,18 +235,10 @@ def _shape(plan, expected: int, workers: int | None):
 
 
 def _show(plan, engine, workers: int | None, scheduler: str | None) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
     from ..sweep.plan import expected_bytes
 
-    table = Table("model", "to do", "done", title="Cells", title_justify="left")
-    for model in plan.models:
-        table.add_row(Text(model.model), str(len(model.todo)), str(len(model.done)))
-    console = Console()
-    if not console.is_terminal:
-        console.width = 300
-    console.print(table)
+    columns = [Column("model"), Column("to do", number=True), Column("done", number=True)]
+    print_table("Cells", columns, [(model.model, str(len(model.todo)), str(len(model.done))) for model in plan.models])
     todo = sum(1 for model in plan.models if model.todo)
     print(
         f"{todo} tasks make kernels, one per model; then {plan.n_todo} cells are scored on them, {plan.n_done} are done."
