@@ -63,6 +63,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
             "botocore>=1.34",
             "peewee>=3.17",
             "psutil>=5.9",
+            "PyYAML>=6.0.3",
             "psycopg2-binary>=2.9.9",
             "threadpoolctl>=3.2",
             "typer>=0.29",

@@ -367,14 +367,17 @@ def test_command_on_a_scheduler(run, address, model_file, tmp_path, tiny_dataset
     common = [tmp_path / "models.txt", "-b", tmp_path / "cells.txt", "--dataset", tiny_dataset]
     common += ["--results", tmp_path / "new" / "results.db"]
     code, out, _ = run("sweep", *common, "--dry-run")
-    assert code == 0
-    assert "2 tasks make kernels, one per model; then 4 cells are scored on them, 0 are done." in out
+    assert code == 1
+    assert "1 tasks make kernels, one per model; then 2 cells are scored on them, 0 are done." in out
     assert not (tmp_path / "new").exists()
     code, out, err = run("sweep", *common, "--scheduler", address)
     assert code == 1
     assert out == ""  # what is shown on the way is no result
-    assert f"4 cells of 2 models on the 1 workers of {address}; 0 cells are done already" in err
-    assert "1 failures, with tracebacks in the results" in err
+    assert f"{model_file}:late: FileNotFoundError: the weights are not there" in err
+    assert f"2 cells of 2 models on the 1 workers of {address}; 0 cells are done already" in err
+    (failure,) = ResultsDatabase(tmp_path / "new" / "results.db").failures()
+    assert (failure.model, failure.benchmark) == (f"{model_file}:late", None)
+    assert 'raise FileNotFoundError("the weights are not there")' in failure.traceback
     (tmp_path / "weights").touch()
     code, out, _ = run("sweep", *common, "--dry-run")
     assert "1 tasks make kernels, one per model; then 2 cells are scored on them, 2 are done." in out
@@ -382,6 +385,13 @@ def test_command_on_a_scheduler(run, address, model_file, tmp_path, tiny_dataset
     code, _, err = run("sweep", *common, "--scheduler", address)
     assert code == 0
     assert "Nothing to do: all 4 cells are in" in err
+
+
+def test_without_a_check_a_model_that_cannot_be_made_is_a_failure(run, address, model_file, tmp_path, tiny_dataset):
+    common = [f"{model_file}:late", "-b", V1, "--dataset", tiny_dataset, "--results", tmp_path / "results.db"]
+    code, _, err = run("sweep", *common, "--scheduler", address, "--no-check")
+    assert code == 1
+    assert "1 failures, with tracebacks in the results" in err
 
 
 def test_results_that_cannot_be_kept_are_told_before_the_work(run, address, model_file, tmp_path, tiny_dataset):

@@ -13,6 +13,7 @@ from .frames import to_dataframe, to_xarray
 from .maintenance import orphans, remove_orphans, verify
 from .names import of_two_networks, tell_apart
 from .parts import add_partitions, read_partitions
+from .properties import set_properties
 from .result import Failure, FoldResult, Result, UnitResult, layers_text
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "orphans",
     "read_partitions",
     "remove_orphans",
+    "set_properties",
     "run_facts",
     "tell_apart",
     "to_dataframe",

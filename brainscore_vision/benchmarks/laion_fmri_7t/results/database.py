@@ -250,6 +250,8 @@ class ResultsDatabase:
         score.attrs["model_identifier"] = names.models[row.model].identifier
         score.attrs["benchmark_identifier"] = names.benchmarks[row.benchmark].identifier
         score.attrs.update({name: value for name in NETWORK_FACTS if (value := getattr(row, name)) is not None})
+        if row.model_code is not None:
+            score.attrs["model_revision"] = names.models[row.model].revision
         return score
 
     def tree(self, result_id: int) -> Node:
