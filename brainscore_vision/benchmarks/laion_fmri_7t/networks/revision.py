@@ -14,9 +14,11 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.preprocessing
     preprocessing_digest,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import plugin_revision
+from brainscore_vision.data.laion_fmri_7t.released.features import DatasetModel
 
+from .libraries import LIBRARIES
 from .network import Network
-from .sources import split_call
+from .sources import is_table, split_call
 
 MADE = "made-"
 """Revisions begin so that are of what was made; others are of code."""
@@ -45,6 +47,8 @@ class Made:
     @classmethod
     def of(cls, made) -> Made:
         """Of a BrainModel, or of a Network."""
+        if isinstance(made, DatasetModel):
+            return cls(None, None)  # another one with each dataset
         if isinstance(made, LookupModel):
             return cls(None, network_digest(made))
         is_network = isinstance(made, Network)
@@ -86,4 +90,6 @@ def code_revision(model: str) -> str | None:
 def is_factory(source: str) -> bool:
     """Whether a name is that of a function in a module or a file."""
     place, _ = split_call(source)
-    return place.endswith(".py") or (bool(place) and plugin_revision(source) is None)
+    if place.endswith(".py"):
+        return True
+    return bool(place) and place not in LIBRARIES and not is_table(source) and plugin_revision(source) is None
