@@ -71,8 +71,33 @@ def print_table(title: str, columns: Sequence[Column], rows: Iterable[Sequence[s
             padded.append(space + cells[i] if columns[i].number else cells[i] + space)
         return (" " * GAP).join(padded).rstrip()
 
-    print(title, line(headings, wrap), line(["─" * width for width in widths]), sep="\n")
+    print(title, line(headings, _words), line(["─" * width for width in widths]), sep="\n")
     print("\n".join([line(row) for row in table] + [text for text in said if text]))
+
+
+def print_tables(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]], *below: str) -> None:
+    """:func:`print_table` with the first column in each of several tables, where the terminal has no room for all others."""
+    console = Console()
+    rows = list(rows)
+    words = [max(column.name.split(), key=cell_len, default="") for column in columns]
+    widths = [max(map(cell_len, cells)) for cells in zip(words, *rows, strict=True)]
+    first = min(widths[0], max(NARROWEST, console.width // 2))
+    groups: list[list[int]] = [[]]
+    for i in range(1, len(columns)):
+        if (
+            console.is_terminal
+            and groups[-1]
+            and first + sum(widths[j] + GAP for j in (*groups[-1], i)) > console.width
+        ):
+            groups.append([])
+        groups[-1].append(i)
+    for group in groups:
+        some = [[row[i] for i in (0, *group)] for row in rows]
+        print_table(title, [columns[i] for i in (0, *group)], some, *(below if group is groups[-1] else ()))
+
+
+def _words(heading: str, width: int) -> list[str]:
+    return wrap(heading, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _total(widths: Sequence[int], shown: Sequence[int]) -> int:
