@@ -12,7 +12,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t.cli.tables import Column, print_
 
 def test_headings_say_what_differs():
     common, headings = short_names([name for name in REGISTERED if name.startswith("LAION_fMRI.")])
-    assert common == "shared"
+    assert common == ""
     assert headings[:2] == ["V1 tau ridgecv", "V2 tau ridgecv"]
     assert headings[-1] == "IT rdm-pearson"
     common, headings = short_names(["LAION_fMRI.V1-tau-ridgecv", "LAION_fMRI.V1-tau-ridgecv[threshold=20]"])

@@ -85,7 +85,7 @@ def test_models_by_benchmarks(run, file, tiny_dataset):
     code, out, err = run("results", file)
     assert code == 0
     title, heading, _, *rows = out.splitlines()
-    assert title == f"Ceiled scores (published) on {tiny_dataset} (simulated); shared"
+    assert title == f"Ceiled scores (published) on {tiny_dataset} (simulated)"
     assert heading.split()[:2] == ["model", "mean"]
     own = scores(tiny_dataset)
     means = {model: np.mean([own[model][cell].item() for cell in CELLS]) for model in own}

@@ -47,7 +47,7 @@ def test_a_sound_model_is_made_and_shown_a_few_images(plan, tmp_path):
     assert 0 < len(seen) < 20
 
 
-def test_a_typo_in_a_layer_is_one_line_and_costs_its_own_cells(plan, tmp_path):
+def test_a_typo_in_a_layer_is_one_line(plan, tmp_path):
     planned = plan({"MODELS:network": {"V1": "conf", "IT": "pool"}})
     found = checked(planned)
     (line,) = found[0].lines()

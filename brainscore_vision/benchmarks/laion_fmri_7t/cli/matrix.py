@@ -100,7 +100,7 @@ def short_names(benchmarks: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _parts(benchmark: str) -> tuple[str, str, str, str, str] | None:
-    """Region, split, metric, pool and options of an identifier; None for names outside the grammar."""
+    """Region, split, metric, pool (but the usual one) and options of an identifier; None for names outside the grammar."""
     from ..identifiers import IdentifierError, parse
 
     try:
@@ -108,7 +108,8 @@ def _parts(benchmark: str) -> tuple[str, str, str, str, str] | None:
     except IdentifierError:
         return None
     _, bracket, options = benchmark.partition("[")
-    return cell.region, cell.split or "", cell.metric, cell.pool, bracket + options
+    pool = "" if cell.pool == "shared" else cell.pool
+    return cell.region, cell.split or "", cell.metric, pool, bracket + options
 
 
 def _cell(result) -> str:

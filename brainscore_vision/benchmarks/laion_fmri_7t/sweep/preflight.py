@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -172,5 +173,6 @@ def _problem(region: str | None, error: BaseException) -> Problem:
 
 
 def _process() -> ProcessPoolExecutor:
-    # spawned: a fork of a process that uses threads, as torch and dask do, may hang
-    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+    # spawned: a fork of a process that uses threads, as torch and dask do, may hang; what it would warn of, the work says
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, mp_context=spawn, initializer=logging.disable, initargs=(logging.WARNING,))
