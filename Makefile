@@ -16,7 +16,7 @@ DEMO_ARGS   ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Folders are listed too: one of them changes when a file is removed.
-SOURCES := $(shell find brainscore_vision -name __pycache__ -prune -o -print | sed 's/ /\\ /g')
+SOURCES := laion_score.py $(shell find brainscore_vision -name __pycache__ -prune -o -print | sed 's/ /\\ /g')
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-lowest test-newest bounds install lint format notebook docs docs-outputs release clean

@@ -41,6 +41,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
         license="MIT",
         license_files=["LICENSE"],
         packages=PACKAGES,
+        py_modules=["laion_score"],
         package_data={root: [f"**/*.{suffix}" for suffix in DATA_SUFFIXES] for root in ROOTS},
         python_requires=">=3.11",
         install_requires=[
@@ -64,6 +65,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
             "botocore>=1.34",
             "peewee>=3.17",
             "psutil>=5.9",
+            "PyYAML>=6.0.3",
             "psycopg2-binary>=2.9.9",
             "threadpoolctl>=3.2",
             "typer>=0.29",
@@ -106,7 +108,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
             "timm": ["timm>=1.0.9"],
             "laion": ["laion-fmri @ git+https://github.com/ViCCo-Group/LAION-fMRI.git@main"],
         },
-        entry_points={"console_scripts": ["laion-score = brainscore_vision.benchmarks.laion_fmri_7t.cli:main"]},
+        entry_points={"console_scripts": ["laion-score = laion_score:main"]},
         classifiers=[
             "Intended Audience :: Science/Research",
             "Programming Language :: Python :: 3.11",

@@ -24,11 +24,11 @@ from brainscore_vision.benchmarks.laion_fmri_7t import (
     score_model,
 )
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import IdentifierError
+from brainscore_vision.benchmarks.laion_fmri_7t.networks.revision import code_revision
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.sources import (
     ModelImportError,
     ModelSourceError,
     locate_model,
-    model_revision,
     untrained_alexnet,
 )
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import partition_all, score_all
@@ -331,13 +331,11 @@ def test_the_revision_of_a_model_is_that_of_its_files(tmp_path):
     revisions = []
     for content in ("def make(): ...\n", "def make(): pass\n", "def make(): ...\n"):
         file.write_text(content)
-        revisions.append(model_revision(f"{file}:make"))
+        revisions.append(code_revision(f"{file}:make"))
     assert revisions[0] == revisions[2] != revisions[1]
-    assert model_revision("pixels") not in (None, *revisions)
+    assert code_revision("pixels") not in (None, *revisions)
     assert (
-        model_revision("plugin_testing.models:CountingModel")
-        is model_revision(f"{tmp_path / 'absent.py'}:make")
-        is None
+        code_revision("plugin_testing.models:CountingModel") is code_revision(f"{tmp_path / 'absent.py'}:make") is None
     )
 
 

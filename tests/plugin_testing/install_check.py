@@ -13,6 +13,9 @@ FOLDERS = (
 )
 """Folders of this plugin below ``brainscore_vision``."""
 
+ENTRY_POINT = "laion_score.py"
+"""The module of the command, beside ``brainscore_vision``."""
+
 _REMEDY = "run `make install`"
 
 
@@ -62,7 +65,7 @@ def install_problem(source: Path, installed: Path | None) -> str | None:
     """
     if installed is None:
         return "brainscore-vision is not installed in this interpreter: run the tests with `make test`"
-    ours, theirs = plugin_files(source), plugin_files(installed)
+    ours, theirs = _installable(source), _installable(installed)
     if ours and not theirs:
         return f"the plugin is not installed in this interpreter: {_REMEDY}"
     states = dict.fromkeys(ours.keys() - theirs.keys(), "is not installed")
@@ -76,7 +79,14 @@ def install_problem(source: Path, installed: Path | None) -> str | None:
         return None
     first = min(states)
     others = f" (and {len(states) - 1} more)" if len(states) > 1 else ""
-    return f"the installed plugin is stale: brainscore_vision/{first} {states[first]}{others}: {_REMEDY}"
+    return f"the installed plugin is stale: {first} {states[first]}{others}: {_REMEDY}"
+
+
+def _installable(package: Path) -> dict[str, Path]:
+    """Files of the plugin and its entry point beside the package, by their path in the checkout."""
+    files = {f"brainscore_vision/{name}": path for name, path in plugin_files(package).items()}
+    front = package.parent / ENTRY_POINT
+    return files | ({ENTRY_POINT: front} if front.is_file() else {})
 
 
 def _digest(path: Path) -> bytes:

@@ -72,6 +72,17 @@ def nan_in_it():
     return Seen("nan in IT", regions=features)
 
 
+def partial():
+    return models.small_network({"V1": "conv", "V2": "conv"}, identifier="partial")
+
+
+def no_numbers():
+    def fail(model):
+        raise ZeroDivisionError("no numbers")
+
+    return Seen("no numbers", fail)
+
+
 def blocked():
     def wait(model):
         if not has_recorded(model):

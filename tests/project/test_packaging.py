@@ -14,11 +14,11 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 import yaml
-from plugin_testing.install_check import FOLDERS, REPOSITORY, install_problem, plugin_files
+from plugin_testing.install_check import ENTRY_POINT, FOLDERS, REPOSITORY, install_problem, plugin_files
 
 from brainscore_vision.data.laion_fmri_7t.constants import BIBTEX
 
-BUILD_FILES = ("setup.py", "pyproject.toml", "README.md", "LICENSE")
+BUILD_FILES = (ENTRY_POINT, "setup.py", "pyproject.toml", "README.md", "LICENSE")
 
 
 def pip(*arguments: object) -> None:
@@ -80,9 +80,9 @@ def modules(paths: set[str]) -> set[str]:
 
 def test_wheel_holds_every_file_of_the_plugin_and_nothing_else(recorded):
     expected = {f"brainscore_vision/{name}" for name in plugin_files(REPOSITORY / "brainscore_vision")}
-    assert recorded == expected
+    assert recorded == expected | {ENTRY_POINT}
     assert "brainscore_vision/benchmarks/laion_fmri_7t/metadata.yaml" in recorded
-    assert all(path.startswith(tuple(f"brainscore_vision/{folder}/" for folder in FOLDERS)) for path in recorded)
+    assert all(path.startswith(tuple(f"brainscore_vision/{folder}/" for folder in FOLDERS)) for path in expected)
 
 
 def test_every_folder_of_the_plugin_is_a_package():

@@ -197,8 +197,9 @@ def score_plans(
             score.attrs["benchmark_identifier"] = plans[i].identifier
             if network is not None:
                 score.attrs["network_digest"] = network
-            if getattr(model, "model_source", None) is not None:
-                score.attrs["model_source"] = model.model_source
+            for fact in ("model_source", "model_revision", "model_code"):
+                if getattr(model, fact, None) is not None:
+                    score.attrs[fact] = getattr(model, fact)
             layers = committed_layers(model, [task.model_region for task in plans[i].tasks])
             if layers and (isinstance(plans[i], FoldsPlan) or "layers" not in score.attrs):  # folds may differ
                 score.attrs["layers"] = layers

@@ -137,6 +137,11 @@ class StimulusFeatureModel(LookupModel):
         return f"{said}. {super().remedy(unknown)}"
 
 
+def table_model(path: str) -> StimulusFeatureModel:
+    """A model of the features in a file: :meth:`StimulusFeatureModel.from_file`, as a function to be named."""
+    return StimulusFeatureModel.from_file(path)
+
+
 class EmbeddingModel(StimulusFeatureModel, DatasetModel):
     """One of the embeddings that the dataset ships, of all its images.
 

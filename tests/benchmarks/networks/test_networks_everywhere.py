@@ -51,7 +51,7 @@ def test_layers_are_kept_with_results(database):
 
 
 def test_layers_stand_wherever_results_are_shown(run, database, tmp_path):
-    _, out, _ = run("results", database.path)
+    _, out, _ = run("results", database.path, "--long")
     assert "layer " in out
     assert DEEP in out
     rows = [json.loads(line) for line in run("results", database.path, "--json")[1].splitlines()]

@@ -103,6 +103,8 @@ def test_everything_that_is_made_of_results(run, fill, tmp_path):
     database = fill((1, V1, "a.py:make", "1"), (2, V1, "b.py:make", "2"), (2, IT, "b.py:make", "2"))
     a, b = "net (a.py:make)", "net (b.py:make)"
     _, out, _ = run("results", database.path)
+    assert (out.count(a), out.count(b)) == (1, 1)
+    _, out, _ = run("results", database.path, "--long")
     assert (out.count(a), out.count(b)) == (1, 2)
     rows = [json.loads(line) for line in run("results", database.path, "--json")[1].splitlines()]
     assert [(row["model"], row["model_identifier"], row["requested_model"]) for row in rows] == [

@@ -19,7 +19,12 @@ from rich.console import Console
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS
 from brainscore_vision.benchmarks.laion_fmri_7t.cli import app as cli
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.printing import score_table
-from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
+from brainscore_vision.benchmarks.laion_fmri_7t.results import (
+    ResultsDatabase,
+    set_properties,
+    to_dataframe,
+    to_xarray,
+)
 
 NOBODY = 65534
 
@@ -45,7 +50,7 @@ def rows_of(output):
 
 
 def test_a_table(run, file, tiny_dataset):
-    code, out, err = run("results", file)
+    code, out, err = run("results", file, "--long")
     assert code == 0
     rows = [line for line in out.splitlines() if "LAION_fMRI" in line]
     assert len(rows) == 2 * len(CELLS)
@@ -58,14 +63,84 @@ def test_a_table(run, file, tiny_dataset):
     assert "1 could not be scored: see them with --failures." in err
 
 
-@pytest.mark.parametrize("width", [20, 80, 250])
+@pytest.mark.parametrize("width", [60, 80, 250])
 def test_names_stay_whole_in_any_terminal(run, file, monkeypatch, width):
     monkeypatch.setenv("FORCE_COLOR", "1")  # for rich: this is a terminal
     monkeypatch.setenv("COLUMNS", str(width))
-    for arguments in ((), ("--subjects",)):
+    for arguments in (("--long",), ("--subjects",)):
         _, out, _ = run("results", file, *arguments)
-        assert [cell for cell in CELLS if cell not in out] == []
-        assert ("ceiling" in out) == (width == 250)  # less important columns give way
+        assert [cell for cell in CELLS if cell not in "".join(out.split())] == [] or width < 250
+        assert ("Not shown in this width: " in out) == (width != 250)  # less important columns give way
+        table = (
+            out[out.index("─") :]
+            .partition("\nDataset")[0]
+            .partition("\nsignificant")[0]
+            .partition("\n* ")[0]
+            .splitlines()
+        )
+        assert max(map(len, table)) <= width
+
+
+def test_models_by_benchmarks(run, file, tiny_dataset):
+    code, out, err = run("results", file)
+    assert code == 0
+    title, heading, _, *rows = out.splitlines()
+    assert title == f"Ceiled scores (published) on {tiny_dataset} (simulated)"
+    assert heading.split()[:2] == ["model", "mean"]
+    own = scores(tiny_dataset)
+    means = {model: np.mean([own[model][cell].item() for cell in CELLS]) for model in own}
+    assert [row.split()[0] for row in rows[:2]] == sorted(means, key=means.get, reverse=True)
+    for row in rows[:2]:
+        model, mean, *values = row.replace(" *", "").split()
+        assert mean == f"{means[model]:.3f}"
+        assert sorted(values) == sorted(f"{own[model][cell].item():.3f}" for cell in CELLS)
+    assert "1 could not be scored: see them with --failures." in err
+    _, out, _ = run("results", file, "--benchmark", RIDGE)
+    assert out.splitlines()[1].split() == ["model", RIDGE]
+
+
+def test_sorting(run, file, tiny_dataset):
+    own = scores(tiny_dataset)
+    for cell in CELLS:
+        _, out, _ = run("results", file, "--sort", cell)
+        first = out.splitlines()[3].split()[0]
+        assert own[first][cell].item() == max(row[cell].item() for row in own.values())
+    assert [line.split()[0] for line in run("results", file, "--sort", "model")[1].splitlines()[3:5]] == ["one", "two"]
+    code, out, err = run("results", file, "--sort", "V9")
+    assert (code, out) == (2, "")
+    assert "--sort is mean, model or one of the benchmarks" in " ".join(err.split())
+
+
+def test_a_name_and_properties_of_a_list(run, file):
+    database = ResultsDatabase(file)
+    requested = {result.model: result.requested_model for result in database.results()}
+    about = {
+        requested["one"]: {"name": "The One", "family": "resnet", "top1": 71.5},
+        requested["two"]: {"family": "vit"},
+    }
+    set_properties(database, about)
+    assert {result.model for result in database.results()} == {"The One", "two"}
+    assert {result.model_identifier for result in database.results(["The One"])} == {"one"}
+
+    def shown(*where):
+        code, out, _ = run("results", file, "--json", *(part for text in where for part in ("--where", text)))
+        assert code == 0
+        return {record["model"] for record in rows_of(out)}
+
+    assert shown("family=resnet") == shown("family=RES*") == shown("top1>=71.5") == shown("family!=vit") == {"The One"}
+    assert shown("family=vit", "top1>=0") == set()
+    assert shown("top1<71.5") == set()
+    frame = to_dataframe(database.results())
+    assert frame[frame["property_family"] == "vit"]["model"].unique().tolist() == ["two"]
+    arrays = to_xarray(database.results())
+    assert arrays["property_top1"].sel(model="The One").item() == 71.5
+    assert arrays["property_top1"].sel(model="two").isnull()
+    assert run("results", file, "--export", file.with_suffix(".nc"))[0] == 0
+    set_properties(database, {requested["one"]: {"family": "resnet"}})
+    assert {result.model for result in database.results()} == {"one", "two"}
+    for wrong in ("family", "family>vit"):
+        code, _, err = run("results", file, "--where", wrong)
+        assert (code, "--where" in err) == (2, True)
 
 
 def test_filters(run, file):
@@ -107,7 +182,7 @@ def test_notes_are_counted_and_told(run, file, tiny_dataset):
     score = copied(scores(tiny_dataset)["one"][RIDGE])
     score.attrs["notes"] = ["First.", "Second."]
     ResultsDatabase(file).add(score, facts(score, 9, model="noted"))
-    _, out, err = run("results", file)
+    _, out, err = run("results", file, "--long")
     (row,) = (line for line in out.splitlines() if "(noted)" in line)
     assert row.endswith("  2")
     assert "--json shows them" in err
@@ -123,7 +198,7 @@ def test_a_squared_negative_is_marked(run, file, tiny_dataset):
     for name in DEFAULT_SUBJECTS:
         score.attrs[name].attrs["raw"].values = np.array(0.3)
     ResultsDatabase(file).add(score, facts(score, 9, model="marked"))
-    only = ("results", file, "--model", "marked")
+    only = ("results", file, "--model", "marked", "--long")
     assert "*" not in run(*only)[1]
     assert "*" not in run(*only, "--subjects")[1]
     score.attrs["sub-05"].attrs["raw"].values = np.array(-0.1)
@@ -131,6 +206,7 @@ def test_a_squared_negative_is_marked(run, file, tiny_dataset):
     out = run(*only)[1]
     assert f"{score.item():.3f} ± {score.attrs['error']:.3f} *" in out
     assert "* The raw score of one or more subjects is negative" in out
+    assert f" {score.item():.3f} *" in run(*only[:-1])[1]
     marked = [line for line in run(*only, "--subjects")[1].splitlines() if "] *" in line]
     assert [line.split()[3] for line in marked] == ["sub-05"]
     assert "±" not in marked[0]

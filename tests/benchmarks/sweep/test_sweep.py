@@ -297,6 +297,18 @@ def test_distributed_is_an_extra(monkeypatch):
         pass
 
 
+def test_a_dry_run_needs_no_dask(run, monkeypatch, model_file, tmp_path, tiny_dataset):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *of: None if name == "distributed" else found(name, *of)
+    )
+    common = [f"{model_file}:healthy", "-b", V1, "--dataset", tiny_dataset, "--results", tmp_path / "results.db"]
+    code, out, _ = run("sweep", *common, "--dry-run", "--no-check")
+    assert code == 0
+    assert "1 tasks make kernels" in out
+    assert "Workers: none here. Get dask.distributed with the extra 'sweep'" in out
+
+
 def test_a_live_table_shows_the_same(sweep):
     lines = sweep(["healthy", "late"], [V1], board=LiveBoard)[2]
     assert "the weights are not there" in lines
@@ -364,14 +376,17 @@ def test_command_on_a_scheduler(run, address, model_file, tmp_path, tiny_dataset
     common = [tmp_path / "models.txt", "-b", tmp_path / "cells.txt", "--dataset", tiny_dataset]
     common += ["--results", tmp_path / "new" / "results.db"]
     code, out, _ = run("sweep", *common, "--dry-run")
-    assert code == 0
-    assert "2 tasks make kernels, one per model; then 4 cells are scored on them, 0 are done." in out
+    assert code == 1
+    assert "1 tasks make kernels, one per model; then 2 cells are scored on them, 0 are done." in out
     assert not (tmp_path / "new").exists()
     code, out, err = run("sweep", *common, "--scheduler", address)
     assert code == 1
     assert out == ""  # what is shown on the way is no result
-    assert f"4 cells of 2 models on the 1 workers of {address}; 0 cells are done already" in err
-    assert "1 failures, with tracebacks in the results" in err
+    assert f"{model_file}:late: FileNotFoundError: the weights are not there" in err
+    assert f"2 cells of 2 models on the 1 workers of {address}; 0 cells are done already" in err
+    (failure,) = ResultsDatabase(tmp_path / "new" / "results.db").failures()
+    assert (failure.model, failure.benchmark) == (f"{model_file}:late", None)
+    assert 'raise FileNotFoundError("the weights are not there")' in failure.traceback
     (tmp_path / "weights").touch()
     code, out, _ = run("sweep", *common, "--dry-run")
     assert "1 tasks make kernels, one per model; then 2 cells are scored on them, 2 are done." in out
@@ -379,6 +394,13 @@ def test_command_on_a_scheduler(run, address, model_file, tmp_path, tiny_dataset
     code, _, err = run("sweep", *common, "--scheduler", address)
     assert code == 0
     assert "Nothing to do: all 4 cells are in" in err
+
+
+def test_without_a_check_a_model_that_cannot_be_made_is_a_failure(run, address, model_file, tmp_path, tiny_dataset):
+    common = [f"{model_file}:late", "-b", V1, "--dataset", tiny_dataset, "--results", tmp_path / "results.db"]
+    code, _, err = run("sweep", *common, "--scheduler", address, "--no-check")
+    assert code == 1
+    assert "1 failures, with tracebacks in the results" in err
 
 
 def test_results_that_cannot_be_kept_are_told_before_the_work(run, address, model_file, tmp_path, tiny_dataset):

@@ -11,9 +11,11 @@ import enum
 import functools
 import hashlib
 import inspect
+import io
 import os
 import random
 import sys
+import tokenize
 import types
 import weakref
 from collections.abc import Iterator, Mapping
@@ -29,7 +31,7 @@ from .network import add_tensor, held_in, models_in, modules_in
 from .prepared import is_installed
 
 DIGEST_BYTES = 8
-FORM = "2:"
+FORM = "3:"
 """Digests begin so; those of another form cannot be compared."""
 
 ARRAY, MODEL = b"array ", "model"
@@ -62,10 +64,10 @@ def preprocessing_digest(model) -> str | None:
 
     Notes
     -----
-    Counted are functions by their source text, with the functions and classes of the user's files that they name, and all
-    that is bound to them: ``functools.partial``, defaults, closures, variables of the module, the public attributes of objects
-    (torchvision's and other transforms, processors), items of lists and dictionaries. Classes of installed packages count by
-    their names, networks do not count.
+    Counted are functions by their source text without comments, with the functions and classes of the user's files that
+    they name, and all that is bound to them: ``functools.partial``, defaults, closures, variables of the module, the public
+    attributes of objects (torchvision's and other transforms, processors), items of lists and dictionaries. Classes of
+    installed packages count by their names, networks do not count.
 
     What changes while it is used is no setting: what a function assigns outside of itself, and what was another value after
     images were shown than before (:func:`noticing_changes`): counters, caches, the last parameters of a random transform.
@@ -79,6 +81,24 @@ def preprocessing_digest(model) -> str | None:
         if counts and not any(place[:n] in changing for n in range(1, len(place) + 1)):
             content.update(repr((place, what)).encode())
     return FORM + content.hexdigest()
+
+
+def code_digest(model) -> str:
+    """Digest of the classes of a model and of its torch modules, as far as no installed package defines them.
+
+    They count by the source text of their methods without comments, with what these name, as in
+    :func:`preprocessing_digest`: a network may answer otherwise with the same weights.
+    """
+    kinds = {type(part) for module in modules_in(model) for part in module.modules()}
+    kinds |= {type(part) for part in models_in(model)}
+    content, seen = hashlib.blake2b(digest_size=DIGEST_BYTES), {}
+    for kind in sorted(kinds, key=lambda kind: kind.__qualname__):
+        if _is_own(kind.__module__):
+            found: Places = {}
+            _add(found, (kind.__qualname__,), kind, seen)
+            for place, what in sorted(found.items()):
+                content.update(repr((place, what)).encode())
+    return content.hexdigest()
 
 
 @contextlib.contextmanager
@@ -180,7 +200,11 @@ def _array(value) -> bytes:
 
 def _source(function: types.FunctionType) -> bytes:
     try:
-        return inspect.getsource(function).encode()
+        text = inspect.getsource(function)
+        with contextlib.suppress(tokenize.TokenError, SyntaxError):  # of a lambda, Python gives whole lines
+            tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+            text = "".join(token.string for token in tokens if token.type not in (tokenize.COMMENT, tokenize.NL))
+        return text.encode()
     except (OSError, TypeError):  # typed in, or made by exec
         constants = [constant for constant in function.__code__.co_consts if isinstance(constant, (*SETTINGS, tuple))]
         return function.__code__.co_code + repr(constants).encode()

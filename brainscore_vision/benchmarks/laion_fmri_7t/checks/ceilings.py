@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.table import Table
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling, reliability_from_sums
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import ExplainableVariance
@@ -113,23 +112,13 @@ def ceiling_record(row: RegionCeilings) -> dict:
     }
 
 
-def ceiling_table(records: Sequence[dict], threshold: float) -> Table:
-    """The records as a table, a row per subject and region."""
-    table = Table(
-        title=f"Noise ceilings of voxels with nc_12rep above {threshold:g} %, in percent of variance: medians; what a split "
-        "uses, over all voxels and from its test images"
-    )
-    for name in ("subject", "region"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("voxels", justify="right")
+def ceiling_row(record: dict) -> dict[str, str]:
+    """A record as cells by the name of their column; a dash where a number is missing."""
     columns = {f"{name[3:]} {source}": (source, name) for name in REPETITIONS for source in ("published", "recovered")}
     columns |= {f"used {pool} {split}": ("used", f"{pool} {split}") for pool, split in USED_SPLITS}
-    for title in columns:
-        table.add_column(title, justify="right")
-    for record in records:
-        cells = (f"{record[source][name]:.1f}" if name in record[source] else "-" for source, name in columns.values())
-        table.add_row(record["subject"], record["region"], str(record["voxels"]), *cells)
-    return table
+    cells = {title: record[source].get(name) for title, (source, name) in columns.items()}
+    named = {"subject": record["subject"], "region": record["region"], "voxels": str(record["voxels"])}
+    return named | {title: "-" if cell is None else f"{cell:.1f}" for title, cell in cells.items()}
 
 
 def ceiling_picture(rows: Sequence[RegionCeilings], path: Path) -> None:

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import platform
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from . import cache as cli_cache
-from . import ceilings as cli_ceilings
-from . import check as cli_check
-from . import compare as cli_compare
-from . import data as cli_data
-from . import encoder as cli_encoder
-from . import features as cli_features
-from . import layers as cli_layers
-from . import networks as cli_networks
-from . import record as cli_record
-from . import report as cli_report
-from . import results as cli_results
-from . import sweep as cli_sweep
+from .cache import app as cache
+from .ceilings import ceilings
+from .check import check
+from .compare import compare
+from .data import app as data
+from .encoder import app as encoder
+from .features import (
+    ColumnsOption,
+    DropOption,
+    FeaturesOption,
+    IdsOption,
+    KeyOption,
+    candidate_and_names,
+    name_options_as_typed,
+    partition,
+)
+from .groups import Group
+from .layers import layers as map_layers
+from .networks import networks
 from .options import (
     AlphasOption,
     DatasetOption,
@@ -41,36 +49,41 @@ from .options import (
     SubjectsOption,
     ThresholdOption,
     alike,
+    complete_benchmark,
     engine_options,
     expand,
     grid,
     headline,
     read_layers,
 )
+from .record import record
+from .report import report
+from .results import ResultsOption, kept
+from .results import results as show_results
+from .sweep import sweep
+
+
+class FrontDoor(Group):
+    """All commands, in the order of :data:`COMMANDS`."""
+
+    def list_commands(self, ctx) -> list[str]:
+        """Names of the commands."""
+        return [name for commands in COMMANDS.values() for name in commands]
+
 
 app = typer.Typer(
+    cls=FrontDoor,
     help="Score vision models against the human brain on LAION-fMRI (7T, five people, 25,052 images).",
     epilog="Start with `laion-score demo`: it needs no download. Exit codes: 0 done, 1 failed, 2 wrong usage.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.add_typer(cli_cache.app, name="cache")
-app.add_typer(cli_data.app, name="data")
-app.add_typer(cli_encoder.app, name="encoder")
-app.command()(cli_ceilings.ceilings)
-app.command()(cli_check.check)
-app.command()(cli_compare.compare)
-app.command()(cli_features.partition)
-app.command()(cli_layers.layers)
-app.command()(cli_networks.networks)
-app.command()(cli_record.record)
-app.command()(cli_report.report)
-app.command()(cli_results.results)
-app.command()(cli_sweep.sweep)
 errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 """Nothing is wrapped or read as markup: paths have to survive."""
+
+PACKAGES = ("laion-fmri-7t", "brainscore-vision", "brainscore-core", "numpy", "torch")
+"""As in results.facts, which --version does not wait for."""
 
 
 def known_scale(name: str) -> str:
@@ -94,22 +107,19 @@ def known_pixels(pixels: int | None) -> int | None:
 def print_versions(wanted: bool) -> None:
     """Print what is installed, and end."""
     if wanted:
-        from ..results.facts import versions
-
-        print("\n".join(f"{name} {number}" for name, number in versions().items()))
+        print(*(f"{name} {version(name)}" for name in PACKAGES), f"python {platform.python_version()}", sep="\n")
         raise typer.Exit
 
 
 @app.callback()
 def laion_score(
-    version: Annotated[
+    show_version: Annotated[
         bool, typer.Option("--version", help="Print versions and exit.", callback=print_versions, is_eager=True)
     ] = False,
 ) -> None:
     pass
 
 
-@app.command("list")
 def list_benchmarks(
     every: Annotated[
         bool, typer.Option("--all", help="Every identifier of the grammar, not only the registered 20.")
@@ -117,9 +127,7 @@ def list_benchmarks(
     pattern: Annotated[str | None, typer.Argument(help="Show those that match, e.g. '*IT-ood*'.")] = None,
 ) -> None:
     """List benchmark identifiers."""
-    from ..identifiers import all_identifiers
-
-    names = all_identifiers() if every else headline()
+    names = _whole_grammar() if every else headline()
     found = names if pattern is None else fnmatch.filter(names, pattern)
     for name in found:
         print(name)
@@ -128,7 +136,12 @@ def list_benchmarks(
         fail(ValueError(f"no identifier matches {pattern!r}{hint}"), 1)
 
 
-@app.command()
+def _whole_grammar() -> list[str]:
+    from ..identifiers import all_identifiers
+
+    return all_identifiers()
+
+
 def score(
     context: typer.Context,
     model: Annotated[
@@ -140,14 +153,17 @@ def score(
     ],
     benchmarks: Annotated[
         list[str] | None,
-        typer.Argument(help="Identifiers, patterns of registered ones ('*.V1-*'), or 'headline' for all 20."),
+        typer.Argument(
+            help="Identifiers, patterns of registered ones ('*.V1-*'), or 'headline' for all 20.",
+            autocompletion=complete_benchmark,
+        ),
     ] = None,
     layers: LayersOption = None,
-    features: cli_features.FeaturesOption = None,
-    ids: cli_features.IdsOption = None,
-    key: cli_features.KeyOption = None,
-    columns: cli_features.ColumnsOption = None,
-    drop_missing: cli_features.DropOption = False,
+    features: FeaturesOption = None,
+    ids: IdsOption = None,
+    key: KeyOption = None,
+    columns: ColumnsOption = None,
+    drop_missing: DropOption = False,
     dataset: DatasetOption = None,
     subjects: SubjectsOption = None,
     normalization: NormalizationOption = None,
@@ -161,9 +177,11 @@ def score(
     max_memory: MemoryOption = None,
     device: DeviceOption = "cpu",
     exact: ExactOption = False,
-    results: cli_results.ResultsOption = None,
+    results: ResultsOption = None,
 ) -> None:
-    """Score a model on benchmarks; all of them share forward passes and kernels.
+    """Score a model on benchmarks.
+
+    All of them share forward passes and kernels.
 
     Examples: laion-score score pixels LAION_fMRI.V1-tau-ridgecv --dataset simulated;
     laion-score score torchvision:resnet18 'LAION_fMRI.IT-*' --layers IT=layer4.1 --dataset simulated
@@ -173,9 +191,9 @@ def score(
     from ..scoring import score_all
     from .printing import as_row, print_scores
 
-    cli_features.name_options_as_typed(context)
+    name_options_as_typed(context)
     chosen = read_layers(layers)
-    candidate, names = cli_features.candidate_and_names(model, benchmarks, features, ids, key, columns, drop_missing)
+    candidate, names = candidate_and_names(model, benchmarks, features, ids, key, columns, drop_missing)
     identifiers = expand(names)
     settings = {
         "subjects": None if subjects is None else tuple(subjects.split(",")),
@@ -194,7 +212,7 @@ def score(
     done_scores = score_all(candidate, identifiers, dataset=dataset, engine=engine, layers=chosen)
     if results is not None:
         asked = with_whole_path(model) if features is None else str(features.expanduser().resolve())
-        done_scores = cli_results.kept(results, done_scores, asked, identifiers, dataset)
+        done_scores = kept(results, done_scores, asked, identifiers, dataset)
     try:
         for identifier, result in done_scores:
             scores[identifier] = result
@@ -206,7 +224,6 @@ def score(
             print_scores({next(iter(done.values())).attrs["model_identifier"]: done})
 
 
-@app.command()
 def simulate(
     directory: Annotated[Path, typer.Argument(help="Folder to make the dataset in.")],
     scale: Annotated[
@@ -227,7 +244,7 @@ def simulate(
         typer.Option("--raw", help="The release's files instead, for rebuild_assemblies.py to make assemblies of."),
     ] = False,
 ) -> None:
-    """Make a simulated dataset, in the real one's form, whose truth is known."""
+    """Make a simulated dataset, whose truth is known."""
     start = time.monotonic()
     if raw:
         from brainscore_vision.data.laion_fmri_7t.simulation.raw import simulate_raw
@@ -243,9 +260,11 @@ def simulate(
     errors.print(f"Use it with --dataset {path}, or export LAION_FMRI_DATASET={path}")
 
 
-@app.command()
 def demo(as_json: JsonOption = False) -> None:
-    """Score models that need no download on all 20 headline benchmarks, on simulated data."""
+    """Score seven models on the 20 headline benchmarks: no download.
+
+    The data are simulated: the numbers show that everything runs, and say nothing about brains.
+    """
     from tqdm.auto import tqdm
 
     from ..identifiers import parse
@@ -271,6 +290,35 @@ def demo(as_json: JsonOption = False) -> None:
     if not as_json:
         print_scores({title: {i: row[i] for i in headline() if i in row} for title, row in table.items()})
         errors.print("Simulated data: these numbers show that everything runs, and say nothing about brains.")
+
+
+COMMANDS = {
+    "Scores and layers": {
+        "demo": demo,
+        "list": list_benchmarks,
+        "networks": networks,
+        "score": score,
+        "layers": map_layers,
+        "partition": partition,
+    },
+    "Encoders": {"encoder": encoder},
+    "Data": {"data": data, "simulate": simulate, "check": check, "ceilings": ceilings, "cache": cache},
+    "Studies of many models": {
+        "sweep": sweep,
+        "results": show_results,
+        "compare": compare,
+        "report": report,
+        "record": record,
+    },
+}
+"""Commands under their headings, in the order in which people meet them. Every command stands here."""
+
+for heading, commands in COMMANDS.items():
+    for name, command in commands.items():
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name, rich_help_panel=heading)
+        else:
+            app.command(name, rich_help_panel=heading)(command)
 
 
 def main() -> None:

@@ -9,19 +9,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.screen import fitted_images
-from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.making import unused_spools
-from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore
-from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.layer_map import kept_maps
-from brainscore_vision.benchmark_helpers.stimulus_kernels.options import EngineOptions
+from .groups import Group
+from .tables import Column, print_table
 
-app = typer.Typer(help="Kernels that are kept on disk: list, verify or clear them.", no_args_is_help=True)
-
-UNLIMITED_WIDTH = 300
-"""Characters of a line where no terminal breaks it."""
+app = typer.Typer(cls=Group, help="List, verify or clear the kernels that are kept on disk.", no_args_is_help=True)
 
 StoreOption = Annotated[Path | None, typer.Option("--store-directory", help="Where kernels are kept.")]
 
@@ -29,26 +21,28 @@ StoreOption = Annotated[Path | None, typer.Option("--store-directory", help="Whe
 @app.command("list")
 def list_kernels(store_directory: StoreOption = None) -> None:
     """List the stored kernels and their size."""
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.options import EngineOptions
+
     options = EngineOptions(store_directory=store_directory)
-    table = Table()
-    for name in ("model", "layer", "pool", "stimuli", "features", "MB", "created"):
-        table.add_column(name, overflow="fold")  # names stay whole
-    total, unusable = 0, []
+    rows, total, unusable = [], 0, []
     for entry in KernelStore(options.kernels).entries():
         if isinstance(entry, str):
             unusable.append(entry)
             continue
         total += entry.n_bytes
         size = f"{entry.n_bytes / 1e6:.1f}"
-        table.add_row(
-            entry.model, entry.label, entry.pool, f"{entry.n_stimuli:,}", f"{entry.n_features:,}", size, entry.created
-        )
-    console = Console()
-    console.print(table, width=None if console.is_terminal else UNLIMITED_WIDTH)
+        counts = f"{entry.n_stimuli:,}", f"{entry.n_features:,}", size
+        rows.append((entry.model, entry.label, entry.pool, *counts, entry.created))
+    columns = [
+        *map(Column, ("model", "layer", "pool")),
+        *(Column(n, number=True) for n in ("stimuli", "features", "MB")),
+    ]
+    print_table("Kernels", [*columns, Column("created", minor=True)], rows)
     for problem in unusable:
         print(problem)
     print(
-        f"{table.row_count} kernels, {total / 1e6:.1f} MB in {options.kernels}"
+        f"{len(rows)} kernels, {total / 1e6:.1f} MB in {options.kernels}"
         + (f", and {len(unusable)} that cannot be used (they will be computed again)" if unusable else "")
     )
 
@@ -56,6 +50,9 @@ def list_kernels(store_directory: StoreOption = None) -> None:
 @app.command()
 def verify(store_directory: StoreOption = None) -> None:
     """Read every stored kernel whole; exit code 1 if one cannot be used: damaged, not readable, of an earlier version."""
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.options import EngineOptions
+
     store, unusable, count = KernelStore(EngineOptions(store_directory=store_directory).kernels), 0, 0
     for path, problem in store.verify():
         count += 1
@@ -73,6 +70,12 @@ def clear(
     spool_directory: Annotated[Path | None, typer.Option(help="Where features wait.")] = None,
 ) -> None:
     """Remove stored kernels, layer maps, and what killed runs left."""
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.features.screen import fitted_images
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.making import unused_spools
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.layer_map import kept_maps
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.options import EngineOptions
+
     options = EngineOptions(store_directory=store_directory, spool_directory=spool_directory)
     store, freed, left = KernelStore(options.kernels), 0, []
     doomed = [

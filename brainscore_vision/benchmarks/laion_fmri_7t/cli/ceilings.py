@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from .options import DatasetOption, JsonOption, SubjectsOption
+from .tables import Column, print_table
 
 PICTURES = (".svg", ".png", ".pdf")
 
@@ -30,11 +31,14 @@ def ceilings(
     ] = Path("ceilings.svg"),
     as_json: JsonOption = False,
 ) -> None:
-    """Compare noise ceilings: as published, as estimated again from the single trials, and as each split uses them."""
+    """Compare noise ceilings: published, estimated again, as used.
+
+    They are estimated again from the single trials; each split uses them in its own way.
+    """
     from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
     from ..benchmark import check_subjects
-    from ..checks.ceilings import ceiling_picture, ceiling_record, ceiling_table, region_ceilings
+    from ..checks.ceilings import ceiling_picture, ceiling_record, ceiling_row, region_ceilings
 
     opened = open_dataset(dataset)
     chosen = opened.subjects if subjects is None else tuple(subjects.split(","))
@@ -46,6 +50,10 @@ def ceilings(
         if as_json:
             print(json.dumps(records[-1]), flush=True)
     if not as_json:
-        Console().print(ceiling_table(records, threshold))
+        cells = [ceiling_row(record) for record in records]
+        columns = [Column(name, name not in ("subject", "region"), name.startswith("used")) for name in cells[0]]
+        title = f"Noise ceilings of voxels with nc_12rep above {threshold:g} %, in percent of variance: medians"
+        used = "used: what a split uses, over all voxels and from its test images."
+        print_table(title, columns, [list(row.values()) for row in cells], used)
     ceiling_picture(rows, out)
     Console(stderr=True).print(f"Picture in {out}", highlight=False, markup=False)

@@ -26,7 +26,10 @@ def check(
     ] = None,
     model: Annotated[str | None, typer.Option(help="With --real: the model to score. Default: alexnet.")] = None,
 ) -> None:
-    """Check a dataset, one line per rule; exit code 1 if one is broken."""
+    """Check that a dataset keeps the rules that scoring relies on.
+
+    One line per rule; exit code 1 if one is broken.
+    """
     from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
     from ..checks.real import MODEL, real_checks

@@ -23,7 +23,7 @@ _notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 def compare(
     results: Annotated[Path, typer.Argument(help="A results file, as `laion-score score --results FILE` makes it.")],
-    first: Annotated[str, typer.Argument(help="A model, by its name in the file.")],
+    first: Annotated[str, typer.Argument(help="A model, by its name in the file or as it was asked for.")],
     second: Annotated[str, typer.Argument(help="Another model.")],
     benchmark: Annotated[
         list[str] | None,
@@ -34,9 +34,10 @@ def compare(
     correct: CorrectOption = "fdr",
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two models on the benchmarks that both were scored on: differences, intervals and p values.
+    """Compare two models: differences, intervals and p values.
 
-    Differences are the first model minus the second, with a 95 % interval over resampled test images.
+    They are compared on the benchmarks that both were scored on. Differences are the first model minus the second, with a 95 %
+    interval over resampled test images.
 
     Example: laion-score compare scores.sqlite alexnet resnet50 --benchmark '*-tau-*' --correct holm
     """
@@ -44,12 +45,13 @@ def compare(
     from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import compare as compare_scores
     from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.significance import adjusted
 
+    from ..networks.sources import with_whole_path
     from ..results import ResultsDatabase, ResultsError, matches
 
     adjusted([], correct)  # a method that does not exist, before anything is read
     database, found = ResultsDatabase(results, create=False), []
     for model in (first, second):
-        own = database.results([model])
+        own = database.results([model]) or database.results([with_whole_path(model)])
         if len({result.model for result in own}) != 1:
             names = sorted({result.model for result in database.results()})
             raise ResultsError(

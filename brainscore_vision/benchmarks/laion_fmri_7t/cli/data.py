@@ -11,34 +11,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from brainscore_vision.data.laion_fmri_7t.constants import SPLIT_FILES, SUBJECTS
-from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError
-from brainscore_vision.data.laion_fmri_7t.source import (
-    DATASET_VARIABLE,
-    PUBLISHED,
-    SIMULATED,
-    laion_fmri_folder,
-    open_dataset,
-)
-from brainscore_vision.data.laion_fmri_7t.stimuli.places import BUNDLED_VARIABLE, STIMULI_VARIABLE
-
-from . import get as cli_get
+from .get import SubjectsOption, bucket, get, names
+from .groups import Group
 from .options import DatasetOption
+from .tables import Column, print_table
 
 if TYPE_CHECKING:
     from brainscore_vision.data.laion_fmri_7t.stimuli.displayed import Survey
     from brainscore_vision.data.laion_fmri_7t.stimuli.sources import StimulusSource
 
-app = typer.Typer(help="The dataset on this machine: what it holds and what it lacks.", no_args_is_help=True)
-app.command()(cli_get.bucket)
-app.command()(cli_get.get)
+app = typer.Typer(cls=Group, help="See what data are on this machine, and get what is missing.", no_args_is_help=True)
+app.command()(bucket)
+app.command()(get)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 _SHOWN = 4  # names of a list that are printed before "and n more"
-_WIDTH = 200  # characters of a table; without it, the output to a file would be as narrow as a small terminal
 
 
 @app.command()
@@ -48,6 +36,8 @@ def status(dataset: DatasetOption = None, as_json: JsonOption = False) -> None:
     Embeddings, fMRI and all that is derived from it are CC0; the images alone need the data use agreement.
     """
     from brainscore_vision.data.laion_fmri_7t.inventory import is_simulated, take_inventory
+    from brainscore_vision.data.laion_fmri_7t.source import PUBLISHED
+    from brainscore_vision.data.laion_fmri_7t.stimuli.places import BUNDLED_VARIABLE, STIMULI_VARIABLE
 
     folder, why = find_folder(dataset)
     items = take_inventory(folder) if folder is not None else []
@@ -84,6 +74,8 @@ def describe(
 ) -> None:
     """Count subjects, voxels per region before and after the threshold, pools, splits, kinds of images."""
     from brainscore_vision.data.laion_fmri_7t import description
+    from brainscore_vision.data.laion_fmri_7t.constants import SPLIT_FILES
+    from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
     opened = open_dataset(dataset)
     numbers = [description.describe_subject(opened, subject, threshold) for subject in opened.subjects]
@@ -97,11 +89,12 @@ def describe(
         print(json.dumps(content))
         return
     print(f"{opened.name}{' (simulated responses)' if opened.is_simulated else ''}, fingerprint {opened.fingerprint()}")
-    table = _plain_table("subject", "trials", "stimuli", "sessions", *(numbers[0]["voxels"] if numbers else ()))
+    rows = []
     for n in numbers:
         voxels = (f"{kept:,}/{every:,}" for every, kept in n["voxels"].values())
-        table.add_row(n["subject"], f"{n['trials']:,}", f"{n['stimuli']:,}", str(n["sessions"] or "?"), *voxels)
-    Console(width=_WIDTH).print(table)
+        rows.append((n["subject"], f"{n['trials']:,}", f"{n['stimuli']:,}", str(n["sessions"] or "?"), *voxels))
+    names = ("trials", "stimuli", "sessions", *(numbers[0]["voxels"] if numbers else ()))
+    print_table("Subjects", [Column("subject"), *(Column(name, number=True) for name in names)], rows)
     print(f"Voxels: with nc_12rep above {threshold:g} percent/all.")
     masks = {}
     for n in numbers:
@@ -109,7 +102,7 @@ def describe(
     print("Brain mask: " + "; ".join(f"{mask} ({', '.join(whose)})" for mask, whose in masks.items()))
     print("Pools: " + ", ".join(f"{pool} {size:,}" for pool, size in pools.items()))
     print("Out of distribution: " + ", ".join(f"{kind} {count}" for kind, count in kinds.items()))
-    Console(width=_WIDTH).print(_splits_table(splits))
+    _print_splits(splits)
 
 
 @app.command()
@@ -124,6 +117,8 @@ def splits(
 ) -> None:
     """Training and test images of splits: how many, where the split comes from, and with --ids which images."""
     from brainscore_vision.data.laion_fmri_7t import description
+    from brainscore_vision.data.laion_fmri_7t.constants import SPLIT_FILES
+    from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
     opened = open_dataset(dataset)
     pools = (pool,) if pool is not None else ("shared", *opened.subjects)
@@ -139,7 +134,7 @@ def splits(
     if as_json:
         print(json.dumps([row._asdict() for row in rows]))
         return
-    Console(width=_WIDTH).print(_splits_table(rows))
+    _print_splits(rows)
     own = opened.root is not None and (opened.root / "splits").is_dir()
     print(f"From {opened.root / 'splits'}" if own else "From the package laion_fmri")
 
@@ -147,6 +142,7 @@ def splits(
 @app.command()
 def images(dataset: DatasetOption = None, as_json: JsonOption = False) -> None:
     """Decode every image: which are damaged, which are shown as plain copies and why, sizes, the seal. Takes minutes."""
+    from brainscore_vision.data.laion_fmri_7t.source import open_dataset
     from brainscore_vision.data.laion_fmri_7t.stimuli.displayed import describe_copies, describe_sizes
     from brainscore_vision.data.laion_fmri_7t.stimuli.seal import SEAL, differences, read_seal
     from brainscore_vision.data.laion_fmri_7t.stimuli.sources import survey_images
@@ -185,6 +181,8 @@ def seal(
 
     A damaged image that still decodes, rows in another order or a replaced image are found by nothing else.
     """
+    from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
+    from brainscore_vision.data.laion_fmri_7t.source import PUBLISHED, SIMULATED, open_dataset
     from brainscore_vision.data.laion_fmri_7t.stimuli.seal import SEAL, write_seal
     from brainscore_vision.data.laion_fmri_7t.stimuli.sources import HOW_TO_GET_STIMULI, find_stimuli, survey_images
 
@@ -205,7 +203,7 @@ def seal(
 @app.command()
 def verify(
     dataset: DatasetOption = None,
-    subjects: cli_get.SubjectsOption = None,
+    subjects: SubjectsOption = None,
     published: Annotated[
         Path | None,
         typer.Option(help="Folder of published files (assy_*.nc) to compare with. Default: they are downloaded."),
@@ -215,9 +213,11 @@ def verify(
 
     The exit code is 1 if a subject's differ. Other differences, such as of coordinates, are listed.
     """
+    from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
     from brainscore_vision.data.laion_fmri_7t.packaging import command
+    from brainscore_vision.data.laion_fmri_7t.source import PUBLISHED
 
-    people = cli_get.names(subjects, "--subjects", SUBJECTS)
+    people = names(subjects, "--subjects", SUBJECTS)
     folder, why = find_folder(dataset)
     if folder is None or why.startswith(PUBLISHED):
         raise typer.BadParameter("Assemblies in a data folder are compared. Name it: --dataset FOLDER.")
@@ -227,6 +227,8 @@ def verify(
 
 
 def _refuse_unreadable(found: Survey, source: StimulusSource) -> None:
+    from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
+
     if found.unreadable:
         raise DatasetError(
             f"Every image must be whole; {len(found.unreadable)} of {len(found.hashes):,} are not, first "
@@ -247,6 +249,11 @@ def find_folder(dataset: str | None) -> tuple[Path | None, str]:
     MissingDataError
         If a folder does not exist, or the simulated dataset has not been made.
     """
+    from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
+    from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
+    from brainscore_vision.data.laion_fmri_7t.source import DATASET_VARIABLE, PUBLISHED, SIMULATED
+    from brainscore_vision.data.laion_fmri_7t.stimuli.places import laion_fmri_folder
+
     said = "--dataset" if dataset is not None else DATASET_VARIABLE
     chosen = dataset if dataset is not None else os.environ.get(DATASET_VARIABLE) or None
     configured = laion_fmri_folder()
@@ -280,21 +287,12 @@ def published_state() -> dict[str, str | None]:
     return {subject: None if path is None else str(path) for subject, path in copies.items()}
 
 
-def _splits_table(rows: list) -> Table:
-    """A row per split, a column per pool: train/test."""
-    pools, names = dict.fromkeys(row.pool for row in rows), dict.fromkeys(row.name for row in rows)
+def _print_splits(rows: list) -> None:
+    """A row per split, a column per pool."""
+    pools, splits = dict.fromkeys(row.pool for row in rows), dict.fromkeys(row.name for row in rows)
     sizes = {(row.pool, row.name): f"{row.train:,}/{row.test:,}" for row in rows}
-    table = _plain_table("train/test", *pools)
-    for name in names:
-        table.add_row(name, *(sizes[pool, name] for pool in pools))
-    return table
-
-
-def _plain_table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    return table
+    columns = [Column("split"), *(Column(pool, number=True) for pool in pools)]
+    print_table("Training/test images", columns, [(split, *(sizes[pool, split] for pool in pools)) for split in splits])
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from .ceilings import known_picture
 from .features import name_options_as_typed
+from .groups import Group
 from .options import (
     AlphasOption,
     DatasetOption,
@@ -32,7 +33,7 @@ OUTPUTS = (".nc", ".csv", ".npy", ".parquet")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".jp2", ".avif", ".tga")
 
 app = typer.Typer(
-    help="Predict responses to any image: fit an encoder, ask it, show and list encoders.", no_args_is_help=True
+    cls=Group, help="Predict responses to any image: fit, run, show, list encoders.", no_args_is_help=True
 )
 errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 

@@ -128,7 +128,7 @@ def partition(
     exact: ExactOption = False,
     results: ResultsOption = None,
 ) -> None:
-    """Partition explained variance between two models: unique to each, and shared.
+    """Partition explained variance: unique to two models, shared.
 
     Three fits: on each model's features, and on both, with a weight for each model that leave-one-out on the training images
     chooses. Explained variance is corrected for the number of test images, and 1 is all that these could tell; intervals are

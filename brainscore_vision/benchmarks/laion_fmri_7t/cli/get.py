@@ -12,20 +12,11 @@ from typing import Annotated
 
 import typer
 
-from brainscore_vision.data.laion_fmri_7t.bucket import (
-    BUCKET,
-    BUCKET_VARIABLE,
-    BY_SESSION,
-    ENDPOINT_VARIABLE,
-    HELD_OUT,
-    KINDS,
-    Bucket,
-)
-from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
-from brainscore_vision.data.laion_fmri_7t.packaging.layout import RELEASED_SESSIONS
-from brainscore_vision.data.laion_fmri_7t.source import DATASET_VARIABLE, PUBLISHED, SIMULATED, laion_fmri_folder
-
 from .tables import Column, print_table
+
+# as in brainscore_vision.data.laion_fmri_7t.bucket, which help does not wait for
+BUCKET, BUCKET_VARIABLE, ENDPOINT_VARIABLE = "laion-fmri", "LAION_FMRI_BUCKET", "LAION_FMRI_ENDPOINT"
+KINDS = ("captions", "rois", "ceilings", "anatomy", "embeddings", "segmentations", "betas")
 
 HOW_TO_ASK = (
     "Images need the data use agreement (no redistribution, no commercial use, no training of general-purpose AI): ask at "
@@ -56,7 +47,8 @@ def bucket(
 
     Needs the network, downloads nothing.
     """
-    from brainscore_vision.data.laion_fmri_7t.bucket import holdings
+    from brainscore_vision.data.laion_fmri_7t.bucket import HELD_OUT, Bucket, holdings
+    from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
 
     remote = Bucket(name, endpoint)
     people = names(subjects, "--subjects", SUBJECTS)
@@ -119,6 +111,8 @@ def get(
     Examples: laion-score data get --what rois,ceilings,anatomy --dataset ~/laion-fmri;
     laion-score data get --subject sub-01 --what betas --sessions 1-5 --dry-run
     """
+    from brainscore_vision.data.laion_fmri_7t.bucket import BY_SESSION, Bucket
+    from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
     from brainscore_vision.data.laion_fmri_7t.download import download, make_plan
     from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
 
@@ -189,6 +183,9 @@ def names(text: str | None, option: str, known: tuple[str, ...]) -> tuple[str, .
 
 def _sessions(text: str | None) -> tuple[str, ...]:
     """Sessions from ``ses-01,ses-02``, ``1,2`` or ``1-5``."""
+    from brainscore_vision.data.laion_fmri_7t.bucket import HELD_OUT
+    from brainscore_vision.data.laion_fmri_7t.packaging.layout import RELEASED_SESSIONS
+
     found = []
     for item in text.split(",") if text is not None else ():
         match = re.fullmatch(r"(?:ses-)?(\d+)(?:-(?:ses-)?(\d+))?", item.strip())
@@ -209,6 +206,7 @@ def _sessions(text: str | None) -> tuple[str, ...]:
 def _folder(dataset: Path | None) -> Path:
     """The data folder to fill."""
     from brainscore_vision.data.laion_fmri_7t.inventory import is_simulated
+    from brainscore_vision.data.laion_fmri_7t.source import DATASET_VARIABLE, PUBLISHED, SIMULATED, laion_fmri_folder
 
     chosen = dataset or os.environ.get(DATASET_VARIABLE) or laion_fmri_folder()
     if chosen is None or str(chosen) in (PUBLISHED, SIMULATED):

@@ -82,7 +82,7 @@ def layers(
     max_memory: MemoryOption = None,
     device: DeviceOption = "cpu",
 ) -> None:
-    """Score a network's layers per region on training images alone, and name the best ones.
+    """Find the layers of a network that predict each region best.
 
     Layers are compared by leave-one-out predictions of the split's training images: no response to a test image is used, so
     that scores of the chosen layers on test images stay honest. Kernels are kept: the scores that follow need no more

@@ -21,12 +21,12 @@ def networks(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List networks of torchvision and timm, with their parameters and the size of their input.
+    """List networks that can be scored by name: torchvision and timm.
 
-    Score one with its name: `laion-score score torchvision:resnet50 ... --layers IT=layer4`. Behind @ stand its weights, or
-    none for the untrained network; without @, the first of the list is taken. Weights are downloaded when they are needed.
-    Parameters of timm's networks are counted where a pattern chooses some of them (0.3 s each). timm comes with the extra
-    'timm'.
+    Parameters and the size of the input stand beside them. Score one with its name: `laion-score score torchvision:resnet50
+    ... --layers IT=layer4`. Behind @ stand its weights, or none for the untrained network; without @, the first of the list
+    is taken. Weights are downloaded when they are needed. Parameters of timm's networks are counted where a pattern chooses
+    some of them (0.3 s each). timm comes with the extra 'timm'.
 
     Example: laion-score networks 'vit_b*'
     """

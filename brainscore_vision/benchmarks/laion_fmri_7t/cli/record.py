@@ -67,7 +67,7 @@ def record(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write results to a leaderboard, in the tables of Brain-Score's own database.
+    """Write results to a leaderboard: Brain-Score's own database.
 
     For each model and benchmark, the newest result is written, and replaces one that was recorded earlier. Tables that the
     database lacks are made. Either all results are recorded, or none.

@@ -48,7 +48,9 @@ def report(
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "LAION-fMRI scores",
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds other things.")] = False,
 ) -> None:
-    """Make a page of figures and tables: index.html, which needs nothing else, and each figure as SVG beside it.
+    """Make a page of figures and tables.
+
+    index.html needs nothing else; each figure is an SVG file beside it.
 
     It opens with the best model and a leaderboard; then scores against properties of models, by region, out of distribution, by
     category, over layers, models compared pair by pair, pools, ceilings, checks, failures, provenance.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
+import operator
 import os
+import re
 import shlex
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -13,6 +16,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from .matrix import MEAN, MODEL, by_benchmark, print_matrix
 from .tables import SIGN_HIDDEN, SIGN_MARK, Column, interval, print_table, value
 
 ResultsOption = Annotated[
@@ -22,6 +26,8 @@ ResultsOption = Annotated[
     ),
 ]
 SIGNIFICANT = "significant: voxels whose correlation is above 0, at 5 % of false discoveries in a subject and region."
+_CONDITION = re.compile(r"([^=!<>]+)(!=|<=|>=|=|<|>)(.*)")
+_COMPARED = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -37,6 +43,20 @@ def results(
     dataset: Annotated[
         list[str] | None, typer.Option("--dataset", help="Likewise for datasets, by name or fingerprint.")
     ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where",
+            help="Only models with a property, as a list of models gives it: family=resnet, 'family=res*', 'top1>=75', "
+            "'family!=vit'; may be repeated, and all have to hold.",
+        ),
+    ] = None,
+    sort: Annotated[
+        str, typer.Option("--sort", help="Best models first by 'mean', or by a benchmark; or by 'model', their names.")
+    ] = MEAN,
+    long: Annotated[
+        bool, typer.Option("--long", help="A row per result, with its interval, layer and circumstances.")
+    ] = False,
     subjects: Annotated[bool, typer.Option("--subjects", help="A row per subject.")] = False,
     failures: Annotated[bool, typer.Option("--failures", help="What could not be scored, and why.")] = False,
     partitions: Annotated[
@@ -63,18 +83,31 @@ def results(
         bool, typer.Option("--clean", help="Remove files with values per voxel that no result refers to.")
     ] = False,
 ) -> None:
-    """List, filter and export the results in a file.
+    """Show, filter and export the results in a file.
 
-    Of each model, benchmark and dataset the latest result is shown. The file is SQLite, its tables are explained in the
+    A row per model and a column per benchmark, best models first; --long shows a row per result. Of each model, benchmark and
+    dataset the latest result counts. Models of one name that are of several sources or networks are told apart by these, in
+    brackets. The file is SQLite, its tables are explained in the
     README of the benchmarks; values per voxel are in the folder FILE.voxels.
 
     Example: laion-score results scores.sqlite --benchmark '*-ood-*' --export ood.csv
     """
     from .. import results as store
 
-    _check_together(failures, export, voxels, verify or clean, as_json or subjects)
+    _check_together(where, failures, export, voxels, verify or clean, as_json or subjects)
     if partitions and (
-        failures or export or voxels or verify or clean or subjects or every or model or benchmark or dataset
+        failures
+        or export
+        or voxels
+        or verify
+        or clean
+        or subjects
+        or every
+        or model
+        or benchmark
+        or dataset
+        or where
+        or long
     ):
         raise typer.BadParameter("--partitions shows all partitions, and goes with --json alone.")
     for path, suffixes in ((export, store.SUFFIXES), (voxels, store.VOXEL_SUFFIXES)):
@@ -87,6 +120,7 @@ def results(
     if partitions:
         _show_partitions(database, as_json)
         return
+    conditions = read_conditions(where or ())
     patterns = {"models": model or (), "benchmarks": benchmark or ()}
     if failures:
         found = [
@@ -100,6 +134,7 @@ def results(
         result
         for result in database.results(**patterns, latest=not every)
         if store.matches(dataset or (), str(result.dataset.get("name")), result.dataset_fingerprint)
+        and all(holds(condition, result.properties) for condition in conditions)
     ]
     if export is not None:
         store.export(found, export)
@@ -108,7 +143,8 @@ def results(
         n_rows = store.export_voxels(database, _watched(found, "results"), voxels)
         _notes.print(f"{n_rows} rows in {voxels}")
     if export is None and voxels is None:
-        _show_results(database, found, subjects, as_json)
+        show = _print_subjects if subjects else _print_results if long or every else _print_matrices
+        _show_results(database, found, show, sort, as_json)
 
 
 def kept(path: Path, scores: Iterable, model: str, benchmarks: list[str], dataset: str | None) -> Iterator:
@@ -123,11 +159,15 @@ def kept(path: Path, scores: Iterable, model: str, benchmarks: list[str], datase
     )
 
 
-def _check_together(failures: bool, export: Path | None, voxels: Path | None, maintain: bool, shown: bool) -> None:
+def _check_together(
+    where, failures: bool, export: Path | None, voxels: Path | None, maintain: bool, shown: bool
+) -> None:
     if maintain and (failures or export or voxels or shown):
         raise typer.BadParameter(
             "--verify and --clean are for the whole file and show no results: leave the others out."
         )
+    if where and failures:
+        raise typer.BadParameter("--where is about models that were scored; choose failures by --model.")
     if failures and (export or voxels):
         raise typer.BadParameter("Failures are shown, or printed with --json; they are not exported.")
     if shown and (export or voxels):
@@ -136,7 +176,42 @@ def _check_together(failures: bool, export: Path | None, voxels: Path | None, ma
         )
 
 
-def _show_results(database, found: list, subjects: bool, as_json: bool) -> None:
+def read_conditions(texts: Iterable[str]) -> list[tuple[str, str, str]]:
+    """Property, sign and value of each ``--where``."""
+    found = []
+    for text in texts:
+        match = _CONDITION.fullmatch(text)
+        if match is None:
+            raise typer.BadParameter(f"--where is PROPERTY=VALUE, or with != < <= > >=; received {text!r}.")
+        if match[2] not in ("=", "!=") and _number(match[3]) is None:
+            raise typer.BadParameter(f"--where compares with a number; received {text!r}.")
+        found.append((match[1].strip(), match[2], match[3].strip()))
+    return found
+
+
+def holds(condition: tuple[str, str, str], properties: dict) -> bool:
+    """Whether a model has the property; one of which it is not known has not."""
+    name, sign, wanted = condition
+    if name not in properties:
+        return False
+    own, number = _number(properties[name]), _number(wanted)
+    if sign in ("=", "!="):
+        if None not in (own, number):
+            equal = own == number
+        else:
+            equal = fnmatch.fnmatchcase(str(properties[name]).casefold(), wanted.casefold())
+        return equal == (sign == "=")
+    return own is not None and _COMPARED[sign](own, number)
+
+
+def _number(value) -> float | None:
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
+def _show_results(database, found: list, show, sort: str, as_json: bool) -> None:
     if as_json:
         for result in found:
             derived = {"hides_sign": result.hides_sign, "interval_over_subjects": result.interval_over_subjects}
@@ -145,7 +220,7 @@ def _show_results(database, found: list, subjects: bool, as_json: bool) -> None:
     if not found:
         _notes.print(f"No result in {shlex.quote(str(database.path))} matches.")
     else:
-        (_print_subjects if subjects else _print_results)(found)
+        show(found, sort)
         if any(result.notes for result in found):
             _notes.print("Notes say what a reader of the number should know: --json shows them.")
     n_failures = len(database.failures())
@@ -153,7 +228,28 @@ def _show_results(database, found: list, subjects: bool, as_json: bool) -> None:
         _notes.print(f"{n_failures} could not be scored: see them with --failures.")
 
 
-def _print_results(found: list) -> None:
+def _print_matrices(found: list, sort: str) -> None:
+    """A table per dataset."""
+    from ..results import tell_apart
+
+    for fingerprint in dict.fromkeys(result.dataset_fingerprint for result in found):
+        own = [result for result in found if result.dataset_fingerprint == fingerprint]
+        kinds = sorted({result.normalization for result in own})
+        print_matrix(tell_apart(own), sort, f"Ceiled scores ({', '.join(kinds)}) on {_dataset(own[0])}")
+
+
+def _sorted(found: list, sort: str) -> list:
+    """Rows by model, or in the order of adding, best first where a benchmark is named."""
+    if sort == MODEL:
+        return sorted(found, key=lambda result: result.model)
+    if sort == MEAN:
+        return found
+    wanted = by_benchmark(sort, sorted({result.benchmark for result in found}), sorted({r.benchmark for r in found}))
+    return sorted((r for r in found if r.benchmark == wanted), key=lambda result: result.value, reverse=True)
+
+
+def _print_results(found: list, sort: str) -> None:
+    found = _sorted(found, sort)
     several = len({result.dataset_fingerprint for result in found}) > 1
     noted = any(result.notes for result in found)
     columns = [Column("id", number=True), Column("model"), Column("benchmark")]
@@ -177,7 +273,8 @@ def _print_results(found: list) -> None:
     print_table("Ceiled score ± standard error", columns, map(row, found), hidden, dataset)
 
 
-def _print_subjects(found: list) -> None:
+def _print_subjects(found: list, sort: str) -> None:
+    found = _sorted(found, sort)
     from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import alpha_text
 
     columns = [Column("id", number=True), Column("model"), Column("benchmark"), Column("subject")]

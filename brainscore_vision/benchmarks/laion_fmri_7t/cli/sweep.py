@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import signal
 from pathlib import Path
@@ -26,6 +27,7 @@ from .options import (
     grid,
     read_layers,
 )
+from .tables import Column, print_table
 
 _COMMENT = re.compile(r"(^|\s)#.*")
 
@@ -37,7 +39,8 @@ def sweep(
         list[str],
         typer.Argument(
             help="Registered identifiers, torchvision:NAME, timm:NAME, module:function, file.py:function, the last two with "
-            "arguments if there are any, or files with one of these per line (models.txt or @models.txt)."
+            "arguments if there are any, tables of features (.h5, .npz ...), or lists of these: a text file with one per line, "
+            "a table (.csv, .yaml) with the columns source, layers, name and any properties (family, parameters, top1 ...)."
         ),
     ],
     benchmarks: Annotated[
@@ -89,7 +92,16 @@ def sweep(
     again: Annotated[
         bool, typer.Option("--again", help="Score what the results have already, too; the newest counts.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the models and show what would be done; needs no dask.")
+    ] = False,
+    check_models: Annotated[
+        bool,
+        typer.Option(
+            "--check/--no-check",
+            help="First make every model and show it a few images, so that what is wrong is said now.",
+        ),
+    ] = True,
     dataset: DatasetOption = None,
     subjects: SubjectsOption = None,
     normalization: NormalizationOption = None,
@@ -101,12 +113,13 @@ def sweep(
     device: DeviceOption = "cpu",
     exact: ExactOption = False,
 ) -> None:
-    """Score many models on many benchmarks, in parallel, into a results database.
+    """Score many models on many benchmarks, in parallel.
 
     Each model sees each image once; its kernels are kept in the store, and every cell is computed from them. What fails is
     recorded with its traceback and does not stop the rest. Stopped or killed, the same command goes on where it was;
-    failures are tried again. A model whose plugin or file.py was edited since is scored again; after an edit of something
-    that these import, use --again. `laion-score results FILE` shows the results.
+    failures are tried again. A model is scored again if its plugin was edited, or if a file.py that was edited now makes
+    another one (other weights, structure, code of its classes or preprocessing); after an edit of something that these
+    import, use --again. `laion-score results FILE` shows the results.
 
     On a cluster, start a scheduler, and workers with `dask worker ADDRESS --nthreads 1 --memory-limit 32GB
     --resources MEMORY=30e9` (bytes; at 95 % of its limit dask ends a worker), and name it with --scheduler. Store, dataset
@@ -119,9 +132,11 @@ def sweep(
     """
     if scheduler is not None and workers is not None:
         raise typer.BadParameter("--workers are started on this machine, --scheduler brings its own: give one of them.")
-    from ..results import ResultsDatabase
+    from ..networks.sources import with_whole_path
+    from ..results import ResultsDatabase, set_properties
     from ..sweep import Settings, UnknownNamesError, check_names, make_plan
     from ..sweep.interrupts import interrupts
+    from ..sweep.preflight import record_broken, without_broken
 
     options = {
         "subjects": None if subjects is None else tuple(subjects.split(",")),
@@ -129,8 +144,10 @@ def sweep(
         "noise_ceiling_threshold": threshold,
         "alphas": grid(alphas),
     }
+    wanted = listed_models(models)
+    own_layers = {one.source: one.layers for one in wanted}
     try:
-        names = check_names(listed(models), expand(listed(benchmarks)), read_layers(layers), dataset=dataset, **options)
+        names = check_names(own_layers, expand(listed(benchmarks)), read_layers(layers), dataset=dataset, **options)
     except UnknownNamesError as error:
         for problem in error.problems:
             errors.print(f"laion-score: {problem}", style="red")
@@ -138,24 +155,40 @@ def sweep(
     engine = engine_options(False, store_directory, spool_directory, False, max_memory, device, exact)
     database = _results_so_far(results, dry_run)
     plan = make_plan(*names, results=database, again=again)
+    properties = {with_whole_path(one.source): one.properties for one in wanted if one.properties}
+    if not dry_run and (plan.n_todo or properties):
+        database = database or ResultsDatabase(results)
+        database.check_writable()
+        set_properties(database, properties)
+    checked: list = []
+    if check_models and plan.n_todo:
+        try:
+            with interrupts() as check:
+                checked = _check(plan, engine, check)
+        except KeyboardInterrupt as interrupt:
+            raise _stopped(results, interrupt) from interrupt
+        made = {one.model: one.made for one in checked if one.made is not None}
+        plan = make_plan(*names, results=database, again=again, made=made)
+    sound, n_broken = without_broken(plan, checked), sum(bool(one.problems) for one in checked)
     if dry_run:
-        _show(plan, engine, workers, scheduler)
-        return
+        _show(sound, engine, workers, scheduler)
+        raise typer.Exit(1 if n_broken else 0)
+    if n_broken:
+        record_broken(database, plan, checked)
+    plan = sound
     if not plan.n_todo:
+        if n_broken:
+            raise typer.Exit(1)
         errors.print(
             f"Nothing to do: all {plan.n_done} cells are in {results}. Score them once more with --again, for example if "
-            f"something has changed that a model's file imports or loads: a model is known by its own file here."
+            f"something has changed that a model's file imports or loads: while the file is the same, its models are."
         )
         return
-    database = database or ResultsDatabase(results)
-    database.check_writable()
     try:
         with interrupts() as check:
             summary = _run(plan, Settings(engine, threads), database, workers, scheduler, allowed_deaths, check)
     except KeyboardInterrupt as interrupt:
-        errors.print(f"Stopped. What is done is in {results}; the same command goes on from there.", style="red")
-        number = interrupt.args[0] if interrupt.args else signal.SIGINT
-        raise typer.Exit(128 + number) from interrupt  # as shells give it
+        raise _stopped(results, interrupt) from interrupt
     errors.print(
         f"{summary.n_scored} cells scored now, {summary.n_done} before. See them: laion-score results {results}"
     )
@@ -165,7 +198,31 @@ def sweep(
         )
         for model, benchmark, message in summary.failures:
             errors.print(f"  {model if benchmark is None else f'{model}, {benchmark}'}: {' '.join(message.split())}")
+    if summary.failures or n_broken:
         raise typer.Exit(1)
+
+
+def _check(plan, engine, check) -> list:
+    """Make each model that has something to do, and say what is wrong, a line per model and cause."""
+    from tqdm.auto import tqdm
+
+    from ..sweep.preflight import preflight
+
+    models = [model for model in plan.models if model.todo]
+    found = []
+    for one in tqdm(
+        preflight(models, engine, check), "models checked", len(models), unit="model", delay=2, disable=None
+    ):
+        found.append(one)
+        for line in one.lines():
+            errors.print(f"Cannot be scored: {line}", style="red")
+    return found
+
+
+def _stopped(results: Path, interrupt: KeyboardInterrupt) -> typer.Exit:
+    errors.print(f"Stopped. What is done is in {results}; the same command goes on from there.", style="red")
+    number = interrupt.args[0] if interrupt.args else signal.SIGINT
+    return typer.Exit(128 + number)  # as shells give it
 
 
 def _results_so_far(path: Path, dry_run: bool):
@@ -198,6 +255,20 @@ def listed(names: list[str]) -> list[str]:
             raise typer.BadParameter(f"{path} is read as a list, one name per line; it holds none.")
         found += filter(None, names_in_file)
     return list(dict.fromkeys(found))
+
+
+def listed_models(names: list[str]) -> list:
+    """Models, with lists of models replaced by what they list."""
+    from ..networks.model_list import Listed, is_model_list, read_model_list
+    from ..networks.sources import is_table
+
+    found: dict = {}
+    for name in names:
+        path = Path(name.removeprefix("@")).expanduser()
+        is_list = name.startswith("@") or (path.is_file() and (not is_table(name) or is_model_list(path)))
+        for one in read_model_list(path) if is_list else [Listed(name)]:
+            found.setdefault(one.source, one)
+    return list(found.values())
 
 
 def _run(plan, settings, database, workers: int | None, scheduler: str | None, allowed_deaths: int, check):
@@ -234,18 +305,10 @@ def _shape(plan, expected: int, workers: int | None):
 
 
 def _show(plan, engine, workers: int | None, scheduler: str | None) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
     from ..sweep.plan import expected_bytes
 
-    table = Table("model", "to do", "done", title="Cells", title_justify="left")
-    for model in plan.models:
-        table.add_row(Text(model.model), str(len(model.todo)), str(len(model.done)))
-    console = Console()
-    if not console.is_terminal:
-        console.width = 300
-    console.print(table)
+    columns = [Column("model"), Column("to do", number=True), Column("done", number=True)]
+    print_table("Cells", columns, [(model.model, str(len(model.todo)), str(len(model.done))) for model in plan.models])
     todo = sum(1 for model in plan.models if model.todo)
     print(
         f"{todo} tasks make kernels, one per model; then {plan.n_todo} cells are scored on them, {plan.n_done} are done."
@@ -257,6 +320,9 @@ def _show(plan, engine, workers: int | None, scheduler: str | None) -> None:
     expected = expected_bytes(plan, engine)
     print(f"A model's first task asks for {expected / 1e9:.1f} GB of a worker, later ones for what it measured.")
     if scheduler is None:
+        if importlib.util.find_spec("distributed") is None:
+            print("Workers: none here. Get dask.distributed with the extra 'sweep': pip install '.[sweep]'.")
+            return
         shape = _shape(plan, expected, workers)
         print(f"Workers: {shape.n} on this machine, of {shape.threads} threads and {shape.memory / 1e9:.1f} GB each.")
     else:

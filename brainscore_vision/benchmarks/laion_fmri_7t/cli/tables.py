@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
+from textwrap import wrap
 
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells
 from rich.console import Console
 
 SIGN_MARK = " *"
@@ -31,23 +33,81 @@ class Column:
     minor: bool = False
 
 
-def print_table(title: str, columns: Sequence[Column], rows: Iterable[Sequence[str]], *below: str) -> None:
-    """Print a table whose names stay whole, and lines below it.
+NARROWEST = 16
+"""Letters of a column of names that goes on in further lines."""
 
-    Minor columns are left out where the terminal has no room for them. Tens of thousands of rows take a second.
+GAP = 2
+
+
+def print_table(title: str, columns: Sequence[Column], rows: Iterable[Sequence[str]], *below: str) -> None:
+    """Print a table whose names and numbers stay whole, and lines below it.
+
+    Where the terminal has no room for all, headings go on in further lines, then minor columns are left out, which a line
+    below says, and then names go on in further lines. Elsewhere (a pipe, a file), every row is one line. Tens of thousands
+    of rows take a second.
     """
     table = [[" ".join(cell.split()) for cell in row] for row in rows]
-    widths = [max(cell_len(text) for text in cells) for cells in zip([c.name for c in columns], *table, strict=True)]
-    console = Console()
-    everything = not console.is_terminal or sum(widths) + 2 * len(widths) <= console.width
-    shown = [i for i, column in enumerate(columns) if everything or not column.minor]
+    headings, console, shown, said = [c.name for c in columns], Console(), list(range(len(columns))), list(below)
+    widths = [max(map(cell_len, cells)) for cells in zip(headings, *table, strict=True)]
+    if console.is_terminal and _total(widths, shown) > console.width:
+        words = [max(column.name.split(), key=cell_len, default="") for column in columns]
+        widths = [max(map(cell_len, cells)) for cells in zip(words, *table, strict=True)]
+        minor = [column.name for column in columns if column.minor and column.name]
+        if minor and _total(widths, shown) > console.width:
+            shown = [i for i in shown if not columns[i].minor]
+            said.append(f"Not shown in this width: {', '.join(minor)}.")
+        _fold(widths, shown, [i for i in shown if not columns[i].number], console.width)
 
-    def line(cells: Sequence[str]) -> str:
+    def line(cells: Sequence[str], fold=chop_cells) -> str:
+        if all(cell_len(cells[i]) <= widths[i] for i in shown):
+            return one_line(cells)
+        parts = [fold(cell, widths[i]) for i, cell in enumerate(cells)]
+        return "\n".join(map(one_line, zip_longest(*parts, fillvalue="")))
+
+    def one_line(cells: Sequence[str]) -> str:
         padded = []
         for i in shown:
             space = " " * (widths[i] - cell_len(cells[i]))
             padded.append(space + cells[i] if columns[i].number else cells[i] + space)
-        return "  ".join(padded).rstrip()
+        return (" " * GAP).join(padded).rstrip()
 
-    print(title, line([column.name for column in columns]), line(["─" * width for width in widths]), sep="\n")
-    print("\n".join([line(row) for row in table] + [text for text in below if text]))
+    print(title, line(headings, _words), line(["─" * width for width in widths]), sep="\n")
+    print("\n".join([line(row) for row in table] + [text for text in said if text]))
+
+
+def print_tables(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]], *below: str) -> None:
+    """:func:`print_table` with the first column in each of several tables, where the terminal has no room for all others."""
+    console = Console()
+    rows = list(rows)
+    words = [max(column.name.split(), key=cell_len, default="") for column in columns]
+    widths = [max(map(cell_len, cells)) for cells in zip(words, *rows, strict=True)]
+    first = min(widths[0], max(NARROWEST, console.width // 2))
+    groups: list[list[int]] = [[]]
+    for i in range(1, len(columns)):
+        if (
+            console.is_terminal
+            and groups[-1]
+            and first + sum(widths[j] + GAP for j in (*groups[-1], i)) > console.width
+        ):
+            groups.append([])
+        groups[-1].append(i)
+    for group in groups:
+        some = [[row[i] for i in (0, *group)] for row in rows]
+        print_table(title, [columns[i] for i in (0, *group)], some, *(below if group is groups[-1] else ()))
+
+
+def _words(heading: str, width: int) -> list[str]:
+    return wrap(heading, width, break_long_words=False, break_on_hyphens=False)
+
+
+def _total(widths: Sequence[int], shown: Sequence[int]) -> int:
+    return sum(widths[i] for i in shown) + GAP * (len(shown) - 1)
+
+
+def _fold(widths: list[int], shown: Sequence[int], names: Sequence[int], room: int) -> None:
+    """Make the widest columns of names narrower until all fit, as far as that goes."""
+    while names and _total(widths, shown) > room:
+        widest = max(names, key=widths.__getitem__)
+        if widths[widest] <= NARROWEST:
+            return
+        widths[widest] -= 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from brainscore_vision.model_interface import BrainModel
@@ -12,7 +12,11 @@ from brainscore_vision.model_interface import BrainModel
 from .errors import ModelSourceError
 from .libraries import LIBRARIES, find_library_network
 from .network import AUTO, GIVEN, MODEL_INTERFACE, Layers, Network, as_network
-from .sources import locate_model, split_call, with_whole_path
+from .revision import Made, code_revision, is_factory
+from .sources import is_table, locate_model, split_call, with_whole_path
+
+TABLES = "brainscore_vision.models.laion_fmri_7t.features:table_model"
+"""Function that makes a model of a table of features."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +49,17 @@ class ModelSource:
             No layers for a network that says nothing about regions; what :meth:`Network.commit` raises; or no model at all.
         """
         self.check_layers(layers)
-        made = self._make()
-        network = self._as_network(made)
         if layers is not None:
-            network = network or Network.of(check_model(made), self.source)
+            network = self.network()
             return network.commit({**network.layers, **layers}, GIVEN)
-        if network is not None:
+        made = self._make()
+        if self._as_network(made) is not None:
             raise self._without_layers()
         model = check_model(made)
         if self.source is not None:
             with contextlib.suppress(AttributeError):  # an object that takes no attributes
-                model.model_source = self.source
+                for name, fact in {"model_source": self.source, **self._facts(model)}.items():
+                    setattr(model, name, fact)
         return model
 
     def check_layers(self, layers, regions: Sequence[str] = ()) -> None:
@@ -82,7 +86,20 @@ class ModelSource:
     def network(self) -> Network:
         """The network, without layers for regions; of a BrainModel, the one that it holds."""
         made = self._make()
-        return self._as_network(made) or Network.of(check_model(made), self.source)
+        network = self._as_network(made) or Network.of(check_model(made), self.source)
+        return replace(network, facts=self._facts(network))
+
+    def made(self) -> Made:
+        """What tells this model from others; makes it."""
+        made = self._make()
+        return Made.of(self._as_network(made) or check_model(made))
+
+    def _facts(self, made) -> dict[str, str]:
+        """What Scores of a factory's model say: what was made, and by which code."""
+        if self.source is None or not is_factory(self.source):
+            return {}
+        facts = {"model_revision": Made.of(made).revision, "model_code": code_revision(self.source)}
+        return {name: fact for name, fact in facts.items() if fact is not None} if facts["model_revision"] else {}
 
     def _as_network(self, made) -> Network | None:
         import torch
@@ -110,7 +127,7 @@ def find_model(model) -> ModelSource:
     model : str, torch.nn.Module, Network, ModelSource or brainscore_vision.model_interface.BrainModel
         A name is an identifier that Brain-Score has registered; ``torchvision:NAME[@WEIGHTS]`` or ``timm:NAME`` (``@none``:
         untrained, the same weights everywhere; ``@none-3``: with seed 3); ``file.py:function`` or ``module:function``, with
-        Python literals as arguments, ``file.py:make(width=64)``.
+        Python literals as arguments, ``file.py:make(width=64)``; or a file with a table of features (``.h5``, ``.npz``, ...).
 
     Raises
     ------
@@ -123,6 +140,9 @@ def find_model(model) -> ModelSource:
         if model.partition(":")[0] in LIBRARIES:
             found = find_library_network(model)
             return ModelSource(found.source, False, found.network)
+        if is_table(model):
+            path = str(Path(model).expanduser().resolve())
+            return ModelSource(path, True, locate_model(f"{TABLES}({path!r})"))
         return ModelSource(with_whole_path(model), None, locate_model(model))
     import torch
 

@@ -57,6 +57,8 @@ class Network:
         Where it was taken from, in full; None for a network that was made in Python.
     layers : mapping of str to str or list of str
         What regions are mapped to already, where it was taken from a BrainModel.
+    facts : mapping of str to str
+        What its Scores say besides: which code made it, and what was made (:mod:`.revision`).
     """
 
     identifier: str
@@ -64,6 +66,7 @@ class Network:
     visual_degrees: float = VISUAL_DEGREES
     source: str | None = None
     layers: Layers = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def module(self):
@@ -126,6 +129,8 @@ class Network:
             visual_degrees=self.visual_degrees,
         )
         model.model_source, model.layer_choice = self.source, choice
+        for name, fact in self.facts.items():
+            setattr(model, name, fact)
         return model
 
     def check(self, layers: Sequence[str] = ()) -> None:

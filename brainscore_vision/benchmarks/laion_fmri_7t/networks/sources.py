@@ -22,7 +22,6 @@ from brainscore_vision.model_interface import BrainModel
 
 import brainscore_vision
 from brainscore_vision import load_model
-from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import plugin_revision
 
 from .errors import ModelImportError, ModelSourceError
 from .libraries import LIBRARIES, is_network_of
@@ -40,6 +39,9 @@ UNTRAINED_ALEXNET_LAYERS = {
 _neighbours: dict[Path, dict[str, ModuleType]] = {}
 """Modules that model files have imported from their own folders, by folder: two folders may use one name."""
 
+
+TABLE_SUFFIXES = (".h5", ".hdf5", ".npz", ".npy", ".csv", ".tsv", ".parquet")
+"""Of files with features."""
 
 _CALL = re.compile(r"(?P<place>.+?):(?P<function>[^\W\d]\w*)\((?P<arguments>.*)\)", re.DOTALL)
 
@@ -125,29 +127,20 @@ def _literals(call: str, name: str) -> tuple[str, list, dict]:
     )
 
 
+def is_table(name: str) -> bool:
+    """Whether a name is that of a file with a table of features."""
+    path = Path(name).expanduser()
+    return path.suffix.lower() in TABLE_SUFFIXES and path.is_file()
+
+
 def with_whole_path(model: str) -> str:
-    """``file.py:function`` with the file's whole path, which workers with other working directories find."""
+    """``file.py:function`` and tables with their file's whole path, which workers with other working directories find."""
+    if is_table(model):
+        return str(Path(model).expanduser().resolve())
     place, call = split_call(model)
     if not place.endswith(".py"):
         return model
     return f"{Path(place).expanduser().resolve()}:{call}"
-
-
-def model_revision(model: str) -> str | None:
-    """Hash of the code behind a name; another one means that the model may answer otherwise.
-
-    Of a registered model, the files of its plugin; of ``file.py:function`` that file, without what it imports. None where
-    nothing says which files make the model: ``module:function``, a table of features, a file that cannot be read.
-    """
-    place, _ = split_call(model)
-    revision = plugin_revision(model)
-    if revision is not None or not place.endswith(".py"):
-        return revision
-    try:
-        content = Path(place).expanduser().read_bytes()
-    except OSError:  # whoever makes the model will say so
-        return None
-    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def untrained_alexnet():

@@ -7,12 +7,14 @@ explained in the README of the benchmarks.
 from .adding import add_failures, add_scores
 from .database import ResultsDatabase, matches
 from .errors import ResultsError
-from .export import SUFFIXES, VOXEL_SUFFIXES, check_suffix, export, export_voxels, voxel_frames
+from .export import SUFFIXES, VOXEL_SUFFIXES, check_suffix, export, export_voxels
 from .facts import RunFacts, run_facts
 from .frames import to_dataframe, to_xarray
 from .maintenance import orphans, remove_orphans, verify
 from .names import of_two_networks, tell_apart
 from .parts import add_partitions, read_partitions
+from .per_voxel import score_to_frame, voxel_frames, voxels_to_xarray
+from .properties import set_properties
 from .result import Failure, FoldResult, Result, UnitResult, layers_text
 
 __all__ = [
@@ -37,10 +39,13 @@ __all__ = [
     "orphans",
     "read_partitions",
     "remove_orphans",
+    "score_to_frame",
+    "set_properties",
     "run_facts",
     "tell_apart",
     "to_dataframe",
     "to_xarray",
     "verify",
     "voxel_frames",
+    "voxels_to_xarray",
 ]

@@ -13,7 +13,7 @@ from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 from ..benchmark import VERSION
 from ..identifiers import IdentifierError, parse
-from ..networks.sources import model_revision
+from ..networks.revision import code_revision
 from .database import ResultsDatabase
 from .facts import run_facts
 
@@ -61,7 +61,7 @@ def add_scores(
         (KeyboardInterrupt) is no failure of the model.
     """
     database.check_writable()
-    revision = model_revision(model)
+    revision = code_revision(model)
     waiting = dict.fromkeys(benchmarks)
     scores, started = iter(scores), datetime.now(UTC)
     while True:
@@ -77,7 +77,7 @@ def add_scores(
         finished = datetime.now(UTC)
         facts = run_facts(
             model,
-            model_revision=revision,
+            model_revision=score.attrs.get("model_revision", revision),
             started=started,
             finished=finished,
             dataset_fingerprint=score.attrs["dataset"]["fingerprint"],
@@ -117,7 +117,7 @@ def add_failures(
     """
     message = " ".join(f"{type(error).__name__}: {error}".split())
     text = "".join(traceback.format_exception(error))
-    revision = model_revision(model)
+    revision = code_revision(model)
     return [
         database.add_failure(
             model,

@@ -9,14 +9,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 from brainscore_core.metrics import Score
 
 from ..identifiers import IdentifierError, parse
 from . import voxels
 from .errors import ResultsError
 from .facts import RunFacts
-from .names import tell_apart
+from .names import NAME, tell_apart
 from .packing import NETWORK_FACTS, Node, pack, unpack
+from .per_voxel import chosen_subjects, voxel_frames
 from .result import Failure, Result
 from .rows import (
     Names,
@@ -187,19 +189,21 @@ class ResultsDatabase:
             )
         return failure.run_id
 
-    def results(self, models: Iterable[str] = (), benchmarks: Iterable[str] = (), latest: bool = True) -> list[Result]:
+    def results(
+        self, models: str | Iterable[str] = (), benchmarks: str | Iterable[str] = (), latest: bool = True
+    ) -> list[Result]:
         """Results in the order of adding.
 
         Parameters
         ----------
-        models, benchmarks : iterable of str
-            Names or patterns (``*``, ``?``); a model is found by its own identifier, by what was asked for, and by the name
+        models, benchmarks : str or iterable of str
+            Names or patterns (``*``, ``?``); a model is found by its name, its own identifier, what was asked for, and the name
             with brackets that tells it from others (:mod:`.names`). None: all.
         latest : bool
             The newest of each model, benchmark and dataset alone; two sources of a model of one name are two models, and so
             are two choices of layers for a model whose code is the same.
         """
-        models, t = tuple(models), self.tables
+        models, benchmarks, t = _patterns(models), _patterns(benchmarks), self.tables
         # names that tell networks apart are made when results are there
         by_name = any(pattern.endswith(")") for pattern in models)
         with reading(self.connection):
@@ -215,14 +219,14 @@ class ResultsDatabase:
         return found
 
     def failures(
-        self, models: Iterable[str] = (), benchmarks: Iterable[str] = (), latest: bool = True
+        self, models: str | Iterable[str] = (), benchmarks: str | Iterable[str] = (), latest: bool = True
     ) -> list[Failure]:
         """Failures in the order of adding; parameters as for :meth:`results`.
 
         Of several attempts at one model, benchmark and dataset, ``latest`` gives the last if it failed. That a model could not
         be made (``benchmark`` is None) concerns every benchmark, and is past once it was scored on any.
         """
-        models, benchmarks = tuple(models), tuple(benchmarks)
+        models, benchmarks = _patterns(models), _patterns(benchmarks)
         t = self.tables
         with reading(self.connection):
             failures = [
@@ -250,7 +254,45 @@ class ResultsDatabase:
         score.attrs["model_identifier"] = names.models[row.model].identifier
         score.attrs["benchmark_identifier"] = names.benchmarks[row.benchmark].identifier
         score.attrs.update({name: value for name in NETWORK_FACTS if (value := getattr(row, name)) is not None})
+        if row.model_code is not None:
+            score.attrs["model_revision"] = names.models[row.model].revision
         return score
+
+    def voxels(
+        self,
+        models: str | Iterable[str] = (),
+        benchmarks: str | Iterable[str] = (),
+        subjects: str | Iterable[str] = (),
+        latest: bool = True,
+    ) -> pd.DataFrame:
+        """Values per voxel of many results in one table; :func:`~.per_voxel.voxels_to_xarray` makes arrays of it.
+
+        Parameters
+        ----------
+        models, benchmarks, latest
+            As for :meth:`results`.
+        subjects : str or iterable of str
+            None: all.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As :func:`~.per_voxel.voxel_frames`, one below the other.
+
+        Raises
+        ------
+        ResultsError
+            No result that matches has values per voxel of these subjects, or a file with values per voxel is damaged.
+        """
+        found, subjects = self.results(models, benchmarks, latest), _patterns(subjects)
+        frames = [chosen_subjects(frame, subjects) for frame in voxel_frames(self, found)]
+        frames = [frame for frame in frames if len(frame)]
+        if not frames:
+            raise ResultsError(
+                f"Values per voxel are those of ridge benchmarks; none of the {len(found)} results in {self.path} that match "
+                f"has some of {', '.join(subjects) or 'any subject'}."
+            )
+        return pd.concat(frames, ignore_index=True)
 
     def tree(self, result_id: int) -> Node:
         """The numbers of a result as a tree, with values per voxel and draws; raises as :meth:`score`."""
@@ -271,11 +313,21 @@ class ResultsDatabase:
         return rows[0], names, _with_arrays(root, arrays)
 
 
+def _patterns(names: str | Iterable[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
 def _matching(names: Names, models: Iterable[str], benchmarks: Iterable[str]) -> tuple[set[int], set[int]]:
     """Ids of the models and of the benchmarks that fit patterns."""
     models, benchmarks = tuple(models), tuple(benchmarks)
     return (
-        {i for i, model in names.models.items() if matches(models, model.identifier, model.requested)},
+        {
+            i
+            for i, model in names.models.items()
+            if matches(
+                models, model.identifier, model.requested, str(names.properties.get(model.requested, {}).get(NAME, ""))
+            )
+        },
         {i for i, benchmark in names.benchmarks.items() if matches(benchmarks, benchmark.identifier)},
     )
 

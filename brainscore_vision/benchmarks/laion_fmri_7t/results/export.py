@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from .database import ResultsDatabase
 from .errors import ResultsError
 from .frames import to_dataframe, to_xarray
-from .packing import Node
+from .per_voxel import voxel_frames
 from .result import Result
 
 SUFFIXES = (".csv", ".parquet", ".json", ".nc")
@@ -66,33 +65,8 @@ def export(results: Sequence[Result], path: Path) -> None:
     _replace(path, writers[path.suffix])
 
 
-def voxel_frames(database: ResultsDatabase, results: Iterable[Result]) -> Iterator[pd.DataFrame]:
-    """Values per voxel, a table per result that has such.
-
-    Yields
-    ------
-    pandas.DataFrame
-        A row per voxel (and fold): result, model, benchmark, fold, subject, ``correlation`` on the test stimuli,
-        ``noise_ceiling`` estimated from these stimuli (fraction of variance; may be below 0 for a voxel with little signal),
-        ``p_value`` of the correlation (one-sided, before any correction; missing in results of earlier versions), and the
-        voxel's coordinates in the dataset.
-    """
-    for result in results:
-        parts = []
-        for place, node in database.tree(result.id).walk():
-            if node.correlations is not None:
-                *fold, subject = place.split("/")
-                about = {"fold": fold[0] if fold else None, "subject": subject}
-                parts.append(_voxels(node).assign(**about))
-        if parts:
-            frame = pd.concat(parts, ignore_index=True)
-            about = {"result": result.id, "model": result.model, "benchmark": result.benchmark}
-            first = pd.DataFrame({**about, "fold": frame.pop("fold"), "subject": frame.pop("subject")})
-            yield pd.concat([first, frame], axis=1)
-
-
 def export_voxels(database: ResultsDatabase, results: Iterable[Result], path: Path) -> int:
-    """Write :func:`voxel_frames` to a ``.csv`` or ``.parquet`` file, one result in memory at a time.
+    """Write :func:`~.per_voxel.voxel_frames` to a ``.csv`` or ``.parquet`` file, one result in memory at a time.
 
     Returns
     -------
@@ -106,13 +80,6 @@ def export_voxels(database: ResultsDatabase, results: Iterable[Result], path: Pa
     """
     check_suffix(path, VOXEL_SUFFIXES)
     return _replace(path, lambda scratch: _write_voxels(voxel_frames(database, results), scratch, path))
-
-
-def _voxels(node: Node) -> pd.DataFrame:
-    coords = {str(name): coord.values for name, coord in node.correlations.coords.items()}
-    p_values = np.full(len(node.correlations), np.nan) if node.p_values is None else node.p_values.values
-    values = {"correlation": node.correlations.values, "noise_ceiling": node.ceilings.values, "p_value": p_values}
-    return pd.DataFrame({**values, **coords})
 
 
 def _write_voxels(frames: Iterator[pd.DataFrame], scratch: Path, path: Path) -> int:

@@ -28,7 +28,7 @@ class RunFacts:
         As it was asked for: a registered identifier, ``file.py:function``, a table of features. The model's own identifier,
         which may differ, is in its Score.
     model_revision : str or None
-        Hash of the code behind the name; see :func:`~..networks.sources.model_revision`.
+        Which model was behind the name: of what a function made, else of its code; see :mod:`~..networks.revision`.
     dataset_fingerprint : str
         See :meth:`brainscore_vision.data.laion_fmri_7t.dataset.Dataset.fingerprint`; empty if the data could not be opened.
     benchmark_version : int

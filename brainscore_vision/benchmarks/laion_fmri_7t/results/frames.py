@@ -19,6 +19,9 @@ from .tables import FOLD, MEAN, SUBJECT
 
 INTEGERS = ("benchmark_version", *COUNTS, "n_dropped_stimuli", "peak_memory_bytes")
 LIMITS = ("low", "high")
+PROPERTY = "property_"
+"""Names of columns and coordinates with properties of models begin so."""
+
 SOURCE = ("requested_model", "model_source", "model_revision", "network_digest")
 
 
@@ -33,7 +36,8 @@ def to_dataframe(results: Iterable[Result]) -> pd.DataFrame:
         ``score_<normalization>`` are all of them. ``hides_sign``: a raw score, of this subject or of one below this mean, is
         negative, and the published normalization squares it. ``over_subjects_low`` and ``_high``: 95 % by t over the subjects,
         of each result's mean. What a row does not have is missing: subjects have an interval and no error.
-        ``model`` is the identifier, with what tells networks of one identifier apart in brackets (:mod:`.names`).
+        ``property_<name>`` are what a list of models says of the model.
+        ``model`` is its name, with what tells networks of one name apart in brackets (:mod:`.names`).
     """
     rows = [row for result in tell_apart(list(results)) for row in _rows(result)]
     frame = pd.DataFrame(rows)
@@ -55,7 +59,8 @@ def to_xarray(results: Sequence[Result]) -> xr.Dataset:
         95 % by t, and per subject ``interval``, over test stimuli. Besides over ``normalization``: ``normalized`` and
         ``subject_normalized``. Subjects of benchmarks with folds are means over folds. nan: there is no such number.
         ``layers`` over (model, benchmark): what was scored, as text. Along ``model``, the coordinates ``requested_model``,
-        ``model_source``, ``model_revision`` and ``network_digest`` say which network it is, as far as that is known.
+        ``model_source``, ``model_revision`` and ``network_digest`` say which network it is, as far as that is known, and
+        ``property_<name>`` what a list of models says.
         ``attrs['datasets']`` says which data, and whether they are simulated.
 
     Raises
@@ -127,11 +132,21 @@ def to_xarray(results: Sequence[Result]) -> xr.Dataset:
     for name in SOURCE:
         known = {result.model: getattr(result, name) for result in results if getattr(result, name) is not None}
         sources[name] = "model", [known.get(model, "") for model in models]
+    for name in _unique(name for result in results for name in result.properties):
+        known = {result.model: result.properties[name] for result in results if name in result.properties}
+        sources[f"{PROPERTY}{name}"] = "model", _values([known.get(model) for model in models])
     dataset = xr.Dataset(arrays, sources, attrs={"datasets": "; ".join(_unique(map(_provenance, results)))})
     for name, unit in (("seconds", "s"), ("peak_memory_bytes", "bytes")):
         if name in dataset:
             dataset[name].attrs["units"] = unit
     return dataset
+
+
+def _values(values: list) -> list:
+    """Numbers with nan where there is none, or texts with empty ones: what netCDF can hold."""
+    if all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values):
+        return [np.nan if value is None else float(value) for value in values]
+    return ["" if value is None else str(value) for value in values]
 
 
 def _provenance(result: Result) -> str:
@@ -188,6 +203,7 @@ def _about(result: Result) -> dict:
     about = {
         "result": result.id,
         "model": result.model,
+        **{f"{PROPERTY}{name}": value for name, value in result.properties.items()},
         **{name: getattr(result, name) for name in SOURCE},
         "features_digest": result.features_digest,
         "layers": result.layer or None,

@@ -19,12 +19,12 @@ from .errors import ResultsError
 from .tables import FOLD, MEAN, SUBJECT
 
 COUNTS = ("n_train", "n_test", "n_neuroids", "n_features", "n_significant_voxels")
-NETWORK_FACTS = ("layers", "layer_choice", "model_source", "network_digest")
+NETWORK_FACTS = ("layers", "layer_choice", "model_source", "network_digest", "model_code")
 """What a Score says of the network that was scored; columns of the table ``result``."""
 _UNITS = {SUBJECT: "raw_subjects", FOLD: "raw_folds"}
 _LABELS = {SUBJECT: str, FOLD: int}
 _PARTS = ("raw", "ceiling")
-_ELSEWHERE = {"model_identifier", "benchmark_identifier", "dataset", "normalization", *NETWORK_FACTS}
+_ELSEWHERE = {"model_identifier", "benchmark_identifier", "dataset", "normalization", "model_revision", *NETWORK_FACTS}
 """Facts of the whole result, which have tables of their own."""
 
 

@@ -12,7 +12,7 @@ from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 from ..benchmark import VERSION
 from ..identifiers import parse
-from ..networks.sources import model_revision
+from ..networks.revision import code_revision
 from .database import ResultsDatabase, without_dataset
 from .facts import run_facts
 from .rows import add_run, one_row
@@ -58,7 +58,7 @@ def add_partitions(
         The database cannot be written, which is found out before anything is fitted.
     """
     database.check_writable()
-    revisions = [model_revision(model) or "" for model in models]
+    revisions = [code_revision(model) or "" for model in models]
     started = datetime.now(UTC)
     for benchmark, parts in partitions:
         facts = open_dataset(parse(benchmark, dataset=dataset).dataset).describe()

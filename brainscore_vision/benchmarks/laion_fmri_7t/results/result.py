@@ -103,6 +103,8 @@ class Result:
         Of the weights, or of the whole table of features, and of the features in the layer that was scored; see
         :func:`~brainscore_vision.benchmark_helpers.stimulus_kernels.features.network.network_digest` and
         :class:`~brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe.Probe`. None where nothing is known.
+    model_code : str or None
+        Where ``model_revision`` is of what was made (:class:`~..networks.revision.Made`): hash of the code that made it.
     benchmark : str
         Without the dataset that the identifier may name, which ``dataset`` describes.
     value, raw, ceiling : float
@@ -117,6 +119,8 @@ class Result:
         Empty where there are folds.
     folds : dict of str to FoldResult
         ``fold_0`` ...; empty for benchmarks with one split.
+    properties : dict of str to str or number
+        What a list of models says of the model (:mod:`.properties`): ``family``, ``parameters`` ...
     dropped_stimuli : tuple of str
         Stimuli that were left out because the model has no features for them.
     notes : tuple of str
@@ -155,6 +159,8 @@ class Result:
     model_source: str | None = None
     layers: dict[str, str | list[str]] = field(default_factory=dict)
     layer_choice: str | None = None
+    model_code: str | None = None
+    properties: dict[str, str | int | float | bool] = field(default_factory=dict)
 
     @property
     def layer(self) -> str:

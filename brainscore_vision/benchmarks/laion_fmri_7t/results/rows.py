@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -49,18 +49,25 @@ def add_tree(tables: SimpleNamespace, node: Node, result, parent=None, position:
 
 @dataclass(frozen=True)
 class Names:
-    """The rows of the small tables that results refer to, by id: ``models``, ``benchmarks``, ``datasets``."""
+    """The rows of the small tables that results refer to, by id: ``models``, ``benchmarks``, ``datasets``.
+
+    ``properties`` are by the name that a model was asked for.
+    """
 
     models: dict[int, object]
     benchmarks: dict[int, object]
     datasets: dict[int, object]
+    properties: dict[str, dict] = field(default_factory=dict)
 
 
 def read_names(tables: SimpleNamespace) -> Names:
-    """All models, benchmarks and datasets."""
-    return Names(
-        *({row.id: row for row in table.select()} for table in (tables.Model, tables.Benchmark, tables.Dataset))
-    )
+    """All models with their properties, benchmarks and datasets."""
+    properties: dict[str, dict] = {}
+    if tables.Property.table_exists():  # a file of an earlier version lacks it
+        for row in tables.Property.select():
+            properties.setdefault(row.requested, {})[row.name] = row.value
+    small = (tables.Model, tables.Benchmark, tables.Dataset)
+    return Names(*({row.id: row for row in table.select()} for table in small), properties)
 
 
 class ResultRow(NamedTuple):
@@ -78,6 +85,7 @@ class ResultRow(NamedTuple):
     layer_choice: str | None
     model_source: str | None
     network_digest: str | None
+    model_code: str | None
 
 
 def result_rows(tables: SimpleNamespace, result_id: int | None = None) -> list[ResultRow]:
@@ -150,6 +158,8 @@ def _result(row: ResultRow, names: Names, tree: Node, run: dict) -> Result:
         layer_choice=row.layer_choice,
         network_digest=row.network_digest or details.get("network_digest"),  # version 1 keeps it among the details
         features_digest=details.get("features_digest"),
+        model_code=row.model_code,
+        properties=names.properties.get(model.requested, {}),
         benchmark=benchmark.identifier,
         benchmark_version=benchmark.version,
         **_mean(tree),

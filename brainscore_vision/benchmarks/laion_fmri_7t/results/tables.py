@@ -20,15 +20,15 @@ from .errors import ResultsError
 APPLICATION_ID = 0x4C463754
 """Marks SQLite files as ours (LF7T), in the place that SQLite provides for it."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Increased when tables change; also ``PRAGMA user_version`` of a file. Files of earlier versions are read as they are, and
 get what is new (:data:`_ADDED`) when something is added to them."""
 
 _ADDED = {
-    "result": dict.fromkeys(("layers", "layer_choice", "model_source", "network_digest"), "TEXT"),
+    "result": dict.fromkeys(("layers", "layer_choice", "model_source", "network_digest", "model_code"), "TEXT"),
     "score": {"n_significant_voxels": "INTEGER"},
 }
-"""Columns that version 1 does not have, by table."""
+"""Columns that version 1 does not have, by table; ``model_code`` is new in version 3."""
 
 BUSY_SECONDS = 300
 """How long a writer waits for others."""
@@ -124,6 +124,7 @@ def define_tables(database: peewee.Database) -> SimpleNamespace:
         layer_choice = peewee.TextField(null=True)
         model_source = peewee.TextField(null=True)
         network_digest = peewee.TextField(null=True)
+        model_code = peewee.TextField(null=True)
 
     class Score(Table):
         result = peewee.ForeignKeyField(Result)
@@ -171,6 +172,14 @@ def define_tables(database: peewee.Database) -> SimpleNamespace:
         interval_high = peewee.DoubleField()
         weight = peewee.DoubleField(null=True)
 
+    class Property(Table):
+        requested = peewee.TextField()
+        name = peewee.TextField()
+        value = JSONField()
+
+        class Meta:
+            primary_key = peewee.CompositeKey("requested", "name")
+
     class Failure(Table):
         run = peewee.ForeignKeyField(Run, unique=True)
         requested_model = peewee.TextField()
@@ -181,7 +190,7 @@ def define_tables(database: peewee.Database) -> SimpleNamespace:
         error = peewee.TextField()
         traceback = peewee.TextField()
 
-    tables = [Schema, Model, Benchmark, Dataset, Run, Result, Score, Normalization, Parts, Failure]
+    tables = [Schema, Model, Benchmark, Dataset, Run, Result, Score, Normalization, Parts, Property, Failure]
     database.bind(tables, bind_refs=False, bind_backrefs=False)
     return SimpleNamespace(**{table.__name__: table for table in tables})
 

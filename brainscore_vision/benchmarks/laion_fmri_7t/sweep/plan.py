@@ -17,7 +17,8 @@ from ..networks.errors import ModelSourceError
 from ..networks.finding import find_model
 from ..networks.network import AUTO, OWN
 from ..networks.region_layers import layers_for
-from ..networks.sources import model_revision, with_whole_path
+from ..networks.revision import MADE, Made, code_revision
+from ..networks.sources import with_whole_path
 from ..scoring import build_all, resolve_all
 from .errors import UnknownNamesError
 
@@ -55,7 +56,7 @@ class ModelPlan:
     model : str
         As :func:`~..networks.finding.find_model` takes it; files with their whole path.
     revision : str or None
-        See :func:`~..networks.sources.model_revision`.
+        See :func:`~..networks.revision.code_revision`.
     todo, done : tuple of Target
     networks : frozenset of str
         Digests of the networks that ``done`` was scored with, as far as they are known.
@@ -94,13 +95,15 @@ class SweepPlan:
 
 
 def check_names(
-    models: Iterable[str], benchmarks: Iterable[str], layers=None, **settings
+    models: Iterable[str] | Mapping[str, Mapping | str | None], benchmarks: Iterable[str], layers=None, **settings
 ) -> tuple[dict[str, Mapping | str | None], list[str]]:
     """Models and benchmarks in the form that everything else uses, each once.
 
     Parameters
     ----------
-    models, benchmarks : iterable of str
+    models : iterable of str, or mapping of str to layers
+        None: those that ``layers`` says.
+    benchmarks : iterable of str
     layers : dict, "auto" or None
         For all models, or by model.
     **settings
@@ -124,9 +127,10 @@ def check_names(
             identifiers[parse(name, **settings).identifier] = None
         except IdentifierError as error:
             problems.append(str(error))
-    for name in models:
+    given = models if isinstance(models, Mapping) else dict.fromkeys(models)
+    for name, of_list in given.items():
         try:
-            own = layers_for(layers, name)
+            own = layers_for(layers, name) if of_list is None else of_list
             find_model(name).check_layers(own)
         except ModelSourceError as error:
             problems.append(str(error))
@@ -144,6 +148,7 @@ def make_plan(
     benchmarks: Sequence[str],
     results=None,
     again: bool = False,
+    made: Mapping[str, Made] | None = None,
 ) -> SweepPlan:
     """Plan a sweep.
 
@@ -156,6 +161,8 @@ def make_plan(
         What has been done; None for nothing.
     again : bool
         Plan what is done too.
+    made : mapping of str to Made, optional
+        What is known of models that were made: their results count as done whatever has become of the code.
 
     Raises
     ------
@@ -169,16 +176,28 @@ def make_plan(
         known.setdefault(_key(result), []).append(result)
     plans = []
     for model, layers in (models if isinstance(models, Mapping) else dict.fromkeys(models)).items():
-        revision, scored = model_revision(model), {}
+        revision, scored, own = code_revision(model), {}, (made or {}).get(model)
         for target in targets:
-            key = model, revision, target.name, target.version, target.dataset_fingerprint
-            same = [result for result in known.get(key, ()) if _has_layers(result, layers)]
+            key = model, target.name, target.version, target.dataset_fingerprint
+            same = [r for r in known.get(key, ()) if _has_layers(r, layers) and _is_of(r, revision, own)]
             if same:
                 scored[target] = same[-1].network_digest
         networks = frozenset(scored.values()) - {None}
         todo = tuple(target for target in targets if target not in scored)
         plans.append(ModelPlan(model, revision, todo, tuple(scored), networks, layers))
     return SweepPlan(tuple(plans))
+
+
+def _is_of(result, code: str | None, made: Made | None) -> bool:
+    """Whether a result is of the model that this code makes: of the same code, or of what was made now."""
+    is_of_made = (result.model_revision or "").startswith(MADE)
+    if (result.model_code if is_of_made else result.model_revision) == code:
+        return True
+    if made is None:
+        return False
+    if is_of_made:
+        return result.model_revision == made.revision
+    return made.network is not None and result.network_digest == made.network  # of an earlier version
 
 
 def _has_layers(result, layers: Mapping | str | None) -> bool:
@@ -206,7 +225,6 @@ def _target(identifier: str) -> Target:
 def _key(result) -> tuple:
     return (
         result.requested_model,
-        result.model_revision,
         result.benchmark,
         result.benchmark_version,
         result.dataset_fingerprint,

@@ -205,7 +205,11 @@ def _score(work: Work, settings: Settings) -> Outcome:
         try:
             for identifier, score in _scores(work, names, settings):
                 target = left.pop(identifier)
-                run = replace(work.facts(target, started), dataset_fingerprint=score.attrs["dataset"]["fingerprint"])
+                run = replace(
+                    work.facts(target, started),
+                    dataset_fingerprint=score.attrs["dataset"]["fingerprint"],
+                    model_revision=score.attrs.get("model_revision", work.plan.revision),
+                )
                 outcome.scored.append(Scored(target, score, run))
                 started = datetime.now(UTC)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded by the sweep with its traceback

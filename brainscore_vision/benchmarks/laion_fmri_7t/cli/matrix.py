@@ -1,0 +1,116 @@
+"""Results as a table of models × benchmarks, best first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import typer
+
+from .tables import SIGN_HIDDEN, Column, print_tables, value
+
+MEAN, MODEL = "mean", "model"
+"""What models may be sorted by, besides a benchmark."""
+
+NONE = "–"
+
+
+def print_matrix(found: Sequence, sort: str, title: str) -> None:
+    """Print the results of one dataset: a row per model, a column per benchmark, their mean first.
+
+    Parameters
+    ----------
+    found : sequence of Result
+        One per model and benchmark.
+    sort : str
+        ``mean``, ``model`` or a benchmark, by its identifier or its heading.
+    title : str
+    """
+    benchmarks = list(dict.fromkeys(result.benchmark for result in found))
+    cells = {(result.model, result.benchmark): result for result in found}
+    models = list(dict.fromkeys(result.model for result in found))
+    values = {place: result.value for place, result in cells.items()}
+    common, headings = short_names(benchmarks)
+    ordered = ranked(models, benchmarks, values, by_benchmark(sort, benchmarks, headings))
+    rows = []
+    for model in ordered:
+        own = [values.get((model, benchmark), math.nan) for benchmark in benchmarks]
+        mean = sum(own) / len(own)
+        rows.append(
+            [model, NONE if math.isnan(mean) else value(mean), *(_cell(cells.get((model, b))) for b in benchmarks)]
+        )
+    several = len(benchmarks) > 1
+    columns = [Column(name, number=True) for name in ([MEAN] if several else []) + headings]
+    rows = rows if several else [[row[0], *row[2:]] for row in rows]
+    below = [SIGN_HIDDEN] if any(result.hides_sign for result in found) else []
+    if several and any(row[1] == NONE for row in rows):
+        below.append(f"A model with missing cells ({NONE}) stands where its other values put it among the models.")
+    print_tables(f"{title}{f'; {common}' if common else ''}", [Column(MODEL), *columns], rows, *below)
+
+
+def ranked(
+    models: Sequence[str], benchmarks: Sequence[str], values: Mapping[tuple[str, str], float], by: str
+) -> list[str]:
+    """Models in the order of a benchmark or of their mean, best first; those without the benchmark come last.
+
+    The mean is of differences from the mean over models on each benchmark: of models that have all, the order is that of
+    their means, and one that lacks a hard benchmark gains nothing by it.
+    """
+    if by == MODEL:
+        return sorted(models)
+    over_models = {}
+    for benchmark in benchmarks:
+        own = [values[model, benchmark] for model in models if (model, benchmark) in values]
+        over_models[benchmark] = sum(own) / len(own)
+
+    def key(model: str) -> float:
+        if by != MEAN:
+            return values.get((model, by), -math.inf)
+        own = [values[model, b] - over_models[b] for b in benchmarks if (model, b) in values]
+        return sum(own) / len(own)
+
+    return sorted(models, key=key, reverse=True)
+
+
+def by_benchmark(sort: str, benchmarks: Sequence[str], headings: Sequence[str]) -> str:
+    """What ``--sort`` names: a benchmark in full, or one of the other two."""
+    if sort in (MEAN, MODEL) or sort in benchmarks:
+        return sort
+    named = dict(zip(headings, benchmarks, strict=True))
+    if sort in named:
+        return named[sort]
+    raise typer.BadParameter(
+        f"--sort is {MEAN}, {MODEL} or one of the benchmarks that are shown; received {sort!r}. They are "
+        f"{', '.join(headings)}."
+    )
+
+
+def short_names(benchmarks: Sequence[str]) -> tuple[str, list[str]]:
+    """What all identifiers have in common, and headings that tell them apart; identifiers as they are where they cannot."""
+    parts = [_parts(benchmark) for benchmark in benchmarks]
+    if len(parts) < 2 or None in parts:
+        return "", list(benchmarks)
+    same = [len({part[i] for part in parts}) == 1 for i in range(len(parts[0]))]
+    headings = [
+        " ".join(word for word, is_same in zip(part, same, strict=True) if word and not is_same) for part in parts
+    ]
+    if "" in headings or len(set(headings)) < len(benchmarks):
+        return "", list(benchmarks)
+    return " ".join(word for word, is_same in zip(parts[0], same, strict=True) if word and is_same), headings
+
+
+def _parts(benchmark: str) -> tuple[str, str, str, str, str] | None:
+    """Region, split, metric, pool (but the usual one) and options of an identifier; None for names outside the grammar."""
+    from ..identifiers import IdentifierError, parse
+
+    try:
+        cell = parse(benchmark)
+    except IdentifierError:
+        return None
+    _, bracket, options = benchmark.partition("[")
+    pool = "" if cell.pool == "shared" else cell.pool
+    return cell.region, cell.split or "", cell.metric, pool, bracket + options
+
+
+def _cell(result) -> str:
+    return NONE if result is None else value(result.value, marked=result.hides_sign)

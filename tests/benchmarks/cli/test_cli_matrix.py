@@ -1,0 +1,63 @@
+"""Models by benchmarks: headings, order, and as many tables as a terminal needs."""
+
+import re
+
+import pytest
+import typer
+from plugin_testing.registered import REGISTERED
+
+from brainscore_vision.benchmarks.laion_fmri_7t.cli.matrix import by_benchmark, ranked, short_names
+from brainscore_vision.benchmarks.laion_fmri_7t.cli.tables import Column, print_tables
+
+
+def test_headings_say_what_differs():
+    common, headings = short_names([name for name in REGISTERED if name.startswith("LAION_fMRI.")])
+    assert common == ""
+    assert headings[:2] == ["V1 tau ridgecv", "V2 tau ridgecv"]
+    assert headings[-1] == "IT rdm-pearson"
+    common, headings = short_names(["LAION_fMRI.V1-tau-ridgecv", "LAION_fMRI.V1-tau-ridgecv[threshold=20]"])
+    assert (common, headings) == ("", ["LAION_fMRI.V1-tau-ridgecv", "LAION_fMRI.V1-tau-ridgecv[threshold=20]"])
+    assert short_names(["LAION_fMRI.V1-tau-ridgecv"]) == ("", ["LAION_fMRI.V1-tau-ridgecv"])
+    assert short_names(["other", "names"]) == ("", ["other", "names"])
+    assert len(set(short_names(REGISTERED)[1])) == 20
+
+
+VALUES = {
+    **{("a", "easy"): 0.8, ("a", "hard"): 0.3},
+    **{("b", "easy"): 0.7, ("b", "hard"): 0.2},
+    ("c", "easy"): 0.75,
+    ("d", "hard"): 0.35,
+}
+
+
+def test_the_best_model_by_its_mean_comes_first_whatever_is_missing():
+    assert ranked("abcd", ["easy", "hard"], VALUES, "mean") == ["d", "a", "c", "b"]
+    assert ranked("abcd", ["easy", "hard"], VALUES, "easy")[:3] == ["a", "c", "b"]
+    assert ranked("dcba", ["easy", "hard"], VALUES, "model") == list("abcd")
+    complete = {place: value for place, value in VALUES.items() if place[0] in "ab"}
+    assert ranked("ba", ["easy", "hard"], complete, "mean") == ["a", "b"]
+
+
+def test_a_benchmark_is_named_in_full_or_by_its_heading():
+    assert by_benchmark("V1 tau", ["x-tau", "y"], ["V1 tau", "y"]) == "x-tau"
+    assert by_benchmark("y", ["x-tau", "y"], ["V1 tau", "y"]) == "y"
+    with pytest.raises(typer.BadParameter, match="They are V1 tau, y"):
+        by_benchmark("z", ["x-tau", "y"], ["V1 tau", "y"])
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_twenty_benchmarks_in_a_terminal(capsys, monkeypatch, width):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # for rich: this is a terminal
+    monkeypatch.setenv("COLUMNS", str(width))
+    headings = short_names(REGISTERED)[1]
+    models = ["alexnet", "timm:vit_giant_patch14_reg4_dinov2.lvd142m"]
+    rows = [[model, *(f"0.{100 * (i + 1) + k}" for k in range(20))] for i, model in enumerate(models)]
+    print_tables("Scores", [Column("model"), *(Column(name, number=True) for name in headings)], rows, "Below.")
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= width
+    assert out.count("Below.") == 1
+    shown = [re.findall(r"0\.\d{3}", line) for line in out.splitlines()]
+    for row in rows:
+        assert [value for line in shown for value in line if value in row] == row[1:]
+    words = " ".join(out.split())
+    assert all(word in words for name in headings for word in name.split())

@@ -1,0 +1,120 @@
+"""The command as people meet it: quick, quiet, in order, and completed by their shell."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import typer
+from plugin_testing.registered import REGISTERED
+
+from brainscore_vision.benchmarks.laion_fmri_7t.cli import app, get
+from brainscore_vision.benchmarks.laion_fmri_7t.results import facts
+from brainscore_vision.data.laion_fmri_7t import bucket
+
+SLOW = ("brainscore_vision", "brainscore_core", "torch", "pandas", "xarray", "numpy", "scipy", "sklearn")
+"""Packages that take from a tenth of a second to seconds to import."""
+
+
+def front(*arguments, code="import laion_score; laion_score.main()", **environment):
+    """The command in a process of its own, started as the installed script starts it."""
+    environment = {"PYTHONWARNINGS": "", **environment}
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+IMPORTED = f"""
+import sys, laion_score
+try:
+    laion_score.main()
+finally:
+    print(*[name for name in {SLOW} if name in sys.modules], file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("list",), ("list", "*IT*"), ("--version",), ("data", "get", "--help"), ("sweep", "--help")],
+    ids=" ".join,
+)
+def test_what_needs_no_brain_imports_none(arguments):
+    done = front(*arguments, code=IMPORTED)
+    assert (done.returncode, done.stderr) == (0, "\n")
+    assert done.stdout
+
+
+def test_the_check_of_imports_sees_them():
+    assert front("list", "--all", code=IMPORTED).stderr.split()[:2] == list(SLOW[:2])
+
+
+def test_the_first_line_is_our_own():
+    done = front("score", "no-such-model", REGISTERED[0])
+    assert done.returncode == 2
+    assert done.stderr.startswith("laion-score: A model is")
+    assert done.stderr.count("\n") == 1
+
+
+def test_warnings_are_shown_to_whoever_asks():
+    warn = "import warnings, laion_score; laion_score._command_line = lambda: warnings.warn('soon', FutureWarning); "
+    warn += "import contextlib\nwith contextlib.suppress(AttributeError): laion_score.main()"
+    assert "soon" in front(code=warn, PYTHONWARNINGS="default").stderr
+    assert front(code=warn).stderr == ""
+
+
+def test_constants_that_are_kept_twice_are_the_same():
+    for name in ("BUCKET", "BUCKET_VARIABLE", "ENDPOINT_VARIABLE", "KINDS"):
+        assert getattr(get, name) == getattr(bucket, name)
+    assert app.PACKAGES == facts.PACKAGES
+
+
+# Help
+
+
+def test_commands_stand_under_their_headings_in_order():
+    text = front("--help").stdout
+    places = []
+    for heading, commands in app.COMMANDS.items():
+        places.append(text.index(f"\n{heading}:\n"))
+        places += [text.index(f"\n  {name} ", places[-1]) for name in commands]
+    assert places == sorted(places)
+    assert set(typer.main.get_command(app.app).commands) == {n for own in app.COMMANDS.values() for n in own}
+
+
+@pytest.mark.parametrize("path", [(), ("data",), ("encoder",), ("cache",)], ids=" ".join)
+@pytest.mark.parametrize("width", [60, 80])
+def test_what_commands_do_is_said_to_the_end(path, width):
+    group = typer.main.get_command(app.app)
+    for name in path:
+        group = group.commands[name]
+    text = front(*path, "--help", COLUMNS=str(width)).stdout
+    assert "..." not in text.replace("[ARGS]...", "")
+    assert max(map(len, text.splitlines())) <= width
+    flat = "".join(text.split())
+    for name, command in group.commands.items():
+        first = re.split(r"\.(?:\s|$)", command.help, maxsplit=1)[0]
+        assert name + "".join(first.split()) in flat
+
+
+# Completion, as shells ask for it
+
+
+def completed(shell, words):
+    asked = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    if shell != "bash":
+        asked = {"_TYPER_COMPLETE_ARGS": words, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    return front(**asked, _LAION_SCORE_COMPLETE=f"complete_{shell}").stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands_options_and_benchmarks(shell):
+    assert re.findall(r"\bre\w+\b", completed(shell, "laion-score re"))[:1] == ["results"]
+    found = re.findall(r"LAION_fMRI[\w.-]+", completed(shell, "laion-score score pixels LAION_fMRI.IT"))
+    assert found == [name for name in REGISTERED if name.startswith("LAION_fMRI.IT")]
+    assert "--normalization" in completed(shell, "laion-score score --norm")
+    assert "simulated" in completed(shell, "laion-score score pixels --dataset sim")

@@ -1,0 +1,85 @@
+"""Lists of models: text, CSV and YAML, with layers, names and properties."""
+
+import pytest
+
+from brainscore_vision.benchmarks.laion_fmri_7t.cli.sweep import listed_models
+from brainscore_vision.benchmarks.laion_fmri_7t.networks.errors import ModelSourceError
+from brainscore_vision.benchmarks.laion_fmri_7t.networks.model_list import Listed, read_model_list
+
+CSV = """source,layers,name,family,parameters,top1,training data
+torchvision:resnet18,"V1=layer1,IT=layer4",ResNet-18,resnet,11689512,69.758,ImageNet-1k
+nets.py:make(width=64),auto,wide,,,,
+"features, all.npz",,,,1000,,
+"""
+
+YAML = """
+- source: torchvision:resnet18
+  layers: {V1: layer1, IT: [layer3, layer4]}
+  name: ResNet-18
+  top1: 69.758
+  pretrained: true
+- pixels
+"""
+
+
+def written(folder, name, text):
+    (folder / name).write_text(text)
+    return folder / name
+
+
+def test_a_table_names_layers_and_properties(tmp_path):
+    written(tmp_path, "nets.py", "def make(width): ...")
+    written(tmp_path, "features, all.npz", "")
+    resnet, wide, table = read_model_list(written(tmp_path, "models.csv", CSV))
+    assert resnet == Listed(
+        "torchvision:resnet18",
+        {"V1": "layer1", "IT": "layer4"},
+        {
+            "name": "ResNet-18",
+            "family": "resnet",
+            "parameters": 11689512,
+            "top1": 69.758,
+            "training data": "ImageNet-1k",
+        },
+    )
+    assert type(resnet.properties["parameters"]) is int  # though other rows have none
+    assert wide == Listed(f"{tmp_path}/nets.py:make(width=64)", "auto", {"name": "wide"})  # files beside the list
+    assert table == Listed(f"{tmp_path}/features, all.npz", None, {"parameters": 1000})
+
+
+def test_yaml_says_the_same(tmp_path):
+    resnet, pixels = read_model_list(written(tmp_path, "models.yaml", YAML))
+    assert resnet.layers == {"V1": "layer1", "IT": ["layer3", "layer4"]}
+    assert resnet.properties == {"name": "ResNet-18", "top1": 69.758, "pretrained": True}
+    assert pixels == Listed("pixels")
+
+
+def test_text_holds_arguments_and_comments(tmp_path):
+    file = written(tmp_path, "models.txt", "# ours\nnet.py:make(width=64, name='a b')  # wide\n\npixels\npixels\n")
+    assert [one.source for one in read_model_list(file)] == ["net.py:make(width=64, name='a b')", "pixels"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", "model,layers\nalexnet,\n", "columns source.*its columns are model, layers"),
+        ("a.csv", "source,name\nalexnet,a\n,b\n", "row 2.*no source"),
+        ("a.csv", "source,layers\nalexnet,V1\n", "--layers is V1=LAYER"),
+        ("a.csv", "source,family\nalexnet,a\nalexnet,b\n", "'alexnet' stands there in two ways"),
+        ("a.csv", "source,name\nalexnet,a\npixels,a\n", "'a' is the name of 'alexnet' and 'pixels'"),
+        ("a.yaml", "- source: [1\n", "is read as YAML"),
+        ("a.yaml", "alexnet: {layers: auto}\n", "list of mappings"),
+        ("a.yaml", "- {source: alexnet, family: [a, b]}\n", "row 1.*text or a number; family is more"),
+        ("a.txt", "# none\n", "it holds none"),
+    ],
+)
+def test_what_is_wrong_with_a_list_is_said(tmp_path, name, text, message):
+    with pytest.raises(ModelSourceError, match=message):
+        read_model_list(written(tmp_path, name, text))
+
+
+def test_a_table_of_features_is_a_model_and_no_list(tmp_path):
+    features = written(tmp_path, "features.csv", "image_id,f0,f1\na,1,2\n")
+    models = written(tmp_path, "models.csv", "source\nalexnet\n")
+    found = listed_models([str(features), str(models), "pixels", f"@{models}"])
+    assert [one.source for one in found] == [str(features), "alexnet", "pixels"]
