@@ -53,11 +53,17 @@ class LayerReader:
     ----------
     read : tuple of str
         Layers that were read last.
+    keeps : bool
+        Whether answers stay on the network's device: :attr:`kept` has them, and the wrapper gets one number of each. False
+        unless it is set, and where :attr:`may_keep` is.
+    kept : dict of str to torch.Tensor
+        Layer to its answers to the last batch, shape (n_images, ...).
     """
 
     def __init__(self, wrapper: PytorchWrapper, identifier: str, say: Callable[[str], None] = _logger.warning):
         self._wrapper, self._identifier, self._say = wrapper, identifier, say
         self.read: tuple[str, ...] = ()
+        self.keeps, self.kept = False, {}
         self._notes: dict[str, list[str]] = {}
         self._axes: dict[str, int] = {}
         self._prepared_note: str | None = None
@@ -72,6 +78,16 @@ class LayerReader:
     def notes_on(self, layers: Sequence[str]) -> list[str]:
         """What was chosen for the user in the answers of layers, one sentence each."""
         return [note for layer in layers for note in self._notes.get(layer, ())]
+
+    def may_keep(self, device: str) -> bool:
+        """Whether answers can stay on a device: the network's own, of a wrapper without ways of its own."""
+        import torch
+
+        return (
+            torch.device(device).type == self._wrapper._device.type
+            and _is_plain(self._wrapper, "register_hook", "_tensor_to_numpy", "get_activations")
+            and getattr(self._wrapper._extractor, "get_activations", None) == self._wrapper.get_activations
+        )
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
@@ -158,7 +174,7 @@ class LayerReader:
         UnmappedRegionError
             A layer, or a call of it, that does not happen.
         """
-        self.read = tuple(layer_names)
+        self.read, self.kept = tuple(layer_names), {}
         batch = self._batch(images)
         # layers that a whole pass called once have answered when they are called: the layers behind them are not needed
         once = all(self._n_calls.get(name) == 1 for name in layer_names) and batch.device.type == "cpu"
@@ -177,7 +193,11 @@ class LayerReader:
             tensor, axis = tensors.pop(name), self._axes[name]
             if tensor.ndim <= axis or tensor.shape[axis] != len(batch):
                 raise self._wrong_axes(name, len(batch), tuple(tensor.shape), None)
-            activations[name] = np.ascontiguousarray(tensor.movedim(axis, 0).numpy())
+            answer = tensor.movedim(axis, 0)
+            if self.keeps:
+                self.kept[name] = answer
+                answer = answer.reshape(len(batch), -1)[:, :1].cpu()
+            activations[name] = np.ascontiguousarray(answer.numpy())
         return activations
 
     def _prepare(self, prepare, paths):
@@ -269,7 +289,7 @@ class LayerReader:
         return batch
 
     def _pass(self, batch, layer_names: Sequence[str], stop_after: int | None = None) -> tuple[dict, Counter]:
-        """Show a batch; the answers of layers, their tensors copied to the CPU, and how often each module was called.
+        """Show a batch; the answers of layers, their tensors copied, and how often each module was called.
 
         The pass ends after ``stop_after`` answers, if that is a number.
         """
@@ -280,13 +300,13 @@ class LayerReader:
 
         def take(name, call, _module, _inputs, output):
             if call is None or calls[name] == call:
-                answers[name] = LayerAnswer.of(output)
+                answers[name] = LayerAnswer.of(output, self.keeps)
             calls[name] += 1
             if len(answers) == stop_after:
                 raise _EnoughAnswers
 
         network.eval()
-        with contextlib.ExitStack() as hooked, torch.no_grad():
+        with contextlib.ExitStack() as hooked, torch.no_grad(), _all_digits():
             for name, (module, call) in wanted.items():
                 try:
                     handle = module.register_forward_hook(functools.partial(take, name, call))
@@ -498,6 +518,20 @@ def _replaced(owner, name: str, value) -> Iterator[None]:
             setattr(owner, name, before)
         else:
             delattr(owner, name)
+
+
+@contextlib.contextmanager
+def _all_digits() -> Iterator[None]:
+    """No TF32 in convolutions: a GPU uses it unless told otherwise, and answers with three digits instead of seven."""
+    import torch
+
+    with torch.backends.cudnn.flags(
+        enabled=torch.backends.cudnn.enabled,
+        benchmark=torch.backends.cudnn.benchmark,
+        deterministic=torch.backends.cudnn.deterministic,
+        allow_tf32=False,
+    ):
+        yield
 
 
 class _Copying(MutableMapping):

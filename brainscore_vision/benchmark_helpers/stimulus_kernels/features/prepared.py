@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sysconfig
 import traceback
 from collections.abc import Callable, Mapping
@@ -96,8 +97,14 @@ def failure(error: Exception) -> str:
 
 def is_installed(file: str) -> bool:
     """Whether a file of code belongs to Python or to an installed package; others are the user's."""
-    path = Path(file)
-    return bool(PACKAGES & set(path.parts)) or Path(sysconfig.get_path("stdlib")) in path.parents
+    parents = Path(file).parents
+    return Path(sysconfig.get_path("stdlib")) in parents or any(map(_holds_packages, parents))
+
+
+@functools.cache
+def _holds_packages(folder: Path) -> bool:
+    """Whether packages were installed into a folder: its name says so, or what an installer left there (pip's --target)."""
+    return folder.name in PACKAGES or any(folder.glob("*.dist-info/RECORD"))
 
 
 def _wrong(model: str, what: str, remedy: str) -> ModelOutputError:
