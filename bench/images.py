@@ -2,7 +2,8 @@
 
 Images are JPEGs of the release's size, 1000 pixels, which are drawn first. The limit is what the machine allows if none of its
 processors ever waits: processor time of preparing an image, measured on one thread, and of the network's answer, divided by the
-number of processors. All are measured in turn, in rounds in one process; the ratios are those of a round's own times.
+number of processors. On a machine with other work, compare processor seconds: those of "ahead" are to be the sum of the
+two. All are measured in turn, in rounds in one process; the ratios are those of a round's own times.
 
     python bench/images.py --network alexnet --layer features.12 --json OUT
 """
@@ -94,12 +95,14 @@ def main() -> None:
             "preparing, processor": lambda: one.submit(prepared).result(),
             "answering, processor": answered,
         }
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        seconds: dict[str, list[float]] = {name: [] for name in (*ways, "ahead, processor")}
         for done in range(-1, given.rounds):
             for name, way in ways.items():
                 clock = time.process_time if name.endswith("processor") else time.perf_counter
-                start = clock()
+                start, busy = clock(), time.process_time()
                 way()
+                if name == "ahead" and done >= 0:
+                    seconds["ahead, processor"].append((time.process_time() - busy) / len(paths))
                 if done >= 0:  # the first round warms up
                     shown = max(1, len(paths) // BATCH) * BATCH if way is answered else len(paths)
                     seconds[name].append((clock() - start) / shown)

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from ..errors import ModelOutputError, StimulusKernelError
 from ..features.hooks import pytorch_wrapper
 from ..features.network import network_digest
-from ..features.recording import recorder_for
+from ..features.recording import FIRST_BLOCK, recorder_for
 from ..files import replacing
 from .file import EncoderFileError, Part, read_header
 from .images import ImagesError, Plain, listed, made_images, placed_pieces
@@ -320,7 +320,7 @@ def _show(first: Encoder, encoders, images, outputs, batch_size, progress: bool)
             leave=False,
             disable=None if progress else True,
         ) as bar,
-        _batches_of(model, batch_size),
+        _batches_of(model, batch_size, len(images)),
     ):
         pieces = placed_pieces(images, Path(folder), *degrees, first.plain)
         waiting = preparing.submit(next, pieces, None)
@@ -332,13 +332,14 @@ def _show(first: Encoder, encoders, images, outputs, batch_size, progress: bool)
 
 
 @contextlib.contextmanager
-def _batches_of(model, batch_size: int | None):
+def _batches_of(model, batch_size: int | None, n_images: int):
+    """Batches as large as asked for; without it, the model's own, which are filled up: a few images are a small one."""
     extractor = getattr(getattr(model, "activations_model", None), "_extractor", None)
     own = getattr(extractor, "_batch_size", None)
-    if batch_size is None or own is None:
+    if own is None:
         yield
         return
-    extractor._batch_size = batch_size
+    extractor._batch_size = batch_size or min(own, max(FIRST_BLOCK, n_images))
     try:
         yield
     finally:
