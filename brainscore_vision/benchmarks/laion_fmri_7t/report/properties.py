@@ -59,7 +59,7 @@ def of_results(given: Properties, results: list[Result]) -> dict[str, dict[str, 
     asked for and replaces what results hold."""
     found: dict[str, dict[str, float | str]] = {}
     for result in results:
-        own = {name: value for name, value in getattr(result, "properties", {}).items() if name != NAME}
+        own = {name: value for name, value in result.properties.items() if name != NAME}
         for name in (result.model_source, result.requested_model, result.model_identifier, result.model):
             own |= given.get(name, {})  # the more exact name comes later
         if own:
