@@ -96,9 +96,10 @@ def results(
         ]
         _show_failures(found, as_json)
         return
+    read = database.results if subjects or as_json or export or voxels else database.summaries
     found = [
         result
-        for result in database.results(**patterns, latest=not every)
+        for result in read(**patterns, latest=not every)
         if store.matches(dataset or (), str(result.dataset.get("name")), result.dataset_fingerprint)
     ]
     if export is not None:
@@ -146,7 +147,7 @@ def _show_results(database, found: list, subjects: bool, as_json: bool) -> None:
         _notes.print(f"No result in {shlex.quote(str(database.path))} matches.")
     else:
         (_print_subjects if subjects else _print_results)(found)
-        if any(result.notes for result in found):
+        if any(result.n_notes for result in found):
             _notes.print("Notes say what a reader of the number should know: --json shows them.")
     n_failures = len(database.failures())
     if n_failures:
@@ -155,7 +156,7 @@ def _show_results(database, found: list, subjects: bool, as_json: bool) -> None:
 
 def _print_results(found: list) -> None:
     several = len({result.dataset_fingerprint for result in found}) > 1
-    noted = any(result.notes for result in found)
+    noted = any(result.n_notes for result in found)
     columns = [Column("id", number=True), Column("model"), Column("benchmark")]
     layered = any(result.layers for result in found)
     columns += [Column("layer", minor=True)] * layered + [Column("dataset")] * several + [Column("score", number=True)]
@@ -164,7 +165,7 @@ def _print_results(found: list) -> None:
     columns += [Column("notes", number=True)] * noted
 
     def row(r) -> list[str]:
-        dataset, notes = [_dataset(r)] * several, [str(len(r.notes) or "")] * noted
+        dataset, notes = [_dataset(r)] * several, [str(r.n_notes or "")] * noted
         score = value(r.value, r.error, r.hides_sign)
         took = f"{r.seconds:.1f}", f"{r.peak_memory_bytes / 1e9:.2f}", f"{r.started:%Y-%m-%d %H:%M}"
         limits = r.interval_over_subjects

@@ -1,7 +1,7 @@
 """Results on disk: a database of scores that many processes add to, and what is read from it.
 
-``ResultsDatabase(path).results()`` lists them as :class:`Result`; ``.score(id)`` gives the whole Score again. The tables are
-explained in the README of the benchmarks.
+``ResultsDatabase(path).results()`` lists them as :class:`Result`, ``.summaries()`` the same without subjects, faster;
+``.score(id)`` gives the whole Score again. The tables are explained in the README of the benchmarks.
 """
 
 from .adding import add_failures, add_scores
@@ -13,7 +13,7 @@ from .frames import to_dataframe, to_xarray
 from .maintenance import orphans, remove_orphans, verify
 from .names import of_two_networks, tell_apart
 from .parts import add_partitions, read_partitions
-from .result import Failure, FoldResult, Result, UnitResult, layers_text
+from .result import Failure, FoldResult, Result, Summary, UnitResult, layers_text
 
 __all__ = [
     "Failure",
@@ -23,6 +23,7 @@ __all__ = [
     "ResultsError",
     "RunFacts",
     "SUFFIXES",
+    "Summary",
     "UnitResult",
     "VOXEL_SUFFIXES",
     "add_failures",

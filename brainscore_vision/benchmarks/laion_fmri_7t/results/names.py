@@ -2,45 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
-from .result import Result
+from .result import Result, Summary
 
 SHOWN_DIGITS = 8
 """Of revisions and digests in a name."""
 
 
 def tell_apart(results: Sequence[Result]) -> list[Result]:
-    """The results, named so that two of one ``model`` come from one network, as far as it is known.
+    """The results, each named by :func:`names_of`."""
+    named = zip(results, names_of(results), strict=True)
+    return [result if result.model == model else replace(result, model=model) for result, model in named]
+
+
+def names_of(results: Sequence[Result | Summary]) -> list[str]:
+    """Names of the results' models: two of one name come from one network, as far as it is known.
 
     An identifier is what a model says of itself. Results of one identifier that were asked for in different ways, with
     different code, or (on one dataset) with different weights are of different networks, and those of one network in other
     layers are other results on a benchmark: what differs follows the identifier in brackets. Weights and layers that are not
     known, as in files of earlier versions, count as those that are, if there is one kind.
     """
-    asked = _kinds(results, lambda r: (r.model_identifier,), lambda r: r.requested_model)
-    revisions = _kinds(results, lambda r: (r.model_identifier, r.requested_model), lambda r: r.model_revision)
-    networks = _kinds(results, _code, lambda r: r.network_digest)
-    layers = _kinds(results, _cell, lambda r: r.layer or None)
+    asked, revisions, networks, choices = (defaultdict(set) for _ in range(4))
+    codes: dict[tuple, int] = {}
+    texts: dict[int, str | None] = {}  # many results share what they say of layers
+    known = []
+    for result in results:
+        code = _code(result)
+        if code not in codes:
+            codes[code] = len(codes)
+            asked[code[0]].add(code[1])
+            revisions[code[:2]].add(code[2])
+        if id(result.layers) not in texts:
+            texts[id(result.layers)] = result.layer or None
+        number, layer = codes[code], texts[id(result.layers)]
+        networks[number].add(result.network_digest)
+        choices[number, result.benchmark].add(layer)
+        known.append((result, number, layer))
 
-    def name(result: Result) -> str:
+    def name(result: Result | Summary, number: int, layer: str | None) -> str:
+        identifier, requested = result.model_identifier, result.requested_model
         parts = []
-        requests = asked[result.model_identifier,]
-        if len(requests) > 1:
-            parts.append(_shortest(result.requested_model, requests))
-        if len(revisions[result.model_identifier, result.requested_model]) > 1:
+        if len(asked[identifier]) > 1:
+            parts.append(_shortest(requested, asked[identifier]))
+        if len(revisions[identifier, requested]) > 1:
             parts.append(f"revision {_digits(result.model_revision)}")
-        known = networks[_code(result)] - {None}
-        if len(known) > 1:
+        if len(networks[number] - {None}) > 1:
             parts.append(f"network {_digits(result.network_digest)}")
-        if len(layers[_cell(result)] - {None}) > 1:
-            parts.append(f"layer {result.layer or 'unknown'}")
-        return f"{result.model_identifier} ({', '.join(parts)})" if parts else result.model_identifier
+        if len(choices[number, result.benchmark] - {None}) > 1:
+            parts.append(f"layer {layer or 'unknown'}")
+        return f"{identifier} ({', '.join(parts)})" if parts else identifier
 
-    named = ((result, name(result)) for result in results)
-    return [result if result.model == model else replace(result, model=model) for result, model in named]
+    return [name(*one) for one in known]
 
 
 def of_two_networks(a: Result, b: Result) -> bool:
@@ -53,20 +70,9 @@ def of_two_networks(a: Result, b: Result) -> bool:
     return a.model_revision != b.model_revision
 
 
-def _code(result: Result) -> tuple:
+def _code(result: Result | Summary) -> tuple:
     # features that come with a dataset are another "network" on each
     return result.model_identifier, result.requested_model, result.model_revision, result.dataset_fingerprint
-
-
-def _cell(result: Result) -> tuple:
-    return (*_code(result), result.benchmark)
-
-
-def _kinds(results: Iterable[Result], key: Callable, value: Callable) -> dict[tuple, set]:
-    kinds: dict[tuple, set] = {}
-    for result in results:
-        kinds.setdefault(key(result), set()).add(value(result))
-    return kinds
 
 
 def _digits(digest: str | None) -> str:
