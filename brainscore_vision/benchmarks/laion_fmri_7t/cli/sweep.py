@@ -197,11 +197,13 @@ def sweep(
         f"{summary.n_scored} cells scored now, {summary.n_done} before. See them: laion-score results {results}"
     )
     if summary.failures:
+        from ..sweep.progress import by_cause
+
         errors.print(
             f"{len(summary.failures)} failures, with tracebacks in the results; they are tried again next time:"
         )
-        for model, benchmark, message in summary.failures:
-            errors.print(f"  {model if benchmark is None else f'{model}, {benchmark}'}: {' '.join(message.split())}")
+        for line in by_cause(summary.failures):
+            errors.print(f"  {line}")
         raise typer.Exit(1)
 
 
