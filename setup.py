@@ -74,6 +74,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
         extras_require={
             "test": [
                 "dask>=2025.5",
+                "dask-jobqueue>=0.9",
                 "distributed>=2025.5",
                 "himalaya>=0.4.11",
                 "mpmath>=1.3",
