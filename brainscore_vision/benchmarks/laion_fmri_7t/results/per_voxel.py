@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,9 +13,6 @@ from .errors import ResultsError
 from .packing import COUNTS, Node, pack
 from .result import Result
 from .tables import SUBJECT
-
-if TYPE_CHECKING:
-    from .database import ResultsDatabase
 
 VALUES = ("correlation", "noise_ceiling", "p_value")
 SUBJECT_OF, VOXEL = "subject", "voxel"
@@ -65,8 +61,8 @@ def score_to_frame(score: Score, per: str = VOXEL) -> pd.DataFrame:
     return frame
 
 
-def voxel_frames(database: ResultsDatabase, results: Iterable[Result]) -> Iterator[pd.DataFrame]:
-    """Values per voxel, a table per result that has such.
+def voxel_frames(database, results: Iterable[Result]) -> Iterator[pd.DataFrame]:
+    """Values per voxel, a table per result of a ResultsDatabase that has such.
 
     Yields
     ------
