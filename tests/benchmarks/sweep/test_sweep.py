@@ -300,6 +300,18 @@ def test_distributed_is_an_extra(monkeypatch):
         pass
 
 
+def test_a_dry_run_needs_no_dask(run, monkeypatch, model_file, tmp_path, tiny_dataset):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *of: None if name == "distributed" else found(name, *of)
+    )
+    common = [f"{model_file}:healthy", "-b", V1, "--dataset", tiny_dataset, "--results", tmp_path / "results.db"]
+    code, out, _ = run("sweep", *common, "--dry-run", "--no-check")
+    assert code == 0
+    assert "1 tasks make kernels" in out
+    assert "Workers: none here. Get dask.distributed with the extra 'sweep'" in out
+
+
 def test_a_live_table_shows_the_same(sweep):
     lines = sweep(["healthy", "late"], [V1], board=LiveBoard)[2]
     assert "the weights are not there" in lines

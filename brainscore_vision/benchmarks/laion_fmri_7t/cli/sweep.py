@@ -216,7 +216,7 @@ def sweep(
             raise typer.Exit(1)
         errors.print(
             f"Nothing to do: all {plan.n_done} cells are in {results}. Score them once more with --again, for example if "
-            f"something has changed that a model's file imports or loads: a model is known by its own file here."
+            f"something has changed that a model's file imports or loads: while the file is the same, its models are."
         )
         return
     try:
