@@ -79,6 +79,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
                 *DOCS,
                 "markdown-it-py>=3.0",
                 "dask>=2025.5",
+                "dask-jobqueue>=0.9",
                 "distributed>=2025.5",
                 "himalaya>=0.4.11",
                 "mpmath>=1.3",

@@ -29,16 +29,32 @@ def fill(path: Path, n_models: int) -> None:
     names, subjects = headline(), [f"sub-{k:02d}" for k in (1, 3, 5, 6, 7)]
     dataset = {"name": "simulated", "fingerprint": "0123456789abcdef", "simulated": True, "subjects": subjects}
     details = json.dumps({"network_digest": "0123456789abcdef", "features_digest": "0123456789abcdef"})
+    layers = json.dumps({"V1": "layer1"}), "own", "models.py:network", "0123456789abcdef"
     runs, results, scores, normalizations = [], [], [], []
     for number in range(1, n_models * len(names) + 1):
         model, benchmark = divmod(number - 1, len(names))
         value = 0.1 + 0.5 * (model % 97) / 97
         runs.append((number, (STARTED + timedelta(minutes=number)).isoformat(), 1.5, 10**9, "somewhere", "{}"))
-        results.append((number, number, model + 1, benchmark + 1, 1, names[benchmark], "published", None))
+        results.append((number, number, model + 1, benchmark + 1, 1, names[benchmark], "published", None, *layers))
         top = len(scores) + 1
         for place, label in enumerate(["mean", *subjects]):
             parent, level = (None, "mean") if label == "mean" else (top, "subject")
-            numbers = (value, 0.01, value / 2, 0.01, 0.5, 0.01, value - 0.1, value + 0.1, 100.0, 1000, 371, 400, 4096)
+            numbers = (
+                value,
+                0.01,
+                value / 2,
+                0.01,
+                0.5,
+                0.01,
+                value - 0.1,
+                value + 0.1,
+                100.0,
+                1000,
+                371,
+                400,
+                4096,
+                300,
+            )
             scores.append((top + place, number, parent, level, place, label, *numbers, None, details, "{}", "{}"))
             normalizations += [(top + place, name, value) for name in NORMALIZATIONS]
     with contextlib.closing(sqlite3.connect(path)) as file, file:

@@ -5,6 +5,7 @@ from pathlib import Path
 CELLS = ("LAION_fMRI.V1-tau-ridgecv", "LAION_fMRI.IT-ood-ridge", "LAION_fMRI_persubject.V1-tau-ridgecv")
 
 SOURCE = """
+import mmap
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from plugin_testing import models
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import LOOK_AT_BLOCK
+from brainscore_vision.benchmark_helpers.stimulus_kernels.free_memory import available_bytes
 
 HERE = Path(__file__).parent
 
@@ -101,6 +103,39 @@ def dies_once():
             os.kill(os.getpid(), signal.SIGKILL)
 
     return Seen("dies once", die)
+
+
+def waits_once(name):
+    # until its process ends; the next one goes on
+    note = HERE / f"{name} waits"
+
+    def wait(model):
+        if has_recorded(model) and not note.exists():
+            note.write_text(str(os.getpid()))
+            time.sleep(3600)
+
+    return Seen(name, wait)
+
+
+def cancelled_once():
+    return waits_once("cancelled once")
+
+
+def late_once():
+    return waits_once("late once")
+
+
+def hungry_once():
+    note = HERE / "hungry once may take"
+
+    def eat(model):
+        if has_recorded(model) and not note.exists():
+            note.write_text(str(available_bytes()))
+            # at once, so that the kernel ends the worker before dask looks: it does so each 0.1 s
+            mmap.mmap(-1, 4 * 10**9, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE)
+            raise RuntimeError("the job's memory has no limit")
+
+    return Seen("hungry once", eat)
 
 
 def deadly():

@@ -21,7 +21,7 @@ def revision(tmp_path, monkeypatch):
             with (folder / name).open("a") as file:
                 file.write(text)
         found = SimpleNamespace(plugins_dir=folder.parent, plugin_dirname="pixels")
-        monkeypatch.setattr(identity, "ImportPlugin", lambda *_: found)
+        monkeypatch.setattr(identity, "find_plugin", lambda _: found)
         return identity.plugin_revision("pixels")
 
     return changed

@@ -27,7 +27,13 @@ from plugin_testing.scored_cells import (
 from brainscore_vision.benchmarks import laion_fmri_7t
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS, compare
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.printing import as_row
-from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase, ResultsError, RunFacts, run_facts
+from brainscore_vision.benchmarks.laion_fmri_7t.results import (
+    ResultsDatabase,
+    ResultsError,
+    RunFacts,
+    Summary,
+    run_facts,
+)
 from brainscore_vision.benchmarks.laion_fmri_7t.results import tables as schema
 
 SCHEMA = schema.SCHEMA_VERSION
@@ -175,6 +181,21 @@ def test_what_cannot_be_estimated_is_null(filled):
 
 
 # Queries
+
+
+@pytest.mark.parametrize("query", [{}, {"latest": False}, {"models": ["tw*"]}, {"benchmarks": [FOLDS, ONE_SUBJECT]}])
+def test_summaries_are_results_without_subjects(filled, tiny_dataset, query):
+    for row in scores(tiny_dataset).values():
+        filled.add(row[RIDGE], facts(row[RIDGE], number=7))  # a second time
+    results, summaries = filled.results(**query), filled.summaries(**query)
+    assert len(results) == len(summaries) > 0
+    for result, summary in zip(results, summaries, strict=True):
+        expected = {name: getattr(result, name) for name in Summary._fields}
+        interval = expected.pop("interval_over_subjects")
+        actual = summary._asdict()
+        assert actual.pop("interval_over_subjects") == (None if interval is None else pytest.approx(interval, rel=1e-9))
+        assert actual == expected
+        assert summary.layer == result.layer
 
 
 def test_filters(filled, tiny_dataset):

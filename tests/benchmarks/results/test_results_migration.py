@@ -90,6 +90,7 @@ def test_what_version_1_knows_is_the_same_before_and_after(old, score):
     database = ResultsDatabase(old, create=False)
     results, failures, frame = database.results(), database.failures(), to_dataframe(database.results())
     assert [result.network_digest for result in results] == [DIGEST] * 3
+    assert [one.network_digest for one in database.summaries()] == [DIGEST] * 3
     assert [(result.layers, result.model_source) for result in results] == [({}, None)] * 3
     assert [failure.error for failure in failures] == ["RuntimeError: no weights"]
     assert next(verify(database)) == ("old.db", None)  # of the SQLite file itself

@@ -111,6 +111,17 @@ def test_paused_workers_of_a_scheduler_are_waited_for(sweep, database):
     assert len(database.results()) == 1
 
 
+def test_a_first_guess_gives_way_to_workers_that_come_later(sweep, database):
+    """Its task was handed out while nobody knew how much memory workers would have."""
+    small = {"threads_per_worker": 1, "memory_limit": 0, "resources": {cluster.RESOURCE: 0.9e9}}
+    with (
+        LocalCluster(n_workers=0, **small, **IN_THIS_PROCESS) as local,
+        cluster.remote_client(local.scheduler_address) as client,
+    ):
+        assert sweep(client, on_begin=lambda: local.scale(1)).n_scored == 1
+    assert database.failures() == []
+
+
 @pytest.mark.parametrize("moment", ["before a task is handed out", "while a task waits"])
 def test_a_scheduler_that_goes_away(sweep, database, moment, monkeypatch):
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 2)

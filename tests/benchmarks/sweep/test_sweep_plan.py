@@ -11,6 +11,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase, 
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import build_all, resolve_all, score_all
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep import UnknownNamesError, check_names, cluster, make_plan
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep.plan import shared_work
+from brainscore_vision.benchmarks.laion_fmri_7t.sweep.progress import by_cause
 
 V1, IT, _ = CELLS
 
@@ -92,3 +93,24 @@ def test_cells_that_share_a_decomposition_are_one_task(tiny_dataset):
 def test_sharing_out_a_machine(cores, available, n_tasks, wanted, expected):
     workers = cluster.local_workers(cores, available * 10**9, 10 * 10**9, n_tasks, wanted)
     assert (workers.n, workers.threads, workers.memory // 10**9) == expected
+
+
+def test_failures_are_told_by_cause():
+    """Errors that differ in the model's own name and in amounts have one cause; other layers are another."""
+    lacking = "UnmappedRegionError: {} has no layer for {}"
+    failures = [
+        (f"nets.py:make(width={k})", "LAION_fMRI.V4-tau-ridgecv", lacking.format("make", "V4")) for k in range(12)
+    ]
+    failures += [
+        (f"nets.py:make(width={k})", "LAION_fMRI.V4-ood-ridgecv", lacking.format("make", "V4")) for k in range(12)
+    ]
+    failures += [("timm:a", "LAION_fMRI.V1-tau-ridgecv", lacking.format("timm:a", "V1"))]
+    failures += [(name, None, f"MemoryError: {name} needs {gb} GB") for name, gb in (("alexnet", 3.5), ("pixels", 12))]
+    models = ", ".join(f"nets.py:make(width={k})" for k in range(3))
+    assert by_cause(failures) == [
+        f"12 models ({models}, ...): UnmappedRegionError: make has no layer for V4",
+        "2 models (alexnet, pixels): MemoryError: alexnet needs 3.5 GB",
+        "timm:a, LAION_fMRI.V1-tau-ridgecv: UnmappedRegionError: timm:a has no layer for V1",
+    ]
+    of_one_model = [("a", "V1", "ValueError: no"), ("a", "V2", "ValueError: no")]
+    assert by_cause(of_one_model) == ["a, 2 cells: ValueError: no"]

@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from numbers import Integral
 
 import numpy as np
-from brainscore_core.plugin_management.import_plugin import ImportPlugin
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.model_helpers.activations import core as activations_core
 from brainscore_vision.model_helpers.activations.core import ActivationsExtractorHelper
@@ -33,6 +32,7 @@ from .answers import TIME_BINS, check_features, features_of
 from .hooks import LayerReader, layer_names, pytorch_wrapper, resolve_layer
 from .lookup import LookupModel, LookupRecorder
 from .network import held_in
+from .plugin import find_plugin
 from .preprocessing import preparing_state
 
 LOOK_AT_BLOCK = 64
@@ -372,7 +372,7 @@ def _subset(stimuli: StimulusSet, start: int, size: int) -> StimulusSet:
 
 def _is_registered(identifier: str) -> bool:
     try:
-        ImportPlugin("brainscore_vision", "models", identifier)
+        find_plugin(identifier)
     except AssertionError:  # how Brain-Score says that there is no registration
         return False
     return True

@@ -9,10 +9,9 @@ from functools import lru_cache
 from numbers import Real
 from pathlib import Path
 
-from brainscore_core.plugin_management.import_plugin import ImportPlugin
-
 from ..errors import StimulusKernelError
 from ..features.lookup import LookupModel
+from ..features.plugin import find_plugin
 from ..pool import StimulusPart, StimulusPool
 
 ENGINE_VERSION = 2
@@ -73,7 +72,7 @@ def kernel_key(model: ModelIdentity, label: str, pool: StimulusPool) -> str:
 def plugin_revision(identifier: str) -> str | None:
     """Hash of the files of the plugin that registers a model, but for those that only describe it; None if none does."""
     try:
-        importer = ImportPlugin("brainscore_vision", "models", identifier)
+        importer = find_plugin(identifier)
     except AssertionError:  # how Brain-Score says that there is no registration
         return None
     return _folder_digest(importer.plugins_dir / importer.plugin_dirname)

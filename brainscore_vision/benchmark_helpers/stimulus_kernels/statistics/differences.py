@@ -246,8 +246,13 @@ def _p_value(value: float, standard_error: float, df: float) -> float:
 
 def t_interval(values: np.ndarray) -> tuple[float, float]:
     """95 % interval of the mean of two or more independent, normal values (Student 1908)."""
-    half = t.ppf((1 + INTERVAL) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    half = t_factor(len(values)) * values.std(ddof=1) / np.sqrt(len(values))
     return float(values.mean() - half), float(values.mean() + half)
+
+
+def t_factor(n: int) -> float:
+    """Standard errors from the mean of ``n`` values to the ends of :func:`t_interval`."""
+    return float(t.ppf((1 + INTERVAL) / 2, n - 1))
 
 
 def _t_over_subjects(values: np.ndarray) -> Difference:

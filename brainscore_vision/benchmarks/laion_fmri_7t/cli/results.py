@@ -130,9 +130,10 @@ def results(
         ]
         _show_failures(found, as_json)
         return
+    read = database.results if subjects or as_json or export or voxels else database.summaries
     found = [
         result
-        for result in database.results(**patterns, latest=not every)
+        for result in read(**patterns, latest=not every)
         if store.matches(dataset or (), str(result.dataset.get("name")), result.dataset_fingerprint)
         and all(holds(condition, result.properties) for condition in conditions)
     ]
@@ -221,7 +222,7 @@ def _show_results(database, found: list, show, sort: str, as_json: bool) -> None
         _notes.print(f"No result in {shlex.quote(str(database.path))} matches.")
     else:
         show(found, sort)
-        if any(result.notes for result in found):
+        if any(result.n_notes for result in found):
             _notes.print("Notes say what a reader of the number should know: --json shows them.")
     n_failures = len(database.failures())
     if n_failures:
@@ -230,12 +231,10 @@ def _show_results(database, found: list, show, sort: str, as_json: bool) -> None
 
 def _print_matrices(found: list, sort: str) -> None:
     """A table per dataset."""
-    from ..results import tell_apart
-
     for fingerprint in dict.fromkeys(result.dataset_fingerprint for result in found):
         own = [result for result in found if result.dataset_fingerprint == fingerprint]
         kinds = sorted({result.normalization for result in own})
-        print_matrix(tell_apart(own), sort, f"Ceiled scores ({', '.join(kinds)}) on {_dataset(own[0])}")
+        print_matrix(own, sort, f"Ceiled scores ({', '.join(kinds)}) on {_dataset(own[0])}")
 
 
 def _sorted(found: list, sort: str) -> list:
@@ -251,7 +250,7 @@ def _sorted(found: list, sort: str) -> list:
 def _print_results(found: list, sort: str) -> None:
     found = _sorted(found, sort)
     several = len({result.dataset_fingerprint for result in found}) > 1
-    noted = any(result.notes for result in found)
+    noted = any(result.n_notes for result in found)
     columns = [Column("id", number=True), Column("model"), Column("benchmark")]
     layered = any(result.layers for result in found)
     columns += [Column("layer", minor=True)] * layered + [Column("dataset")] * several + [Column("score", number=True)]
@@ -260,7 +259,7 @@ def _print_results(found: list, sort: str) -> None:
     columns += [Column("notes", number=True)] * noted
 
     def row(r) -> list[str]:
-        dataset, notes = [_dataset(r)] * several, [str(len(r.notes) or "")] * noted
+        dataset, notes = [_dataset(r)] * several, [str(r.n_notes or "")] * noted
         score = value(r.value, r.error, r.hides_sign)
         took = f"{r.seconds:.1f}", f"{r.peak_memory_bytes / 1e9:.2f}", f"{r.started:%Y-%m-%d %H:%M}"
         limits = r.interval_over_subjects

@@ -71,12 +71,31 @@ def sweep(
         str | None,
         typer.Option("--scheduler", help="Use the workers of this dask scheduler instead, tcp://HOST:8786."),
     ] = None,
+    slurm: Annotated[
+        bool, typer.Option("--slurm", help="Submit jobs to SLURM, one worker each. Needs the extra 'cluster'.")
+    ] = False,
+    jobs: Annotated[int | None, typer.Option("--jobs", help="The most jobs at once (default 10).", min=1)] = None,
+    cores: Annotated[int | None, typer.Option("--cores", help="Cores per job (default 8).", min=1)] = None,
+    memory: Annotated[str | None, typer.Option("--memory", help="Memory per job (default 32GB).")] = None,
+    walltime: Annotated[
+        str | None, typer.Option("--walltime", help="Longest time of a job (default 12:00:00); others follow it.")
+    ] = None,
+    partition: Annotated[str | None, typer.Option("--partition", help="SLURM's partition of the jobs.")] = None,
+    account: Annotated[str | None, typer.Option("--account", help="SLURM's account of the jobs.")] = None,
+    sbatch: Annotated[
+        list[str] | None,
+        typer.Option("--sbatch", help="Another option of sbatch, --sbatch=--qos=long; may be repeated."),
+    ] = None,
+    interface: Annotated[
+        str | None,
+        typer.Option("--interface", help="Network interface by which nodes reach this machine, such as ib0."),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
             "--threads",
-            help="Threads of linear algebra per worker. Default: cores / workers; with --scheduler, what its workers are "
-            "set to (dask's own default is 1).",
+            help="Threads of linear algebra per worker. Default: cores / workers; with --slurm, --cores; with --scheduler, "
+            "what its workers are set to (dask's own default is 1).",
             min=1,
         ),
     ] = None,
@@ -121,17 +140,33 @@ def sweep(
     another one (other weights, structure, code of its classes or preprocessing); after an edit of something that these
     import, use --again. `laion-score results FILE` shows the results.
 
-    On a cluster, start a scheduler, and workers with `dask worker ADDRESS --nthreads 1 --memory-limit 32GB
-    --resources MEMORY=30e9` (bytes; at 95 % of its limit dask ends a worker), and name it with --scheduler. Store, dataset
-    and model files have to be on a disk that all machines see.
+    On a SLURM cluster, --slurm submits jobs, each a worker, replaces those that end before the sweep does, and ends them
+    with it. Start it where sbatch is, in a terminal that stays (tmux), or in a small job of its own. What jobs print is in
+    RESULTS.jobs. On other clusters, start a scheduler, and workers with `dask worker ADDRESS --nthreads 1 --memory-limit
+    32GB --resources MEMORY=30e9` (bytes; at 95 % of its limit dask ends a worker), and name it with --scheduler. Store,
+    dataset and model files have to be on a disk that all machines see.
 
     Needs the extra 'sweep'. Exit codes: 0 all scored, 1 some failed, 2 wrong usage, 130 stopped by Ctrl-C (143 by
     SIGTERM).
 
     Example: laion-score sweep alexnet resnet50_tutorial --benchmarks headline --results results.db --dataset simulated
     """
-    if scheduler is not None and workers is not None:
-        raise typer.BadParameter("--workers are started on this machine, --scheduler brings its own: give one of them.")
+    if (scheduler is not None) + (workers is not None) + slurm > 1:
+        raise typer.BadParameter(
+            "--workers are started on this machine, --slurm submits jobs, --scheduler brings its own: give one of them."
+        )
+    request = _request(
+        slurm,
+        results,
+        jobs,
+        cores,
+        memory,
+        walltime,
+        partition=partition,
+        account=account,
+        sbatch=sbatch,
+        interface=interface,
+    )
     from ..networks.sources import with_whole_path
     from ..results import ResultsDatabase, set_properties
     from ..sweep import Settings, UnknownNamesError, check_names, make_plan
@@ -171,7 +206,7 @@ def sweep(
         plan = make_plan(*names, results=database, again=again, made=made)
     sound, n_broken = without_broken(plan, checked), sum(bool(one.problems) for one in checked)
     if dry_run:
-        _show(sound, engine, workers, scheduler)
+        _show(sound, engine, workers, scheduler, request)
         raise typer.Exit(1 if n_broken else 0)
     if n_broken:
         record_broken(database, plan, checked)
@@ -186,18 +221,22 @@ def sweep(
         return
     try:
         with interrupts() as check:
-            summary = _run(plan, Settings(engine, threads), database, workers, scheduler, allowed_deaths, check)
+            summary = _run(
+                plan, Settings(engine, threads), database, workers, scheduler, request, allowed_deaths, check
+            )
     except KeyboardInterrupt as interrupt:
         raise _stopped(results, interrupt) from interrupt
     errors.print(
         f"{summary.n_scored} cells scored now, {summary.n_done} before. See them: laion-score results {results}"
     )
     if summary.failures:
+        from ..sweep.progress import by_cause
+
         errors.print(
             f"{len(summary.failures)} failures, with tracebacks in the results; they are tried again next time:"
         )
-        for model, benchmark, message in summary.failures:
-            errors.print(f"  {model if benchmark is None else f'{model}, {benchmark}'}: {' '.join(message.split())}")
+        for line in by_cause(summary.failures):
+            errors.print(f"  {line}")
     if summary.failures or n_broken:
         raise typer.Exit(1)
 
@@ -271,7 +310,38 @@ def listed_models(names: list[str]) -> list:
     return list(found.values())
 
 
-def _run(plan, settings, database, workers: int | None, scheduler: str | None, allowed_deaths: int, check):
+def _request(slurm: bool, results: Path, jobs, cores, memory, walltime, **others):
+    """The jobs to ask SLURM for; None without ``--slurm``."""
+    options = {"jobs": jobs, "cores": cores, "memory": memory, "walltime": walltime, **others}
+    given = [name for name, value in options.items() if value]
+    if not slurm:
+        if given:
+            raise typer.BadParameter(f"--{given[0]} is of jobs: add --slurm, or leave it out.")
+        return None
+    from ..sweep.slurm import JobRequest
+
+    results = results.expanduser().resolve()
+    return JobRequest(
+        n=jobs or 10,
+        cores=cores or 8,
+        memory=_gigabytes(memory or "32GB"),
+        walltime=walltime or "12:00:00",
+        logs=results.with_name(f"{results.name}.jobs"),
+        partition=others["partition"],
+        account=others["account"],
+        directives=tuple(others["sbatch"] or ()),
+        interface=others["interface"],
+    )
+
+
+def _gigabytes(text: str) -> int:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(?:GB?)?", text.strip(), re.IGNORECASE)
+    if found is None or float(found[1]) < 1:
+        raise typer.BadParameter(f"--memory is a number of GB from 1, as 32GB or 32; received {text!r}.")
+    return int(float(found[1]) * 1e9)
+
+
+def _run(plan, settings, database, workers: int | None, scheduler: str | None, request, allowed_deaths: int, check):
     from contextlib import ExitStack
     from dataclasses import replace
 
@@ -279,11 +349,17 @@ def _run(plan, settings, database, workers: int | None, scheduler: str | None, a
     from ..sweep.cluster import has_dashboard, local_client, remote_client
     from ..sweep.plan import expected_bytes
     from ..sweep.progress import Board, LiveBoard
+    from ..sweep.slurm import slurm_client
 
+    keep = {}
     expected = expected_bytes(plan, settings.engine)
     board = (LiveBoard if errors.is_terminal else Board)(plan, errors)
     with ExitStack() as stack:
-        if scheduler is None:
+        if request is not None:
+            client, keep["keep"] = stack.enter_context(slurm_client(request, allowed_deaths, board.line))
+            settings = replace(settings, threads=settings.threads or request.cores)
+            where = _of_jobs(request)
+        elif scheduler is None:
             shape = _shape(plan, expected, workers)
             client = stack.enter_context(local_client(shape, allowed_deaths))
             settings = replace(settings, threads=settings.threads or shape.threads)
@@ -295,7 +371,11 @@ def _run(plan, settings, database, workers: int | None, scheduler: str | None, a
         if has_dashboard():
             board.line(f"Dashboard: {client.dashboard_link}")
         with board.shown():
-            return run_sweep(client, plan, settings, database, expected, board, check)
+            return run_sweep(client, plan, settings, database, expected, board, check, **keep)
+
+
+def _of_jobs(request) -> str:
+    return f"up to {request.n} jobs of SLURM, of {request.cores} cores and {request.memory / 1e9:.1f} GB"
 
 
 def _shape(plan, expected: int, workers: int | None):
@@ -304,7 +384,7 @@ def _shape(plan, expected: int, workers: int | None):
     return local_workers(*this_machine(), expected, plan.n_todo, workers)
 
 
-def _show(plan, engine, workers: int | None, scheduler: str | None) -> None:
+def _show(plan, engine, workers: int | None, scheduler: str | None, request) -> None:
     from ..sweep.plan import expected_bytes
 
     columns = [Column("model"), Column("to do", number=True), Column("done", number=True)]
@@ -319,7 +399,9 @@ def _show(plan, engine, workers: int | None, scheduler: str | None) -> None:
         return
     expected = expected_bytes(plan, engine)
     print(f"A model's first task asks for {expected / 1e9:.1f} GB of a worker, later ones for what it measured.")
-    if scheduler is None:
+    if request is not None:
+        print(f"Workers: {_of_jobs(request)}.")
+    elif scheduler is None:
         if importlib.util.find_spec("distributed") is None:
             print("Workers: none here. Get dask.distributed with the extra 'sweep': pip install '.[sweep]'.")
             return

@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-from brainscore_core.plugin_management.import_plugin import ImportPlugin
 from brainscore_vision.model_interface import BrainModel
 
 import brainscore_vision
 from brainscore_vision import load_model
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.plugin import find_plugin
 
 from .errors import ModelImportError, ModelSourceError
 from .libraries import LIBRARIES, is_network_of
@@ -168,7 +168,7 @@ def untrained_alexnet():
 def _registration_problem(name: str) -> AssertionError | None:
     """Why Brain-Score finds no model of this name; None if it does."""
     try:
-        ImportPlugin("brainscore_vision", "models", name)
+        find_plugin(name)
     except AssertionError as error:  # Brain-Score's search asserts that exactly one registration exists
         return error
     return None

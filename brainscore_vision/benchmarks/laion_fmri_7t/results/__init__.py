@@ -1,7 +1,7 @@
 """Results on disk: a database of scores that many processes add to, and what is read from it.
 
-``ResultsDatabase(path).results()`` lists them as :class:`Result`; ``.score(id)`` gives the whole Score again. The tables are
-explained in the README of the benchmarks.
+``ResultsDatabase(path).results()`` lists them as :class:`Result`, ``.summaries()`` the same without subjects, faster;
+``.score(id)`` gives the whole Score again. The tables are explained in the README of the benchmarks.
 """
 
 from .adding import add_failures, add_scores
@@ -15,7 +15,7 @@ from .names import of_two_networks, tell_apart
 from .parts import add_partitions, read_partitions
 from .per_voxel import score_to_frame, voxel_frames, voxels_to_xarray
 from .properties import set_properties
-from .result import Failure, FoldResult, Result, UnitResult, layers_text
+from .result import Failure, FoldResult, Result, Summary, UnitResult, layers_text
 
 __all__ = [
     "Failure",
@@ -25,6 +25,7 @@ __all__ = [
     "ResultsError",
     "RunFacts",
     "SUFFIXES",
+    "Summary",
     "UnitResult",
     "VOXEL_SUFFIXES",
     "add_failures",

@@ -16,10 +16,10 @@ from ..identifiers import IdentifierError, parse
 from . import voxels
 from .errors import ResultsError
 from .facts import RunFacts
-from .names import NAME, tell_apart
+from .names import NAME, names_of, tell_apart
 from .packing import NETWORK_FACTS, Node, pack, unpack
 from .per_voxel import chosen_subjects, voxel_frames
-from .result import Failure, Result
+from .result import Failure, Result, Summary
 from .rows import (
     Names,
     ResultRow,
@@ -30,6 +30,7 @@ from .rows import (
     read_failures,
     read_names,
     read_results,
+    read_summaries,
     read_trees,
     result_rows,
 )
@@ -149,7 +150,7 @@ class ResultsDatabase:
                 normalization=facts["normalization"],
                 **{name: score.attrs.get(name) for name in NETWORK_FACTS},
             )
-            add_tree(t, root, result)
+            add_tree(t, root, result.id)
             if content is not None:
                 # last, and never taken back: once rows may refer to a file, a left-over is better than a missing one
                 result.voxel_file = voxels.write(content, self.voxel_directory, f"result-{result.id:06d}").name
@@ -203,20 +204,31 @@ class ResultsDatabase:
             The newest of each model, benchmark and dataset alone; two sources of a model of one name are two models, and so
             are two choices of layers for a model whose code is the same.
         """
-        models, benchmarks, t = _patterns(models), _patterns(benchmarks), self.tables
-        # names that tell networks apart are made when results are there
-        by_name = any(pattern.endswith(")") for pattern in models)
+        models, benchmarks = _patterns(models), _patterns(benchmarks)
         with reading(self.connection):
-            names = read_names(t)
-            model_ids, benchmark_ids = _matching(names, () if by_name else models, benchmarks)
-            rows = [row for row in result_rows(t) if row.model in model_ids and row.benchmark in benchmark_ids]
-            if latest:
-                kept = _latest(names, rows)
-                rows = [row for row in rows if row.id in kept]
-            found = tell_apart(read_results(t, rows, names))
-        if by_name:
-            return [r for r in found if matches(models, r.model, r.model_identifier, r.requested_model)]
-        return found
+            found = tell_apart(read_results(self.tables, *self._rows(models, benchmarks, latest)))
+        return _named_as(models, found)
+
+    def summaries(
+        self, models: str | Iterable[str] = (), benchmarks: str | Iterable[str] = (), latest: bool = True
+    ) -> list[Summary]:
+        """Of :meth:`results`, what a list shows: in two seconds where all of 100,000 results takes half a minute."""
+        models, benchmarks = _patterns(models), _patterns(benchmarks)
+        with reading(self.connection):
+            found = read_summaries(self.tables, *self._rows(models, benchmarks, latest))
+            named = list(zip(found, names_of(found), strict=True))
+        return _named_as(models, [one if one.model == name else one._replace(model=name) for one, name in named])
+
+    def _rows(self, models: Sequence[str], benchmarks: Sequence[str], latest: bool) -> tuple[list[ResultRow], Names]:
+        """Rows that were asked for, and the names that they refer to."""
+        names = read_names(self.tables)
+        # names that tell networks apart are made when results are there
+        model_ids, benchmark_ids = _matching(names, () if _by_name(models) else models, benchmarks)
+        rows = [row for row in result_rows(self.tables) if row.model in model_ids and row.benchmark in benchmark_ids]
+        if latest:
+            kept = _latest(names, rows)
+            rows = [row for row in rows if row.id in kept]
+        return rows, names
 
     def failures(
         self, models: str | Iterable[str] = (), benchmarks: str | Iterable[str] = (), latest: bool = True
@@ -332,6 +344,18 @@ def _matching(names: Names, models: Iterable[str], benchmarks: Iterable[str]) ->
     )
 
 
+def _by_name(models: Sequence[str]) -> bool:
+    """Whether models are asked for by names that tell them apart."""
+    return any(pattern.endswith(")") for pattern in models)
+
+
+def _named_as(models: Sequence[str], found: list) -> list:
+    """Of results or summaries, those of ``models`` as they are named now."""
+    if not _by_name(models):
+        return found
+    return [r for r in found if matches(models, r.model, r.model_identifier, r.requested_model)]
+
+
 def _cell(names: Names, row: ResultRow) -> tuple[str, str, str, str]:
     """What a newer result takes the place of: identifier and request of the model, benchmark, fingerprint of the data."""
     model = names.models[row.model]
@@ -346,8 +370,11 @@ def _latest(names: Names, rows: Iterable[ResultRow]) -> set[int]:
     unless it is not known which layers they are.
     """
     newest: dict[tuple, dict[str, tuple[str, int]]] = {}
+    texts: dict[int, str] = {}  # rows share what they say of layers
     for row in rows:
-        revision, layers = names.models[row.model].revision, json.dumps(row.layers)
+        if id(row.layers) not in texts:
+            texts[id(row.layers)] = json.dumps(row.layers)
+        revision, layers = names.models[row.model].revision, texts[id(row.layers)]
         of_cell = newest.setdefault(_cell(names, row), {})
         past = [known for known, (other, _) in of_cell.items() if other != revision or "null" in (known, layers)]
         for known in past:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
 from ..networks.revision import MADE
-from .result import Result
+from .result import Result, Summary
 
 NAME = "name"
 """Property of a model that is its name in results (:mod:`.properties`)."""
@@ -17,7 +18,13 @@ SHOWN_DIGITS = 8
 
 
 def tell_apart(results: Sequence[Result]) -> list[Result]:
-    """The results, named so that two of one ``model`` come from one network, as far as it is known.
+    """The results, each named by :func:`names_of`."""
+    named = zip(results, names_of(results), strict=True)
+    return [result if result.model == model else replace(result, model=model) for result, model in named]
+
+
+def names_of(results: Sequence[Result | Summary]) -> list[str]:
+    """Names of the results' models: two of one name come from one network, as far as it is known.
 
     A model's name is the one that a list of models gives it, else its identifier, what it says of itself. Results of one name
     that were asked for in different ways, with different code, or (on one dataset) with different weights are of different
@@ -25,48 +32,52 @@ def tell_apart(results: Sequence[Result]) -> list[Result]:
     brackets. Weights and layers that are not known, as in files of earlier versions, count as those that are, if there is
     one kind.
     """
-    known = _with_made_revisions(results)
-    asked = _kinds(known, lambda r: (_base(r),), lambda r: r.requested_model)
-    revisions = _kinds(known, _request, lambda r: r.model_revision)
-    networks = _kinds(known, _code, lambda r: r.network_digest)
-    layers = _kinds(known, _cell, lambda r: r.layer or None)
+    asked, revisions, networks, choices = (defaultdict(set) for _ in range(4))
+    codes: dict[tuple, int] = {}
+    texts: dict[int, str | None] = {}  # many results share what they say of layers
+    known, revision_of = [], _made_revisions(results)
+    for result in results:
+        base, requested = request = _request(result)
+        revision = revision_of.get((*request, result.network_digest), result.model_revision)
+        # features that come with a dataset are another "network" on each
+        code = (*request, revision, result.dataset_fingerprint)
+        if code not in codes:
+            codes[code] = len(codes)
+            asked[base].add(requested)
+            revisions[request].add(revision)
+        if id(result.layers) not in texts:
+            texts[id(result.layers)] = result.layer or None
+        number, layer = codes[code], texts[id(result.layers)]
+        networks[number].add(result.network_digest)
+        choices[number, result.benchmark].add(layer)
+        known.append((result, revision, number, layer))
 
-    def name(result: Result) -> str:
+    def name(result: Result | Summary, revision: str | None, number: int, layer: str | None) -> str:
+        base, requested = _request(result)
         parts = []
-        requests = asked[_base(result),]
-        if len(requests) > 1:
-            parts.append(_shortest(result.requested_model, requests))
-        if len(revisions[_request(result)]) > 1:
-            parts.append(f"revision {_digits(result.model_revision)}")
-        digests = networks[_code(result)] - {None}
-        if len(digests) > 1:
+        if len(asked[base]) > 1:
+            parts.append(_shortest(requested, asked[base]))
+        if len(revisions[base, requested]) > 1:
+            parts.append(f"revision {_digits(revision)}")
+        if len(networks[number] - {None}) > 1:
             parts.append(f"network {_digits(result.network_digest)}")
-        if len(layers[_cell(result)] - {None}) > 1:
-            parts.append(f"layer {result.layer or 'unknown'}")
-        return f"{_base(result)} ({', '.join(parts)})" if parts else _base(result)
+        if len(choices[number, result.benchmark] - {None}) > 1:
+            parts.append(f"layer {layer or 'unknown'}")
+        return f"{base} ({', '.join(parts)})" if parts else base
 
-    named = ((result, name(as_known)) for result, as_known in zip(results, known, strict=True))
-    return [result if result.model == model else replace(result, model=model) for result, model in named]
+    return [name(*one) for one in known]
 
 
-def _with_made_revisions(results: Sequence[Result]) -> list[Result]:
-    """Results whose revision is that of what was made, where another result of the same weights says it.
+def _made_revisions(results: Sequence[Result | Summary]) -> dict[tuple, str]:
+    """What was made, by request and weights, where all results that say it agree.
 
-    In files of earlier versions, revisions of functions are those of their file.
+    In files of earlier versions, revisions of functions are those of their file; these results are of what the others say.
     """
-    made = _kinds(
-        (r for r in results if (r.model_revision or "").startswith(MADE)),
-        lambda r: (*_request(r), r.network_digest),
-        lambda r: r.model_revision,
-    )
-
-    def known(result: Result) -> Result:
-        of_weights = made.get((*_request(result), result.network_digest), set())
-        if len(of_weights) != 1 or result.model_revision in of_weights:
-            return result
-        return replace(result, model_revision=next(iter(of_weights)))
-
-    return list(map(known, results)) if made else list(results)
+    made = defaultdict(set)
+    for result in results:
+        if (result.model_revision or "").startswith(MADE):
+            made[*_request(result), result.network_digest].add(result.model_revision)
+    return {key: revisions.pop() for key, revisions in made.items() if len(revisions) == 1}
 
 
 def of_two_networks(a: Result, b: Result) -> bool:
@@ -79,29 +90,9 @@ def of_two_networks(a: Result, b: Result) -> bool:
     return a.model_revision != b.model_revision
 
 
-def _base(result: Result) -> str:
-    """The name that a list of models gives, else what the model says of itself."""
-    return str(result.properties.get(NAME) or result.model_identifier)
-
-
-def _request(result: Result) -> tuple:
-    return _base(result), result.requested_model
-
-
-def _code(result: Result) -> tuple:
-    # features that come with a dataset are another "network" on each
-    return *_request(result), result.model_revision, result.dataset_fingerprint
-
-
-def _cell(result: Result) -> tuple:
-    return (*_code(result), result.benchmark)
-
-
-def _kinds(results: Iterable[Result], key: Callable, value: Callable) -> dict[tuple, set]:
-    kinds: dict[tuple, set] = {}
-    for result in results:
-        kinds.setdefault(key(result), set()).add(value(result))
-    return kinds
+def _request(result: Result | Summary) -> tuple[str, str]:
+    """The name that a list of models gives, else what the model says of itself; and what was asked for."""
+    return str(result.properties.get(NAME) or result.model_identifier), result.requested_model
 
 
 def _digits(digest: str | None) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from types import SimpleNamespace
 from typing import NamedTuple
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import t_factor
+
 from .facts import RunFacts
 from .packing import COUNTS, Node
-from .result import Failure, FoldResult, Result, UnitResult
+from .result import Failure, FoldResult, Result, Summary, UnitResult
 from .tables import FOLD, SUBJECT
 
 _BATCH = 500
@@ -36,15 +40,23 @@ def add_run(tables: SimpleNamespace, run: RunFacts):
     )
 
 
-def add_tree(tables: SimpleNamespace, node: Node, result, parent=None, position: int = 0) -> None:
+def add_tree(tables: SimpleNamespace, node: Node, result: int, parent: int | None = None, position: int = 0) -> None:
     """Rows of a node and all below it."""
-    row = tables.Score.create(
-        result=result, parent=parent, level=node.level, label=node.label, position=position, **node.columns
-    )
-    for name, value in node.normalizations.items():
-        tables.Normalization.create(score=row, name=name, value=value)
+    own = {"result_id": result, "parent_id": parent, "level": node.level, "label": node.label, "position": position}
+    own |= {name: getattr(tables.Score, name).db_value(value) for name, value in node.columns.items()}
+    score = _insert(tables.Score, list(own), [list(own.values())])
+    normalizations = [(score, name, value) for name, value in node.normalizations.items()]
+    if normalizations:
+        _insert(tables.Normalization, ["score_id", "name", "value"], normalizations)
     for place, child in enumerate(node.children):
-        add_tree(tables, child, result, row, place)
+        add_tree(tables, child, result, score, place)
+
+
+def _insert(table, columns: Sequence[str], rows: Sequence[Sequence]) -> int:
+    """Add rows by plain SQL, which peewee takes longer to make than SQLite to do; returns the id of the last."""
+    places = ", ".join([f"({', '.join('?' * len(columns))})"] * len(rows))
+    query = f'INSERT INTO "{table._meta.table_name}" ({", ".join(columns)}) VALUES {places}'
+    return table._meta.database.execute_sql(query, [value for row in rows for value in row]).lastrowid
 
 
 @dataclass(frozen=True)
@@ -67,7 +79,7 @@ def read_names(tables: SimpleNamespace) -> Names:
         for row in tables.Property.select():
             properties.setdefault(row.requested, {})[row.name] = row.value
     small = (tables.Model, tables.Benchmark, tables.Dataset)
-    return Names(*({row.id: row for row in table.select()} for table in small), properties)
+    return Names(*({row.id: row for row in table.select().namedtuples()} for table in small), properties)
 
 
 class ResultRow(NamedTuple):
@@ -92,8 +104,9 @@ def result_rows(tables: SimpleNamespace, result_id: int | None = None) -> list[R
     """All rows of ``result`` in the order of adding, or the one with an id."""
     query = tables.Result.select(*(getattr(tables.Result, name) for name in ResultRow._fields))
     query = query.order_by(tables.Result.run) if result_id is None else query.where(tables.Result.id == result_id)
-    rows = [ResultRow(*row) for row in _raw(query)]
-    return [row if row.layers is None else row._replace(layers=json.loads(row.layers)) for row in rows]
+    parsed = cache(json.loads)  # few texts, many rows
+    place = ResultRow._fields.index("layers")
+    return [ResultRow(*row[:place], row[place] and parsed(row[place]), *row[place + 1 :]) for row in _raw(query)]
 
 
 def read_results(tables: SimpleNamespace, rows: Sequence[ResultRow], names: Names) -> list[Result]:
@@ -106,6 +119,76 @@ def read_results(tables: SimpleNamespace, rows: Sequence[ResultRow], names: Name
         runs = {run["id"]: _run(run) for run in query.dicts()}
         results += [_result(row, names, trees[row.id], runs[row.run]) for row in some]
     return results
+
+
+_MEANS = """
+SELECT result_id, value, error, raw, raw_error, ceiling, ceiling_error, json_extract(details, '$.network_digest'),
+    COALESCE(json_array_length(details, '$.notes'), 0)
+FROM score WHERE level = 'mean' {which}
+"""
+_SUBJECTS = """
+SELECT result_id, COUNT(*), AVG(value), SUM(value * value), MAX(hides) FROM (
+    SELECT result_id, AVG(value) AS value, MAX(raw < 0 AND value > 0) AS hides
+    FROM score WHERE level = 'subject' {which} GROUP BY result_id, label
+) GROUP BY result_id
+"""
+"""A subject's value is the mean over its folds."""
+
+
+def read_summaries(tables: SimpleNamespace, rows: Sequence[ResultRow], names: Names) -> list[Summary]:
+    """Summaries of rows, in their order, with the models' own identifiers."""
+    few = [row.id for row in rows] if len(rows) <= _BATCH else []
+    which = f"AND result_id IN ({', '.join('?' * len(few))})" if few else ""
+
+    def by_id(query: str, values: Sequence = ()) -> dict[int, tuple]:
+        found = tables.Result._meta.database.execute_sql(query, values).fetchall()
+        return {row[0]: row for row in found}
+
+    means, subjects = (by_id(query.format(which=which), few) for query in (_MEANS, _SUBJECTS))
+    runs = by_id("SELECT id, started, seconds, peak_memory_bytes FROM run")
+    factor = cache(lambda n: t_factor(n) / math.sqrt(n * (n - 1)))
+
+    def summary(row: ResultRow) -> Summary:
+        model, benchmark, dataset = (
+            names.models[row.model],
+            names.benchmarks[row.benchmark],
+            names.datasets[row.dataset],
+        )
+        _, *numbers, digest, n_notes = means[row.id]
+        _, n, mean, squares, hides_sign = subjects.get(row.id, (row.id, 0, 0.0, 0.0, 0))
+        interval = None
+        if n > 1:
+            half = factor(n) * math.sqrt(max(0.0, squares - n * mean * mean))
+            interval = mean - half, mean + half
+        _, started, seconds, peak = runs[row.run]
+        return Summary(
+            row.id,
+            model.identifier,
+            model.identifier,
+            model.requested,
+            model.revision or None,
+            row.model_source,
+            row.network_digest or digest,  # version 1 keeps it among the details
+            row.layers or {},
+            row.layer_choice,
+            benchmark.identifier,
+            benchmark.version,
+            *numbers,
+            bool(hides_sign),
+            interval,
+            row.normalization,
+            dataset.description,
+            dataset.fingerprint,
+            dataset.is_simulated,
+            datetime.fromisoformat(started),
+            seconds,
+            peak,
+            n_notes,
+            row.model_code,
+            names.properties.get(model.requested, {}),
+        )
+
+    return [summary(row) for row in rows]
 
 
 def read_trees(tables: SimpleNamespace, result_ids: Sequence[int]) -> dict[int, Node]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gc
 import json
 import tempfile
 from collections.abc import Iterator
@@ -246,7 +247,20 @@ def reading(database: ResultsFile) -> Iterator[None]:
             # hides the table from this connection's queries; goes with it
             added = ", ".join(f"NULL AS {name}" for name in columns)
             database.execute_sql(f'CREATE TEMP VIEW "{table}" AS SELECT *, {added} FROM main."{table}"')
+        with _no_collection():
+            yield
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Many rows make Python look for garbage in all that is in memory, again and again: half of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
         yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 @contextmanager

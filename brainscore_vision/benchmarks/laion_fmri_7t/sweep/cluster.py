@@ -24,13 +24,13 @@ MEMORY_SHARE = 0.9
 KILLED_AT = 0.95
 """Share of its memory at which dask ends a worker. No task may ask for more: it would end its own worker."""
 
-_MEMORY_RULES = {
+MEMORY_RULES = {
     # before it ends a worker, dask would write results to disk, of which a sweep keeps none, and pause the worker: a task may
     # ask for more than that takes, and a worker that stays as full because of its model would never get a task again
     **{f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause")},
     "distributed.worker.memory.terminate": KILLED_AT,
 }
-"""Configuration of dask for workers of our own, which they take over from this process."""
+"""Configuration of dask for workers of our own."""
 
 ALLOWED_DEATHS = 2
 """Workers that a task may cost and be tried again; a scheduler that is not ours has a setting of its own."""
@@ -119,7 +119,7 @@ def local_client(workers: LocalWorkers, allowed_deaths: int = ALLOWED_DEATHS) ->
 
     # dask looks some seconds after a death whether the worker is back, and gives it up for ever if it is not at that moment
     # (it may have died once more): a sweep would wait for a worker that never comes
-    configuration = dask.config.set({"distributed.deploy.lost-worker-timeout": NEVER, **_MEMORY_RULES})
+    configuration = dask.config.set({"distributed.deploy.lost-worker-timeout": NEVER, **MEMORY_RULES})
     with configuration, _local_cluster(workers, allowed_deaths) as cluster, Client(cluster) as client:
         client.forward_logging(LOGGED)
         yield client

@@ -170,7 +170,7 @@ def make_plan(
         The dataset, a subject or a split is not there.
     """
     targets = [_target(identifier) for identifier in benchmarks]
-    found = () if again or results is None else results.results(latest=False)
+    found = () if again or results is None else results.summaries(latest=False)
     known: dict[tuple, list] = {}
     for result in found:
         known.setdefault(_key(result), []).append(result)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -11,11 +13,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ..networks.sources import split_call
 from .plan import SweepPlan
 from .tasks import Failed, Outcome, Scored, Work
 
 MOST_ROWS = 30
 """Models in the live table; a terminal is not higher."""
+
+NAMED = 3
+"""Models that are named where many failed for one reason."""
 
 STATES = ("scoring", "kernels", "waiting", "failed", "done")
 """What a model is at, the most interesting first."""
@@ -56,6 +62,7 @@ class Board:
         self._rows = {
             model.model: _Row(len(model.todo), len(model.done)) for model in plan.models if model.todo or model.done
         }
+        self._causes: dict[str, str] = {}  # cause -> what failed first for it
         self._start = time.monotonic()
 
     @contextmanager
@@ -88,7 +95,9 @@ class Board:
         row = self._rows[model]
         row.n_failed = row.n_todo if failed.target is None else row.n_failed + 1
         what = model if failed.target is None else f"{model}, {failed.target.name}"
-        self.line(f"{what} failed: {' '.join(failed.error.split())}")
+        first = self._causes.setdefault(cause(model, failed.error), what)
+        why = " ".join(failed.error.split()) if first == what else f"for the same reason as {first}"
+        self.line(f"{what} failed: {why}")
 
     def line(self, text: str) -> None:
         """Say something that has happened."""
@@ -137,6 +146,37 @@ class LiveBoard(Board):
         if len(rows) > MOST_ROWS:
             table.add_row(f"and {len(rows) - MOST_ROWS} more", "", "", "")
         return table
+
+
+def cause(model: str, error: str) -> str:
+    """What an error says that others of its kind say too: without the model's name, and without numbers."""
+    names = sorted({model, split_call(model)[1] or model, model.rpartition(":")[2]}, key=len, reverse=True)
+    text = re.sub("|".join(rf"(?<!\w){re.escape(name)}(?!\w)" for name in names), "MODEL", error)
+    return re.sub(r"(?<!\w)\d[\d.,]*", "N", " ".join(text.split()))
+
+
+def by_cause(failures: Iterable[tuple[str, str | None, str]]) -> list[str]:
+    """Lines that tell failures by cause, the most frequent first.
+
+    Parameters
+    ----------
+    failures : iterable of (str, str or None, str)
+        Model, benchmark (None: the model could not be made), error.
+    """
+    groups: dict[str, list[tuple[str, str | None, str]]] = {}
+    for failure in failures:
+        groups.setdefault(cause(failure[0], failure[2]), []).append(failure)
+    lines = []
+    for group in sorted(groups.values(), key=len, reverse=True):
+        model, benchmark, error = group[0]
+        models = list(dict.fromkeys(one[0] for one in group))
+        what = model if benchmark is None else f"{model}, {benchmark}"
+        if len(models) > 1:
+            what = f"{len(models)} models ({', '.join(models[:NAMED])}{', ...' if len(models) > NAMED else ''})"
+        elif len(group) > 1:
+            what = f"{model}, {len(group)} cells"
+        lines.append(f"{what}: {' '.join(error.split())}")
+    return lines
 
 
 def _kind(work: Work) -> str:

@@ -59,6 +59,7 @@ def run_sweep(
     expected: int,
     board: Board,
     check: Callable[[], None] = lambda: None,
+    keep: Callable[[int], None] = lambda n_tasks: None,
 ) -> Summary:
     """Do what a plan says; returns when everything is scored or recorded as failed.
 
@@ -75,13 +76,16 @@ def run_sweep(
         Told what happens.
     check : callable, optional
         Called at least every ``TICK_SECONDS``; ends the sweep if it raises (:func:`~.interrupts.interrupts`).
+    keep : callable, optional
+        Called likewise, with the most tasks that there can still be at once; sees to the workers
+        (:func:`~.slurm.slurm_client`).
 
     Raises
     ------
     SweepError
         The scheduler is gone, or none of its workers offers memory. What is done is kept.
     """
-    return _Sweep(client, plan, settings, database, expected, board).run(check)
+    return _Sweep(client, plan, settings, database, expected, board).run(check, keep)
 
 
 class _Sweep:
@@ -97,10 +101,13 @@ class _Sweep:
         self._n_scored = 0
         self._workers_seen: float | None = time.monotonic()  # None: it was said that there are none
 
-    def run(self, check: Callable[[], None]) -> Summary:
+    def run(self, check: Callable[[], None], keep: Callable[[int], None]) -> Summary:
         try:
             while self._waiting or self._running:
                 check()
+                keep(
+                    sum(1 if work.cells else len(work.plan.todo) for work in (*self._waiting, *self._running.values()))
+                )
                 self._submit()
                 self._collect(self._next_done())
         except BaseException:
@@ -115,6 +122,8 @@ class _Sweep:
         with self._asking():
             offered, threads = memory_of_workers(self._client), self._client.nthreads()
         self._tell_of_workers(offered, len(threads))
+        if offered:
+            self._take_back(max(offered))
         room = max(AT_ONCE, AT_ONCE_PER_THREAD * sum(threads.values()))
         while self._waiting and len(self._running) < room:
             work = self._waiting.popleft()
@@ -124,12 +133,13 @@ class _Sweep:
                     self._fail_all(work, _too_large(needed, max(offered)))
                     continue
                 needed = max(offered)  # a guess; the model's own measure decides
+            work = replace(work, bytes=needed)
             tries = self._tries.setdefault(work.name, [])
             key = f"{'cells' if work.cells else 'kernels'}-{uuid.uuid4().hex}"
             with self._asking():
                 future = self._client.submit(
                     do,
-                    replace(work, bytes=needed),
+                    work,
                     self._settings,
                     key,
                     key=key,
@@ -140,6 +150,21 @@ class _Sweep:
             tries.append(key)
             self._running[future] = work
             self._board.began(work)
+
+    def _take_back(self, largest: float) -> None:
+        """Tasks that ask for more than any worker has, handed out before the workers came: they would wait for ever."""
+        asking = [future for future, work in self._running.items() if work.bytes > largest and not future.done()]
+        if not asking:
+            return
+        with self._asking():
+            at_work = {key for keys in self._client.processing().values() for key in keys}
+            waiting = [future for future in asking if future.key not in at_work]
+            self._client.cancel(waiting)
+        for future in waiting:
+            work = self._running.pop(future)
+            self._tries[work.name].remove(future.key)
+            self._board.ended(work)
+            self._waiting.appendleft(work)
 
     def _tell_of_workers(self, offered: list[float], n_workers: int) -> None:
         """Say once that no worker takes tasks, after a while: a queue may start some later, and a dead one is replaced."""
@@ -295,6 +320,7 @@ def _too_large(needed: float, offered: float) -> str:
 def _deadly(work: Work, error) -> str:
     return (
         f"KilledWorker: {error.allowed_failures + 1} worker processes died while running this, the last one "
-        f"{error.last_worker.address}; most likely they ran out of memory (the task asked for {work.bytes / 1e9:.1f} GB). "
-        f"Use fewer or larger workers (--workers), or bound what the engine takes (--max-memory)."
+        f"{error.last_worker.address}; most likely they ran out of memory (the task asked for {work.bytes / 1e9:.1f} GB), "
+        f"or the jobs that they ran in ended. Use fewer or larger workers (--workers; --memory and --walltime of jobs), or "
+        f"bound what the engine takes (--max-memory)."
     )

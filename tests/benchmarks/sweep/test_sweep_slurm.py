@@ -1,0 +1,69 @@
+"""A sweep on a real SLURM: jobs that are cancelled, run out of memory or time, and what SLURM refuses."""
+
+import os
+import subprocess
+
+import psutil
+import pytest
+from plugin_testing.models import CountingModel
+from plugin_testing.sweep_models import CELLS, write_models
+from plugin_testing.sweep_runs import Run, until
+
+from brainscore_vision.benchmarks.laion_fmri_7t import score_model
+from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
+
+pytestmark = pytest.mark.slow
+
+SLURM = "LAION_FMRI_TEST_SLURM"
+MEMORY = 2 * 10**9
+CELLS = CELLS[:2]
+
+
+@pytest.fixture
+def slurm(monkeypatch):
+    """``slurm(*command) -> str`` runs a command of SLURM's."""
+    if SLURM not in os.environ:
+        pytest.skip(f"no SLURM: `export {SLURM}=$(.ci/slurm start FOLDER)` starts one, as .ci/run does")
+    monkeypatch.setenv("SLURM_CONF", os.environ[SLURM])
+    yield lambda *command: subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    subprocess.run(["scancel", "--name=laion-score"], check=False)
+
+
+@pytest.fixture
+def start(slurm, tmp_path, tiny_dataset):
+    write_models(tmp_path)
+    runs = []
+
+    def start(functions, *options):
+        jobs = ("--slurm", "--jobs", "3", "--cores", "1", "--memory", "2GB", "--walltime", "10")
+        runs.append(Run(tmp_path, tiny_dataset, functions, *jobs, *options, cells=CELLS))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        run.kill()
+
+
+def job_of(model: str, folder, slurm) -> str:
+    """Id of the job in which a model waits."""
+    pid = int(until(lambda: (folder / f"{model} waits").exists() and (folder / f"{model} waits").read_text(), model))
+    return psutil.Process(pid).environ()["SLURM_JOB_ID"]
+
+
+def test_jobs_that_end_early_cost_no_cell_and_no_digit(start, slurm, tmp_path, tiny_dataset):
+    run = start(["healthy", "hungry_once", "cancelled_once", "late_once"])
+    late = job_of("late once", tmp_path, slurm)
+    slurm("scontrol", "update", f"JobId={late}", "EndTime=now+1")
+    slurm("scancel", job_of("cancelled once", tmp_path, slurm))
+    code, output = run.end()
+    assert code == 0, output
+
+    alone = {cell: score_model(CountingModel(), cell, dataset=tiny_dataset).item() for cell in CELLS}
+    results = ResultsDatabase(run.results).results(latest=False)
+    assert len(results) == 4 * len(CELLS)
+    for r in results:
+        assert r.value == pytest.approx(alone[r.benchmark], abs=1e-9)
+    assert f"Job {late} has ended: TIMEOUT (--walltime was reached); another one is submitted" in output
+    assert "CANCELLED; another one is submitted" in output
+    assert int((tmp_path / "hungry once may take").read_text()) <= MEMORY
+    assert not slurm("squeue", "--noheader").strip() or not until(lambda: not slurm("squeue", "--noheader"), "the end")
