@@ -79,3 +79,12 @@ def test_what_slurm_refuses_is_told_before_the_work(start, tmp_path):
     assert "invalid partition" in output
     assert "Change --partition" in output
     assert not (tmp_path / "healthy saw").exists()
+
+
+def test_jobs_that_never_work_end_the_sweep(start, tmp_path, monkeypatch):
+    monkeypatch.setenv("DASK_JOBQUEUE__SLURM__PYTHON", "/no/such/python")
+    code, output = start(["healthy"], "--jobs", "1").end()
+    assert code == 1
+    assert "3 jobs in a row ended before their workers were there. Job" in output
+    assert "FAILED (exit code 127). It printed: " in output
+    assert "/no/such/python: No such file or directory" in output
