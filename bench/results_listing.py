@@ -85,7 +85,9 @@ def main() -> None:
         path = Path(folder) / "results.db"
         fill(path, n_models)
         database = ResultsDatabase(path)
-        print(f"{len(database.results()):,} results")
+        print(f"{len(database.summaries()):,} results")
+        seconds("ResultsDatabase.summaries()", database.summaries)
+        seconds("the same of one model", lambda: database.summaries(models=["network_7"]))
         seconds("ResultsDatabase.results()", database.results)
         seconds("the same of one model", lambda: database.results(models=["network_7"]))
         for options in ([], ["--subjects"], ["--json"]):

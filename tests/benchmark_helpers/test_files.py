@@ -5,11 +5,13 @@ import fcntl
 import os
 import stat
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 from plugin_testing.people import in_child, is_root, killed_child, obey_permissions, obeys_permissions, user
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels import files
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import (
     LockingError,
     ProcessLock,
@@ -76,6 +78,28 @@ def test_turns_are_taken_although_the_file_comes_and_goes(tmp_path):
     for child in children:
         os.waitpid(child, 0)
     assert counter.read_text() == "400"
+
+
+def test_another_machine_holds_a_lock_as_long_as_it_renews_it(tmp_path, monkeypatch):
+    """On a network file system whose locks other machines do not see."""
+    monkeypatch.setattr(fcntl, "flock", lambda *args: None)
+    monkeypatch.setattr(files, "LEASE_SECONDS", 0.6)
+    monkeypatch.setattr(files, "POLL_SECONDS", 0.01)
+    path = tmp_path / "lock"
+    there = ProcessLock(path)
+    assert there.acquire()
+    monkeypatch.setattr(files, "MACHINE", "another")
+    here = ProcessLock(path)
+    start = os.stat(path).st_mtime
+    while os.stat(path).st_mtime < start + 1:
+        assert not here.acquire(wait=False)
+        time.sleep(0.02)
+    there._released.set()  # as if its machine had died
+    assert here.acquire()
+    assert path.read_text() == "another"
+    here.release()
+    assert not list(tmp_path.iterdir())
+    there.release()
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])

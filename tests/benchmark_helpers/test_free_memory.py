@@ -128,3 +128,28 @@ def test_both_versions_at_once(tmp_path):
 def test_this_process_has_some(monkeypatch):
     monkeypatch.undo()
     assert 0 < available_bytes() <= psutil.virtual_memory().total
+
+
+@pytest.mark.parametrize(
+    ("version", "member", "limited"),
+    [
+        (1, "/slurm_node/uid_7/job_12/step_batch/task_0", "slurm_node/uid_7/job_12"),
+        (1, "/slurm/uid_7/job_12/step_0/task_0", "slurm/uid_7/job_12/step_0"),
+        (2, "/system.slice/slurmstepd.scope/job_12/step_batch/user/task_0", "system.slice/slurmstepd.scope/job_12"),
+        (
+            2,
+            "/system.slice/slurmstepd.scope/job_12/step_0/user/task_special",
+            "system.slice/slurmstepd.scope/job_12/step_0",
+        ),
+    ],
+)
+def test_a_job_of_slurm(version, member, limited, tmp_path):
+    """SLURM limits the job, or the step; the process is in a group below."""
+    proc, mount = only(tmp_path, version, member)
+    unlimited = 2**63 // MIB if version == 1 else "max"
+    for folder in (mount / member[1:], *(mount / member[1:]).parents):
+        if folder == mount:
+            break
+        group(folder, version, unlimited, used=10)
+    group(mount / limited, version, limit=300, used=200)
+    assert available_bytes(proc) == 100 * MIB

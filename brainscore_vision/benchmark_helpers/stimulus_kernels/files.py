@@ -6,8 +6,11 @@ import contextlib
 import errno
 import fcntl
 import os
+import platform
 import stat
 import tempfile
+import threading
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +19,13 @@ from .errors import StorageError
 
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
 """What a file system without locks answers to ``flock``."""
+
+LEASE_SECONDS = 60.0
+"""How long a lock of another machine counts after it was last renewed; its holder renews it six times as often."""
+
+POLL_SECONDS = 1.0
+
+MACHINE = platform.node()
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -27,6 +37,10 @@ class LockingError(StorageError):
 class ProcessLock:
     """A lock that one process, or one object of a process, holds at a time. The system releases it when its holder is killed.
 
+    Network file systems may be mounted so that ``flock`` is seen by processes of one machine alone. So the holder writes its
+    machine into the file and renews the file's time: to other machines, the lock is held until it was not renewed for
+    ``LEASE_SECONDS`` by the file system's own clock. Two machines that take it within the same moment are not told apart.
+
     Parameters
     ----------
     path : pathlib.Path
@@ -36,6 +50,7 @@ class ProcessLock:
     def __init__(self, path: Path):
         self.path = Path(path)
         self._descriptor: int | None = None
+        self._released = threading.Event()
 
     def acquire(self, wait: bool = True) -> bool:
         """Whether the lock is held now; without ``wait`` False if another holds it.
@@ -52,8 +67,13 @@ class ProcessLock:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
                     # another holder may have removed the file between the opening and the lock
                     if self._is_at_path(descriptor):
-                        self._descriptor, descriptor = descriptor, None
-                        return True
+                        if not self._is_leased(descriptor):
+                            self._lease(descriptor)
+                            self._descriptor, descriptor = descriptor, None
+                            return True
+                        if not wait:
+                            return False
+                        time.sleep(POLL_SECONDS)
                 finally:
                     if descriptor is not None:
                         os.close(descriptor)
@@ -73,6 +93,8 @@ class ProcessLock:
     def release(self) -> None:
         """Let others have it."""
         if self._descriptor is not None:
+            self._released.set()
+            self._renewing.join()
             with contextlib.suppress(OSError):  # the folder was removed, or the file is a colleague's: it may stay
                 self.path.unlink()
             os.close(self._descriptor)
@@ -99,6 +121,32 @@ class ProcessLock:
             # who may write to the folder may lock it, whatever the umask of the one who came first
             os.fchmod(descriptor, self.path.parent.stat().st_mode & 0o666)
         return descriptor
+
+    def _is_leased(self, descriptor: int) -> bool:
+        """Whether a living process of another machine holds the lock."""
+        holder = os.pread(descriptor, 1000, 0).decode(errors="replace")
+        if holder in ("", MACHINE):  # of this machine: flock has said that nobody holds it
+            return False
+        try:
+            with tempfile.TemporaryFile(dir=self.path.parent) as file:
+                now = os.fstat(file.fileno()).st_mtime
+        except OSError:
+            now = time.time()
+        return now - os.fstat(descriptor).st_mtime < LEASE_SECONDS
+
+    def _lease(self, descriptor: int) -> None:
+        with contextlib.suppress(OSError):  # a colleague's file that may only be read
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, MACHINE.encode(), 0)
+            os.fsync(descriptor)  # for others to read
+        self._released.clear()
+        self._renewing = threading.Thread(target=self._renew, args=(descriptor,), daemon=True)
+        self._renewing.start()
+
+    def _renew(self, descriptor: int) -> None:
+        while not self._released.wait(LEASE_SECONDS / 6):
+            with contextlib.suppress(OSError):
+                os.utime(descriptor)
 
     def _is_at_path(self, descriptor: int) -> bool:
         try:

@@ -13,6 +13,7 @@ from plugin_testing.models import FeatureModel, pixel_features
 from plugin_testing.people import in_child, is_root, killed_child, obey_permissions, obeys_permissions, user
 from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels import files
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StorageError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import N_STIMULI
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore, StoredKernel
@@ -176,11 +177,13 @@ def test_without_locks_each_run_works_for_itself(folder, tmp_path, expected, cap
     assert scored(folder, caplog, **directories) == (expected, N_STIMULI, [])
 
 
-@pytest.mark.parametrize("locks", [True, False])
+@pytest.mark.parametrize("locks", [True, False, "of one machine"])
 def test_runs_with_other_stores_do_not_share_features(folder, tmp_path, expected, monkeypatch, locks):
     """One starts while the other records, with the same spool directory."""
     spool = tmp_path / "spool"
-    if not locks:
+    if locks == "of one machine":  # as of a network file system that is mounted so: others do not see them
+        monkeypatch.setattr(fcntl, "flock", lambda *args: None)
+    elif not locks:
         monkeypatch.setattr(
             fcntl, "flock", lambda *args: (_ for _ in ()).throw(OSError(errno.ENOLCK, "No locks available"))
         )
@@ -189,6 +192,8 @@ def test_runs_with_other_stores_do_not_share_features(folder, tmp_path, expected
     def score_another(values, ids):
         if not inner and list(spool.rglob("*.features")):
             inner.append(None)
+            if locks == "of one machine":
+                monkeypatch.setattr(files, "MACHINE", "another")
             inner[0] = make_benchmark(folder, store_directory=tmp_path / "b", spool_directory=spool)(model()).item()
         return values, ids
 

@@ -1,6 +1,8 @@
 """What a sweep runs on: workers that are short of memory, a scheduler that goes away."""
 
+import importlib.util
 import io
+import shutil
 import threading
 import time
 
@@ -21,6 +23,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t.sweep import (
     make_plan,
     run,
     run_sweep,
+    slurm,
 )
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep.progress import Board
 
@@ -138,3 +141,36 @@ def test_a_scheduler_that_goes_away(sweep, database, moment, monkeypatch):
     if closing.ident is not None:
         closing.join()
     assert database.failures() == []  # it was no model's fault
+
+
+def test_options_of_jobs(run, tmp_path, tiny_dataset):
+    common = ["sweep", f"{write_models(tmp_path)}:healthy", "-b", CELLS[0], "--dataset", tiny_dataset]
+    common += ["--results", tmp_path / "results.db"]
+    code, _, err = run(*common, "--walltime", "1:00:00")
+    assert (code, "--walltime is of jobs: add --slurm" in err) == (2, True)
+    code, _, err = run(*common, "--slurm", "--memory", "much")
+    assert (code, "--memory is a number of GB from 1, as 32GB or 32; received 'much'." in " ".join(err.split())) == (
+        2,
+        True,
+    )
+    assert run(*common, "--slurm", "--workers", 2)[0] == 2
+    jobs = ["--slurm", "--jobs", 3, "--cores", 4, "--memory", "16"]
+    code, out, _ = run(*common, *jobs, "--dry-run")
+    assert code == 0
+    assert "Workers: up to 3 jobs of SLURM, of 4 cores and 16.0 GB." in out
+
+
+@pytest.mark.parametrize(
+    ("module", "missing", "words"),
+    [
+        (importlib.util, "find_spec", "pip install 'laion-fmri-7t.cluster.'"),
+        (shutil, "which", "sbatch, squeue, scancel"),
+    ],
+)
+def test_what_jobs_need(monkeypatch, tmp_path, module, missing, words):
+    if module is shutil:
+        pytest.importorskip("dask_jobqueue")
+    monkeypatch.setattr(module, missing, lambda name: None)
+    request = slurm.JobRequest(n=1, cores=1, memory=2 * 10**9, walltime="10", logs=tmp_path)
+    with pytest.raises(SweepError, match=words), slurm.slurm_client(request, 2, print):
+        pass
