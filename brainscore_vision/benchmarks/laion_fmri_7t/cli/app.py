@@ -36,6 +36,7 @@ from .options import (
     NormalizationOption,
     NoStoreOption,
     RandomOption,
+    RecordOption,
     SpoolOption,
     StoreOption,
     SubjectsOption,
@@ -105,11 +106,21 @@ def list_benchmarks(
     every: Annotated[
         bool, typer.Option("--all", help="Every identifier of the grammar, not only the registered 20.")
     ] = False,
+    regions: Annotated[
+        bool,
+        typer.Option(
+            "--regions", help="Regions by category, what models record for them, and which subjects lack them."
+        ),
+    ] = False,
+    dataset: DatasetOption = None,
     pattern: Annotated[str | None, typer.Argument(help="Show those that match, e.g. '*IT-ood*'.")] = None,
 ) -> None:
-    """List benchmark identifiers."""
+    """List benchmark identifiers, or the regions that can stand in them."""
     from ..identifiers import all_identifiers
 
+    if regions:
+        print_regions(dataset)
+        return
     names = all_identifiers() if every else headline()
     found = names if pattern is None else fnmatch.filter(names, pattern)
     for name in found:
@@ -117,6 +128,31 @@ def list_benchmarks(
     if not found:
         hint = f". {alike(pattern, names)}" if alike(pattern, names) else "" if every else "; --all searches every one."
         fail(ValueError(f"no identifier matches {pattern!r}{hint}"), 1)
+
+
+def print_regions(dataset: str | None) -> None:
+    """Regions of a dataset, a line per category."""
+    from brainscore_vision.data.laion_fmri_7t.description import regions_of_interest
+    from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+
+    from ..identifiers import MODEL_REGIONS, STORED_REGIONS
+
+    opened = open_dataset(dataset)
+    found = regions_of_interest(opened)
+    print("Every assembly: " + ", ".join(f"{region} → {MODEL_REGIONS[region]}" for region in STORED_REGIONS))
+    for category, rois in found.items():
+        shown = []
+        for region, subjects in rois.items():
+            lacking = [subject for subject in opened.subjects if subject not in subjects]
+            without = f" (not {', '.join(lacking)})" if lacking else ""
+            shown.append(f"{region} → {MODEL_REGIONS.get(region, 'not in the grammar')}{without}")
+        print(f"{category} → {MODEL_REGIONS.get(category, 'not in the grammar')}: {', '.join(shown)}")
+    if not found:
+        print(
+            f"The assemblies of {opened.name} were built without regions of interest: python rebuild_assemblies.py "
+            f"{opened.root or 'FOLDER'} --regions all --start-over"
+        )
+    errors.print("→: the region that models record. A category is the union of the regions that a subject has.")
 
 
 @app.command()
@@ -144,6 +180,7 @@ def score(
     normalization: NormalizationOption = None,
     threshold: ThresholdOption = None,
     alphas: AlphasOption = None,
+    record: RecordOption = None,
     as_json: JsonOption = False,
     store_directory: StoreOption = None,
     spool_directory: SpoolOption = None,
@@ -173,6 +210,7 @@ def score(
         "normalization": normalization,
         "noise_ceiling_threshold": threshold,
         "alphas": grid(alphas),
+        "record": record,
     }
     for identifier in identifiers:  # an error in the last name must not cost the work for the first
         parse(identifier, dataset=dataset, **settings)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from .features import name_options_as_typed
 from .options import (
     AlphasOption,
     DatasetOption,
@@ -17,6 +18,7 @@ from .options import (
     ExactOption,
     MemoryOption,
     NormalizationOption,
+    RecordOption,
     SpoolOption,
     StoreOption,
     SubjectsOption,
@@ -33,6 +35,7 @@ errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 def sweep(
+    context: typer.Context,
     models: Annotated[
         list[str],
         typer.Argument(
@@ -95,6 +98,7 @@ def sweep(
     normalization: NormalizationOption = None,
     threshold: ThresholdOption = None,
     alphas: AlphasOption = None,
+    record: RecordOption = None,
     store_directory: StoreOption = None,
     spool_directory: SpoolOption = None,
     max_memory: MemoryOption = None,
@@ -117,6 +121,7 @@ def sweep(
 
     Example: laion-score sweep alexnet resnet50_tutorial --benchmarks headline --results results.db --dataset simulated
     """
+    name_options_as_typed(context)
     if scheduler is not None and workers is not None:
         raise typer.BadParameter("--workers are started on this machine, --scheduler brings its own: give one of them.")
     from ..results import ResultsDatabase
@@ -128,6 +133,7 @@ def sweep(
         "normalization": normalization,
         "noise_ceiling_threshold": threshold,
         "alphas": grid(alphas),
+        "record": record,
     }
     try:
         names = check_names(listed(models), expand(listed(benchmarks)), read_layers(layers), dataset=dataset, **options)

@@ -337,6 +337,8 @@ class FolderAssemblies:
         The dataset's folder; `source.open_dataset` has seen to it that it has ``assemblies``.
     """
 
+    know_rois = True
+
     def __init__(self, root: Path):
         self.root = root
         self.subjects = tuple(subject for subject in SUBJECTS if self._file(subject).is_file())
