@@ -30,6 +30,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t import (
 )
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import (
     ALL_REGIONS,
+    MODEL_REGIONS,
     STORED_REGIONS,
     Cell,
     IdentifierError,
