@@ -28,7 +28,6 @@ class Scale:
     unique_things: int
     unique_things_plus: int
     voxels: tuple[int, ...]  # in the order of `constants.REGIONS`
-    population: int  # voxels of each of `regions.POPULATIONS`, beside these
     voxel_spread: float  # subjects' regions differ in size by up to this fraction
     sessions: int
     lost: tuple[LostTrials, ...]  # in the order of `constants.SUBJECTS`
@@ -37,6 +36,7 @@ class Scale:
     embedding_widths: tuple[int, ...] = (24, 24, 24, 27)  # in the order of `released.features.EMBEDDING_MODELS`
     grid: tuple[int, int, int] = (20, 22, 18)  # voxels along the axes of the volumes
     brain_voxels: int = 3_600  # in the brain mask; those of the regions are among them
+    population: int = 5  # voxels of each of `regions.POPULATIONS`, beside V1 to IT
 
     @property
     def shared_12rep(self) -> int:
@@ -86,7 +86,6 @@ _TINY = Scale(  # for unit tests: every group, type and region is there, in seco
     unique_things=3,
     unique_things_plus=3,
     voxels=(20, 14, 10, 8, 16),
-    population=5,
     voxel_spread=0.15,
     sessions=4,
     lost=(LostTrials(1, 0, 1),) * len(SUBJECTS),
