@@ -37,6 +37,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import (
     all_identifiers,
     parse,
 )
+from brainscore_vision.benchmarks.laion_fmri_7t.report.variants import Variant
 from brainscore_vision.data.laion_fmri_7t import source
 from brainscore_vision.data.laion_fmri_7t.assemblies import header as assembly_header
 from brainscore_vision.data.laion_fmri_7t.constants import CATEGORIES, OOD_TYPES, ROIS
@@ -424,3 +425,16 @@ def test_every_region_has_one_that_models_know():
 def test_what_is_recorded_is_a_region(record):
     with pytest.raises(IdentifierError, match="record is a region that the model has a layer for"):
         LAIONfMRI("FFA1", "ood", record=record)
+
+
+def test_benchmarks_that_record_differently_are_different_variants_of_a_report():
+    variants = {
+        Variant.of(parse(f"LAION_fMRI.{region}-tau-ridge{said}"))
+        for region in ("V1", "V2", "FFA1")
+        for said in ("", "[record=V1]", "[record=V2]")
+    }
+    assert {variant.settings for variant in variants} == {"", "record=V1", "record=V2"}
+    assert len({variant.stem for variant in variants}) == len(variants) == 3
+    for variant in variants:
+        name = variant.identifier("FFA1")
+        assert Variant.of(parse(name)) == variant

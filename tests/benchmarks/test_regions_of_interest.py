@@ -19,7 +19,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t import (
     partition,
     score_model,
 )
-from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import IdentifierError
+from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import ALL_REGIONS, IdentifierError
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.errors import ModelSourceError
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
@@ -240,3 +240,20 @@ def test_regions_are_listed_by_category_with_who_lacks_them(tiny_dataset, tmp_pa
         "LAION_fMRI.FFA1-tau-ridgecv",
         "LAION_fMRI_persubject.FFA1-tau-ridgecv",
     ]
+
+
+def test_a_report_of_many_regions_has_figures_that_can_be_read(tiny_dataset, tmp_path, run):
+    regions = ("V1", "V2", "IT", "face", "EBA", "FFA1", "laionlateral", "MT", "PPA", "V1v", "V1d")
+    cells = [f"LAION_fMRI.{region}-tau-ridge" for region in regions]
+    code, _, err = run(
+        "score", "LAION_fMRI-CLIP", *cells, "--dataset", tiny_dataset, "--results", tmp_path / "results.db"
+    )
+    assert code == 0, err
+    assert run("report", tmp_path / "results.db", "--out", tmp_path / "report")[0] == 0
+    ordered = [region for region in ALL_REGIONS if region in regions]
+    for stem in ("scores-LAION_fMRI-tau-ridge", "ceilings"):
+        found = sorted((tmp_path / "report").rglob(f"{stem}*.svg"), key=lambda path: path.stem)
+        assert [path.stem for path in found] == [stem, f"{stem}-{ordered[8]}"]
+        for path, shown in zip(found, (ordered[:8], ordered[8:]), strict=True):
+            drawn = path.read_text("utf-8")
+            assert [region for region in ordered if f">{region}<" in drawn] == shown

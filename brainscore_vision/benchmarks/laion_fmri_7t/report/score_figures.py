@@ -35,9 +35,10 @@ def drawn_variants(study: Study) -> list[Variant]:
     return main or study.variants
 
 
-def score_figure(study: Study, variant: Variant) -> Figure:
-    """Models as rows, regions as panels: means with standard errors, subjects with intervals."""
-    regions = study.regions(variant)
+def score_figure(study: Study, variant: Variant, regions: Sequence[str] | None = None) -> Figure:
+    """Models as rows, regions as panels: means with standard errors, subjects with intervals; all regions or some."""
+    every = study.regions(variant)
+    regions = every if regions is None else regions
     ranked = study.models_of([variant], regions)
     shown = ranked[:TOP]
     names = row_labels(shown)
@@ -88,7 +89,7 @@ def score_figure(study: Study, variant: Variant) -> Figure:
     best = [max((m for m in ranked if (m, variant, r) in study.cells), key=_value(study, variant, r)) for r in regions]
     tops = listing(f"{r} {m} {_value(study, variant, r)(m):.3f}" for r, m in zip(regions, best, strict=True))
     return draw(
-        name=f"scores-{variant.stem}",
+        name=f"scores-{variant.stem}{'' if regions[0] == every[0] else f'-{regions[0]}'}",
         question=f"How well do models predict {_what(variant)}? {variant.label}",
         caption=_caption(variant, found, len(ranked), study.has_gaps([variant], regions)),
         alt=f"Dot plot of ceiled scores, {len(shown)} models by {len(regions)} regions, {variant.label}. Best: {tops}.",
@@ -98,14 +99,16 @@ def score_figure(study: Study, variant: Variant) -> Figure:
     )
 
 
-def ceiling_figure(study: Study) -> Figure:
-    """Best model's raw scores beside the ceilings, a row per split and metric."""
+def ceiling_figure(study: Study, regions: Sequence[str] | None = None) -> Figure:
+    """Best model's raw scores beside the ceilings, a row per split and metric; all regions or some."""
     variants = drawn_variants(study)
     best: dict[tuple[Variant, str], Result] = {}
     for (_, variant, region), result in study.cells.items():
         if variant in variants and ((variant, region) not in best or result.value > best[variant, region].value):
             best[variant, region] = result
-    regions = [region for region in ALL_REGIONS if any(own == region for _, own in best)]
+    every = [region for region in ALL_REGIONS if any(own == region for _, own in best)]
+    regions = every if regions is None else regions
+    best = {cell: result for cell, result in best.items() if cell[1] in regions}
     subjects = subjects_of(best.values())
 
     def paint(canvas: SubFigure) -> None:
@@ -128,7 +131,7 @@ def ceiling_figure(study: Study) -> Figure:
         if (v, r) in best
     )
     return draw(
-        name="ceilings",
+        name=f"ceilings{'' if regions[0] == every[0] else f'-{regions[0]}'}",
         question="How much of the ceiling does the best model reach?",
         caption="Filled: the best model's raw score in each subject; open: that subject's noise ceiling, in the same unit. "
         "The bar spans the means over subjects. The unit is the metric's: for the published normalization of a ridge benchmark "
@@ -210,7 +213,7 @@ def _perfect(study: Study, variant: Variant, regions: Sequence[str]) -> dict[str
         return {}
     ceilings: dict[str, list[float]] = {region: [] for region in regions}
     for (_, own, region), result in study.cells.items():
-        if own == variant:
+        if own == variant and region in ceilings:
             ceilings[region].append(result.ceiling)
     return {region: float(np.mean(values)) for region, values in ceilings.items()}
 

@@ -17,7 +17,7 @@ from .drawing import Figure
 from .ood_figures import ood_figure, ood_groups
 from .pair_figures import pool_figure, pool_pairs, split_figure, split_pairs
 from .score_figures import ceiling_figure, drawn_variants, score_figure
-from .study import Study, pool_names
+from .study import Study, groups_of, pool_names
 from .variants import OOD_PREFIX, Variant
 
 SECOND_MODELS = ("pixels", "alexnet")
@@ -78,7 +78,8 @@ def _scores(study: Study) -> Section:
     text, remedy = (
         (text, None) if variants else ("", _to_run(study, "There are no scores of known benchmarks.", ["headline"]))
     )
-    return Section("scores", "Scores by region", text, tuple(score_figure(study, v) for v in variants), remedy)
+    figures = tuple(score_figure(study, v, regions) for v in variants for regions in groups_of(study.regions(v)))
+    return Section("scores", "Scores by region", text, figures, remedy)
 
 
 def _ceilings(study: Study) -> Section:
@@ -90,7 +91,9 @@ def _ceilings(study: Study) -> Section:
         )
     if not study.cells:
         return Section("ceilings", "Ceilings", text, remedy=_to_run(study, "There are no scores yet.", ["headline"]))
-    return Section("ceilings", "Ceilings", text, (ceiling_figure(study),))
+    drawn = {region for _, variant, region in study.cells if variant in drawn_variants(study)}
+    groups = groups_of([region for region in ALL_REGIONS if region in drawn])
+    return Section("ceilings", "Ceilings", text, tuple(ceiling_figure(study, regions) for regions in groups))
 
 
 def _gap(study: Study) -> Section:
