@@ -29,7 +29,7 @@ def measure(folder: Path, model: str) -> dict:
             "LAION_FMRI_7T_HOME": f"{scratch}/laion_fmri_7t",
         }
         log = Path(scratch) / "log"
-        command = [sys.executable, "-m", "brainscore_vision.benchmarks.laion_fmri_7t.cli.app"]
+        command = [sys.executable, "-m", "brainscore_vision.benchmarks.laion_fmri_7t.cli"]
         command += ["score", model, "headline", "--dataset", str(folder), "--json"]
         run = run_measured(command, environment, log)
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()

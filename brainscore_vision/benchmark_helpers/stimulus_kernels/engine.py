@@ -188,6 +188,10 @@ class Run:
         """For the first model: batch size of the full recording, divided by that of the small pass before it."""
         return self._recorders[0].growth()
 
+    def waiting_bytes(self) -> int:
+        """For the first model: prepared images that will wait for it in the full recording; none wait in the small pass."""
+        return self._recorders[0].waiting_bytes
+
 
 def kernel_name(label: str, pool: StimulusPool) -> str:
     """A kernel in messages and lists."""

@@ -43,7 +43,7 @@ class MemoryForecast:
     data : int
         What it has taken since and keeps: responses, hashes of images, weights that are made in the first pass.
     recording : int
-        One batch of the model, as measured on a small pass.
+        One batch of the model, as measured on a small pass, and images that are prepared before they are asked for.
     kernel, decomposition, evaluation : int
         Matrices of the engine, from their sizes.
     available : int
@@ -112,7 +112,8 @@ def forecast(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Mem
         run.check_data()
         with ResidentPeak() as peak:
             widths = run.n_features()
-        growth, compute, tasks = run.growth(), run.compute, [job.task for job in run.jobs]
+        growth, waiting = run.growth(), run.waiting_bytes()
+        compute, tasks = run.compute, [job.task for job in run.jobs]
     sizes = [
         stage_bytes(task, task.load_responses().values.shape[1], compute, n_features)
         for task, n_features in zip(tasks, widths, strict=True)
@@ -121,7 +122,7 @@ def forecast(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Mem
     return MemoryForecast(
         resident=resident,
         data=max(0, resident_bytes() - resident),
-        recording=int(peak.transient * growth),
+        recording=int(peak.transient * growth) + waiting,
         kernel=kernel,
         decomposition=decomposition,
         evaluation=evaluation,

@@ -265,3 +265,13 @@ def test_other_files_of_the_user_count_and_where_they_lie_does_not(tmp_path, mon
 
     digests = [digest(i, helpers) for i, helpers in enumerate((HELPERS, HELPERS, HELPERS.replace("= 1", "= 2")))]
     assert digests[0] == digests[1] != digests[2]
+
+    # the same in a folder that packages were installed into (pip's --target, a cluster's modules): no file of the user's
+    installed = [digest(i, helpers) for i, helpers in ((3, HELPERS), (4, HELPERS.replace("= 1", "= 2")))]
+    assert installed[0] != installed[1]
+    for i in (5, 6):
+        record = tmp_path / str(i) / "helpers-1.0.dist-info" / "RECORD"
+        record.parent.mkdir(parents=True)
+        record.write_text("helpers.py,,\n")
+    installed = [digest(i, helpers) for i, helpers in ((5, HELPERS), (6, HELPERS.replace("= 1", "= 2")))]
+    assert installed[0] == installed[1]

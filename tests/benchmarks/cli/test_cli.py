@@ -208,6 +208,7 @@ def test_an_error_is_one_line(run, model_file, tmp_path, tiny_dataset, arguments
         (("simulate",), "Missing argument"),
         (("simulate", "folder", "--scale", "huge"), "one of tiny, small, full; received 'huge'"),
         (("simulate", "folder", "--seed", "-1"), "'--seed'"),
+        (("simulate", "folder", "--pixels", "8"), "32 to 4000 pixels wide; received 8"),
         (("demo", "now"), "unexpected extra argument"),
         (("scoer",), "No such command 'scoer'"),
     ],

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
 from brainscore_vision.data.laion_fmri_7t.simulation import (
@@ -21,6 +22,8 @@ from brainscore_vision.data.laion_fmri_7t.simulation import (
     write,
 )
 from brainscore_vision.data.laion_fmri_7t.simulation.parallel import ordered_map
+from brainscore_vision.data.laion_fmri_7t.simulation.scales import get_scale
+from brainscore_vision.data.laion_fmri_7t.simulation.stimuli_ids import stimulus_table
 
 
 def content(root: Path) -> dict[str, str]:
@@ -60,6 +63,40 @@ def test_description_of_the_dataset(tiny_dataset):
     assert {key: mark[key] for key in ("name", "version", "seed", "scale", "complete")} == {
         **{"name": "simulated", "version": VERSION, "seed": 0, "scale": "tiny", "complete": True},
     }
+
+
+def test_images_have_the_pixels_that_were_asked_for(tmp_path):
+    table = stimulus_table(SCALES["tiny"], 0)
+    for number, size in enumerate((get_scale("tiny", 300).image_size, 64)):
+        build.write_images(tmp_path / str(number), table.iloc[::40], size, 0, 1, False)
+        for path in (tmp_path / str(number) / "images").iterdir():
+            with Image.open(path) as image:
+                assert image.size == (size, size)
+
+
+def test_pixels_stand_in_the_description_and_keep_datasets_apart(tmp_path, quick):
+    root = simulate(tmp_path / "large", "tiny", pixels=1000)
+    assert json.loads((root / "dataset.json").read_text("utf-8"))["pixels"] == 1000
+    assert simulate(root, "tiny", pixels=1000) == root
+    with pytest.raises(DatasetError, match=r"one of scale tiny, seed 0, version \d+, but .*'pixels': 1000"):
+        simulate(root, "tiny")
+    own = simulate(tmp_path / "own", "tiny", pixels=64)
+    assert "pixels" not in json.loads((own / "dataset.json").read_text("utf-8"))
+    assert simulate(own, "tiny") == own
+    with pytest.raises(DatasetError, match="pixels 100"):
+        simulate(own, "tiny", pixels=100)
+    assert len(quick) == 2
+
+
+def test_processes_make_the_same_images_as_threads(tmp_path, monkeypatch):
+    table = stimulus_table(SCALES["tiny"], 0).iloc[::4]
+    monkeypatch.setattr(build, "_BLOCK", 8)
+    made = {}
+    for many in (10_000, 0):
+        monkeypatch.setattr(build, "_MANY", many)
+        features = build.write_images(tmp_path / str(many), table, 80, 0, 2, False)
+        made[many] = content(tmp_path / str(many)), features.tobytes()
+    assert made[0] == made[10_000]
 
 
 def test_finished_dataset_is_returned_at_once(tmp_path, quick):
@@ -174,6 +211,8 @@ def test_needed_space_is_an_upper_bound(tiny_dataset):
         ({"seed": -1}, "whole number from 0; got -1"),
         ({"seed": 0.5}, r"whole number from 0; got 0\.5"),
         ({"workers": 0}, "whole number from 1.*got 0"),
+        ({"pixels": 31}, "32 to 4000 pixels wide and high; got 31"),
+        ({"pixels": 99.5}, r"32 to 4000 pixels wide and high; got 99\.5"),
     ],
 )
 def test_bad_arguments(tmp_path, quick, arguments, message):
@@ -202,9 +241,18 @@ def test_needs_no_torch_and_is_silent_without_a_terminal(tmp_path):
     assert run.stdout + run.stderr == ""
 
 
+def square(number: int) -> int:
+    return number * number
+
+
+@pytest.mark.parametrize("processes", [False, True])
 @pytest.mark.parametrize("workers", [1, 3])
-def test_threads_keep_order_and_pass_on_errors(workers):
-    assert list(ordered_map(lambda x: x * x, range(50), workers)) == [x * x for x in range(50)]
+def test_work_keeps_its_order(workers, processes):
+    assert list(ordered_map(square, range(50), workers, processes)) == [x * x for x in range(50)]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_threads_pass_on_errors(workers):
     done = []
 
     def fail_at_five(number: int) -> int:

@@ -63,6 +63,7 @@ class Encoder:
     parts: list[Part] = field(repr=False)
     model: object = field(default=None, repr=False)
     plain: Plain | None = field(default=None, repr=False)
+    _recorders: dict = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, path: Path, model=None, plain: Plain | None = None, check_images: bool = False) -> Encoder:
@@ -297,7 +298,11 @@ def _show(first: Encoder, encoders, images, outputs, batch_size, progress: bool)
             region_layer_map=region_layers,
             visual_degrees=model.visual_degrees(),
         )
-    recorder = recorder_for(model, list(layers))
+    # kept: it knows how wide the layers are, and that images can be prepared one by one
+    key = id(getattr(model, "activations_model", model)), str(layers)
+    if key not in first._recorders:
+        first._recorders[key] = recorder_for(model, list(layers))
+    recorder = first._recorders[key]
     degrees = first.about["source_degrees"], first.about["visual_degrees"]
 
     def sink(batch):

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from brainscore_vision.benchmark_helpers.screen import ImageConverter
 from PIL import Image
 
 from ..errors import StimulusKernelError
+from ..features.ahead import worker_count
 from ..features.decoding import UNREADABLE, open_image, strict_decoding
 from ..features.screen import place_on_model_screen
 
@@ -119,25 +121,33 @@ def placed_pieces(
         if isinstance(images, StimulusSet):
             ids = list(images["stimulus_id"])[start : start + PIECE]
             piece = [Path(images.get_stimulus(stimulus_id)) for stimulus_id in ids]
-        made, files, own = {}, {}, folder / str(start)
+        own = folder / str(start)
         own.mkdir()
-        for i, image in enumerate(piece):
-            name = f"image {start + i}"
+        names = [f"image {start + i}" for i in range(len(piece))]
+
+        def laid_down(name, image, own=own) -> Path:
             if isinstance(image, str | os.PathLike):
-                files[name] = _shown_file(Path(image), own, plain)
-            else:
-                made[name] = own / f"{name}.bmp"
-                shown = _opened(image, plain)
-                _check_square(*shown.size, name)
-                if source_degrees != target_degrees:
-                    shown = ImageConverter(own).apply_ratio(shown, target_degrees / source_degrees)
-                shown.save(made[name])
-        if files:
-            hashes = {name: hashlib.sha1(path.read_bytes()).hexdigest() for name, path in files.items()}
-            of_files = _stimuli(files)
+                return _shown_file(Path(image), own, plain)
+            shown = _opened(image, plain)
+            _check_square(*shown.size, name)
+            if source_degrees != target_degrees:
+                shown = ImageConverter(own).apply_ratio(shown, target_degrees / source_degrees)
+            shown.save(own / f"{name}.bmp")
+            return own / f"{name}.bmp"
+
+        with ThreadPoolExecutor(worker_count(), "images") as workers:
+            made = dict(zip(names, workers.map(laid_down, names, piece), strict=True))
+            given = [name for name, image in zip(names, piece, strict=True) if isinstance(image, str | os.PathLike)]
+            hashes = dict(zip(given, workers.map(_sha1, map(made.get, given)), strict=True))
+        if given:
+            of_files = _stimuli({name: made[name] for name in given})
             placed = place_on_model_screen(of_files, hashes, source_degrees, target_degrees, [own])
-            made |= {name: placed.get_stimulus(name) for name in files}
-        yield _stimuli({f"image {start + i}": made[f"image {start + i}"] for i in range(len(piece))}), own
+            made |= {name: placed.get_stimulus(name) for name in given}
+        yield _stimuli(made), own
+
+
+def _sha1(path: Path) -> str:
+    return hashlib.sha1(path.read_bytes()).hexdigest()
 
 
 def _stimuli(paths: dict) -> StimulusSet:

@@ -29,7 +29,8 @@ class LayerAnswer:
     Attributes
     ----------
     tensor : torch.Tensor or None
-        On the CPU, contiguous, of a type that numpy knows; None if the answer holds nothing that can be recorded.
+        Contiguous, of a type that numpy knows, on the CPU or where it was; None if the answer holds nothing that can be
+        recorded.
     kind : str
         What the answer was, in words: "a tuple of 2".
     place : str
@@ -44,15 +45,15 @@ class LayerAnswer:
     problem: str = ""
 
     @classmethod
-    def of(cls, output) -> LayerAnswer:
-        """Of what a module returned.
+    def of(cls, output, stays: bool = False) -> LayerAnswer:
+        """Of what a module returned, on the CPU; on its own device if it ``stays`` there.
 
         A tuple or a list stands for its first tensor, a mapping, a dataclass or a ModelOutput for its only tensor or for the
         one under a usual name (:data:`USUAL_KEYS`).
         """
         tensor, place, problem = _first_tensor(output)
         if tensor is not None:
-            tensor, problem = _readable(tensor)
+            tensor, problem = _readable(tensor, stays)
         return cls(tensor, _kind(output), place, problem)
 
 
@@ -91,8 +92,8 @@ def _named_parts(output) -> dict | None:
     return None
 
 
-def _readable(tensor) -> tuple[Any, str]:
-    """A copy of a tensor that numpy can read, and the problem if there can be none."""
+def _readable(tensor, stays: bool) -> tuple[Any, str]:
+    """A copy of a tensor of a type that numpy can read, and the problem if there can be none."""
     import torch
 
     tensor = tensor.detach()
@@ -109,7 +110,8 @@ def _readable(tensor) -> tuple[Any, str]:
         tensor = tensor.to_dense()
     known = tensor.dtype in (torch.float16, torch.float32, torch.float64) or not tensor.is_floating_point()
     dtype = tensor.dtype if known else torch.float32  # bfloat16 and smaller ones are exact in float32
-    return tensor.to("cpu", dtype, copy=True, memory_format=torch.contiguous_format).resolve_neg(), ""
+    device = tensor.device if stays else "cpu"
+    return tensor.to(device, dtype, copy=True, memory_format=torch.contiguous_format).resolve_neg(), ""
 
 
 def _kind(output) -> str:
@@ -165,9 +167,20 @@ def features_of(assembly, stimulus_ids: Sequence[str], model: str, label: str) -
     return check_features(np.asarray(assembly.values), model, label, stimulus_ids)
 
 
-def check_features(
-    features: np.ndarray, model: str, label: str, stimulus_ids: Sequence[str] | None = None
-) -> np.ndarray:
+def check_features(features, model: str, label: str, stimulus_ids: Sequence[str] | None = None):
+    """Features of shape (n, n_features), an array or a tensor, as they are.
+
+    Raises
+    ------
+    ModelOutputError
+        None at all, no real numbers, or not finite.
+    """
+    if not isinstance(features, np.ndarray):
+        import torch
+
+        if features.shape[1] and bool(torch.isfinite(features).all()):
+            return features
+        features = features.cpu().numpy()
     if features.shape[1] == 0:
         raise ModelOutputError(
             f"A layer has at least one feature; {model} gave none for {label}. Check the layer's name."

@@ -21,6 +21,7 @@ import numpy as np
 from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 
 from ..errors import ModelOutputError, StimulusKernelError, UnmappedRegionError
+from .ahead import Ahead, same_bits
 from .answers import LayerAnswer
 from .prepared import explained, failure, images_of
 
@@ -29,6 +30,8 @@ CALL_MARK = "#"
 
 REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
 """What networks raise for inputs of a size that they are not made for."""
+
+_KEEPS = "are prepared by code that keeps something from one to the next, or draws lots"
 
 _logger = logging.getLogger(__name__)
 
@@ -50,14 +53,24 @@ class LayerReader:
     ----------
     read : tuple of str
         Layers that were read last.
+    keeps : bool
+        Whether answers stay on the network's device: :attr:`kept` has them, and the wrapper gets one number of each. False
+        unless it is set, and where :attr:`may_keep` is.
+    kept : dict of str to torch.Tensor
+        Layer to its answers to the last batch, shape (n_images, ...).
     """
 
     def __init__(self, wrapper: PytorchWrapper, identifier: str, say: Callable[[str], None] = _logger.warning):
         self._wrapper, self._identifier, self._say = wrapper, identifier, say
         self.read: tuple[str, ...] = ()
+        self.keeps, self.kept = False, {}
         self._notes: dict[str, list[str]] = {}
         self._axes: dict[str, int] = {}
         self._prepared_note: str | None = None
+        self._ahead: Ahead | None = None
+        self._state: Callable[[], object] = lambda: None
+        self._one_by_one: bool | None = None  # whether images may be prepared one by one; None: not known yet
+        self._ready: list | None = None
         self._rows: Counter = Counter()
         self._answers: Counter = Counter()
         self._n_calls: dict[str, int] = {}
@@ -65,6 +78,16 @@ class LayerReader:
     def notes_on(self, layers: Sequence[str]) -> list[str]:
         """What was chosen for the user in the answers of layers, one sentence each."""
         return [note for layer in layers for note in self._notes.get(layer, ())]
+
+    def may_keep(self, device: str) -> bool:
+        """Whether answers can stay on a device: the network's own, of a wrapper without ways of its own."""
+        import torch
+
+        return (
+            torch.device(device).type == self._wrapper._device.type
+            and _is_plain(self._wrapper, "register_hook", "_tensor_to_numpy", "get_activations")
+            and getattr(self._wrapper._extractor, "get_activations", None) == self._wrapper.get_activations
+        )
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
@@ -96,6 +119,42 @@ class LayerReader:
                 replace(wrapper, "register_hook", self._register_hook if plain_hooks else copying)
             yield
 
+    @property
+    def prepares_ahead(self) -> bool:
+        """Whether images can be prepared before they are asked for, as far as the images shown until now tell."""
+        return bool(self._one_by_one)
+
+    @contextlib.contextmanager
+    def ahead(self, paths: Sequence[str], state: Callable[[], object]) -> Iterator[None]:
+        """Inside, images are prepared before they are asked for, by several threads, where nobody can tell the difference.
+
+        The first batch is prepared in both ways. Where images are not the same to the last bit, or ``state()`` is not the same
+        before and after, all are prepared as the wrapper does it, from then on.
+
+        Parameters
+        ----------
+        paths : sequence of str
+            Images in the order in which they will be shown.
+        state : callable
+            Gives what the preparation of images may change, to be compared, or None if that is not known.
+        """
+        prepare = getattr(self._wrapper._extractor, "preprocess", None)
+        if self._one_by_one and state() is None:  # noticed since
+            self._prepare_in_turn(_KEEPS)
+        if prepare is None or self._one_by_one is False:
+            yield
+            return
+
+        def prepare_one(path):
+            return images_of(prepare(path), 1, self._identifier)[0]
+
+        with Ahead(prepare_one, paths) as self._ahead:
+            self._state = state
+            try:
+                yield
+            finally:
+                self._ahead = self._ready = None
+
     def get_activations(self, images, layer_names: Sequence[str]) -> OrderedDict:
         """Answers of layers to one batch of preprocessed images.
 
@@ -115,7 +174,7 @@ class LayerReader:
         UnmappedRegionError
             A layer, or a call of it, that does not happen.
         """
-        self.read = tuple(layer_names)
+        self.read, self.kept = tuple(layer_names), {}
         batch = self._batch(images)
         # layers that a whole pass called once have answered when they are called: the layers behind them are not needed
         once = all(self._n_calls.get(name) == 1 for name in layer_names) and batch.device.type == "cpu"
@@ -134,13 +193,46 @@ class LayerReader:
             tensor, axis = tensors.pop(name), self._axes[name]
             if tensor.ndim <= axis or tensor.shape[axis] != len(batch):
                 raise self._wrong_axes(name, len(batch), tuple(tensor.shape), None)
-            activations[name] = np.ascontiguousarray(tensor.movedim(axis, 0).numpy())
+            answer = tensor.movedim(axis, 0)
+            if self.keeps:
+                self.kept[name] = answer
+                answer = answer.reshape(len(batch), -1)[:, :1].cpu()
+            activations[name] = np.ascontiguousarray(answer.numpy())
         return activations
 
     def _prepare(self, prepare, paths):
         """In place of the extractor's preprocessing."""
-        images, self._prepared_note = images_of(prepare(paths), len(paths), self._identifier)
+        if self._ahead is not None and self._one_by_one:
+            self._ready = self._ahead.take(paths)
+            if self._ready is not None:
+                return np.empty(
+                    (len(paths), 0)
+                )  # the extractor copies what it gets; the images go to the network directly
+        images, note = images_of(prepare(paths), len(paths), self._identifier)
+        self._prepared_note = note
+        if self._ahead is not None and self._one_by_one is not False:
+            images = np.stack(list(images))  # as the extractor does; the preprocessing may use their memory again
+            self._compare(paths, images)
         return images
+
+    def _compare(self, paths, images) -> None:
+        """Find out whether images can be prepared one by one, of a batch that was prepared as a whole."""
+        if self._one_by_one:  # until now
+            self._prepare_in_turn("could not be prepared ahead, and could be prepared later")
+        elif len(set(paths)) > 1:
+            before = self._state()
+            found = None if before is None else self._ahead.take(paths, go_on=False)
+            same = found is not None and all(map(same_bits, images, found))
+            if before is None or self._state() != before:
+                self._prepare_in_turn(_KEEPS)
+            elif not same:
+                self._prepare_in_turn("are other ones when they are prepared one by one")
+            else:
+                self._one_by_one = True
+
+    def _prepare_in_turn(self, why: str) -> None:
+        self._one_by_one = False
+        self._say(f"Images of {self._identifier} {why}: one processor prepares them, batch by batch, which is slower.")
 
     def _counted(self, get_activations, images, layer_names):
         """In place of a ``get_activations`` that is not PytorchWrapper's: what it asks for, with the calls of each layer."""
@@ -179,9 +271,14 @@ class LayerReader:
         """Images as one tensor on the network's device, in the precision that most of its weights have."""
         import torch
 
+        images, self._ready = self._ready or images, None
         images = [image if isinstance(image, torch.Tensor) else torch.from_numpy(image) for image in images]
-        network = self._wrapper._model
-        batch = torch.stack(images).to(self._wrapper._device)
+        network, device = self._wrapper._model, self._wrapper._device
+        if device.type == "cuda" and images[0].device.type == "cpu":
+            batch = torch.empty((len(images), *images[0].shape), dtype=images[0].dtype, pin_memory=True)
+            batch = torch.stack(images, out=batch).to(device, non_blocking=True)
+        else:
+            batch = torch.stack(images).to(device)
         for tensors in (network.parameters(), network.buffers()):
             sizes: Counter = Counter()
             for tensor in tensors:
@@ -192,7 +289,7 @@ class LayerReader:
         return batch
 
     def _pass(self, batch, layer_names: Sequence[str], stop_after: int | None = None) -> tuple[dict, Counter]:
-        """Show a batch; the answers of layers, their tensors copied to the CPU, and how often each module was called.
+        """Show a batch; the answers of layers, their tensors copied, and how often each module was called.
 
         The pass ends after ``stop_after`` answers, if that is a number.
         """
@@ -203,13 +300,13 @@ class LayerReader:
 
         def take(name, call, _module, _inputs, output):
             if call is None or calls[name] == call:
-                answers[name] = LayerAnswer.of(output)
+                answers[name] = LayerAnswer.of(output, self.keeps)
             calls[name] += 1
             if len(answers) == stop_after:
                 raise _EnoughAnswers
 
         network.eval()
-        with contextlib.ExitStack() as hooked, torch.no_grad():
+        with contextlib.ExitStack() as hooked, torch.no_grad(), _all_digits():
             for name, (module, call) in wanted.items():
                 try:
                     handle = module.register_forward_hook(functools.partial(take, name, call))
@@ -421,6 +518,20 @@ def _replaced(owner, name: str, value) -> Iterator[None]:
             setattr(owner, name, before)
         else:
             delattr(owner, name)
+
+
+@contextlib.contextmanager
+def _all_digits() -> Iterator[None]:
+    """No TF32 in convolutions: a GPU uses it unless told otherwise, and answers with three digits instead of seven."""
+    import torch
+
+    with torch.backends.cudnn.flags(
+        enabled=torch.backends.cudnn.enabled,
+        benchmark=torch.backends.cudnn.benchmark,
+        deterministic=torch.backends.cudnn.deterministic,
+        allow_tf32=False,
+    ):
+        yield
 
 
 class _Copying(MutableMapping):

@@ -134,6 +134,7 @@ class LookupRecorder:
     """Takes the features of a LookupModel as they are: one kernel serves all regions, and no image has to exist."""
 
     needs_images = False
+    waiting_bytes = 0
     label = "features"
 
     def __init__(self, model: LookupModel, regions: Sequence[str]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sysconfig
 import traceback
 from collections.abc import Callable, Mapping
@@ -26,9 +27,22 @@ def explained(preprocess: Callable, model: str) -> Callable:
         except StimulusKernelError:
             raise
         except Exception as error:
-            raise _wrong(model, f"fails with {failure(error)}", "It is called with a list of paths") from error
+            what = f"fails with {failure(error)}{_culprit(preprocess, paths, error)}"
+            raise _wrong(model, what, "It is called with a list of paths") from error
 
     return prepare
+
+
+def _culprit(preprocess: Callable, paths, error: Exception) -> str:
+    """Which file an error is about, where it does not say so and the other files are prepared."""
+    failed = []
+    for path in dict.fromkeys(map(str, paths)):
+        try:
+            preprocess([path])
+        except Exception as other:  # noqa: BLE001 - the first error is the one that is raised
+            failed.append((path, str(other)))
+    others = len(set(map(str, paths))) - len(failed)
+    return next((f" for {p}" for p, said in failed if others and said == str(error) and p not in said), "")
 
 
 def images_of(answer, n: int, model: str) -> tuple[object, str | None]:
@@ -83,8 +97,14 @@ def failure(error: Exception) -> str:
 
 def is_installed(file: str) -> bool:
     """Whether a file of code belongs to Python or to an installed package; others are the user's."""
-    path = Path(file)
-    return bool(PACKAGES & set(path.parts)) or Path(sysconfig.get_path("stdlib")) in path.parents
+    parents = Path(file).parents
+    return Path(sysconfig.get_path("stdlib")) in parents or any(map(_holds_packages, parents))
+
+
+@functools.cache
+def _holds_packages(folder: Path) -> bool:
+    """Whether packages were installed into a folder: its name says so, or what an installer left there (pip's --target)."""
+    return folder.name in PACKAGES or any(folder.glob("*.dist-info/RECORD"))
 
 
 def _wrong(model: str, what: str, remedy: str) -> ModelOutputError:

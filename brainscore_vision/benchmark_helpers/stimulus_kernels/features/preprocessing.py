@@ -12,6 +12,7 @@ import functools
 import hashlib
 import inspect
 import os
+import random
 import sys
 import types
 import weakref
@@ -95,8 +96,31 @@ def noticing_changes(model) -> Iterator[None]:
     _changing.setdefault(id(model), set()).update(changed)
 
 
-def _places(model) -> Places:
-    found, seen = {}, {}
+def preparing_state(model) -> tuple | None:
+    """What a model's preparation of images can change: equal before and after it if it changed nothing.
+
+    Values of what :func:`preprocessing_digest` looks at, and the states of random generators. None where it is known that
+    something changes: by an earlier :func:`noticing_changes`, or by a function that assigns variables outside of itself.
+    """
+    seen: dict[int, object] = {}
+    found = _places(model, seen)
+    functions = [value.__code__ for value in seen.values() if isinstance(value, types.FunctionType)]
+    if _changing.get(id(model)) or any(_sets_outside(code) for code in functions):
+        return None
+    _, numbers, *position = np.random.get_state()  # noqa: NPY002 - of the generator that transforms share
+    torch = sys.modules.get("torch")
+    return found, random.getstate(), numbers.tobytes(), position, torch and torch.get_rng_state().numpy().tobytes()
+
+
+def _sets_outside(code: types.CodeType) -> bool:
+    names = {i.argval for i in dis.get_instructions(code) if i.opname == "STORE_DEREF"} & set(code.co_freevars)
+    return bool(names) or any(i.opname == "STORE_GLOBAL" for i in dis.get_instructions(code))
+
+
+def _places(model, seen: dict[int, object] | None = None) -> Places:
+    """Parts of what prepares a model's images; ``seen`` receives them by their ids."""
+    found: Places = {}
+    seen = {} if seen is None else seen
     functions = (getattr(getattr(value, "_extractor", None), "preprocess", None) for _, value in held_in(model))
     for i, function in enumerate({id(f): f for f in functions if callable(f)}.values()):
         _add(found, (str(i),), function, seen)

@@ -28,10 +28,12 @@ from tqdm.auto import tqdm as brainscore_tqdm
 
 from ..errors import ModelOutputError, UnmappedRegionError
 from ..wording import warn_once
+from .ahead import WAITING_BYTES
 from .answers import TIME_BINS, check_features, features_of
 from .hooks import LayerReader, layer_names, pytorch_wrapper, resolve_layer
 from .lookup import LookupModel, LookupRecorder
 from .network import held_in
+from .preprocessing import preparing_state
 
 LOOK_AT_BLOCK = 64
 """Stimuli per ``look_at`` where a model's whole answer is in memory at once."""
@@ -46,13 +48,15 @@ BATCH_BYTES = 64 * 2**20
 """What a batch's answer may take in a network on the CPU: the activations around a wide layer take several times as much."""
 
 Sink = Callable[[dict], None]
-"""Receives {recording label: features of shape (n_batch, n_features)} for consecutive stimuli."""
+"""Receives {recording label: features of shape (n_batch, n_features)} for consecutive stimuli: arrays or, where features stay
+on a GPU, tensors."""
 
 
 class RegionRecorder:
     """Records one region after the other, through the BrainModel interface alone."""
 
     needs_images = True
+    waiting_bytes = 0
 
     def __init__(self, model, regions: Sequence[str]):
         self.model = model
@@ -98,6 +102,13 @@ class CommitmentRecorder:
         self.labels = {region: _label(layers) for region, layers in self._layers.items()}
         self._answer_bytes: dict[str, int] = {}
 
+    def keep_on(self, device: str) -> bool:
+        """Whether features can stay on a device; they do from now on, and are tensors there."""
+        keeps = self._reader is not None and self._reader.may_keep(device)
+        if keeps:
+            self._reader.keeps = True
+        return keeps
+
     @property
     def notes(self) -> dict[str, list[str]]:
         """Label to what was chosen for the user in the answers of its layers."""
@@ -130,6 +141,11 @@ class CommitmentRecorder:
             FIRST_BLOCK, self.model.activations_model._extractor._batch_size
         )
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Of images that are prepared before the network asks for them."""
+        return WAITING_BYTES if self._reader is not None and self._reader.prepares_ahead else 0
+
     def _may_shrink(self) -> bool:
         wrapper = pytorch_wrapper(self.model.activations_model)
         return wrapper is not None and wrapper._device.type == "cpu"
@@ -140,16 +156,22 @@ class CommitmentRecorder:
             label: layers for region, layers in self._layers.items() if (label := self.labels[region]) in labels
         }
         layers = sorted({layer for group in layers_of.values() for layer in group})
-        start = 0
-        while start < len(stimuli):
-            known = set(layers) <= self._answer_bytes.keys()
-            block = _subset(stimuli, start, HOOKED_BLOCK if known else min(FIRST_BLOCK, self.batch_size(layers)))
-            start += len(block)
-            paths = [str(block.get_stimulus(stimulus_id)) for stimulus_id in block["stimulus_id"]]
-            # the extractor shows repeated files once, so answers have to be dealt out to the stimuli
-            unique = {path: i for i, path in enumerate(dict.fromkeys(paths))}
-            rows = None if len(unique) == len(paths) else np.array([unique[path] for path in paths])
-            self._look_at(block, layers, layers_of, rows, len(unique), sink)
+        all_paths, start = [str(stimuli.get_stimulus(stimulus_id)) for stimulus_id in stimuli["stimulus_id"]], 0
+        with self._ahead(all_paths):
+            while start < len(stimuli):
+                known = set(layers) <= self._answer_bytes.keys()
+                block = _subset(stimuli, start, HOOKED_BLOCK if known else min(FIRST_BLOCK, self.batch_size(layers)))
+                paths = all_paths[start : start + len(block)]
+                start += len(block)
+                # the extractor shows repeated files once, so answers have to be dealt out to the stimuli
+                unique = {path: i for i, path in enumerate(dict.fromkeys(paths))}
+                rows = None if len(unique) == len(paths) else np.array([unique[path] for path in paths])
+                self._look_at(block, layers, layers_of, rows, len(unique), sink)
+
+    def _ahead(self, paths: Sequence[str]):
+        if self._reader is None:
+            return contextlib.nullcontext()
+        return self._reader.ahead(paths, functools.partial(preparing_state, self.model))
 
     def _look_at(self, block, layers, layers_of, rows, n_unique: int, sink: Sink) -> None:
         extractor, counted, held = self.model.activations_model._extractor, [], []
@@ -160,12 +182,10 @@ class CommitmentRecorder:
             if len(lengths) > 1 or n_batch > n_unique - sum(counted):
                 answered = ", ".join(f"{len(batch[layer])} times in {layer}" for layer in layers)
                 raise _miscounted(self.model.identifier, n_unique - sum(counted), answered)
-            flat = {layer: _flat(batch[layer]) for layer in layers}
+            answers = self._reader.kept if self._reader is not None and self._reader.keeps else batch
+            flat = {layer: _flat(answers[layer][:n_batch]) for layer in layers}
             self._answer_bytes.update((layer, v.shape[1] * v.itemsize) for layer, v in flat.items())
-            features = {
-                label: flat[group[0]] if len(group) == 1 else np.concatenate([flat[layer] for layer in group], axis=1)
-                for label, group in layers_of.items()
-            }
+            features = {label: _joined([flat[layer] for layer in group], 1) for label, group in layers_of.items()}
             counted.append(n_batch)
             if rows is None:
                 sink(
@@ -175,7 +195,7 @@ class CommitmentRecorder:
                 held.append(features)
             # the first layer alone, as Brain-Score packs each layer that it gets: with hundreds, longer than small networks
             # take to answer; a copy, as a view would keep the whole answer in memory until the next one is there
-            return type(batch)([(layers[0], flat[layers[0]][:, :1].copy())])
+            return type(batch)([(layers[0], _flat(batch[layers[0]])[:, :1].copy())])
 
         handle = extractor.register_batch_activations_hook(take)
         own_batch_size = extractor._batch_size
@@ -190,7 +210,7 @@ class CommitmentRecorder:
             raise _miscounted(self.model.identifier, n_unique, f"{sum(counted)} times")
         if rows is not None:
             for label in layers_of:
-                values = np.concatenate([features[label] for features in held])
+                values = _joined([features[label] for features in held], 0)
                 held[0][label] = check_features(values[rows], self.model.identifier, label)
             sink(held[0])
 
@@ -314,9 +334,20 @@ def _miscounted(model: str, n: int, answered: str) -> ModelOutputError:
     )
 
 
-def _flat(answer: np.ndarray) -> np.ndarray:
+def _flat(answer):
     """Shape (n_batch, n_features); a batch of no answers too, whose number of features -1 could not stand for."""
-    return np.reshape(answer, (len(answer), math.prod(np.shape(answer)[1:])))
+    return answer.reshape((len(answer), math.prod(answer.shape[1:])))
+
+
+def _joined(parts: list, axis: int):
+    """Arrays as one, or tensors."""
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts, axis=axis)
+    import torch
+
+    return torch.cat(parts, dim=axis)
 
 
 def _label(layers: Sequence[str]) -> str:

@@ -17,14 +17,21 @@ from pathlib import Path
 
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.benchmark_helpers.screen import ImageConverter
+from tqdm.auto import tqdm
 
 from ..errors import StimulusKernelError, StorageError
 from ..files import NO_ROOM, cannot_write, make_folder
+from .ahead import worker_count
 from .decoding import UNREADABLE, is_jpeg, open_image, strict_decoding
 
 
 def place_on_model_screen(
-    stimuli: StimulusSet, content_hashes: dict, source_degrees: float, target_degrees: float, folders: Sequence[Path]
+    stimuli: StimulusSet,
+    content_hashes: dict,
+    source_degrees: float,
+    target_degrees: float,
+    folders: Sequence[Path],
+    progress: bool = False,
 ) -> StimulusSet:
     """Stimuli as a model with a field of view of ``target_degrees`` has to see them.
 
@@ -38,6 +45,8 @@ def place_on_model_screen(
         Width of the images as shown to the subjects, and of the model's field of view, in degrees of visual angle.
     folders : sequence of pathlib.Path
         Where converted images are kept: those that are there are used, new ones go to the first folder that can be written.
+    progress : bool
+        Show a bar; silent when standard error is not a terminal.
 
     Returns
     -------
@@ -62,12 +71,21 @@ def place_on_model_screen(
             targets.update({i: folder / names[i] for i in missing})
             pending = {targets[i]: paths[i] for i in missing}
         if pending:
-            with ThreadPoolExecutor(max_workers=os.cpu_count()) as workers:
-                list(
-                    workers.map(
-                        lambda item: _convert(item[1], item[0], source_degrees, target_degrees), pending.items()
-                    )
+            with (
+                tqdm(
+                    total=len(pending),
+                    unit="images",
+                    desc=f"fitting images to {target_degrees:g} degrees",
+                    leave=False,
+                    disable=None if progress else True,
+                ) as bar,
+                ThreadPoolExecutor(worker_count(), "images") as workers,
+            ):
+                converted = workers.map(
+                    lambda item: _convert(item[1], item[0], source_degrees, target_degrees), pending.items()
                 )
+                for _ in converted:
+                    bar.update()
         paths = targets
     placed = StimulusSet({"stimulus_id": ids})
     placed.stimulus_paths = {stimulus_id: str(path) for stimulus_id, path in paths.items()}

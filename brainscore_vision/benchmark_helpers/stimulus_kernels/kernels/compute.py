@@ -1,16 +1,20 @@
 """The heavy operations, on the CPU or a GPU, within a budget of memory.
 
 Everything else is cheap beside a symmetric product over all features, an eigendecomposition and products with its vectors.
-The CPU uses LAPACK through scipy, a GPU torch, both in double precision.
+The CPU uses LAPACK through scipy, a GPU torch, both in double precision. On a GPU, what is large stays there: features,
+what is made of them for a kernel, eigenvectors. Sums, responses and the kernel itself travel.
 """
 
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
+import psutil
 from scipy import linalg
 from scipy.linalg import blas
 from threadpoolctl import threadpool_limits
@@ -53,20 +57,62 @@ class Compute:
                 device = "cpu"
         return cls(device, max_memory, exact)
 
+    @property
+    def numerics(self) -> ModuleType:
+        """The package whose functions take what :meth:`place` gives: numpy, or torch."""
+        if self.device == "cpu":
+            return np
+        import torch
+
+        return torch
+
+    def place(self, values: np.ndarray):
+        """Values where the operations run: an array, or a torch tensor of the same shape and type."""
+        if self.device == "cpu":
+            return host(values)
+        import torch
+
+        tensor = values if isinstance(values, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(values))
+        return tensor.to(self.device)
+
+    def empty(self, shape: tuple[int, ...]):
+        """Room for float64 values where the operations run."""
+        if self.device == "cpu":
+            return np.empty(shape)
+        import torch
+
+        return torch.empty(shape, dtype=torch.float64, device=self.device)
+
     def gram_accumulator(self, n: int):
-        """Something with ``add(features)`` and ``result()`` that sums features @ features.T over blocks."""
+        """Something with ``add(features)`` and ``result()`` that sums features @ features.T over blocks of what is placed."""
         return _CpuGram(n) if self.device == "cpu" else _TorchGram(n, self.device)
 
     def eigh(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Eigenvalues, ascending, and eigenvectors of a symmetric Fortran-ordered matrix, which may be overwritten."""
-        if self.device != "cpu":
-            import torch
-
-            values, vectors = torch.linalg.eigh(torch.from_numpy(matrix).to(self.device))
-            return values.cpu().numpy(), vectors.cpu().numpy()
+        """On the CPU: eigenvalues, ascending, and eigenvectors of a symmetric Fortran-ordered matrix, which may go."""
         # beside other load, threads that wait for each other in small problems cost up to a hundred times the work
         with threadpool_limits(1) if len(matrix) <= SMALL_MATRIX else nullcontext():
             return linalg.eigh(matrix, driver=self.eigh_driver(len(matrix)), overwrite_a=True, check_finite=False)
+
+    def free_bytes(self) -> int:
+        """Memory that is free on a GPU, what torch holds for later uses included."""
+        import torch
+
+        if torch.device(self.device).type != "cuda":
+            return psutil.virtual_memory().available
+        held = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+        return torch.cuda.mem_get_info(self.device)[0] + held
+
+    @contextmanager
+    def measuring(self) -> Iterator[PeakOnDevice]:
+        """What a ``with`` block takes of a GPU's memory at most; known when it ends, 0 elsewhere."""
+        peak, on_gpu = PeakOnDevice(), self.device != "cpu" and self.numerics.device(self.device).type == "cuda"
+        if on_gpu:
+            cuda = self.numerics.cuda
+            before = cuda.memory_allocated(self.device)
+            cuda.reset_peak_memory_stats(self.device)
+        yield peak
+        if on_gpu:
+            peak.n_bytes = cuda.max_memory_allocated(self.device) - before
 
     def eigh_driver(self, n: int) -> str:
         """Divide and conquer (three matrices of n × n at once), or MRRR (two, slower) if memory is short.
@@ -86,15 +132,23 @@ class Compute:
             f"{self.max_memory:,}. Raise it, or leave it out."
         )
 
-    def matmul(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """a @ b for large float64 matrices."""
-        if self.device == "cpu":
-            return a @ b
-        import torch
 
-        # a transposed matrix travels as it lies in memory: a copy in the other order takes longer than the product
-        product = torch.from_numpy(a).to(self.device) @ torch.from_numpy(b).to(self.device)
-        return product.cpu().numpy()
+def host(values) -> np.ndarray:
+    """Values as an array; a tensor on a GPU is copied into memory that a GPU can write at full speed."""
+    if isinstance(values, np.ndarray):
+        return values
+    import torch
+
+    if values.device.type == "cpu":
+        return values.numpy()
+    pinned = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    return pinned.copy_(values).numpy()
+
+
+class PeakOnDevice:
+    """Bytes of a GPU's memory."""
+
+    n_bytes = 0
 
 
 class _CpuGram:
@@ -118,17 +172,14 @@ class _TorchGram:
     def __init__(self, n: int, device: str):
         import torch
 
-        self._torch, self._device = torch, device
         self._gram = torch.zeros((n, n), dtype=torch.float64, device=device)
 
-    def add(self, features: np.ndarray) -> None:
-        block = self._torch.from_numpy(features).to(self._device)
-        self._gram.addmm_(block, block.T)
+    def add(self, features) -> None:
+        self._gram.addmm_(features, features.T)
 
     def result(self) -> np.ndarray:
-        gram = np.asfortranarray(self._gram.cpu().numpy())
-        mirror_lower(gram)  # torch promises no exact symmetry
-        return gram
+        lower = self._gram.tril_()  # torch promises no exact symmetry
+        return host(lower + lower.tril(-1).T).T
 
 
 def mirror_lower(matrix: np.ndarray, block: int = 1024) -> None:

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import ModelOutputError, StimulusKernelError
-from .compute import Compute
+from .compute import Compute, host
 
 COLUMN_BLOCK = 1024
 """Features per step of the accumulation. A constant: the rounding of K, hence every score, must not depend on memory
@@ -37,8 +37,9 @@ class FeatureSource(Protocol):
     n_stimuli: int
     n_features: int
 
-    def read_columns(self, start: int, stop: int) -> np.ndarray:
-        """Features ``start`` to ``stop`` of all stimuli, shape (n_stimuli, stop - start), any numeric dtype."""
+    def read_columns(self, start: int, stop: int):
+        """Features ``start`` to ``stop`` of all stimuli, shape (n_stimuli, stop - start), any numeric dtype: an array or, of
+        features on a GPU, a tensor."""
 
 
 @dataclass(frozen=True)
@@ -176,30 +177,32 @@ def build_kernel(
     n, p = sum(source.n_stimuli for source in sources), widths[0]
     if n != len(stimulus_ids):
         raise StimulusKernelError(f"One identifier per stimulus is needed: {n} rows, {len(stimulus_ids)} identifiers.")
-    gram = (compute if compute is not None else Compute()).gram_accumulator(n)
-    row_sum, row_dot_mean, sketch = np.zeros(n), np.zeros(n), np.zeros((n, SKETCH_COLUMNS))
+    compute = compute if compute is not None else Compute()
+    gram, numerics = compute.gram_accumulator(n), compute.numerics
+    row_sum, row_dot_mean, sketch = (compute.place(np.zeros(shape)) for shape in (n, n, (n, SKETCH_COLUMNS)))
     mean_sum = mean_square = mean_norm = 0.0
     rng = np.random.default_rng(SEED)
     pivot = None
-    for start, stop, features in column_blocks(sources):
+    for start, stop, features in column_blocks(sources, compute):
         feature_mean = features.mean(axis=0)
-        if not np.isfinite(feature_mean).all():
-            _raise_not_finite(features, stimulus_ids)
+        if not numerics.isfinite(feature_mean).all():
+            _raise_not_finite(host(features), stimulus_ids)
         features -= feature_mean
         # a common offset of all feature means carries no information: subtracting it early keeps the sums small
-        pivot = feature_mean.mean() if pivot is None else pivot
-        mean_norm = np.hypot(mean_norm, np.linalg.norm(feature_mean))
+        pivot = float(feature_mean.mean()) if pivot is None else pivot
+        mean_norm = np.hypot(mean_norm, float(numerics.linalg.norm(feature_mean)))
         feature_mean -= pivot
         gram.add(features)
-        sketch += features @ rng.choice(np.array([-1.0, 1.0]), size=(stop - start, SKETCH_COLUMNS))
+        signs = rng.choice(np.array([-1.0, 1.0]), size=(stop - start, SKETCH_COLUMNS))
+        sketch += features @ compute.place(signs)
         row_sum += features.sum(axis=1)
         with np.errstate(over="ignore", invalid="ignore"):  # found out below, from K itself
             row_dot_mean += features @ feature_mean
-            mean_sum += feature_mean.sum()
-            mean_square += feature_mean @ feature_mean
+            mean_sum += float(feature_mean.sum())
+            mean_square += float(feature_mean @ feature_mean)
         if on_columns is not None:
             on_columns(stop - start)
-    products = gram.result()
+    products, row_sum, row_dot_mean, sketch = gram.result(), host(row_sum), host(row_dot_mean), host(sketch)
     if not np.isfinite(np.diag(products)).all():
         raise ModelOutputError(
             "Inner products of features must stay finite, but the largest feature is too large to be squared in float64. "
@@ -225,27 +228,28 @@ def kernel_from_features(features: np.ndarray, stimulus_ids: Sequence[str]) -> S
     return build_kernel([ArrayFeatures(features)], stimulus_ids)
 
 
-def column_blocks(sources: Sequence[FeatureSource]) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Blocks of columns of stacked sources of one width, in order: start, stop and features, float64.
+def column_blocks(sources: Sequence[FeatureSource], compute: Compute | None = None) -> Iterator[tuple]:
+    """Blocks of columns of stacked sources of one width, in order: start, stop and features, float64, where they are used.
 
     The next one is read while the current one is used.
     """
+    compute = compute if compute is not None else Compute()
     n, p = sum(source.n_stimuli for source in sources), sources[0].n_features
     blocks = [(start, min(start + COLUMN_BLOCK, p)) for start in range(0, p, COLUMN_BLOCK)]
     with ThreadPoolExecutor(1, "columns") as reader:
-        waiting = reader.submit(_stack, sources, n, *blocks[0])
+        waiting = reader.submit(_stack, sources, n, *blocks[0], compute)
         for i, (start, stop) in enumerate(blocks):
             features = waiting.result()
             if i + 1 < len(blocks):
-                waiting = reader.submit(_stack, sources, n, *blocks[i + 1])
+                waiting = reader.submit(_stack, sources, n, *blocks[i + 1], compute)
             yield start, stop, features
 
 
-def _stack(sources, n: int, start: int, stop: int) -> np.ndarray:
-    stacked = np.empty((n, stop - start))
-    row = 0
+def _stack(sources, n: int, start: int, stop: int, compute: Compute):
+    stacked, row = compute.empty((n, stop - start)), 0
     for source in sources:
-        stacked[row : row + source.n_stimuli] = source.read_columns(start, stop)
+        # in its own precision until it is where it is used
+        stacked[row : row + source.n_stimuli] = compute.place(source.read_columns(start, stop))
         row += source.n_stimuli
     return stacked
 

@@ -20,14 +20,16 @@ from ..errors import ModelOutputError, StimulusKernelError, StorageError
 from ..features.network import network_digest, normalised_by_batch
 from ..features.preprocessing import noticing_changes, preprocessing_digest
 from ..features.probe import Probe, probe_ids, probe_rows
+from ..features.recording import CommitmentRecorder
 from ..features.screen import place_on_model_screen
 from ..files import LockingError, ProcessLock, cannot_write
 from ..options import EngineOptions
 from ..pool import StimulusPart, StimulusPool
 from ..wording import warn_once
-from .compute import Compute
+from .compute import Compute, host
+from .device_features import DeviceFeatures, DeviceRoom
 from .identity import ModelIdentity, features_key, kernel_key
-from .kernel import StimulusKernel, build_kernel
+from .kernel import FeatureSource, StimulusKernel, build_kernel
 from .shared import SharedKernels
 from .spool import FeatureSpool, is_complete
 from .store import KernelStore
@@ -57,14 +59,20 @@ class ModelKernels:
             label for label in dict.fromkeys(recorder.labels.values()) if label not in self._for_others
         )
         self.compute = Compute.on(options.device, options.max_memory, options.exact)
+        self._on_device = (
+            self.compute.device != "cpu"
+            and isinstance(recorder, CommitmentRecorder)
+            and recorder.keep_on(self.compute.device)
+        )
         self._identity = ModelIdentity.of(model)
         self._store = KernelStore(options.kernels) if options.store else None
         is_shared = self._store is not None and recorder.needs_images
         self._shared = SharedKernels.configured(self._identity.identifier) if is_shared else None
         self._asked: set[str] = set()
-        self._spools: dict[tuple[str, StimulusPart], FeatureSpool] = {}
+        self._spools: dict[tuple[str, StimulusPart], FeatureSpool | DeviceFeatures] = {}
         self._probes: dict[tuple[str, StimulusPart], Probe] = {}
         self._refused: dict[str, tuple] = {}
+        self._batch_bytes = 0
         self._directory: Path | None = None
         self._lock: ProcessLock | None = None
         self._spool_lock: ProcessLock | None = None
@@ -176,7 +184,7 @@ class ModelKernels:
                 self._shared.push(key, self._store, _packed_bytes(pool))
         return kernel
 
-    def features(self, pool: StimulusPool, labels: Sequence[str]) -> list[list[FeatureSpool]]:
+    def features(self, pool: StimulusPool, labels: Sequence[str]) -> list[list[FeatureSource]]:
         """The features behind the kernels of ``labels``, stacked along the pool's parts: recorded where they are not."""
         self._record_all(pool, labels)
         return [[self._spools[label, part] for part in pool.parts if part.stimulus_ids] for label in labels]
@@ -273,7 +281,9 @@ class ModelKernels:
                 size = len(next(iter(batch.values())))
                 for label, features in batch.items():
                     spools[label].append(features)
-                    probed[label].extend(features[row - position] for row in rows if position <= row < position + size)
+                    probed[label].extend(
+                        host(features[row - position]) for row in rows if position <= row < position + size
+                    )
                 position += size
                 bar.update(size)
 
@@ -283,7 +293,12 @@ class ModelKernels:
             for label in labels:
                 self._check_repeats(pool, label, Probe.of(np.stack(probed[label])))
 
-    def _open_spool(self, pool: StimulusPool, part: StimulusPart, label: str) -> FeatureSpool:
+    def _open_spool(self, pool: StimulusPool, part: StimulusPart, label: str) -> FeatureSpool | DeviceFeatures:
+        if self._on_device:
+            n_stimuli, n_features = len(part.stimulus_ids), self._probe(pool, label).n_features
+            room = DeviceRoom(self.compute, len(pool.stimulus_ids), self._batch_bytes)
+            if room.fits(4 * n_stimuli * n_features):
+                return DeviceFeatures(n_stimuli, n_features, label, self.compute)
         path = self._spool_directory() / f"{features_key(self._identity, label, part, pool)}.features"
         spool = FeatureSpool(path, len(part.stimulus_ids), label, self._probe(pool, label))
         spool.resume()
@@ -334,10 +349,11 @@ class ModelKernels:
 
         def sink(batch):
             for label, features in batch.items():
-                batches[label].append(features)
+                batches[label].append(host(features))
 
-        with noticing_changes(self._model):
+        with noticing_changes(self._model), self.compute.measuring() as peak:
             self._recorder.record(self._place(pool, probe_ids(pool.parts[0])), list(batches), sink)
+        self._batch_bytes = peak.n_bytes
         return batches
 
     def _is_this_model(self, pool: StimulusPool, label: str, stored: Probe) -> bool:
@@ -398,6 +414,7 @@ class ModelKernels:
             source_degrees=pool.visual_degrees,
             target_degrees=self._identity.visual_degrees,
             folders=(self._options.screen, self._options.spool / "screen"),
+            progress=self._options.progress,
         )
         if list(placed["stimulus_id"]) != list(stimulus_ids):
             raise StimulusKernelError(f"The provider of {pool.name} must return the stimuli asked for, in their order.")

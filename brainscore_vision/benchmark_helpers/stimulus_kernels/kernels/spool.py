@@ -26,6 +26,7 @@ import numpy as np
 from ..errors import ModelOutputError, StorageError
 from ..features.probe import Probe
 from ..files import NO_ROOM, share
+from .compute import host
 from .kernel import COLUMN_BLOCK
 
 _logger = logging.getLogger(__name__)
@@ -114,8 +115,9 @@ class FeatureSpool:
         if self._file is not None:
             self._write_journal()
 
-    def append(self, features: np.ndarray) -> None:
-        """Write the features of the next stimuli, shape (n_batch, n_features)."""
+    def append(self, features) -> None:
+        """Write the features of the next stimuli, shape (n_batch, n_features), an array or a tensor."""
+        features = host(features)
         if self._file is None:
             self._create(features)
         if features.shape[1] != self.n_features or features.dtype != self.dtype:

@@ -22,7 +22,7 @@ from scipy import linalg
 from scipy.linalg import blas, lapack
 
 from ..errors import ModelOutputError, StimulusKernelError
-from ..kernels.compute import Compute
+from ..kernels.compute import Compute, host
 
 if TYPE_CHECKING:
     from .band import BandMatrix, BlockReflections
@@ -38,6 +38,9 @@ FEW_FEATURES = 1 / 3
 
 BAND_WIDTH = 96
 """Diagonals of the band below the main one."""
+
+NO_SPREAD = 32
+"""Times n·ε and the largest entry of a kernel: what rounding leaves at most of features that do not vary."""
 
 BASIS_ROWS = 256
 """Rows of V that exist at once where V is no matrix."""
@@ -79,42 +82,40 @@ class MatrixBasis:
 
     Attributes
     ----------
-    vectors : numpy.ndarray of float64, shape (n, r)
-        Orthonormal columns, each orthogonal to the constant vector; r at most n - 1.
+    vectors : numpy.ndarray or torch.Tensor of float64, shape (n, r)
+        Orthonormal columns, each orthogonal to the constant vector; r at most n - 1. A tensor stays on its GPU.
     compute : Compute
-        Where products with V run.
+        Where the vectors are.
     """
 
     vectors: np.ndarray
     compute: Compute = Compute()
 
     @classmethod
-    def below_a_row(
-        cls, complement: np.ndarray, constant: ConstantReflection, compute: Compute | None = None
-    ) -> MatrixBasis:
+    def below_a_row(cls, complement: np.ndarray, constant: ConstantReflection) -> MatrixBasis:
         """Of vectors of shape (n - 1, r), given in the columns of the reflection but the first."""
         vectors = np.zeros((len(complement) + 1, complement.shape[1]))
         vectors[1:] = complement
         constant.apply(vectors)
-        return cls(vectors, compute if compute is not None else Compute())
+        return cls(vectors)
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self.vectors.shape
+        return tuple(self.vectors.shape)
 
     def coordinates(self, values: np.ndarray) -> np.ndarray:
         """Vᵀ C, for C of shape (n, m)."""
-        return self.compute.matmul(self.vectors.T, values)
+        return host(self.vectors.T @ self.compute.place(values))
 
     def combine(self, coordinates: np.ndarray) -> np.ndarray:
         """V C, for C of shape (r, m)."""
-        return self.compute.matmul(self.vectors, coordinates)
+        return host(self.vectors @ self.compute.place(coordinates))
 
     def rows(self, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
         """Some rows of V, or all, in blocks of shape (rows, r)."""
         for start in range(0, len(self.vectors) if rows is None else len(rows), BASIS_ROWS):
             block = slice(start, start + BASIS_ROWS)
-            yield self.vectors[block if rows is None else rows[block]]
+            yield host(self.vectors[block if rows is None else rows[block]])
 
 
 @dataclass(frozen=True)
@@ -389,7 +390,9 @@ def decompose(
     if n < 3:
         raise StimulusKernelError(f"Ridge with an intercept needs at least 3 training stimuli, received {n}.")
     compute.eigh_driver(n - 1)  # raises if the budget is too small for any way
-    constant = ConstantReflection.of_size(n)
+    constant, size = ConstantReflection.of_size(n), float(np.abs(np.diagonal(kernel)[train]).max())
+    if compute.device != "cpu":
+        return _on_device(kernel, train, constant, compute, size)
     product, column_mean = np.empty(n), np.empty(n)
     for start in range(0, n, ROW_BLOCK):
         rows = kernel[np.ix_(train[start : start + ROW_BLOCK], train)]
@@ -405,7 +408,7 @@ def decompose(
             _reflected(kernel, train, constant.vector, product), constant
         )
     if found is None:
-        found = _eigenvectors(_reflected(kernel, train, constant.vector, product), constant, compute)
+        found = _eigenvectors(_reflected(kernel, train, constant.vector, product), constant, compute, size)
     return RidgeDecomposition(*found, column_mean, compute.exact)
 
 
@@ -419,19 +422,41 @@ def way_to_decompose(n: int, compute: Compute, n_features: int | None = None) ->
 
 
 def _eigenvectors(
-    reflected: np.ndarray, constant: ConstantReflection, compute: Compute
+    reflected: np.ndarray, constant: ConstantReflection, compute: Compute, size: float
 ) -> tuple[MatrixBasis, Spectrum]:
-    n = len(reflected) + 1
     eigenvalues, complement = compute.eigh(reflected)
     del reflected
-    largest = eigenvalues[-1]
-    if not largest > 0:
+    return MatrixBasis.below_a_row(complement, constant), _spectrum(eigenvalues, size)
+
+
+def _spectrum(eigenvalues: np.ndarray, size: float) -> Spectrum:
+    """Of all n - 1 eigenvalues, ascending, of a kernel whose largest entry is ``size``: below its rounding, nothing varies."""
+    n, largest = len(eigenvalues) + 1, eigenvalues[-1]
+    if not largest > NO_SPREAD * n * np.finfo(float).eps * size:
         raise ModelOutputError(
             f"Features must differ between stimuli, but over the {n} training stimuli they do not vary at all. "
             f"Check that the model sees the images and that the recorded layer is not dead."
         )
     eigenvalues[eigenvalues < n * np.finfo(float).eps * largest] = 0.0
-    return MatrixBasis.below_a_row(complement, constant, compute), Spectrum(eigenvalues)
+    return Spectrum(eigenvalues)
+
+
+def _on_device(
+    kernel: np.ndarray, train: np.ndarray, constant: ConstantReflection, compute: Compute, size: float
+) -> RidgeDecomposition:
+    """The eigenvectors of all of a training kernel, with torch, in four matrices of n × n beside the kernel."""
+    torch = compute.numerics
+    rows, vector = compute.place(train), compute.place(constant.vector)
+    reflected = compute.place(kernel)[rows][:, rows]
+    column_mean = host(reflected.mean(dim=1))  # K is symmetric
+    product = constant.beta * (reflected @ vector)
+    product -= constant.beta / 2 * (product @ vector) * vector
+    reflected.addr_(vector, product, alpha=-1.0).addr_(product, vector, alpha=-1.0)
+    eigenvalues, complement = torch.linalg.eigh(reflected[1:, 1:])
+    spectrum = _spectrum(host(eigenvalues), size)
+    vectors = torch.nn.functional.pad(complement, (0, 0, 1, 0))
+    vectors.addr_(vector, constant.beta * (vector @ vectors), alpha=-1.0)
+    return RidgeDecomposition(MatrixBasis(vectors, compute), spectrum, column_mean, compute.exact)
 
 
 def _low_rank(reflected: np.ndarray, constant: ConstantReflection) -> tuple[MatrixBasis, Spectrum] | None:

@@ -83,6 +83,15 @@ def known_scale(name: str) -> str:
     return name
 
 
+def known_pixels(pixels: int | None) -> int | None:
+    """Return ``pixels`` if simulated images can be that wide."""
+    from brainscore_vision.data.laion_fmri_7t.simulation.scales import FEWEST_PIXELS, MOST_PIXELS
+
+    if pixels is not None and not MOST_PIXELS >= pixels >= FEWEST_PIXELS:
+        raise typer.BadParameter(f"Images are {FEWEST_PIXELS} to {MOST_PIXELS} pixels wide; received {pixels}.")
+    return pixels
+
+
 def print_versions(wanted: bool) -> None:
     """Print what is installed, and end."""
     if wanted:
@@ -242,6 +251,14 @@ def simulate(
         str,
         typer.Option(help="tiny, small, or full (the release's counts: minutes, about 7 GB).", callback=known_scale),
     ] = "small",
+    pixels: Annotated[
+        int | None,
+        typer.Option(
+            help="Width and height of images, instead of the scale's own (64, 112, 256). The release's are 1000: at full "
+            "scale 3 GB more.",
+            callback=known_pixels,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Another seed is another dataset.", min=0)] = 0,
     raw: Annotated[
         bool,
@@ -253,13 +270,13 @@ def simulate(
     if raw:
         from brainscore_vision.data.laion_fmri_7t.simulation.raw import simulate_raw
 
-        path = simulate_raw(directory, scale=scale, seed=seed)
+        path = simulate_raw(directory, scale=scale, seed=seed, pixels=pixels)
         errors.print(f"Simulated released files ({scale}, seed {seed}) in {path}, {time.monotonic() - start:.0f} s.")
         errors.print(f"Build assemblies of them with: python rebuild_assemblies.py {path}")
         return
     from brainscore_vision.data.laion_fmri_7t.simulation import simulate as make
 
-    path = make(directory, scale=scale, seed=seed)
+    path = make(directory, scale=scale, seed=seed, pixels=pixels)
     errors.print(f"Simulated dataset ({scale}, seed {seed}) in {path}, {time.monotonic() - start:.0f} s.")
     errors.print(f"Use it with --dataset {path}, or export LAION_FMRI_DATASET={path}")
 

@@ -24,6 +24,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     score_plans,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StorageError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.ahead import PROCESSORS
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.lookup import LookupModel
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import forecast
@@ -275,8 +276,10 @@ def _threads(limit: int | None) -> Iterator[None]:
 
     before = torch.get_num_threads()
     torch.set_num_threads(limit)
+    prepare_images = PROCESSORS.set(limit)
     try:
         with threadpool_limits(limit):
             yield
     finally:
+        PROCESSORS.reset(prepare_images)
         torch.set_num_threads(before)

@@ -1,5 +1,6 @@
 """Fills a folder with a simulated dataset: images, embeddings, segmentations, splits, truth, assemblies."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from .visual_features import SIZE, feature_table, visual_features
 from .voxels import draw_signal, draw_voxels
 
 _BLOCK = 64  # images per task
+_MANY = 10_000  # images: processes make them
 _CLIP = 4.0  # standard deviations; a few odd images must not carry a voxel's whole signal
 
 
@@ -59,19 +61,11 @@ def write_images(folder: Path, table: pd.DataFrame, size: int, seed: int, worker
     names = list(zip(table["stimulus_id"], table["filename"], strict=True))
     blocks = [names[start : start + _BLOCK] for start in range(0, len(names), _BLOCK)]
 
-    def make(block: list[tuple[str, str]]) -> np.ndarray:
-        shown = np.empty((len(block), SIZE, SIZE, 3), np.uint8)
-        for number, (stimulus_id, filename) in enumerate(block):
-            encoded = images.encode(images.render(stimulus_id, size, seed))
-            (folder / IMAGE_FOLDER / filename).write_bytes(encoded)
-            # from the file's own pixels: whoever reads the image can compute the same features
-            shown[number] = images.displayed(encoded, SIZE)
-        return visual_features(shown)
-
+    make = partial(_write_block, folder / IMAGE_FOLDER, size, seed)
     features = np.empty((len(names), len(feature_table())), np.float32)
     done = 0
     with _bar(len(names), "images", "image", progress) as bar:
-        for part in ordered_map(make, blocks, workers):
+        for part in ordered_map(make, blocks, workers, processes=len(names) > _MANY):
             features[done : done + len(part)] = part
             done += len(part)
             bar.update(len(part))
@@ -80,6 +74,17 @@ def write_images(folder: Path, table: pd.DataFrame, size: int, seed: int, worker
     features -= mean.astype(np.float32)
     features /= np.maximum(spread, 1e-6).astype(np.float32)
     return np.clip(features, -_CLIP, _CLIP, out=features)
+
+
+def _write_block(folder: Path, size: int, seed: int, block: list[tuple[str, str]]) -> np.ndarray:
+    """Write images of (stimulus_id, filename), and measure their features: (n_images, n_features) float32."""
+    shown = np.empty((len(block), SIZE, SIZE, 3), np.uint8)
+    for number, (stimulus_id, filename) in enumerate(block):
+        encoded = images.encode(images.render(stimulus_id, size, seed, with_parts=False))
+        (folder / filename).write_bytes(encoded)
+        # from the file's own pixels: whoever reads the image can compute the same features
+        shown[number] = images.displayed(encoded, SIZE)
+    return visual_features(shown)
 
 
 def write_subject(

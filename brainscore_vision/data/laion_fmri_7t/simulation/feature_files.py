@@ -107,14 +107,14 @@ def _segment(stimulus_id: str, units: np.ndarray, size: int, seed: int) -> list[
     found += [(noun, _patch(rng, size, float(unit))) for noun, unit in excited]
     detections: dict[str, list] = {}
     for noun, mask in found:
-        score = float(np.clip(0.35 + 0.5 * np.sqrt(mask.mean()) + rng.normal(0, 0.08), 0.05, 0.99))
+        score = float(np.clip(0.35 + 0.5 * np.sqrt(_share(mask)) + rng.normal(0, 0.08), 0.05, 0.99))
         detections.setdefault(noun, []).append((score, mask))
     rows = []
     for noun, instances in detections.items():
         # instance 0 is the one with the highest score, as in the release
         for number, (score, mask) in enumerate(sorted(instances, key=lambda instance: -instance[0])):
-            y, x = np.nonzero(mask)
-            localized = mask.mean() < _WHOLE
+            y, x = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+            localized = _share(mask) < _WHOLE
             box = (x.min(), y.min(), x.max() + 1, y.max() + 1) if localized else (np.nan,) * 4
             row = {
                 "image_name": stimulus_id,
@@ -127,6 +127,10 @@ def _segment(stimulus_id: str, units: np.ndarray, size: int, seed: int) -> list[
             }
             rows.append((row, mask.astype(np.uint8)))
     return rows
+
+
+def _share(mask: np.ndarray) -> float:
+    return np.count_nonzero(mask) / mask.size
 
 
 def _patch(rng: np.random.Generator, size: int, activity: float) -> np.ndarray:

@@ -1,13 +1,16 @@
-"""Work shared among threads, results in order.
+"""Work shared among threads or processes, results in order.
 
-Threads and not processes, since numpy, scipy's transforms and Pillow release the interpreter's lock while they work,
-and threads need no guard in the user's main script.
+Threads, since numpy, scipy's transforms and Pillow release the interpreter's lock while they work, and threads need no
+guard in the user's main script. Above a handful of processors the rest of the work, which holds the lock, is what takes
+the time: forked processes, where there are any, need no guard either.
 """
 
+import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import TypeVar
 
 from ..errors import DatasetError
@@ -16,7 +19,7 @@ Task, Result = TypeVar("Task"), TypeVar("Result")
 
 
 def worker_count(workers: int | None) -> int:
-    """The number of threads to use; None means as many as the process may use processors, at most 8.
+    """The number of threads to use; None means as many as the process may use processors, at most 16.
 
     Raises
     ------
@@ -24,7 +27,7 @@ def worker_count(workers: int | None) -> int:
         If it is not a whole number of at least 1.
     """
     if workers is None:
-        return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        return min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     if not isinstance(workers, int) or workers < 1:
         raise DatasetError(
             f"workers is the number of threads, a whole number from 1, or None for all processors; got {workers!r}."
@@ -32,15 +35,18 @@ def worker_count(workers: int | None) -> int:
     return workers
 
 
-def ordered_map(function: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> Iterator[Result]:
-    """Results of the function in the order of the tasks, computed by threads.
+def ordered_map(
+    function: Callable[[Task], Result], tasks: Iterable[Task], workers: int, processes: bool = False
+) -> Iterator[Result]:
+    """Results of the function in the order of the tasks, computed by threads, or by processes where they can be forked.
 
+    What processes take and give is pickled.
     At most `workers + 1` results wait at a time, so memory does not grow with the number of tasks.
     """
     if workers == 1:
         yield from map(function, tasks)
         return
-    with ThreadPoolExecutor(workers) as pool:
+    with _pool(workers, processes) as pool:
         waiting: deque = deque()
         try:
             for task in tasks:
@@ -52,3 +58,11 @@ def ordered_map(function: Callable[[Task], Result], tasks: Iterable[Task], worke
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _pool(workers: int, processes: bool) -> Executor:
+    if processes and "fork" in multiprocessing.get_all_start_methods():
+        # Ctrl-C reaches all processes of a terminal: the first one ends the others
+        ignore = (signal.SIGINT, signal.SIG_IGN)
+        return ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), signal.signal, ignore)
+    return ThreadPoolExecutor(workers)

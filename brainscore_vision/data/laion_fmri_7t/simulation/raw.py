@@ -22,11 +22,11 @@ from .feature_files import write_captions
 from .raw_volumes import RawVolumes
 from .regions import brain_mask
 from .rng import generator
-from .scales import Scale, get_scale
+from .scales import Scale
 from .sessions import schedule, session_betas
 from .truth import Truth
 from .voxels import draw_voxels
-from .write import describe, make_once, write_mark
+from .write import CONTENT, describe, make_once, scale_of, write_mark
 
 _RAW_SCALES = ("tiny", "small")
 _SURROUNDING_GAIN = 0.8
@@ -34,7 +34,12 @@ _NAN_SHARE = 0.01  # of the brain outside the regions, as at the edges of the re
 
 
 def simulate_raw(
-    root: str | Path, scale: str = "small", seed: int = 0, progress: bool = True, workers: int | None = None
+    root: str | Path,
+    scale: str = "small",
+    seed: int = 0,
+    progress: bool = True,
+    workers: int | None = None,
+    pixels: int | None = None,
 ) -> Path:
     """Write a simulated data folder in the release's file layout, without assemblies.
 
@@ -47,21 +52,21 @@ def simulate_raw(
             f"The release's file layout is simulated at scale {' or '.join(_RAW_SCALES)}, since volumes of the "
             f"release's size take 12 GB a session; got {scale!r}. Choose one of these."
         )
-    mark = _raw_mark(describe(scale, seed))
-    return make_once(root, mark, progress, workers, lambda folder: _change(folder, get_scale(scale), seed, progress))
+    mark = _raw_mark(describe(scale, seed, pixels))
+    return make_once(root, mark, progress, workers, lambda folder: _change(folder, scale_of(mark), seed, progress))
 
 
 def write_raw(packaged: Path, target: Path, progress: bool = False) -> Path:
     """Write the release's files for a finished simulated dataset, which is only read, into a new folder."""
     mark = dataset_mark(packaged)
     shutil.copytree(packaged, target)
-    _change(target, get_scale(mark["scale"]), mark["seed"], progress)
-    write_mark(target, _raw_mark({key: mark[key] for key in ("name", "version", "seed", "scale")}))
+    _change(target, scale_of(mark), mark["seed"], progress)
+    write_mark(target, _raw_mark({key: mark[key] for key in ("name", *CONTENT) if key in mark}))
     return target
 
 
 def _raw_mark(mark: dict) -> dict:
-    return {**mark, "layout": "raw 3", "sessions": _sessions(get_scale(mark["scale"]))}
+    return {**mark, "layout": "raw 3", "sessions": _sessions(scale_of(mark))}
 
 
 def _sessions(scale: Scale) -> list[str]:

@@ -1,6 +1,6 @@
 """How much is simulated: counts of stimuli, trials and voxels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ..constants import OOD_TYPES, SUBJECTS
@@ -128,18 +128,27 @@ _FULL = Scale(  # the release's counts
     brain_voxels=272_080,  # sub-01, anatomical mask
 )
 
+FEWEST_PIXELS, MOST_PIXELS = 32, 4000
+"""Width and height of simulated images; the release's are 1000."""
+
 SCALES = {scale.name: scale for scale in (_TINY, _SMALL, _FULL)}
 """The scales by name."""
 
 
-def get_scale(name: str) -> Scale:
-    """The scale of that name.
+def get_scale(name: str, pixels: int | None = None) -> Scale:
+    """The scale of that name, with images of another width and height if `pixels` is a number.
 
     Raises
     ------
     DatasetError
-        If there is none.
+        If there is none, or images cannot be that small or large.
     """
     if name not in SCALES:
         raise DatasetError(f"The scale of a simulation is one of {', '.join(SCALES)}; got {name!r}. Choose one.")
-    return SCALES[name]
+    if pixels is None:
+        return SCALES[name]
+    if not isinstance(pixels, int) or isinstance(pixels, bool) or not MOST_PIXELS >= pixels >= FEWEST_PIXELS:
+        raise DatasetError(
+            f"Simulated images are {FEWEST_PIXELS} to {MOST_PIXELS} pixels wide and high; got {pixels!r}."
+        )
+    return replace(SCALES[name], image_size=pixels)

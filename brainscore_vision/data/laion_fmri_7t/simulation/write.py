@@ -23,13 +23,21 @@ from .scales import Scale, get_scale
 VERSION = 6
 """Goes up whenever the same seed and scale give another content."""
 
+CONTENT = ("version", "seed", "scale", "pixels")
+"""What in a mark decides the content."""
+
 
 def simulate(
-    root: str | Path, scale: str = "small", seed: int = 0, progress: bool = True, workers: int | None = None
+    root: str | Path,
+    scale: str = "small",
+    seed: int = 0,
+    progress: bool = True,
+    workers: int | None = None,
+    pixels: int | None = None,
 ) -> Path:
     """Make a simulated dataset, or return the finished one that is already there.
 
-    The content is a function of scale, seed and `VERSION`. The folder appears when it is complete, in one step; an
+    The content is a function of scale, seed, pixels and `VERSION`. The folder appears when it is complete, in one step; an
     interrupted build leaves nothing that looks finished. Processes that ask for the same folder at once do the work
     once.
 
@@ -44,7 +52,9 @@ def simulate(
     progress : bool
         Show progress bars if standard error is a terminal.
     workers : int, optional
-        Threads; all processors without it, at most 8.
+        Threads, or processes for many images; all processors without it, at most 16.
+    pixels : int, optional
+        Width and height of images; the scale's own without it. The release's are 1000.
 
     Returns
     -------
@@ -56,7 +66,7 @@ def simulate(
     DatasetError
         If the folder holds something else, the arguments are invalid or the disk has too little room.
     """
-    return make_once(root, describe(scale, seed), progress, workers)
+    return make_once(root, describe(scale, seed, pixels), progress, workers)
 
 
 def ensure_default() -> Path:
@@ -86,18 +96,19 @@ def default_folder() -> Path:
     return kept(*parts) or laion_home().joinpath(*parts)
 
 
-def describe(scale: str, seed: int) -> dict:
-    """What the mark of a simulated dataset says about its content.
+def describe(scale: str, seed: int, pixels: int | None = None) -> dict:
+    """What the mark of a simulated dataset says about its content; `pixels` stands there if it is not the scale's own.
 
     Raises
     ------
     DatasetError
-        If there is no such scale or seed.
+        If there is no such scale, size of images or seed.
     """
-    get_scale(scale)
+    own_size = get_scale(scale, pixels) == get_scale(scale)
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise DatasetError(f"The seed of a simulation is a whole number from 0; got {seed!r}.")
-    return {"name": "simulated", "version": VERSION, "seed": int(seed), "scale": scale}
+    mark = {"name": "simulated", "version": VERSION, "seed": int(seed), "scale": scale}
+    return mark if own_size else {**mark, "pixels": pixels}
 
 
 def make_once(
@@ -115,7 +126,7 @@ def make_once(
     change : callable, optional
         Called with the folder when it is filled; its changes are a part of what appears in one step.
     """
-    scale, workers = get_scale(mark["scale"]), worker_count(workers)
+    scale, workers = scale_of(mark), worker_count(workers)
     root = Path(root).expanduser().absolute()
     if _is_finished(root, mark):
         return root
@@ -129,7 +140,7 @@ def make_once(
         _require_space(root.parent, scale)
         under_way.mkdir()
         try:
-            attributes = {f"simulation_{key}": mark[key] for key in ("version", "seed", "scale")}
+            attributes = {f"simulation_{key}": mark[key] for key in CONTENT if key in mark}
             build(under_way, scale, mark["seed"], workers, progress, {"dataset": mark["name"], **attributes})
             if change is not None:
                 change(under_way)
@@ -141,6 +152,11 @@ def make_once(
             if under_way.exists():
                 shutil.rmtree(under_way)
     return root
+
+
+def scale_of(mark: dict) -> Scale:
+    """The scale that the mark of a simulated dataset describes."""
+    return get_scale(mark["scale"], mark.get("pixels"))
 
 
 def write_mark(root: Path, mark: dict) -> None:
@@ -157,7 +173,8 @@ def needed_bytes(scale: Scale) -> int:
     voxels = sum(math.ceil(count * (1 + scale.voxel_spread)) for count in counts)
     rows = scale.planned_trials + scale.shared + scale.unique  # betas and truth
     numbers = len(SUBJECTS) * rows * voxels * 4
-    images = scale.stimuli * (4096 + scale.image_size**2 // 2)
+    # drawn in 128 pixels and then enlarged: a large image takes fewer bytes for each of its pixels
+    images = scale.stimuli * (4096 + scale.image_size**2 // (2 if scale.image_size <= 256 else 5))
     splits = 12 * 64 * (scale.shared + len(SUBJECTS) * (scale.shared + scale.unique))
     embeddings = scale.stimuli * (sum(scale.embedding_widths) * 2 + 4 * 64)
     masks = scale.shared * 6 * (512 + scale.image_size**2 // 16)  # compressed
@@ -168,7 +185,7 @@ def _is_finished(root: Path, wanted: dict) -> bool:
     """Whether the wanted dataset is there and whole; an error if something else is in its place."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
-    described = ", ".join(f"{key} {wanted[key]}" for key in ("scale", "seed", "version"))
+    described = ", ".join(f"{key} {wanted[key]}" for key in ("scale", "pixels", "seed", "version") if key in wanted)
     mark = root / MARKER
     if not mark.is_file():
         raise DatasetError(
@@ -179,8 +196,11 @@ def _is_finished(root: Path, wanted: dict) -> bool:
         found = json.loads(mark.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DatasetError(f"{mark} is to describe a simulated dataset in JSON; got {error}. Delete {root}.") from error
-    had = {key: found.get(key) for key in [*wanted, "complete"]} if isinstance(found, dict) else found
-    if had != {**wanted, "complete": True} or ("layout" in found) != ("layout" in wanted):
+    had = found
+    if isinstance(found, dict):
+        more = [key for key in ("layout", "pixels") if key in found and key not in wanted]
+        had = {key: found.get(key) for key in [*wanted, "complete", *more]}
+    if had != {**wanted, "complete": True}:
         raise DatasetError(
             f"A folder holds one dataset; {root} was to hold a simulated one of {described}, but its {MARKER} says "
             f"{had}. Choose another folder, or delete this one."

@@ -1,0 +1,126 @@
+"""Images prepared before the network asks for them, one by one, by threads.
+
+Brain-Score's extractor decodes and prepares the images of a batch one after the other, while the network waits, and then lets
+one processor prepare while the others wait. Threads do, since Pillow, torch and numpy release the interpreter's lock while they
+decode, resize and normalise: two of them prepare JPEGs of 1000 pixels twice as fast as one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
+
+import numpy as np
+
+WAITING_BYTES = 2**26
+"""Prepared images that wait for the network take as much at most, beside one batch."""
+
+MOST_WORKERS = 32
+
+
+PROCESSORS: ContextVar[int | None] = ContextVar("processors", default=None)
+"""How many processors this part of a program may use. None: as many as the process may, or ``OMP_NUM_THREADS``."""
+
+
+def worker_count() -> int:
+    """Threads that prepare images: one per processor, and two at least."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    most = PROCESSORS.get() or (int(asked) if asked.isdecimal() else MOST_WORKERS)
+    return max(2, min(MOST_WORKERS, available, most))
+
+
+class Ahead:
+    """Prepares images in the order in which they will be asked for. A context manager: leaving it ends the threads.
+
+    Parameters
+    ----------
+    prepare : callable
+        From a list of one path to a list or array of one image, called by several threads at once.
+    paths : sequence of str
+        What will be asked for; some may be left out.
+    """
+
+    def __init__(self, prepare: Callable, paths: Sequence[str]):
+        self._prepare, self._paths = prepare, list(paths)
+        self._taken = 0  # paths up to here are done with
+        self._waiting: deque[Future] = deque()  # of the paths from there on
+        self._room = 0
+        self._threads = ThreadPoolExecutor(worker_count(), "images", _use_one_processor)
+
+    def __enter__(self) -> Ahead:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def take(self, paths: Sequence[str], go_on: bool = True) -> list | None:
+        """Images of a batch, as tensors of one shape and type; None if there are none, whatever the reason.
+
+        Parameters
+        ----------
+        paths : sequence of str
+            Paths that stand twice are prepared once.
+        go_on : bool
+            Whether the images behind them are prepared from now on.
+        """
+        coming = {str(path): None for path in paths}
+        for path in coming:
+            try:
+                position = self._paths.index(path, self._taken)
+            except ValueError:  # nobody said that it would come
+                return None
+            while self._taken < position:
+                if self._waiting:
+                    self._waiting.popleft().cancel()
+                self._taken += 1
+            coming[path] = self._waiting.popleft() if self._waiting else self._submit(path)
+            self._taken += 1
+        if go_on:
+            self._go_on()
+        try:
+            images = {path: future.result() for path, future in coming.items()}
+        except Exception:  # noqa: BLE001 - the one who asks tries another way, and says what is wrong
+            return None
+        first = next(iter(images.values()))
+        if any((image.shape, image.dtype) != (first.shape, first.dtype) for image in images.values()):
+            return None
+        self._room = max(1, WAITING_BYTES // max(1, first.numel() * first.element_size()))
+        return [images[str(path)] for path in paths]
+
+    def _go_on(self) -> None:
+        while len(self._waiting) < self._room and self._taken + len(self._waiting) < len(self._paths):
+            self._waiting.append(self._submit(self._paths[self._taken + len(self._waiting)]))
+
+    def _submit(self, path: str) -> Future:
+        return self._threads.submit(lambda: as_tensor(self._prepare([path])[0]))
+
+
+def as_tensor(image):
+    """A prepared image, shape (n_channels, height, width)."""
+    import torch
+
+    return image if isinstance(image, torch.Tensor) else torch.from_numpy(np.require(image, requirements="CW"))
+
+
+def same_bits(image, other) -> bool:
+    """Whether two prepared images are equal to the last bit."""
+    import torch
+
+    image, other = as_tensor(image), as_tensor(other)
+    if (image.shape, image.dtype) != (other.shape, other.dtype):
+        return False
+    image, other = (each.detach().reshape(-1).view(torch.uint8) for each in (image, other))
+    return torch.equal(image, other)
+
+
+def _use_one_processor() -> None:
+    """Products and sums of a thread that prepares images stay on its own processor: the others have images too."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.get_num_threads()  # sets the thread up as all others, so what follows is not undone
+    threadpool_limits(1, user_api="openmp")  # of this thread alone

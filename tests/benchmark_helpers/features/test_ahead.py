@@ -1,0 +1,372 @@
+"""Images prepared ahead: the same bits and errors as the wrapper's own way, which is kept where anybody could tell."""
+
+import functools
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
+from brainscore_vision.model_helpers.activations.pytorch import load_images, load_preprocess_images
+from PIL import Image
+from plugin_testing.layer_networks import Own, conv, record
+from plugin_testing.models import committed
+from torchvision import transforms
+from torchvision.transforms import v2
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features import ahead, recording
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.ahead import Ahead
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.hooks import LayerReader
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.preprocessing import noticing_changes
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import CommitmentRecorder
+from brainscore_vision.benchmarks.laion_fmri_7t import as_brain_model
+
+N = 43
+SIZE = 24
+prepared = functools.partial(load_preprocess_images, image_size=SIZE)
+
+
+@pytest.fixture(scope="module")
+def stimuli(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    pixels = np.random.default_rng(5).integers(0, 256, (N, 6, 6, 3), dtype=np.uint8)
+    for i, image in enumerate(pixels):
+        Image.fromarray(image).resize((40, 40)).save(folder / f"{i:02d}.jpg")
+    return of_paths(sorted(map(str, folder.iterdir())))
+
+
+def of_paths(paths) -> StimulusSet:
+    stimuli = StimulusSet({"stimulus_id": [f"s{i}" for i in range(len(paths))]})
+    stimuli.stimulus_paths = {f"s{i}": path for i, path in enumerate(paths)}
+    stimuli.identifier = None
+    return stimuli
+
+
+def paths_of(stimuli) -> list[str]:
+    return [stimuli.get_stimulus(name) for name in stimuli["stimulus_id"]]
+
+
+def model_of(preprocessing, batch_size=7, forward=None):
+    network = Own(forward or (lambda self, x: self.conv(x)), conv=conv).eval()
+    model = committed(network, {"V1": "conv"}, batch_size=batch_size)
+    model.activations_model._extractor.preprocess = preprocessing
+    return model
+
+
+def recorder_of(preprocessing, said=None, **options) -> CommitmentRecorder:
+    recorder = CommitmentRecorder(model_of(preprocessing, **options), ["V1"])
+    recorder._reader._say = print if said is None else said.append
+    return recorder
+
+
+def features(preprocessing, stimuli, said=None, **options):
+    recorder = recorder_of(preprocessing, said, **options)
+    return record(recorder, stimuli)[0]["V1"], recorder._reader._one_by_one
+
+
+@pytest.fixture
+def in_turn(monkeypatch):
+    """Features as they are without any thread."""
+
+    def features_in_turn(preprocessing, stimuli, **options):
+        with monkeypatch.context() as patch:
+            patch.setattr(LayerReader, "_compare", lambda *_: None)
+            return features(preprocessing, stimuli, **options)[0]
+
+    return features_in_turn
+
+
+def by_function(paths):
+    """From files to tensors, one by one, with Pillow alone."""
+    images = []
+    for path in paths:
+        with Image.open(path) as image:
+            images.append(torch.from_numpy(np.array(image.convert("RGB").resize((SIZE, SIZE)), np.float32) / 255))
+    return torch.stack(images).permute(0, 3, 1, 2)
+
+
+def of_transform(transform):
+    return lambda paths: torch.stack([transform(image) for image in load_images(paths)])
+
+
+SAFE = {
+    "Brain-Score's": prepared,
+    "Pillow": by_function,
+    "torchvision": of_transform(
+        transforms.Compose([transforms.Resize(30), transforms.CenterCrop(SIZE), transforms.ToTensor()])
+    ),
+    "torchvision v2": of_transform(
+        v2.Compose([v2.PILToTensor(), v2.Resize((SIZE, SIZE), antialias=True), v2.ToDtype(torch.float32, scale=True)])
+    ),
+    "a weight's": of_transform(torchvision.models.AlexNet_Weights.DEFAULT.transforms(crop_size=SIZE, resize_size=28)),
+    "a list of arrays": lambda paths: list(prepared(paths)),
+    "a mapping": lambda paths: {"pixel_values": prepared(paths)},
+    "float64": lambda paths: prepared(paths).astype(np.float64),
+    "read-only": lambda paths: np.broadcast_to(prepared(paths), (len(paths), 3, SIZE, SIZE)),
+}
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+@pytest.mark.parametrize("preprocessing", SAFE.values(), ids=SAFE)
+def test_features_are_the_same_to_the_last_bit(preprocessing, batch_size, stimuli, in_turn):
+    found, one_by_one = features(preprocessing, stimuli, batch_size=batch_size)
+    assert one_by_one is (True if batch_size > 1 else None)
+    expected = in_turn(preprocessing, stimuli, batch_size=batch_size)
+    assert found.dtype == expected.dtype
+    assert found.tobytes() == expected.tobytes()
+
+
+def test_networks_made_here_prepare_ahead(stimuli):
+    network = Own(lambda self, x: self.conv(x), conv=conv).eval()
+    for options in ({}, {"preprocessing": transforms.Compose([transforms.Resize(SIZE), transforms.ToTensor()])}):
+        recorder = CommitmentRecorder(as_brain_model(network, layers={"V1": "conv"}, **options), ["V1"])
+        record(recorder, stimuli)
+        assert recorder._reader._one_by_one is True
+
+
+# Where anybody could tell
+
+
+class Counting:
+    def __init__(self):
+        self.shown = 0
+
+    def __call__(self, paths):
+        self.shown += len(paths)
+        return prepared(paths)
+
+
+def of_batch(paths):
+    images = prepared(paths)
+    return images - images.mean(axis=0)
+
+
+def of_position(paths):
+    return prepared(paths) * np.arange(1, len(paths) + 1, dtype=np.float32)[:, None, None, None]
+
+
+def at_random(paths):
+    return prepared(paths) + np.float32(torch.rand(1).item() * 1e-9)  # nothing that a float32 shows
+
+
+def seeded_at_random(paths):
+    torch.manual_seed(0)
+    return prepared(paths) * torch.rand(len(paths), 1, 1, 1).numpy()
+
+
+slot: dict = {}
+last = None
+
+
+def through_one_place(paths):
+    images = []
+    for path in paths:
+        slot["path"] = path
+        time.sleep(2e-3)
+        images.append(prepared([slot["path"]])[0])
+    slot.clear()
+    return images
+
+
+def through_a_global(paths):
+    global last
+    last = paths
+    return prepared(last)
+
+
+def through_a_buffer():
+    buffer = np.zeros((64, 3, SIZE, SIZE), np.float32)
+
+    def prepare(paths):
+        buffer[: len(paths)] = prepared(paths)
+        return buffer[: len(paths)]
+
+    return prepare
+
+
+def in_the_main_thread(paths):
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError("not here")
+    return prepared(paths)
+
+
+TELLING = {
+    "counts": Counting,
+    "batch": lambda: of_batch,
+    "position": lambda: of_position,
+    "random": lambda: at_random,
+    "seeded": lambda: seeded_at_random,
+    "transform": lambda: of_transform(v2.Compose([v2.RandomHorizontalFlip(0.01), v2.ToTensor(), v2.Resize(SIZE)])),
+    "one place": lambda: through_one_place,
+    "global": lambda: through_a_global,
+    "buffer": through_a_buffer,
+    "thread": lambda: in_the_main_thread,
+}
+
+
+@pytest.mark.filterwarnings("ignore:The transform `ToTensor")
+@pytest.mark.parametrize("make", TELLING.values(), ids=TELLING)
+def test_other_preprocessings_stay_in_turn_and_say_so_once(make, stimuli, in_turn):
+    torch.manual_seed(3)
+    said = []
+    found, one_by_one = features(make(), stimuli, said)
+    assert one_by_one is False
+    assert len(said) == 1
+    assert "one processor prepares them, batch by batch, which is slower" in said[0]
+    if make not in (TELLING["random"], TELLING["transform"]):
+        np.testing.assert_array_equal(found, in_turn(make(), stimuli))
+
+
+def test_a_preprocessing_that_was_seen_to_change_stays_in_turn(stimuli):
+    said, kept = [], []
+
+    def prepare(paths):
+        kept[:] = kept or [len(paths)]  # from the first call on the same
+        return prepared(paths)
+
+    recorder = recorder_of(prepare, said)
+    with noticing_changes(recorder.model):
+        record(recorder, stimuli)
+    record(recorder, stimuli)
+    assert recorder._reader._one_by_one is False
+    assert len(said) == 1
+
+
+# Order, repetition, errors
+
+
+def test_repeated_files_are_dealt_out(stimuli, in_turn, monkeypatch):
+    monkeypatch.setattr(recording, "HOOKED_BLOCK", 14)
+    paths = paths_of(stimuli)
+    repeated = of_paths([*paths[:9], *paths[:20], paths[3], *paths[30:], *paths[:12], paths[42], paths[42]])
+    found, one_by_one = features(prepared, repeated)
+    assert one_by_one is True
+    np.testing.assert_array_equal(found, in_turn(prepared, repeated))
+    np.testing.assert_array_equal(found[:9], found[9:18])
+
+
+def test_stimuli_that_the_extractor_exchanges_are_the_ones_shown(stimuli, in_turn):
+    paths = paths_of(stimuli)
+
+    def exchanged(preprocessing):
+        recorder = recorder_of(preprocessing)
+        hook = lambda block: of_paths(paths[: len(block)])
+        recorder.model.activations_model._extractor.register_stimulus_set_hook(hook)
+        return recorder
+
+    other = of_paths(paths[::-1])
+    found = record(exchanged(prepared), other)[0]["V1"]
+    recorder = exchanged(prepared)
+    recorder._reader._one_by_one = False
+    np.testing.assert_array_equal(found, record(recorder, other)[0]["V1"])
+
+
+def test_a_broken_image_in_the_middle_is_named(stimuli, tmp_path, in_turn):
+    paths = paths_of(stimuli)
+    broken = tmp_path / "broken.jpg"
+    with open(paths[0], "rb") as file:
+        broken.write_bytes(file.read()[:300])
+    stimuli = of_paths([*paths[:30], str(broken), *paths[30:]])
+    seen = []
+    recorder = recorder_of(prepared)
+    with pytest.raises(ModelOutputError, match=r"fails with OSError: .*[Tt]runcated.* for .*broken\.jpg") as error:
+        recorder.record(stimuli, ["conv"], lambda batch: seen.append(len(batch["conv"])))
+    assert sum(seen) == 28  # four batches of 7
+    with pytest.raises(ModelOutputError) as expected:
+        in_turn(prepared, stimuli)
+    assert str(error.value) == str(expected.value)
+    assert not alive()
+
+
+def alive() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("images")]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_what_ends_a_recording_ends_the_threads(error, stimuli):
+    def stop(self, x):
+        if len(shown) > 2:
+            raise error("enough")
+        shown.append(len(x))
+        return self.conv(x)
+
+    shown: list[int] = []
+    with pytest.raises(KeyboardInterrupt if error is KeyboardInterrupt else ModelOutputError, match="enough"):
+        features(prepared, stimuli, forward=stop)
+    assert not alive()
+
+
+def test_images_that_fail_once_are_prepared_in_turn_from_then_on(stimuli, in_turn):
+    failed, lock = set(), threading.Lock()
+    unlucky = paths_of(stimuli)[25]
+
+    def moody(paths):
+        with lock:
+            if unlucky in paths and not failed:
+                failed.add(unlucky)
+                raise OSError("the network drive is asleep")
+        return prepared(paths)
+
+    said: list[str] = []
+    found, one_by_one = features(moody, stimuli, said)
+    assert one_by_one is False
+    assert len(said) == 1
+    np.testing.assert_array_equal(found, in_turn(prepared, stimuli))
+
+
+# Bounds
+
+
+def test_few_images_wait(monkeypatch):
+    monkeypatch.setattr(ahead, "WAITING_BYTES", 10 * 4 * 3 * 8 * 8)  # ten images
+    under_way, most = [], []
+
+    def prepare(paths):
+        under_way.append(paths[0])
+        return np.full((1, 3, 8, 8), int(paths[0]), np.float32)
+
+    paths = [str(i) for i in range(100)]
+    with Ahead(prepare, paths) as images:
+        for start in range(0, 100, 5):
+            taken = images.take(paths[start : start + 5])
+            assert [int(image[0, 0, 0]) for image in taken] == list(range(start, start + 5))
+            time.sleep(2e-3)
+            most.append(len(under_way) - start - 5)
+    assert max(most) == 10
+    assert len(under_way) == len(set(under_way)) == 100
+
+
+@pytest.mark.parametrize(
+    ("processors", "limit", "variable", "expected"),
+    [
+        *[(8, None, "", 8), (8, 3, "", 3), (8, 3, "5", 3), (8, None, "5", 5), (8, None, "6,2", 6)],
+        *[(1, None, "", 2), (99, None, "", 32)],
+    ],
+)
+def test_threads_are_as_many_as_processors_may_be_used(processors, limit, variable, expected, monkeypatch):
+    monkeypatch.setattr(ahead.os, "sched_getaffinity", lambda _: set(range(processors)))
+    monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    token = ahead.PROCESSORS.set(limit)
+    try:
+        assert ahead.worker_count() == expected
+    finally:
+        ahead.PROCESSORS.reset(token)
+
+
+def test_threads_leave_the_network_its_processors(stimuli):
+    threads = {}
+
+    def prepare(paths):
+        threads[threading.get_ident()] = torch.get_num_threads()
+        return prepared(paths)
+
+    before = torch.get_num_threads()
+    with Ahead(prepare, paths_of(stimuli)) as images:
+        images.take(paths_of(stimuli))
+    assert threads.pop(threading.get_ident(), 1) == 1
+    assert set(threads.values()) == {1}
+    assert torch.get_num_threads() == before
+    assert not alive()
