@@ -7,6 +7,8 @@ PYTHON ?= $(shell for candidate in python3.11 python3.12 python3; do \
 PYTEST_ARGS ?=
 # Processes that run tests side by side; each makes the simulated datasets that it needs.
 PYTEST_WORKERS ?= 2
+# Interpreters that a release is tried with.
+RELEASE_PYTHONS ?= python3.11 python3.12
 DEMO_ARGS   ?=
 
 BIN := $(VENV)/bin
@@ -15,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := $(shell find brainscore_vision -name __pycache__ -prune -o -print | sed 's/ /\\ /g')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-newest bounds install lint format notebook clean
+.PHONY: help demo test test-lowest test-newest bounds install lint format notebook docs docs-outputs release clean
 .NOTPARALLEL:
 
 help: ## list these commands
@@ -59,8 +61,20 @@ format: $(VENV)/.test-requirements ## mend style and formatting
 notebook: $(VENV)/.test-requirements $(VENV)/.plugin ## execute usage_examples.ipynb anew and clean its outputs, after changes that show in them
 	$(BIN)/python tools/run_notebook.py usage_examples.ipynb
 
+docs: $(VENV)/.docs-requirements $(VENV)/.plugin ## build the site into docs/_build; it needs no network to be read
+	$(BIN)/python -W ignore::FutureWarning -m sphinx -q -W --keep-going docs docs/_build
+	@echo "docs/_build/index.html"
+
+docs-outputs: $(VENV)/.test-requirements $(VENV)/.plugin ## write the outputs that the site and README show anew; then look at the difference
+	LAION_FMRI_WRITE_DOCS=1 $(BIN)/python -m pytest tests/project/test_docs.py $(PYTEST_ARGS)
+
+release: $(VENV)/.requirements ## build the wheel into dist/ and try it in a fresh environment of each of RELEASE_PYTHONS
+	rm -rf dist
+	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@for python in $(RELEASE_PYTHONS); do tools/try_wheel "$$python" dist/*.whl || exit 1; done
+
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) $(BOUNDS) .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf $(VENV) $(BOUNDS) .pytest_cache .ruff_cache build dist docs/_build docs/_generated *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.python:
@@ -77,6 +91,10 @@ $(VENV)/.requirements: setup.py $(VENV)/.python
 
 $(VENV)/.test-requirements: setup.py $(VENV)/.requirements
 	$(PIP) install --no-build-isolation ".[test]"
+	@touch $@
+
+$(VENV)/.docs-requirements: setup.py $(VENV)/.requirements
+	$(PIP) install --no-build-isolation ".[docs]"
 	@touch $@
 
 # A forced reinstall uninstalls the files of the previous one first, so none of them stays behind.

@@ -20,6 +20,8 @@ FOLDERS = (
 )
 DATA_SUFFIXES = ("css", "csv", "html", "j2", "js", "json", "md", "svg", "txt", "yaml", "yml")
 
+DOCS = ["furo>=2024.8.6", "myst-parser>=4.0", "sphinx>=8.1"]
+
 ROOTS = [folder.replace("/", ".") for folder in FOLDERS if (HERE / folder).is_dir()]
 PACKAGES = [
     package
@@ -70,7 +72,10 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
             "MarkupSafe>=2.0",
         ],
         extras_require={
+            "docs": DOCS,
             "test": [
+                *DOCS,
+                "markdown-it-py>=3.0",
                 "dask>=2025.5",
                 "distributed>=2025.5",
                 "himalaya>=0.4.11",
@@ -105,6 +110,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
         classifiers=[
             "Intended Audience :: Science/Research",
             "Programming Language :: Python :: 3.11",
+            "Programming Language :: Python :: 3.12",
             "Topic :: Scientific/Engineering",
         ],
         options={"build": {"build_base": scratch}, "egg_info": {"egg_base": scratch}},

@@ -383,6 +383,46 @@ def test_a_threshold_that_looks_like_a_fraction_is_said(caplog):
     assert not caplog.text
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Zerbe2026_fmri.IT-tau-ridgecv", "LAION_fMRI.IT-tau-ridgecv"),
+        ("Zerbe2026_fmri_persubject.V1-ood-ridgecv", "LAION_fMRI_persubject.V1-ood-ridgecv"),
+        ("Zerbe2026_fmri.V1-rdm-pearson[subjects=sub-01]", "LAION_fMRI.V1-rdm-pearson[subjects=sub-01]"),
+    ],
+)
+def test_names_of_the_bundled_plugin_are_told_the_new_ones(old, new, run):
+    with pytest.raises(IdentifierError, match=re.escape(f"take {new!r}")):
+        benchmark(old)
+    parse(new)
+    code, _, error = run("score", "pixels", old)
+    assert code == 2
+    assert new in error
+
+
+def test_patterns_of_the_bundled_plugin_are_told_the_new_ones(run):
+    for arguments in (("list", "Zerbe2026_fmri.IT-*"), ("score", "pixels", "Zerbe2026_fmri.IT-*")):
+        code, _, error = run(*arguments)
+        assert code != 0
+        assert "'LAION_fMRI.IT-*' matches LAION_fMRI.IT-tau-ridgecv" in " ".join(error.split())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **options: LAIONfMRI("V1", "tau", **options),
+        lambda **options: LAIONfMRIClusterCV("V1", **options),
+        lambda **options: LAIONfMRIRSA("V1", **options),
+        lambda **options: benchmark("LAION_fMRI.V1-tau-ridgecv", **options),
+    ],
+)
+def test_options_of_the_bundled_plugin_are_told_the_new_ones(make):
+    with pytest.raises(TypeError, match=r"received dataset_prefix. dataset_prefix is the bundled .*pool='persubject'"):
+        make(dataset_prefix="Zerbe2026_fmri_persubject")
+    with pytest.raises(TypeError, match="noise_ceiling_threshold"):
+        make(noise_ceiling_coord="nc_4rep")
+
+
 # Regions of interest
 
 

@@ -13,7 +13,10 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 
 import pytest
+import yaml
 from plugin_testing.install_check import FOLDERS, REPOSITORY, install_problem, plugin_files
+
+from brainscore_vision.data.laion_fmri_7t.constants import BIBTEX
 
 BUILD_FILES = ("setup.py", "pyproject.toml", "README.md", "LICENSE")
 
@@ -217,3 +220,18 @@ def test_missing_install_is_named(tmp_path):
     (tmp_path / "source/data/laion_fmri_7t/a.py").write_text("")
     assert "make test" in install_problem(tmp_path / "source", None)
     assert "make install" in install_problem(tmp_path / "source", tmp_path / "empty")
+
+
+def test_every_file_that_names_the_version_names_the_same(wheel):
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text("utf-8"))
+    newest = re.search(r"^## (\S+)", (REPOSITORY / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)[1]
+    assert {citation["version"], newest, metadata.version("laion-fmri-7t")} == {wheel.name.split("-")[1]}
+
+
+def test_the_dataset_is_cited_as_in_scores():
+    dataset = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text("utf-8"))["preferred-citation"]
+    bibtex = re.sub(r"[{}]", "", BIBTEX)
+    for text in (dataset["title"], str(dataset["year"]), dataset["url"], dataset["conference"]["name"]):
+        assert text in bibtex
+    for author in dataset["authors"]:
+        assert f"{author['family-names']}, {author['given-names']}" in bibtex

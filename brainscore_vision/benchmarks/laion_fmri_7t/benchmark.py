@@ -49,6 +49,14 @@ VERSION = 1
 OPTIONS = ("pool", "subjects", "normalization", "noise_ceiling_threshold", "alphas", "record", "dataset")
 """Settings of a benchmark beside its region, split and metric; keyword-only."""
 
+BUNDLED_OPTIONS = {
+    "dataset_prefix": "the images are chosen by pool='shared' or pool='persubject'",
+    "noise_ceiling_coord": "voxels are chosen by nc_12rep, with noise_ceiling_threshold",
+    "average_repetitions": "repetitions are always averaged",
+    "n_folds": "all five folds are taken; LAIONfMRI(region, 'cluster_k5_0') is one of them",
+}
+"""Options that the plugin which brainscore-vision bundles has, and this one has not -> what to do here."""
+
 FAMILY = "LAION_fMRI"
 """Node ``LAION_fMRI.<region>`` of Brain-Score's tree holds a region's benchmarks: one dataset among those of the region."""
 
@@ -288,7 +296,7 @@ def build(cell: Cell, engine: EngineOptions | None = None) -> SingleSplitBenchma
 
 def benchmark(identifier: str, **options) -> SingleSplitBenchmark | FoldsBenchmark:
     """Any benchmark of the grammar from its identifier; ``options`` as for :func:`LAIONfMRI`."""
-    return build(parse(identifier, **_tidy(options)))
+    return build(parse(identifier, **_known(options, (*OPTIONS, "region", "split", "metric"))))
 
 
 def LAIONfMRI(
@@ -303,6 +311,7 @@ def LAIONfMRI(
     alphas: tuple[float, ...] | str | None = None,
     record: str | None = None,
     dataset=None,
+    **unknown,
 ):
     """Ridge benchmark of one region and split.
 
@@ -340,7 +349,10 @@ def LAIONfMRI(
     ------
     IdentifierError
         A value outside the grammar.
+    TypeError
+        An option that is none of these.
     """
+    _known(unknown)
     if metric_type not in ("ridgecv", "ridge"):
         raise IdentifierError(
             f"metric_type is ridgecv or ridge; received {metric_type!r}. LAIONfMRIRSA and LAIONfMRICKA build the others."
@@ -424,10 +436,17 @@ def _info(cell: Cell) -> BenchmarkInfo:
     return BenchmarkInfo(identifier=cell.identifier, version=VERSION, parent=f"{FAMILY}.{region}", bibtex=BIBTEX)
 
 
-def _known(options: dict) -> dict:
-    unknown = [name for name in options if name not in OPTIONS]
+def _known(options: dict, known: tuple[str, ...] = OPTIONS) -> dict:
+    unknown = [name for name in options if name not in known]
     if unknown:
-        raise TypeError(f"Options of a benchmark are {', '.join(OPTIONS)}; received {', '.join(unknown)}.")
+        hints = [
+            f" {name} is the bundled plugin's: here {BUNDLED_OPTIONS[name]}."
+            for name in unknown
+            if name in BUNDLED_OPTIONS
+        ]
+        raise TypeError(
+            f"Options of a benchmark are {', '.join(OPTIONS)}; received {', '.join(unknown)}.{''.join(hints)}"
+        )
     return _tidy(options)
 
 

@@ -32,6 +32,9 @@ from brainscore_vision.data.laion_fmri_7t.constants import (
 )
 
 FAMILIES = {"LAION_fMRI": "shared", "LAION_fMRI_persubject": "persubject"}
+BUNDLED_FAMILIES = {"Zerbe2026_fmri": "LAION_fMRI", "Zerbe2026_fmri_persubject": "LAION_fMRI_persubject"}
+"""Family of the plugin that brainscore-vision bundles -> the same images' family here."""
+
 POOLS = tuple(FAMILIES.values())
 SPLITS = (*SPLIT_FILES[:2], *(f"ood_{kind}" for kind in OOD_TYPES), *FOLD_FAMILIES, *SPLIT_FILES[2:])
 SPLIT_METRICS = ("ridgecv", "ridge")
@@ -216,10 +219,21 @@ def parse(identifier: str, **options) -> Cell:
     meant = family in FAMILIES if dot else not region.casefold().startswith("laion")
     unknown = region and meant and region.casefold() not in {known.casefold() for known in ALL_REGIONS}
     regions = f"{region} is none of the regions {', '.join(ALL_REGIONS)}. " if unknown else ""
+    if family in BUNDLED_FAMILIES:
+        raise IdentifierError(
+            f"{family} is the family's name in the plugin that brainscore-vision bundles; here it is "
+            f"{BUNDLED_FAMILIES[family]}. For {identifier!r}, take {renamed(identifier)!r}."
+        )
     raise IdentifierError(
         f"A benchmark is named family.region-split-metric (families {', '.join(FAMILIES)}; `laion-score list --all` shows "
         f"all of them); received {identifier!r}. {regions}The nearest valid one is {_nearest(head)!r}."
     )
+
+
+def renamed(name: str) -> str:
+    """An identifier, or a pattern of some, with the family's name here in place of the bundled plugin's."""
+    family, dot, rest = name.partition(".")
+    return f"{BUNDLED_FAMILIES.get(family, family)}{dot}{rest}"
 
 
 def _with_options(cell: Cell, said: dict, options: dict) -> Cell:

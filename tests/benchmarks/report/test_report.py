@@ -106,6 +106,7 @@ def test_every_section_has_figures_and_no_remedy(report, page):
     assert names == {
         *(f"scores-LAION_fMRI-{split}" for split in ("tau-ridgecv", "ood-ridgecv", "cluster_k5-ridgecv", "rdm-pearson", "cka")),
         "scores-LAION_fMRI_persubject-tau-ridgecv",
+        "profile",
         "ceilings",
         "gap-LAION_fMRI-tau-ridgecv",
         "categories-LAION_fMRI-ood-ridge",
@@ -116,7 +117,8 @@ def test_every_section_has_figures_and_no_remedy(report, page):
         "voxels",
     }  # fmt: skip
     assert len(page.all("figure")) == len(names) == len(page.all("svg"))
-    assert "remedy" not in {e[1].get("class") for e in page.all("div")}
+    commands = [e[2] for e in page.all("code") if e[2].startswith("laion-score ") and e[2] != "laion-score report"]
+    assert [shlex.split(command)[1] for command in commands] == ["report", "layers"]  # --properties, --layer-map
 
 
 def test_html_is_valid_and_accessible(page):
@@ -305,7 +307,7 @@ def test_a_hundred_models(tiny_dataset, tmp_path):
     assert "all 100" in texts
     assert len([text for text in texts if re.match(r"network_\d+-", text)]) == TOP
     captions = [e[2] for e in page.all("figcaption")]
-    assert sum(bool(re.search(r"first 12 of|other \d\d are grey|models the 6 with", c)) for c in captions) == 5
+    assert sum(bool(re.search(r"first 12 of|other \d\d are grey|models the first 6 in", c)) for c in captions) == 6
     assert all(path.stat().st_size < 400_000 for path in (tmp_path / "page" / "figures").iterdir())
 
 

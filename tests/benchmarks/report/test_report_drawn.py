@@ -15,9 +15,9 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.significanc
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import parse
 from brainscore_vision.benchmarks.laion_fmri_7t.report import ReportError, comparison_figures
-from brainscore_vision.benchmarks.laion_fmri_7t.report.drawing import COLOURS, GREY, INK, subject_look
-from brainscore_vision.benchmarks.laion_fmri_7t.report.pair_figures import NAMED, pool_figure, split_figure
-from brainscore_vision.benchmarks.laion_fmri_7t.report.score_figures import ceiling_figure, drawn_variants, score_figure
+from brainscore_vision.benchmarks.laion_fmri_7t.report.drawing import COLOURS, GREY, INK, NAMED, subject_look
+from brainscore_vision.benchmarks.laion_fmri_7t.report.pair_figures import pool_figure, split_figure
+from brainscore_vision.benchmarks.laion_fmri_7t.report.score_figures import ceiling_figure, score_figure
 from brainscore_vision.benchmarks.laion_fmri_7t.report.study import read_study
 from brainscore_vision.benchmarks.laion_fmri_7t.report.variants import Variant
 
@@ -241,7 +241,7 @@ def test_the_reader_chooses_the_correction_and_what_it_takes_together(study):
 
 
 def test_stars_in_every_figure(study):
-    for one in drawn_variants(study):
+    for one in study.main_variants:
         if one.cell.metric == "cka":
             continue
         (compared,) = comparison_figures.Correction().apply([comparison_figures.compare_models(study, one)])

@@ -3,16 +3,16 @@
 import shlex
 
 import pytest
-from plugin_testing.report_database import FOLDS, IT, KINDS, OOD, OWN, RDM, TAU, renamed, scores
+from plugin_testing.made_up_scores import made_up_score
+from plugin_testing.report_database import FOLDS, IT, KINDS, OOD, OWN, RDM, TAU, fill, renamed, scores
 from plugin_testing.scored_cells import facts
 
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import parse
 from brainscore_vision.benchmarks.laion_fmri_7t.report import ReportError, write_report
 from brainscore_vision.benchmarks.laion_fmri_7t.report.comparison_figures import Correction
-from brainscore_vision.benchmarks.laion_fmri_7t.report.ood_figures import ood_figure, ood_groups
-from brainscore_vision.benchmarks.laion_fmri_7t.report.score_figures import score_figure
 from brainscore_vision.benchmarks.laion_fmri_7t.report.sections import section_makers
 from brainscore_vision.benchmarks.laion_fmri_7t.report.study import read_study
+from brainscore_vision.benchmarks.laion_fmri_7t.report.tables import leaderboard, score_tables
 from brainscore_vision.benchmarks.laion_fmri_7t.report.variants import Variant
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
 
@@ -29,7 +29,8 @@ def add(database, score, number, requested, **changes):
 def commands(study):
     """Section -> words of the command that it proposes."""
     sections = [make() for make in section_makers(study, Correction())]
-    return {s.anchor: shlex.split(s.remedy.command) for s in sections if s.remedy is not None}
+    found = {section.anchor: shlex.split(section.remedy.command) for section in sections if section.remedy is not None}
+    return {anchor: command for anchor, command in found.items() if command[1] == "score"}
 
 
 def benchmarks(command):
@@ -74,24 +75,34 @@ def test_a_model_alone_on_its_benchmark_is_not_the_best(tiny_dataset, database):
     assert study.models == [*(score.attrs["model_identifier"] for score in better), "a"]
 
 
-def test_gaps_are_said(tiny_dataset, database):
-    """A model that lacks a region comes last, however good it is."""
-    rows, cells = scores(tiny_dataset), (TAU, IT, *KINDS)
-    for number, (model, cell) in enumerate((m, c) for m in ("pixels", "edges") for c in cells):
-        add(database, rows[model][cell], number, model)
-    variant = Variant.of(parse(TAU))
-    whole = read_study(database)
-    assert "last" not in score_figure(whole, variant).caption
-    assert "last" not in ood_figure(whole, ood_groups(whole)[0]).caption
-    best = whole.models_of([variant], ["V1", "IT"])[0]
-    left = [row for row in whole.results if not (row.model == best and row.benchmark in (IT, KINDS[0]))]
-    parts = ResultsDatabase(database.path.with_name("parts.db"))
-    for number, row in enumerate(left):
-        add(parts, rows[row.model][row.benchmark], number, row.model)
-    study = read_study(parts)
-    assert study.models_of([variant], ["V1", "IT"])[-1] == best
-    assert "those without a score in some region last" in score_figure(study, variant).caption
-    assert "those without a score in some of them last" in ood_figure(study, ood_groups(study)[0]).caption
+def test_a_model_with_a_gap_stands_where_its_values_put_it(tmp_path):
+    """The best one lacks the easy region: neither its plain mean nor its place among complete models is what it deserves."""
+    shares = {"best": 0.70, "middle": 0.65, "worst": 0.60}
+    cells = {TAU: 0.2, IT: -0.2, OOD: 0.0}
+    made = [
+        made_up_score(model, cell, share + easier)
+        for model, share in shares.items()
+        for cell, easier in cells.items()
+        if (model, cell) != ("best", TAU)
+    ]
+    study = read_study(fill(tmp_path / "results.db", made))
+    assert study.models == list(shares)
+    assert study.models_of([Variant.of(parse(TAU))], ["V1", "IT"]) == ["best", "middle", "worst"]
+    assert study.models_of([Variant.of(parse(TAU))], ["V1"]) == ["middle", "worst"]
+    board = leaderboard(study)
+    assert [model for model, _ in board.table.rows] == list(shares)
+    assert board.means["best"] > board.means["middle"] > board.means["worst"]
+
+
+def test_the_leaderboard_is_what_most_results_are_of(tmp_path):
+    """Splits of one metric and pool; one of other settings, or of a category, does not mix with them."""
+    special = TAU + "[threshold=20]"
+    made = [made_up_score(model, cell, 0.5) for model in "ab" for cell in (TAU, OOD, IT, RDM, OWN, *KINDS[:3])]
+    study = read_study(fill(tmp_path / "results.db", [*made, made_up_score("a", special, 0.5)]))
+    shown = [column.benchmark for group in leaderboard(study).table.groups for column in group.columns]
+    assert shown == [TAU, IT, OOD]
+    others = [column.benchmark for table in score_tables(study) for group in table.groups for column in group.columns]
+    assert sorted(others) == sorted([RDM, OWN, special, *KINDS[:3]])
 
 
 # What to run
@@ -103,11 +114,11 @@ def test_commands_are_about_the_model_that_lacks_something(tiny_dataset, databas
     add(database, rows["pixels"][TAU], 1, "models.py:pixels")
     study = read_study(database)
     found = commands(study)
-    assert study.models == ["edges", "pixels"]
+    assert study.models == ["pixels", "edges"]
     assert found["gap"][:4] == ["laion-score", "score", "models.py:pixels", OOD]
     assert found["pools"][:4] == ["laion-score", "score", "models.py:pixels", OWN]
-    assert found["compared"][:4] == ["laion-score", "score", "models.py:pixels", RDM]
-    assert found["categories"][2] == "my models.py:edges"
+    assert found["compared"][:4] == ["laion-score", "score", "my models.py:edges", TAU]
+    assert found["categories"][2] == "models.py:pixels"
     assert {len(benchmarks(found[name])) for name in ("gap", "pools", "compared")} == {1}
     for command in found.values():
         assert command[command.index("--results") + 1] == str(database.path)

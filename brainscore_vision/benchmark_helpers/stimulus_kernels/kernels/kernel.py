@@ -82,9 +82,9 @@ class StimulusKernel:
     row_dot_mean : numpy.ndarray of float64, shape (n,)
         z_i · (s - mean(s)).
     mean_spread : float
-        |s - mean(s)|², the sum of squares of the feature means about their own mean.
+        ``|s - mean(s)|²``, the sum of squares of the feature means about their own mean.
     mean_norm : float
-        |s|.
+        ``|s|``.
     sketch : numpy.ndarray of float64, shape (n, SKETCH_COLUMNS), or None
         Z Ω with random signs Ω (p × SKETCH_COLUMNS). K squares the features, so that rounding hides from it what is 1e-8 of
         the largest; here it can still be seen. None for kernels that were kept before there was one.

@@ -52,7 +52,9 @@ def alike(name: str, names: list[str] | None = None) -> str:
 
     Asterisks may lack, and upper and lower case may differ.
     """
-    names = headline() if names is None else names
+    from ..identifiers import renamed
+
+    names, name = headline() if names is None else names, renamed(name)
     bare = name.strip("*")
     for pattern in (name, f"*{bare}*") if bare else ():
         matches = [known for known in names if fnmatch.fnmatchcase(known.casefold(), pattern.casefold())]

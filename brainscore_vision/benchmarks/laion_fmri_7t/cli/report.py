@@ -32,14 +32,28 @@ def report(
         str,
         typer.Option(help="What --correct takes together: the comparisons of a 'figure', or of the whole 'report'."),
     ] = "figure",
+    properties: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file with a column model (names as in the results) and one column per property: top-1, parameters, "
+            "training data, family ... They stand on the leaderboard, and each has a figure."
+        ),
+    ] = None,
+    layer_map: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="What `laion-score layers MODEL --json > FILE` wrote, or a folder of such files; may be repeated."
+        ),
+    ] = None,
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "LAION-fMRI scores",
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds other things.")] = False,
 ) -> None:
     """Make a page of figures and tables: index.html, which needs nothing else, and each figure as SVG beside it.
 
-    Scores by region, the out-of-distribution gap and categories, pools, models compared, diagnostics, provenance.
+    It opens with the best model and a leaderboard; then scores against properties of models, by region, out of distribution, by
+    category, over layers, models compared pair by pair, pools, ceilings, checks, failures, provenance.
 
-    Example: laion-score report results.db --out report --model '*alexnet*'
+    Example: laion-score report results.db --out report --properties models.csv
     """
     from ..report import Correction, write_report
     from ..results import ResultsDatabase
@@ -52,6 +66,8 @@ def report(
         benchmarks=benchmark or (),
         dataset=dataset,
         correction=Correction(correct, family),
+        properties=properties,
+        layer_maps=layer_map or (),
         title=title,
         force=force,
         warn=errors.print,

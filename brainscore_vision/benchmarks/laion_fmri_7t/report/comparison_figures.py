@@ -15,7 +15,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.significance import CORRECTIONS, adjusted
 
 from ..results import ResultsError
-from .drawing import INK, Figure, bare_grid, colour_bar, draw, listing, panel_grid, row_labels
+from .drawing import ON_DARK, ON_LIGHT, Figure, bare_grid, colour_bar, draw, listing, panel_grid, row_labels
 from .errors import ReportError
 from .study import Study
 from .variants import Variant
@@ -153,10 +153,9 @@ def comparison_figure(study: Study, compared: Compared) -> Figure:
     n_subjects = sorted({len(c.subjects) for c in compared.pairs.values()})
     chosen = ""
     if compared.n_candidates > size:
-        last = ", those without a score in some region last," if study.has_gaps([compared.variant], regions) else ""
         chosen = (
-            f"Of {compared.n_candidates} models the {size} with the best mean over these regions{last} are compared: with "
-            "more, neither the matrix nor its tests would say much. "
+            f"Of {compared.n_candidates} models the first {size} in the order of the leaderboard are compared: with more, "
+            "neither the matrix nor its tests would say much. "
         )
     rows = -(-len(regions) // N_COLUMNS)
     return draw(
@@ -192,7 +191,7 @@ def _paint_matrix(axes, compared: Compared, region: str, norm: Normalize) -> Non
     for (own, a, b), comparison in compared.pairs.items():
         if own == region:
             x, y = compared.models.index(b) - 0.5, compared.models.index(a) + 0.5
-            colour = "white" if abs(norm(comparison.mean.value) - 0.5) > 0.27 else INK
+            colour = ON_DARK if abs(norm(comparison.mean.value) - 0.5) > 0.27 else ON_LIGHT
             star = " ★" if _is_solid(compared, (own, a, b)) else ""
             style = {"ha": "center", "va": "center_baseline", "color": colour}
             low, high = comparison.mean.interval

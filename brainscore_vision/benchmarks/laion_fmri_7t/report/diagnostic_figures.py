@@ -21,6 +21,9 @@ from .variants import Variant
 
 MOST_PANELS = 8
 MOST_TICKS = 6
+MOST_POINTS = 40
+"""Of one alpha in one region: more would lie on each other."""
+
 N_COLUMNS = 2
 
 
@@ -108,9 +111,9 @@ def alpha_figure(study: Study, found: Sequence[Penalty]) -> Figure:
     return draw(
         name="alphas",
         question="Is the ridge penalty inside its grid?",
-        caption=f"Each point is the alpha that leave-one-out chose for one model and subject (and fold), spread sideways to "
-        f"show how many agree. {n_edge:,} of {len(found):,} lie at the edge of the grid: a better alpha may lie beyond, or the "
-        f"features say so little that the largest penalty is best.{more}",
+        caption="Each point is the alpha that leave-one-out chose for one model and subject (and fold), spread sideways to "
+        f"show how many agree (up to {MOST_POINTS}). {n_edge:,} of {len(found):,} lie at the edge of the grid: a better alpha "
+        f"may lie beyond, or the features say so little that the largest penalty is best.{more}",
         alt=f"Strip plot of {len(found)} ridge penalties by region; {n_edge} are at the edge of the grid.",
         height=0.5 + 2.1 * n_rows,
         paint=paint,
@@ -168,7 +171,7 @@ def _paint_alphas(axes, found: Sequence[Penalty], variant: Variant) -> None:
     regions = [region for region in ALL_REGIONS if any(penalty.region == region for penalty in found)]
     for place, region in enumerate(regions):
         for alpha in sorted({penalty.alpha for penalty in found if penalty.region == region}):
-            same = [penalty for penalty in found if penalty.region == region and penalty.alpha == alpha]
+            same = [penalty for penalty in found if penalty.region == region and penalty.alpha == alpha][:MOST_POINTS]
             spread = np.linspace(-0.5, 0.5, len(same)) * min(0.84, 0.055 * len(same)) if len(same) > 1 else [0.0]
             look = {"marker": "X", "color": WARNING} if same[0].at_edge else {"marker": "o", "color": GREY}
             axes.plot(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -16,6 +16,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure as Canvas
 from matplotlib.figure import SubFigure
+from matplotlib.lines import Line2D
 
 from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
 
@@ -34,7 +35,13 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe and Ito's, which eyes with any kind of colour vision tell apart; their yellow is too pale on white."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
+NAMED = len(MARKERS)
+"""Models with a colour and marker of their own."""
+
 GREY, INK, WARNING = "#8a8a8a", "#222222", "#B00020"
+ON_LIGHT, ON_DARK = "#101010", "#fdfdfd"
+"""Of numbers on a coloured cell, which is the same on dark pages."""
+
 LONGEST_NAME = 52
 
 COLOURS_SHOWN = 65
@@ -142,6 +149,68 @@ def subject_look(subject: str) -> dict:
     """Colour and marker of a subject, the same in all figures."""
     index = SUBJECTS.index(subject) if subject in SUBJECTS else hash_index(subject)
     return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+
+
+def model_looks(ranked: Sequence[str], shown: Sequence[str]) -> dict[str, int]:
+    """Models with a colour and marker of their own, and which: the best of all, or of ``shown`` where it has none of them."""
+    looks = {model: index for index, model in enumerate(ranked[:NAMED]) if model in shown}
+    return looks or {model: index for index, model in enumerate(shown[:NAMED])}
+
+
+def model_look(index: int | None) -> dict:
+    """Colour and marker of a model, the same in all figures; None: one of many."""
+    if index is None:
+        return {"marker": "o", "color": GREY, "alpha": 0.6, "markeredgewidth": 0}
+    return {"marker": MARKERS[index], "color": COLOURS[index], "markeredgecolor": "white", "markeredgewidth": 0.5}
+
+
+@dataclass(frozen=True)
+class ModelLegend:
+    """Which model is which marker, above the panels.
+
+    Attributes
+    ----------
+    looks : dict of str to int
+        See :func:`model_looks`.
+    n_rest : int
+        Models without a marker of their own.
+    line : str
+        Style of lines through the markers; empty for none.
+    """
+
+    looks: dict[str, int]
+    n_rest: int
+    line: str = ""
+
+    @property
+    def names(self) -> dict[str, str]:
+        return row_labels(self.looks)
+
+    @property
+    def n_columns(self) -> int:
+        return 4 if max(map(len, self.names.values()), default=0) <= 24 else 3
+
+    def height(self, n_more: int = 0) -> float:
+        """Inches, with ``n_more`` entries."""
+        rows = -(-(len(self.looks) + bool(self.n_rest) + n_more) // self.n_columns)
+        return (0.36 if any("\n" in name for name in self.names.values()) else 0.22) * rows
+
+    def draw(self, canvas: SubFigure, *more: Line2D) -> None:
+        names = self.names
+        handles = [
+            Line2D([], [], label=names[model], markersize=6, linestyle=self.line, **model_look(index))
+            for model, index in self.looks.items()
+        ]
+        if self.n_rest:
+            label = f"{self.n_rest} other model{'s' if self.n_rest > 1 else ''}"
+            handles.append(Line2D([], [], label=label, markersize=4, linestyle=self.line, **model_look(None)))
+        canvas.legend(
+            handles=[*handles, *more],
+            loc="outside upper left",
+            ncols=self.n_columns,
+            columnspacing=1.5,
+            handletextpad=0.4,
+        )
 
 
 def hash_index(name: str) -> int:

@@ -8,8 +8,8 @@ from matplotlib.figure import SubFigure
 
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
 
-from .drawing import Figure, bare_grid, colour_bar, draw, listing, panel_grid, row_labels
-from .study import TOP, Study
+from .drawing import ON_DARK, ON_LIGHT, Figure, bare_grid, colour_bar, draw, listing, panel_grid, row_labels
+from .study import ORDERED, TOP, Study
 from .variants import OOD_PREFIX, Variant
 
 COLOUR_MAP = "cividis"
@@ -45,9 +45,6 @@ def ood_figure(study: Study, group: Variant) -> Figure:
         colour_bar(canvas, panels, norm, COLOUR_MAP, "ceiled score")
 
     hardest = listing(f"{r} {OOD_TYPES[int(np.argmin(_column_means(grids[r])))]}" for r in regions)
-    order = "sorted by their mean over categories and regions"
-    if study.has_gaps(kinds.values(), regions):
-        order += ", those without a score in some of them last"
     many = f" The first {TOP} of {len(ranked)} are shown." if len(ranked) > TOP else ""
     empty = " Empty: not scored." if any(np.isnan(grid).any() for grid in grids.values()) else ""
     if any((grid == 1).any() for grid in marked.values()):
@@ -58,7 +55,7 @@ def ood_figure(study: Study, group: Variant) -> Figure:
         name=f"categories-{group.stem}",
         question=f"Which out-of-distribution categories are hard? {group.cell.metric} · {group.pool_label}{settings}",
         caption="Colour and number: mean ceiled score over subjects, on the test images of one category; all panels have one "
-        f"colour scale. Models are {order}.{many}{empty}",
+        f"colour scale. {ORDERED}{many}{empty} Hardest on average: {hardest}.",
         alt=f"Heat map of ceiled scores, {len(shown)} models by nine categories. Hardest on average: {hardest}.",
         height=rows * (1.15 + (0.31 if any("\n" in name for name in names.values()) else 0.24) * max(len(shown), 2)),
         paint=paint,
@@ -87,6 +84,6 @@ def _paint_grid(axes, grid: np.ndarray, marked: np.ndarray, norm: Normalize) -> 
     bare_grid(axes, grid, norm, COLOUR_MAP)
     for (row, column), value in np.ndenumerate(grid):
         if np.isfinite(value):
-            colour = "white" if norm(value) < 0.55 else "black"
+            colour = ON_DARK if norm(value) < 0.55 else ON_LIGHT
             text = f"{value:.2f}{'*' if marked[row, column] else ''}"
             axes.text(column + 0.5, row + 0.5, text, size=7.5, color=colour, ha="center", va="center_baseline")

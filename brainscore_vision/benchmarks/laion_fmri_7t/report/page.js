@@ -3,19 +3,26 @@
   const tables = [...document.querySelectorAll("table.scores")];
   const models = document.getElementById("filter-models");
   const benchmarks = document.getElementById("filter-benchmarks");
+  const shown = document.getElementById("shown");
   const count = document.getElementById("filter-count");
 
-  // Models without a score come last, whichever way the others are sorted.
-  function sortBy(table, column, descending) {
-    const rows = [...table.tBodies[0].rows];
-    const key = (row) => (column === 0 ? row.cells[0].textContent : Number(row.cells[column].dataset.value ?? NaN));
+  const nameOf = (row) => row.cells[0].textContent;
+  const keyOf = (cell) => cell.dataset.value ?? cell.dataset.key;
+  const everyone = new Set(tables.flatMap((table) => [...table.tBodies[0].rows].map(nameOf)));
+  // A model's name and properties, which stand in the first table alone.
+  const wordsOfModel = new Map([...document.querySelectorAll("tr[data-words]")].map((row) => [nameOf(row), row.dataset.words]));
+
+  // What has no value comes last, whichever way the others are sorted; equal ones stay in the order of the report.
+  const places = new Map(tables.flatMap((table) => [...table.tBodies[0].rows].map((row, place) => [row, place])));
+  function sortBy(table, column, isText, descending) {
+    const key = (row) => (column === 0 ? nameOf(row) : keyOf(row.cells[column]));
     const compare = (a, b) => {
       const [x, y] = [key(a), key(b)];
-      if (column === 0) return descending ? y.localeCompare(x) : x.localeCompare(y);
-      if (Number.isNaN(x) || Number.isNaN(y)) return Number.isNaN(x) - Number.isNaN(y);
-      return descending ? y - x : x - y;
+      if (x === undefined || y === undefined) return (x === undefined) - (y === undefined) || places.get(a) - places.get(b);
+      const order = isText ? x.localeCompare(y) : Number(x) - Number(y);
+      return (descending ? -order : order) || places.get(a) - places.get(b);
     };
-    table.tBodies[0].append(...rows.sort(compare));
+    table.tBodies[0].append(...[...table.tBodies[0].rows].sort(compare));
   }
 
   for (const table of tables) {
@@ -23,42 +30,50 @@
       button.addEventListener("click", () => {
         const head = button.closest("th");
         const column = Number(button.dataset.column);
-        const first = column === 0 ? "ascending" : "descending";
-        const second = column === 0 ? "descending" : "ascending";
+        const isText = column === 0 || "text" in button.dataset;
+        const [first, second] = isText ? ["ascending", "descending"] : ["descending", "ascending"];
         const order = head.getAttribute("aria-sort") === first ? second : first;
         for (const other of table.querySelectorAll("th[aria-sort]")) other.setAttribute("aria-sort", "none");
         head.setAttribute("aria-sort", order);
-        sortBy(table, column, order === "descending");
+        sortBy(table, column, isText, order === "descending");
+        update();
       });
     }
   }
 
-  // Every word has to be in the name.
-  const fits = (name, words) => words.every((word) => name.toLowerCase().includes(word));
+  // Every word has to be there.
+  const fits = (text, words) => words.every((word) => text.toLowerCase().includes(word));
   const wordsOf = (input) => input.value.toLowerCase().split(/\s+/).filter(Boolean);
 
-  function filter() {
+  // Which columns and which rows are seen: those that fit, and of them the first ones of the present order.
+  function update() {
     const [wantedModels, wantedBenchmarks] = [wordsOf(models), wordsOf(benchmarks)];
-    const shown = new Set();
+    const fitting = new Set([...everyone].filter((name) => fits(wordsOfModel.get(name) ?? name, wantedModels)));
+    const most = Number(shown?.value) || Infinity;
     for (const table of tables) {
       const heads = [...table.querySelectorAll("th[data-benchmark]")];
-      const visible = heads.map((head) => fits(head.dataset.benchmark, wantedBenchmarks));
-      heads.forEach((head, index) => { head.hidden = !visible[index]; });
+      const rows = [...table.tBodies[0].rows];
+      for (const head of heads) {
+        head.hidden = !fits(head.dataset.benchmark, wantedBenchmarks);
+        const column = Number(head.querySelector("button").dataset.column);
+        for (const row of rows) row.cells[column].hidden = head.hidden;
+      }
       for (const group of table.querySelectorAll("th.group")) {
         const width = heads.filter((head) => head.dataset.group === group.dataset.group && !head.hidden).length;
         group.hidden = width === 0;
         if (width) group.colSpan = width;
       }
-      for (const row of table.tBodies[0].rows) {
-        row.hidden = !fits(row.cells[0].textContent, wantedModels);
-        visible.forEach((show, index) => { row.cells[index + 1].hidden = !show; });
-        if (!row.hidden) shown.add(row.cells[0].textContent);
+      let number = 0;
+      for (const row of rows) {
+        row.hidden = !fitting.has(nameOf(row)) || number >= most;
+        if (!row.hidden) number += 1;
       }
-      table.parentElement.hidden = !visible.includes(true) || [...table.tBodies[0].rows].every((row) => row.hidden);
+      table.parentElement.hidden = number === 0 || heads.every((head) => head.hidden);
     }
-    const total = new Set(tables.flatMap((table) => [...table.tBodies[0].rows].map((row) => row.cells[0].textContent)));
+    const first = most < fitting.size ? `the first ${most} of ` : "";
+    const fit = fitting.size < everyone.size ? `${fitting.size} of ${everyone.size} models fit` : `${everyone.size} models`;
+    count.textContent = first ? `Shown: ${first}${fit}.` : `${fit}.`;
     measure();
-    count.textContent = `${shown.size} of ${total.size} models`;
   }
 
   // The second row of heads sticks below the first, however many lines that has.
@@ -70,10 +85,11 @@
   }
 
   window.addEventListener("resize", measure);
-  models.addEventListener("input", filter);
-  benchmarks.addEventListener("input", filter);
+  for (const details of document.querySelectorAll("details")) details.addEventListener("toggle", measure);
+  for (const input of [models, benchmarks]) input.addEventListener("input", update);
+  shown?.addEventListener("change", update);
   document.querySelector(".filters").addEventListener("submit", (event) => event.preventDefault());
-  filter();
+  update();
 
   // What is folded on the screen is unfolded on paper.
   let folded = [];

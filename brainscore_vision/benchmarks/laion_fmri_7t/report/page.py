@@ -9,13 +9,18 @@ from importlib.resources import files
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from .answer import answers
 from .drawing import CREATOR
+from .properties import value_text
 from .sections import Section
 from .study import Study
-from .tables import duration, model_facts, moment, notes, provenance, score_tables
+from .tables import duration, leaderboard, model_facts, moment, notes, provenance, score_tables
 
 MOST_EDGES = 200
 """Rows of the table of alphas at the edge of their grid."""
+
+SHOWN = 20
+"""Models of a table at first; its reader may ask for more."""
 
 
 def render_page(study: Study, sections: Sequence[Section], title: str, made: datetime) -> str:
@@ -36,7 +41,7 @@ def render_page(study: Study, sections: Sequence[Section], title: str, made: dat
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(moment=moment, duration=duration, trusted=Markup)
+    environment.filters.update(moment=moment, duration=duration, known=value_text, trusted=Markup)
     return environment.get_template("page.html.j2").render(
         study=study,
         sections=sections,
@@ -45,7 +50,10 @@ def render_page(study: Study, sections: Sequence[Section], title: str, made: dat
         creator=CREATOR,
         style=Markup(_read("page.css")),
         script=Markup(_read("page.js")),
+        answers=answers(study),
+        board=leaderboard(study),
         tables=score_tables(study),
+        shown=SHOWN,
         facts=provenance(study),
         models=model_facts(study),
         notes=notes(study),

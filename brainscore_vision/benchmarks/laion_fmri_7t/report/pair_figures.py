@@ -12,12 +12,21 @@ from matplotlib.lines import Line2D
 from brainscore_vision.benchmark_helpers.stimulus_kernels.scores import standard_error
 
 from ..results import Result
-from .drawing import COLOURS, GREY, INK, MARKERS, Figure, draw, listing, panel_grid, row_labels, tidy
+from .drawing import (
+    COLOURS,
+    GREY,
+    INK,
+    Figure,
+    ModelLegend,
+    draw,
+    listing,
+    model_look,
+    model_looks,
+    panel_grid,
+    tidy,
+)
 from .study import Study
 from .variants import Variant
-
-NAMED = len(MARKERS)
-"""Models with a colour and marker of their own."""
 
 UNITS = {
     "explained_variance": ("explained variance", "fraction of the explainable, summed over voxels"),
@@ -75,10 +84,6 @@ class Pairs:
     looks: dict[str, int]
     points: dict[tuple[str, str], tuple[Point, Point]]
     over: str
-
-    @property
-    def named(self) -> list[str]:
-        return list(self.looks)
 
     @property
     def rest(self) -> list[str]:
@@ -157,9 +162,7 @@ def _pairs(study: Study, a: Variant, b: Variant) -> Pairs:
     regions = [region for region in study.regions(a, b) if region in {r for _, r in common}]
     both = {model for model, _ in common}
     models = [model for model in study.models if model in both]
-    # the same marker in every figure, unless this one has none of the best
-    looks = {model: index for index, model in enumerate(study.models[:NAMED]) if model in both}
-    looks = looks or {model: index for index, model in enumerate(models[:NAMED])}
+    looks = model_looks(study.models, models)
     normalization = _shown(a)
     results = {
         (model, region): (study.cells[model, a, region], study.cells[model, b, region])
@@ -190,8 +193,7 @@ def _point(result: Result, normalization: str, with_error: bool) -> Point:
 def _pair_figure(
     study: Study, pairs: Pairs, *, name: str, question: str, words: tuple[str, str], reading: str
 ) -> Figure:
-    names = row_labels(pairs.named)
-    legend_columns = 4 if max(map(len, names.values())) <= 24 else 3
+    legend = ModelLegend(pairs.looks, len(pairs.rest))
     n_columns = min(4, len(pairs.regions))
     n_rows = -(-len(pairs.regions) // n_columns)
     what, share = UNITS[pairs.normalization]
@@ -211,30 +213,21 @@ def _pair_figure(
         canvas.supxlabel(f"{what} ({fraction}), {words[0]}", fontsize=9)
         for axes in panels[:, 0]:
             axes.set_ylabel(f"{what}\n({fraction}),\n{words[1]}")
-        canvas.legend(
-            handles=_legend(pairs, names),
-            loc="outside upper left",
-            ncols=legend_columns,
-            columnspacing=1.5,
-            handletextpad=0.4,
-        )
+        legend.draw(canvas, Line2D([], [], label="equal", **EQUAL))
 
-    legend_rows = -(-(len(pairs.named) + bool(pairs.rest) + 1) // legend_columns)
     return draw(
         name=name,
         question=question,
-        caption=_caption(pairs, f"{what}, {share}, ceiling from the test images", reading),
+        caption=_caption(pairs, words[1], f"{what}, {share}, ceiling from the test images", reading),
         alt=f"Scatter plot of {len(pairs.models)} models: {what}, {fraction}, {words[1]} against {words[0]}. {_gaps(pairs)}",
-        height=0.55
-        + n_rows * (9.0 / max(n_columns, 3) + 0.3)
-        + (0.36 if any("\n" in name for name in names.values()) else 0.22) * legend_rows,
+        height=0.55 + n_rows * (9.0 / max(n_columns, 3) + 0.3) + legend.height(1),
         paint=paint,
         simulated=study.is_simulated,
     )
 
 
-def _caption(pairs: Pairs, axes: str, reading: str) -> str:
-    text = f"Each point is a model; both axes: {axes}. "
+def _caption(pairs: Pairs, upwards: str, axes: str, reading: str) -> str:
+    text = f"Best, {upwards}: {_best(pairs)}. Each point is a model; both axes: {axes}. "
     if pairs.a.cell.normalization == "published":
         text += (
             "The published normalization, which the other figures show, takes the ceiling at 12 repetitions for all images and "
@@ -245,25 +238,18 @@ def _caption(pairs: Pairs, axes: str, reading: str) -> str:
         text += f"Lines: ± one standard error of the mean over {pairs.over}. "
     if pairs.rest:
         bare = " and have no lines" if pairs.has_errors else ""
-        text += (
-            f"The models with the best mean rank over the benchmarks that they share with others have markers of their "
-            f"own; the other {len(pairs.rest)} are grey{bare}."
-        )
+        text += f"The first models of the leaderboard have markers of their own; the other {len(pairs.rest)} are grey{bare}."
     return text.strip()
 
 
-def _legend(pairs: Pairs, names: dict[str, str]) -> list[Line2D]:
-    handles = [Line2D([], [], label=names[m], markersize=6, linestyle="", **_look(pairs.looks[m])) for m in pairs.named]
-    if pairs.rest:
-        label = f"{len(pairs.rest)} other models"
-        handles.append(Line2D([], [], label=label, markersize=4, linestyle="", **_look(None)))
-    return [*handles, Line2D([], [], label="equal", **EQUAL)]
-
-
-def _look(index: int | None) -> dict:
-    if index is None:
-        return {"marker": "o", "color": GREY, "alpha": 0.6, "markeredgewidth": 0}
-    return {"marker": MARKERS[index], "color": COLOURS[index], "markeredgecolor": "white", "markeredgewidth": 0.5}
+def _best(pairs: Pairs) -> str:
+    """The highest model of each region, in words."""
+    found = []
+    for region in pairs.regions:
+        values = {model: points[1].value for (model, own), points in pairs.points.items() if own == region}
+        model = max(values, key=values.get)
+        found.append(f"{region} {model} ({values[model]:.3f})")
+    return listing(found)
 
 
 def _paint_point(axes, x: Point, y: Point, index: int | None) -> None:
@@ -273,7 +259,7 @@ def _paint_point(axes, x: Point, y: Point, index: int | None) -> None:
         axes.plot(x.ends, [y.value] * 2, **line)
     if y.error is not None:
         axes.plot([x.value] * 2, y.ends, **line)
-    axes.plot(x.value, y.value, linestyle="", markersize=6.5 if named else 4, zorder=3 + named, **_look(index))
+    axes.plot(x.value, y.value, linestyle="", markersize=6.5 if named else 4, zorder=3 + named, **model_look(index))
 
 
 def _limits(points: Iterable[Point]) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
 from ..identifiers import ALL_REGIONS, SPLIT_METRICS
 from ..results import Result
 from .drawing import GREY, INK, Figure, draw, listing, row_labels, subject_look, tidy
-from .study import TOP, Study
+from .study import ORDERED, TOP, Study
 from .variants import Variant
 
 SPREAD = 0.62
@@ -27,12 +27,6 @@ WHAT = {
     "cluster_k5": "held-out clusters of images",
     "random": "random held-out images",
 }
-
-
-def drawn_variants(study: Study) -> list[Variant]:
-    """Those with a figure of their own: OOD categories have a heat map, single folds the table, if there is more."""
-    main = [v for v in study.variants if not v.is_part]
-    return main or study.variants
 
 
 def score_figure(study: Study, variant: Variant, regions: Sequence[str] | None = None) -> Figure:
@@ -86,13 +80,12 @@ def score_figure(study: Study, variant: Variant, regions: Sequence[str] | None =
         )
 
     n_rows = len(shown) + (1.6 if many else 0)
-    best = [max((m for m in ranked if (m, variant, r) in study.cells), key=_value(study, variant, r)) for r in regions]
-    tops = listing(f"{r} {m} {_value(study, variant, r)(m):.3f}" for r, m in zip(regions, best, strict=True))
     return draw(
         name=f"scores-{variant.stem}{'' if regions[0] == every[0] else f'-{regions[0]}'}",
-        question=f"How well do models predict {_what(variant)}? {variant.label}",
-        caption=_caption(variant, found, len(ranked), study.has_gaps([variant], regions)),
-        alt=f"Dot plot of ceiled scores, {len(shown)} models by {len(regions)} regions, {variant.label}. Best: {tops}.",
+        question=f"How well do models predict {what_is_predicted(variant)}? {variant.label}",
+        caption=_caption(study, variant, found, len(ranked)),
+        alt=f"Dot plot of ceiled scores, {len(shown)} models by {len(regions)} regions, {variant.label}. "
+        f"Best: {study.winners(variant, regions)}.",
         height=0.95 + n_rows * (0.36 if len(shown) > 4 else 0.44),
         paint=paint,
         simulated=study.is_simulated,
@@ -101,14 +94,13 @@ def score_figure(study: Study, variant: Variant, regions: Sequence[str] | None =
 
 def ceiling_figure(study: Study, regions: Sequence[str] | None = None) -> Figure:
     """Best model's raw scores beside the ceilings, a row per split and metric; all regions or some."""
-    variants = drawn_variants(study)
-    best: dict[tuple[Variant, str], Result] = {}
-    for (_, variant, region), result in study.cells.items():
-        if variant in variants and ((variant, region) not in best or result.value > best[variant, region].value):
-            best[variant, region] = result
+    variants = study.main_variants
+    best = {(v, region): study.best(v, region)[0] for v in variants for region in study.regions(v)}
     every = [region for region in ALL_REGIONS if any(own == region for _, own in best)]
     regions = every if regions is None else regions
-    best = {cell: result for cell, result in best.items() if cell[1] in regions}
+    best = {cell: found for cell, found in best.items() if cell[1] in regions}
+    names = listing(dict.fromkeys(model for model, _ in best.values()))
+    best = {cell: result for cell, (_, result) in best.items()}
     subjects = subjects_of(best.values())
 
     def paint(canvas: SubFigure) -> None:
@@ -137,7 +129,7 @@ def ceiling_figure(study: Study, regions: Sequence[str] | None = None) -> Figure
         "The bar spans the means over subjects. The unit is the metric's: for the published normalization of a ridge benchmark "
         "the median correlation over voxels and the median √NC at 12 repetitions, also where the test images were shown less "
         "often (all of ood) and less can be reached; for rdm-pearson the rank correlation of RDMs and the mean √NC of voxels. "
-        "The best model is that with the highest ceiled score in the region.",
+        f"The best model is that with the highest ceiled score in the region: {names}.",
         alt=f"Raw scores of the best model and noise ceilings per subject. {shares}.",
         height=0.95 + 0.5 * len(variants),
         paint=paint,
@@ -160,7 +152,15 @@ def _paint_row(axes, row: int, result: Result, subjects: Sequence[str]) -> None:
 
 
 def _paint_strip(axes, values: Sequence[float], label: str) -> None:
-    axes.plot(values, np.zeros(len(values)), marker="|", linestyle="", markersize=13, color=GREY, alpha=0.8)
+    axes.plot(
+        values,
+        np.zeros(len(values)),
+        marker="|",
+        linestyle="",
+        markersize=13,
+        color=GREY,
+        alpha=min(0.8, 40 / len(values)),
+    )
     axes.plot(np.median(values), 0, marker="v", color=INK, markersize=5, linestyle="")
     axes.set(ylim=(-0.6, 0.6), yticks=[0])
     axes.set_yticklabels([label])
@@ -238,19 +238,16 @@ def _normalizations(found: Sequence[Result]) -> list[str]:
     return sorted({result.normalization for result in found})
 
 
-def _value(study: Study, variant: Variant, region: str):
-    return lambda model: study.cells[model, variant, region].value
-
-
-def _what(variant: Variant) -> str:
+def what_is_predicted(variant: Variant) -> str:
+    """In words."""
     if variant.cell.split is None:
         return {"cka": "similarity of stimuli (CKA)"}.get(variant.cell.metric, "the geometry of responses (RDMs)")
     return f"responses to {WHAT.get(variant.cell.split, 'test images')}"
 
 
-def _caption(variant: Variant, found: Sequence[Result], n_models: int, has_gaps: bool) -> str:
+def _caption(study: Study, variant: Variant, found: Sequence[Result], n_models: int) -> str:
     has_folds = any(result.folds for result in found)
-    text = "Black stroke: mean over subjects"
+    text = f"Best: {study.winners(variant, study.regions(variant))}. Black stroke: mean over subjects"
     if any(result.error is not None for result in found):
         text += f"; grey bar: ± standard error (bootstrap over {'folds' if has_folds else 'subjects'})"
     text += ". Each marker is a subject"
@@ -264,11 +261,9 @@ def _caption(variant: Variant, found: Sequence[Result], n_models: int, has_gaps:
             "Dotted: what predictions as good as the ceiling, r = √NC at 12 repetitions, would score, because this "
             "normalization divides r² by √NC; where test images were shown less often (all of ood), less can be reached. "
         )
-    text += "Models are sorted by their mean over these regions"
-    if has_gaps:
-        text += ", those without a score in some region last"
+    text += ORDERED
     if n_models > TOP:
         text += (
-            f"; the first {TOP} of {n_models} are shown by name, and all in the strip below (strokes; triangle: median)"
+            f" The first {TOP} of {n_models} are shown by name, and all in the strip below (strokes; triangle: median)."
         )
-    return text + "."
+    return text

@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.layer_map import LayerMap
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
 
 from ..identifiers import ALL_REGIONS, SPLIT_METRICS
 from .comparison_figures import LEVEL, Correction, compare_models, comparison_figure
 from .diagnostic_figures import Penalty, alpha_figure, penalties, voxel_figure
 from .drawing import Figure
+from .layer_figure import layer_figure
 from .ood_figures import ood_figure, ood_groups
 from .pair_figures import pool_figure, pool_pairs, split_figure, split_pairs
-from .score_figures import ceiling_figure, drawn_variants, score_figure
+from .profile_figure import profile_figure, profile_variants
+from .property_figures import property_figures
+from .score_figures import ceiling_figure, score_figure
 from .study import Study, groups_of, pool_names
 from .variants import OOD_PREFIX, Variant
 
@@ -63,35 +67,66 @@ class Section:
     problems: tuple[str, ...] = ()
 
 
-def section_makers(study: Study, correction: Correction) -> list[Callable[[], Section]]:
+def section_makers(
+    study: Study, correction: Correction, layer_maps: Sequence[LayerMap] = ()
+) -> list[Callable[[], Section]]:
     """One callable per section, in the order of the page; some take seconds."""
-    compared = partial(_compared, correction=correction)
-    return [partial(make, study) for make in (_scores, _ceilings, _gap, _categories, _pools, compared, _checks)]
+    layers, compared = partial(_layers, maps=layer_maps), partial(_compared, correction=correction)
+    order = (_properties, _scores, _gap, _categories, layers, compared, _pools, _ceilings, _checks)
+    return [partial(make, study) for make in order]
+
+
+def _properties(study: Study) -> Section:
+    figures = tuple(property_figures(study))
+    text = "What is known of the models beside their scores."
+    words = ["laion-score", "report", str(study.path), "--out", "report", "--properties", "models.csv"]
+    remedy = Remedy(
+        "A figure needs a property that is known of three models. Give a CSV file with a column model, and one column per "
+        "property (top-1, parameters, training data, family):",
+        shlex.join(words),
+    )
+    return Section("properties", "What goes with the score", text, figures, None if figures else remedy)
+
+
+def _layers(study: Study, maps: Sequence[LayerMap]) -> Section:
+    title, text = (
+        "Layers over depth",
+        "Which layers of a network predict which region, by their scores on training images.",
+    )
+    if maps:
+        return Section("layers", title, text, (layer_figure(study, maps),))
+    words = ["laion-score", "layers", study.requested(study.models[0]), *_dataset_option(study), "--json"]
+    remedy = Remedy(
+        "No map of layers was given. Make one, and add --layer-map layers.json to the command of this report:",
+        f"{shlex.join(words)} > layers.json",
+    )
+    return Section("layers", title, text, remedy=remedy)
 
 
 def _scores(study: Study) -> Section:
-    variants = drawn_variants(study)
+    variants = study.main_variants
     left_out = len(study.variants) - len(variants)
-    text = "One figure per split, metric and pool; all of them share colours and markers of subjects."
+    text = "All regions at once, then a figure per split, metric and pool with each subject's score."
     if left_out:
         text += " OOD categories have their own section, and single folds are in the table."
     text, remedy = (
         (text, None) if variants else ("", _to_run(study, "There are no scores of known benchmarks.", ["headline"]))
     )
-    figures = tuple(score_figure(study, v, regions) for v in variants for regions in groups_of(study.regions(v)))
-    return Section("scores", "Scores by region", text, figures, remedy)
+    figures = [profile_figure(study)] if profile_variants(study) else []
+    figures += [score_figure(study, v, regions) for v in variants for regions in groups_of(study.regions(v))]
+    return Section("scores", "Scores by region", text, tuple(figures), remedy)
 
 
 def _ceilings(study: Study) -> Section:
     text = "A ceiled score divides what a model reaches by what the measurements allow."
-    if any(v.cell.metric in SPLIT_METRICS and v.cell.normalization == "published" for v in drawn_variants(study)):
+    if any(v.cell.metric in SPLIT_METRICS and v.cell.normalization == "published" for v in study.main_variants):
         text += (
             " The published normalization of ridge benchmarks takes what 12 repetitions allow, also for test images that were "
             "shown less often."
         )
     if not study.cells:
         return Section("ceilings", "Ceilings", text, remedy=_to_run(study, "There are no scores yet.", ["headline"]))
-    drawn = {region for _, variant, region in study.cells if variant in drawn_variants(study)}
+    drawn = {region for _, variant, region in study.cells if variant in study.main_variants}
     groups = groups_of([region for region in ALL_REGIONS if region in drawn])
     return Section("ceilings", "Ceilings", text, tuple(ceiling_figure(study, regions) for regions in groups))
 
@@ -148,7 +183,7 @@ def _pools(study: Study) -> Section:
 
 
 def _compared(study: Study, correction: Correction) -> Section:
-    compared = [compare_models(study, variant) for variant in drawn_variants(study) if variant.cell.metric != "cka"]
+    compared = [compare_models(study, variant) for variant in study.main_variants if variant.cell.metric != "cka"]
     compared = correction.apply(compared)
     figures = tuple(comparison_figure(study, one) for one in compared if one.pairs)
     problems = tuple(dict.fromkeys(problem for one in compared for problem in one.problems))
@@ -190,10 +225,14 @@ def _checks(study: Study) -> Section:
 
 def _to_run(study: Study, text: str, benchmarks: Sequence[str], requested: str | None = None) -> Remedy:
     """A command for the model that was asked for as ``requested``; None for the best one."""
-    data = study.dataset
-    where = data.get("root") if data.get("name") not in ("simulated", "published") else data["name"]
     requested = requested or study.requested(study.models[0])
     model = ["--features", requested] if Path(requested).suffix.lower() in TABLE_SUFFIXES else [requested]
     words = ["laion-score", "score", *model, *benchmarks]
-    words += ["--results", str(study.path), *(["--dataset", str(where)] if where else [])]
+    words += ["--results", str(study.path), *_dataset_option(study)]
     return Remedy(text, shlex.join(words))
+
+
+def _dataset_option(study: Study) -> list[str]:
+    data = study.dataset
+    where = data.get("root") if data.get("name") not in ("simulated", "published") else data["name"]
+    return ["--dataset", str(where)] if where else []

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 from brainscore_core.metrics import Score
 
 from ..identifiers import ALL_REGIONS, FAMILIES, IdentifierError, parse
 from ..results import Failure, Result, ResultsDatabase
+from .drawing import listing
 from .errors import ReportError
+from .order import adjusted_means
+from .properties import Properties, of_results
 from .variants import Variant
 
 TOP = 12
 """Models that a figure shows by name; more become a strip of all of them."""
+
+ORDERED = "Models stand in the order of the leaderboard."
+
+IT = "IT"
+"""The region that a report's first sentence is about, if there are scores of it."""
 
 
 MOST_REGIONS = 8
@@ -51,6 +59,8 @@ class Study:
         What was left out because its benchmark has a newer version, in words; empty if nothing.
     load : callable
         Result -> Score, with draws.
+    properties : mapping of str to mapping of str to float or str
+        By model and name; see :mod:`.properties`.
     """
 
     path: Path
@@ -61,6 +71,7 @@ class Study:
     left_out: dict[str, str]
     outdated: str
     load: Callable[[Result], Score]
+    properties: Properties = field(default_factory=dict)
 
     @cached_property
     def results(self) -> list[Result]:
@@ -72,19 +83,46 @@ class Study:
 
     @cached_property
     def models(self) -> list[str]:
-        """The best first, by their mean rank over the benchmarks that others were scored on too; then those that share none."""
-        ranks: dict[str, list[float]] = {result.model: [] for result in self.results}
-        for _, group in self._by_benchmark():
-            values = np.array([result.value for result in group])
-            for result in group if len(group) > 1 else ():
-                ranks[result.model].append(float((values > result.value).mean()))
-        return sorted(ranks, key=lambda model: (np.mean(ranks[model]) if ranks[model] else 1.0, model))
+        """The order of models everywhere: by their mean on the leaderboard, then those that share none of its benchmarks."""
+        ranked = {model: mean for means in self._board_means for model, mean in means.items()}
+        others = {(m, (v, r)): result.value for (m, v, r), result in self.cells.items() if m not in ranked}
+        for means in adjusted_means(others):
+            ranked |= means
+        return [*ranked, *sorted({result.model for result in self.unknown} - set(ranked))]
 
-    def _by_benchmark(self) -> list[tuple[tuple[Variant, str], list[Result]]]:
-        groups: dict[tuple[Variant, str], list[Result]] = {}
-        for (_, variant, region), result in self.cells.items():
-            groups.setdefault((variant, region), []).append(result)
-        return list(groups.items())
+    @property
+    def means(self) -> dict[str, float]:
+        """Of models on the leaderboard; a gap counts as what other scores say of it (:mod:`.order`)."""
+        return self._board_means[0] if self._board_means else {}
+
+    @cached_property
+    def _board_means(self) -> list[dict[str, float]]:
+        return adjusted_means({(m, (v, r)): one.value for (m, v, r), one in self.cells.items() if v in self.board})
+
+    @property
+    def property_names(self) -> list[str]:
+        """Of all models, in the order of the file."""
+        return list(dict.fromkeys(name for own in self.properties.values() for name in own))
+
+    @cached_property
+    def main_variants(self) -> list[Variant]:
+        """Those with a figure of their own: OOD categories have a heat map, single folds the table, if there is more."""
+        return [variant for variant in self.variants if not variant.is_part] or self.variants
+
+    @cached_property
+    def board(self) -> list[Variant]:
+        """Variants on the leaderboard: splits of one metric, pool and settings, of those with the most results."""
+        groups: dict[Variant, list[Variant]] = {}
+        for variant in self.main_variants:
+            groups.setdefault(variant.without_split, []).append(variant)
+        counts = Counter(variant.without_split for _, variant, _ in self.cells if variant in self.main_variants)
+        return max(groups.items(), key=lambda item: counts[item[0]])[1] if groups else []
+
+    @cached_property
+    def board_region(self) -> str | None:
+        """What the first sentence is about: IT, or the last region with scores."""
+        regions = [region for variant in self.board for region in self.regions(variant)]
+        return IT if IT in regions else max(regions, key=ALL_REGIONS.index, default=None)
 
     @cached_property
     def variants(self) -> list[Variant]:
@@ -96,19 +134,20 @@ class Study:
         return [region for region in ALL_REGIONS if all(region in own for own in found)]
 
     def models_of(self, variants: Iterable[Variant], regions: Sequence[str]) -> list[str]:
-        """Models with a result on any of the variants and regions: complete ones first, the best mean first."""
-        wanted = [(variant, region) for variant in variants for region in regions]
-        values: dict[str, list[float]] = {}
-        for (model, variant, region), result in self.cells.items():
-            if (variant, region) in wanted:
-                values.setdefault(model, []).append(result.value)
-        return sorted(values, key=lambda model: (-len(values[model]), -float(np.mean(values[model])), model))
+        """Models with a result on any of the variants and regions, in the order of :attr:`models`."""
+        wanted = {(variant, region) for variant in variants for region in regions}
+        found = {model for model, variant, region in self.cells if (variant, region) in wanted}
+        return [model for model in self.models if model in found]
 
-    def has_gaps(self, variants: Iterable[Variant], regions: Sequence[str]) -> bool:
-        """Whether some model of :meth:`models_of` lacks a result that another one has."""
-        wanted = [(variant, region) for variant in variants for region in regions]
-        found = [(model, (variant, region)) for model, variant, region in self.cells if (variant, region) in wanted]
-        return len(found) < len({model for model, _ in found}) * len({cell for _, cell in found})
+    def best(self, variant: Variant, region: str) -> list[tuple[str, Result]]:
+        """Models and results, the highest value first; equal ones in the order of :attr:`models`."""
+        found = [(model, self.cells.get((model, variant, region))) for model in self.models]
+        return sorted(((m, r) for m, r in found if r is not None), key=lambda pair: -pair[1].value)
+
+    def winners(self, variant: Variant, regions: Iterable[str]) -> str:
+        """The best model of each region, in words: V1 alexnet (0.412) and ..."""
+        firsts = [(region, *self.best(variant, region)[0]) for region in regions]
+        return listing(f"{region} {model} ({result.value:.3f})" for region, model, result in firsts)
 
     def requested(self, model: str) -> str:
         """As what a model was asked for, the last time."""
@@ -122,6 +161,7 @@ def read_study(
     models: Sequence[str] = (),
     benchmarks: Sequence[str] = (),
     dataset: str | None = None,
+    properties: Properties | None = None,
 ) -> Study:
     """Choose results of a database for a report.
 
@@ -133,6 +173,8 @@ def read_study(
     dataset : str, optional
         Name of a dataset, or the beginning of its fingerprint. None for the one with the most results, a measured one
         before simulated ones: numbers on different data do not belong in one figure.
+    properties : mapping of str to mapping, optional
+        What is known of models beside their scores, by their names here or as they were asked for.
 
     Raises
     ------
@@ -147,29 +189,30 @@ def read_study(
     own, outdated = _newest_versions([result for result in found if result.dataset_fingerprint == fingerprint])
     cells, unknown = {}, []
     for result in sorted(own, key=lambda result: result.id):
-        name = _benchmark(result)
+        name = _benchmark(result.benchmark)
         if name is None:
             unknown.append(result)
         else:
             cells[result.model, *name] = result
-    others = {r.dataset_fingerprint: _describe(found, r.dataset_fingerprint) for r in found}
-    del others[fingerprint]
+    others = dict.fromkeys(r.dataset_fingerprint for r in found if r.dataset_fingerprint != fingerprint)
     return Study(
         path=Path(database.path),
         cells=cells,
         unknown=tuple(unknown),
         failures=tuple(f for f in failures if f.dataset_fingerprint in ("", fingerprint)),
         dataset=own[-1].dataset,
-        left_out=others,
+        left_out={other: _describe(found, other) for other in others},
         outdated=outdated,
         load=lambda result: database.score(result.id),
+        properties=of_results(properties or {}, own),
     )
 
 
-def _benchmark(result: Result) -> tuple[Variant, str] | None:
+@functools.cache
+def _benchmark(identifier: str) -> tuple[Variant, str] | None:
     """Variant and region; None for a name of a newer grammar, or of somebody's own benchmark: the table shows it."""
     try:
-        cell = parse(result.benchmark)
+        cell = parse(identifier)
     except IdentifierError:
         return None
     return Variant.of(cell), cell.region
@@ -178,7 +221,7 @@ def _benchmark(result: Result) -> tuple[Variant, str] | None:
 def _newest_versions(results: Sequence[Result]) -> tuple[list[Result], str]:
     """Results of each benchmark's newest version, and the others in words: their numbers do not belong in one figure."""
     newest: dict[tuple[Variant, str] | str, int] = {}
-    named = [(_benchmark(result) or result.benchmark, result) for result in results]
+    named = [(_benchmark(result.benchmark) or result.benchmark, result) for result in results]
     for name, result in named:
         newest[name] = max(newest.get(name, result.benchmark_version), result.benchmark_version)
     own = [result for name, result in named if result.benchmark_version == newest[name]]

@@ -1,4 +1,5 @@
-"""Matplotlib's SVG, made fit to stand with others in one page: unique ids, contained styles, a text alternative."""
+"""Matplotlib's SVG, made fit to stand with others in one page: unique ids, contained styles, colours of the page, a text
+alternative."""
 
 from __future__ import annotations
 
@@ -13,8 +14,13 @@ TITLE_ID = "report-title"
 ElementTree.register_namespace("", SVG)
 ElementTree.register_namespace("xlink", XLINK)
 
+THEMED = frozenset("#000000 #222222 #444444 #666666 #7a5c00 #aaaaaa #b00020 #e3e3e3 #eeeeee #ffffff".split())
+"""Colours that a page may replace, by its variable ``--fig-222222`` and so on; page.css does so on dark screens."""
+
 _COORDINATES = ("d", "x", "y", "width", "height", "transform")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
+_COLOUR = re.compile(r"#[0-9a-f]{6}\b")
+_COLOURED = ("style", "fill", "stroke")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 
 
@@ -34,7 +40,7 @@ def standalone(svg: str, alt: str) -> str:
 
 
 def inline(svg: str, name: str, alt: str, title_height: float) -> str:
-    """An element of a page, without its title; ids start with ``name``.
+    """An element of a page, without its title; ids start with ``name``, and the colours of :data:`THEMED` are the page's.
 
     Parameters
     ----------
@@ -61,7 +67,8 @@ def inline(svg: str, name: str, alt: str, title_height: float) -> str:
             elif attribute == f"{{{XLINK}}}href":
                 element.set(attribute, f"#{name}--{value.removeprefix('#')}")
             else:
-                element.set(attribute, _REFERENCE.sub(rf"url(#{name}--\1)", value))
+                value = _REFERENCE.sub(rf"url(#{name}--\1)", value)
+                element.set(attribute, _COLOUR.sub(_themed, value) if attribute in _COLOURED else value)
     _describe(root, alt)
     left, top, width, height = map(float, root.get("viewBox").split())
     root.set("viewBox", f"{left:g} {top + title_height:g} {width:g} {height - title_height:g}")
@@ -69,6 +76,11 @@ def inline(svg: str, name: str, alt: str, title_height: float) -> str:
     for size in ("width", "height"):
         del root.attrib[size]
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def _themed(match: re.Match) -> str:
+    colour = match[0]
+    return f"var(--fig-{colour[1:]}, {colour})" if colour in THEMED else colour
 
 
 def _describe(root: ElementTree.Element, alt: str) -> None:

@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from statistics import fmean
 
 from ..results import Result, layers_text
+from .properties import is_number
 from .study import Study
+from .variants import Variant
 
 WIDEST = 16
 """Columns of one table of scores; more stand in tables below each other, so that each fits a window and a sheet."""
@@ -53,8 +56,51 @@ class ScoreTable:
         return "; ".join(group.label for group in self.groups)
 
     @property
+    def n_columns(self) -> int:
+        return sum(len(group.columns) for group in self.groups)
+
+    @property
     def has_long_names(self) -> bool:
         return any(len(model) > LONG_NAME for model, _ in self.rows)
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """The models' scores on the splits of one metric, pool and settings, beside what is known of the models.
+
+    Attributes
+    ----------
+    table : ScoreTable
+    properties : list of (str, bool)
+        Names of properties, and whether they are numbers.
+    means : dict of str to float
+        Over the table's columns, by model; see :attr:`~.study.Study.means`.
+    best : list of float
+        The highest value of each column.
+    ceilings : list of float
+        Mean over the models of each column: what raw scores are divided by.
+    scale : (float, float)
+        Values at which bars begin and are full.
+    """
+
+    table: ScoreTable
+    properties: list[tuple[str, bool]]
+    means: dict[str, float]
+    best: list[float]
+    ceilings: list[float]
+    scale: tuple[float, float]
+
+    def style(self, result: Result) -> str:
+        """Lengths of a cell's bar (v) and of its interval's line (w), and where in what is left that line begins (p)."""
+        value, low, high = (self._share(end) for end in (result.value, *(result.interval_over_subjects or (0.0, 0.0))))
+        width = high - low
+        start = low / (1 - width) if width < 1 else 0.0
+        return f"--v:{value:.1%};--w:{width:.1%};--p:{start:.1%}"
+
+    def _share(self, value: float) -> float:
+        """Of a bar's full length."""
+        low, high = self.scale
+        return min(1.0, max(0.0, (value - low) / (high - low)))
 
 
 @dataclass(frozen=True)
@@ -85,24 +131,47 @@ class ModelFacts:
     machines: str
 
 
+def leaderboard(study: Study) -> Leaderboard | None:
+    """The table that a report opens with; None if no benchmark is known."""
+    if not study.board:
+        return None
+    table = _table(*_groups(study, study.board), study.models)
+    columns = [[own[index] for _, own in table.rows if own[index] is not None] for index in range(table.n_columns)]
+    found = [result for column in columns for result in column]
+    low = min(0.0, *(result.value for result in found))
+    high = max(0.0, *(end for result in found for end in (result.value, *(result.interval_over_subjects or ()))))
+    return Leaderboard(
+        table=table,
+        properties=[(name, is_number(study.properties, name)) for name in study.property_names],
+        means=study.means,
+        best=[max(result.value for result in column) for column in columns],
+        ceilings=[fmean(result.ceiling for result in column) for column in columns],
+        scale=(low, high if high > low else low + 1),
+    )
+
+
 def score_tables(study: Study) -> list[ScoreTable]:
-    """All results, split into tables of a readable width."""
-    cells = {(model, result.benchmark): result for (model, _, _), result in study.cells.items()}
-    groups = []
-    for variant in study.variants:
+    """All results that are not on the leaderboard, split into tables of a readable width."""
+    groups, cells = _groups(study, [variant for variant in study.variants if variant not in study.board])
+    cells |= {(result.model, result.benchmark): result for result in study.unknown}
+    names = sorted({result.benchmark for result in study.unknown})
+    groups += [
+        Group("other benchmarks", tuple(Column(name, name) for name in names[start : start + WIDEST]))
+        for start in range(0, len(names), WIDEST)
+    ]
+    return [_table(part, cells, study.models) for part in _parts(groups)]
+
+
+def _groups(study: Study, variants: Sequence[Variant]) -> tuple[list[Group], dict[tuple[str, str], Result]]:
+    """A group of columns per variant, and results by model and name of the column."""
+    groups, cells = [], {}
+    for variant in variants:
         names = {region: variant.identifier(region) for region in study.regions(variant)}
         groups.append(Group(variant.label, tuple(Column(region, name) for region, name in names.items())))
         for (model, own, region), result in study.cells.items():
             if own == variant:
                 cells[model, names[region]] = result
-    if study.unknown:
-        cells |= {(result.model, result.benchmark): result for result in study.unknown}
-        names = sorted({result.benchmark for result in study.unknown})
-        groups += [
-            Group("other benchmarks", tuple(Column(name, name) for name in names[start : start + WIDEST]))
-            for start in range(0, len(names), WIDEST)
-        ]
-    return [_table(part, cells, study.models) for part in _parts(groups)]
+    return groups, cells
 
 
 def _parts(groups: Sequence[Group]) -> list[list[Group]]:
@@ -125,9 +194,10 @@ def _table(groups: Sequence[Group], cells: dict, models: Sequence[str]) -> Score
 
 def model_facts(study: Study) -> list[ModelFacts]:
     """Time, memory and machines per model, in the order of the study."""
-    facts = []
-    for model in study.models:
-        own = [result for result in study.results if result.model == model]
+    facts, of_model = [], {model: [] for model in study.models}
+    for result in study.results:
+        of_model[result.model].append(result)
+    for model, own in of_model.items():
         facts.append(
             ModelFacts(
                 model=model,
@@ -147,12 +217,11 @@ def model_facts(study: Study) -> list[ModelFacts]:
 
 def notes(study: Study) -> list[tuple[str, str, list[str]]]:
     """Model, note and the benchmarks whose results have it, in the order of the study."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for model in study.models:
-        for result in study.results:
-            for note in result.notes if result.model == model else ():
-                found.setdefault((model, note), []).append(result.benchmark)
-    return [(*key, benchmarks) for key, benchmarks in found.items()]
+    found: dict[str, dict[str, list[str]]] = {model: {} for model in study.models}
+    for result in study.results:
+        for note in result.notes:
+            found[result.model].setdefault(note, []).append(result.benchmark)
+    return [(model, note, names) for model, own in found.items() for note, names in own.items()]
 
 
 def provenance(study: Study) -> list[tuple[str, str]]:

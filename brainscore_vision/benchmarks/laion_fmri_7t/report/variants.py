@@ -35,6 +35,11 @@ class Variant:
     def with_pool(self, pool: str) -> Variant:
         return Variant(replace(self.cell, pool=pool))
 
+    @property
+    def without_split(self) -> Variant:
+        """The same for all variants that differ in their split alone."""
+        return self if self.cell.split is None else self.with_split(SPLITS[0])
+
     def identifier(self, region: str) -> str:
         """Name of the benchmark of one region."""
         return replace(self.cell, region=region).identifier

@@ -14,7 +14,9 @@ from ..results import ResultsDatabase
 from .comparison_figures import Correction
 from .drawing import CREATOR, Figure
 from .errors import ReportError
+from .layer_figure import read_layer_maps
 from .page import render_page
+from .properties import read_properties
 from .sections import section_makers
 from .study import read_study
 
@@ -32,6 +34,8 @@ def write_report(
     benchmarks: Sequence[str] = (),
     dataset: str | None = None,
     correction: Correction | None = None,
+    properties: Path | None = None,
+    layer_maps: Sequence[Path] = (),
     title: str = "LAION-fMRI scores",
     force: bool = False,
     progress: bool | None = None,
@@ -50,6 +54,10 @@ def write_report(
         Name of a dataset or beginning of its fingerprint; see :func:`~.study.read_study`.
     correction : Correction, optional
         Of p values; None for Benjamini and Hochberg's over each figure.
+    properties : Path, optional
+        CSV file of what is known of models; see :func:`~.properties.read_properties`.
+    layer_maps : sequence of Path
+        Files, or folders of files, that ``laion-score layers MODEL --json`` wrote.
     title : str
     force : bool
         Write into a folder that holds other things.
@@ -70,12 +78,16 @@ def write_report(
     """
     directory = Path(directory).expanduser()
     check_directory(directory, force)
-    study = read_study(database, models, benchmarks, dataset)
+    given = {} if properties is None else read_properties(properties)
+    maps = read_layer_maps(layer_maps)
+    study = read_study(database, models, benchmarks, dataset, given)
+    if given and not study.properties:
+        warn(f"None of the {len(given)} models in {properties} is in the report; the first one is {next(iter(given))}.")
     for fingerprint, words in study.left_out.items():
         warn(f"A report is about one dataset. Left out: {words}. Report on it with --dataset {fingerprint}")
     if study.outdated:
         warn(f"A report has one version of each benchmark, the newest. Left out: {study.outdated}. Score them again.")
-    makers = section_makers(study, correction or Correction())
+    makers = section_makers(study, correction or Correction(), maps)
     hidden = None if progress is None else not progress
     with tqdm(total=len(makers), desc="report: sections", unit="section", disable=hidden, delay=2, leave=False) as bar:
         sections = []

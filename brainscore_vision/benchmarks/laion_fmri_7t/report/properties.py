@@ -1,0 +1,80 @@
+"""What is known of models beside their scores: family, parameters, training data, accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.ticker import EngFormatter
+
+from ..results import Result
+from .errors import ReportError
+
+MODEL = "model"
+"""Column of a file of properties that names the model."""
+
+NAME = "name"
+"""Property of results that is the model's name itself."""
+
+Properties = Mapping[str, Mapping[str, float | str]]
+"""``properties[model][name]``; what is not known of a model is left out."""
+
+_LARGE = 1e4
+"""From here on, numbers are written with a prefix: 25.6 M."""
+
+
+def read_properties(path: Path) -> dict[str, dict[str, float | str]]:
+    """Properties from a CSV file: a column ``model``, and one per property.
+
+    A column of numbers alone is a number, all others are text; empty cells are not known.
+
+    Raises
+    ------
+    ReportError
+        No such file, no column ``model``, or a model with two rows.
+    """
+    try:
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={MODEL: str}, skipinitialspace=True)
+    except (OSError, ValueError) as error:  # pandas' ParserError is one
+        raise ReportError(f"--properties names a CSV file with a column {MODEL!r}; {path} is none: {error}") from error
+    if MODEL not in table.columns:
+        raise ReportError(
+            f"A file of properties names models in the column {MODEL!r}; {path} has the columns "
+            f"{', '.join(map(str, table.columns))}. Rename one."
+        )
+    table = table.dropna(subset=[MODEL])
+    twice = table[MODEL][table[MODEL].duplicated()]
+    if len(twice):
+        raise ReportError(
+            f"A file of properties has one row per model; {path} has several of {twice.iloc[0]}. Leave one."
+        )
+    names = [name for name in table.columns if name != MODEL]
+    rows = zip(table[MODEL], table[names].itertuples(index=False, name=None), strict=True)
+    return {model: {n: v for n, v in zip(names, row, strict=True) if not pd.isna(v)} for model, row in rows}
+
+
+def of_results(given: Properties, results: list[Result]) -> dict[str, dict[str, float | str]]:
+    """Properties by the names that models have in a report: what results hold, and ``given``, which may name a model as it was
+    asked for and replaces what results hold."""
+    found: dict[str, dict[str, float | str]] = {}
+    for result in results:
+        own = {name: value for name, value in getattr(result, "properties", {}).items() if name != NAME}
+        for name in (result.model_source, result.requested_model, result.model_identifier, result.model):
+            own |= given.get(name, {})  # the more exact name comes later
+        if own:
+            found.setdefault(result.model, {}).update(own)
+    return found
+
+
+def is_number(properties: Properties, name: str) -> bool:
+    """Whether every known value of a property is a number, and they are not all the same."""
+    values = {own[name] for own in properties.values() if name in own}
+    return len(values) > 1 and not any(isinstance(value, str | bool) for value in values)
+
+
+def value_text(value: float | str) -> str:
+    """For people: 76.1, 25.6 M."""
+    if isinstance(value, str | bool):
+        return str(value)
+    return EngFormatter(places=1)(value) if abs(value) >= _LARGE else f"{value:.4g}"

@@ -1,0 +1,172 @@
+"""The site is built without a warning and needs no network; every code block of its pages and of the README runs."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from plugin_testing.doc_blocks import Block, Runner, blocks, with_outputs
+from plugin_testing.install_check import REPOSITORY
+from plugin_testing.s3 import s3_server
+from plugin_testing.shown_output import difference
+from sphinx.cmd.build import build_main
+
+from brainscore_vision.data.laion_fmri_7t import simulation
+from brainscore_vision.data.laion_fmri_7t.bucket import BUCKET
+from brainscore_vision.data.laion_fmri_7t.packaging import layout
+from brainscore_vision.data.laion_fmri_7t.simulation.raw import write_raw
+
+DOCS = REPOSITORY / "docs"
+PAGES = [
+    REPOSITORY / "README.md",
+    REPOSITORY / "CONTRIBUTING.md",
+    *(page for page in sorted(DOCS.rglob("*.md")) if not page.relative_to(DOCS).parts[0].startswith("_")),
+]
+WRITE = "LAION_FMRI_WRITE_DOCS"
+"""Set to 1 (`make docs-outputs`), pages are written with what their blocks print now."""
+
+
+@pytest.fixture(scope="module")
+def released(tiny_dataset, tmp_path_factory) -> Path:
+    return write_raw(tiny_dataset, tmp_path_factory.mktemp("released") / "data")
+
+
+@pytest.fixture
+def bucket(request, monkeypatch):
+    """The simulated release in a bucket, without the images; only for the page that downloads."""
+    released = request.getfixturevalue("released")
+    with s3_server(monkeypatch, BUCKET) as client:
+        for path in sorted((released / "derivatives").rglob("*sub-01*")):
+            if path.is_file():
+                key = path.relative_to(released).as_posix()
+                client.put_object(Bucket=BUCKET, Key=key, Body=path.read_bytes(), ACL="public-read")
+        monkeypatch.setenv("LAION_FMRI_ENDPOINT", client.meta.endpoint_url)
+        monkeypatch.setattr(layout, "RELEASED_SESSIONS", layout.expected_sessions(released))
+        yield released
+
+
+@pytest.fixture
+def runner(run, capsys, monkeypatch, tiny_dataset, tmp_path, request):
+    """Runs blocks on the tiny simulated dataset, which is also what ``simulated`` names."""
+    monkeypatch.setenv("COLUMNS", "140")
+    monkeypatch.setattr(simulation, "ensure_default", lambda **_: tiny_dataset)
+    monkeypatch.setattr(simulation, "default_folder", lambda: tiny_dataset)
+    (tmp_path / "tiny").symlink_to(tiny_dataset)
+    (tmp_path / "FOLDER").mkdir()
+
+    def agree(*arguments):
+        """What ``laion-fmri download-stimuli`` leaves, and the splits that come with the package."""
+        if arguments == ("download-stimuli",):
+            released = request.getfixturevalue("bucket")
+            shutil.copytree(released / "splits", tmp_path / "FOLDER" / "splits")
+            (tmp_path / "FOLDER" / "stimuli").mkdir()
+            for file in ("task-images_stimuli.h5", "task-images_metadata.csv"):
+                shutil.copy(released / "stimuli" / file, tmp_path / "FOLDER" / "stimuli")
+
+    return Runner(run, capsys.readouterr, monkeypatch.setenv, {"laion-fmri": agree})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_blocks_run_and_print_what_is_shown(page, runner, tmp_path):
+    if not blocks(page.read_text("utf-8")):
+        pytest.skip("no code")
+    results = runner.run(page, tmp_path)
+    if os.environ.get(WRITE):
+        page.write_text(with_outputs(page.read_text("utf-8"), results), "utf-8")
+        return
+    shown = ((block, printed) for block, printed in results if block.output is not None)
+    changed = {f"{page.name}:{block.line}": difference(block.output, printed) for block, printed in shown}
+    assert {where: what for where, what in changed.items() if what} == {}, "look at `make docs-outputs; git diff docs`"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """The built site; a warning is an error."""
+    folder = tmp_path_factory.mktemp("site")
+    warnings = folder / "warnings"
+    arguments = ["-q", "-W", "--keep-going", "-w", warnings, "-d", folder / "doctrees", DOCS, folder / "html"]
+    code = build_main([str(argument) for argument in arguments])
+    assert code == 0, warnings.read_text()
+    return folder / "html"
+
+
+def test_readme_is_a_front_page():
+    lines = PAGES[0].read_text("utf-8").splitlines()
+    assert len(lines) <= 150
+    for word in ("pool", "split", "cell", "ceiling", "RDMs", "kernel"):  # explained where they first stand
+        assert any(f"*{word}*" in line for line in lines), word
+
+
+def test_linked_files_exist():
+    for page in (*PAGES, REPOSITORY / "CHANGELOG.md"):
+        links = re.findall(r"\]\(([^)#\s]+)[^)\s]*\)", page.read_text("utf-8"))
+        files = [link for link in links if "://" not in link and "_generated" not in link]
+        assert [link for link in files if not (page.parent / link).exists()] == [], page
+
+
+def test_site_is_built_whole(site):
+    for page in PAGES[2:]:
+        assert (site / page.relative_to(DOCS).with_suffix(".html")).is_file()
+    commands = (site / "_generated" / "commands.html").read_text("utf-8")
+    assert "laion-score data get" in commands
+    api = (site / "reference" / "api.html").read_text("utf-8")
+    assert "score_model" in api
+    assert (site / "_images" / "ceiling.svg").is_file()
+
+
+LOADS = re.compile(r"""(?:<(?:script|img|iframe|source)\b[^>]*\bsrc|<link\b[^>]*\bhref)=["'](?:https?:)?//[^"']+""")
+
+
+def test_site_loads_nothing_from_elsewhere(site):
+    for page in site.rglob("*.html"):
+        assert LOADS.findall(page.read_text("utf-8")) == [], page
+    for style in site.rglob("*.css"):
+        text = style.read_text("utf-8")
+        assert re.findall(r"@import[^;]*https?:|url\(\s*[\"']?(?:https?:)?//", text) == [], style
+
+
+def test_loads_are_found():
+    for text in ('<script src="https://a/b.js">', "<link rel=x href='//a/b.css'>", '<img alt="" src="http://a/b">'):
+        assert LOADS.findall(text)
+
+
+PAGE = """\
+```sh
+laion-score list
+```
+
+```text
+old
+```
+
+words
+
+```text
+no output
+```
+
+- a list
+
+  ```python
+  print(1)
+  ```
+"""
+
+
+def test_blocks_and_their_outputs_are_found():
+    first, second = blocks(PAGE)
+    assert (first.language, first.code, first.line, first.output) == ("sh", "laion-score list\n", 2, "old\n")
+    assert second == Block("python", "", "print(1)\n", 18)
+    assert with_outputs(PAGE, [(first, "a\nb\n"), (second, "1\n")]) == PAGE.replace("old\n", "a\nb\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [("make nothing", "the Makefile has no"), ("laion-score nothing", "exit code 2"), ("false", "exit code 1")],
+)
+def test_blocks_that_fail_are_found(runner, tmp_path, code, problem):
+    page = tmp_path / "page.md"
+    page.write_text(f"```sh\n{code}\n```\n")
+    with pytest.raises(AssertionError, match=problem):
+        runner.run(page, tmp_path)
