@@ -1,6 +1,7 @@
 """From the released LAION-fMRI data to the assemblies that are scored.
 
     python rebuild_assemblies.py FOLDER                     build assemblies/sub-XX.nc from the released files in FOLDER
+    python rebuild_assemblies.py FOLDER --regions all       the same with every region of interest, not V1 to IT alone
     python rebuild_assemblies.py FOLDER --download --build  get the files first, from the release's bucket
     python rebuild_assemblies.py FOLDER --verify            compare what was built with what Brain-Score publishes
     python rebuild_assemblies.py FOLDER --package           write the published form
@@ -38,6 +39,14 @@ def parser() -> argparse.ArgumentParser:
     masks = "; ".join(f"{name}: {text}" for name, text in MASK_DEFINITIONS.items())
     add("--mask", choices=MASK_DEFINITIONS, default=ANATOMICAL, help=f"brain mask. {masks}. Default: {ANATOMICAL}")
     add("--sessions", nargs="+", metavar="ses-XX", help="default: all of the release; the assembly names them")
+    add(
+        "--regions",
+        nargs="+",
+        default=(),
+        metavar="REGION",
+        help="regions of interest (FFA1) or categories of them (face) whose voxels and memberships the assemblies hold besides "
+        "V1 to IT, or all. Subjects that lack one are named. Default: none",
+    )
     add("--scratch", type=Path, help="where finished sessions wait; default: assemblies/.rebuild in the folder")
     add("--start-over", action="store_true", help="discard finished sessions and replace assemblies")
     add("--published", type=Path, help="folder of published files to verify against; default: download them")
@@ -55,6 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     options = BuildOptions(
         mask=given.mask,
         sessions=tuple(sorted(given.sessions)) if given.sessions else None,
+        regions=tuple(name.replace("-", "") for text in given.regions for name in text.split(",") if name),
         scratch=given.scratch,
         start_over=given.start_over,
         progress=lambda sessions: tqdm(sessions, desc="sessions", unit="session", disable=None, leave=False),

@@ -28,10 +28,19 @@ from brainscore_vision.benchmarks.laion_fmri_7t import (
     benchmark,
     load_assembly,
 )
-from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import Cell, IdentifierError, all_identifiers, parse
+from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import (
+    ALL_REGIONS,
+    MODEL_REGIONS,
+    STORED_REGIONS,
+    Cell,
+    IdentifierError,
+    all_identifiers,
+    parse,
+)
+from brainscore_vision.benchmarks.laion_fmri_7t.report.variants import Variant
 from brainscore_vision.data.laion_fmri_7t import source
 from brainscore_vision.data.laion_fmri_7t.assemblies import header as assembly_header
-from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
+from brainscore_vision.data.laion_fmri_7t.constants import CATEGORIES, OOD_TYPES, ROIS
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 OPTIONS = {
@@ -42,10 +51,14 @@ OPTIONS = {
     "[normalization=explained_variance]": {"normalization": "explained_variance"},
     "[alphas=0.1;1e-07]": {"alphas": (0.1, 1e-7)},
     "[alphas=relative]": {"alphas": "relative"},
+    "[record=V4]": {"record": "V4"},
     "[dataset=simulated]": {"dataset": "simulated"},
     "[dataset=some/folder, odd=name]": {"dataset": Path("some/folder, odd=name")},
 }
 """Text of a setting in an identifier, and the option that it stands for."""
+
+
+SOME_REGIONS = (*STORED_REGIONS, "face", "FFA1", "V1v")
 
 
 # The grammar
@@ -53,16 +66,17 @@ OPTIONS = {
 
 def test_every_identifier_is_built_from_its_name():
     names = all_identifiers()
-    assert len(names) == len(set(names)) == 2 * 6 * 23 * 2 + 6 * 2
+    assert len(names) == len(set(names)) == len(ALL_REGIONS) * (2 * 23 * 2 + 2)
     for name in names:
         assert parse(name).identifier == name
+    for name in all_identifiers(SOME_REGIONS):
         assert benchmark(name).identifier == name
 
 
 def test_the_grammar_is_the_one_that_was_agreed():
     splits = ["tau", "ood", *(f"ood_{kind}" for kind in OOD_TYPES), "cluster_k5", "random"]
     splits += [f"{family}_{k}" for family in ("cluster_k5", "random") for k in range(5)]
-    regions = ["V1", "V2", "V3", "V4", "IT", "IT_full"]
+    regions = ["V1", "V2", "V3", "V4", "IT", "IT_full", *CATEGORIES, *ROIS]
     with_split = {
         f"{family}.{region}-{split}-{metric}"
         for family, region, split, metric in itertools.product(
@@ -243,7 +257,7 @@ def test_a_wrong_setting_is_one_clear_error(make, rule, received):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("treshold=20", "alphas, dataset, normalization, subjects, threshold; received 'treshold'"),
+        ("treshold=20", "alphas, dataset, normalization, record, subjects, threshold; received 'treshold'"),
         ("threshold=high", "A number is needed .*'high'"),
         ("threshold", "A number is needed"),
         ("alphas=1,2", "received '2'"),
@@ -338,7 +352,7 @@ def untouchable(monkeypatch, tmp_path):
 def test_constructing_every_benchmark_loads_nothing(untouchable):
     for name in REGISTERED:
         assert load_benchmark(name).identifier == name
-    for name in all_identifiers():
+    for name in all_identifiers(SOME_REGIONS):
         for dataset in (None, "published", "simulated", "no/such/folder"):
             assert benchmark(name, dataset=dataset).version == 1
     with pytest.raises(AssertionError, match="data were touched"):  # the guard works
@@ -407,3 +421,60 @@ def test_options_of_the_bundled_plugin_are_told_the_new_ones(make):
         make(dataset_prefix="Zerbe2026_fmri_persubject")
     with pytest.raises(TypeError, match="noise_ceiling_threshold"):
         make(noise_ceiling_coord="nc_4rep")
+
+
+# Regions of interest
+
+
+@pytest.mark.parametrize(
+    ("region", "recorded"),
+    [
+        *[(region, region) for region in ("V1", "V2", "V3", "V4", "IT")],
+        *[
+            ("IT_full", "IT"),
+            ("V1v", "V1"),
+            ("laionEVC", "V1"),
+            ("V2d", "V2"),
+            ("V3v", "V2"),
+            ("hV4", "V4"),
+            ("LO1", "V4"),
+        ],
+        *[("MT", "V4"), ("FFA1", "IT"), ("face", "IT"), ("laionlateral", "IT"), ("VO1", "IT"), ("IPS0", "IT")],
+    ],
+)
+def test_models_record_a_region_for_a_region_of_interest(region, recorded):
+    name = f"LAION_fMRI.{region}-ood-ridgecv"
+    one = benchmark(name)
+    assert (one.region, one.cell.region, one.identifier) == (recorded, region, name)
+    assert benchmark(name, record=recorded).identifier == name
+    other = "V2" if recorded == "V1" else "V1"
+    changed = benchmark(name, record=other)
+    assert (changed.region, changed.identifier) == (other, f"{name}[record={other}]")
+    assert benchmark(changed.identifier).cell == changed.cell
+    assert one.parent == f"LAION_fMRI.{recorded}" == changed.parent
+
+
+def test_every_region_has_one_that_models_know():
+    assert set(MODEL_REGIONS) == set(ALL_REGIONS)
+    assert {MODEL_REGIONS[region] for region in (*ROIS, *CATEGORIES)} == {"V1", "V2", "V4", "IT"}
+    assert len(ROIS) == 43
+    assert not {*ROIS} & {*CATEGORIES, *STORED_REGIONS}
+
+
+@pytest.mark.parametrize("record", ["", "V1 V2", 3])
+def test_what_is_recorded_is_a_region(record):
+    with pytest.raises(IdentifierError, match="record is a region that the model has a layer for"):
+        LAIONfMRI("FFA1", "ood", record=record)
+
+
+def test_benchmarks_that_record_differently_are_different_variants_of_a_report():
+    variants = {
+        Variant.of(parse(f"LAION_fMRI.{region}-tau-ridge{said}"))
+        for region in ("V1", "V2", "FFA1")
+        for said in ("", "[record=V1]", "[record=V2]")
+    }
+    assert {variant.settings for variant in variants} == {"", "record=V1", "record=V2"}
+    assert len({variant.stem for variant in variants}) == len(variants) == 3
+    for variant in variants:
+        name = variant.identifier("FFA1")
+        assert Variant.of(parse(name)) == variant

@@ -33,6 +33,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import BenchmarkInfo, FoldsPlan, Plan
 from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import MemoryForecast, forecast
+from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_as
 from brainscore_vision.data.laion_fmri_7t.constants import BIBTEX, FOLD_FAMILIES, N_FOLDS, SUBJECTS, VISUAL_DEGREES
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
@@ -40,12 +41,12 @@ from brainscore_vision.data.laion_fmri_7t.families import families
 from brainscore_vision.data.laion_fmri_7t.released.features import bind
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset, simulated_name
 
-from .identifiers import DEFAULT_THRESHOLD, Cell, IdentifierError, parse
+from .identifiers import DEFAULT_THRESHOLD, MODEL_REGIONS, STORED_REGIONS, Cell, IdentifierError, parse
 
 VERSION = 1
 """Increased when scores change."""
 
-OPTIONS = ("pool", "subjects", "normalization", "noise_ceiling_threshold", "alphas", "dataset")
+OPTIONS = ("pool", "subjects", "normalization", "noise_ceiling_threshold", "alphas", "record", "dataset")
 """Settings of a benchmark beside its region, split and metric; keyword-only."""
 
 BUNDLED_OPTIONS = {
@@ -58,9 +59,6 @@ BUNDLED_OPTIONS = {
 
 FAMILY = "LAION_fMRI"
 """Node ``LAION_fMRI.<region>`` of Brain-Score's tree holds a region's benchmarks: one dataset among those of the region."""
-
-MODEL_REGION = {"IT_full": "IT"}
-"""Regions that models know under another name."""
 
 SHARED_METRIC_SPLIT = "tau"
 """rdm-pearson and cka use the shared non-OOD images: the training and test images of this split together."""
@@ -86,7 +84,7 @@ class _OnDataset:
     @property
     def region(self) -> str:
         """The region that models are asked to record, under the name that Brain-Score's choice of layers asks for."""
-        return MODEL_REGION.get(self.cell.region, self.cell.region)
+        return self.cell.model_region
 
     def __call__(self, candidate) -> Score:
         dataset = open_dataset(self.cell.dataset)
@@ -131,6 +129,8 @@ class FoldsBenchmark(_OnDataset, KFoldNeuralBenchmark):
 def make_tasks(cell: Cell, dataset: Dataset) -> tuple[SubjectTask, ...]:
     """One task per subject of a cell with a single split; reads splits and headers, neither images nor responses."""
     check_subjects(cell.identifier, cell.subjects, dataset)
+    if cell.region not in STORED_REGIONS:
+        check_region(cell, dataset)
     # pool of the cell -> its stimuli, the two sides of the split and the families of its test images: the same for all
     # subjects where they share the pool
     stimuli: dict[str, tuple] = {}
@@ -146,7 +146,7 @@ def make_tasks(cell: Cell, dataset: Dataset) -> tuple[SubjectTask, ...]:
             SubjectTask(
                 subject=subject,
                 region=cell.region,
-                model_region=MODEL_REGION.get(cell.region, cell.region),
+                model_region=cell.model_region,
                 pool=of_pool,
                 train_ids=train,
                 test_ids=test,
@@ -168,6 +168,44 @@ def check_subjects(what: str, subjects: Sequence[str], dataset: Dataset) -> None
             f"{', '.join(dataset.subjects) or 'none'}. Add assemblies/{missing[0]}.nc, or choose subjects "
             f"(subjects={dataset.subjects!r})."
         )
+
+
+def check_region(cell: Cell, dataset: Dataset) -> None:
+    """Raise if a subject lacks the cell's region of interest or category: a mean over fewer people is for the user to choose.
+
+    Raises
+    ------
+    MissingDataError
+        Assemblies without regions of interest, or a subject that lacks the region; the message names those who have it.
+    DatasetError
+        A subject without a voxel of the region above the threshold.
+    """
+    tables = {subject: dataset.region_table(subject) for subject in dataset.subjects}
+    without = [subject for subject in cell.subjects if tables[subject] is None]
+    if without:
+        raise MissingDataError(
+            f"{cell.identifier} needs assemblies that say which voxels are in {cell.region}; those of {dataset.name} "
+            f"({', '.join(without)}) were built without regions of interest and have {', '.join(STORED_REGIONS)}. Build them "
+            f"with them from the released files: python rebuild_assemblies.py {dataset.root or 'FOLDER'} --regions all "
+            f"--start-over."
+        )
+    have = tuple(subject for subject, table in tables.items() if table is not None and table.members(cell.region))
+    lacking = [subject for subject in cell.subjects if subject not in have]
+    if lacking and not have:
+        names = dict.fromkeys(name for table in tables.values() if table is not None for name in table.names())
+        raise MissingDataError(
+            f"{cell.identifier}: no subject of {dataset.name} has {cell.region}. Regions of interest and their categories are "
+            f"{', '.join(names)} there."
+        )
+    if lacking:
+        chosen = asked_as(f"subjects={have!r}", f"--subjects {','.join(have)}")
+        raise MissingDataError(
+            f"{cell.identifier} needs {cell.region} in each of its subjects; {', '.join(lacking)} "
+            f"{'lacks' if len(lacking) == 1 else 'lack'} it, {', '.join(have)} {'has' if len(have) == 1 else 'have'} it. "
+            f"Choose subjects: {chosen}."
+        )
+    for subject in cell.subjects:
+        dataset.count_voxels(subject, cell.region, noise_ceiling_threshold=cell.noise_ceiling_threshold)
 
 
 def stimulus_pool(dataset: Dataset, pool: str) -> StimulusPool:
@@ -271,6 +309,7 @@ def LAIONfMRI(
     normalization: str = "published",
     noise_ceiling_threshold: float = DEFAULT_THRESHOLD,
     alphas: tuple[float, ...] | str | None = None,
+    record: str | None = None,
     dataset=None,
     **unknown,
 ):
@@ -279,7 +318,8 @@ def LAIONfMRI(
     Parameters
     ----------
     region : str
-        V1, V2, V3, V4, IT, or IT_full (V4 and IT together; models record IT).
+        V1, V2, V3, V4, IT, or IT_full (V4 and IT together; models record IT); a region of interest such as FFA1, or a
+        category of them such as face (the union of those that the subject has), where the assemblies were built with them.
     split : str
         ``tau``, ``ood``, ``ood_<type>``, ``cluster_k5``, ``cluster_k5_<k>``, ``random`` or ``random_<k>``.
     metric_type : str
@@ -294,6 +334,9 @@ def LAIONfMRI(
     alphas : tuple of float or "relative", optional
         Penalties instead of the metric's own. "relative": from 1e-6 to 1e6 mean eigenvalues of the centred training kernel,
         two per decade, so that the unit of the features does not matter.
+    record : str, optional
+        The region that the model records, V1, V2, V4 or IT, or another that it has a layer for. By default that of the table
+        in METHODS ("Regions of interest").
     dataset : str, pathlib.Path or Dataset, optional
         ``simulated``, ``published`` or a folder; None for the configured one.
 
@@ -324,6 +367,7 @@ def LAIONfMRI(
             normalization=normalization,
             noise_ceiling_threshold=noise_ceiling_threshold,
             alphas=alphas,
+            record=record,
             dataset=_dataset_option(dataset),
         )
     )
@@ -388,7 +432,7 @@ def load_assembly(region: str, split: str, side: str, **options):
 
 
 def _info(cell: Cell) -> BenchmarkInfo:
-    region = MODEL_REGION.get(cell.region, cell.region)
+    region = MODEL_REGIONS[cell.region]
     return BenchmarkInfo(identifier=cell.identifier, version=VERSION, parent=f"{FAMILY}.{region}", bibtex=BIBTEX)
 
 

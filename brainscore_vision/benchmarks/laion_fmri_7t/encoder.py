@@ -72,7 +72,7 @@ def fit_encoder(
         As for :func:`score_model`.
     subject : str
     regions : sequence of str
-        V1, V2, V3, V4, IT, IT_full.
+        V1, V2, V3, V4, IT, IT_full, regions of interest (FFA1) and their categories (face).
     train : str
         ``all``: every image of the pool but out-of-distribution ones; ``all+ood``: those too; or a split, such as tau, whose
         training images are used and on whose test images its accuracy is measured. For the first two, accuracy is that of

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import (
@@ -20,10 +21,12 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import warn_once
 from brainscore_vision.data.laion_fmri_7t.constants import (
+    CATEGORIES,
     FOLD_FAMILIES,
     OOD_TYPES,
     REGION_UNIONS,
     REGIONS,
+    ROIS,
     SPLIT_FILES,
     SUBJECTS,
 )
@@ -39,11 +42,27 @@ SHARED_METRICS = ("rdm-pearson", "cka")
 """Metrics without a split: they use the shared non-OOD images, which all subjects saw."""
 
 METRIC_ALPHAS = {"ridgecv": DEFAULT_ALPHAS, "ridge": (1.0,)}
-ALL_REGIONS = (*REGIONS, *REGION_UNIONS)
+STORED_REGIONS = (*REGIONS, *REGION_UNIONS)
+"""Regions that every assembly has."""
+
+ALL_REGIONS = (*STORED_REGIONS, *CATEGORIES, *ROIS)
+"""These, and the categories and regions of interest that assemblies built with ``--regions`` have."""
+
+_EARLY = {"V1": ("V1v", "V1d", "laionEVC"), "V2": ("V2v", "V2d", "V3v", "V3d")}
+_MIDDLE = ("hV4", "V3A", "V3B", "LO1", "LO2", "TO1", "TO2", "MT", "MST", "motion", "retinotopy")
+MODEL_REGIONS = {
+    **{region: region for region in REGIONS},
+    "IT_full": "IT",
+    **dict.fromkeys((*CATEGORIES, *ROIS), "IT"),
+    **dict.fromkeys(_MIDDLE, "V4"),
+    **{region: recorded for recorded, regions in _EARLY.items() for region in regions},
+}
+"""Region -> the one that models record for it (METHODS, "Regions of interest")."""
+
 DEFAULT_THRESHOLD = 30.0
 """Percent; voxels with nc_12rep above it are scored."""
 
-_OPTION_NAMES = {"subjects", "threshold", "normalization", "alphas", "dataset"}
+_OPTION_NAMES = {"subjects", "threshold", "normalization", "alphas", "record", "dataset"}
 
 
 class IdentifierError(ValueError):
@@ -57,7 +76,7 @@ class Cell:
     Attributes
     ----------
     region : str
-        V1, V2, V3, V4, IT or IT_full.
+        One of :data:`ALL_REGIONS`.
     split : str or None
         One of :data:`SPLITS`; None for metrics without a split.
     metric : str
@@ -72,6 +91,8 @@ class Cell:
     alphas : tuple of float, "relative" or None
         Ridge penalties; None for the metric's own. "relative" counts mean eigenvalues of the centred training kernel, see
         :class:`brainscore_vision.benchmark_helpers.stimulus_kernels.RidgeMetric`.
+    record : str or None
+        The region that models record; None for that of :data:`MODEL_REGIONS`.
     dataset : str or None
         What :func:`brainscore_vision.data.laion_fmri_7t.source.open_dataset` takes; None for the configured one.
     """
@@ -84,6 +105,7 @@ class Cell:
     normalization: str = "published"
     noise_ceiling_threshold: float = DEFAULT_THRESHOLD
     alphas: tuple[float, ...] | str | None = None
+    record: str | None = None
     dataset: str | None = None
 
     def __post_init__(self):
@@ -111,6 +133,12 @@ class Cell:
                 f"write {100 * threshold:g} (threshold={100 * threshold:g} in an identifier)."
             )
         object.__setattr__(self, "noise_ceiling_threshold", threshold)
+        if self.record is not None and not (isinstance(self.record, str) and re.fullmatch(r"\w+", self.record)):
+            raise IdentifierError(
+                f"record is a region that the model has a layer for, such as V4 or IT; received {self.record!r}."
+            )
+        if self.record == MODEL_REGIONS[self.region]:
+            object.__setattr__(self, "record", None)
         if self.dataset == "":
             raise IdentifierError(
                 "dataset is 'simulated', 'published' or a folder; received an empty one. Leave it out."
@@ -151,6 +179,11 @@ class Cell:
     def grid(self) -> tuple[float, ...]:
         """The numbers between which ridge chooses its penalty; none for other metrics."""
         return RELATIVE_ALPHAS if self.alphas == RELATIVE else self.alphas or ()
+
+    @property
+    def model_region(self) -> str:
+        """The region that models record."""
+        return MODEL_REGIONS[self.region] if self.record is None else self.record
 
     @property
     def identifier(self) -> str:
@@ -216,11 +249,11 @@ def _with_options(cell: Cell, said: dict, options: dict) -> Cell:
     return changed
 
 
-def all_identifiers() -> list[str]:
-    """Every identifier of the grammar with default settings."""
+def all_identifiers(regions: Sequence[str] = ALL_REGIONS) -> list[str]:
+    """Every identifier of the grammar with default settings, of all regions or of some."""
     names = []
     for family, pool in FAMILIES.items():
-        for region in ALL_REGIONS:
+        for region in regions:
             names += [f"{family}.{region}-{split}-{metric}" for split in SPLITS for metric in SPLIT_METRICS]
             if pool == "shared":
                 names += [f"{family}.{region}-{metric}" for metric in SHARED_METRICS]
@@ -240,6 +273,8 @@ def _text(cell: Cell) -> str:
     if cell.metric in METRIC_ALPHAS and cell.alphas not in (None, METRIC_ALPHAS[cell.metric]):
         alphas = cell.alphas if cell.alphas == RELATIVE else ";".join(repr(a) for a in cell.alphas)
         settings.append(f"alphas={alphas}")
+    if cell.record is not None:
+        settings.append(f"record={cell.record}")
     if cell.dataset is not None:
         settings.append(f"dataset={cell.dataset}")
     return f"{family}.{cell.region}-{middle}{cell.metric}" + (f"[{','.join(settings)}]" if settings else "")
@@ -281,7 +316,7 @@ def _parse_options(text: str) -> dict:
             parsed["alphas"] = alphas if alphas == RELATIVE else tuple(float(a) for a in alphas.split(";"))
     except ValueError as error:
         raise IdentifierError(f"A number is needed in the settings {settings}: {error}.") from error
-    parsed.update({name: settings[name] for name in ("normalization", "dataset") if name in settings})
+    parsed.update({name: settings[name] for name in ("normalization", "record", "dataset") if name in settings})
     return parsed
 
 

@@ -25,7 +25,7 @@ from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 from .benchmark import make_tasks, stimulus_pool, warn_once_of_simulation
-from .identifiers import DEFAULT_THRESHOLD, Cell, IdentifierError
+from .identifiers import DEFAULT_THRESHOLD, STORED_REGIONS, Cell, IdentifierError
 from .networks.finding import find_model
 from .networks.network import AUTO, Network
 
@@ -58,7 +58,8 @@ def map_layers(
     model : str, torch.nn.Module or brainscore_vision.model_interface.BrainModel
         What :func:`score_model` takes, with a PyTorch network in it. Regions that it has layers for play no part.
     regions : sequence of str
-        V1, V2, V3, V4, IT.
+        V1, V2, V3, V4, IT; regions of interest and their categories, which the map has under their own names (FFA1), so that
+        a model commits to them with ``layers=map.best`` and a benchmark asks for them with ``record="FFA1"``.
     layers : str or sequence of str
         ``blocks`` (residual blocks, transformer layers; of other networks, what follows each layer with weights), ``all``,
         or names and patterns of names (``layer4.*``).
@@ -192,7 +193,7 @@ class _Choice:
     Attributes
     ----------
     region : str
-        As models record it.
+        As models record it; a region of interest, whose layer is its own.
     tasks : tuple of SubjectTask
     says : str
         What a Score says of it.
@@ -204,7 +205,7 @@ class _Choice:
 
     @classmethod
     def of(cls, plan: Plan, pool: StimulusPool, train: tuple[str, ...]) -> _Choice:
-        region = plan.tasks[0].model_region
+        region = _as_recorded(plan.tasks[0]).region
         tested = all(set(train) <= set(task.test_ids) for task in plan.tasks)
         # people's signals are alike: what one of them is tested on, no one's responses may speak for
         test = set() if tested else {stimulus_id for task in plan.tasks for stimulus_id in task.test_ids}
@@ -259,8 +260,8 @@ def _names(names: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _as_recorded(task: SubjectTask) -> SubjectTask:
-    """A layer is chosen for the region that models record."""
-    return replace(task, region=task.model_region)
+    """A layer is chosen for the region that models record, and of a region of interest for itself."""
+    return replace(task, region=task.model_region) if task.region in STORED_REGIONS else task
 
 
 def _place(model, tasks, layers, metric: str, dataset: Dataset, engine: EngineOptions) -> Path | None:

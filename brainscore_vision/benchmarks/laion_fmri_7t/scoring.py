@@ -195,6 +195,12 @@ def prepare(
     datasets = _datasets(benchmarks)
     plans = resolve_all(benchmarks, datasets)
     if layers == AUTO:
+        said = [one.identifier for one in benchmarks if one.cell.record is not None]
+        if said:
+            raise IdentifierError(
+                f"Layers that are chosen ({AUTO}) are those of the region itself, so {said[0]} cannot say what is recorded. "
+                f"Leave record out."
+            )
         if len(datasets) > 1:
             raise IdentifierError(
                 f"Layers are chosen on the training images of one dataset; received benchmarks on "

@@ -11,10 +11,64 @@ PARTICIPANT_CODES = {"sub-01": "p01", "sub-06": "p02", "sub-05": "p03", "sub-03"
 """Suffix of a subject's unique images. The code is *not* the subject's number (release, stimulus names)."""
 
 REGIONS = ("V1", "V2", "V3", "V4", "IT")
-"""Regions stored in the assemblies; each voxel belongs to exactly one."""
+"""Regions stored in the assemblies; each voxel belongs to at most one."""
+
+OTHER_REGION = "other"
+"""What assemblies say of a voxel that belongs to none of `REGIONS`, but to some region of interest."""
 
 REGION_UNIONS = {"IT_full": ("V4", "IT")}
 """Regions that are made of stored ones: most of hV4 lies inside the release's ventral mask (97.8 %, site)."""
+
+ROIS = {
+    "EBA": "body",
+    "FBA": "body",
+    "VWFA1": "character",
+    "VWFA2": "character",
+    "mfswords": "character",
+    "pSTSwords": "character",
+    "AFP1": "face",
+    "AFP2": "face",
+    "FFA1": "face",
+    "FFA2": "face",
+    "OFA": "face",
+    "pSTSfaces": "face",
+    "laionEVC": "laion",
+    "laiondorsal": "laion",
+    "laiongeneral": "laion",
+    "laionlateral": "laion",
+    "laionventral": "laion",
+    "MST": "motion",
+    "MT": "motion",
+    "lobjects": "object",
+    "vobjects": "object",
+    "MPA": "place",
+    "OPA": "place",
+    "PPA": "place",
+    "SPL": "place",
+    "IPCS": "retinotopy",
+    "IPS0": "retinotopy",
+    "LO1": "retinotopy",
+    "LO2": "retinotopy",
+    "SPCS": "retinotopy",
+    "TO1": "retinotopy",
+    "TO2": "retinotopy",
+    "V1d": "retinotopy",
+    "V1v": "retinotopy",
+    "V2d": "retinotopy",
+    "V2v": "retinotopy",
+    "V3A": "retinotopy",
+    "V3B": "retinotopy",
+    "V3d": "retinotopy",
+    "V3v": "retinotopy",
+    "VO1": "retinotopy",
+    "VO2": "retinotopy",
+    "hV4": "retinotopy",
+}
+"""Region of interest, spelled without hyphens -> category (package documentation). No subject has all: sub-01 has 40, and
+sub-03 43."""
+
+CATEGORIES = tuple(dict.fromkeys(ROIS.values()))
+"""Each stands for the union of its regions of interest, as far as the subject has them."""
 
 OOD_TYPES = (
     "shape",

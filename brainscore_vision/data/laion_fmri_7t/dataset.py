@@ -8,8 +8,16 @@ from typing import Protocol
 from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import Responses
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import warn_once
 
-from .assemblies.averages import ResponseCache, TrialMoments, read_half_responses, read_moments, read_responses
+from .assemblies.averages import (
+    ResponseCache,
+    TrialMoments,
+    read_half_responses,
+    read_moments,
+    read_responses,
+    reliable_voxels,
+)
 from .assemblies.file import AssemblyFile
+from .assemblies.region_table import RegionTable
 from .errors import SchemaError
 from .ids import is_ood
 from .released.features import find_feature_file
@@ -21,6 +29,7 @@ class AssemblySource(Protocol):
     """Where the assemblies of a dataset are."""
 
     subjects: tuple[str, ...]
+    know_rois: bool  # whether a file can have a table of regions of interest
 
     def path(self, subject: str) -> Path:
         """Local file of a subject."""
@@ -133,6 +142,20 @@ class Dataset:
             self._files[subject] = AssemblyFile(self._assemblies.path(subject), subject)
         return self._files[subject]
 
+    def region_table(self, subject: str) -> RegionTable | None:
+        """Regions of interest of a subject; None if its assembly was built without. Reads the assembly's header.
+
+        Raises
+        ------
+        MissingDataError
+            If the dataset lacks the subject.
+        """
+        return self.assembly_file(subject).header.regions if self._assemblies.know_rois else None
+
+    def count_voxels(self, subject: str, region: str, *, noise_ceiling_threshold: float) -> int:
+        """Number of voxels that `responses` has, from the assembly's header; parameters and errors as there."""
+        return len(reliable_voxels(self.assembly_file(subject), region, noise_ceiling_threshold)[0])
+
     def responses(self, subject: str, region: str, *, noise_ceiling_threshold: float) -> Responses:
         """Repetition averages over all trials of a region's reliable voxels.
 
@@ -141,7 +164,7 @@ class Dataset:
         subject : str
             Such as ``sub-01``.
         region : str
-            V1, V2, V3, V4, IT or IT_full.
+            V1, V2, V3, V4, IT or IT_full; a region of interest (FFA1), or a category of them (face).
         noise_ceiling_threshold : float
             Percent; voxels with nc_12rep above it are kept.
 

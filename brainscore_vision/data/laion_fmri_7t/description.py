@@ -35,7 +35,8 @@ def describe_subject(dataset: Dataset, subject: str, threshold: float) -> dict:
     -------
     dict
         ``subject``; the numbers of ``trials``, ``stimuli`` and ``sessions`` (0 if the file does not name them); ``voxels``,
-        region -> all voxels, and those above the threshold; ``brain_mask``, its definition, or "not stated".
+        region -> all voxels, and those above the threshold; ``rois``, region of interest -> the same, empty for assemblies
+        without; ``brain_mask``, its definition, or "not stated".
 
     Raises
     ------
@@ -54,14 +55,27 @@ def describe_subject(dataset: Dataset, subject: str, threshold: float) -> dict:
     for region in REGIONS:
         inside = neuroids["region"] == region
         voxels[region] = int(inside.sum()), int((inside & reliable).sum())
+    held = {} if header.regions is None else header.regions.membership
+    rois = {name: (int(held[name].sum()), int((held[name] & reliable).sum())) for name in held}
     return {
         "subject": subject,
         "trials": len(presentations),
         "stimuli": presentations["stimulus_id"].nunique(),
         "sessions": presentations["session"].nunique() if "session" in presentations else 0,
         "voxels": voxels,
+        "rois": rois,
         "brain_mask": str(header.attributes.get("brain_mask", "not stated")),
     }
+
+
+def regions_of_interest(dataset: Dataset) -> dict[str, dict[str, list[str]]]:
+    """Category -> region of interest -> subjects that have it; empty for assemblies without. Reads headers alone."""
+    tables = {subject: dataset.region_table(subject) for subject in dataset.subjects}
+    found: dict[str, dict[str, list[str]]] = {}
+    for subject, table in tables.items():
+        for region, category in ({} if table is None else table.categories).items():
+            found.setdefault(category, {}).setdefault(region, []).append(subject)
+    return {category: dict(sorted(found[category].items())) for category in sorted(found)}
 
 
 def ood_counts(dataset: Dataset) -> dict[str, int]:

@@ -44,6 +44,7 @@ from .options import (
     NormalizationOption,
     NoStoreOption,
     RandomOption,
+    RecordOption,
     SpoolOption,
     StoreOption,
     SubjectsOption,
@@ -124,9 +125,19 @@ def list_benchmarks(
     every: Annotated[
         bool, typer.Option("--all", help="Every identifier of the grammar, not only the registered 20.")
     ] = False,
+    regions: Annotated[
+        bool,
+        typer.Option(
+            "--regions", help="Regions by category, what models record for them, and which subjects lack them."
+        ),
+    ] = False,
+    dataset: DatasetOption = None,
     pattern: Annotated[str | None, typer.Argument(help="Show those that match, e.g. '*IT-ood*'.")] = None,
 ) -> None:
-    """List benchmark identifiers."""
+    """List benchmark identifiers, or the regions that can stand in them."""
+    if regions:
+        print_regions(dataset)
+        return
     names = _whole_grammar() if every else headline()
     found = names if pattern is None else fnmatch.filter(names, pattern)
     for name in found:
@@ -140,6 +151,31 @@ def _whole_grammar() -> list[str]:
     from ..identifiers import all_identifiers
 
     return all_identifiers()
+
+
+def print_regions(dataset: str | None) -> None:
+    """Regions of a dataset, a line per category."""
+    from brainscore_vision.data.laion_fmri_7t.description import regions_of_interest
+    from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+
+    from ..identifiers import MODEL_REGIONS, STORED_REGIONS
+
+    opened = open_dataset(dataset)
+    found = regions_of_interest(opened)
+    print("Every assembly: " + ", ".join(f"{region} → {MODEL_REGIONS[region]}" for region in STORED_REGIONS))
+    for category, rois in found.items():
+        shown = []
+        for region, subjects in rois.items():
+            lacking = [subject for subject in opened.subjects if subject not in subjects]
+            without = f" (not {', '.join(lacking)})" if lacking else ""
+            shown.append(f"{region} → {MODEL_REGIONS.get(region, 'not in the grammar')}{without}")
+        print(f"{category} → {MODEL_REGIONS.get(category, 'not in the grammar')}: {', '.join(shown)}")
+    if not found:
+        print(
+            f"The assemblies of {opened.name} were built without regions of interest: python rebuild_assemblies.py "
+            f"{opened.root or 'FOLDER'} --regions all --start-over"
+        )
+    errors.print("→: the region that models record. A category is the union of the regions that a subject has.")
 
 
 def score(
@@ -169,6 +205,7 @@ def score(
     normalization: NormalizationOption = None,
     threshold: ThresholdOption = None,
     alphas: AlphasOption = None,
+    record: RecordOption = None,
     as_json: JsonOption = False,
     store_directory: StoreOption = None,
     spool_directory: SpoolOption = None,
@@ -200,6 +237,7 @@ def score(
         "normalization": normalization,
         "noise_ceiling_threshold": threshold,
         "alphas": grid(alphas),
+        "record": record,
     }
     for identifier in identifiers:  # an error in the last name must not cost the work for the first
         parse(identifier, dataset=dataset, **settings)
@@ -228,7 +266,7 @@ def simulate(
     directory: Annotated[Path, typer.Argument(help="Folder to make the dataset in.")],
     scale: Annotated[
         str,
-        typer.Option(help="tiny, small, or full (the release's counts: minutes, about 6 GB).", callback=known_scale),
+        typer.Option(help="tiny, small, or full (the release's counts: minutes, about 7 GB).", callback=known_scale),
     ] = "small",
     pixels: Annotated[
         int | None,

@@ -72,7 +72,7 @@ def describe(
     threshold: Annotated[float, typer.Option(help="Percent of nc_12rep; voxels above it are scored.")] = 30.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Count subjects, voxels per region before and after the threshold, pools, splits, kinds of images."""
+    """Count subjects, voxels per region and region of interest before and after the threshold, pools, splits, images."""
     from brainscore_vision.data.laion_fmri_7t import description
     from brainscore_vision.data.laion_fmri_7t.constants import SPLIT_FILES
     from brainscore_vision.data.laion_fmri_7t.source import open_dataset
@@ -85,6 +85,7 @@ def describe(
     if as_json:
         content = {"dataset": opened.describe(), "threshold": threshold, "pools": pools, "ood_types": kinds}
         content["subjects"] = numbers
+        content["rois"] = description.regions_of_interest(opened)
         content["splits"] = [split._asdict() for split in splits]
         print(json.dumps(content))
         return
@@ -96,6 +97,14 @@ def describe(
     names = ("trials", "stimuli", "sessions", *(numbers[0]["voxels"] if numbers else ()))
     print_table("Subjects", [Column("subject"), *(Column(name, number=True) for name in names)], rows)
     print(f"Voxels: with nc_12rep above {threshold:g} percent/all.")
+    rois = description.regions_of_interest(opened)
+    if rois:
+        table = _plain_table("category", "region of interest", *(n["subject"] for n in numbers))
+        for category, regions in rois.items():
+            for region in regions:
+                counts = (n["rois"].get(region) for n in numbers)
+                table.add_row(category, region, *("-" if c is None else f"{c[1]:,}/{c[0]:,}" for c in counts))
+        Console(width=_WIDTH).print(table)
     masks = {}
     for n in numbers:
         masks.setdefault(n["brain_mask"], []).append(n["subject"])

@@ -209,13 +209,15 @@ def _pictures(folder: Path) -> list[Path]:
 def _print(about: dict, metadata: dict) -> None:
     import numpy as np
 
+    from ..identifiers import MODEL_REGIONS
+
     model, rows = metadata["encoding_model"], []
     for region in about["regions"]:
         columns, accuracy = metadata["roi"][region], model["accuracy"][region].get("explained_variance")
         explained = "-" if accuracy is None else value(accuracy["value"])
         if accuracy is not None and "low" in accuracy:
             explained = interval(accuracy["value"], (accuracy["low"], accuracy["high"]))
-        layer = about["layers"].get("IT" if region == "IT_full" else region, "")
+        layer = about["layers"].get(region, about["layers"].get(MODEL_REGIONS[region], ""))
         medians = (np.median(model[name][columns]) for name in ("correlation_results", "leave_one_out_correlation"))
         alphas = np.unique(model["alpha"][columns])
         alpha = f"{alphas[0]:.3g}" if len(alphas) == 1 else f"{alphas[0]:.3g} to {alphas[-1]:.3g}"

@@ -16,6 +16,7 @@ from .options import (
     MemoryOption,
     NoStoreOption,
     RandomOption,
+    RecordOption,
     SpoolOption,
     StoreOption,
     SubjectsOption,
@@ -114,6 +115,7 @@ def partition(
     dataset: DatasetOption = None,
     subjects: SubjectsOption = None,
     threshold: ThresholdOption = None,
+    record: RecordOption = None,
     as_json: JsonOption = False,
     ids: TablesIdsOption = None,
     key: TablesKeyOption = None,
@@ -149,6 +151,7 @@ def partition(
     settings = {
         "subjects": None if subjects is None else tuple(subjects.split(",")),
         "noise_ceiling_threshold": threshold,
+        "record": record,
     }
     name_options_as_typed(context)
     names = [parse(name, **settings).identifier for name in expand(benchmarks)]

@@ -176,6 +176,14 @@ ThresholdOption = Annotated[
         "--threshold", help="Percent; voxels with nc_12rep above it are scored. Default: 30.", callback=percent
     ),
 ]
+RecordOption = Annotated[
+    str | None,
+    typer.Option(
+        "--record",
+        help="The region whose layer the model records, such as IT. Default: V1 to IT record themselves, and regions of "
+        "interest what `laion-score list --regions` says.",
+    ),
+]
 CorrectOption = Annotated[
     str,
     typer.Option(

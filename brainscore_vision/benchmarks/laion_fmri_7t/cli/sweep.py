@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from .features import name_options_as_typed
 from .options import (
     AlphasOption,
     DatasetOption,
@@ -18,6 +19,7 @@ from .options import (
     ExactOption,
     MemoryOption,
     NormalizationOption,
+    RecordOption,
     SpoolOption,
     StoreOption,
     SubjectsOption,
@@ -35,6 +37,7 @@ errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 def sweep(
+    context: typer.Context,
     models: Annotated[
         list[str],
         typer.Argument(
@@ -126,6 +129,7 @@ def sweep(
     normalization: NormalizationOption = None,
     threshold: ThresholdOption = None,
     alphas: AlphasOption = None,
+    record: RecordOption = None,
     store_directory: StoreOption = None,
     spool_directory: SpoolOption = None,
     max_memory: MemoryOption = None,
@@ -151,6 +155,7 @@ def sweep(
 
     Example: laion-score sweep alexnet resnet50_tutorial --benchmarks headline --results results.db --dataset simulated
     """
+    name_options_as_typed(context)
     if (scheduler is not None) + (workers is not None) + slurm > 1:
         raise typer.BadParameter(
             "--workers are started on this machine, --slurm submits jobs, --scheduler brings its own: give one of them."
@@ -178,6 +183,7 @@ def sweep(
         "normalization": normalization,
         "noise_ceiling_threshold": threshold,
         "alphas": grid(alphas),
+        "record": record,
     }
     wanted = listed_models(models)
     own_layers = {one.source: one.layers for one in wanted}

@@ -79,7 +79,8 @@ class ModelSource:
         missing = [region for region in regions if region not in layers]
         if missing and self.has_regions is False:
             raise ModelSourceError(
-                f"A benchmark records the region that it measures; --layers names none for {', '.join(missing)}. Add "
+                f"A benchmark records the region that it measures, of a region of interest V1, V2, V4 or IT (--record names "
+                f"another); --layers names none for {', '.join(missing)}. Add "
                 f"{','.join(f'{region}=LAYER' for region in missing)}."
             )
 

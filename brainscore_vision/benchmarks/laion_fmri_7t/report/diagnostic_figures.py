@@ -16,7 +16,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.fit import edge_
 from ..identifiers import ALL_REGIONS
 from .drawing import GREY, INK, WARNING, Figure, draw, listing, panel_grid, subject_look, tidy
 from .score_figures import subjects_of
-from .study import Study
+from .study import MOST_REGIONS, Study
 from .variants import Variant
 
 MOST_PANELS = 8
@@ -146,7 +146,7 @@ def voxel_figure(study: Study) -> Figure:
                 for x, n in zip(places, numbers, strict=True):
                     axes.annotate(f"{n:,}", (x, n), (0, 5), textcoords="offset points", size=7, ha="center")
             axes.set_title(f"voxels with nc_12rep above {threshold:g} %")
-            axes.set_xticks(range(len(regions)), regions)
+            axes.set_xticks(range(len(regions)), regions, rotation=0 if len(regions) <= MOST_REGIONS else 90)
             axes.set_xlim(-0.5, len(regions) - 0.5)
             tidy(axes, "y")
         panels[0].set_ylim(0, 1.12 * max(n for count in counts.values() for n in count.values()))
@@ -188,7 +188,7 @@ def _paint_alphas(axes, found: Sequence[Penalty], variant: Variant) -> None:
     low, high = np.log10(min(grid)), np.log10(max(grid))
     room = 0.08 * (high - low)
     axes.set(title=variant.label, xlim=(-0.5, len(regions) - 0.5), ylim=(low - room, high + room))
-    axes.set_xticks(range(len(regions)), regions)
+    axes.set_xticks(range(len(regions)), regions, rotation=0 if len(regions) <= MOST_REGIONS else 90)
     ticks = sorted(grid) if len(grid) <= MOST_TICKS else [10.0 ** round(power) for power in np.linspace(low, high, 5)]
     axes.set_yticks(np.log10(ticks), [_power(tick) for tick in ticks])
     if variant.cell.alphas == RELATIVE:

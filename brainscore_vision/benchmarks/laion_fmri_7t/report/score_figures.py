@@ -29,9 +29,10 @@ WHAT = {
 }
 
 
-def score_figure(study: Study, variant: Variant) -> Figure:
-    """Models as rows, regions as panels: means with standard errors, subjects with intervals."""
-    regions = study.regions(variant)
+def score_figure(study: Study, variant: Variant, regions: Sequence[str] | None = None) -> Figure:
+    """Models as rows, regions as panels: means with standard errors, subjects with intervals; all regions or some."""
+    every = study.regions(variant)
+    regions = every if regions is None else regions
     ranked = study.models_of([variant], regions)
     shown = ranked[:TOP]
     names = row_labels(shown)
@@ -80,7 +81,7 @@ def score_figure(study: Study, variant: Variant) -> Figure:
 
     n_rows = len(shown) + (1.6 if many else 0)
     return draw(
-        name=f"scores-{variant.stem}",
+        name=f"scores-{variant.stem}{'' if regions[0] == every[0] else f'-{regions[0]}'}",
         question=f"How well do models predict {what_is_predicted(variant)}? {variant.label}",
         caption=_caption(study, variant, found, len(ranked)),
         alt=f"Dot plot of ceiled scores, {len(shown)} models by {len(regions)} regions, {variant.label}. "
@@ -91,13 +92,15 @@ def score_figure(study: Study, variant: Variant) -> Figure:
     )
 
 
-def ceiling_figure(study: Study) -> Figure:
-    """Best model's raw scores beside the ceilings, a row per split and metric."""
+def ceiling_figure(study: Study, regions: Sequence[str] | None = None) -> Figure:
+    """Best model's raw scores beside the ceilings, a row per split and metric; all regions or some."""
     variants = study.main_variants
     best = {(v, region): study.best(v, region)[0] for v in variants for region in study.regions(v)}
+    every = [region for region in ALL_REGIONS if any(own == region for _, own in best)]
+    regions = every if regions is None else regions
+    best = {cell: found for cell, found in best.items() if cell[1] in regions}
     names = listing(dict.fromkeys(model for model, _ in best.values()))
     best = {cell: result for cell, (_, result) in best.items()}
-    regions = [region for region in ALL_REGIONS if any(own == region for _, own in best)]
     subjects = subjects_of(best.values())
 
     def paint(canvas: SubFigure) -> None:
@@ -120,7 +123,7 @@ def ceiling_figure(study: Study) -> Figure:
         if (v, r) in best
     )
     return draw(
-        name="ceilings",
+        name=f"ceilings{'' if regions[0] == every[0] else f'-{regions[0]}'}",
         question="How much of the ceiling does the best model reach?",
         caption="Filled: the best model's raw score in each subject; open: that subject's noise ceiling, in the same unit. "
         "The bar spans the means over subjects. The unit is the metric's: for the published normalization of a ridge benchmark "
@@ -210,7 +213,7 @@ def _perfect(study: Study, variant: Variant, regions: Sequence[str]) -> dict[str
         return {}
     ceilings: dict[str, list[float]] = {region: [] for region in regions}
     for (_, own, region), result in study.cells.items():
-        if own == variant:
+        if own == variant and region in ceilings:
             ceilings[region].append(result.ceiling)
     return {region: float(np.mean(values)) for region, values in ceilings.items()}
 

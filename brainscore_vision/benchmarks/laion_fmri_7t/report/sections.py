@@ -21,7 +21,7 @@ from .pair_figures import pool_figure, pool_pairs, split_figure, split_pairs
 from .profile_figure import profile_figure, profile_variants
 from .property_figures import property_figures
 from .score_figures import ceiling_figure, score_figure
-from .study import Study, pool_names
+from .study import Study, groups_of, pool_names
 from .variants import OOD_PREFIX, Variant
 
 SECOND_MODELS = ("pixels", "alexnet")
@@ -113,7 +113,7 @@ def _scores(study: Study) -> Section:
         (text, None) if variants else ("", _to_run(study, "There are no scores of known benchmarks.", ["headline"]))
     )
     figures = [profile_figure(study)] if profile_variants(study) else []
-    figures += [score_figure(study, variant) for variant in variants]
+    figures += [score_figure(study, v, regions) for v in variants for regions in groups_of(study.regions(v))]
     return Section("scores", "Scores by region", text, tuple(figures), remedy)
 
 
@@ -126,7 +126,9 @@ def _ceilings(study: Study) -> Section:
         )
     if not study.cells:
         return Section("ceilings", "Ceilings", text, remedy=_to_run(study, "There are no scores yet.", ["headline"]))
-    return Section("ceilings", "Ceilings", text, (ceiling_figure(study),))
+    drawn = {region for _, variant, region in study.cells if variant in study.main_variants}
+    groups = groups_of([region for region in ALL_REGIONS if region in drawn])
+    return Section("ceilings", "Ceilings", text, tuple(ceiling_figure(study, regions) for regions in groups))
 
 
 def _gap(study: Study) -> Section:

@@ -29,6 +29,15 @@ IT = "IT"
 """The region that a report's first sentence is about, if there are scores of it."""
 
 
+MOST_REGIONS = 8
+"""Regions that one figure shows side by side; of more, such as all regions of interest, there are several figures."""
+
+
+def groups_of(regions: Sequence[str]) -> list[list[str]]:
+    """Regions in groups that one figure shows."""
+    return [list(regions[start : start + MOST_REGIONS]) for start in range(0, len(regions), MOST_REGIONS)]
+
+
 @dataclass(frozen=True)
 class Study:
     """Results on one dataset.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from brainscore_vision.data.laion_fmri_7t.constants import FOLD_FAMILIES
 
-from ..identifiers import ALL_REGIONS, POOLS, SPLITS, Cell
+from ..identifiers import ALL_REGIONS, MODEL_REGIONS, POOLS, SPLITS, Cell
 
 OOD_PREFIX = "ood_"
 
@@ -18,14 +18,16 @@ class Variant:
     Attributes
     ----------
     cell : Cell
-        Their settings, with the first region in place of each one's own.
+        Their settings, with one region in place of each one's own: the first, or the second where the first would record the
+        same by itself.
     """
 
     cell: Cell
 
     @classmethod
     def of(cls, cell: Cell) -> Variant:
-        return cls(replace(cell, region=ALL_REGIONS[0], dataset=None))
+        region = next(region for region in ALL_REGIONS if MODEL_REGIONS[region] != cell.record)
+        return cls(replace(cell, region=region, dataset=None))
 
     def with_split(self, split: str) -> Variant:
         return Variant(replace(self.cell, split=split))
@@ -60,7 +62,7 @@ class Variant:
     @property
     def stem(self) -> str:
         """For names of files: letters, digits, dots, underscores and hyphens."""
-        text = self.identifier("V1").replace(".V1-", "-")
+        text = self.identifier(self.cell.region).replace(f".{self.cell.region}-", "-")
         return "".join(c if c.isalnum() or c in "._-" else "-" for c in text).strip("-")
 
     @property

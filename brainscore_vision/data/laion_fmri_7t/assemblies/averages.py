@@ -19,24 +19,55 @@ from .header import NOISE_CEILINGS
 
 _logger = logging.getLogger(__name__)
 
+REBUILD_REMEDY = "Build it with them: python rebuild_assemblies.py FOLDER --regions all --start-over."
+
 NEUROID_COLUMNS = ("region", "roi", "voxel_index_in_brain_mask") + NOISE_CEILINGS
 
 
-def region_members(region: str) -> tuple[str, ...]:
-    """Stored regions that a region name stands for.
+def region_voxels(file: AssemblyFile, region: str) -> np.ndarray:
+    """Whether each voxel of a file belongs to a region, (n_neuroids,) bool.
+
+    Parameters
+    ----------
+    file : AssemblyFile
+    region : str
+        V1, V2, V3, V4, IT or IT_full; a region of interest (FFA1) or a category of them (face), whose regions of interest
+        are put together.
 
     Raises
     ------
     DatasetError
-        If there is no such region.
+        If the subject lacks the region, or the file was built without it.
     """
-    if region in REGIONS:
-        return (region,)
-    if region in REGION_UNIONS:
-        return REGION_UNIONS[region]
-    raise DatasetError(
-        f"A region is one of {', '.join((*REGIONS, *REGION_UNIONS))}; got {region!r}. Choose one of these."
-    )
+    labels, table = file.header.neuroids["region"], file.header.regions
+    if region in (*REGIONS, *REGION_UNIONS):
+        members = REGION_UNIONS.get(region, (region,))
+        inside = labels.isin(members).to_numpy()
+        if not inside.any():
+            raise DatasetError(
+                f"{file.path}: scoring {region} needs voxels of {' or '.join(members)}; the file has "
+                f"{', '.join(sorted(set(labels)))}. Score a region that the file has."
+            )
+        return inside
+    if table is None:
+        known = f"{', '.join((*REGIONS, *REGION_UNIONS))}"
+        raise DatasetError(
+            f"A region is one of {known}; got {region!r}. {file.path} was built without regions of interest. {REBUILD_REMEDY}"
+        )
+    if not table.members(region):
+        raise DatasetError(
+            f"A region is one of {', '.join((*REGIONS, *REGION_UNIONS, *table.names()))} in {file.path}; got {region!r}. "
+            f"Choose one of these."
+        )
+    if table.not_held(region):
+        raise DatasetError(
+            f"{file.path}: scoring {region} needs all voxels of {', '.join(table.members(region))}; the file was built "
+            f"without {', '.join(table.not_held(region))}. {REBUILD_REMEDY}"
+        )
+    inside = table.inside(region)
+    if not inside.any():
+        raise DatasetError(f"{file.path}: {region} has no voxel in the brain mask. Score another region.")
+    return inside
 
 
 def read_responses(file: AssemblyFile, region: str, noise_ceiling_threshold: float) -> Responses:
@@ -46,7 +77,7 @@ def read_responses(file: AssemblyFile, region: str, noise_ceiling_threshold: flo
     ----------
     file : AssemblyFile
     region : str
-        V1, V2, V3, V4, IT or IT_full.
+        As for :func:`region_voxels`.
     noise_ceiling_threshold : float
         Percent; voxels with nc_12rep above it are kept. A voxel whose nc_12rep is NaN never is.
 
@@ -137,14 +168,7 @@ def reliable_voxels(file: AssemblyFile, region: str, noise_ceiling_threshold: fl
     DatasetError, SchemaError
         As :func:`read_responses`.
     """
-    members = region_members(region)
-    neuroids = file.header.neuroids
-    in_region = neuroids["region"].isin(members).to_numpy()
-    if not in_region.any():
-        raise DatasetError(
-            f"{file.path}: scoring {region} needs voxels of {' or '.join(members)}; the file has "
-            f"{', '.join(sorted(set(neuroids['region'])))}. Score a region that the file has."
-        )
+    neuroids, in_region = file.header.neuroids, region_voxels(file, region)
     ceiling = neuroids["nc_12rep"].to_numpy()
     unknown = in_region & np.isnan(ceiling)
     if unknown.any():

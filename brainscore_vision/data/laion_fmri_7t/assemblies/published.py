@@ -97,6 +97,7 @@ class PublishedAssemblies:
     """Brain-Score's per-subject assemblies, downloaded as they are asked for."""
 
     subjects = SUBJECTS
+    know_rois = False
 
     def path(self, subject: str) -> Path:
         """Local copy of a subject's assembly, downloaded (about 0.9 GB) if need be, checked against its SHA-1.

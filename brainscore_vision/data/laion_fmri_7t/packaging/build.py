@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 
 from ..assemblies.header import read_header
+from ..assemblies.region_table import RegionTable, region_table
 from ..assemblies.writer import AssemblyWriter
 from ..assemblies.zscore import ZscoreCounts, zscore_in_place
+from ..constants import CATEGORIES, OTHER_REGION, ROIS, SUBJECTS
 from ..errors import DatasetError, SchemaError
 from .layout import NOISE_CEILING_MAPS, SubjectFiles, dataset_mark, expected_sessions, require, sessions_in_sidecar
 from .regions import RULES, RegionRule, assign_regions, roi_labels, rules_text
@@ -23,8 +25,11 @@ from .session_store import SessionStore, SourceFile
 from .trials import count_repetitions, foreign_labels, read_trials
 from .volumes import ANATOMICAL, MASK_DEFINITIONS, Grid, read_betas, read_brain_mask, read_volume
 
-IDENTITY = ("brain_mask", "brain_mask_sha1", "region_rules", "grid")
-"""Attributes that all sessions of an assembly, and an assembly and its update, have in common."""
+IDENTITY = ("brain_mask", "brain_mask_sha1", "region_rules", "grid", "regions_of_interest")
+"""Attributes that all sessions of an assembly, and an assembly and its update, have in common; the last one is not there
+without regions of interest."""
+
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,9 @@ class BuildOptions:
     sessions : tuple of str, optional
         Which sessions; by default all that the data folder should have. The assembly names them.
     rules : tuple of RegionRule
+    regions : tuple of str
+        Regions of interest and categories of them whose voxels the assembly holds besides, with the table of memberships, or
+        "all"; none for V1 to IT alone.
     scratch : Path, optional
         Where finished sessions wait, about 1 GB a subject at the release's size; by default ``.rebuild`` beside the
         assemblies.
@@ -50,6 +58,7 @@ class BuildOptions:
     mask: str = ANATOMICAL
     sessions: tuple[str, ...] | None = None
     rules: tuple[RegionRule, ...] = RULES
+    regions: tuple[str, ...] = ()
     scratch: Path | None = None
     start_over: bool = False
     progress: Callable[[Iterable[str]], Iterable[str]] = iter
@@ -137,20 +146,22 @@ class _Plan:
     sources: tuple[SourceFile, ...]  # masks and maps
     attributes: dict  # what the assembly says about itself
     warnings: tuple[str, ...]
+    regions: RegionTable | None
 
     def identity(self) -> dict:
         """What all sessions of an assembly have in common, so that sessions made in two ways are never mixed."""
         described = self.neuroids[["region", "roi", "voxel_index_in_brain_mask"]].to_csv(index=False)
         voxels = hashlib.sha1(described.encode()).hexdigest()
-        return {**{name: self.attributes[name] for name in IDENTITY}, "voxels_sha1": voxels}
+        return {**{name: self.attributes[name] for name in IDENTITY if name in self.attributes}, "voxels_sha1": voxels}
 
 
 def _make_plan(files: SubjectFiles, sessions: tuple[str, ...], options: BuildOptions) -> _Plan:
     """Read a subject's masks and maps; an error if one is missing, broken or on another grid."""
     mask, grid = read_brain_mask(files, options.mask)
     rois = files.roi_files()
-    masks, used, warnings = {}, [], []
-    for label in roi_labels(options.rules):
+    wanted, warnings = _wanted_regions(files, options.regions)
+    masks, used = {}, []
+    for label in dict.fromkeys((*roi_labels(options.rules), *(rois if options.regions else ()))):
         if label not in rois:
             continue  # assign_regions names all missing masks together
         inside = read_volume(rois[label], grid)[0] > 0
@@ -159,7 +170,15 @@ def _make_plan(files: SubjectFiles, sessions: tuple[str, ...], options: BuildOpt
         n_outside = int((inside & ~mask).sum())
         if n_outside:
             warnings.append(f"{n_outside} voxels of {label} lie outside the brain mask and are left out")
-    neuroids, contested = assign_regions(masks, options.rules)
+    neuroids, contested = assign_regions(
+        {label: masks[label] for label in roi_labels(options.rules) if label in masks}, options.rules
+    )
+    table = None
+    if options.regions:
+        neuroids = _with_others(neuroids, [masks[label] for label in wanted])
+        by_category = sorted(rois, key=lambda label: (rois[label].parent.name, label))
+        categories = {label: rois[label].parent.name for label in by_category}
+        table = region_table(masks, categories, neuroids["voxel_index_in_brain_mask"].to_numpy())
     neuroids.insert(0, "subject_id", files.subject)
     warnings += [f"{n} voxels are in both of {pair}; the later has them" for pair, n in contested.items()]
     voxels = np.flatnonzero(mask)[neuroids["voxel_index_in_brain_mask"].to_numpy()]
@@ -186,8 +205,53 @@ def _make_plan(files: SubjectFiles, sessions: tuple[str, ...], options: BuildOpt
         "region_rules": rules_text(options.rules),
         "noise_ceiling_sessions": json.dumps(ceiling_sessions),
     }
+    if options.regions:
+        attributes["regions_of_interest"] = " ".join(sorted(options.regions))
     sources = tuple(SourceFile.of(path, files.root) for path in used)
-    return _Plan(neuroids, voxels, grid, sources, attributes, tuple(warnings))
+    return _Plan(neuroids, voxels, grid, sources, attributes, tuple(warnings), table)
+
+
+def _wanted_regions(files: SubjectFiles, names: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """A subject's regions of interest that are asked for by name, by category or as "all"; and what it lacks, in words.
+
+    Raises
+    ------
+    DatasetError
+        If nobody's regions of interest have such a name or category.
+    """
+    categories = {label: path.parent.name for label, path in files.roi_files().items()}
+    wanted, warnings, unknown = {}, [], []
+    for name in names:
+        found = [label for label, category in categories.items() if name in (ALL, label, category)]
+        wanted.update(dict.fromkeys(found))
+        if not found and name in (*ROIS, *CATEGORIES, *_drawn_in_others(files)):
+            warnings.append(f"{files.subject} has no {name}")
+        elif not found:
+            unknown.append(name)
+    if unknown:
+        raise DatasetError(
+            f"Regions of interest are asked for by name, by category or as {ALL!r} (--regions); got "
+            f"{', '.join(map(repr, unknown))}. {files.subject} has {', '.join(sorted(categories)) or 'none'}; categories are "
+            f"{', '.join(sorted(set(categories.values()))) or 'none'}. Get others: `{files.download_command('rois')}`."
+        )
+    return list(wanted), warnings
+
+
+def _drawn_in_others(files: SubjectFiles) -> list[str]:
+    """Regions of interest and categories of the folder's other subjects."""
+    others = (SubjectFiles(files.root, subject).roi_files() for subject in SUBJECTS)
+    return [name for found in others for label, path in found.items() for name in (label, path.parent.name)]
+
+
+def _with_others(neuroids: pd.DataFrame, masks: list[np.ndarray]) -> pd.DataFrame:
+    """The voxels of V1 to IT, then those that are in some mask alone, in the order of their index.
+
+    So the regions that everybody asks for stay side by side in the file.
+    """
+    inside = np.any(masks, axis=0) if masks else np.zeros(0, bool)
+    index = np.setdiff1d(np.flatnonzero(inside), neuroids["voxel_index_in_brain_mask"]).astype(np.int32)
+    others = {"region": OTHER_REGION, "roi": OTHER_REGION, "voxel_index_in_brain_mask": index}
+    return pd.concat([neuroids, pd.DataFrame(others)], ignore_index=True)
 
 
 def _finish_session(files: SubjectFiles, session: str, plan: _Plan, store: SessionStore) -> None:
@@ -227,7 +291,7 @@ def _write(
     }
     temporary = files.assembly.with_name(f".{files.assembly.name}.part-{uuid.uuid4().hex}")
     try:
-        with AssemblyWriter(temporary, presentations, plan.neuroids, attributes) as writer:
+        with AssemblyWriter(temporary, presentations, plan.neuroids, attributes, plan.regions) as writer:
             for session in sessions:
                 betas = store.load(session)
                 if betas is None:
@@ -266,10 +330,11 @@ def _is_up_to_date(files: SubjectFiles, plan: _Plan) -> bool:
             "with --start-over."
         )
     for name in (*IDENTITY, "sessions"):
-        if str(found.get(name)) != str(plan.attributes[name]):
+        was, wanted = (str(attributes.get(name, "none")) for attributes in (found, plan.attributes))
+        if was != wanted:
             raise DatasetError(
-                f"{files.assembly} was built with {name} {found.get(name)!r}; now asked for is {plan.attributes[name]!r}. Keep "
-                "it by the earlier choice, or replace it with --start-over."
+                f"{files.assembly} was built with {name} {was!r}; now asked for is {wanted!r}. Keep it by the earlier choice, "
+                f"or replace it with --start-over."
             )
     recorded = [SourceFile(**source) for source in json.loads(found["sources"])]
     same_fixed = {(s.path, s.sha256) for s in plan.sources} <= {(s.path, s.sha256) for s in recorded}

@@ -13,6 +13,7 @@ from .build import BuildOptions, build_subject
 from .layout import SubjectFiles
 from .package_view import compare_with_package, open_with_package
 from .published_schema import write_published
+from .regions import roi_labels
 from .verify import compare_assemblies
 from .volumes import ANATOMICAL
 
@@ -97,7 +98,8 @@ def _build(request: Request, subject: str, say: Callable[[str], None]) -> bool:
 
 def _cross_check(request: Request, subject: str, say: Callable[[str], None]) -> bool:
     files, options = SubjectFiles(request.root, subject), request.options
-    checks = compare_with_package(open_with_package(request.root, subject), files, options.mask, options.rules)
+    labels = tuple(files.roi_files()) if options.regions else roi_labels(options.rules)
+    checks = compare_with_package(open_with_package(request.root, subject), files, options.mask, labels)
     for check in checks:
         say(f"{subject}: {check.what}: {'as in laion_fmri' if check.agrees else 'DIFFERS'}, {check.detail}")
     return all(check.agrees for check in checks)

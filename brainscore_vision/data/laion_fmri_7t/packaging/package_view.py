@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import MissingDataError
 from .layout import NOISE_CEILING_MAPS, SubjectFiles
-from .regions import RULES, RegionRule, roi_labels
+from .regions import roi_labels
 from .volumes import read_brain_mask, read_volume
 
 
@@ -50,7 +50,7 @@ def open_with_package(root: Path, subject: str):
 
 
 def compare_with_package(
-    reader, files: SubjectFiles, definition: str, rules: tuple[RegionRule, ...] = RULES
+    reader, files: SubjectFiles, definition: str, labels: tuple[str, ...] = roi_labels()
 ) -> list[Check]:
     """Compare brain mask, regions of interest and noise ceilings.
 
@@ -60,13 +60,13 @@ def compare_with_package(
     files : SubjectFiles
     definition : str
         Of the brain mask, a key of `volumes.MASK_DEFINITIONS`.
-    rules : tuple of RegionRule
-        Their regions of interest are compared.
+    labels : tuple of str
+        Regions of interest to compare.
     """
     mask, grid = read_brain_mask(files, definition)
     checks = [_same("brain mask", mask, reader.get_brain_mask(source=definition))]
     paths = files.roi_files()
-    for label in roi_labels(rules):
+    for label in labels:
         ours = read_volume(paths[label], grid)[0][mask] > 0
         checks.append(_same(f"region of interest {label}", ours, reader.get_roi_mask(label)))
     for description in NOISE_CEILING_MAPS.values():

@@ -14,7 +14,7 @@ from .. import ids
 from ..assemblies.file import AssemblyFile
 from ..assemblies.header import DIMENSIONS, PRESENTATION_OPTIONAL
 from ..assemblies.published import PER_SUBJECT, SHARED
-from ..constants import STIMULUS_SET_IDENTIFIER
+from ..constants import OTHER_REGION, STIMULUS_SET_IDENTIFIER
 from .trials import count_repetitions
 
 
@@ -69,16 +69,17 @@ def published_form(file: AssemblyFile, rows: np.ndarray, all_trials: bool) -> Ne
     NeuroidAssembly
         (n_trials, n_voxels) float32, in memory.
     """
-    neuroids = file.header.neuroids
+    columns = np.flatnonzero(file.header.neuroids["region"] != OTHER_REGION)  # the published files have V1 to IT
+    neuroids = file.header.neuroids.iloc[columns].reset_index(drop=True)
     trials = file.header.presentations.iloc[rows].reset_index(drop=True)
     if not all_trials:
         trials = trials.drop(columns=list(PRESENTATION_OPTIONAL), errors="ignore")
         trials["repetition"] = count_repetitions(trials["stimulus_id"])
         trials["subject_id_pres"] = neuroids["subject_id"].iloc[0]
     values = np.empty((len(rows), len(neuroids)), np.float32)
-    for stored_rows, columns, block in file.blocks(np.arange(len(neuroids))):
+    for stored_rows, places, block in file.blocks(columns):
         first, end = np.searchsorted(rows, (stored_rows.start, stored_rows.stop))
-        values[first:end, columns] = block[rows[first:end] - stored_rows.start]
+        values[first:end, places] = block[rows[first:end] - stored_rows.start]
     neuroids = neuroids.astype({"voxel_index_in_brain_mask": np.int32})
     coords = {
         name: (dimension, table[name].to_numpy())

@@ -20,6 +20,7 @@ from ..assemblies.header import (
     open_netcdf,
     stored_values,
 )
+from ..constants import OTHER_REGION
 from ..errors import SchemaError
 
 PRESENTATION, NEUROID = DIMENSIONS
@@ -151,8 +152,10 @@ def compare_assemblies(
     differences: list[Difference] = []
     keys = (_index(stored, PRESENTATION, "stimulus_id", "repetition") for stored in (ours, theirs))
     rows = _match(*keys, "trials", differences, may_lack=is_part)
-    keys = (_index(stored, NEUROID, "voxel_index_in_brain_mask") for stored in (ours, theirs))
-    columns = _match(*keys, "voxels", differences, may_lack=False)
+    keys = [_index(stored, NEUROID, "voxel_index_in_brain_mask") for stored in (ours, theirs)]
+    # voxels beside V1 to IT, which published files lack
+    beside = ours.coordinates.get((NEUROID, "region"), np.empty(0)) == OTHER_REGION
+    columns = _match(*keys, "voxels", differences, may_lack=False, beside=beside)
     for dimension, places in ((PRESENTATION, rows), (NEUROID, columns)):
         differences += _compare_coordinates(ours, theirs, dimension, places, is_part)
     n_identical, largest, found = _compare_values(ours, theirs, rows, columns, rounding, block_bytes)
@@ -195,15 +198,25 @@ def _index(stored: _Stored, dimension: str, *names: str) -> pd.Index:
 
 
 def _match(
-    ours: pd.Index, theirs: pd.Index, kind: str, differences: list[Difference], may_lack: bool
+    ours: pd.Index,
+    theirs: pd.Index,
+    kind: str,
+    differences: list[Difference],
+    may_lack: bool,
+    beside: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Places of the common entries in our file and in theirs, in the order of theirs; differences are added."""
+    """Places of the common entries in our file and in theirs, in the order of theirs; differences are added.
+
+    Theirs may lack all entries (`may_lack`), or those that are marked (`beside`).
+    """
     for index, where in ((ours, "built"), (theirs, "published")):
         if index.has_duplicates:
             first = index[index.duplicated()][0]
             raise SchemaError(f"The {where} file has {kind} twice, first {first!r}: nothing says which is which.")
     places = ours.get_indexer(theirs)
     absent, additional = theirs[places < 0], ours.difference(theirs, sort=False)
+    if beside is not None:
+        additional = additional.difference(ours[beside], sort=False)
     if len(absent):
         differences.append(Difference(kind, "published alone", len(absent), len(theirs), _first(absent)))
     if len(additional) and not may_lack:

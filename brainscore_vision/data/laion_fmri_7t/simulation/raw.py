@@ -19,7 +19,8 @@ from ..packaging.layout import NOISE_CEILING_MAPS, SubjectFiles, dataset_mark
 from ..stimuli.released import IMAGES_DATASET
 from ..stimuli.sources import IMAGE_FOLDER, MANIFEST, RELEASED_IMAGES, RELEASED_METADATA
 from .feature_files import write_captions
-from .raw_volumes import RawVolumes, brain_mask
+from .raw_volumes import RawVolumes
+from .regions import brain_mask
 from .rng import generator
 from .scales import Scale
 from .sessions import schedule, session_betas
@@ -65,7 +66,7 @@ def write_raw(packaged: Path, target: Path, progress: bool = False) -> Path:
 
 
 def _raw_mark(mark: dict) -> dict:
-    return {**mark, "layout": "raw 2", "sessions": _sessions(scale_of(mark))}
+    return {**mark, "layout": "raw 3", "sessions": _sessions(scale_of(mark))}
 
 
 def _sessions(scale: Scale) -> list[str]:

@@ -8,33 +8,13 @@ import nibabel as nib
 import numpy as np
 
 from ..packaging.layout import SubjectFiles
+from .regions import CATEGORIES
 from .voxels import Voxels
 
 AFFINE = np.array([[1.778, 0, 0, -17.0], [0, 1.778, 0, -19.0], [0, 0, 1.778, -15.0], [0, 0, 0, 1]])
 """From voxel to millimetres, with the release's voxel size (1.778 mm, site)."""
 
 _LEVEL = 1  # of gzip: noise does not compress
-
-_BESIDE = {
-    "body": ("EBA",),
-    "character": ("VWFA-1",),
-    "face": ("FFA-1", "pSTS-faces"),
-    "laion": ("laion-dorsal",),
-    "motion": ("MT",),
-    "object": ("lobjects",),
-    "place": ("PPA",),
-}
-"""Category -> regions of interest that are there in the release and not part of any region; small blobs here. Labels
-with hyphens are spelled as in the bucket, where they are."""
-
-
-def brain_mask(shape: tuple[int, int, int], n_voxels: int) -> np.ndarray:
-    """An ellipsoid: the `n_voxels` voxels of the grid that are nearest to its middle, relative to its axes; bool."""
-    axes = [(np.arange(size) - (size - 1) / 2) / size for size in shape]
-    distance = sum(np.square(axis) for axis in np.meshgrid(*axes, indexing="ij", sparse=True))
-    mask = np.zeros(distance.size, bool)
-    mask[np.argsort(distance, axis=None, kind="stable")[:n_voxels]] = True
-    return mask.reshape(shape)
 
 
 class RawVolumes:
@@ -69,22 +49,11 @@ class RawVolumes:
         r2[edge[:4]], r2[edge[4:8]], r2[edge[8:]] = 0, -1, np.nan
         r2[rng.choice(np.flatnonzero(~self.mask), 4, replace=False)] = 0.25
         self._write(self.files.r2_mean, r2.reshape(self.mask.shape))
-        names = dict.fromkeys(self.voxels.roi.tolist())
-        for name in names:
-            held = self._places[self.voxels.roi == name]
-            if name == "laionventral":
-                # holds nearly all of hV4 (site: 97.8 %)
-                v4 = self._places[self.voxels.roi == "hV4"]
-                held = np.concatenate([held, v4[: round(0.978 * len(v4))]])
-                self._write_roi("laion", "laion-ventral" if self.hyphens else name, held)
-            else:
-                self._write_roi("retinotopy", name, held)
-        it = self._places[self.voxels.roi == "laionventral"]
-        self._write_roi("retinotopy", "VO1", it[: len(it) // 4])
-        for category, labels in _BESIDE.items():
-            for label in labels:
-                held = rng.choice(self._surrounding, 9, replace=False)
-                self._write_roi(category, label if self.hyphens else label.replace("-", ""), held)
+        for label, category in CATEGORIES.items():
+            name = label.replace("-", "")
+            if name in self.voxels.regions.categories:
+                places = self._places[self.voxels.regions.inside(name)]
+                self._write_roi(category, label if self.hyphens else name, places)
 
     def write_noise_ceiling(self, path: Path, ceiling: np.ndarray, sessions: list[str]) -> None:
         """Write a map in percent, 0 outside the regions, and the sidecar that says which sessions it is from."""

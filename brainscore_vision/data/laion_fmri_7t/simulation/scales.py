@@ -36,6 +36,7 @@ class Scale:
     embedding_widths: tuple[int, ...] = (24, 24, 24, 27)  # in the order of `released.features.EMBEDDING_MODELS`
     grid: tuple[int, int, int] = (20, 22, 18)  # voxels along the axes of the volumes
     brain_voxels: int = 3_600  # in the brain mask; those of the regions are among them
+    population: int = 5  # voxels of each of `regions.POPULATIONS`, beside V1 to IT
 
     @property
     def shared_12rep(self) -> int:
@@ -100,6 +101,7 @@ _SMALL = Scale(  # the default: the demo scores seven models on it within minute
     unique_things=6,
     unique_things_plus=14,
     voxels=(70, 60, 50, 40, 110),
+    population=10,
     voxel_spread=0.08,
     sessions=6,
     lost=(LostTrials(2, 0, 1),) * len(SUBJECTS),
@@ -116,6 +118,7 @@ _FULL = Scale(  # the release's counts
     unique_things=144,
     unique_things_plus=322,
     voxels=(1300, 1250, 1016, 430, 3400),
+    population=40,
     voxel_spread=0.0,
     sessions=30,
     lost=tuple(LostTrials(*counts) for counts in ((5, 0, 3), (4, 1, 3), (5, 0, 3), (4, 0, 4), (6, 0, 2))),
