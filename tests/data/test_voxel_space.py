@@ -91,7 +91,9 @@ def test_the_mask_is_found_by_the_digest_of_the_assembly(release, definition):
 
 
 def test_another_mask_than_the_assembly_says_is_refused(release):
-    with pytest.raises(DatasetError, match="counts its voxels in another brain mask.*anatomical of 100 voxels.*98 voxels"):
+    with pytest.raises(
+        DatasetError, match="counts its voxels in another brain mask.*anatomical of 100 voxels.*98 voxels"
+    ):
         voxel_space(open_dataset(release.root), SUBJECT, mask="rsquare")
 
 

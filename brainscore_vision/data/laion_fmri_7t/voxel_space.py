@@ -1,8 +1,8 @@
 """Where the voxels of an assembly are in the subject's volume: from places in a brain mask to the grid of the betas.
 
 An assembly counts its voxels within a brain mask, and the release has had several. One that was rebuilt or simulated says in
-which, by a digest, and no other mask is taken. The published ones do not say: there a mask has to be named, and is refused if it
-is too small for the assembly, or if voxels do not lie in the regions of interest that the assembly says they are from.
+which, by a digest, and no other mask is taken. The published ones do not say: there a mask has to be named, and is refused if
+it is too small for the assembly, or if voxels do not lie in the regions of interest that the assembly says they are from.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .packaging.volumes import MASK_DEFINITIONS, Grid, mask_digest, read_brain_m
 from .stimuli.places import laion_fmri_folder
 
 IN_REGION = 0.99
-"""Share of voxels that lie in their region of interest, in the mask that an assembly counts in. Most would miss it in another."""
+"""Share of voxels that lie in their region of interest in the mask that an assembly counts in; in another, most miss it."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,11 @@ class VoxelSpace:
         """
         index, values = np.asarray(index), np.asarray(values)
         size = int(self.brain.sum())
-        if values.shape != index.shape or index.ndim != 1 or (len(index) and not 0 <= index.min() <= index.max() < size):
+        if (
+            values.shape != index.shape
+            or index.ndim != 1
+            or (len(index) and not 0 <= index.min() <= index.max() < size)
+        ):
             raise DatasetError(
                 f"Each value has a place in the brain mask of {self.subject}, 0 to {size - 1:,}; got {values.shape} values for "
                 f"places {index.shape}, up to {index.max(initial=0):,}."
@@ -135,8 +139,8 @@ def voxel_space(
     else:
         raise DatasetError(
             f"The assembly of {subject} counts its voxels in another brain mask than {grid.path}: {_described(header)} (SHA-1 "
-            f"{said}), not {int(brain.sum()):,} voxels of a grid {_shape(grid)} (SHA-1 {mask_digest(brain)}). Leave --mask out, or name the mask that "
-            f"the assembly was made with."
+            f"{said}), not {int(brain.sum()):,} voxels of a grid {_shape(grid)} (SHA-1 {mask_digest(brain)}). Leave --mask "
+            f"out, or name the mask that the assembly was made with."
         )
     t1w = None if files is None else next((path for path in files.t1w if path.is_file()), None)
     return VoxelSpace(subject, brain, grid, t1w, checked)
@@ -173,8 +177,9 @@ def _said_mask(header: AssemblyHeader, files: SubjectFiles | None) -> tuple[np.n
         else:
             tried.append(f"there is no {path}")
     raise MissingDataError(
-        f"The voxels of {files.subject} are counted in the brain mask {_described(header)}, SHA-1 {said}, and {files.root} does "
-        f"not have it: {'; '.join(tried)}. Get it with `{files.download_command('anatomy,ceilings')}`, or name it (--mask FILE)."
+        f"The voxels of {files.subject} are counted in the brain mask {_described(header)}, SHA-1 {said}, and {files.root} "
+        f"does not have it: {'; '.join(tried)}. Get it with `{files.download_command('anatomy,ceilings')}`, or name it (--mask "
+        f"FILE)."
     )
 
 
@@ -201,8 +206,8 @@ def _check_places(header: AssemblyHeader, brain: np.ndarray, grid: Grid, files: 
     index, subject = neuroids["voxel_index_in_brain_mask"].to_numpy(), neuroids["subject_id"].iloc[0]
     if index.max() >= size:
         raise DatasetError(
-            f"The voxels of {subject} have places up to {index.max():,} in their brain mask; {grid.path} has {size:,} voxels, so "
-            f"that it is another one. Name the mask that the assembly was made with."
+            f"The voxels of {subject} have places up to {index.max():,} in their brain mask; {grid.path} has {size:,} voxels, "
+            f"so that it is another one. Name the mask that the assembly was made with."
         )
     rois = {} if files is None else files.roi_files()
     places, inside, outside = np.flatnonzero(brain)[index], {}, {}
@@ -217,9 +222,9 @@ def _check_places(header: AssemblyHeader, brain: np.ndarray, grid: Grid, files: 
     if sum(inside.values()) < IN_REGION * total:
         worst = max(outside, key=outside.get)
         raise DatasetError(
-            f"In the brain mask {grid.path}, {sum(outside.values()):,} of {total:,} voxels of {subject} lie outside the regions of "
-            f"interest that the assembly says they are from (most in {worst}, {rois[worst]}). It is another mask than the "
-            f"assembly's: name the right one (--mask anatomical, rsquare or a file)."
+            f"In the brain mask {grid.path}, {sum(outside.values()):,} of {total:,} voxels of {subject} lie outside the "
+            f"regions of interest that the assembly says they are from (most in {worst}, {rois[worst]}). It is another mask "
+            f"than the assembly's: name the right one (--mask anatomical, rsquare or a file)."
         )
     return f"{sum(inside.values()):,} of {total:,} voxels lie in their regions of interest"
 

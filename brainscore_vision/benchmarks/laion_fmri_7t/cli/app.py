@@ -20,6 +20,7 @@ from . import data as cli_data
 from . import encoder as cli_encoder
 from . import features as cli_features
 from . import layers as cli_layers
+from . import map as cli_map
 from . import networks as cli_networks
 from . import record as cli_record
 from . import report as cli_report
@@ -64,6 +65,7 @@ app.command()(cli_check.check)
 app.command()(cli_compare.compare)
 app.command()(cli_features.partition)
 app.command()(cli_layers.layers)
+app.command("map")(cli_map.map_voxels)
 app.command()(cli_networks.networks)
 app.command()(cli_record.record)
 app.command()(cli_report.report)

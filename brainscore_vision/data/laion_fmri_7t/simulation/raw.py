@@ -18,8 +18,9 @@ from ..errors import DatasetError
 from ..packaging.layout import NOISE_CEILING_MAPS, SubjectFiles, dataset_mark
 from ..stimuli.released import IMAGES_DATASET
 from ..stimuli.sources import IMAGE_FOLDER, MANIFEST, RELEASED_IMAGES, RELEASED_METADATA
+from .anatomy import brain_mask
 from .feature_files import write_captions
-from .raw_volumes import RawVolumes, brain_mask
+from .raw_volumes import RawVolumes
 from .rng import generator
 from .scales import Scale, get_scale
 from .sessions import schedule, session_betas
