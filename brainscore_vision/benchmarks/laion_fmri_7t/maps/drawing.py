@@ -32,11 +32,14 @@ SMALLEST_P = 1e-6
 MOST_LEVELS = 16
 """Layers that are named beside the colours; of more, some."""
 
+_LONGEST = 17  # letters of a layer beside the colours; the ends of names differ
+
 _LABELS, _COLOURS, _GAP = 0.95, 1.35, 0.08
 """Inches at the left for subjects, at the right for the scale, and between subjects."""
 
 _ROW = 1.25
 _BRAIN_GREY = "#d9d9d9"
+_DIMMED = 1.6  # times the range of a T1 image: its brightest tissue is a grey that bright colours stand out from
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class ColourScale:
         if not len(values):
             raise MapError(f"A figure needs voxels with a value; {first.value} has none in {_names(maps)}.")
         label = first.quantity.label
+        if first.quantity.scale == DECADES:  # the unit depends on the benchmark
+            label = f"{label} ({first.about['Units']})"
         kind = AROUND_ZERO if first.is_difference else first.quantity.scale
         if kind == LEVELS:
             n = len(first.levels)
@@ -174,7 +179,8 @@ def paint_maps(canvas: Figure | SubFigure, maps: Sequence[BrainMap], limits: tup
             top -= _ROW
             if not len(cuts):
                 continue
-            axes = canvas.add_axes((_LABELS / WIDTH, top / height, 1 - (_LABELS + _COLOURS) / WIDTH, _ROW / height))
+            width = (WIDTH - _LABELS - _COLOURS) * len(cuts) / N_CUTS  # slices are as large in a row with fewer of them
+            axes = canvas.add_axes((_LABELS / WIDTH, top / height, width / WIDTH, _ROW / height))
             _paint_slices(axes, one, scale, cuts, first=row == 0)
         n = int(np.isfinite(one.values).sum())
         middle = (top + rows * _ROW / 2) / height
@@ -188,8 +194,12 @@ def paint_maps(canvas: Figure | SubFigure, maps: Sequence[BrainMap], limits: tup
         extend=scale.extend,
         **({"ticks": _level_ticks(len(scale.levels))} if scale.levels else {}),
     )
+    if isinstance(scale.norm, LogNorm):
+        bar.ax.yaxis.set_major_formatter(lambda number, _: f"{number:g}")
+        bar.ax.yaxis.set_minor_formatter(lambda number, _: "")
     if scale.levels:
-        bar.ax.set_yticklabels([scale.levels[i - 1] for i in _level_ticks(len(scale.levels))])
+        names = [scale.levels[i - 1] for i in _level_ticks(len(scale.levels))]
+        bar.ax.set_yticklabels([name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}" for name in names])
         bar.ax.minorticks_off()
     bar.ax.tick_params(labelsize=7)
     bar.set_label(scale.label, size=8)
@@ -206,8 +216,9 @@ def _paint_slices(axes, one: BrainMap, scale: ColourScale, cuts: Sequence[float]
         slices.add_overlay(one.space.mask_image(), threshold=0.5, cmap=grey, vmin=0, vmax=1)
     else:
         anatomy = nib.load(one.space.t1w)
-        low, high = np.percentile(np.asarray(anatomy.dataobj)[::2, ::2, ::2], (1, 99.5))
-        slices.add_overlay(anatomy, threshold=None, cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
+        low, high = np.nanpercentile(np.asarray(anatomy.dataobj)[::2, ::2, ::2], (1, 99.5))
+        high = low + max(_DIMMED * (high - low), 1e-6)
+        slices.add_overlay(anatomy, threshold=None, cmap="gray", vmin=low, vmax=high)
     has_value = np.isfinite(one.values)
     index = one.neuroids[INDEX].to_numpy()[has_value]
     # nilearn takes 0 for no value: the scale from 0 to 1 is moved to 1 to 2
