@@ -11,7 +11,10 @@ PARTICIPANT_CODES = {"sub-01": "p01", "sub-06": "p02", "sub-05": "p03", "sub-03"
 """Suffix of a subject's unique images. The code is *not* the subject's number (release, stimulus names)."""
 
 REGIONS = ("V1", "V2", "V3", "V4", "IT")
-"""Regions stored in the assemblies; each voxel belongs to exactly one."""
+"""Regions stored in the assemblies; each voxel belongs to at most one."""
+
+OTHER_REGION = "other"
+"""What assemblies say of a voxel that belongs to none of `REGIONS`, but to some region of interest."""
 
 REGION_UNIONS = {"IT_full": ("V4", "IT")}
 """Regions that are made of stored ones: most of hV4 lies inside the release's ventral mask (97.8 %, site)."""

@@ -233,7 +233,7 @@ class TestHeader:
 
     def test_unknown_region(self, trials, write):
         trials.neuroids["region"][2] = "FFA"
-        with pytest.raises(SchemaError, match="one of V1, V2, V3, V4, IT; found 'FFA'"):
+        with pytest.raises(SchemaError, match="one of V1, V2, V3, V4, IT, or other; found 'FFA'"):
             _ = write(trials).header
 
     def test_duplicate_repetition(self, trials, write):

@@ -86,7 +86,7 @@ def test_querying_a_subject(folder):
     assert sum(len(files["label"]) for files in surfaces.values()) == betas_one.shape[1]
     categories = ["body", "character", "face", "laion", "motion", "object", "place", "retinotopy"]
     assert sub.get_available_categories() == categories
-    assert sub.get_available_rois("face") == ["FFA1", "pSTSfaces"]
+    assert sub.get_available_rois("face") == ["FFA1", "OFA", "pSTSfaces"]
     assert sub.get_available_rois() == sorted(SubjectFiles(folder, "sub-01").roi_files())
 
 

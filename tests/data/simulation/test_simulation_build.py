@@ -156,7 +156,7 @@ def test_asked_for_twice_at_once_it_is_made_once(tmp_path, quick):
 def test_full_disk_is_noticed_before_the_work(tmp_path, quick, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=needed_bytes(SCALES["full"]) - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(DatasetError, match=r"'full' takes up to 6\.\d+ GB; .* has 6\.\d+ GB left"):
+    with pytest.raises(DatasetError, match=r"'full' takes up to 7\.\d+ GB; .* has 7\.\d+ GB left"):
         simulate(tmp_path / "data", "full")
     assert not quick
     assert simulate(tmp_path / "data", "small").is_dir()

@@ -204,7 +204,7 @@ def simulate(
     directory: Annotated[Path, typer.Argument(help="Folder to make the dataset in.")],
     scale: Annotated[
         str,
-        typer.Option(help="tiny, small, or full (the release's counts: minutes, about 6 GB).", callback=known_scale),
+        typer.Option(help="tiny, small, or full (the release's counts: minutes, about 7 GB).", callback=known_scale),
     ] = "small",
     seed: Annotated[int, typer.Option(help="Another seed is another dataset.", min=0)] = 0,
     raw: Annotated[

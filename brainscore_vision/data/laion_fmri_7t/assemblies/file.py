@@ -300,6 +300,10 @@ class AssemblyFile:
                 values = table[name].to_numpy()
                 digest.update(name.encode())
                 digest.update("\0".join(values).encode() if values.dtype == object else values.tobytes())
+        if self.header.regions is not None:
+            table = self.header.regions
+            digest.update(repr((table.categories, list(table.membership))).encode())
+            digest.update(np.packbits(table.membership.to_numpy()).tobytes())
         digest.update(repr((self.header.shape, self.header.dtype.str)).encode())
         digest.update(str(self.path.stat().st_size).encode())
         window = self.header.chunks or (16, self.header.shape[1])

@@ -15,8 +15,9 @@ import netCDF4
 import numpy as np
 import pandas as pd
 
-from ..constants import REGIONS
+from ..constants import OTHER_REGION, REGIONS
 from ..errors import MissingDataError, SchemaError
+from .region_table import RegionTable
 
 DATA_VARIABLE = "data"
 DIMENSIONS = ("presentation", "neuroid")
@@ -25,6 +26,9 @@ PRESENTATION_OPTIONAL = ("session", "run", "beta_index")
 NOISE_CEILINGS = ("nc_4rep", "nc_12rep", "nc_allrep")
 NEUROID_REQUIRED = ("subject_id", "region", "roi", "voxel_index_in_brain_mask") + NOISE_CEILINGS
 INTEGER_COORDINATES = ("repetition", "run", "beta_index", "voxel_index_in_brain_mask")
+REGIONS_GROUP = "regions_of_interest"
+"""Group of the file with the table of memberships; older and published files lack it."""
+
 LAYOUT_REMEDY = "Write the file again in the layout of the dataset folder (README, 'The dataset folder')."
 
 
@@ -44,6 +48,8 @@ class AssemblyHeader:
         Type of the stored data.
     chunks : tuple of int, or None
         Shape of the stored chunks; None where the data lie contiguously.
+    regions : RegionTable or None
+        Regions of interest; None for a file that was built without.
     """
 
     presentations: pd.DataFrame
@@ -51,6 +57,7 @@ class AssemblyHeader:
     attributes: dict
     dtype: np.dtype
     chunks: tuple[int, int] | None
+    regions: RegionTable | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -114,6 +121,7 @@ def read_header(path: Path, subject: str | None = None) -> AssemblyHeader:
             attributes,
             np.dtype(data.dtype),
             None if chunking == "contiguous" else tuple(chunking),
+            _region_table(file, path, len(neuroids)),
         )
     _check_presentations(presentations, path)
     _check_neuroids(neuroids, path, subject)
@@ -165,6 +173,34 @@ def _coordinates(file: netCDF4.Dataset, path: Path, dimension: str, required: tu
     names = list(required) + [name for name in optional if name in on_dimension]
     columns = {name: _values(file.variables[name], name, path) for name in names}
     return pd.DataFrame(columns)
+
+
+def _region_table(file: netCDF4.Dataset, path: Path, n_neuroids: int) -> RegionTable | None:
+    """The file's table of memberships, checked; None if it has none."""
+    if REGIONS_GROUP not in file.groups:
+        return None
+    group = file.groups[REGIONS_GROUP]
+    try:
+        names, categories, held, membership = (
+            stored_values(group.variables[name]) for name in ("name", "category", "is_held", "membership")
+        )
+    except KeyError as error:
+        raise SchemaError(
+            f"{path}: the group {REGIONS_GROUP} has name, category, is_held and membership; {error} is missing. "
+            f"{LAYOUT_REMEDY}"
+        ) from error
+    n_regions = len(names)
+    if membership.shape != (n_neuroids, n_regions) or not np.isin(membership, (0, 1)).all():
+        raise SchemaError(
+            f"{path}: memberships are 0 or 1 for each of {n_neuroids} voxels and {n_regions} regions of interest; found "
+            f"shape {membership.shape}, values {np.unique(membership)[:5].tolist()}. {LAYOUT_REMEDY}"
+        )
+    if len(set(names)) < n_regions or len(categories) != n_regions or len(held) != n_regions:
+        raise SchemaError(
+            f"{path}: each region of interest has one name and one category; found {', '.join(names)}. {LAYOUT_REMEDY}"
+        )
+    table = pd.DataFrame(membership.astype(bool), columns=list(names))
+    return RegionTable(dict(zip(names, categories, strict=True)), table.loc[:, held.astype(bool)])
 
 
 def stored_values(variable: netCDF4.Variable) -> np.ndarray:
@@ -226,10 +262,10 @@ def _check_presentations(presentations: pd.DataFrame, path: Path) -> None:
 
 
 def _check_neuroids(neuroids: pd.DataFrame, path: Path, subject: str | None) -> None:
-    unknown = sorted(set(neuroids["region"]) - set(REGIONS))
+    unknown = sorted(set(neuroids["region"]) - {*REGIONS, OTHER_REGION})
     if unknown:
         raise SchemaError(
-            f"{path}: the region of a voxel is one of {', '.join(REGIONS)}; found "
+            f"{path}: the region of a voxel is one of {', '.join(REGIONS)}, or {OTHER_REGION}; found "
             f"{', '.join(map(repr, unknown))}. Leave these voxels out or name their region."
         )
     subjects = sorted(set(neuroids["subject_id"]))

@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 
 from ..constants import ASSEMBLY_IDENTIFIER
-from .header import DATA_VARIABLE, DIMENSIONS, NEUROID_REQUIRED, PRESENTATION_OPTIONAL, PRESENTATION_REQUIRED
+from .header import (
+    DATA_VARIABLE,
+    DIMENSIONS,
+    NEUROID_REQUIRED,
+    PRESENTATION_OPTIONAL,
+    PRESENTATION_REQUIRED,
+    REGIONS_GROUP,
+)
+from .region_table import RegionTable
 
 # Readers ask for a region's columns, in blocks of rows or at once. At the release's size, chunks of about this shape
 # are read up to twice as fast as plain rows, three times where the region is narrow (V4). Noise does not compress.
@@ -32,10 +40,17 @@ class AssemblyWriter:
         `nc_12rep`, `nc_allrep` (percent).
     attributes : dict
         Further global attributes.
+    regions : RegionTable, optional
+        Regions of interest of the voxels.
     """
 
     def __init__(
-        self, path: Path, presentations: pd.DataFrame, neuroids: pd.DataFrame, attributes: dict[str, str | int]
+        self,
+        path: Path,
+        presentations: pd.DataFrame,
+        neuroids: pd.DataFrame,
+        attributes: dict[str, str | int],
+        regions: RegionTable | None = None,
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         self._shape = (len(presentations), len(neuroids))
@@ -59,6 +74,8 @@ class AssemblyWriter:
         }
         self._file.setncatts(about)
         self._data.setncatts(about)
+        if regions is not None:
+            self._write_regions(regions)
 
     def append(self, betas: np.ndarray) -> None:
         """Write the next rows, (n_trials, n_voxels) float32."""
@@ -72,6 +89,19 @@ class AssemblyWriter:
         self._file.close()
         if error is None and self._row != self._shape[0]:
             raise ValueError(f"An assembly of {self._shape[0]} presentations was closed after {self._row}.")
+
+    def _write_regions(self, table: RegionTable) -> None:
+        """A group of its own, which xarray does not read as a part of the assembly: regions x neuroids."""
+        group = self._file.createGroup(REGIONS_GROUP)
+        group.createDimension("region_of_interest", len(table.categories))
+        names, neuroid = ("region_of_interest",), DIMENSIONS[1]
+        for name, values in (("name", table.categories), ("category", table.categories.values())):
+            group.createVariable(name, str, names)[:] = np.array(list(values), object)
+        held = [name in table.membership for name in table.categories]
+        group.createVariable("is_held", "i1", names)[:] = np.array(held, np.int8)
+        membership = table.membership.reindex(columns=list(table.categories), fill_value=False)
+        variable = group.createVariable("membership", "i1", (neuroid, *names), zlib=True, fill_value=False)
+        variable[:] = membership.to_numpy().astype(np.int8)
 
     def _coordinate(self, name: str, dimension: str, values: np.ndarray) -> None:
         text = values.dtype.kind in "OU"

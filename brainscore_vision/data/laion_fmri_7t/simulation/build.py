@@ -121,7 +121,7 @@ def write_subject(
     sessions = [(name, rows["stimulus"].to_numpy()) for name, rows in trials.groupby("session", sort=False)]
     attributes = attributes | write_anatomy(SubjectFiles(root, subject), scale)
     path = root / "assemblies" / f"{subject}.nc"
-    with AssemblyWriter(path, trials, neuroids, attributes) as writer:
+    with AssemblyWriter(path, trials, neuroids, attributes, voxels.regions) as writer:
         for betas in ordered_map(measure, sessions, workers):
             writer.append(betas)
             bar.update()

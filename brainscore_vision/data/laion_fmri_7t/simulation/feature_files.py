@@ -20,7 +20,7 @@ from .parallel import ordered_map
 from .rng import generator
 from .scales import Scale
 from .visual_features import columns_of
-from .voxels import mixtures
+from .voxels import STUFF, mixtures
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,6 @@ SPACES = {
 }
 
 _LENGTH = 40.0  # of DINOv2's rows, about
-
-STUFF = (
-    "asphalt brick ceiling cloth clouds concrete fog foliage fur glass grass gravel ice leather marble metal moss paper "
-    "rock sand sky snow soil tiles water wood"
-).split()
 
 _CAPTIONS = (
     "{} on a plain ground",

@@ -18,9 +18,9 @@ from ..errors import DatasetError
 from ..packaging.layout import NOISE_CEILING_MAPS, SubjectFiles, dataset_mark
 from ..stimuli.released import IMAGES_DATASET
 from ..stimuli.sources import IMAGE_FOLDER, MANIFEST, RELEASED_IMAGES, RELEASED_METADATA
-from .anatomy import brain_mask
 from .feature_files import write_captions
 from .raw_volumes import RawVolumes
+from .regions import brain_mask
 from .rng import generator
 from .scales import Scale, get_scale
 from .sessions import schedule, session_betas
@@ -61,7 +61,7 @@ def write_raw(packaged: Path, target: Path, progress: bool = False) -> Path:
 
 
 def _raw_mark(mark: dict) -> dict:
-    return {**mark, "layout": "raw 2", "sessions": _sessions(get_scale(mark["scale"]))}
+    return {**mark, "layout": "raw 3", "sessions": _sessions(get_scale(mark["scale"]))}
 
 
 def _sessions(scale: Scale) -> list[str]:

@@ -8,19 +8,8 @@ import numpy as np
 
 from ..packaging.layout import SubjectFiles
 from .anatomy import write_volume
+from .regions import CATEGORIES
 from .voxels import Voxels
-
-_BESIDE = {
-    "body": ("EBA",),
-    "character": ("VWFA-1",),
-    "face": ("FFA-1", "pSTS-faces"),
-    "laion": ("laion-dorsal",),
-    "motion": ("MT",),
-    "object": ("lobjects",),
-    "place": ("PPA",),
-}
-"""Category -> regions of interest that are there in the release and not part of any region; small blobs here. Labels
-with hyphens are spelled as in the bucket, where they are."""
 
 
 class RawVolumes:
@@ -54,22 +43,11 @@ class RawVolumes:
         r2[edge[:4]], r2[edge[4:8]], r2[edge[8:]] = 0, -1, np.nan
         r2[rng.choice(np.flatnonzero(~self.mask), 4, replace=False)] = 0.25
         self._write(self.files.r2_mean, r2.reshape(self.mask.shape))
-        names = dict.fromkeys(self.voxels.roi.tolist())
-        for name in names:
-            held = self._places[self.voxels.roi == name]
-            if name == "laionventral":
-                # holds nearly all of hV4 (site: 97.8 %)
-                v4 = self._places[self.voxels.roi == "hV4"]
-                held = np.concatenate([held, v4[: round(0.978 * len(v4))]])
-                self._write_roi("laion", "laion-ventral" if self.hyphens else name, held)
-            else:
-                self._write_roi("retinotopy", name, held)
-        it = self._places[self.voxels.roi == "laionventral"]
-        self._write_roi("retinotopy", "VO1", it[: len(it) // 4])
-        for category, labels in _BESIDE.items():
-            for label in labels:
-                held = rng.choice(self._surrounding, 9, replace=False)
-                self._write_roi(category, label if self.hyphens else label.replace("-", ""), held)
+        for label, category in CATEGORIES.items():
+            name = label.replace("-", "")
+            if name in self.voxels.regions.categories:
+                places = self._places[self.voxels.regions.inside(name)]
+                self._write_roi(category, label if self.hyphens else name, places)
 
     def write_noise_ceiling(self, path: Path, ceiling: np.ndarray, sessions: list[str]) -> None:
         """Write a map in percent, 0 outside the regions, and the sidecar that says which sessions it is from."""

@@ -28,6 +28,7 @@ class Scale:
     unique_things: int
     unique_things_plus: int
     voxels: tuple[int, ...]  # in the order of `constants.REGIONS`
+    population: int  # voxels of each of `regions.POPULATIONS`, beside these
     voxel_spread: float  # subjects' regions differ in size by up to this fraction
     sessions: int
     lost: tuple[LostTrials, ...]  # in the order of `constants.SUBJECTS`
@@ -85,6 +86,7 @@ _TINY = Scale(  # for unit tests: every group, type and region is there, in seco
     unique_things=3,
     unique_things_plus=3,
     voxels=(20, 14, 10, 8, 16),
+    population=5,
     voxel_spread=0.15,
     sessions=4,
     lost=(LostTrials(1, 0, 1),) * len(SUBJECTS),
@@ -100,6 +102,7 @@ _SMALL = Scale(  # the default: the demo scores seven models on it within minute
     unique_things=6,
     unique_things_plus=14,
     voxels=(70, 60, 50, 40, 110),
+    population=10,
     voxel_spread=0.08,
     sessions=6,
     lost=(LostTrials(2, 0, 1),) * len(SUBJECTS),
@@ -116,6 +119,7 @@ _FULL = Scale(  # the release's counts
     unique_things=144,
     unique_things_plus=322,
     voxels=(1300, 1250, 1016, 430, 3400),
+    population=40,
     voxel_spread=0.0,
     sessions=30,
     lost=tuple(LostTrials(*counts) for counts in ((5, 0, 3), (4, 1, 3), (5, 0, 3), (4, 0, 4), (6, 0, 2))),

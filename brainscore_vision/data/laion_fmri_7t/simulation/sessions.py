@@ -40,12 +40,15 @@ def session_betas(signal: np.ndarray, voxels: Voxels, subject: str, session: str
     They are (signal + unit noise + the session's shift) times the voxel's gain, plus its baseline. `signal` is
     (n_trials, n_voxels) float32, true responses in standard deviations of the noise.
     """
-    rng = generator(seed, "noise", subject, session)
-    betas = rng.standard_normal(signal.shape, dtype=np.float32)
-    betas += signal
-    betas += np.float32(_SESSION_SHIFT) * rng.standard_normal(len(voxels), dtype=np.float32)
-    betas *= voxels.gain
-    betas += voxels.baseline
+    betas = np.empty(signal.shape, np.float32)
+    for label, columns in voxels.streams:
+        rng = generator(seed, "noise", subject, session, *label)
+        own = rng.standard_normal((len(signal), columns.stop - columns.start), dtype=np.float32)
+        own += signal[:, columns]
+        own += np.float32(_SESSION_SHIFT) * rng.standard_normal(own.shape[1], dtype=np.float32)
+        own *= voxels.gain[columns]
+        own += voxels.baseline[columns]
+        betas[:, columns] = own
     return betas
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 
+from ..assemblies.region_table import RegionTable
 from ..constants import REGION_UNIONS, REGIONS
 from ..errors import DatasetError, MissingDataError
 from .voxels import VARIANCE_FACTORS, Voxels
@@ -31,7 +33,12 @@ class TrueSignal:
     ncsnr : numpy.ndarray
         (n_voxels,) float32
     region : numpy.ndarray
-        (n_voxels,) str, one of `constants.REGIONS`.
+        (n_voxels,) str, one of `constants.REGIONS`, or `constants.OTHER_REGION`.
+    prefers : numpy.ndarray
+        (n_voxels,) str, the stuff (of `voxels.STUFF`) that the voxel responds to more than to all else, in 70 % of its
+        signal's variance; empty for voxels without a preference.
+    regions : RegionTable
+        Regions of interest of the subject, and who belongs to which.
     voxel_index_in_brain_mask : numpy.ndarray
         (n_voxels,) int32, the same voxels in the same order as in the subject's assembly file.
     """
@@ -43,6 +50,8 @@ class TrueSignal:
     variance_factor: np.ndarray
     ncsnr: np.ndarray
     region: np.ndarray
+    prefers: np.ndarray
+    regions: RegionTable
     voxel_index_in_brain_mask: np.ndarray
 
     def select(self, stimulus_ids: Sequence[str]) -> "TrueSignal":
@@ -84,16 +93,16 @@ class Truth:
         self.root = Path(root)
 
     def signal(self, subject: str, region: str | None = None) -> TrueSignal:
-        """True responses of a subject, optionally of one region ("IT_full" is V4 and IT).
+        """True responses of a subject, of all voxels or of one region.
 
-        Reads that region alone.
+        A region is V1 to IT, IT_full (V4 and IT), a region of interest (FFA1) or a category of them (face).
 
         Raises
         ------
         MissingDataError
             If the folder holds no truth for the subject.
         DatasetError
-            If there is no such region, or the folder is of an earlier version of the simulation.
+            If the subject has no such region, or the folder is of an earlier version of the simulation.
         """
         path = truth_file(self.root, subject)
         if not path.is_file():
@@ -101,31 +110,41 @@ class Truth:
                 f"Only simulated datasets know their truth, in truth/<subject>.h5; got no {path}. Pass the "
                 "folder and a subject of a finished simulation."
             )
-        wanted = REGIONS if region is None else REGION_UNIONS.get(region, (region,))
-        if not set(wanted) <= set(REGIONS):
-            raise DatasetError(
-                f"A region is one of {', '.join([*REGIONS, *REGION_UNIONS])} or None for all; got {region!r}. "
-                "Choose one of them."
-            )
         with h5py.File(path, "r") as file:
-            if "group" not in file:
+            if "prefers" not in file:
                 raise DatasetError(
-                    f"The truth of a simulated dataset names the group of each stimulus; {path} does not, because an earlier "
+                    f"The truth of a simulated dataset says what each voxel prefers; {path} does not, because an earlier "
                     "version of the simulation wrote it. Simulate the dataset again."
                 )
-            labels = file["region"].asstr()[:]
-            inside = np.flatnonzero(np.isin(labels, wanted))
-            columns = slice(int(inside[0]), int(inside[-1]) + 1)  # regions lie side by side
+            labels, table = file["region"].asstr()[:].astype(str), _read_table(file)
+            inside = np.flatnonzero(_inside(region, labels, table, subject))
+            columns = slice(int(inside[0]), int(inside[-1]) + 1)  # V1 to IT lie side by side: nothing else is read
             return TrueSignal(
                 subject=subject,
                 stimulus_ids=file["stimulus_ids"].asstr()[:].astype(str),
-                values=file["values"][:, columns],
+                values=np.take(file["values"][:, columns], inside - columns.start, axis=1),
                 group=file["group"].asstr()[:].astype(str),
                 variance_factor=file["variance_factor"][:],
-                ncsnr=file["ncsnr"][columns],
-                region=labels[columns].astype(str),
-                voxel_index_in_brain_mask=file["voxel_index_in_brain_mask"][columns],
+                ncsnr=file["ncsnr"][:][inside],
+                region=labels[inside],
+                prefers=file["prefers"].asstr()[:].astype(str)[inside],
+                regions=table.select(inside),
+                voxel_index_in_brain_mask=file["voxel_index_in_brain_mask"][:][inside],
             )
+
+
+def _inside(region: str | None, labels: np.ndarray, table: RegionTable, subject: str) -> np.ndarray:
+    """Whether each voxel belongs to a region, (n_voxels,) bool."""
+    if region is None:
+        return np.ones(len(labels), bool)
+    if region in (*REGIONS, *REGION_UNIONS):
+        return np.isin(labels, REGION_UNIONS.get(region, (region,)))
+    if table.members(region):
+        return table.inside(region)
+    raise DatasetError(
+        f"A region is one of {', '.join([*REGIONS, *REGION_UNIONS, *table.names()])} in {subject}, or None for all; got "
+        f"{region!r}. Choose one of them."
+    )
 
 
 def truth_file(root: Path, subject: str) -> Path:
@@ -146,4 +165,14 @@ def write_truth(
         file.create_dataset("values", data=signal)
         file.create_dataset("ncsnr", data=voxels.ncsnr)
         file.create_dataset("region", data=voxels.region.astype(object), dtype=h5py.string_dtype())
+        file.create_dataset("prefers", data=voxels.prefers.astype(object), dtype=h5py.string_dtype())
         file.create_dataset("voxel_index_in_brain_mask", data=voxels.index_in_brain_mask)
+        table = voxels.regions
+        file.create_dataset("membership", data=table.membership.to_numpy())
+        for name, values in (("region_of_interest", table.categories), ("category", table.categories.values())):
+            file.create_dataset(name, data=np.array(list(values), object), dtype=h5py.string_dtype())
+
+
+def _read_table(file: h5py.File) -> RegionTable:
+    names, categories = (file[name].asstr()[:].tolist() for name in ("region_of_interest", "category"))
+    return RegionTable(dict(zip(names, categories, strict=True)), pd.DataFrame(file["membership"][:], columns=names))

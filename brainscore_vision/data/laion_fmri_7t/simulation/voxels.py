@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, logit, ndtri
 
-from ..constants import REGIONS
+from ..assemblies.region_table import RegionTable
+from ..constants import OTHER_REGION, REGIONS
+from .regions import POPULATIONS, memberships, place_populations, preference
 from .rng import generator
 from .scales import Scale
 from .visual_features import columns_of, feature_table
@@ -13,6 +15,7 @@ from .visual_features import columns_of, feature_table
 _ROIS = {"V1": ("V1d", "V1v"), "V2": ("V2d", "V2v"), "V3": ("V3d", "V3v"), "V4": ("hV4",), "IT": ("laionventral",)}
 
 _MEDIAN_NC_12REP = {"V1": 34.2, "V2": 51.2, "V3": 54.8, "V4": 61.5, "IT": 50.4}  # percent, sub-01 of the release
+_MEDIAN_NC_12REP_OTHER = 55.0  # percent, of populations beside these; made up
 _NC_SPREAD = 1.0  # standard deviation of the noise ceiling's logit within a region
 
 
@@ -55,14 +58,29 @@ VARIANCE_FACTORS = {
 _MIXED_FAMILIES = ("gabor16", "gabor32", "colour", "global")
 _N_MIXTURES = 48
 
+STUFF = (
+    "asphalt brick ceiling cloth clouds concrete fog foliage fur glass grass gravel ice leather marble metal moss paper "
+    "rock sand sky snow soil tiles water wood"
+).split()
+"""What an image has that excites the first mixtures, in their order."""
+
+PREFERENCE_SHARE = 0.7
+"""Of the signal's variance of voxels that prefer some stuff: what their common preference explains."""
+
 
 @dataclass(frozen=True)
 class Voxels:
-    """One subject's voxels, region by region in the order of `constants.REGIONS`; arrays of shape (n_voxels,)."""
+    """One subject's voxels, region by region in the order of `constants.REGIONS`, then those beside these.
+
+    Arrays have the shape (n_voxels,).
+    """
 
     region: np.ndarray  # str
     roi: np.ndarray  # str
-    index_in_brain_mask: np.ndarray  # int32, ascending
+    population: np.ndarray  # int, place in `regions.POPULATIONS`; -1 for V1 to IT
+    prefers: np.ndarray  # str, of `STUFF`; empty for none
+    regions: RegionTable
+    index_in_brain_mask: np.ndarray  # int32, ascending in V1 to IT, and again beside these
     ncsnr: np.ndarray  # float32, standard deviation of the signal over stimuli, in units of the noise
     gain: np.ndarray  # float32, percent signal change per unit of noise
     baseline: np.ndarray  # float32, percent signal change
@@ -74,6 +92,13 @@ class Voxels:
         """The region's run of voxels."""
         where = np.flatnonzero(self.region == region)
         return slice(int(where[0]), int(where[-1]) + 1)
+
+    @property
+    def streams(self) -> tuple[tuple[tuple[str, ...], slice], ...]:
+        """Runs of voxels whose random numbers are drawn apart, with the label of their generators: those beside V1 to IT
+        change nothing in V1 to IT."""
+        beside = self.columns(OTHER_REGION)
+        return ((), slice(0, beside.start)), ((OTHER_REGION,), beside)
 
     def noise_ceiling(self, mean_inverse_repetitions: float) -> np.ndarray:
         """Noise ceiling in percent, (n_voxels,) float32: 100 ncsnr^2 / (ncsnr^2 + m).
@@ -99,22 +124,43 @@ def draw_voxels(scale: Scale, subject: str, seed: int) -> Voxels:
     rng = generator(seed, "voxels", subject)
     counts = [round(count * (1 + scale.voxel_spread * rng.uniform(-1, 1))) for count in scale.voxels]
     total = sum(counts)
-    rois, ceilings = [], []
-    for region, n in zip(REGIONS, counts, strict=True):
-        names = _ROIS[region]
-        rois += [names[i * len(names) // n] for i in range(n)]
-        quantiles = ndtri((np.arange(n) + 0.5) / n)
-        ceilings.append(expit(logit(_MEDIAN_NC_12REP[region] / 100) + _NC_SPREAD * rng.permutation(quantiles)))
-    ceiling = np.concatenate(ceilings)
+    rois = [
+        _ROIS[region][i * len(_ROIS[region]) // n] for region, n in zip(REGIONS, counts, strict=True) for i in range(n)
+    ]
+    medians = _MEDIAN_NC_12REP.values()
+    ceiling = np.concatenate([_draw_ceilings(rng, median, n) for median, n in zip(medians, counts, strict=True)])
+    # ascending over all regions: the order of voxels in an assembly that was built from volumes
+    index = np.sort(rng.choice(scale.brain_voxels, total, replace=False)).astype(np.int32)
+    gain, baseline = rng.lognormal(0, 0.4, total), rng.normal(0.5, 0.5, total)
+
+    beside, population = place_populations(scale, subject, index, seed)
+    rng = generator(seed, "voxels", subject, OTHER_REGION)
+    more = np.empty(len(beside))
+    for number in np.unique(population):
+        own = population == number
+        more[own] = _draw_ceilings(rng, _MEDIAN_NC_12REP_OTHER, int(own.sum()))
+    ceiling = np.concatenate([ceiling, more])
+    region = np.concatenate([np.repeat(REGIONS, counts), np.full(len(beside), OTHER_REGION)])
+    roi = np.concatenate([rois, np.full(len(beside), OTHER_REGION)])
+    population = np.concatenate([np.full(total, -1), population])
+    preferred = {number: preference(one.in_subject(subject)) for number, one in enumerate(POPULATIONS)}
     return Voxels(
-        region=np.repeat(REGIONS, counts),
-        roi=np.array(rois),
-        # ascending over all regions: the order of voxels in an assembly that was built from volumes
-        index_in_brain_mask=np.sort(rng.choice(scale.brain_voxels, total, replace=False)).astype(np.int32),
+        region=region,
+        roi=roi,
+        population=population,
+        prefers=np.array([preferred.get(number, "") for number in population.tolist()]),
+        regions=memberships(subject, region, roi, population),
+        index_in_brain_mask=np.concatenate([index, beside]),
         ncsnr=np.sqrt(ceiling / (1 - ceiling) / 12).astype(np.float32),
-        gain=rng.lognormal(0, 0.4, total).astype(np.float32),
-        baseline=rng.normal(0.5, 0.5, total).astype(np.float32),
+        gain=np.concatenate([gain, rng.lognormal(0, 0.4, len(beside))]).astype(np.float32),
+        baseline=np.concatenate([baseline, rng.normal(0.5, 0.5, len(beside))]).astype(np.float32),
     )
+
+
+def _draw_ceilings(rng: np.random.Generator, median: float, n: int) -> np.ndarray:
+    """Noise ceilings at twelve repetitions of n voxels, as fractions; `median` in percent."""
+    quantiles = ndtri((np.arange(n) + 0.5) / n)
+    return expit(logit(median / 100) + _NC_SPREAD * rng.permutation(quantiles))
 
 
 def draw_signal(features: np.ndarray, groups: np.ndarray, voxels: Voxels, subject: str, seed: int) -> np.ndarray:
@@ -148,6 +194,16 @@ def draw_signal(features: np.ndarray, groups: np.ndarray, voxels: Voxels, subjec
             total += part
         total *= gain
         signal[:, columns] = _standardised(total, unique, ood) * voxels.ncsnr[columns]
+    for number in np.unique(voxels.population[voxels.population >= 0]):
+        columns = np.flatnonzero(voxels.population == number)
+        rng = generator(seed, "weights", subject, OTHER_REGION, int(number))
+        total = _standardised(mixed @ _sparse_weights(rng, mixed.shape[1], len(columns)), unique, ood)
+        prefers = voxels.prefers[columns[0]]
+        if prefers:
+            stuff = np.maximum(_standardised(mixed[:, [STUFF.index(prefers)]], unique, ood), 0)
+            total *= np.float32(np.sqrt(1 - PREFERENCE_SHARE))
+            total += np.float32(np.sqrt(PREFERENCE_SHARE)) * _standardised(stuff, unique, ood)
+        signal[:, columns] = _standardised(total * gain, unique, ood) * voxels.ncsnr[columns]
     return signal
 
 

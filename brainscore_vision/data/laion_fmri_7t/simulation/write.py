@@ -17,6 +17,7 @@ from ..packaging.layout import MARKER
 from ..stimuli.sources import IMAGE_FOLDER
 from .build import build
 from .parallel import worker_count
+from .regions import POPULATIONS
 from .scales import Scale, get_scale
 
 VERSION = 6
@@ -152,7 +153,8 @@ def write_mark(root: Path, mark: dict) -> None:
 
 def needed_bytes(scale: Scale) -> int:
     """About how much room a dataset of that scale takes on disk, on the large side."""
-    voxels = sum(math.ceil(count * (1 + scale.voxel_spread)) for count in scale.voxels)
+    counts = (*scale.voxels, *(scale.population for _ in POPULATIONS))
+    voxels = sum(math.ceil(count * (1 + scale.voxel_spread)) for count in counts)
     rows = scale.planned_trials + scale.shared + scale.unique  # betas and truth
     numbers = len(SUBJECTS) * rows * voxels * 4
     images = scale.stimuli * (4096 + scale.image_size**2 // 2)
