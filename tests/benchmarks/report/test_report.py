@@ -106,6 +106,8 @@ def test_every_section_has_figures_and_no_remedy(report, page):
     assert names == {
         *(f"scores-LAION_fMRI-{split}" for split in ("tau-ridgecv", "ood-ridgecv", "cluster_k5-ridgecv", "rdm-pearson", "cka")),
         "scores-LAION_fMRI_persubject-tau-ridgecv",
+        "brain-LAION_fMRI-tau-ridgecv",
+        "brain-difference-LAION_fMRI-tau-ridgecv",
         "ceilings",
         "gap-LAION_fMRI-tau-ridgecv",
         "categories-LAION_fMRI-ood-ridge",
@@ -147,7 +149,7 @@ def test_nothing_is_asked_of_the_network(page):
     policy = page.all("meta", **{"http-equiv": "Content-Security-Policy"})[0][1]["content"]
     assert policy.startswith("default-src 'none'; ")
     links = [e[1][name] for e in page.elements for name in ("src", "href", "xlink:href") if name in e[1]]
-    assert all(re.match(r"#|figures/[\w.-]+\.svg$|data:,$", link) for link in links)
+    assert all(re.match(r"#|figures/[\w.-]+\.svg$|data:(,|image/png;base64,)", link) for link in links)
 
 
 def test_tables_hold_every_result(report, page):
@@ -279,7 +281,7 @@ def test_one_cell_and_what_to_run_for_the_rest(tiny_dataset, tmp_path):
     database = fill(tmp_path / "one result.db", [scores(tiny_dataset)["pixels"][TAU]])
     page = Page(write_report(database, tmp_path / "page").read_text("utf-8"))
     assert {p.stem for p in (tmp_path / "page" / "figures").iterdir()} == {
-        "scores-LAION_fMRI-tau-ridgecv", "ceilings", "alphas", "voxels"
+        "scores-LAION_fMRI-tau-ridgecv", "brain-LAION_fMRI-tau-ridgecv", "ceilings", "alphas", "voxels"
     }  # fmt: skip
     commands = [shlex.split(e[2]) for e in page.all("code") if e[2].startswith("laion-score")]
     commands = [c for c in commands if c[1] == "score"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
 
 from ..identifiers import ALL_REGIONS, SPLIT_METRICS
+from .brain_figures import brain_figures
 from .comparison_figures import LEVEL, Correction, compare_models, comparison_figure
 from .diagnostic_figures import Penalty, alpha_figure, penalties, voxel_figure
 from .drawing import Figure
@@ -66,7 +67,7 @@ class Section:
 def section_makers(study: Study, correction: Correction) -> list[Callable[[], Section]]:
     """One callable per section, in the order of the page; some take seconds."""
     compared = partial(_compared, correction=correction)
-    return [partial(make, study) for make in (_scores, _ceilings, _gap, _categories, _pools, compared, _checks)]
+    return [partial(make, study) for make in (_scores, _brain, _ceilings, _gap, _categories, _pools, compared, _checks)]
 
 
 def _scores(study: Study) -> Section:
@@ -79,6 +80,12 @@ def _scores(study: Study) -> Section:
         (text, None) if variants else ("", _to_run(study, "There are no scores of known benchmarks.", ["headline"]))
     )
     return Section("scores", "Scores by region", text, tuple(score_figure(study, v) for v in variants), remedy)
+
+
+def _brain(study: Study) -> Section:
+    figures, missing = brain_figures(study)
+    text = "Which voxels the best model predicts, and where it is better or worse than the next one."
+    return Section("brain", "Where in the brain", text, figures, None if missing is None else Remedy(*missing))
 
 
 def _ceilings(study: Study) -> Section:
