@@ -38,6 +38,7 @@ _LABELS, _COLOURS, _GAP = 0.95, 1.35, 0.08
 """Inches at the left for subjects, at the right for the scale, and between subjects."""
 
 _ROW = 1.25
+_MARGIN = 0.05  # of the brain's size, around it
 _BRAIN_GREY = "#d9d9d9"
 _DIMMED = 1.6  # times the range of a T1 image: its brightest tissue is a grey that bright colours stand out from
 
@@ -232,6 +233,11 @@ def _paint_slices(axes, one: BrainMap, scale: ColourScale, cuts: Sequence[float]
         vmax=2,
         resampling_interpolation="nearest",
     )
+    places = one.space.coordinates(np.arange(one.space.brain.sum()))
+    ends = np.array([places.min(axis=0), places.max(axis=0)])
+    (left, back, _), (right, front, _) = ends + np.diff(ends, axis=0) * [[-_MARGIN], [_MARGIN]]
+    for of_cut in slices.axes.values():  # the volume is twice as wide as the brain
+        of_cut.ax.set(xlim=(left, right), ylim=(back, front))
     slices.annotate(left_right=first, positions=True, size=6)
 
 
