@@ -74,12 +74,29 @@ def test_a_dataset_that_is_elsewhere(tiny_dataset, tmp_path):
 
 
 def test_a_dataset_without_its_masks(tiny_dataset, tmp_path):
-    shutil.copytree(tiny_dataset / "assemblies", tmp_path / "bare" / "assemblies")
+    shutil.copytree(tiny_dataset, tmp_path / "bare", ignore=shutil.ignore_patterns("derivatives"))
     score = moved(scores(tiny_dataset)["edges"][TAU], tmp_path / "bare")
     figures, (text, command) = brain_figures(study_of(tmp_path, score))
     assert figures == ()
     assert "laion-score data get" in text
     assert shlex.split(command)[:2] == ["laion-score", "map"]
+
+
+def test_a_dataset_that_has_changed(tiny_dataset, tmp_path):
+    shutil.copytree(tiny_dataset, tmp_path / "changed")
+    (tmp_path / "changed" / "splits" / "shared" / "random_0.json").unlink()
+    score = moved(scores(tiny_dataset)["edges"][TAU], tmp_path / "changed")
+    figures, (text, _) = brain_figures(study_of(tmp_path, score))
+    assert figures == ()
+    assert "have changed since they were scored" in text
+
+
+def test_a_damaged_file_of_values(tiny_dataset, tmp_path):
+    study = study_of(tmp_path, scores(tiny_dataset)["edges"][TAU])
+    next((tmp_path / "results.db.voxels").iterdir()).write_bytes(b"damaged")
+    figures, (text, _) = brain_figures(study)
+    assert figures == ()
+    assert "damaged" in text
 
 
 @pytest.mark.parametrize("cell", [TAU, IT])

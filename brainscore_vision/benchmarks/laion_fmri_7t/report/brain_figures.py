@@ -8,10 +8,12 @@ from pathlib import Path
 
 from brainscore_vision.data.laion_fmri_7t.constants import REGIONS
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
+from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 from ..identifiers import SPLIT_METRICS
 from ..maps import MapError, brain_maps
 from ..maps.drawing import map_caption, maps_height, paint_maps, require_nilearn
+from ..results import ResultsError
 from .drawing import Figure, draw
 from .study import Study
 from .variants import Variant
@@ -44,13 +46,15 @@ def brain_figures(study: Study) -> tuple[tuple[Figure, ...], tuple[str, str] | N
         text = "The brain masks lie with the dataset, which is not on this machine. This command takes them from elsewhere:"
         return (), (text, shlex.join([*command, "--figure", "map.png", "--dataset", "DATASET", "--release", "FOLDER"]))
     try:
+        if open_dataset(root).fingerprint() != study.dataset["fingerprint"]:
+            raise MapError(f"The data in {root} have changed since they were scored. Name those that were (--dataset).")
         first = _scores(study, models[0], variant)
         figures = [_figure(study, variant, lambda: brain_maps(first, DRAWN, dataset=root), models[0])]
         if len(models) > 1:
             second = _scores(study, models[1], variant)
             maps = lambda: brain_maps(first, DRAWN, minus=second, dataset=root)
             figures.append(_figure(study, variant, maps, models[0], models[1]))
-    except (MapError, DatasetError) as error:
+    except (MapError, DatasetError, ResultsError) as error:
         return (), (f"{error}", shlex.join([*command, "--figure", "map.png"]))
     return tuple(figures), None
 
