@@ -234,6 +234,7 @@ def test_figures_by_themselves_say_what_they_are(report):
         assert ("<image" in path.read_text("utf-8")) == path.stem.startswith("brain-")  # nothing else is a bitmap
 
 
+@pytest.mark.usefixtures("without_maps")
 def test_alphas_at_the_edge_are_flagged(tiny_dataset, tmp_path):
     score = copied(scores(tiny_dataset)["pixels"][TAU])
     for subject, alpha in zip(DEFAULT_SUBJECTS, (1e10, 1e9, 1e-10, 1.0, 1e10), strict=True):
@@ -246,6 +247,7 @@ def test_alphas_at_the_edge_are_flagged(tiny_dataset, tmp_path):
     assert "Penalties at the edge of their grid (3)" in text
 
 
+@pytest.mark.usefixtures("without_maps")
 def test_notes_and_squared_negatives_are_marked_and_explained(tiny_dataset, tmp_path):
     noted, plain = (
         renamed(scores(tiny_dataset)["pixels"][IT], "noted"),
@@ -311,6 +313,7 @@ def test_a_hundred_models(tiny_dataset, tmp_path):
     assert all(path.stat().st_size < 400_000 for path in (tmp_path / "page" / "figures").iterdir())
 
 
+@pytest.mark.usefixtures("without_maps")
 def test_patterns_choose(report, tmp_path):
     write_report(report[0], tmp_path, models=["*els", "edge?"], benchmarks=["*V1-*"], title="Of <V1>")
     page = Page((tmp_path / "index.html").read_text("utf-8"))
@@ -333,6 +336,7 @@ def test_nothing_to_report(tiny_dataset, tmp_path):
     assert not (tmp_path / "page").exists()
 
 
+@pytest.mark.usefixtures("without_maps")
 def test_names_are_text(tiny_dataset, tmp_path):
     name = "<script>alert(1)</script> & $x_1$ 画像 \"'"
     rows = scores(tiny_dataset)
@@ -348,6 +352,7 @@ def test_names_are_text(tiny_dataset, tmp_path):
 # Data of several kinds
 
 
+@pytest.mark.usefixtures("without_maps")
 def test_special_settings_and_metrics(tiny_dataset, tmp_path):
     """One subject, so no standard error; a fixed penalty, so no alphas to check; folds; no draws."""
     rows = [score for row in small_scores(tiny_dataset).values() for score in row.values()]
@@ -358,6 +363,7 @@ def test_special_settings_and_metrics(tiny_dataset, tmp_path):
     assert any(title.endswith("ood · ridge · shared pool · subjects=sub-01") for title in titles)
 
 
+@pytest.mark.usefixtures("without_maps")
 def test_one_dataset_at_a_time(tiny_dataset, tmp_path):
     score, told = scores(tiny_dataset)["pixels"][TAU], []
     real = {**score.attrs["dataset"], "name": "measured", "simulated": False, "fingerprint": "feed000000000000"}
