@@ -90,6 +90,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
                 "ruff>=0.17.5,<0.18",
                 # an S3 server on this machine
                 "moto[s3]>=5.1",
+                "nilearn>=0.10.4",
                 "flask>=3.0",
                 "flask-cors>=4.0",
                 "selenium>=4.20",
@@ -107,6 +108,7 @@ with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-build-") as scratch:
             # schedulers of clusters, SLURM among them
             "cluster": ["dask>=2025.5", "distributed>=2025.5", "dask-jobqueue>=0.9"],
             "timm": ["timm>=1.0.9"],
+            "maps": ["nilearn>=0.10.4"],
             "laion": ["laion-fmri @ git+https://github.com/ViCCo-Group/LAION-fMRI.git@main"],
         },
         entry_points={"console_scripts": ["laion-score = laion_score:main"]},

@@ -22,7 +22,8 @@ import pandas as pd
 from measure import machine, run_measured
 
 from brainscore_vision.data.laion_fmri_7t.packaging.layout import NOISE_CEILING_MAPS, SubjectFiles
-from brainscore_vision.data.laion_fmri_7t.simulation.raw_volumes import AFFINE, RawVolumes
+from brainscore_vision.data.laion_fmri_7t.simulation.anatomy import AFFINE, write_anatomy
+from brainscore_vision.data.laion_fmri_7t.simulation.raw_volumes import RawVolumes
 from brainscore_vision.data.laion_fmri_7t.simulation.regions import brain_mask
 from brainscore_vision.data.laion_fmri_7t.simulation.scales import SCALES
 from brainscore_vision.data.laion_fmri_7t.simulation.voxels import draw_voxels
@@ -36,6 +37,7 @@ def write_data(root: Path, sessions: list[str]) -> int:
     """Write the folder; gives the size of the betas in bytes."""
     scale, files = SCALES["full"], SubjectFiles(root, SUBJECT)
     voxels, mask = draw_voxels(scale, SUBJECT, 0), brain_mask(scale.grid, scale.brain_voxels)
+    write_anatomy(files, scale)
     volumes = RawVolumes(files, mask, voxels, hyphens=False)
     volumes.write_masks(np.random.default_rng(0))
     for name, m in zip(NOISE_CEILING_MAPS, (1 / 4, 1 / 12, 0.2263), strict=True):

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-HIDDEN = ("typer", "rich", "jinja2", "markupsafe", "nibabel", "dask", "distributed", "matplotlib")
+HIDDEN = ("typer", "rich", "jinja2", "markupsafe", "nibabel", "dask", "distributed", "matplotlib", "nilearn")
 
 PROGRAM = f"""
 import json, sys

@@ -11,6 +11,7 @@ from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS as DEFAULT_S
 from .benchmark import LAIONfMRI, LAIONfMRICKA, LAIONfMRIClusterCV, LAIONfMRIRSA, benchmark, load_assembly
 from .encoder import encode_many, encoder_metadata, fit_encoder, load_encoder
 from .layer_maps import best_layers, map_layers
+from .maps import brain_maps
 from .networks.finding import find_model
 from .networks.network import as_brain_model
 from .scoring import partition, score_model
@@ -24,6 +25,7 @@ __all__ = [
     "as_brain_model",
     "benchmark",
     "best_layers",
+    "brain_maps",
     "compare",
     "encode_many",
     "encoder_metadata",

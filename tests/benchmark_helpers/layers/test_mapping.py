@@ -77,6 +77,35 @@ def test_every_layer_has_a_score_and_an_interval_for_each_region_and_subject(stu
     assert (again.best, again.skipped, again.facts) == (found.best, found.skipped, found.facts)
 
 
+def test_each_neuroid_has_its_best_layer(study):
+    """As from maps of single layers, whose only layer is each neuroid's best."""
+    tasks = list(study.tasks(RidgeMetric()))
+    found = map_layers(make_network(), tasks, "all", "ridgecv", QUIET)
+    alone = [map_layers(make_network(), tasks, [layer], "ridgecv", QUIET) for layer in found.layers]
+    assert [one.subject for one in found.neuroids] == list(found.subjects)
+    for i, one in enumerate(found.neuroids):
+        correlations = np.array([of_layer.neuroids[i].correlations for of_layer in alone])
+        np.testing.assert_array_equal(one.layers, correlations.argmax(axis=0))
+        np.testing.assert_array_equal(one.correlations, correlations.max(axis=0))
+        assert len(set(one.layers)) > 1
+        assert set(one.coordinates) == set(tasks[i].load_responses().neuroids.select_dtypes(exclude="floating"))
+    again = LayerMap.from_json(json.loads(json.dumps(found.as_json()))).neuroids
+    for one, other in zip(found.neuroids, again, strict=True):
+        np.testing.assert_array_equal(one.layers, other.layers)
+        np.testing.assert_array_equal(one.correlations, other.correlations)
+        pd.testing.assert_frame_equal(one.coordinates, other.coordinates, check_dtype=False)
+
+
+def test_comparisons_of_whole_regions_say_nothing_of_neuroids(study):
+    assert map_layers(make_network(), list(study.tasks(RidgeMetric())), "all", "cka", QUIET).neuroids == ()
+
+
+def test_a_map_of_an_earlier_version_is_read(study):
+    found = map_layers(make_network(), list(study.tasks(RidgeMetric())), "all", "ridgecv", QUIET).as_json()
+    del found["neuroids"]
+    assert LayerMap.from_json(found).neuroids == ()
+
+
 def test_a_score_after_a_map_needs_no_pass_over_the_images(study):
     model = make_network()
     map_layers(model, list(study.tasks(RidgeMetric())), "all", "ridgecv", QUIET)

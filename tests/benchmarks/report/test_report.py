@@ -107,6 +107,8 @@ def test_every_section_has_figures_and_no_remedy(report, page):
         *(f"scores-LAION_fMRI-{split}" for split in ("tau-ridgecv", "ood-ridgecv", "cluster_k5-ridgecv", "rdm-pearson", "cka")),
         "scores-LAION_fMRI_persubject-tau-ridgecv",
         "profile",
+        "brain-LAION_fMRI-tau-ridgecv",
+        "brain-difference-LAION_fMRI-tau-ridgecv",
         "ceilings",
         "gap-LAION_fMRI-tau-ridgecv",
         "categories-LAION_fMRI-ood-ridge",
@@ -149,7 +151,7 @@ def test_nothing_is_asked_of_the_network(page):
     policy = page.all("meta", **{"http-equiv": "Content-Security-Policy"})[0][1]["content"]
     assert policy.startswith("default-src 'none'; ")
     links = [e[1][name] for e in page.elements for name in ("src", "href", "xlink:href") if name in e[1]]
-    assert all(re.match(r"#|figures/[\w.-]+\.svg$|data:,$", link) for link in links)
+    assert all(re.match(r"#|figures/[\w.-]+\.svg$|data:(,|image/png;base64,)", link) for link in links)
 
 
 def test_tables_hold_every_result(report, page):
@@ -231,9 +233,10 @@ def test_figures_by_themselves_say_what_they_are(report):
         assert any("?" in text for text in texts)
         assert root.get("aria-label").startswith("Simulated data. ")
         assert not list(root.iter(f"{SVG}script"))
-        assert "<image" not in path.read_text("utf-8")  # nothing is a bitmap
+        assert ("<image" in path.read_text("utf-8")) == path.stem.startswith("brain-")  # nothing else is a bitmap
 
 
+@pytest.mark.usefixtures("without_maps")
 def test_alphas_at_the_edge_are_flagged(tiny_dataset, tmp_path):
     score = copied(scores(tiny_dataset)["pixels"][TAU])
     for subject, alpha in zip(DEFAULT_SUBJECTS, (1e10, 1e9, 1e-10, 1.0, 1e10), strict=True):
@@ -246,6 +249,7 @@ def test_alphas_at_the_edge_are_flagged(tiny_dataset, tmp_path):
     assert "Penalties at the edge of their grid (3)" in text
 
 
+@pytest.mark.usefixtures("without_maps")
 def test_notes_and_squared_negatives_are_marked_and_explained(tiny_dataset, tmp_path):
     noted, plain = (
         renamed(scores(tiny_dataset)["pixels"][IT], "noted"),
@@ -281,7 +285,7 @@ def test_one_cell_and_what_to_run_for_the_rest(tiny_dataset, tmp_path):
     database = fill(tmp_path / "one result.db", [scores(tiny_dataset)["pixels"][TAU]])
     page = Page(write_report(database, tmp_path / "page").read_text("utf-8"))
     assert {p.stem for p in (tmp_path / "page" / "figures").iterdir()} == {
-        "scores-LAION_fMRI-tau-ridgecv", "ceilings", "alphas", "voxels"
+        "scores-LAION_fMRI-tau-ridgecv", "brain-LAION_fMRI-tau-ridgecv", "ceilings", "alphas", "voxels"
     }  # fmt: skip
     commands = [shlex.split(e[2]) for e in page.all("code") if e[2].startswith("laion-score")]
     commands = [c for c in commands if c[1] == "score"]
@@ -311,6 +315,7 @@ def test_a_hundred_models(tiny_dataset, tmp_path):
     assert all(path.stat().st_size < 400_000 for path in (tmp_path / "page" / "figures").iterdir())
 
 
+@pytest.mark.usefixtures("without_maps")
 def test_patterns_choose(report, tmp_path):
     write_report(report[0], tmp_path, models=["*els", "edge?"], benchmarks=["*V1-*"], title="Of <V1>")
     page = Page((tmp_path / "index.html").read_text("utf-8"))
@@ -333,6 +338,7 @@ def test_nothing_to_report(tiny_dataset, tmp_path):
     assert not (tmp_path / "page").exists()
 
 
+@pytest.mark.usefixtures("without_maps")
 def test_names_are_text(tiny_dataset, tmp_path):
     name = "<script>alert(1)</script> & $x_1$ 画像 \"'"
     rows = scores(tiny_dataset)
@@ -348,6 +354,7 @@ def test_names_are_text(tiny_dataset, tmp_path):
 # Data of several kinds
 
 
+@pytest.mark.usefixtures("without_maps")
 def test_special_settings_and_metrics(tiny_dataset, tmp_path):
     """One subject, so no standard error; a fixed penalty, so no alphas to check; folds; no draws."""
     rows = [score for row in small_scores(tiny_dataset).values() for score in row.values()]
@@ -358,6 +365,7 @@ def test_special_settings_and_metrics(tiny_dataset, tmp_path):
     assert any(title.endswith("ood · ridge · shared pool · subjects=sub-01") for title in titles)
 
 
+@pytest.mark.usefixtures("without_maps")
 def test_one_dataset_at_a_time(tiny_dataset, tmp_path):
     score, told = scores(tiny_dataset)["pixels"][TAU], []
     real = {**score.attrs["dataset"], "name": "measured", "simulated": False, "fingerprint": "feed000000000000"}

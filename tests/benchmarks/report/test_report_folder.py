@@ -7,6 +7,8 @@ from plugin_testing.report_database import OOD, TAU, fill, scores
 
 from brainscore_vision.benchmarks.laion_fmri_7t.report import ReportError, write_report, writing
 
+pytestmark = pytest.mark.usefixtures("without_maps")
+
 
 @pytest.fixture
 def database(tiny_dataset, tmp_path):

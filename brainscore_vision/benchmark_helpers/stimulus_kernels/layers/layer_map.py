@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from ..files import replacing
 
 LIMITS = ("low", "high")
-VERSION = 1
+VERSION = 2
 """Of the form of kept maps."""
 
 
@@ -24,6 +25,44 @@ def kept_maps(folder: Path) -> Iterator[tuple[Path, str | None]]:
             yield path, json.loads(path.read_text())["model"]
         except (OSError, ValueError, KeyError):
             yield path, None
+
+
+@dataclass(frozen=True)
+class NeuroidLayers:
+    """The best layer of each neuroid of one region and subject.
+
+    Attributes
+    ----------
+    region, subject : str
+    layers : numpy.ndarray of int64, shape (n_neuroids,)
+        Position in the map's layers of the one with the largest correlation; the earlier one on a tie.
+    correlations : numpy.ndarray of float64, shape (n_neuroids,)
+        Of that layer's leave-one-out predictions with the responses, over training stimuli.
+    coordinates : pandas.DataFrame
+        What tells the neuroids apart: their texts and whole numbers.
+    """
+
+    region: str
+    subject: str
+    layers: np.ndarray
+    correlations: np.ndarray
+    coordinates: pd.DataFrame
+
+    def as_json(self) -> dict:
+        """What JSON can hold."""
+        return {
+            "region": self.region,
+            "subject": self.subject,
+            "layers": self.layers.tolist(),
+            "correlations": self.correlations.tolist(),
+            "coordinates": self.coordinates.to_dict("list"),
+        }
+
+    @classmethod
+    def from_json(cls, held: dict) -> NeuroidLayers:
+        """Of what :meth:`as_json` gave."""
+        layers, correlations = np.array(held["layers"], int), np.array(held["correlations"], float)
+        return cls(held["region"], held["subject"], layers, correlations, pd.DataFrame(held["coordinates"]))
 
 
 @dataclass(frozen=True)
@@ -46,6 +85,8 @@ class LayerMap:
         What the scores are of: metric, training stimuli, data.
     notes : tuple of str
         What a reader of the scores should know of, one sentence each.
+    neuroids : tuple of NeuroidLayers
+        One for each region and subject; empty where the metric compares no neuroids.
     """
 
     model: str
@@ -55,6 +96,7 @@ class LayerMap:
     skipped: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    neuroids: tuple[NeuroidLayers, ...] = ()
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -122,6 +164,7 @@ class LayerMap:
             "skipped": dict(self.skipped),
             "facts": dict(self.facts),
             "notes": list(self.notes),
+            "neuroids": [one.as_json() for one in self.neuroids],
         }
 
     @classmethod
@@ -135,6 +178,7 @@ class LayerMap:
             skipped=held["skipped"],
             facts=held["facts"],
             notes=tuple(held["notes"]),
+            neuroids=tuple(map(NeuroidLayers.from_json, held.get("neuroids", ()))),  # version 1 has none
         )
 
     @classmethod

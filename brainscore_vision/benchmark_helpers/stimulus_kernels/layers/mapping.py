@@ -27,7 +27,7 @@ from ..tasks import SubjectResult, SubjectTask
 from ..wording import asked_as
 from .choosing import choose
 from .comparing import COMPARISONS, values_and_draws
-from .layer_map import LayerMap
+from .layer_map import LayerMap, NeuroidLayers
 from .listing import Layer, list_layers
 
 FREE_SHARE = 0.9
@@ -144,6 +144,7 @@ def map_layers(
         )
         for task in tasks
     ]
+    order, best = [layer.name for layer in choice.layers], {}
     results: dict[str, dict[tuple[str, str], SubjectResult]] = defaultdict(dict)
     for pool in dict.fromkeys(task.pool for task in tasks):
         of_pool = [task for task in tasks if task.pool == pool]
@@ -160,8 +161,10 @@ def map_layers(
             for name, task, result in _evaluated(model, of_pool, [layer.name for layer in group], skipped, options):
                 results[name][task.region, task.subject] = result
                 if len(results[name]) == len(tasks):  # values per neuroid are not kept for each layer
-                    scored[name] = _summary(comparison, results.pop(name), regions, subjects)
-    return _layer_map(model, [layer.name for layer in choice.layers], scored, skipped, regions, subjects, metric, facts)
+                    of_layer = results.pop(name)
+                    _keep_best(best, of_layer, order.index(name))
+                    scored[name] = _summary(comparison, of_layer, regions, subjects)
+    return _layer_map(model, order, scored, skipped, best, regions, subjects, metric, facts)
 
 
 def plan_passes(model, tasks: Sequence[SubjectTask], layers: Sequence[Layer], options: EngineOptions) -> Passes:
@@ -237,8 +240,25 @@ def _summary(metric, results: dict[tuple[str, str], SubjectResult], regions, sub
     return {"scores": scores, "intervals": intervals, "mean_intervals": of_means, "notes": list(notes)}
 
 
-def _layer_map(model, names, scored: dict, skipped: dict, regions, subjects, metric: str, facts: dict) -> LayerMap:
-    names = [name for name in names if name in scored and name not in skipped]
+def _keep_best(best: dict, results: dict[tuple[str, str], SubjectResult], layer: int) -> None:
+    """Of each neuroid, the layer of the largest correlation so far, by region and subject; layers come in any order."""
+    for key, result in results.items():
+        if result.correlations is None:  # compares regions as wholes
+            continue
+        if key not in best:
+            n = len(result.correlations)
+            kinds = result.neuroids.select_dtypes(exclude="floating")
+            best[key] = np.full(n, np.iinfo(int).max), np.full(n, -np.inf), kinds
+        layers, correlations, _ = best[key]
+        better = result.correlations > correlations
+        better |= (result.correlations == correlations) & (layer < layers)
+        layers[better], correlations[better] = layer, result.correlations[better]
+
+
+def _layer_map(
+    model, order, scored: dict, skipped: dict, best: dict, regions, subjects, metric: str, facts: dict
+) -> LayerMap:
+    names = [name for name in order if name in scored and name not in skipped]
     if not names:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:3])
         raise UnmappedRegionError(f"At least one layer must be scored; of {model.identifier}, none was. {reasons}")
@@ -253,6 +273,10 @@ def _layer_map(model, names, scored: dict, skipped: dict, regions, subjects, met
         skipped=skipped,
         facts={"metric": metric, "score": COMPARISONS[metric].describes, **facts},
         notes=tuple(dict.fromkeys(note for name in names for note in scored[name]["notes"])),
+        neuroids=tuple(
+            NeuroidLayers(*key, np.array([names.index(order[i]) for i in layers]), correlations, coordinates)
+            for key, (layers, correlations, coordinates) in best.items()
+        ),
     )
 
 

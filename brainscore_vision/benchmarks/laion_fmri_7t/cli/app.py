@@ -32,6 +32,7 @@ from .features import (
 )
 from .groups import Group
 from .layers import layers as map_layers
+from .map import map_voxels
 from .networks import networks
 from .options import (
     AlphasOption,
@@ -346,6 +347,7 @@ COMMANDS = {
         "results": show_results,
         "compare": compare,
         "report": report,
+        "map": map_voxels,
         "record": record,
     },
 }

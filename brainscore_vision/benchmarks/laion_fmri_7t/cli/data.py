@@ -99,12 +99,13 @@ def describe(
     print(f"Voxels: with nc_12rep above {threshold:g} percent/all.")
     rois = description.regions_of_interest(opened)
     if rois:
-        table = _plain_table("category", "region of interest", *(n["subject"] for n in numbers))
+        rows = []
         for category, regions in rois.items():
             for region in regions:
                 counts = (n["rois"].get(region) for n in numbers)
-                table.add_row(category, region, *("-" if c is None else f"{c[1]:,}/{c[0]:,}" for c in counts))
-        Console(width=_WIDTH).print(table)
+                rows.append((category, region, *("-" if c is None else f"{c[1]:,}/{c[0]:,}" for c in counts)))
+        subjects = (Column(n["subject"], number=True) for n in numbers)
+        print_table("Regions of interest", [Column("category"), Column("region of interest"), *subjects], rows)
     masks = {}
     for n in numbers:
         masks.setdefault(n["brain_mask"], []).append(n["subject"])

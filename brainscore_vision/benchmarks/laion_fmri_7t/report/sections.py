@@ -12,6 +12,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.layer_map impor
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
 
 from ..identifiers import ALL_REGIONS, SPLIT_METRICS
+from .brain_figures import brain_figures
 from .comparison_figures import LEVEL, Correction, compare_models, comparison_figure
 from .diagnostic_figures import Penalty, alpha_figure, penalties, voxel_figure
 from .drawing import Figure
@@ -72,7 +73,7 @@ def section_makers(
 ) -> list[Callable[[], Section]]:
     """One callable per section, in the order of the page; some take seconds."""
     layers, compared = partial(_layers, maps=layer_maps), partial(_compared, correction=correction)
-    order = (_properties, _scores, _gap, _categories, layers, compared, _pools, _ceilings, _checks)
+    order = (_properties, _scores, _gap, _categories, layers, _brain, compared, _pools, _ceilings, _checks)
     return [partial(make, study) for make in order]
 
 
@@ -115,6 +116,12 @@ def _scores(study: Study) -> Section:
     figures = [profile_figure(study)] if profile_variants(study) else []
     figures += [score_figure(study, v, regions) for v in variants for regions in groups_of(study.regions(v))]
     return Section("scores", "Scores by region", text, tuple(figures), remedy)
+
+
+def _brain(study: Study) -> Section:
+    figures, missing = brain_figures(study)
+    text = "Which voxels the best model predicts, and where it is better or worse than the next one."
+    return Section("brain", "Where in the brain", text, figures, None if missing is None else Remedy(*missing))
 
 
 def _ceilings(study: Study) -> Section:

@@ -64,7 +64,7 @@ def inline(svg: str, name: str, alt: str, title_height: float) -> str:
         for attribute, value in element.items():
             if attribute == "id":
                 element.set("id", f"{name}--{value}")
-            elif attribute == f"{{{XLINK}}}href":
+            elif attribute == f"{{{XLINK}}}href" and value.startswith("#"):
                 element.set(attribute, f"#{name}--{value.removeprefix('#')}")
             else:
                 value = _REFERENCE.sub(rf"url(#{name}--\1)", value)
@@ -94,19 +94,22 @@ def _read(svg: str) -> ElementTree.Element:
     Coordinates are rounded to a hundredth of a point, and ids that others refer to are numbered.
     """
     root = ElementTree.fromstring(svg)
+    for picture in root.iter(f"{{{SVG}}}image"):
+        picture.attrib.pop("id", None)  # made of its content: equal pictures would have one
     numbers: dict[str, str] = {}
     for element in root.iter():
         for attribute, value in element.items():
             if attribute in _COORDINATES:
                 element.set(attribute, _LONG_NUMBER.sub(lambda match: f"{float(match[0]):.2f}", value))
-            referred = [value.removeprefix("#")] if attribute == f"{{{XLINK}}}href" else _REFERENCE.findall(value)
+            is_link = attribute == f"{{{XLINK}}}href" and value.startswith("#")  # others are pictures in the file
+            referred = [value.removeprefix("#")] if is_link else _REFERENCE.findall(value)
             for name in referred:
                 numbers.setdefault(name, f"r{len(numbers) + 1}")
     for element in root.iter():
         for attribute, value in element.items():
             if attribute == "id":
                 element.set("id", numbers.get(value, value))
-            elif attribute == f"{{{XLINK}}}href":
+            elif attribute == f"{{{XLINK}}}href" and value.startswith("#"):
                 element.set(attribute, f"#{numbers[value.removeprefix('#')]}")
             else:
                 element.set(attribute, _REFERENCE.sub(lambda match: f"url(#{numbers[match[1]]})", value))

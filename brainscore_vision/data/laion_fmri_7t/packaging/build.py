@@ -23,7 +23,7 @@ from .layout import NOISE_CEILING_MAPS, SubjectFiles, dataset_mark, expected_ses
 from .regions import RULES, RegionRule, assign_regions, roi_labels, rules_text
 from .session_store import SessionStore, SourceFile
 from .trials import count_repetitions, foreign_labels, read_trials
-from .volumes import ANATOMICAL, MASK_DEFINITIONS, Grid, read_betas, read_brain_mask, read_volume
+from .volumes import ANATOMICAL, MASK_DEFINITIONS, Grid, mask_digest, read_betas, read_brain_mask, read_volume
 
 IDENTITY = ("brain_mask", "brain_mask_sha1", "region_rules", "grid", "regions_of_interest")
 """Attributes that all sessions of an assembly, and an assembly and its update, have in common; the last one is not there
@@ -200,7 +200,7 @@ def _make_plan(files: SubjectFiles, sessions: tuple[str, ...], options: BuildOpt
         "brain_mask": options.mask,
         "brain_mask_definition": MASK_DEFINITIONS[options.mask],
         "brain_mask_voxels": int(mask.sum()),
-        "brain_mask_sha1": hashlib.sha1(repr(mask.shape).encode() + np.packbits(mask).tobytes()).hexdigest(),
+        "brain_mask_sha1": mask_digest(mask),
         "grid": " ".join(map(str, grid.shape)),
         "region_rules": rules_text(options.rules),
         "noise_ceiling_sessions": json.dumps(ceiling_sessions),

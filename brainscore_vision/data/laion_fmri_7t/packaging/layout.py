@@ -73,9 +73,12 @@ class SubjectFiles:
     @property
     def anatomical_mask(self) -> Path:
         """Brain mask from the anatomy, on the grid of the betas."""
-        session = "ses-PrismaAnat"
-        name = f"{self.subject}_{session}_space-T1w_{_RESOLUTION}_desc-brain_mask.nii.gz"
-        return self.root / "derivatives" / "anatomical" / self.subject / session / "anat" / name
+        return self._anatomical(f"{_RESOLUTION}_desc-brain_mask")
+
+    @property
+    def t1w(self) -> tuple[Path, Path]:
+        """T1-weighted images in the space of the betas: as measured (0.8 mm), and on the grid of the betas."""
+        return self._anatomical("T1w"), self._anatomical(f"{_RESOLUTION}_T1w")
 
     def roi(self, category: str, label: str) -> Path:
         """Mask of a region of interest; `label` is spelled as in the file's name."""
@@ -111,6 +114,11 @@ class SubjectFiles:
         """The command that gets a kind of files, of some sessions or of all."""
         among = f" --sessions {','.join(sessions)}" if sessions else ""
         return f"laion-score data get --dataset {self.root} --subjects {self.subject} --what {kind}{among}"
+
+    def _anatomical(self, rest: str) -> Path:
+        session = "ses-PrismaAnat"
+        folder = self.root / "derivatives" / "anatomical" / self.subject / session / "anat"
+        return folder / f"{self.subject}_{session}_space-T1w_{rest}.nii.gz"
 
     @property
     def _rois(self) -> Path:

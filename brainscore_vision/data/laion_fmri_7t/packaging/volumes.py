@@ -143,6 +143,11 @@ def read_brain_mask(files: SubjectFiles, definition: str) -> tuple[np.ndarray, G
     return mask, grid
 
 
+def mask_digest(mask: np.ndarray) -> str:
+    """SHA-1 (hexadecimal) of a brain mask, (n_grid,) bool in C order: what an assembly says of the mask that it counts in."""
+    return hashlib.sha1(repr(mask.shape).encode() + np.packbits(mask).tobytes()).hexdigest()
+
+
 @dataclass(frozen=True)
 class SessionBetas:
     """Betas of one session.

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from ..assemblies.writer import AssemblyWriter
 from ..assemblies.zscore import zscore_in_place
 from ..constants import SUBJECTS
+from ..packaging.layout import SubjectFiles
 from ..stimuli.sources import IMAGE_FOLDER, MANIFEST
 from . import images
 from .feature_files import write_embeddings, write_segmentations
@@ -99,7 +100,9 @@ def write_subject(
     attributes: dict[str, str | int],
     bar: tqdm,
 ) -> None:
-    """Write one subject's assembly and truth; `groups` and the rows of `features` are those of the ids."""
+    """Write one subject's anatomy, assembly and truth; `groups` and the rows of `features` are those of the ids."""
+    from .anatomy import write_anatomy  # needs nibabel, without which finished datasets can be scored
+
     trials = schedule(scale, stimulus_ids, subject, seed)
     voxels = draw_voxels(scale, subject, seed)
     signal = draw_signal(features, groups, voxels, subject, seed)
@@ -121,6 +124,7 @@ def write_subject(
         return betas
 
     sessions = [(name, rows["stimulus"].to_numpy()) for name, rows in trials.groupby("session", sort=False)]
+    attributes = attributes | write_anatomy(SubjectFiles(root, subject), scale)
     path = root / "assemblies" / f"{subject}.nc"
     with AssemblyWriter(path, trials, neuroids, attributes, voxels.regions) as writer:
         for betas in ordered_map(measure, sessions, workers):

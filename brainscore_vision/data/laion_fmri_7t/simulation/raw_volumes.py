@@ -1,6 +1,5 @@
 """Volumes of the release's layout: betas, masks of regions by category, noise ceilings and R2, brain mask."""
 
-import gzip
 import json
 from pathlib import Path
 
@@ -8,13 +7,9 @@ import nibabel as nib
 import numpy as np
 
 from ..packaging.layout import SubjectFiles
+from .anatomy import write_volume
 from .regions import CATEGORIES
 from .voxels import Voxels
-
-AFFINE = np.array([[1.778, 0, 0, -17.0], [0, 1.778, 0, -19.0], [0, 0, 1.778, -15.0], [0, 0, 0, 1]])
-"""From voxel to millimetres, with the release's voxel size (1.778 mm, site)."""
-
-_LEVEL = 1  # of gzip: noise does not compress
 
 
 class RawVolumes:
@@ -40,8 +35,7 @@ class RawVolumes:
         return len(self._surrounding)
 
     def write_masks(self, rng: np.random.Generator) -> None:
-        """Write brain mask, R2 map and regions of interest."""
-        self._write(self.files.anatomical_mask, self.mask.astype(np.uint8))
+        """Write R2 map and regions of interest; the brain mask is there."""
         r2 = np.full(self.mask.size, np.nan, np.float32)  # no data outside the brain
         r2[self.mask.ravel()] = rng.uniform(0.5, 40, int(self.mask.sum()))
         # the two definitions of the brain mask differ at the edges, in both directions
@@ -91,10 +85,7 @@ class RawVolumes:
 
     @staticmethod
     def _write(path: Path, values: np.ndarray, about: dict | None = None) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image = nib.Nifti1Image(values, AFFINE)
-        image.header.set_xyzt_units("mm")
-        path.write_bytes(gzip.compress(image.to_bytes(), _LEVEL, mtime=0))  # without a time, the same bytes each time
+        write_volume(path, values)
         if about is not None:
             sidecar = path.with_name(path.name.removesuffix(".nii.gz") + ".json")
             sidecar.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

@@ -178,7 +178,8 @@ def needed_bytes(scale: Scale) -> int:
     splits = 12 * 64 * (scale.shared + len(SUBJECTS) * (scale.shared + scale.unique))
     embeddings = scale.stimuli * (sum(scale.embedding_widths) * 2 + 4 * 64)
     masks = scale.shared * 6 * (512 + scale.image_size**2 // 16)  # compressed
-    return numbers + images + splits + embeddings + masks + 4_000_000
+    volumes = len(SUBJECTS) * math.prod(scale.grid)  # compressed
+    return numbers + images + splits + embeddings + masks + volumes + 4_000_000
 
 
 def _is_finished(root: Path, wanted: dict) -> bool:
