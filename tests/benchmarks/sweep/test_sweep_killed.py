@@ -24,7 +24,8 @@ def start(tmp_path, tiny_dataset):
     runs = []
 
     def start(functions, *options):
-        runs.append(Run(tmp_path, tiny_dataset, functions, *options))
+        # what the check before a sweep does is tested on its own
+        runs.append(Run(tmp_path, tiny_dataset, functions, "--no-check", *options))
         return runs[-1]
 
     yield start

@@ -51,7 +51,7 @@ def job_of(model: str, folder, slurm) -> str:
 
 
 def test_jobs_that_end_early_cost_no_cell_and_no_digit(start, slurm, tmp_path, tiny_dataset):
-    run = start(["late_once", "cancelled_once", "hungry_once", "healthy"])
+    run = start(["late_once", "cancelled_once", "hungry_once", "healthy"], "--no-check")
     late = job_of("late once", tmp_path, slurm)
     slurm("scontrol", "update", f"JobId={late}", "EndTime=now+1")  # SLURM looks at limits of time every 30 s
     slurm("scancel", job_of("cancelled once", tmp_path, slurm))
@@ -83,7 +83,7 @@ def test_what_slurm_refuses_is_told_before_the_work(start, tmp_path):
 
 def test_jobs_that_never_work_end_the_sweep(start, tmp_path, monkeypatch):
     monkeypatch.setenv("DASK_JOBQUEUE__SLURM__PYTHON", "/no/such/python")
-    code, output = start(["healthy"], "--jobs", "1").end()
+    code, output = start(["healthy"], "--jobs", "1", "--no-check").end()
     assert code == 1
     assert "3 jobs in a row ended before their workers were there. Job" in output
     assert "FAILED (exit code 127). It printed: " in output

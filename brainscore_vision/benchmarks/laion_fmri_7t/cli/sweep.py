@@ -201,6 +201,10 @@ def sweep(
         database = database or ResultsDatabase(results)
         database.check_writable()
         set_properties(database, properties)
+    if request is not None and plan.n_todo and not dry_run:
+        from ..sweep.slurm import check_jobs
+
+        check_jobs(request)
     checked: list = []
     if check_models and plan.n_todo:
         try:

@@ -97,17 +97,7 @@ def slurm_client(request: JobRequest, allowed_deaths: int, tell: Callable[[str],
     SweepError
         SLURM's commands or dask-jobqueue are not there, or SLURM does not take such jobs.
     """
-    if importlib.util.find_spec("dask_jobqueue") is None:
-        raise SweepError(
-            "--slurm starts jobs by dask-jobqueue, which is not installed. Get it with the extra `cluster`: "
-            "pip install 'laion-fmri-7t[cluster]', or '.[cluster]' in a checkout."
-        )
-    missing = [name for name in ("sbatch", "squeue", "scancel", "scontrol") if shutil.which(name) is None]
-    if missing:
-        raise SweepError(
-            f"--slurm submits jobs from this machine; {', '.join(missing)} of SLURM is not on its PATH. Run the sweep on a "
-            f"login node, or leave the option out."
-        )
+    _check_programs()
     import dask
     from distributed import Client
 
@@ -120,6 +110,27 @@ def slurm_client(request: JobRequest, allowed_deaths: int, tell: Callable[[str],
         with Client(cluster) as client:
             client.forward_logging(LOGGED)
             yield client, _Jobs(cluster, client, request, tell).keep
+
+
+def check_jobs(request: JobRequest) -> None:
+    """Raise SweepError, as :func:`slurm_client` would, before any other work."""
+    _check_programs()
+    with _cluster(request, 0) as cluster:
+        _check_job(cluster.job_script())
+
+
+def _check_programs() -> None:
+    if importlib.util.find_spec("dask_jobqueue") is None:
+        raise SweepError(
+            "--slurm starts jobs by dask-jobqueue, which is not installed. Get it with the extra `cluster`: "
+            "pip install 'laion-fmri-7t[cluster]', or '.[cluster]' in a checkout."
+        )
+    missing = [name for name in ("sbatch", "squeue", "scancel", "scontrol") if shutil.which(name) is None]
+    if missing:
+        raise SweepError(
+            f"--slurm submits jobs from this machine; {', '.join(missing)} of SLURM is not on its PATH. Run the sweep on a "
+            f"login node, or leave the option out."
+        )
 
 
 def _cluster(request: JobRequest, allowed_deaths: int):
