@@ -12,6 +12,7 @@ import functools
 import hashlib
 import inspect
 import io
+import itertools
 import os
 import random
 import sys
@@ -141,7 +142,22 @@ def preparing_state(model) -> tuple | None:
         return None
     _, numbers, *position = np.random.get_state()  # noqa: NPY002 - of the generator that transforms share
     torch = sys.modules.get("torch")
-    return found, random.getstate(), numbers.tobytes(), position, torch and torch.get_rng_state().numpy().tobytes()
+    shared = random.getstate(), numbers.tobytes(), position, torch and torch.get_rng_state().numpy().tobytes()
+    return found, shared, [_drawn(value) for value in seen.values()]
+
+
+def _drawn(value) -> str | tuple | bytes | None:
+    """Where a random generator or a counter of the user's stands."""
+    torch = sys.modules.get("torch")
+    if isinstance(value, np.random.Generator):
+        return repr(value.bit_generator.state)
+    if isinstance(value, np.random.RandomState):
+        return repr(value.get_state(legacy=False))
+    if isinstance(value, random.Random):
+        return value.getstate()
+    if torch and isinstance(value, torch.Generator):
+        return value.get_state().numpy().tobytes()
+    return repr(value) if isinstance(value, itertools.count) else None
 
 
 def _sets_outside(code: types.CodeType) -> bool:
@@ -172,7 +188,8 @@ def _add(found: Places, place: tuple[str, ...], value, seen: dict[int, object], 
     elif all(hasattr(value, name) for name in ("dtype", "shape", "nbytes", "__array__")) and not inspect.isclass(value):
         what = ARRAY + _array(value)
     elif isinstance(value, types.ModuleType | types.BuiltinFunctionType | np.ufunc):
-        what = value.__name__.encode()
+        what, owner = value.__name__.encode(), getattr(value, "__self__", None)
+        inner = {} if owner is None or isinstance(owner, types.ModuleType) else {"self": owner}  # a generator's random
     elif id(value) not in seen and len(place) < DEEPEST:
         seen[id(value)] = value  # kept, so that no other object gets its id
         if isinstance(value, list | tuple):

@@ -141,8 +141,8 @@ def sweep(
     Each model sees each image once; its kernels are kept in the store, and every cell is computed from them. What fails is
     recorded with its traceback and does not stop the rest. Stopped or killed, the same command goes on where it was;
     failures are tried again. A model is scored again if its plugin was edited, or if a file.py that was edited now makes
-    another one (other weights, layers or settings of layers, code of its classes or preprocessing); after an edit of something that these
-    import, use --again. `laion-score results FILE` shows the results.
+    another one (other weights, layers or settings of them, code of its classes or preprocessing); after an edit of something
+    that these import, use --again. `laion-score results FILE` shows the results.
 
     On a SLURM cluster, --slurm submits jobs, each a worker, replaces those that end before the sweep does, and ends them
     with it. Start it where sbatch is, in a terminal that stays (tmux), or in a small job of its own. What jobs print is in

@@ -34,8 +34,9 @@ class Made:
     Attributes
     ----------
     revision : str or None
-        ``made-`` and 16 hexadecimal digits: of its weights, its structure, settings of its layers, the user's own classes in it, what
-        prepares its images, its field of view and the layers that it maps regions to itself. None where it has no torch network.
+        ``made-`` and 16 hexadecimal digits: of its weights, its structure and the settings of its layers, the user's own
+        classes in it, what prepares its images, its field of view and the layers that it maps regions to itself. None where it
+        has no torch network.
     network : str or None
         Of its weights, or of its table of features; see
         :func:`~brainscore_vision.benchmark_helpers.stimulus_kernels.features.network.network_digest`.
