@@ -10,7 +10,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import find_model
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.network import as_network
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.revision import MADE, Made, code_revision
-from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase, add_scores
+from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase, add_scores, of_two_networks
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep import check_names, make_plan
 from brainscore_vision.models.laion_fmri_7t import StimulusFeatureModel
@@ -254,6 +254,18 @@ def made_now(file):
     return {"made": {f"{file}:make": find_model(f"{file}:make").made()}}
 
 
+def test_networks_of_the_same_weights_are_two_models(file, tmp_path, tiny_dataset):
+    database = ResultsDatabase(tmp_path / "results.db")
+    for stride in ("", ", stride=2"):
+        file.write_text(SOURCE.replace("3, width, 3)", f"3, width, 3{stride})"))
+        scored(file, database, tiny_dataset)
+    first, second = database.results(latest=False)
+    assert first.network_digest == second.network_digest
+    assert first.model != second.model
+    assert of_two_networks(first, second)
+    assert not of_two_networks(first, first)
+
+
 def test_a_comment_costs_no_score(file, tmp_path, tiny_dataset):
     database = ResultsDatabase(tmp_path / "results.db")
     scored(file, database, tiny_dataset)
@@ -283,7 +295,10 @@ def test_results_of_earlier_versions_are_known_while_the_file_is_the_same(file, 
     file.write_text(f"{SOURCE}\n# a remark\n")
     assert planned(file, database, tiny_dataset) == (1, 0)
     assert planned(file, database, tiny_dataset, **made_now(file)) == (1, 0)
-    scored(file, database, tiny_dataset)  # and are one model with newer ones
+    scored(file, database, tiny_dataset)
+    assert len({r.model for r in database.results(latest=False)}) == 2
+    file.write_text(SOURCE)
+    scored(file, database, tiny_dataset)  # by the same file: all are one model
     assert {r.model for r in database.results(latest=False)} == {"net"}
     file.write_text(SOURCE.replace("3, width, 3)", "3, width, 5)"))
     assert planned(file, database, tiny_dataset, **made_now(file)) == (1, 0)
