@@ -305,14 +305,21 @@ def listed(names: list[str]) -> list[str]:
 def listed_models(names: list[str]) -> list:
     """Models, with lists of models replaced by what they list."""
     from ..networks.model_list import Listed, is_model_list, read_model_list
-    from ..networks.sources import is_table
+    from ..networks.sources import is_table, with_whole_path
 
     found: dict = {}
     for name in names:
         path = Path(name.removeprefix("@")).expanduser()
         is_list = name.startswith("@") or (path.is_file() and (not is_table(name) or is_model_list(path)))
         for one in read_model_list(path) if is_list else [Listed(name)]:
-            found.setdefault(one.source, one)
+            known = found.setdefault(with_whole_path(one.source), one)
+            if Listed(known.source) == known:  # named alone: a list says more
+                found[with_whole_path(one.source)] = one
+            elif Listed(one.source) != one and (known.layers, known.properties) != (one.layers, one.properties):
+                raise typer.BadParameter(
+                    f"A model stands in lists once, or with the same layers and properties; {one.source} in {path} stands in "
+                    f"an earlier list with others."
+                )
     return list(found.values())
 
 
