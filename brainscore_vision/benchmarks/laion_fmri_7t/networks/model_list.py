@@ -116,6 +116,12 @@ def _listed(row: Mapping, number: int, path: Path) -> Listed:
     wrong = [name for name, value in properties.items() if not isinstance(value, str | int | float | bool)]
     if wrong:
         raise ModelSourceError(f"{path}, row {number}: a property is text or a number; {', '.join(wrong)} is more.")
+    endless = [name for name, value in properties.items() if isinstance(value, float) and not math.isfinite(value)]
+    if endless:
+        raise ModelSourceError(
+            f"{path}, row {number}: a property is text or a finite number; {', '.join(endless)} is {properties[endless[0]]}. "
+            f"Leave it empty."
+        )
     if isinstance(properties.get(NAME), bool):
         raise ModelSourceError(f"{path}, row {number}: a name is text; received {row[NAME]!r}. Put it in quotes.")
     properties = {k: v.strip() if isinstance(v, str) else v for k, v in properties.items()}
