@@ -155,7 +155,7 @@ def _make_kernels(work: Work, settings: Settings) -> Outcome:
     """Make the kernels of all regions together; if that fails, of each by itself, so that one bad layer costs its own cells."""
     started, outcome = datetime.now(UTC), Outcome()
     try:
-        model = _model(work.plan)
+        model = _model(work.plan, settings.topic)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded by the sweep with its traceback
         return Outcome(failed=[_failed(work, None, error, started)])
     targets = {target.identifier: target for target in work.plan.todo}
@@ -221,7 +221,7 @@ def _score(work: Work, settings: Settings) -> Outcome:
 
 
 def _scores(work: Work, names: list[str], settings: Settings) -> Iterator[tuple[str, Score]]:
-    candidate, plans = _prepared(_model(work.plan), build_all(names).values(), work.plan, settings)
+    candidate, plans = _prepared(_model(work.plan, settings.topic), build_all(names).values(), work.plan, settings)
     missing = missing_kernels(candidate, [task for plan in plans for task in plan.tasks], settings.engine)
     if missing:  # making them here would show every image again, once per group
         raise StorageError(
@@ -246,9 +246,10 @@ def _check_network(model, plan: ModelPlan) -> None:
         )
 
 
-def _model(plan: ModelPlan):
-    """The BrainModel, or the bare network whose layers are chosen for each benchmark."""
-    wanted = plan.model, plan.revision, plan.layers  # workers of a scheduler may outlive an edit of the file
+def _model(plan: ModelPlan, sweep: str | None):
+    """The BrainModel, or the bare network whose layers are chosen for each benchmark; made once in a sweep."""
+    # workers of a scheduler may outlive an edit of what the file imports, or another checkpoint
+    wanted = plan.model, plan.revision, plan.layers, sweep
     if getattr(_kept, "source", None) != wanted:
         _kept.source = _kept.model = None  # the old one goes before the new one comes
         found = find_model(plan.model)
