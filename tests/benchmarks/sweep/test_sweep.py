@@ -17,6 +17,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import N_STIMULI
 from brainscore_vision.benchmarks.laion_fmri_7t import score_model
+from brainscore_vision.benchmarks.laion_fmri_7t.networks.errors import ModelSourceError
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import find_model
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import build_all
@@ -353,6 +354,13 @@ def test_a_worker_of_two_sweeps_makes_what_was_edited_between_them(sweep, tmp_pa
         _, database, _ = sweep(["make"], [V1], again=True, file=tmp_path / "with_parts.py")
         digests.append(database.results()[-1].network_digest)
     assert digests[0] != digests[1]
+
+
+def test_a_worker_with_another_revision_of_a_plugin_scores_nothing(tiny_dataset):
+    (plan,) = make_plan(*check_names(["pixels"], [V1], dataset=str(tiny_dataset))).models
+    assert tasks._model(plan, "sweep").identifier == "pixels"
+    with pytest.raises(ModelSourceError, match=f"revision 1234 where .* {plan.revision} on this worker"):
+        tasks._model(replace(plan, revision="1234"), "sweep")
 
 
 def test_cells_of_an_earlier_sweep_are_of_the_same_network(sweep, monkeypatch):

@@ -27,6 +27,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StorageE
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.ahead import PROCESSORS
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.lookup import LookupModel
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import plugin_revision
 from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import forecast
 
 from ..networks.errors import ModelSourceError
@@ -248,6 +249,13 @@ def _check_network(model, plan: ModelPlan) -> None:
 
 def _model(plan: ModelPlan, sweep: str | None):
     """The BrainModel, or the bare network whose layers are chosen for each benchmark; made once in a sweep."""
+    own = plugin_revision(plan.model)
+    if None not in (own, plan.revision) and own != plan.revision:
+        raise ModelSourceError(
+            f"A sweep is of one revision of a model; the plugin of {plan.model} is revision {plan.revision} where the sweep "
+            f"was started and {own} on this worker: its files are others here, or were edited since the worker began. Install the "
+            f"same, and start the worker again."
+        )
     # workers of a scheduler may outlive an edit of what the file imports, or another checkpoint
     wanted = plan.model, plan.revision, plan.layers, sweep
     if getattr(_kept, "source", None) != wanted:
