@@ -253,8 +253,8 @@ def _model(plan: ModelPlan, sweep: str | None):
     if None not in (own, plan.revision) and own != plan.revision:
         raise ModelSourceError(
             f"A sweep is of one revision of a model; the plugin of {plan.model} is revision {plan.revision} where the sweep "
-            f"was started and {own} on this worker: its files are others here, or were edited since the worker began. Install the "
-            f"same, and start the worker again."
+            f"was started and {own} on this worker: its files are others here, or were edited since the worker began. "
+            f"Install the same, and start the worker again."
         )
     # workers of a scheduler may outlive an edit of what the file imports, or another checkpoint
     wanted = plan.model, plan.revision, plan.layers, sweep
