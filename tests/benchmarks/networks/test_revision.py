@@ -106,6 +106,14 @@ class Wrapper(PytorchWrapper):
         return type(found)((name, 11 * values) for name, values in found.items())
 
 
+class Scaling:
+    def __init__(self, factor):
+        self._factor = factor
+
+    def __call__(self, batch):
+        return type(batch)((layer, self._factor * values) for layer, values in batch.items())
+
+
 class Prepare:
     _SIZE = 32
 
@@ -148,6 +156,7 @@ def make_turned():
 def make_wrapped():
     prepare = functools.partial(load_preprocess_images, image_size=32)
     wrapper = Wrapper(identifier="net", model=network().eval(), preprocessing=prepare, forward_kwargs={"factor": 15})
+    wrapper._extractor.register_batch_activations_hook(Scaling(17))
     return ModelCommitment("net", wrapper, layers=["1"], region_layer_map={"V1": "1"})
 """
 SETTINGS = {
@@ -165,6 +174,7 @@ SETTINGS = {
     "preprocessing, property that is kept": ("make", "return 12", "return 13"),
     "one of two lambdas of a line": ("make_turned", 'turned("no")', 'turned("yes")'),
     "wrapper": ("make_wrapped", "11 * values", "12 * values"),
+    "hook on batches": ("make_wrapped", "Scaling(17)", "Scaling(18)"),
     "what forward is given": ("make_wrapped", '"factor": 15', '"factor": 16'),
 }
 

@@ -92,9 +92,9 @@ def structure_digest(model) -> str:
 
     Counted are, of each torch module, its class, its settings (a stride, a slope, a function that it calls, an attribute of any
     name), all of its buffers, its forward hooks and a ``forward`` of its own; of wrappers of networks, what they hand to
-    ``forward``; of wrappers and models whose classes are the user's, these and their attributes. Functions and the user's
-    classes count by their source text without comments, with what these name, as in :func:`preprocessing_digest`; functions and
-    classes of installed packages by their names.
+    ``forward`` and the hooks of their extractors; of wrappers and models whose classes are the user's, these and their
+    attributes. Functions and the user's classes count by their source text without comments, with what these name, as in
+    :func:`preprocessing_digest`; functions and classes of installed packages by their names.
     """
     found: Places = {}
     seen: dict[int, object] = {}
@@ -106,6 +106,11 @@ def structure_digest(model) -> str:
         settings = _attributes(holder, whole=True) if own else {}
         if kwargs := getattr(holder, "_forward_kwargs", None):
             settings["kwargs"] = kwargs
+        for hooks in ("_batch_activations_hooks", "_stimulus_set_hooks"):
+            of_extractor = getattr(getattr(holder, "_extractor", None), hooks, None) or {}
+            for i, hook in enumerate(of_extractor.values()):
+                own_settings = {n: v for n, v in getattr(hook, "__dict__", {}).items() if isinstance(v, SETTINGS)}
+                settings[f"{hooks} {i}"] = [hook, own_settings]
         if settings:
             _add(found, ("holder", type(holder).__qualname__, str(len(found))), settings, seen, whole=True)
     content = hashlib.blake2b(digest_size=DIGEST_BYTES)
