@@ -76,6 +76,7 @@ def test_text_holds_arguments_and_comments(tmp_path):
         ("a.yaml", "- {source: alexnet, Layers: {V1: a}}\n", "column 'Layers'. Call it 'layers'"),
         ("a.yaml", "- {source: alexnet, name: no}\n", "a name is text; received False"),
         ("a.yaml", "- source: [1\n", "is read as YAML"),
+        ("a.yaml", "- source: alexnet\n  layers: V1=a\n  layers: V1=b\n", "layers stands there twice.*line 1"),
         ("a.csv", "source,top1\nalexnet,inf\npixels,1\n", "row 1.*finite number; top1 is inf"),
         ("a.yaml", "- {source: alexnet, top1: .nan}\n", "row 1.*finite number; top1 is nan"),
         ("a.yaml", "alexnet: {layers: auto}\n", "list of mappings"),

@@ -148,8 +148,18 @@ def _csv_rows(path: Path) -> list[dict]:
 def _yaml_rows(path: Path) -> list[dict]:
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """Refuses what YAML forbids and PyYAML reads: a key that stands twice, of which the last would count."""
+
+        def construct_mapping(self, node, deep=False):
+            keys = [key.value for key, _ in node.value]
+            twice = [key for key in keys if keys.count(key) > 1]
+            if twice:
+                raise yaml.constructor.ConstructorError(None, None, f"{twice[0]} stands there twice", node.start_mark)
+            return super().construct_mapping(node, deep)
+
     try:
-        rows = yaml.safe_load(read_text(path))
+        rows = yaml.load(read_text(path), Loader)
     except yaml.YAMLError as error:
         raise ModelSourceError(f"{path} is read as YAML; it cannot be: {' '.join(str(error).split())}.") from error
     rows = [{SOURCE: row} if isinstance(row, str) else row for row in rows] if isinstance(rows, list) else rows
