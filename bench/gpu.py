@@ -168,7 +168,7 @@ def simulate(folder: Path, pixels: int) -> float:
     from brainscore_vision.data.laion_fmri_7t.simulation import simulate
 
     start = time.monotonic()
-    simulate(folder, "full", pixels=pixels, workers=len(os.sched_getaffinity(0)))
+    simulate(folder, "full", pixels=pixels)
     return time.monotonic() - start
 
 

@@ -106,7 +106,7 @@ def main() -> None:
                 if done >= 0:  # the first round warms up
                     shown = max(1, len(paths) // BATCH) * BATCH if way is answered else len(paths)
                     seconds[name].append((clock() - start) / shown)
-    cores = len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     # other work on the machine only adds to processor time
     seconds["limit"] = [
         (min(seconds["preparing, processor"]) + min(seconds["answering, processor"])) / cores

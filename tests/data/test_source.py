@@ -175,6 +175,7 @@ class TestSimulatedIsKnown:
         assert simulated_name(tmp_path) == f"simulated:{tmp_path}"
 
     def test_a_name_that_says_so(self, folder, tmp_path, monkeypatch):
+        monkeypatch.setenv("LAION_FMRI_7T_HOME", str(tmp_path / "home"))
         assert simulated_name(folder) is None
         assert simulated_name(tmp_path / "nowhere") is None
         assert simulated_name("published") is None

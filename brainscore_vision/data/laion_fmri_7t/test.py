@@ -26,7 +26,7 @@ def test_assembly_of_simulated_data(simulated, monkeypatch, identifier):
     assert isinstance(assembly, NeuroidAssembly)
     assert assembly.dims == ("presentation", "neuroid")
     assert set(assembly["subject_id"].values) == {identifier.rpartition("_")[2]}
-    assert set(assembly["region"].values) == {"V1", "V2", "V3", "V4", "IT"}
+    assert set(assembly["region"].values) == {"V1", "V2", "V3", "V4", "IT", "other"}
     assert np.isfinite(assembly.values).all()
     assert assembly.attrs["stimulus_set"].identifier == STIMULI
     assert set(assembly["stimulus_id"].values) <= set(assembly.attrs["stimulus_set"]["stimulus_id"])

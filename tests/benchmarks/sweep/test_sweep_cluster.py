@@ -50,12 +50,12 @@ def sweep(tmp_path, tiny_dataset, database, monkeypatch):
             super().began(work)
             self.on_begin()
 
-    def sweep(client, on_line=lambda text: None, on_begin=lambda: None):
+    def sweep(client, on_line=lambda text: None, on_begin=lambda: None, guess=10**9):
         names = check_names([f"{write_models(tmp_path)}:healthy"], CELLS[:1], dataset=str(tiny_dataset))
         plan = make_plan(*names, results=database)
         board = Watched(plan, Console(file=io.StringIO()))
         board.on_line, board.on_begin = on_line, on_begin
-        return run_sweep(client, plan, Settings(EngineOptions(progress=False)), database, 10**9, board)
+        return run_sweep(client, plan, Settings(EngineOptions(progress=False)), database, guess, board)
 
     return sweep
 
@@ -116,12 +116,12 @@ def test_paused_workers_of_a_scheduler_are_waited_for(sweep, database):
 
 def test_a_first_guess_gives_way_to_workers_that_come_later(sweep, database):
     """Its task was handed out while nobody knew how much memory workers would have."""
-    small = {"threads_per_worker": 1, "memory_limit": 0, "resources": {cluster.RESOURCE: 0.9e9}}
+    small = {"threads_per_worker": 1, "memory_limit": 0, "resources": {cluster.RESOURCE: MEMORY}}
     with (
         LocalCluster(n_workers=0, **small, **IN_THIS_PROCESS) as local,
         cluster.remote_client(local.scheduler_address) as client,
     ):
-        assert sweep(client, on_begin=lambda: local.scale(1)).n_scored == 1
+        assert sweep(client, on_begin=lambda: local.scale(1), guess=MEMORY + 1).n_scored == 1
     assert database.failures() == []
 
 

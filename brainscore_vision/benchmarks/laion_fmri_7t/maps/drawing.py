@@ -238,7 +238,7 @@ def _paint_slices(axes, one: BrainMap, scale: ColourScale, cuts: Sequence[float]
     (left, back, _), (right, front, _) = ends + np.diff(ends, axis=0) * [[-_MARGIN], [_MARGIN]]
     for of_cut in slices.axes.values():  # the volume is twice as wide as the brain
         of_cut.ax.set(xlim=(left, right), ylim=(back, front))
-    slices.annotate(left_right=first, positions=True, size=6)
+    slices.annotate(left_right=first, positions=True, size=7.5)
 
 
 def _scaled(scale: ColourScale, values: np.ndarray) -> np.ndarray:
