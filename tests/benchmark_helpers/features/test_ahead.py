@@ -1,6 +1,8 @@
 """Images prepared ahead: the same bits and errors as the wrapper's own way, which is kept where anybody could tell."""
 
 import functools
+import itertools
+import random
 import threading
 import time
 
@@ -187,6 +189,29 @@ def through_a_buffer():
     return prepare
 
 
+class Privately:
+    """Other images from the hundredth on, counted in an attribute that is not public."""
+
+    def __init__(self):
+        self._shown = 0
+
+    def __call__(self, paths):
+        self._shown += len(paths)
+        return prepared(paths) * (2 if self._shown > 100 else 1)
+
+
+def drawing(draw):
+    return lambda paths: np.stack([image * (2 if draw() > 1 - 1e-9 else 1) for image in prepared(paths)])
+
+
+def drawn(generator):
+    return torch.rand(1, generator=generator).item()
+
+
+def counting(counter):
+    return lambda paths: np.stack([image * (2 if next(counter) > 100 else 1) for image in prepared(paths)])
+
+
 def in_the_main_thread(paths):
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("not here")
@@ -204,6 +229,12 @@ TELLING = {
     "global": lambda: through_a_global,
     "buffer": through_a_buffer,
     "thread": lambda: in_the_main_thread,
+    "private count": Privately,
+    "numpy's generator": lambda: drawing(np.random.default_rng(0).random),
+    "numpy's older generator": lambda: drawing(np.random.RandomState(0).random_sample),
+    "Python's generator": lambda: drawing(random.Random(0).random),
+    "torch's generator": lambda: drawing(functools.partial(drawn, torch.Generator().manual_seed(0))),
+    "counter": lambda: counting(itertools.count()),
 }
 
 

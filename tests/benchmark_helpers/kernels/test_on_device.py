@@ -173,3 +173,19 @@ def test_what_does_not_belong_is_refused(device):
         kept.append(np.zeros((1, 4), np.float32))
     with pytest.raises(ModelOutputError, match="more stimuli .4. than it was shown .3."):
         kept.append(np.zeros((2, 5), np.float32))
+
+
+def test_hooks_on_batches_decide_what_the_features_are(scored_on, device):
+    """Brain-Score's PCA is such a hook."""
+
+    def largest(batch):
+        return type(batch)((layer, values.reshape(*values.shape[:2], -1).max(-1)) for layer, values in batch.items())
+
+    def pooled(device):
+        model = small_network({"V1": "conv"})
+        model.activations_model._extractor.register_batch_activations_hook(largest)
+        return scored_on(device, model)
+
+    found, expected = pooled(device), pooled("cpu")
+    assert found.item() == pytest.approx(expected.item(), abs=1e-9)
+    assert expected.item() != pytest.approx(scored_on("cpu").item(), abs=1e-3)

@@ -111,6 +111,16 @@ def test_regions_of_one_model_become_one_map(tiny_dataset):
         np.testing.assert_array_equal(one.values[own], values.values)
 
 
+def test_scores_of_one_benchmark_do_not_replace_each_other(tiny_dataset):
+    one, two = (scores(tiny_dataset)[name][RIDGE] for name in ("one", "two"))
+    in_another_layer = copied(two)
+    in_another_layer.attrs["model_identifier"] = one.attrs["model_identifier"]
+    with pytest.raises(MapError, match="one Score of a benchmark"):
+        brain_maps([one, in_another_layer])
+    with pytest.raises(MapError, match="one Score of a benchmark"):
+        brain_maps(one, minus=[two, copied(two)])
+
+
 def test_a_difference_of_two_models(tiny_dataset):
     first, second = (scores(tiny_dataset)[name][RIDGE] for name in ("one", "two"))
     for one in brain_maps(first, minus=second):

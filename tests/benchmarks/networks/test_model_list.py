@@ -1,6 +1,7 @@
 """Lists of models: text, CSV and YAML, with layers, names and properties."""
 
 import pytest
+import typer
 
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.sweep import listed_models
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.errors import ModelSourceError
@@ -67,7 +68,17 @@ def test_text_holds_arguments_and_comments(tmp_path):
         ("a.csv", "source,layers\nalexnet,V1\n", "--layers is V1=LAYER"),
         ("a.csv", "source,family\nalexnet,a\nalexnet,b\n", "'alexnet' stands there in two ways"),
         ("a.csv", "source,name\nalexnet,a\npixels,a\n", "'a' is the name of 'alexnet' and 'pixels'"),
+        ("a.csv", "source,Layers\nalexnet,V1=a\n", "column 'Layers'. Call it 'layers'"),
+        ("a.csv", "source,layer\nalexnet,V1=a\n", "column 'layer'. Call it 'layers'"),
+        ("a.csv", "source,layers,layers\nalexnet,V1=a,V1=b\n", "column 'layers' stands there twice"),
+        ("a.csv", "source,family\na.py:f,a\n./a.py:f,b\n", "'./a.py:f' stands there in two ways"),
+        ("a.csv", "source,name\nalexnet,a\npixels,a \n", "'a' is the name of 'alexnet' and 'pixels'"),
+        ("a.yaml", "- {source: alexnet, Layers: {V1: a}}\n", "column 'Layers'. Call it 'layers'"),
+        ("a.yaml", "- {source: alexnet, name: no}\n", "a name is text; received False"),
         ("a.yaml", "- source: [1\n", "is read as YAML"),
+        ("a.yaml", "- source: alexnet\n  layers: V1=a\n  layers: V1=b\n", "layers stands there twice.*line 1"),
+        ("a.csv", "source,top1\nalexnet,inf\npixels,1\n", "row 1.*finite number; top1 is inf"),
+        ("a.yaml", "- {source: alexnet, top1: .nan}\n", "row 1.*finite number; top1 is nan"),
         ("a.yaml", "alexnet: {layers: auto}\n", "list of mappings"),
         ("a.yaml", "- {source: alexnet, family: [a, b]}\n", "row 1.*text or a number; family is more"),
         ("a.txt", "# none\n", "it holds none"),
@@ -76,6 +87,24 @@ def test_text_holds_arguments_and_comments(tmp_path):
 def test_what_is_wrong_with_a_list_is_said(tmp_path, name, text, message):
     with pytest.raises(ModelSourceError, match=message):
         read_model_list(written(tmp_path, name, text))
+
+
+def test_cells_are_read_as_they_are_meant(tmp_path):
+    text = "source;layers;name;trained on;top1;parameters\na;V1=x,IT=y;NA;None;75,3;1,000\nb;;007;NA;70;2\n"
+    one, other = read_model_list(written(tmp_path, "a.csv", text))
+    assert (one.layers, other.layers) == ({"V1": "x", "IT": "y"}, None)
+    # one thousand, or one and a bit: left as it is
+    assert one.properties == {"name": "NA", "trained on": "None", "top1": 75.3, "parameters": "1,000"}
+    assert other.properties == {"name": "007", "top1": 70, "parameters": "2"}
+
+
+def test_lists_do_not_contradict_each_other(tmp_path):
+    first = written(tmp_path, "a.csv", "source,layers\nalexnet,V1=a\n")
+    second = written(tmp_path, "b.csv", "source,layers\nalexnet,V1=b\n")
+    with pytest.raises(typer.BadParameter, match="alexnet in .*b.csv"):
+        listed_models([str(first), str(second)])
+    for names in (["alexnet", str(first)], [str(first), "alexnet"], [str(first), str(first)]):
+        assert listed_models(names) == [Listed("alexnet", {"V1": "a"})]
 
 
 def test_a_table_of_features_is_a_model_and_no_list(tmp_path):

@@ -1,5 +1,8 @@
 """The revision of a function's model: what it makes counts, and not the text of its file."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -7,7 +10,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import find_model
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.network import as_network
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.revision import MADE, Made, code_revision
-from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase, add_scores
+from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase, add_scores, of_two_networks
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep import check_names, make_plan
 from brainscore_vision.models.laion_fmri_7t import StimulusFeatureModel
@@ -76,6 +79,136 @@ OTHER = {
 }
 
 
+SETTINGS_SOURCE = """
+import functools
+
+import torch
+from torch import nn
+from brainscore_vision.benchmarks.laion_fmri_7t import as_brain_model
+from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper, load_preprocess_images
+from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
+from torchvision.transforms.functional import to_tensor
+
+
+class Own(nn.Module):
+    def __init__(self, gain, act, buffer, plain, hidden):
+        super().__init__()
+        self.gain, self.act, self.plain, self._hidden = gain, act, torch.tensor(plain), hidden
+        self.register_buffer("unsaved", torch.tensor(buffer), persistent=False)
+
+    def forward(self, x, factor=1):
+        return self.act(x) * self.gain * self.unsaved * self.plain * self._hidden
+
+
+class Wrapper(PytorchWrapper):
+    def get_activations(self, images, layer_names):
+        found = super().get_activations(images, layer_names)
+        return type(found)((name, 11 * values) for name, values in found.items())
+
+
+class Scaling:
+    def __init__(self, factor):
+        self._factor = factor
+
+    def __call__(self, batch):
+        return type(batch)((layer, self._factor * values) for layer, values in batch.items())
+
+
+class Prepare:
+    _SIZE = 32
+
+    def __init__(self, gain):
+        self._gain = gain
+
+    @functools.cached_property
+    def shift(self):
+        return 12
+
+    def __call__(self, image):
+        return to_tensor(image.resize((self._SIZE, self._SIZE))) * self._gain + self.shift
+
+
+def turned(how):
+    return {"no": lambda i: to_tensor(i.resize((8, 8))), "yes": lambda i: to_tensor(i.resize((8, 8)).rotate(90))}[how]
+
+
+def hooked(module, inputs, output):
+    return 14 * output
+
+
+def network():
+    torch.manual_seed(0)
+    conv = nn.Conv2d(3, 4, 3, stride=2)
+    conv.register_forward_hook(hooked)
+    own = Own(gain=3, act=nn.functional.relu, buffer=4.0, plain=5.0, hidden=6)
+    traced = torch.fx.symbolic_trace(nn.Sequential(nn.LeakyReLU(0.07)))
+    return nn.Sequential(conv, own, nn.BatchNorm2d(4, eps=0.08), traced)
+
+
+def make():
+    return as_brain_model(network().eval(), "net", layers={"V1": "1"}, preprocessing=Prepare(13))
+
+
+def make_turned():
+    return as_brain_model(network().eval(), "net", layers={"V1": "1"}, preprocessing=turned("no"))
+
+
+def make_wrapped():
+    prepare = functools.partial(load_preprocess_images, image_size=32)
+    wrapper = Wrapper(identifier="net", model=network().eval(), preprocessing=prepare, forward_kwargs={"factor": 15})
+    wrapper._extractor.register_batch_activations_hook(Scaling(17))
+    return ModelCommitment("net", wrapper, layers=["1"], region_layer_map={"V1": "1"})
+"""
+SETTINGS = {
+    "stride": ("make", "stride=2", "stride=1"),
+    "attribute": ("make", "gain=3", "gain=4"),
+    "function that is called": ("make", "nn.functional.relu", "nn.functional.gelu"),
+    "buffer that is not saved": ("make", "buffer=4.0", "buffer=5.0"),
+    "tensor that is no buffer": ("make", "plain=5.0", "plain=6.0"),
+    "attribute of a private name": ("make", "hidden=6", "hidden=7"),
+    "slope in a traced part": ("make", "0.07", "0.09"),
+    "setting of a layer of torch's": ("make", "eps=0.08", "eps=0.8"),
+    "hook": ("make", "14 * output", "15 * output"),
+    "preprocessing, private": ("make", "Prepare(13)", "Prepare(14)"),
+    "preprocessing, constant of a class": ("make", "_SIZE = 32", "_SIZE = 48"),
+    "preprocessing, property that is kept": ("make", "return 12", "return 13"),
+    "one of two lambdas of a line": ("make_turned", 'turned("no")', 'turned("yes")'),
+    "wrapper": ("make_wrapped", "11 * values", "12 * values"),
+    "hook on batches": ("make_wrapped", "Scaling(17)", "Scaling(18)"),
+    "what forward is given": ("make_wrapped", '"factor": 15', '"factor": 16'),
+}
+
+
+@pytest.mark.parametrize("change", SETTINGS)
+def test_what_no_weight_tells_makes_another_model(file, change):
+    call, before, after = SETTINGS[change]
+    assert SETTINGS_SOURCE.count(before) == 1
+    known = revision(file, SETTINGS_SOURCE, call)
+    assert known.startswith(MADE)
+    assert revision(file, SETTINGS_SOURCE, call) == known
+    assert revision(file, SETTINGS_SOURCE.replace(before, after), call) != known
+
+
+def test_code_in_a_package_beside_the_file_makes_another_model(file, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "__init__.py").write_text("")
+    part = tmp_path / "mine" / "part.py"
+    text = SOURCE.replace("return squash(", "return mine.part.squash(").replace(
+        "import torch\n", "import mine.part, torch\n"
+    )
+    file.write_text(text)
+    asked = (
+        "from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import find_model\n"
+        f"print(find_model({str(file) + ':make'!r}).made().revision)"
+    )
+    revisions = []
+    for factor in (2, 2, 3):
+        part.write_text(f"def squash(x):\n    return {factor} * x\n")
+        done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+        revisions.append(done.stdout)
+    assert revisions[0] == revisions[1] != revisions[2]
+
+
 @pytest.mark.parametrize("change", SAME)
 def test_what_makes_the_same_is_no_other_model(file, change):
     before = revision(file, SOURCE)
@@ -131,6 +264,18 @@ def made_now(file):
     return {"made": {f"{file}:make": find_model(f"{file}:make").made()}}
 
 
+def test_networks_of_the_same_weights_are_two_models(file, tmp_path, tiny_dataset):
+    database = ResultsDatabase(tmp_path / "results.db")
+    for stride in ("", ", stride=2"):
+        file.write_text(SOURCE.replace("3, width, 3)", f"3, width, 3{stride})"))
+        scored(file, database, tiny_dataset)
+    first, second = database.results(latest=False)
+    assert first.network_digest == second.network_digest
+    assert first.model != second.model
+    assert of_two_networks(first, second)
+    assert not of_two_networks(first, first)
+
+
 def test_a_comment_costs_no_score(file, tmp_path, tiny_dataset):
     database = ResultsDatabase(tmp_path / "results.db")
     scored(file, database, tiny_dataset)
@@ -149,8 +294,8 @@ def test_a_comment_costs_no_score(file, tmp_path, tiny_dataset):
     assert len({r.model for r in database.results(latest=False)}) == 2
 
 
-def test_results_of_earlier_versions_stay_known(file, tmp_path, tiny_dataset):
-    """They say the file's hash and the network's digest, and nothing of what was made."""
+def test_results_of_earlier_versions_are_known_while_the_file_is_the_same(file, tmp_path, tiny_dataset):
+    """They say the file's hash and the network's digest, and nothing of a stride or a preprocessing."""
     database = ResultsDatabase(tmp_path / "results.db")
     scored(file, database, tiny_dataset)
     t = database.tables
@@ -159,8 +304,11 @@ def test_results_of_earlier_versions_stay_known(file, tmp_path, tiny_dataset):
     assert planned(file, database, tiny_dataset) == (0, 1)
     file.write_text(f"{SOURCE}\n# a remark\n")
     assert planned(file, database, tiny_dataset) == (1, 0)
-    assert planned(file, database, tiny_dataset, **made_now(file)) == (0, 1)
-    scored(file, database, tiny_dataset)  # and are one model with newer ones
+    assert planned(file, database, tiny_dataset, **made_now(file)) == (1, 0)
+    scored(file, database, tiny_dataset)
+    assert len({r.model for r in database.results(latest=False)}) == 2
+    file.write_text(SOURCE)
+    scored(file, database, tiny_dataset)  # by the same file: all are one model
     assert {r.model for r in database.results(latest=False)} == {"net"}
     file.write_text(SOURCE.replace("3, width, 3)", "3, width, 5)"))
     assert planned(file, database, tiny_dataset, **made_now(file)) == (1, 0)

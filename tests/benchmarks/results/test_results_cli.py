@@ -143,6 +143,17 @@ def test_a_name_and_properties_of_a_list(run, file):
         assert (code, "--where" in err) == (2, True)
 
 
+def test_models_that_a_condition_cannot_judge_are_named(run, file):
+    database = ResultsDatabase(file)
+    requested = {result.model: result.requested_model for result in database.results()}
+    set_properties(database, {requested["one"]: {"top1": 71.5}, requested["two"]: {"top1": "75,3"}})
+    _, out, err = run("results", file, "--json", "--where", "top1>70")
+    assert {record["model"] for record in rows_of(out)} == {"one"}
+    assert "left out, are two (75,3)" in " ".join(err.split())
+    assert "left out" not in run("results", file, "--json", "--where", "top1!=70")[2]
+    assert "No model has the property 'top'; known are top1" in run("results", file, "--where", "top>70")[2]
+
+
 def test_filters(run, file):
     code, out, _ = run("results", file, "--model", "tw*", "--benchmark", ONE_SUBJECT, "--benchmark", "*.V1-*", "--json")
     assert code == 0

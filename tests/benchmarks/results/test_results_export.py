@@ -4,6 +4,7 @@ import functools
 import itertools
 import json
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -120,6 +121,20 @@ def test_files_read_back(filled, tmp_path, suffix):
         check_dtype=False,
         check_exact=True,
     )
+
+
+def test_properties_of_numbers_and_words_are_words(filled, tmp_path):
+    values = [71.5, "unknown"]
+    for kinds in ([71.5, 70], [True, False], ["a", "b"], values):
+        known = dict(zip(MODELS, kinds, strict=False))
+        results = [
+            replace(r, properties={"top1": known[r.model]} if r.model in known else {}) for r in filled.results()
+        ]
+        export(results, tmp_path / "properties.parquet")
+        read = pd.read_parquet(tmp_path / "properties.parquet")
+        for model, value in known.items():
+            expected = str(value) if kinds is values else value
+            assert (read[read["model"] == model]["property_top1"] == expected).all()
 
 
 def test_suffixes_that_are_not_known(filled, tmp_path):

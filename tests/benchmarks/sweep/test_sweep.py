@@ -17,6 +17,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import N_STIMULI
 from brainscore_vision.benchmarks.laion_fmri_7t import score_model
+from brainscore_vision.benchmarks.laion_fmri_7t.networks.errors import ModelSourceError
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import find_model
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import build_all
@@ -59,9 +60,9 @@ def address():
 def sweep(address, tmp_path, model_file, tiny_dataset):
     """``sweep(functions, cells, **options) -> (Summary, ResultsDatabase, lines)``."""
 
-    def sweep(functions, cells=CELLS, again=False, board=Board, settings=None, check=lambda: None):
+    def sweep(functions, cells=CELLS, again=False, board=Board, settings=None, check=lambda: None, file=None):
         database = ResultsDatabase(tmp_path / "results.db")
-        names = check_names([f"{model_file}:{name}" for name in functions], cells, dataset=str(tiny_dataset))
+        names = check_names([f"{file or model_file}:{name}" for name in functions], cells, dataset=str(tiny_dataset))
         made = make_plan(*names, results=database, again=again)
         shown = board(made, Console(file=io.StringIO(), width=200))
         with cluster.remote_client(address) as client, shown.shown():
@@ -319,7 +320,7 @@ def test_a_live_table_shows_the_same(sweep):
 @pytest.fixture
 def made_anew(monkeypatch):
     """Every task makes its model, as tasks on many workers do."""
-    monkeypatch.setattr(tasks, "_model", lambda plan: find_model(plan.model).model())
+    monkeypatch.setattr(tasks, "_model", lambda plan, sweep: find_model(plan.model).model())
 
 
 @pytest.mark.parametrize("model", ["unseeded", "unseeded_features"])
@@ -334,6 +335,32 @@ def test_a_model_that_is_another_network_each_time_is_refused(sweep, made_anew, 
 
 def test_a_model_that_is_the_same_network_each_time_is_scored(sweep, made_anew):
     assert sweep(["network"], CELLS[:2])[0].n_scored == 2
+
+
+def test_a_worker_of_two_sweeps_makes_what_was_edited_between_them(sweep, tmp_path):
+    (tmp_path / "parts.py").write_text("SEED = 1\n")
+    code = (
+        "import torch, parts\n"
+        "from brainscore_vision.benchmarks.laion_fmri_7t import as_brain_model\n\n"
+        "def make():\n"
+        "    torch.manual_seed(parts.SEED)\n"
+        "    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3)).eval()\n"
+        "    return as_brain_model(network, 'net', layers={'V1': '0'}, image_size=32)\n"
+    )
+    (tmp_path / "with_parts.py").write_text(code)
+    digests = []
+    for seed in (1, 2):
+        (tmp_path / "parts.py").write_text(f"SEED = {seed}\nNEW = {'3' * seed}\n")
+        _, database, _ = sweep(["make"], [V1], again=True, file=tmp_path / "with_parts.py")
+        digests.append(database.results()[-1].network_digest)
+    assert digests[0] != digests[1]
+
+
+def test_a_worker_with_another_revision_of_a_plugin_scores_nothing(tiny_dataset):
+    (plan,) = make_plan(*check_names(["pixels"], [V1], dataset=str(tiny_dataset))).models
+    assert tasks._model(plan, "sweep").identifier == "pixels"
+    with pytest.raises(ModelSourceError, match=f"revision 1234 where .* {plan.revision} on this worker"):
+        tasks._model(replace(plan, revision="1234"), "sweep")
 
 
 def test_cells_of_an_earlier_sweep_are_of_the_same_network(sweep, monkeypatch):

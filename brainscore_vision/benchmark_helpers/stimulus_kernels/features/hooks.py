@@ -80,13 +80,17 @@ class LayerReader:
         return [note for layer in layers for note in self._notes.get(layer, ())]
 
     def may_keep(self, device: str) -> bool:
-        """Whether answers can stay on a device: the network's own, of a wrapper without ways of its own."""
+        """Whether answers can stay on a device: the network's own, of a wrapper without ways of its own.
+
+        Hooks on batches, such as Brain-Score's PCA, are given arrays and decide what the features are.
+        """
         import torch
 
         return (
             torch.device(device).type == self._wrapper._device.type
             and _is_plain(self._wrapper, "register_hook", "_tensor_to_numpy", "get_activations")
             and getattr(self._wrapper._extractor, "get_activations", None) == self._wrapper.get_activations
+            and not getattr(self._wrapper._extractor, "_batch_activations_hooks", None)
         )
 
     @contextlib.contextmanager

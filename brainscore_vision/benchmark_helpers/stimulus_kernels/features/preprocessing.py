@@ -12,6 +12,7 @@ import functools
 import hashlib
 import inspect
 import io
+import itertools
 import os
 import random
 import sys
@@ -31,7 +32,7 @@ from .network import add_tensor, held_in, models_in, modules_in
 from .prepared import is_installed
 
 DIGEST_BYTES = 8
-FORM = "3:"
+FORM = "4:"
 """Digests begin so; those of another form cannot be compared."""
 
 ARRAY, MODEL = b"array ", "model"
@@ -43,6 +44,9 @@ DEEPEST = 40
 SETTINGS = (bool, int, float, complex, str, bytes, type(None), enum.Enum, Path, np.generic)
 NETWORKS = (BrainModel, PytorchWrapper, ActivationsExtractorHelper)
 """Own what prepares images, and change while they are used."""
+
+HOOKS = ("_forward_pre_hooks", "_forward_hooks")
+"""Attributes of a torch module with functions that change what it sees and answers."""
 
 _changing: dict[int, set] = {}
 
@@ -83,21 +87,35 @@ def preprocessing_digest(model) -> str | None:
     return FORM + content.hexdigest()
 
 
-def code_digest(model) -> str:
-    """Digest of the classes of a model and of its torch modules, as far as no installed package defines them.
+def structure_digest(model) -> str:
+    """Digest of all that decides what a model answers, besides the values of its weights and what prepares its images.
 
-    They count by the source text of their methods without comments, with what these name, as in
-    :func:`preprocessing_digest`: a network may answer otherwise with the same weights.
+    Counted are, of each torch module, its class, its settings (a stride, a slope, a function that it calls, an attribute of any
+    name), all of its buffers, its forward hooks and a ``forward`` of its own; of wrappers of networks, what they hand to
+    ``forward`` and the hooks of their extractors; of wrappers and models whose classes are the user's, these and their
+    attributes. Functions and the user's classes count by their source text without comments, with what these name, as in
+    :func:`preprocessing_digest`; functions and classes of installed packages by their names.
     """
-    kinds = {type(part) for module in modules_in(model) for part in module.modules()}
-    kinds |= {type(part) for part in models_in(model)}
-    content, seen = hashlib.blake2b(digest_size=DIGEST_BYTES), {}
-    for kind in sorted(kinds, key=lambda kind: kind.__qualname__):
-        if _is_own(kind.__module__):
-            found: Places = {}
-            _add(found, (kind.__qualname__,), kind, seen)
-            for place, what in sorted(found.items()):
-                content.update(repr((place, what)).encode())
+    found: Places = {}
+    seen: dict[int, object] = {}
+    for i, module in enumerate(modules_in(model)):
+        _add(found, (str(i),), module, seen, whole=True)
+    holders = {id(held): held for part, value in held_in(model) for held in (part, value)}.values()
+    for holder in holders:
+        own = (holder is model or isinstance(holder, NETWORKS)) and _is_own(type(holder).__module__)
+        settings = _attributes(holder, whole=True) if own else {}
+        if kwargs := getattr(holder, "_forward_kwargs", None):
+            settings["kwargs"] = kwargs
+        for hooks in ("_batch_activations_hooks", "_stimulus_set_hooks"):
+            of_extractor = getattr(getattr(holder, "_extractor", None), hooks, None) or {}
+            for i, hook in enumerate(of_extractor.values()):
+                own_settings = {n: v for n, v in getattr(hook, "__dict__", {}).items() if isinstance(v, SETTINGS)}
+                settings[f"{hooks} {i}"] = [hook, own_settings]
+        if settings:
+            _add(found, ("holder", type(holder).__qualname__, str(len(found))), settings, seen, whole=True)
+    content = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for place, what in sorted(found.items()):
+        content.update(repr((place, what)).encode())
     return content.hexdigest()
 
 
@@ -129,7 +147,22 @@ def preparing_state(model) -> tuple | None:
         return None
     _, numbers, *position = np.random.get_state()  # noqa: NPY002 - of the generator that transforms share
     torch = sys.modules.get("torch")
-    return found, random.getstate(), numbers.tobytes(), position, torch and torch.get_rng_state().numpy().tobytes()
+    shared = random.getstate(), numbers.tobytes(), position, torch and torch.get_rng_state().numpy().tobytes()
+    return found, shared, [_drawn(value) for value in seen.values()]
+
+
+def _drawn(value) -> str | tuple | bytes | None:
+    """Where a random generator or a counter of the user's stands."""
+    torch = sys.modules.get("torch")
+    if isinstance(value, np.random.Generator):
+        return repr(value.bit_generator.state)
+    if isinstance(value, np.random.RandomState):
+        return repr(value.get_state(legacy=False))
+    if isinstance(value, random.Random):
+        return value.getstate()
+    if torch and isinstance(value, torch.Generator):
+        return value.get_state().numpy().tobytes()
+    return repr(value) if isinstance(value, itertools.count) else None
 
 
 def _sets_outside(code: types.CodeType) -> bool:
@@ -150,8 +183,8 @@ def _places(model, seen: dict[int, object] | None = None) -> Places:
     return found
 
 
-def _add(found: Places, place: tuple[str, ...], value, seen: dict[int, object]) -> None:
-    """Put a value and what it holds into ``found``."""
+def _add(found: Places, place: tuple[str, ...], value, seen: dict[int, object], whole: bool = False) -> None:
+    """Put a value and what it holds into ``found``; ``whole``: torch modules with all that they answer by."""
     kind, what = type(value), b""
     inner: dict[str, object] = {}
     torch = sys.modules.get("torch")
@@ -160,7 +193,8 @@ def _add(found: Places, place: tuple[str, ...], value, seen: dict[int, object]) 
     elif all(hasattr(value, name) for name in ("dtype", "shape", "nbytes", "__array__")) and not inspect.isclass(value):
         what = ARRAY + _array(value)
     elif isinstance(value, types.ModuleType | types.BuiltinFunctionType | np.ufunc):
-        what = value.__name__.encode()
+        what, owner = value.__name__.encode(), getattr(value, "__self__", None)
+        inner = {} if owner is None or isinstance(owner, types.ModuleType) else {"self": owner}  # a generator's random
     elif id(value) not in seen and len(place) < DEEPEST:
         seen[id(value)] = value  # kept, so that no other object gets its id
         if isinstance(value, list | tuple):
@@ -168,11 +202,17 @@ def _add(found: Places, place: tuple[str, ...], value, seen: dict[int, object]) 
         elif isinstance(value, set | frozenset):
             what = repr(sorted(map(repr, value))).encode()
         elif isinstance(value, Mapping) and value is not os.environ:
-            inner = {repr(key): part for key, part in value.items() if isinstance(key, (*SETTINGS, tuple))}
+            keys = {key: repr(key) for key in value if isinstance(key, (*SETTINGS, tuple))}
+            keys |= {key: key.__qualname__ for key in value if inspect.isclass(key) or inspect.isroutine(key)}
+            inner = {name: value[key] for key, name in keys.items()}
         elif isinstance(value, functools.partial):
             inner = {"func": value.func, "args": value.args, "keywords": value.keywords}
         elif isinstance(value, types.MethodType):
             inner = {"function": value.__func__, "self": value.__self__}
+        elif (
+            isinstance(value, types.FunctionType) and whole and not value.__closure__ and not _is_own(value.__module__)
+        ):
+            what = f"{value.__module__}.{value.__qualname__}".encode()
         elif isinstance(value, types.FunctionType):
             what, inner = _source(value), _bound(value)
         elif inspect.isclass(value):
@@ -180,11 +220,11 @@ def _add(found: Places, place: tuple[str, ...], value, seen: dict[int, object]) 
         elif "__wrapped__" in getattr(value, "__dict__", {}):  # functools.lru_cache
             inner = {"wrapped": value.__wrapped__}
         else:
-            inner = _attributes(value)
+            inner = _attributes(value, whole)
     # the names of all that it holds: a list that grows is another one, as a whole
     found[place] = b"\0".join([what, kind.__qualname__.encode(), repr(sorted(inner)).encode()])
     for name in sorted(inner):  # in the same order in every process: of an object in two places, the first counts
-        _add(found, (*place, name), inner[name], seen)
+        _add(found, (*place, name), inner[name], seen, whole)
 
 
 def _array(value) -> bytes:
@@ -204,10 +244,17 @@ def _source(function: types.FunctionType) -> bytes:
         with contextlib.suppress(tokenize.TokenError, SyntaxError):  # of a lambda, Python gives whole lines
             tokens = tokenize.generate_tokens(io.StringIO(text).readline)
             text = "".join(token.string for token in tokens if token.type not in (tokenize.COMMENT, tokenize.NL))
+        if text.count("lambda") > 1:  # of one line
+            return text.encode() + _compiled(function)
         return text.encode()
     except (OSError, TypeError):  # typed in, or made by exec
-        constants = [constant for constant in function.__code__.co_consts if isinstance(constant, (*SETTINGS, tuple))]
-        return function.__code__.co_code + repr(constants).encode()
+        return _compiled(function)
+
+
+def _compiled(function: types.FunctionType) -> bytes:
+    code = function.__code__
+    constants = [constant for constant in code.co_consts if isinstance(constant, (*SETTINGS, tuple))]
+    return code.co_code + repr((constants, code.co_names)).encode()
 
 
 def _bound(function: types.FunctionType) -> dict:
@@ -220,8 +267,8 @@ def _bound(function: types.FunctionType) -> dict:
     names = _names(code)
     for name in names & known.keys():
         value = known[name]
-        if isinstance(value, types.ModuleType) and _is_own(value.__name__):
-            value = {attribute: getattr(value, attribute) for attribute in names if hasattr(value, attribute)}
+        if isinstance(value, types.ModuleType):
+            value = _used_of(value, names)
         elif (isinstance(value, types.FunctionType) or inspect.isclass(value)) and not (
             value.__module__ == function.__module__ or _is_own(value.__module__)
         ):
@@ -233,6 +280,14 @@ def _bound(function: types.FunctionType) -> dict:
     return bound
 
 
+def _used_of(module: types.ModuleType, names: set[str], above: tuple = ()):
+    """What code that looks up these names may use of a module of the user's; modules in it likewise. Others as they are."""
+    if not _is_own(module.__name__) or module in above:
+        return module
+    used = {name: getattr(module, name) for name in names if hasattr(module, name)}
+    return {n: _used_of(v, names, (*above, module)) if isinstance(v, types.ModuleType) else v for n, v in used.items()}
+
+
 def _own_members(kind: type) -> dict:
     """Methods and constants of a class and its bases, as far as no installed package defines them."""
     members = {}
@@ -240,8 +295,9 @@ def _own_members(kind: type) -> dict:
         if not _is_own(base.__module__):
             continue
         for name, value in vars(base).items():
-            value = getattr(value, "__func__", getattr(value, "fget", value))  # static and class methods, properties
-            if isinstance(value, types.FunctionType) or not name.startswith("_"):
+            for holds in ("__func__", "fget", "func"):  # static and class methods, properties, those of functools
+                value = getattr(value, holds, value)
+            if isinstance(value, types.FunctionType) or not name.startswith("__"):
                 members[name] = value
     return members
 
@@ -252,22 +308,42 @@ def _is_own(module: str) -> bool:
     return module.partition(".")[0] not in sys.stdlib_module_names and not (file and is_installed(file))
 
 
-def _attributes(value) -> dict:
-    """Class and public attributes of an object."""
+def _attributes(value, whole: bool = False) -> dict:
+    """Class and attributes of an object: the public ones, and all where its class is the user's."""
     torch = sys.modules.get("torch")
     is_module = torch is not None and isinstance(value, torch.nn.Module)
-    if isinstance(value, NETWORKS) or type(value).__module__.partition(".")[0] in sys.stdlib_module_names - {"types"}:
+    kind = type(value)
+    if isinstance(value, NETWORKS) and not (whole and _is_own(kind.__module__)):
         return {}
-    if is_module and next(value.parameters(), None) is not None:
+    if kind.__module__.partition(".")[0] in sys.stdlib_module_names - {"types"}:
         return {}
-    slots = {name for base in type(value).__mro__ for name in _slots(base) if hasattr(value, name)}
+    if is_module and not whole and next(value.parameters(), None) is not None:
+        return {}
+    slots = {name for base in kind.__mro__ for name in _slots(base) if hasattr(value, name)}
     held = {**{name: getattr(value, name) for name in slots}, **getattr(value, "__dict__", {})}
-    public = {name: part for name, part in held.items() if not name.startswith("_")}
+    own = _own_members(kind)
+    hidden = "__" if own else "_"
+    kept = {name: part for name, part in held.items() if not name.startswith(hidden)}
     if is_module:
-        public.pop("training", None)
-        public |= {**value._buffers, **value._modules}
-    own = _own_members(type(value))
-    return {**public, **({"class": type(value)} if own else {})}
+        torchs = vars(torch.nn.Module())
+        kept = {name: part for name, part in kept.items() if name not in torchs}
+        kept |= {**dict(value.named_buffers(recurse=False)), **dict(value._modules.items())}
+        if whole:
+            kept |= dict(value.named_parameters(recurse=False))
+            kept |= {
+                name: list(vars(value).get(name, {}).values()) for name in HOOKS
+            }  # their keys count up in a process
+            kept["program"] = _program(value)
+    return {**kept, **({"class": kind} if own else {})}
+
+
+def _program(module) -> str | None:
+    """What a traced or scripted module computes, which no class of its tells."""
+    torch = sys.modules["torch"]
+    if isinstance(module, torch.jit.ScriptModule):
+        text, constants = module.code_with_constants if hasattr(module, "forward") else ("", None)
+        return text + repr(getattr(constants, "const_mapping", ""))
+    return module.code if isinstance(module, torch.fx.GraphModule) else None
 
 
 def _slots(kind: type) -> tuple[str, ...]:

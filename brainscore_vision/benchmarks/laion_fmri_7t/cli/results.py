@@ -135,8 +135,9 @@ def results(
         result
         for result in read(**patterns, latest=not every)
         if store.matches(dataset or (), str(result.dataset.get("name")), result.dataset_fingerprint)
-        and all(holds(condition, result.properties) for condition in conditions)
     ]
+    _say_uncompared(conditions, {result.model: result.properties for result in found})
+    found = [result for result in found if all(holds(condition, result.properties) for condition in conditions)]
     if export is not None:
         store.export(found, export)
         _notes.print(f"{len(found)} results in {export}")
@@ -203,6 +204,19 @@ def holds(condition: tuple[str, str, str], properties: dict) -> bool:
             equal = fnmatch.fnmatchcase(str(properties[name]).casefold(), wanted.casefold())
         return equal == (sign == "=")
     return own is not None and _COMPARED[sign](own, number)
+
+
+def _say_uncompared(conditions: list[tuple[str, str, str]], properties: dict[str, dict]) -> None:
+    """Say which models a condition leaves out because it cannot be compared with what is known of them."""
+    known = list(dict.fromkeys(name for own in properties.values() for name in own))
+    for name, sign, wanted in conditions:
+        if properties and name not in known:
+            _notes.print(f"No model has the property {name!r}; known are {', '.join(known) or 'none'}.")
+        words = [
+            f"{model} ({own[name]})" for model, own in properties.items() if name in own and _number(own[name]) is None
+        ]
+        if sign in _COMPARED and words:
+            _notes.print(f"{name}{sign}{wanted} compares numbers; without one, and left out, are {', '.join(words)}.")
 
 
 def _number(value) -> float | None:

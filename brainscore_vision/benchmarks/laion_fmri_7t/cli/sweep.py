@@ -141,8 +141,8 @@ def sweep(
     Each model sees each image once; its kernels are kept in the store, and every cell is computed from them. What fails is
     recorded with its traceback and does not stop the rest. Stopped or killed, the same command goes on where it was;
     failures are tried again. A model is scored again if its plugin was edited, or if a file.py that was edited now makes
-    another one (other weights, structure, code of its classes or preprocessing); after an edit of something that these
-    import, use --again. `laion-score results FILE` shows the results.
+    another one (other weights, layers or settings of them, code of its classes or preprocessing); after an edit of something
+    that these import, use --again. `laion-score results FILE` shows the results.
 
     On a SLURM cluster, --slurm submits jobs, each a worker, replaces those that end before the sweep does, and ends them
     with it. Start it where sbatch is, in a terminal that stays (tmux), or in a small job of its own. What jobs print is in
@@ -309,14 +309,21 @@ def listed(names: list[str]) -> list[str]:
 def listed_models(names: list[str]) -> list:
     """Models, with lists of models replaced by what they list."""
     from ..networks.model_list import Listed, is_model_list, read_model_list
-    from ..networks.sources import is_table
+    from ..networks.sources import is_table, with_whole_path
 
     found: dict = {}
     for name in names:
         path = Path(name.removeprefix("@")).expanduser()
         is_list = name.startswith("@") or (path.is_file() and (not is_table(name) or is_model_list(path)))
         for one in read_model_list(path) if is_list else [Listed(name)]:
-            found.setdefault(one.source, one)
+            known = found.setdefault(with_whole_path(one.source), one)
+            if Listed(known.source) == known:  # named alone: a list says more
+                found[with_whole_path(one.source)] = one
+            elif Listed(one.source) != one and (known.layers, known.properties) != (one.layers, one.properties):
+                raise typer.BadParameter(
+                    f"A model stands in lists once, or with the same layers and properties; {one.source} in {path} stands in "
+                    f"an earlier list with others."
+                )
     return list(found.values())
 
 

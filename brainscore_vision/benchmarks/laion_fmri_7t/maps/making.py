@@ -255,6 +255,13 @@ def _check_together(scores: list[Score]) -> None:
             found = dict.fromkeys(f"{_model(score)} on {name_of(score)}" for score in scores)
             raise MapError(f"A map is of {what}; got {', '.join(found)}. Choose by --model, --benchmark and --dataset.")
 
+    seen: dict[str, Score] = {}
+    for score in scores:
+        if seen.setdefault(name_of(score), score) is not score:
+            raise MapError(
+                f"A map has one Score of a benchmark; got several on {name_of(score)}, such as those of two layers. Give one."
+            )
+
 
 def _check_difference(scores: list[Score], minus: list[Score], value: str) -> None:
     """Refuse values that cannot be subtracted: those of other benchmarks, other data or other test images."""

@@ -13,10 +13,18 @@ from brainscore_vision.data.laion_fmri_7t.text_files import read_csv, read_lines
 
 from .errors import ModelSourceError
 from .region_layers import parse_layers
-from .sources import split_call
+from .sources import split_call, with_whole_path
 
 TABLES = (".csv", ".tsv", ".yaml", ".yml")
-SOURCE, LAYERS = "source", "layers"
+SOURCE, LAYERS, NAME = "source", "layers", "name"
+MEANT = {"layer": LAYERS, "sources": SOURCE, "names": NAME}
+"""Columns that nobody means as properties."""
+
+MISSING = ("", "NA", "N/A", "n/a", "nan", "NaN", "NULL", "null", "<NA>")
+"""Cells of a table that say nothing; None does: it may be what an untrained network was trained on."""
+
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*(,\d{1,2}|,\d{4,})?")
+"""No number with a comma between thousands, which has three digits behind it."""
 
 _COMMENT = re.compile(r"(^|\s)#.*")
 _FORM = (
@@ -82,7 +90,20 @@ def is_model_list(path: Path) -> bool:
         return False  # whoever reads it says what is wrong
 
 
+def _check_columns(columns: Sequence, path: Path) -> None:
+    """Raise ModelSourceError for a column that would be taken for a property, and was meant for more."""
+    for column in columns:
+        plain = str(column).strip().casefold()
+        meant = MEANT.get(plain, plain)
+        again = re.fullmatch(rf"({SOURCE}|{LAYERS}|{NAME})\.\d+", plain)  # pandas counts columns of one name
+        if again:
+            raise ModelSourceError(f"{path}: {_FORM}; the column {again[1]!r} stands there twice. Keep one of them.")
+        if meant in (SOURCE, LAYERS, NAME) and column != meant:
+            raise ModelSourceError(f"{path}: {_FORM}; received a column {str(column)!r}. Call it {meant!r}.")
+
+
 def _listed(row: Mapping, number: int, path: Path) -> Listed:
+    _check_columns(list(row), path)
     source = row.get(SOURCE)
     if not isinstance(source, str) or not source.strip():
         raise ModelSourceError(f"{path}, row {number}: {_FORM}; this one has no source.")
@@ -95,11 +116,29 @@ def _listed(row: Mapping, number: int, path: Path) -> Listed:
     wrong = [name for name, value in properties.items() if not isinstance(value, str | int | float | bool)]
     if wrong:
         raise ModelSourceError(f"{path}, row {number}: a property is text or a number; {', '.join(wrong)} is more.")
+    endless = [name for name, value in properties.items() if isinstance(value, float) and not math.isfinite(value)]
+    if endless:
+        raise ModelSourceError(
+            f"{path}, row {number}: a property is text or a finite number; {', '.join(endless)} is {properties[endless[0]]}. "
+            f"Leave it empty."
+        )
+    if isinstance(properties.get(NAME), bool):
+        raise ModelSourceError(f"{path}, row {number}: a name is text; received {row[NAME]!r}. Put it in quotes.")
+    properties = {k: v.strip() if isinstance(v, str) else v for k, v in properties.items()}
     return Listed(_found(source.strip(), path), layers, properties)
 
 
 def _csv_rows(path: Path) -> list[dict]:
-    frame = read_csv(path, dtype={SOURCE: str, LAYERS: str, "name": str})
+    words = dict.fromkeys((SOURCE, LAYERS, NAME), str)
+    missing = {name: [""] if name in words else MISSING for name in read_csv(path, nrows=0).columns}
+    frame = read_csv(path, dtype=words, keep_default_na=False, na_values=missing)
+    _check_columns(frame.columns, path)
+    for name in frame.columns.difference([*words]):  # of Excel where 75.3 is written 75,3
+        cells = frame[name].dropna()
+        if frame[name].dtype == object and all(
+            isinstance(c, str) and _DECIMAL_COMMA.fullmatch(c.strip()) for c in cells
+        ):
+            frame[name] = frame[name].str.replace(",", ".").astype(float)
     if SOURCE not in frame.columns:
         raise ModelSourceError(f"{path}: {_FORM}; its columns are {', '.join(map(str, frame.columns))}.")
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
@@ -109,8 +148,18 @@ def _csv_rows(path: Path) -> list[dict]:
 def _yaml_rows(path: Path) -> list[dict]:
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """Refuses what YAML forbids and PyYAML reads: a key that stands twice, of which the last would count."""
+
+        def construct_mapping(self, node, deep=False):
+            keys = [key.value for key, _ in node.value]
+            twice = [key for key in keys if keys.count(key) > 1]
+            if twice:
+                raise yaml.constructor.ConstructorError(None, None, f"{twice[0]} stands there twice", node.start_mark)
+            return super().construct_mapping(node, deep)
+
     try:
-        rows = yaml.safe_load(read_text(path))
+        rows = yaml.load(read_text(path), Loader)
     except yaml.YAMLError as error:
         raise ModelSourceError(f"{path} is read as YAML; it cannot be: {' '.join(str(error).split())}.") from error
     rows = [{SOURCE: row} if isinstance(row, str) else row for row in rows] if isinstance(rows, list) else rows
@@ -140,10 +189,11 @@ def _each_once(found: Sequence[Listed], path: Path) -> list[Listed]:
     by_source: dict[str, Listed] = {}
     names: dict[str, str] = {}
     for one in found:
-        if by_source.setdefault(one.source, one) != one:
+        known = by_source.setdefault(with_whole_path(one.source), one)
+        if (known.layers, known.properties) != (one.layers, one.properties):
             raise ModelSourceError(f"{path}: a model stands in a list once; {one.source!r} stands there in two ways.")
-        name = one.properties.get("name")
-        if name is not None and names.setdefault(str(name), one.source) != one.source:
+        name = one.properties.get(NAME)
+        if name is not None and with_whole_path(names.setdefault(str(name), one.source)) != with_whole_path(one.source):
             raise ModelSourceError(
                 f"{path}: a name is of one model; {name!r} is the name of {names[str(name)]!r} and {one.source!r}."
             )

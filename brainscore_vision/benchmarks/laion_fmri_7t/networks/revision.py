@@ -10,8 +10,8 @@ from types import SimpleNamespace
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.lookup import LookupModel
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.preprocessing import (
-    code_digest,
     preprocessing_digest,
+    structure_digest,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import plugin_revision
 from brainscore_vision.data.laion_fmri_7t.released.features import DatasetModel
@@ -34,8 +34,9 @@ class Made:
     Attributes
     ----------
     revision : str or None
-        ``made-`` and 16 hexadecimal digits: of its weights, its structure, the user's own classes in it, what prepares its
-        images, its field of view and the layers that it maps regions to itself. None where it has no torch network.
+        ``made-`` and 16 hexadecimal digits: of its weights, its structure and the settings of its layers, the user's own
+        classes in it, what prepares its images, its field of view and the layers that it maps regions to itself. None where it
+        has no torch network.
     network : str or None
         Of its weights, or of its table of features; see
         :func:`~brainscore_vision.benchmark_helpers.stimulus_kernels.features.network.network_digest`.
@@ -60,7 +61,7 @@ class Made:
         own_layers = made.layers if is_network else getattr(getattr(made, "layer_model", None), "region_layer_map", {})
         content = hashlib.blake2b(digest_size=DIGEST_BYTES)
         layers = sorted((str(region), repr(names)) for region, names in dict(own_layers).items())
-        for part in (network, preprocessing_digest(holder), code_digest(holder), float(degrees), layers):
+        for part in (network, preprocessing_digest(holder), structure_digest(holder), float(degrees), layers):
             content.update(repr(part).encode())
         return cls(MADE + content.hexdigest(), network)
 

@@ -39,6 +39,9 @@ UNTRAINED_ALEXNET_LAYERS = {
 _neighbours: dict[Path, dict[str, ModuleType]] = {}
 """Modules that model files have imported from their own folders, by folder: two folders may use one name."""
 
+_read: dict[Path, dict[Path, int]] = {}
+"""Their files, and when these had been written last when they were imported."""
+
 
 TABLE_SUFFIXES = (".h5", ".hdf5", ".npz", ".npy", ".csv", ".tsv", ".parquet")
 """Of files with features."""
@@ -272,7 +275,13 @@ def _beside(folder: Path | None) -> Iterator[None]:
     if folder is None:
         yield
         return
-    own = _neighbours.setdefault(folder, {})
+    own, read = _neighbours.setdefault(folder, {}), _read.setdefault(folder, {})
+    if any(written != _written(file) for file, written in read.items()):  # one was edited: all are imported again
+        for name, module in own.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
+        own.clear()
+        read.clear()
     others = {name for place, modules in _neighbours.items() if place != folder for name in modules}
     files = {path.stem for path in folder.glob("*.py")} - sys.stdlib_module_names
     for name in files & sys.modules.keys():
@@ -289,8 +298,19 @@ def _beside(folder: Path | None) -> Iterator[None]:
         with contextlib.suppress(ValueError):  # the file may have changed the path itself
             sys.path.remove(str(folder))
         new = sys.modules.keys() - before
-        own.update((name, sys.modules[name]) for name in new if _lies_in(name.partition(".")[0], folder))
+        new = [name for name in new if _lies_in(name.partition(".")[0], folder)]
+        own.update((name, sys.modules[name]) for name in new)
+        files = [Path(file) for name in new if (file := getattr(sys.modules[name], "__file__", None))]
+        read.update((file, _written(file)) for file in files)
         sys.modules.update(aside)
+
+
+def _written(file: Path) -> int | None:
+    """When a file was written last, in nanoseconds; None where it is no more."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _lies_in(name: str, folder: Path) -> bool:

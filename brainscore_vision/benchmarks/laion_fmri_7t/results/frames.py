@@ -43,6 +43,10 @@ def to_dataframe(results: Iterable[Result]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     for name in frame.columns.intersection(INTEGERS):
         frame[name] = frame[name].astype("Int64")
+    for name in frame.columns[frame.columns.str.startswith(PROPERTY)]:
+        known = frame[name].dropna()
+        if known.map(type).nunique() > 1 and not all(type(value) in (int, float) for value in known):
+            frame[name] = known.map(str).reindex(frame.index)  # numbers and words: a column of Parquet has one type
     return frame
 
 

@@ -38,7 +38,7 @@ def names_of(results: Sequence[Result | Summary]) -> list[str]:
     known, revision_of = [], _made_revisions(results)
     for result in results:
         base, requested = request = _request(result)
-        revision = revision_of.get((*request, result.network_digest), result.model_revision)
+        revision = revision_of.get((*request, result.model_revision), result.model_revision)
         # features that come with a dataset are another "network" on each
         code = (*request, revision, result.dataset_fingerprint)
         if code not in codes:
@@ -69,14 +69,15 @@ def names_of(results: Sequence[Result | Summary]) -> list[str]:
 
 
 def _made_revisions(results: Sequence[Result | Summary]) -> dict[tuple, str]:
-    """What was made, by request and weights, where all results that say it agree.
+    """What was made, by request and code, where all results that say it agree.
 
-    In files of earlier versions, revisions of functions are those of their file; these results are of what the others say.
+    In files of earlier versions, revisions of functions are those of their file; these results are of what the others say that
+    the same file makes.
     """
     made = defaultdict(set)
     for result in results:
         if (result.model_revision or "").startswith(MADE):
-            made[*_request(result), result.network_digest].add(result.model_revision)
+            made[*_request(result), result.model_code].add(result.model_revision)
     return {key: revisions.pop() for key, revisions in made.items() if len(revisions) == 1}
 
 
@@ -84,6 +85,9 @@ def of_two_networks(a: Result, b: Result) -> bool:
     """Whether two results of one identifier come from different networks: other requests, weights, or unknown code."""
     if a.requested_model != b.requested_model:
         return True
+    revisions = a.model_revision or "", b.model_revision or ""
+    if all(revision.startswith(MADE) for revision in revisions):
+        return revisions[0] != revisions[1]
     digests = (a.network_digest, b.network_digest)
     if None not in digests and a.dataset_fingerprint == b.dataset_fingerprint:
         return digests[0] != digests[1]

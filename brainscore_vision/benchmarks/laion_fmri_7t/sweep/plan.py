@@ -195,9 +195,9 @@ def _is_of(result, code: str | None, made: Made | None) -> bool:
         return True
     if made is None:
         return False
-    if is_of_made:
+    if made.revision is not None:  # results of earlier versions know the code and the weights alone: too little
         return result.model_revision == made.revision
-    return made.network is not None and result.network_digest == made.network  # of an earlier version
+    return made.network is not None and result.network_digest == made.network
 
 
 def _has_layers(result, layers: Mapping | str | None) -> bool:

@@ -27,6 +27,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StorageE
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.ahead import PROCESSORS
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.lookup import LookupModel
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import plugin_revision
 from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import forecast
 
 from ..networks.errors import ModelSourceError
@@ -155,7 +156,7 @@ def _make_kernels(work: Work, settings: Settings) -> Outcome:
     """Make the kernels of all regions together; if that fails, of each by itself, so that one bad layer costs its own cells."""
     started, outcome = datetime.now(UTC), Outcome()
     try:
-        model = _model(work.plan)
+        model = _model(work.plan, settings.topic)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded by the sweep with its traceback
         return Outcome(failed=[_failed(work, None, error, started)])
     targets = {target.identifier: target for target in work.plan.todo}
@@ -221,7 +222,7 @@ def _score(work: Work, settings: Settings) -> Outcome:
 
 
 def _scores(work: Work, names: list[str], settings: Settings) -> Iterator[tuple[str, Score]]:
-    candidate, plans = _prepared(_model(work.plan), build_all(names).values(), work.plan, settings)
+    candidate, plans = _prepared(_model(work.plan, settings.topic), build_all(names).values(), work.plan, settings)
     missing = missing_kernels(candidate, [task for plan in plans for task in plan.tasks], settings.engine)
     if missing:  # making them here would show every image again, once per group
         raise StorageError(
@@ -246,9 +247,17 @@ def _check_network(model, plan: ModelPlan) -> None:
         )
 
 
-def _model(plan: ModelPlan):
-    """The BrainModel, or the bare network whose layers are chosen for each benchmark."""
-    wanted = plan.model, plan.revision, plan.layers  # workers of a scheduler may outlive an edit of the file
+def _model(plan: ModelPlan, sweep: str | None):
+    """The BrainModel, or the bare network whose layers are chosen for each benchmark; made once in a sweep."""
+    own = plugin_revision(plan.model)
+    if None not in (own, plan.revision) and own != plan.revision:
+        raise ModelSourceError(
+            f"A sweep is of one revision of a model; the plugin of {plan.model} is revision {plan.revision} where the sweep "
+            f"was started and {own} on this worker: its files are others here, or were edited since the worker began. "
+            f"Install the same, and start the worker again."
+        )
+    # workers of a scheduler may outlive an edit of what the file imports, or another checkpoint
+    wanted = plan.model, plan.revision, plan.layers, sweep
     if getattr(_kept, "source", None) != wanted:
         _kept.source = _kept.model = None  # the old one goes before the new one comes
         found = find_model(plan.model)
