@@ -28,6 +28,7 @@ from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.ahead import _use_one_processor, worker_count
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import CommitmentRecorder
+from brainscore_vision.benchmark_helpers.stimulus_kernels.options import available_processors
 from brainscore_vision.data.laion_fmri_7t.simulation import SCALES, images
 from brainscore_vision.data.laion_fmri_7t.simulation.stimuli_ids import stimulus_table
 
@@ -106,7 +107,7 @@ def main() -> None:
                 if done >= 0:  # the first round warms up
                     shown = max(1, len(paths) // BATCH) * BATCH if way is answered else len(paths)
                     seconds[name].append((clock() - start) / shown)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = available_processors()
     # other work on the machine only adds to processor time
     seconds["limit"] = [
         (min(seconds["preparing, processor"]) + min(seconds["answering, processor"])) / cores

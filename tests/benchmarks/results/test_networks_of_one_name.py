@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -134,7 +135,7 @@ def test_everything_that_is_made_of_results(run, fill, tmp_path):
     assert study.requested(a) == "a.py:make"
     page = write_report(database, tmp_path / "page").read_text("utf-8")
     for model in (a, b):
-        assert f">{model}</th>" in page
+        assert re.search(rf'<th scope="row" class="model" data-rank="\d+">{re.escape(model)}</th>', page)
     for result in results:
         assert f"<td>{result.network_digest}</td>" in page
     # two models of a leaderboard's one name

@@ -11,7 +11,6 @@ from plugin_testing.sweep_runs import Run, until
 
 from brainscore_vision.benchmarks.laion_fmri_7t import score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
-from brainscore_vision.benchmarks.laion_fmri_7t.sweep.slurm import _state
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +55,9 @@ def test_jobs_that_end_early_cost_no_cell_and_no_digit(start, slurm, tmp_path, t
     late = job_of("late once", tmp_path, slurm)
     slurm("scontrol", "update", f"JobId={late}", "EndTime=now+1")  # SLURM looks at limits of time every 30 s
     slurm("scancel", job_of("cancelled once", tmp_path, slurm))
+    timeout = f"Job {late} has ended: TIMEOUT (--walltime was reached); another one is submitted"
+    until(lambda: timeout in run.output.read_text(), "the end of the late job to be told")
+    (tmp_path / "late once may go on").touch()
     code, output = run.end()
     assert code == 0, output
 
@@ -64,8 +66,7 @@ def test_jobs_that_end_early_cost_no_cell_and_no_digit(start, slurm, tmp_path, t
     assert len(results) == 4 * len(CELLS)
     for r in results:
         assert r.value == pytest.approx(alone[r.benchmark], abs=1e-9)
-    # the sweep may have ended before it looks at the queue again: SLURM itself says how the job ended
-    assert _state(late) == "TIMEOUT (--walltime was reached)"
+    assert timeout in output
     assert "CANCELLED; another one is submitted" in output
     assert 10**9 < int((tmp_path / "hungry once may take").read_text()) <= MEMORY  # the job's limit, not the machine's
     printed = "".join(path.read_text() for path in tmp_path.glob("results.db.jobs/*.err"))

@@ -15,6 +15,8 @@ from contextvars import ContextVar
 
 import numpy as np
 
+from ..options import available_processors
+
 WAITING_BYTES = 2**26
 """Prepared images that wait for the network take as much at most, beside one batch."""
 
@@ -27,7 +29,7 @@ PROCESSORS: ContextVar[int | None] = ContextVar("processors", default=None)
 
 def worker_count() -> int:
     """Threads that prepare images: one per processor, and two at least."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    available = available_processors()
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     most = PROCESSORS.get() or (int(asked) if asked.isdecimal() else MOST_WORKERS)
     return max(2, min(MOST_WORKERS, available, most))

@@ -31,7 +31,7 @@ def print_matrix(found: Sequence, sort: str, title: str) -> None:
     models = list(dict.fromkeys(result.model for result in found))
     values = {place: result.value for place, result in cells.items()}
     common, headings = short_names(benchmarks)
-    ordered = ranked(models, benchmarks, values, by_benchmark(sort, benchmarks, headings))
+    ordered = ranked(models, values, by_benchmark(sort, benchmarks, headings))
     rows = []
     for model in ordered:
         own = [values.get((model, benchmark), math.nan) for benchmark in benchmarks]
@@ -48,28 +48,18 @@ def print_matrix(found: Sequence, sort: str, title: str) -> None:
     print_tables(f"{title}{f'; {common}' if common else ''}", [Column(MODEL), *columns], rows, *below)
 
 
-def ranked(
-    models: Sequence[str], benchmarks: Sequence[str], values: Mapping[tuple[str, str], float], by: str
-) -> list[str]:
+def ranked(models: Sequence[str], values: Mapping[tuple[str, str], float], by: str) -> list[str]:
     """Models in the order of a benchmark or of their mean, best first; those without the benchmark come last.
 
-    The mean is of differences from the mean over models on each benchmark: of models that have all, the order is that of
-    their means, and one that lacks a hard benchmark gains nothing by it.
+    Means are those of the report, which missing values do not distort (:func:`~..results.order.adjusted_means`).
     """
     if by == MODEL:
         return sorted(models)
-    over_models = {}
-    for benchmark in benchmarks:
-        own = [values[model, benchmark] for model in models if (model, benchmark) in values]
-        over_models[benchmark] = sum(own) / len(own)
+    if by == MEAN:
+        from ..results.order import adjusted_means
 
-    def key(model: str) -> float:
-        if by != MEAN:
-            return values.get((model, by), -math.inf)
-        own = [values[model, b] - over_models[b] for b in benchmarks if (model, b) in values]
-        return sum(own) / len(own)
-
-    return sorted(models, key=key, reverse=True)
+        return [model for means in adjusted_means(values) for model in means]
+    return sorted(models, key=lambda model: values.get((model, by), -math.inf), reverse=True)
 
 
 def by_benchmark(sort: str, benchmarks: Sequence[str], headings: Sequence[str]) -> str:

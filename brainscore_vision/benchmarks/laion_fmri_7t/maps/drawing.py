@@ -39,6 +39,7 @@ _LABELS, _COLOURS, _GAP = 0.95, 1.35, 0.08
 
 _ROW = 1.25
 _MARGIN = 0.05  # of the brain's size, around it
+_LIGHT, _DARK = "#fefefe", "#010101"
 _BRAIN_GREY = "#d9d9d9"
 _DIMMED = 1.6  # times the range of a T1 image: its brightest tissue is a grey that bright colours stand out from
 
@@ -239,6 +240,12 @@ def _paint_slices(axes, one: BrainMap, scale: ColourScale, cuts: Sequence[float]
     for of_cut in slices.axes.values():  # the volume is twice as wide as the brain
         of_cut.ax.set(xlim=(left, right), ylim=(back, front))
     slices.annotate(left_right=first, positions=True, size=7.5)
+    if one.space.t1w is not None:  # letters on their own dark boxes: a page replaces black and white, and not these
+        for of_cut in slices.axes.values():
+            for text in of_cut.ax.texts:
+                text.set(color=_LIGHT)
+                if text.get_bbox_patch() is not None:
+                    text.get_bbox_patch().set(facecolor=_DARK, edgecolor=_DARK)
 
 
 def _scaled(scale: ColourScale, values: np.ndarray) -> np.ndarray:

@@ -14,9 +14,9 @@ from brainscore_core.metrics import Score
 
 from ..identifiers import ALL_REGIONS, FAMILIES, IdentifierError, parse
 from ..results import Failure, Result, ResultsDatabase
+from ..results.order import adjusted_means
 from .drawing import listing
 from .errors import ReportError
-from .order import adjusted_means
 from .properties import Properties, of_results
 from .variants import Variant
 

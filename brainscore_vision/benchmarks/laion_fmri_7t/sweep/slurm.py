@@ -92,12 +92,10 @@ def slurm_client(request: JobRequest, allowed_deaths: int, tell: Callable[[str],
         To be called again and again with the number of tasks that are left: submits jobs for those that have ended, and ends
         jobs that nothing is left for. Raises SweepError if jobs end again and again before they work.
 
-    Raises
-    ------
-    SweepError
-        SLURM's commands or dask-jobqueue are not there, or SLURM does not take such jobs.
+    Notes
+    -----
+    Call :func:`check_jobs` first: it says what is wrong before other work.
     """
-    _check_programs()
     import dask
     from distributed import Client
 
@@ -105,15 +103,14 @@ def slurm_client(request: JobRequest, allowed_deaths: int, tell: Callable[[str],
     with (
         dask.config.set({"distributed.deploy.lost-worker-timeout": NEVER}),
         _cluster(request, allowed_deaths) as cluster,
+        Client(cluster) as client,
     ):
-        _check_job(cluster.job_script())
-        with Client(cluster) as client:
-            client.forward_logging(LOGGED)
-            yield client, _Jobs(cluster, client, request, tell).keep
+        client.forward_logging(LOGGED)
+        yield client, _Jobs(cluster, client, request, tell).keep
 
 
 def check_jobs(request: JobRequest) -> None:
-    """Raise SweepError, as :func:`slurm_client` would, before any other work."""
+    """Raise SweepError where SLURM's commands or dask-jobqueue are not there, or SLURM does not take such jobs."""
     _check_programs()
     with _cluster(request, 0) as cluster:
         _check_job(cluster.job_script())

@@ -6,12 +6,13 @@ the time: forked processes, where there are any, need no guard either.
 """
 
 import multiprocessing
-import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import TypeVar
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels.options import available_processors
 
 from ..errors import DatasetError
 
@@ -27,7 +28,7 @@ def worker_count(workers: int | None) -> int:
         If it is not a whole number of at least 1.
     """
     if workers is None:
-        return min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        return min(16, available_processors())
     if not isinstance(workers, int) or workers < 1:
         raise DatasetError(
             f"workers is the number of threads, a whole number from 1, or None for all processors; got {workers!r}."

@@ -8,7 +8,6 @@ content alone.
 import hashlib
 import json
 import logging
-import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from tqdm import tqdm
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.decoding import UNREADABLE
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_state
+from brainscore_vision.benchmark_helpers.stimulus_kernels.options import available_processors
 
 from ..errors import DatasetError
 from ..home import keep, kept
@@ -206,7 +206,7 @@ def _in_threads(
 
     Decoders leave Python's lock to others, so threads do.
     """
-    workers = min(os.cpu_count() or 1, _MOST_WORKERS)
+    workers = min(available_processors(), _MOST_WORKERS)
     waiting: deque = deque()
     items = iter(items)
     with (

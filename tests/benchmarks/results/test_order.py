@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LinearRegression
 from sklearn.preprocessing import OneHotEncoder
 
-from brainscore_vision.benchmarks.laion_fmri_7t.report.order import adjusted_means
+from brainscore_vision.benchmarks.laion_fmri_7t.results.order import adjusted_means
 
 
 def table(n_models, n_columns, n_gaps=0, noise=0.02, seed=0):

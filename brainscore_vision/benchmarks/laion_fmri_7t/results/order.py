@@ -1,4 +1,4 @@
-"""The one order of models in a report: by means that gaps do not distort."""
+"""The one order of models in tables and reports: by means that gaps do not distort."""
 
 from __future__ import annotations
 
