@@ -172,5 +172,5 @@ def test_what_jobs_need(monkeypatch, tmp_path, module, missing, words):
         pytest.importorskip("dask_jobqueue")
     monkeypatch.setattr(module, missing, lambda name: None)
     request = slurm.JobRequest(n=1, cores=1, memory=2 * 10**9, walltime="10", logs=tmp_path)
-    with pytest.raises(SweepError, match=words), slurm.slurm_client(request, 2, print):
-        pass
+    with pytest.raises(SweepError, match=words):
+        slurm.check_jobs(request)
