@@ -29,7 +29,7 @@ def fill(path: Path, n_models: int) -> None:
     names, subjects = headline(), [f"sub-{k:02d}" for k in (1, 3, 5, 6, 7)]
     dataset = {"name": "simulated", "fingerprint": "0123456789abcdef", "simulated": True, "subjects": subjects}
     details = json.dumps({"network_digest": "0123456789abcdef", "features_digest": "0123456789abcdef"})
-    layers = json.dumps({"V1": "layer1"}), "own", "models.py:network", "0123456789abcdef"
+    layers = json.dumps({"V1": "layer1"}), "own", "models.py:network", "0123456789abcdef", None
     runs, results, scores, normalizations = [], [], [], []
     for number in range(1, n_models * len(names) + 1):
         model, benchmark = divmod(number - 1, len(names))
