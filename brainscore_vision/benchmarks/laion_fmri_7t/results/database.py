@@ -16,7 +16,7 @@ from ..identifiers import IdentifierError, parse
 from . import voxels
 from .errors import ResultsError
 from .facts import RunFacts
-from .names import NAME, names_of, tell_apart
+from .names import NAME, all_names, names_of, tell_apart, tells_apart
 from .packing import NETWORK_FACTS, Node, pack, unpack
 from .per_voxel import chosen_subjects, voxel_frames
 from .result import Failure, Result, Summary
@@ -201,8 +201,8 @@ class ResultsDatabase:
         Parameters
         ----------
         models, benchmarks : str or iterable of str
-            Names or patterns (``*``, ``?``); a model is found by its name, its own identifier, what was asked for, and the name
-            with brackets that tells it from others (:mod:`.names`). None: all.
+            Names or patterns (``*``, ``?``); a model is found by its name, its own identifier, what was asked for, the name
+            with brackets that tells it from others (:mod:`.names`), and a digest or revision alone. None: all.
         latest : bool
             The newest of each model, benchmark and dataset alone; two sources of a model of one name are two models, and so
             are two choices of layers for a model whose code is the same.
@@ -230,7 +230,7 @@ class ResultsDatabase:
         """Rows that were asked for, and the names that they refer to."""
         names = read_names(self.tables)
         # names that tell networks apart are made when results are there
-        rows = result_rows(self.tables, **_matching(names, () if _by_name(models) else models, benchmarks))
+        rows = result_rows(self.tables, **_matching(names, () if any(map(tells_apart, models)) else models, benchmarks))
         if latest:
             kept = _latest(names, rows)
             rows = [row for row in rows if row.id in kept]
@@ -351,16 +351,11 @@ def _matching(names: Names, models: Sequence[str], benchmarks: Sequence[str]) ->
     return found
 
 
-def _by_name(models: Sequence[str]) -> bool:
-    """Whether models are asked for by names that tell them apart."""
-    return any(pattern.endswith(")") for pattern in models)
-
-
 def _named_as(models: Sequence[str], found: list) -> list:
     """Of results or summaries, those of ``models`` as they are named now."""
-    if not _by_name(models):
+    if not any(map(tells_apart, models)):
         return found
-    return [r for r in found if matches(models, r.model, r.model_identifier, r.requested_model)]
+    return [result for result in found if matches(models, *all_names(result))]
 
 
 def _cell(names: Names, row: ResultRow) -> tuple[str, str, str, str]:

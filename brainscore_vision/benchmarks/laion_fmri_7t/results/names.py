@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -111,6 +112,18 @@ def of_two_networks(a: Result, b: Result) -> bool:
 def _request(result: Result | Summary) -> tuple[str, str]:
     """The name that a list of models gives, else what the model says of itself; and what was asked for."""
     return str(result.properties.get(NAME) or result.model_identifier), result.requested_model
+
+
+def tells_apart(pattern: str) -> bool:
+    """Whether a model is asked for by what tells it from others: its name with brackets, or a digest or revision alone."""
+    return pattern.endswith(")") or re.fullmatch(rf"[0-9a-f]{{{SHOWN_DIGITS},}}", pattern) is not None
+
+
+def all_names(result: Result | Summary) -> list[str]:
+    """What the model of a result may be asked for by; digests and revisions in full, and as names show them."""
+    digests = [digest for digest in (result.model_revision, result.network_digest) if digest is not None]
+    shown = [text for digest in digests for text in (digest.removeprefix(MADE), _digits(digest))]
+    return [result.model, result.model_identifier, result.requested_model, *shown]
 
 
 def _digits(digest: str | None) -> str:
