@@ -248,6 +248,11 @@ def sweep(
         )
         for line in by_cause(summary.failures):
             errors.print(f"  {line}")
+    if n_broken:
+        errors.print(
+            f"{n_broken} models cannot be scored on all benchmarks, as was said before the work; see them: laion-score results "
+            f"{results} --failures"
+        )
     if summary.failures or n_broken:
         raise typer.Exit(1)
 
