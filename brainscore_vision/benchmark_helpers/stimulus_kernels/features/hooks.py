@@ -75,6 +75,7 @@ class LayerReader:
         self._rows: Counter = Counter()
         self._answers: Counter = Counter()
         self._n_calls: dict[str, int] = {}
+        self._n_stopping = 0  # batches of which layers behind the recorded ones are not needed
 
     def notes_on(self, layers: Sequence[str]) -> list[str]:
         """What was chosen for the user in the answers of layers, one sentence each."""
@@ -181,11 +182,15 @@ class LayerReader:
         """
         self.read, self.kept = tuple(layer_names), {}
         batch = self._batch(images)
-        # layers that a whole pass called once have answered when they are called: the layers behind them are not needed
-        once = all(self._n_calls.get(name) == 1 for name in layer_names) and batch.device.type == "cpu"
-        answers, calls = self._pass(batch, layer_names, stop_after=len(layer_names) if once else None)
-        self._n_calls.update(calls)
+        # layers that whole passes called once have answered when they are called: the layers behind them are not needed
+        stops = all(self._n_calls.get(name) == 1 for name in layer_names) and batch.device.type == "cpu"
+        if stops:
+            self._n_stopping += 1
+            # but for the 1st, 2nd, 4th, 8th ..., to notice images that decide how often a layer is called
+            stops = self._n_stopping.bit_count() != 1
+        answers, calls = self._pass(batch, layer_names, stop_after=len(layer_names) if stops else None)
         self._check_calls(batch, layer_names, calls)
+        self._n_calls.update({name: max(n, self._n_calls.get(name, 0)) for name, n in calls.items()})
         tensors = {name: self._tensor(name, answers[name]) for name in layer_names}
         new = [name for name in layer_names if name not in self._axes]
         if new:
@@ -350,6 +355,12 @@ class LayerReader:
     def _check_calls(self, batch, layer_names: Sequence[str], calls: Counter) -> None:
         for name in layer_names:
             call = resolve_layer(self._wrapper, name)[1]
+            stopped = self._n_stopping > 2  # see get_activations
+            if call is None and stopped and self._n_calls.get(name) == 1 < calls[name]:
+                raise ModelOutputError(
+                    f"A layer's last answer in a pass is recorded; {self._identifier} calls {name!r} once for some images and "
+                    f"{_times(calls[name])} for others. Say which call is meant: {name}{CALL_MARK}0 is the first."
+                )
             if calls[name] == 0:
                 called = self._called(batch)
                 nearest = difflib.get_close_matches(name, called, n=3, cutoff=0.0)
