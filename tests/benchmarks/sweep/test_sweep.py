@@ -422,7 +422,7 @@ def test_command_on_a_scheduler(run, address, model_file, tmp_path, tiny_dataset
     assert code == 1
     assert out == ""  # what is shown on the way is no result
     assert f"{model_file}:late: FileNotFoundError: the weights are not there" in err
-    assert f"2 cells of 2 models on the 1 workers of {address}; 0 cells are done already" in err
+    assert f"2 cells of 1 models on the 1 workers of {address}; 0 cells are done already" in err
     (failure,) = ResultsDatabase(tmp_path / "new" / "results.db").failures()
     assert (failure.model, failure.benchmark) == (f"{model_file}:late", None)
     assert 'raise FileNotFoundError("the weights are not there")' in failure.traceback
