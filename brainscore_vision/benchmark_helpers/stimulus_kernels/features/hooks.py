@@ -105,10 +105,10 @@ class LayerReader:
         ask = getattr(extractor, "get_activations", None)  # extractors of other kinds have neither
         prepare = getattr(extractor, "preprocess", None)
         self.read, self._rows, self._answers = (), Counter(), Counter()
-        with contextlib.ExitStack() as replaced:
+        with contextlib.ExitStack() as changes:
 
             def replace(owner, name: str, value) -> None:
-                replaced.enter_context(_replaced(owner, name, value))
+                changes.enter_context(replaced(owner, name, value))
 
             plain = plain_hooks and _is_plain(wrapper, "get_activations") and ask == wrapper.get_activations
             if prepare is not None:
@@ -511,7 +511,7 @@ def image_axes(shape: tuple, other_shape: tuple | None, n: int, other: int) -> l
 
 
 @contextlib.contextmanager
-def _replaced(owner, name: str, value) -> Iterator[None]:
+def replaced(owner, name: str, value) -> Iterator[None]:
     """An attribute of an object, for a while another one."""
     was_own, before = name in vars(owner), getattr(owner, name)
     setattr(owner, name, value)
