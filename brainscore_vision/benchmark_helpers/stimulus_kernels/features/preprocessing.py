@@ -48,10 +48,14 @@ NETWORKS = (BrainModel, PytorchWrapper, ActivationsExtractorHelper)
 HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 """Attributes of a torch module with functions that change what it sees and answers."""
 
-_changing: dict[int, set] = {}
-
 Places = dict[tuple[str, ...], bytes]
 """Where something stands (names and positions from the function inwards), and what."""
+
+_changing: dict[int, set] = {}
+"""By the id of a model, places in what prepares its images that change while it is used."""
+
+_steady: dict[int, set] = {}
+"""By the id of a model, places in its structure that no pass has changed."""
 
 
 def preprocessing_digest(model) -> str | None:
@@ -87,51 +91,68 @@ def preprocessing_digest(model) -> str | None:
     return FORM + content.hexdigest()
 
 
-def structure_digest(model) -> str:
+def structure_digest(model, steady: bool = False) -> str:
     """Digest of all that decides what a model answers, besides the values of its weights and what prepares its images.
 
     Counted are, of each torch module, its class, its settings (a stride, a slope, a function that it calls, an attribute of any
-    name), all of its buffers, its forward hooks and a ``forward`` of its own; of wrappers of networks, what they hand to
-    ``forward`` and the hooks of their extractors; of wrappers and models whose classes are the user's, these and their
-    attributes. Functions and the user's classes count by their source text without comments, with what these name, as in
-    :func:`preprocessing_digest`; functions and classes of installed packages by their names.
+    name, but no device), all of its buffers, its forward hooks and a ``forward`` of its own; of wrappers of networks, what they
+    hand to ``forward`` and the hooks of their extractors; of wrappers and models whose classes are the user's, these and their
+    attributes; methods of the user's that were set on others. Functions and the user's classes count by their source text
+    without comments, with what these name, as in :func:`preprocessing_digest`; functions and classes of installed packages by
+    their names. ``steady``: without what changed while images were shown (:func:`noticing_changes`), such as a counter.
     """
+    content, places = hashlib.blake2b(digest_size=DIGEST_BYTES), _steady.get(id(model)) if steady else None
+    for place, what in sorted(_structure(model).items()):
+        if places is None or place in places:
+            content.update(repr((place, what)).encode())
+    return content.hexdigest()
+
+
+def _structure(model) -> Places:
+    """Parts of what :func:`structure_digest` looks at."""
     found: Places = {}
     seen: dict[int, object] = {}
     for i, module in enumerate(modules_in(model)):
         _add(found, (str(i),), module, seen, whole=True)
     holders = {id(held): held for part, value in held_in(model) for held in (part, value)}.values()
-    for holder in holders:
-        own = (holder is model or isinstance(holder, NETWORKS)) and _is_own(type(holder).__module__)
-        settings = _attributes(holder, whole=True) if own else {}
+    for i, holder in enumerate(holders):
+        kind = type(holder)
+        answers = holder is model or isinstance(holder, NETWORKS) or hasattr(holder, "_extractor")
+        settings = _attributes(holder, whole=True) if answers and _is_own(kind.__module__) else {}
+        for part in (holder, getattr(holder, "_extractor", None)) if answers else ():
+            for name, value in getattr(part, "__dict__", {}).items():
+                is_method = callable(value) and callable(getattr(type(part), name, None))
+                if is_method and _is_own(getattr(value, "__module__", None) or ""):
+                    settings[f"method {name}"] = value
         if kwargs := getattr(holder, "_forward_kwargs", None):
             settings["kwargs"] = kwargs
         for hooks in ("_batch_activations_hooks", "_stimulus_set_hooks"):
             of_extractor = getattr(getattr(holder, "_extractor", None), hooks, None) or {}
-            for i, hook in enumerate(of_extractor.values()):
+            for j, hook in enumerate(of_extractor.values()):
                 own_settings = {n: v for n, v in getattr(hook, "__dict__", {}).items() if isinstance(v, SETTINGS)}
-                settings[f"{hooks} {i}"] = [hook, own_settings]
+                settings[f"{hooks} {j}"] = [hook, own_settings]
         if settings:
-            _add(found, ("holder", type(holder).__qualname__, str(len(found))), settings, seen, whole=True)
-    content = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    for place, what in sorted(found.items()):
-        content.update(repr((place, what)).encode())
-    return content.hexdigest()
+            _add(found, ("holder", kind.__qualname__, str(i)), settings, seen, whole=True)
+    return found
 
 
 @contextlib.contextmanager
 def noticing_changes(model) -> Iterator[None]:
-    """Show images inside this block: what it changes is left out of :func:`preprocessing_digest` from then on."""
-    before = _places(model)
+    """Show images inside this block: what it changes is left out of the digests here from then on."""
+    before, structure = _places(model), _structure(model)
     yield
     after = _places(model)
     changed = {place for place in before.keys() | after.keys() if before.get(place) != after.get(place)}
+    steady = set(structure.items() & _structure(model).items())
     if id(model) not in _changing:
         try:
-            weakref.finalize(model, _changing.pop, id(model), None)
+            for held in (_changing, _steady):
+                weakref.finalize(model, held.pop, id(model), None)
         except TypeError:  # nothing would tell when its id is another model's
             return
     _changing.setdefault(id(model), set()).update(changed)
+    steady = {place for place, _ in steady}
+    _steady[id(model)] = _steady.get(id(model), steady) & steady
 
 
 def preparing_state(model) -> tuple | None:
@@ -184,11 +205,13 @@ def _places(model, seen: dict[int, object] | None = None) -> Places:
 
 
 def _add(found: Places, place: tuple[str, ...], value, seen: dict[int, object], whole: bool = False) -> None:
-    """Put a value and what it holds into ``found``; ``whole``: torch modules with all that they answer by."""
+    """Put a value and what it holds into ``found``; ``whole``: torch modules with all that they answer by but weights."""
     kind, what = type(value), b""
     inner: dict[str, object] = {}
     torch = sys.modules.get("torch")
-    if isinstance(value, SETTINGS) or (torch and isinstance(value, torch.dtype | torch.device)):
+    if whole and torch and isinstance(value, torch.device):
+        pass  # where a network runs is none of its settings
+    elif isinstance(value, SETTINGS) or (torch and isinstance(value, torch.dtype | torch.device)):
         what = repr(value).encode()
     elif all(hasattr(value, name) for name in ("dtype", "shape", "nbytes", "__array__")) and not inspect.isclass(value):
         what = ARRAY + _array(value)
@@ -221,8 +244,9 @@ def _add(found: Places, place: tuple[str, ...], value, seen: dict[int, object], 
             inner = {"wrapped": value.__wrapped__}
         else:
             inner = _attributes(value, whole)
-    # the names of all that it holds: a list that grows is another one, as a whole
-    found[place] = b"\0".join([what, kind.__qualname__.encode(), repr(sorted(inner)).encode()])
+    # the names of all that it holds: a list that grows is another one, as a whole; networks may keep what they have seen
+    names = [] if whole and torch and isinstance(value, torch.nn.Module) else sorted(inner)
+    found[place] = b"\0".join([what, kind.__qualname__.encode(), repr(names).encode()])
     for name in sorted(inner):  # in the same order in every process: of an object in two places, the first counts
         _add(found, (*place, name), inner[name], seen, whole)
 
@@ -329,7 +353,6 @@ def _attributes(value, whole: bool = False) -> dict:
         kept = {name: part for name, part in kept.items() if name not in torchs}
         kept |= {**dict(value.named_buffers(recurse=False)), **dict(value._modules.items())}
         if whole:
-            kept |= dict(value.named_parameters(recurse=False))
             kept |= {
                 name: list(vars(value).get(name, {}).values()) for name in HOOKS
             }  # their keys count up in a process

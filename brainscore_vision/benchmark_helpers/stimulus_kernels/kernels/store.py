@@ -139,6 +139,7 @@ class KernelStore:
             "probe_n_features": int(probe.n_features),
             "network": probe.network or "",
             "preprocessing": probe.preprocessing or "",
+            "structure": probe.structure or "",
             "version": VERSION,
         }
         arrays = {
@@ -267,6 +268,7 @@ class KernelStore:
             n_features=described["probe_n_features"],
             network=described.get("network") or None,
             preprocessing=described.get("preprocessing") or None,
+            structure=described.get("structure") or None,
         )
         return kernel, probe
 
