@@ -7,6 +7,7 @@ factory that does not seed them. Scores of the same digest come from the same we
 from __future__ import annotations
 
 import hashlib
+import itertools
 import sys
 from collections.abc import Iterator
 
@@ -16,6 +17,7 @@ from .hooks import pytorch_wrapper
 from .lookup import LookupModel
 
 DIGEST_BYTES = 8
+STATE_VALUES = 16
 
 
 def network_digest(model) -> str | None:
@@ -46,6 +48,33 @@ def network_digest(model) -> str | None:
         for name, value in sorted(module.state_dict().items()):
             add_tensor(content, name, value)
     return content.hexdigest() if modules else None
+
+
+def weights_state(model) -> tuple:
+    """What changes when weights are trained, loaded or exchanged; far quicker than a digest, which reads all of them.
+
+    Of each parameter and buffer, where it lies, how often it was written, and a few of its values.
+    """
+    return tuple(
+        _tensor_state(tensor)
+        for module in modules_in(model)
+        for tensor in itertools.chain(module.parameters(), module.buffers())
+    )
+
+
+def _tensor_state(tensor) -> tuple:
+    torch = sys.modules["torch"]
+    written = 0 if tensor.is_inference() else tensor._version
+    if (
+        torch.nn.parameter.is_lazy(tensor)
+        or tensor.layout is not torch.strided
+        or tensor.is_meta
+        or tensor.is_quantized
+    ):
+        return id(tensor), written
+    values = tensor.detach().reshape(-1)  # assignments to .data count no writing
+    some = values[:: max(1, len(values) // STATE_VALUES)].cpu().contiguous().view(torch.uint8)
+    return id(tensor), tensor.data_ptr(), written, some.numpy().tobytes()
 
 
 def normalised_by_batch(model) -> int:
