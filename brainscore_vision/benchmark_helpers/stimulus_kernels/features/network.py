@@ -18,6 +18,7 @@ from .lookup import LookupModel
 
 DIGEST_BYTES = 8
 STATE_VALUES = 16
+VALUES = bool | int | float | complex | str | bytes | None
 
 
 def network_digest(model) -> str | None:
@@ -30,8 +31,8 @@ def network_digest(model) -> str | None:
     Returns
     -------
     str or None
-        16 hexadecimal digits: of the names, types and values of all parameters and buffers, and of the classes of all
-        modules, where the model, or a model in its attributes, holds torch modules; of ``features_version`` where it looks
+        16 hexadecimal digits: of the names, types and values of all parameters and buffers (and what else the modules' state
+        holds), and of the classes of all modules, where the model, or a model in its attributes, holds torch modules; of ``features_version`` where it looks
         features up. None for any other model.
 
     Notes
@@ -123,14 +124,40 @@ def modules_in(model) -> Iterator:
 
 
 def add_tensor(content, name: str, value) -> None:
-    """Add the name, type, shape and values of a tensor to a hash."""
+    """Add the name, type, shape and values of a tensor to a hash; of lists, dictionaries and packed weights, all in them."""
     torch = sys.modules["torch"]
     content.update(f"\0{name}\0".encode())
+    if isinstance(value, torch.ScriptObject) and hasattr(value, "__getstate__"):  # how quantised layers hold weights
+        value = value.__getstate__()
+    if isinstance(value, list | tuple | dict):
+        items = sorted(value.items(), key=str) if isinstance(value, dict) else enumerate(value)
+        for key, part in items:
+            add_tensor(content, f"{name} {key}", part)
+        return
+    if isinstance(value, VALUES | torch.dtype | torch.qscheme):
+        content.update(repr(value).encode())
+        return
     if not isinstance(value, torch.Tensor) or torch.nn.parameter.is_lazy(value) or value.is_meta:
         return  # without values that could differ
     content.update(f"{value.dtype} {tuple(value.shape)}".encode())
-    if value.layout is not torch.strided or value.is_quantized:
-        content.update(str(value).encode())
+    parts = _tensors_in(value)
+    if parts is not None:
+        add_tensor(content, name, parts)
         return
     flat = value.detach().cpu().contiguous().reshape(-1)
     content.update(memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else b"")
+
+
+def _tensors_in(value) -> list | None:
+    """What a quantised or sparse tensor is made of; None of one whose values lie one after the other."""
+    torch = sys.modules["torch"]
+    if value.is_quantized:
+        scheme = value.qscheme()
+        if scheme in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+            return [value.int_repr(), value.q_scale(), value.q_zero_point()]
+        steps = value.q_per_channel_scales(), value.q_per_channel_zero_points(), value.q_per_channel_axis()
+        return [value.int_repr(), *steps]
+    if value.layout is torch.sparse_coo:
+        value = value.detach().coalesce()
+        return [value.indices(), value.values()]
+    return None if value.layout is torch.strided else [value.to_dense()]
