@@ -32,8 +32,8 @@ def network_digest(model) -> str | None:
     -------
     str or None
         16 hexadecimal digits: of the names, types and values of all parameters and buffers (and what else the modules' state
-        holds), and of the classes of all modules, where the model, or a model in its attributes, holds torch modules; of ``features_version`` where it looks
-        features up. None for any other model.
+        holds), and of the classes of all modules, where the model, or a model in its attributes, holds torch modules; of
+        ``features_version`` where it looks features up. None for any other model.
 
     Notes
     -----

@@ -29,7 +29,7 @@ from brainscore_vision.model_interface import BrainModel
 
 from .lookup import LookupModel
 from .network import add_tensor, held_in, models_in, modules_in
-from .prepared import is_installed
+from .prepared import is_own
 
 DIGEST_BYTES = 8
 FORM = "4:"
@@ -118,11 +118,11 @@ def _structure(model) -> Places:
     for i, holder in enumerate(holders):
         kind = type(holder)
         answers = holder is model or isinstance(holder, NETWORKS) or hasattr(holder, "_extractor")
-        settings = _attributes(holder, whole=True) if answers and _is_own(kind.__module__) else {}
+        settings = _attributes(holder, whole=True) if answers and is_own(kind.__module__) else {}
         for part in (holder, getattr(holder, "_extractor", None)) if answers else ():
             for name, value in getattr(part, "__dict__", {}).items():
                 is_method = callable(value) and callable(getattr(type(part), name, None))
-                if is_method and _is_own(getattr(value, "__module__", None) or ""):
+                if is_method and is_own(getattr(value, "__module__", None) or ""):
                     settings[f"method {name}"] = value
         if kwargs := getattr(holder, "_forward_kwargs", None):
             settings["kwargs"] = kwargs
@@ -232,9 +232,7 @@ def _add(found: Places, place: tuple[str, ...], value, seen: dict[int, object], 
             inner = {"func": value.func, "args": value.args, "keywords": value.keywords}
         elif isinstance(value, types.MethodType):
             inner = {"function": value.__func__, "self": value.__self__}
-        elif (
-            isinstance(value, types.FunctionType) and whole and not value.__closure__ and not _is_own(value.__module__)
-        ):
+        elif isinstance(value, types.FunctionType) and whole and not value.__closure__ and not is_own(value.__module__):
             what = f"{value.__module__}.{value.__qualname__}".encode()
         elif isinstance(value, types.FunctionType):
             what, inner = _source(value), _bound(value)
@@ -294,7 +292,7 @@ def _bound(function: types.FunctionType) -> dict:
         if isinstance(value, types.ModuleType):
             value = _used_of(value, names)
         elif (isinstance(value, types.FunctionType) or inspect.isclass(value)) and not (
-            value.__module__ == function.__module__ or _is_own(value.__module__)
+            value.__module__ == function.__module__ or is_own(value.__module__)
         ):
             value = f"{value.__module__}.{value.__qualname__}"
         bound[f"global {name}"] = value
@@ -306,7 +304,7 @@ def _bound(function: types.FunctionType) -> dict:
 
 def _used_of(module: types.ModuleType, names: set[str], above: tuple = ()):
     """What code that looks up these names may use of a module of the user's; modules in it likewise. Others as they are."""
-    if not _is_own(module.__name__) or module in above:
+    if not is_own(module.__name__) or module in above:
         return module
     used = {name: getattr(module, name) for name in names if hasattr(module, name)}
     return {n: _used_of(v, names, (*above, module)) if isinstance(v, types.ModuleType) else v for n, v in used.items()}
@@ -316,7 +314,7 @@ def _own_members(kind: type) -> dict:
     """Methods and constants of a class and its bases, as far as no installed package defines them."""
     members = {}
     for base in reversed(kind.__mro__):
-        if not _is_own(base.__module__):
+        if not is_own(base.__module__):
             continue
         for name, value in vars(base).items():
             for holds in ("__func__", "fget", "func"):  # static and class methods, properties, those of functools
@@ -326,18 +324,12 @@ def _own_members(kind: type) -> dict:
     return members
 
 
-def _is_own(module: str) -> bool:
-    """Whether a module is the user's: neither Python's nor an installed package's."""
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return module.partition(".")[0] not in sys.stdlib_module_names and not (file and is_installed(file))
-
-
 def _attributes(value, whole: bool = False) -> dict:
     """Class and attributes of an object: the public ones, and all where its class is the user's."""
     torch = sys.modules.get("torch")
     is_module = torch is not None and isinstance(value, torch.nn.Module)
     kind = type(value)
-    if isinstance(value, NETWORKS) and not (whole and _is_own(kind.__module__)):
+    if isinstance(value, NETWORKS) and not (whole and is_own(kind.__module__)):
         return {}
     if kind.__module__.partition(".")[0] in sys.stdlib_module_names - {"types"}:
         return {}
