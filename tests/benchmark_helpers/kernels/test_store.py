@@ -381,6 +381,26 @@ def test_random_features_are_refused_or_not_kept(folder, isolated_home, caplog):
     assert not list((engine / "spool").iterdir())
 
 
+class ByBatch(torch.nn.Module):
+    """As dynamically quantised layers do: steps of a size that the batch decides."""
+
+    def forward(self, images):
+        step = images.abs().amax() / 3
+        return torch.round(images / step) * step
+
+
+def test_answers_that_depend_on_the_batch_are_refused_and_can_be_had_one_by_one(folder):
+    network = torch.nn.Sequential(torch.nn.AvgPool2d(8), ByBatch())
+    with pytest.raises(ModelOutputError, match=r"differ between two passes.*one by one \(batch_size=1\)"):
+        make_benchmark(folder)(committed(network, {"V1": "1"}, identifier="by batch"))
+    score = make_benchmark(folder)(committed(network, {"V1": "1"}, identifier="by batch", batch_size=1))
+    images = load_preprocess_images([folder / f"image {i}.png" for i in range(N_IMAGES)], image_size=32)
+    with torch.no_grad():
+        rows = [network(torch.from_numpy(image[None])).numpy().ravel() for image in images]
+    table = FeatureModel({f"image {i}": row for i, row in enumerate(rows)}, visual_degrees=8.0, identifier="table")
+    assert score.item() == pytest.approx(make_benchmark(folder)(table).item(), abs=1e-9)
+
+
 def test_small_numerical_differences_are_no_other_model():
     rng = np.random.default_rng(4)
     features = rng.standard_normal((8, 4000))

@@ -405,7 +405,10 @@ class ModelKernels:
                     f"track_running_stats=False). Give them running statistics"
                 )
             else:
-                message += ". Put the model in evaluation mode (dropout, noise)"
+                message += (
+                    ". Put the model in evaluation mode (dropout, noise); if its answer to an image depends on the others of a "
+                    "batch, as that of dynamically quantised layers, show them one by one (batch_size=1)"
+                )
             raise ModelOutputError(
                 f"{message}, or score it once without keeping its kernels (--accept-random-features)."
             )
