@@ -36,6 +36,7 @@ MOST_LOOKS = 3
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
+_TRIES = 6
 _KEEPS = "are prepared by code that keeps something from one to the next, or draws lots"
 
 _logger = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class LayerReader:
         self._n_calls: dict[str, int] = {}
         self._leaves_nothing: dict[tuple[str, ...], bool] = {}
         self._n_looks: Counter = Counter()
+        self._n_stopping = 0  # batches of which layers behind the recorded ones are not needed
 
     def notes_on(self, layers: Sequence[str]) -> list[str]:
         """What was chosen for the user in the answers of layers, one sentence each."""
@@ -187,12 +189,16 @@ class LayerReader:
         """
         self.read, self.kept = tuple(layer_names), {}
         batch = self._batch(images)
-        # layers that a whole pass called once have answered when they are called: the layers behind them are not needed, unless
+        # layers that whole passes called once have answered when they are called: the layers behind them are not needed, unless
         # they clear away what those before them have left in the network
-        once = all(self._n_calls.get(name) == 1 for name in layer_names) and self._leaves_nothing.get(self.read, False)
-        answers, calls = self._pass(batch, layer_names, stop_after=len(layer_names) if once else None)
-        self._n_calls.update(calls)
+        stops = all(self._n_calls.get(name) == 1 for name in layer_names) and self._leaves_nothing.get(self.read, False)
+        if stops:
+            self._n_stopping += 1
+            # but for the 1st, 2nd, 4th, 8th ..., to notice images that decide how often a layer is called
+            stops = self._n_stopping.bit_count() != 1
+        answers, calls = self._pass(batch, layer_names, stop_after=len(layer_names) if stops else None)
         self._check_calls(batch, layer_names, calls)
+        self._n_calls.update({name: max(n, self._n_calls.get(name, 0)) for name, n in calls.items()})
         tensors = {name: self._tensor(name, answers[name]) for name in layer_names}
         new = [name for name in layer_names if name not in self._axes]
         if new:
@@ -224,10 +230,10 @@ class LayerReader:
         self._prepared_note = note
         if self._ahead is not None and self._one_by_one is not False:
             images = np.stack(list(images))  # as the extractor does; the preprocessing may use their memory again
-            self._compare(paths, images)
+            self._compare(prepare, paths, images)
         return images
 
-    def _compare(self, paths, images) -> None:
+    def _compare(self, prepare, paths, images) -> None:
         """Find out whether images can be prepared one by one, of a batch that was prepared as a whole."""
         if self._one_by_one:  # until now
             self._prepare_in_turn("could not be prepared ahead, and could be prepared later")
@@ -235,12 +241,24 @@ class LayerReader:
             before = self._state()
             found = None if before is None else self._ahead.take(paths, go_on=False)
             same = found is not None and all(map(same_bits, images, found))
-            if before is None or self._state() != before:
+            kept = before is None or (
+                self._state() != before and any(self._keeps(prepare, path) for path in set(paths))
+            )
+            if kept:
                 self._prepare_in_turn(_KEEPS)
             elif not same:
                 self._prepare_in_turn("are other ones when they are prepared one by one")
             else:
                 self._one_by_one = True
+
+    def _keeps(self, prepare, path) -> bool:
+        """Whether preparing an image changes something each time: other threads may draw from the same generators."""
+        for _ in range(_TRIES):
+            before = self._state()
+            prepare([path])
+            if self._state() == before:
+                return False
+        return True
 
     def _prepare_in_turn(self, why: str) -> None:
         self._one_by_one = False
@@ -356,6 +374,12 @@ class LayerReader:
     def _check_calls(self, batch, layer_names: Sequence[str], calls: Counter) -> None:
         for name in layer_names:
             call = resolve_layer(self._wrapper, name)[1]
+            stopped = self._n_stopping > 2  # see get_activations
+            if call is None and stopped and self._n_calls.get(name) == 1 < calls[name]:
+                raise ModelOutputError(
+                    f"A layer's last answer in a pass is recorded; {self._identifier} calls {name!r} once for some images and "
+                    f"{_times(calls[name])} for others. Say which call is meant: {name}{CALL_MARK}0 is the first."
+                )
             if calls[name] == 0:
                 called = self._called(batch)
                 nearest = difflib.get_close_matches(name, called, n=3, cutoff=0.0)
