@@ -1,6 +1,7 @@
 """Encoders of any dataset and model: weights or training features, whatever is smaller, predict as scikit-learn does."""
 
 import functools
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,6 +132,20 @@ def test_a_network_that_was_trained_further_does_not_answer_for_its_encoder(fold
     with torch.no_grad():
         weights.div_(2)
     np.testing.assert_allclose(encoder.encode(stimuli, progress=False), before, rtol=1e-6)
+
+
+def test_threads_may_ask_one_encoder(folder):
+    """As those of a web server do."""
+    model = small_network({"V1": "pool", "IT": "head"})
+    tasks = [task_of(folder, "V1", 3), task_of(folder, "IT", 2)]
+    encoder = fit(model, tasks, settings=EncoderSettings(alphas=(0.1,)), options=EngineOptions(progress=False))
+    paths = [Images(folder).load_stimuli([i]).get_stimulus(i) for i in IDS]
+    expected = encoder.encode(paths, progress=False)
+    asked = [np.arange(k, k + 2 + k % 4) % len(IDS) for k in range(12)]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda rows: encoder.encode([paths[row] for row in rows], progress=False), asked))
+    for rows, responses in zip(asked, found, strict=True):
+        np.testing.assert_allclose(responses, expected[rows], atol=1e-5)
 
 
 class Looked(LookupModel):

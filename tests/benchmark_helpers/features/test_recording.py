@@ -1,5 +1,8 @@
 """Features of a model: the same through Brain-Score's interface and through the extractor's batches."""
 
+import functools
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
@@ -13,6 +16,7 @@ from plugin_testing.models import (
     as_text,
     not_finite,
     other_dtype,
+    pixel_features,
     random_features,
     renamed,
     reordered,
@@ -34,6 +38,9 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording imp
     recorder_for,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.spool import FeatureSpool
+
+LAYER_OF = {"V1": "pool", "IT": "head"}
+OF_REGIONS = {region: functools.partial(pixel_features, size=size) for region, size in (("V1", 4), ("IT", 5))}
 
 N_STIMULI = LOOK_AT_BLOCK + 6  # more than one look, and no multiple of the batch size
 
@@ -435,6 +442,25 @@ class TestUnmappedRegion:
             record(RegionRecorder(FeatureModel({"s01": np.ones(3)}), ["V1"]), stimulus_set(folder, 1))
         assert not isinstance(error.value, UnmappedRegionError)
         assert error.value.args == ("s00",)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: FeatureModel(None, regions=OF_REGIONS, identifier="by size"), lambda: small_network(LAYER_OF)]
+)
+def test_threads_may_record_regions_of_one_model(folder, make):
+    model, stimuli = make(), stimulus_set(folder, 9)
+
+    def recorded(region):
+        batches = []
+        RegionRecorder(model, [region]).record(stimuli, [region], batches.append)
+        return np.concatenate([batch[region] for batch in batches])
+
+    expected = {region: recorded(region) for region in LAYER_OF}
+    asked = list(LAYER_OF) * 8
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(recorded, asked))
+    for region, features in zip(asked, found, strict=True):
+        np.testing.assert_array_equal(features, expected[region])
 
 
 def test_a_layer_that_does_not_exist_is_named_before_an_image_is_shown():

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from ..errors import ModelOutputError, StimulusKernelError
 from ..features.hooks import pytorch_wrapper
 from ..features.network import network_digest, weights_state
-from ..features.recording import FIRST_BLOCK, answers_by_layers, recorder_for
+from ..features.recording import FIRST_BLOCK, answers_by_layers, recorder_for, recording_alone
 from ..files import replacing
 from .file import EncoderFileError, Part, read_header
 from .images import ImagesError, Plain, listed, made_images, placed_pieces
@@ -328,6 +328,7 @@ def _show(first: Encoder, encoders, images, outputs, batch_size, progress: bool)
         bar.update(len(next(iter(batch.values()))))
 
     with (
+        recording_alone(first.model),
         tempfile.TemporaryDirectory(prefix="encoding-") as folder,
         ThreadPoolExecutor(1, "images") as preparing,
         tqdm(

@@ -14,8 +14,10 @@ import difflib
 import functools
 import inspect
 import logging
+import threading
+import weakref
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 
 import numpy as np
 from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
@@ -40,6 +42,29 @@ _TRIES = 6
 _KEEPS = "are prepared by code that keeps something from one to the next, or draws lots"
 
 _logger = logging.getLogger(__name__)
+
+
+_locks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_lock_of_others, _looking_for_locks = threading.RLock(), threading.Lock()
+
+
+@contextlib.contextmanager
+def alone_with(owners: Iterable) -> Iterator[None]:
+    """No other thread is inside with one of these models and networks: what is set on them is of one thread at a time."""
+    with contextlib.ExitStack() as held:
+        for lock in sorted(
+            {id(lock): lock for lock in map(_lock_of, owners)}.values(), key=id
+        ):  # in one order everywhere
+            held.enter_context(lock)
+        yield
+
+
+def _lock_of(owner):
+    with _looking_for_locks:
+        try:
+            return _locks.setdefault(owner, threading.RLock())
+        except TypeError:  # an object that nothing can refer to weakly
+            return _lock_of_others
 
 
 class _EnoughAnswers(BaseException):
@@ -341,8 +366,8 @@ class LayerReader:
             if len(answers) == stop_after:
                 raise _EnoughAnswers
 
-        network.eval()
-        with contextlib.ExitStack() as hooked, torch.no_grad(), _all_digits():
+        with alone_with([network]), contextlib.ExitStack() as hooked, torch.no_grad(), _all_digits():
+            network.eval()
             for name, (module, call) in wanted.items():
                 try:
                     handle = module.register_forward_hook(functools.partial(take, name, call))
@@ -403,7 +428,7 @@ class LayerReader:
         import torch
 
         network, called = self._wrapper._model, {}
-        with contextlib.ExitStack() as hooked, torch.no_grad():
+        with alone_with([network]), contextlib.ExitStack() as hooked, torch.no_grad():
             for name, module in network.named_modules():
                 if name:
                     note = functools.partial(lambda name, *_: called.update({name: True}), name)

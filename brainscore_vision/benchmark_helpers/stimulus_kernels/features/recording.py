@@ -30,9 +30,9 @@ from ..errors import ModelOutputError, UnmappedRegionError
 from ..wording import warn_once
 from .ahead import WAITING_BYTES
 from .answers import TIME_BINS, check_features, features_of
-from .hooks import LayerReader, layer_names, pytorch_wrapper, replaced, resolve_layer
+from .hooks import LayerReader, alone_with, layer_names, pytorch_wrapper, replaced, resolve_layer
 from .lookup import LookupModel, LookupRecorder
-from .network import held_in
+from .network import held_in, modules_in
 from .plugin import find_plugin
 from .preprocessing import preparing_state
 
@@ -71,9 +71,10 @@ class RegionRecorder:
 
     def record(self, stimuli: StimulusSet, labels: Sequence[str], sink: Sink) -> None:
         """Show ``stimuli``, and pass the features of ``labels`` to ``sink`` in the order of the stimuli."""
-        for start in range(0, len(stimuli), LOOK_AT_BLOCK):
-            block = _subset(stimuli, start, LOOK_AT_BLOCK)
-            sink({label: self._look_at(block, label) for label in labels})
+        with recording_alone(self.model):
+            for start in range(0, len(stimuli), LOOK_AT_BLOCK):
+                block = _subset(stimuli, start, LOOK_AT_BLOCK)
+                sink({label: self._look_at(block, label) for label in labels})
 
     def _look_at(self, block: StimulusSet, region: str) -> np.ndarray:
         try:
@@ -158,7 +159,7 @@ class CommitmentRecorder:
         }
         layers = sorted({layer for group in layers_of.values() for layer in group})
         all_paths, start = [str(stimuli.get_stimulus(stimulus_id)) for stimulus_id in stimuli["stimulus_id"]], 0
-        with self._ahead(all_paths):
+        with recording_alone(self.model), self._ahead(all_paths):
             while start < len(stimuli):
                 known = set(layers) <= self._answer_bytes.keys()
                 block = _subset(stimuli, start, HOOKED_BLOCK if known else min(FIRST_BLOCK, self.batch_size(layers)))
@@ -216,6 +217,11 @@ class CommitmentRecorder:
             sink(held[0])
 
 
+def recording_alone(model):
+    """While this is open, no other thread records a model, or another one with a network of it."""
+    return alone_with([model, *modules_in(model)])
+
+
 def recorder_for(model, regions: Sequence[str]) -> RegionRecorder | CommitmentRecorder | LookupRecorder:
     """The fastest recorder that gives a model's numbers for ``regions``."""
     regions = tuple(dict.fromkeys(regions))
@@ -225,7 +231,9 @@ def recorder_for(model, regions: Sequence[str]) -> RegionRecorder | CommitmentRe
         _check_wrapper(part, value)
     if type(model) is ModelCommitment and answers_by_layers(model):
         layers = [layer for region in regions for layer in _committed(model, region)]
-        if _gives_batches(model.activations_model, layers):
+        with recording_alone(model):
+            by_batches = _gives_batches(model.activations_model, layers)
+        if by_batches:
             return CommitmentRecorder(model, regions)
     if isinstance(model, ModelCommitment):
         for region in regions:
