@@ -1,6 +1,7 @@
 """Features of a model: the same through Brain-Score's interface and through the extractor's batches."""
 
 import functools
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -39,7 +40,6 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording imp
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.spool import FeatureSpool
 
-LAYER_OF = {"V1": "pool", "IT": "head"}
 OF_REGIONS = {region: functools.partial(pixel_features, size=size) for region, size in (("V1", 4), ("IT", 5))}
 
 N_STIMULI = LOOK_AT_BLOCK + 6  # more than one look, and no multiple of the batch size
@@ -444,19 +444,24 @@ class TestUnmappedRegion:
         assert error.value.args == ("s00",)
 
 
-@pytest.mark.parametrize(
-    "make", [lambda: FeatureModel(None, regions=OF_REGIONS, identifier="by size"), lambda: small_network(LAYER_OF)]
-)
-def test_threads_may_record_regions_of_one_model(folder, make):
-    model, stimuli = make(), stimulus_set(folder, 9)
+class Slow(FeatureModel):
+    """Between being asked to record a region and looking, others may ask."""
+
+    def start_recording(self, recording_target, time_bins):
+        super().start_recording(recording_target, time_bins)
+        time.sleep(0.01)
+
+
+def test_threads_may_record_regions_of_one_model(folder):
+    model, stimuli = Slow(None, regions=OF_REGIONS, identifier="by size"), stimulus_set(folder, 9)
 
     def recorded(region):
         batches = []
         RegionRecorder(model, [region]).record(stimuli, [region], batches.append)
         return np.concatenate([batch[region] for batch in batches])
 
-    expected = {region: recorded(region) for region in LAYER_OF}
-    asked = list(LAYER_OF) * 8
+    expected = {region: recorded(region) for region in OF_REGIONS}
+    asked = list(OF_REGIONS) * 8
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(recorded, asked))
     for region, features in zip(asked, found, strict=True):
