@@ -43,7 +43,6 @@ _KEEPS = "are prepared by code that keeps something from one to the next, or dra
 
 _logger = logging.getLogger(__name__)
 
-
 _locks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _lock_of_others, _looking_for_locks = threading.RLock(), threading.Lock()
 
@@ -51,11 +50,10 @@ _lock_of_others, _looking_for_locks = threading.RLock(), threading.Lock()
 @contextlib.contextmanager
 def alone_with(owners: Iterable) -> Iterator[None]:
     """No other thread is inside with one of these models and networks: what is set on them is of one thread at a time."""
+    locks = {id(lock): lock for lock in map(_lock_of, owners)}
     with contextlib.ExitStack() as held:
-        for lock in sorted(
-            {id(lock): lock for lock in map(_lock_of, owners)}.values(), key=id
-        ):  # in one order everywhere
-            held.enter_context(lock)
+        for number in sorted(locks):  # in one order everywhere
+            held.enter_context(locks[number])
         yield
 
 
