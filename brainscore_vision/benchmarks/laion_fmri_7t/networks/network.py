@@ -97,7 +97,7 @@ class Network:
         if pytorch_wrapper(activations_model) is None or not hasattr(model, "layer_model"):
             raise ModelSourceError(
                 f"Layers are those of a PyTorch network; {model.identifier} is a {type(model).__name__} without one. Score it "
-                f"as it is, without layers."
+                f"as it is, without layers; in a sweep, name the layers by model (--layers FILE.json, or a column of a list)."
             )
         if not answers_by_layers(model):
             raise ModelSourceError(
