@@ -502,6 +502,68 @@ def test_a_layer_that_some_images_call_more_often_is_refused(stimuli, images):
     np.testing.assert_allclose(found["V1"], flat(torch.relu(network.conv(images))), atol=1e-6)
 
 
+class Membrane(nn.Module):
+    """Adds up what it is given until it is reset."""
+
+    potential = None
+
+    def forward(self, current):
+        self.potential = current if self.potential is None else self.potential[: len(current)] + current
+        return self.potential
+
+
+class ResetAtTheEnd(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.membrane, self.head = nn.Conv2d(3, 4, 5), Membrane(), nn.Flatten()
+
+    def forward(self, images):
+        answer = self.head(self.membrane(self.conv(images)))
+        self.membrane.potential = None
+        return answer
+
+
+class Skipping(nn.Module):
+    """Keeps what goes around a layer in a list, first in, first out."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.after, self.around = nn.Conv2d(3, 4, 5), nn.ReLU(), []
+        self.size = None
+
+    def forward(self, images):
+        self.size = tuple(images.shape[1:])
+        features = self.conv(images)
+        self.around.append(features)
+        return self.after(features) + self.around.pop(0)
+
+
+@pytest.mark.parametrize(("make", "layer"), [(ResetAtTheEnd, "membrane"), (Skipping, "conv")])
+def test_what_a_network_clears_away_at_the_end_of_a_pass_is_cleared(stimuli, images, make, layer):
+    network = make().eval()
+    with torch.no_grad():
+        expected, whole = flat(network.conv(images)), network(images[:2])
+    found, _ = record(recorder_for(committed(network, {"V1": layer}, batch_size=2), ["V1"]), stimuli)
+    np.testing.assert_allclose(found["V1"], expected, atol=1e-6)
+    with torch.no_grad():
+        torch.testing.assert_close(network(images[:2]), whole)
+
+
+def test_a_network_that_keeps_a_grid_from_its_first_pass_is_stopped_later(stimuli, images):
+    class Grid(nn.Module):
+        grid = None
+
+        def forward(self, images):
+            self.grid = torch.ones(images.shape[-1]) if self.grid is None else self.grid
+            return images * self.grid
+
+    behind = Counting()
+    network = nn.Sequential(Grid(), nn.Conv2d(3, 4, 5), behind)
+    found, _ = record(recorder_for(committed(network, {"V1": "1"}, batch_size=2), ["V1"]), stimuli)
+    np.testing.assert_allclose(found["V1"], flat(network[1](images).detach()), atol=1e-6)
+    assert behind.n_batches == 5  # as above
+
+
 def test_a_layer_that_is_called_again_later_is_waited_for(stimuli):
     network = reused()
     found, _ = record(recorder_for(committed(network, {"V1": "relu"}, batch_size=2), ["V1"]), stimuli)

@@ -17,6 +17,8 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import read_hdf5
+
 from .errors import ResultsError
 from .packing import Node
 
@@ -116,7 +118,7 @@ def read(path: Path) -> dict[str, dict]:
         No such file, or a damaged one.
     """
     try:
-        with h5py.File(path, "r", locking=False) as file:  # never changed once written; some file systems have no locks
+        with read_hdf5(path) as file:  # never changed once written; some file systems have no locks
             found: dict[str, dict] = {}
             file.visititems(lambda place, item: _read_group(place, item, found))
             _read_group("", file, found)
