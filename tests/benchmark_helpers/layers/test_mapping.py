@@ -250,17 +250,19 @@ def test_the_figure_has_one_line_per_region_and_marks_the_best_layer(study):
 def test_an_interrupted_map_goes_on_where_it_was(study):
     tasks, model = list(study.tasks(RidgeMetric())), make_network(8)
     network = model.activations_model._model
-    honest = network.layers[3].forward
 
-    def interrupted(features):
-        if network.n_seen > 70:  # the made images and the handful before the pass are fewer
+    def interrupt(module, *_):
+        if (
+            module is network.layers[3] and network.n_seen > 70
+        ):  # the made images and the handful before the pass are fewer
             raise KeyboardInterrupt
-        return honest(features)
 
-    network.layers[3].forward = interrupted
-    with pytest.raises(KeyboardInterrupt):
-        map_layers(model, tasks, "all", "ridgecv", QUIET)
-    network.layers[3].forward = honest
+    hook = torch.nn.modules.module.register_module_forward_hook(interrupt)  # of all modules: the network is as it was
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            map_layers(model, tasks, "all", "ridgecv", QUIET)
+    finally:
+        hook.remove()
     n_seen(model)
     found = map_layers(model, tasks, "all", "ridgecv", QUIET)
     resumed = n_seen(model)
