@@ -11,8 +11,8 @@ from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import find_mod
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep import check_names, make_plan
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep.preflight import (
+    Preflight,
     check_model,
-    preflight,
     record_broken,
     without_broken,
 )
@@ -90,7 +90,8 @@ def test_a_network_whose_layers_are_to_be_chosen_sees_one_image(plan):
 
 def test_a_process_that_dies_is_left_to_the_workers(plan):
     planned = plan({"MODELS:deadly": None, "MODELS:network": None})
-    dead, alive = preflight(planned.models, ENGINE)
+    with Preflight(ENGINE) as preflight:
+        dead, alive = preflight.check(planned.models)
     assert (dead.made, dead.problems) == (None, ())
     assert alive.made is not None
 
@@ -99,8 +100,8 @@ def test_an_interrupt_ends_the_check(plan):
     def interrupted():
         raise KeyboardInterrupt(signal.SIGTERM)
 
-    with pytest.raises(KeyboardInterrupt):
-        list(preflight(plan({"MODELS:network": None}).models, ENGINE, interrupted))
+    with pytest.raises(KeyboardInterrupt), Preflight(ENGINE) as preflight:
+        list(preflight.check(plan({"MODELS:network": None}).models, interrupted))
 
 
 def test_a_table_of_features_and_embeddings_stand_beside_networks(plan, tmp_path, tiny_dataset, monkeypatch):

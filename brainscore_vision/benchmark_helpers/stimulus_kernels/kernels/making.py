@@ -36,6 +36,9 @@ from .store import KernelStore
 
 LOCK_POLL_SECONDS = 0.1
 
+MOST_TIMED = 256
+"""Images that are shown at most to know how long one takes."""
+
 PRIVATE_SPOOL = "features-"
 """Folders of features that no later run finds begin so."""
 
@@ -207,6 +210,38 @@ class ModelKernels:
     def n_features(self, pool: StimulusPool, label: str) -> int:
         """Width of the features that are recorded under ``label``; shows the model a handful of images at first."""
         return self._probe(pool, label).n_features
+
+    def seconds_per_image(self, pool: StimulusPool, budget: float) -> float:
+        """What an image takes in a recording of all labels, features to the disk included; nothing is kept of it.
+
+        Shows as many of the pool's stimuli as about ``budget`` seconds allow, twice at least those of the fingerprint.
+        """
+        for label in self._wanted:
+            self._probe(pool, label)
+        few = probe_ids(pool.parts[0])
+        seconds = self._seconds_to_record(pool, few)
+        n = int(np.clip(budget * len(few) / seconds, 2 * len(few), MOST_TIMED))
+        return self._seconds_to_record(pool, pool.stimulus_ids[:n]) / min(n, len(pool.stimulus_ids))
+
+    def _seconds_to_record(self, pool: StimulusPool, stimulus_ids: Sequence[str]) -> float:
+        placed = self._place(pool, stimulus_ids)
+        self._options.spool.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._options.spool, prefix=PRIVATE_SPOOL) as folder:
+            spools = {
+                label: FeatureSpool(Path(folder) / f"{i}.features", len(stimulus_ids), label)
+                for i, label in enumerate(self._wanted)
+            }
+
+            def sink(batch):
+                for label, features in batch.items():
+                    spools[label].append(features)
+
+            start = time.perf_counter()
+            self._recorder.record(placed, self._wanted, sink)
+            seconds = time.perf_counter() - start
+            for spool in spools.values():
+                spool.close()
+        return seconds
 
     def drop(self, parts: Iterable[StimulusPart]) -> None:
         """Remove the features of parts that no later kernel needs."""
