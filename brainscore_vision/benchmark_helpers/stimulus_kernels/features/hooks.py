@@ -31,6 +31,7 @@ CALL_MARK = "#"
 REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
 """What networks raise for inputs of a size that they are not made for."""
 
+_TRIES = 6
 _KEEPS = "are prepared by code that keeps something from one to the next, or draws lots"
 
 _logger = logging.getLogger(__name__)
@@ -216,10 +217,10 @@ class LayerReader:
         self._prepared_note = note
         if self._ahead is not None and self._one_by_one is not False:
             images = np.stack(list(images))  # as the extractor does; the preprocessing may use their memory again
-            self._compare(paths, images)
+            self._compare(prepare, paths, images)
         return images
 
-    def _compare(self, paths, images) -> None:
+    def _compare(self, prepare, paths, images) -> None:
         """Find out whether images can be prepared one by one, of a batch that was prepared as a whole."""
         if self._one_by_one:  # until now
             self._prepare_in_turn("could not be prepared ahead, and could be prepared later")
@@ -227,12 +228,22 @@ class LayerReader:
             before = self._state()
             found = None if before is None else self._ahead.take(paths, go_on=False)
             same = found is not None and all(map(same_bits, images, found))
-            if before is None or self._state() != before:
+            kept = before is None or (self._state() != before and any(self._keeps(prepare, path) for path in set(paths)))
+            if kept:
                 self._prepare_in_turn(_KEEPS)
             elif not same:
                 self._prepare_in_turn("are other ones when they are prepared one by one")
             else:
                 self._one_by_one = True
+
+    def _keeps(self, prepare, path) -> bool:
+        """Whether preparing an image changes something each time: other threads may draw from the same generators."""
+        for _ in range(_TRIES):
+            before = self._state()
+            prepare([path])
+            if self._state() == before:
+                return False
+        return True
 
     def _prepare_in_turn(self, why: str) -> None:
         self._one_by_one = False
