@@ -1,7 +1,7 @@
 """What `laion-score sweep --dry-run` forecasts, beside a sweep that is run right after it.
 
-    python bench/forecast.py [--dataset DIR] [--pixels PIXELS] [--workers N] [--models NAME ...] [--cells PATTERN ...]
-                             [--subjects SUBJECTS] [--rounds N] [--json OUT]
+    python bench/forecast.py [--dataset DIR] [--pixels PIXELS] [--workers N] [--threads N] [--models NAME ...]
+                             [--cells PATTERN ...] [--subjects SUBJECTS] [--rounds N] [--json OUT]
 
 Without DIR, a small simulated dataset is made, with images of PIXELS. Each round has a store and a home of its own, so that
 nothing is left of the one before. A machine with other work is not as fast in one minute as in the next: several rounds
@@ -15,17 +15,19 @@ import os
 import shutil
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 MODELS = (
-    "torchvision:alexnet@none",
-    "torchvision:squeezenet1_1@none",
     "torchvision:shufflenet_v2_x0_5@none",
+    "torchvision:squeezenet1_1@none",
+    "torchvision:alexnet@none",
 )
 LAYERS = {
-    "alexnet": {"V1": "features.2", "V2": "features.5", "V4": "features.7", "IT": "features.12"},
-    "squeezenet1_1": {"V1": "features.2", "V2": "features.5", "V4": "features.8", "IT": "features.12"},
+    "alexnet": {"V1": "features.5", "V2": "features.7", "V4": "features.9", "IT": "features.12"},
+    "squeezenet1_1": {"V1": "features.5", "V2": "features.7", "V4": "features.9", "IT": "features.12"},
     "shufflenet_v2_x0_5": {"V1": "maxpool", "V2": "stage2", "V4": "stage3", "IT": "conv5"},
+    "mnasnet0_5": {"V1": "layers.8", "V2": "layers.9", "V4": "layers.10", "IT": "layers.12"},
     "resnet18": {"V1": "layer1", "V2": "layer2", "V4": "layer3", "IT": "layer4"},
 }
 
@@ -56,6 +58,7 @@ def one_round(given, dataset: Path, folder: Path) -> dict:
     options = {} if given.subjects is None else {"subjects": tuple(given.subjects.split(","))}
     plan = make_plan(*check_names(models, expand(given.cells), dataset=str(dataset), **options))
     shape = cluster.local_workers(*cluster.this_machine(), expected_bytes(plan, engine), plan.n_todo, given.workers)
+    shape = replace(shape, threads=given.threads or shape.threads)
     start = time.perf_counter()
     with Preflight(engine, shape) as preflight:
         checked = list(preflight.check(plan.models))
@@ -103,6 +106,7 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path)
     parser.add_argument("--pixels", type=int)
     parser.add_argument("--workers", type=int)
+    parser.add_argument("--threads", type=int, help="per worker; default: processors / workers")
     parser.add_argument("--models", nargs="+", default=MODELS)
     parser.add_argument("--cells", nargs="+", default=["headline"])
     parser.add_argument("--subjects")

@@ -194,7 +194,7 @@ class Run:
         return list(dict.fromkeys(found))
 
     def seconds_per_image(self, budget: float) -> float:
-        """What the first model takes for an image, features to the disk included; shows it some for about ``budget`` seconds."""
+        """What the first model takes for an image, features to the disk included; shows it some for ``budget`` seconds."""
         return self._makers[0].seconds_per_image(self.jobs[0].task.pool, budget)
 
     def n_features(self) -> list[int]:

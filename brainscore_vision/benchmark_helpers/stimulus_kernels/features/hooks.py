@@ -228,7 +228,9 @@ class LayerReader:
             before = self._state()
             found = None if before is None else self._ahead.take(paths, go_on=False)
             same = found is not None and all(map(same_bits, images, found))
-            kept = before is None or (self._state() != before and any(self._keeps(prepare, path) for path in set(paths)))
+            kept = before is None or (
+                self._state() != before and any(self._keeps(prepare, path) for path in set(paths))
+            )
             if kept:
                 self._prepare_in_turn(_KEEPS)
             elif not same:

@@ -212,16 +212,17 @@ class ModelKernels:
         return self._probe(pool, label).n_features
 
     def seconds_per_image(self, pool: StimulusPool, budget: float) -> float:
-        """What an image takes in a recording of all labels, features to the disk included; nothing is kept of it.
+        """What each further image takes in a recording of all labels, features to the disk included; keeps nothing.
 
-        Shows as many of the pool's stimuli as about ``budget`` seconds allow, twice at least those of the fingerprint.
+        Shows the stimuli of the fingerprint, then as many of the pool as ``budget`` seconds allow, at least twice as many.
         """
         for label in self._wanted:
             self._probe(pool, label)
         few = probe_ids(pool.parts[0])
-        seconds = self._seconds_to_record(pool, few)
-        n = int(np.clip(budget * len(few) / seconds, 2 * len(few), MOST_TIMED))
-        return self._seconds_to_record(pool, pool.stimulus_ids[:n]) / min(n, len(pool.stimulus_ids))
+        seconds = self._seconds_to_record(pool, few)  # what a recording takes to begin is in both
+        n = min(int(np.clip(budget * len(few) / seconds, 2 * len(few), MOST_TIMED)), len(pool.stimulus_ids))
+        many = self._seconds_to_record(pool, pool.stimulus_ids[:n])
+        return (many - seconds) / (n - len(few)) if many > seconds and n > len(few) else many / n
 
     def _seconds_to_record(self, pool: StimulusPool, stimulus_ids: Sequence[str]) -> float:
         placed = self._place(pool, stimulus_ids)

@@ -127,8 +127,13 @@ class Preflight:
         self._engine, self._measured = engine, measured
         self._n = 1 if measured is None else measured.n
         self._pool = _processes(self._n)
+        self._started = 0.0
 
     def __enter__(self) -> Preflight:
+        if self._measured is not None:
+            start = time.perf_counter()
+            self._at_once(_imports, [()] * self._n)
+            self._started = time.perf_counter() - start
         return self
 
     def __exit__(self, *_) -> None:
@@ -168,13 +173,8 @@ class Preflight:
 
     def machine(self, plan: SweepPlan, rates: list[ModelRates]) -> tuple[MachineRates, float]:
         """:func:`~.forecast.measure_machine` in as many processes as are measured, and the seconds until one is there."""
-        self._pool.shutdown()
-        start = time.perf_counter()
-        self._pool = _processes(self._n)
-        self._at_once(_imports, [()] * self._n)
-        started = time.perf_counter() - start
         call = self._measured.threads, plan, rates, self._engine
-        return MachineRates.mean(self._at_once(_machine, [call] * self._n)), started
+        return MachineRates.mean(self._at_once(_machine, [call] * self._n)), self._started
 
     def _at_once(self, function: Callable, calls: list[tuple]) -> list:
         futures = [self._pool.submit(function, *call) for call in calls]
@@ -188,7 +188,7 @@ class Preflight:
 
 def _imports() -> None:
     """What a worker imports before its first task; a moment longer, so that each process gets one of these."""
-    from . import tasks  # noqa: F401
+    import torchvision  # noqa: F401
 
     time.sleep(0.2)
 
