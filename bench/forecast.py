@@ -27,6 +27,7 @@ LAYERS = {
     "alexnet": {"V1": "features.5", "V2": "features.7", "V4": "features.9", "IT": "features.12"},
     "squeezenet1_1": {"V1": "features.5", "V2": "features.7", "V4": "features.9", "IT": "features.12"},
     "shufflenet_v2_x0_5": {"V1": "maxpool", "V2": "stage2", "V4": "stage3", "IT": "conv5"},
+    "mobilenet_v3_small": {"V1": "features.3", "V2": "features.6", "V4": "features.9", "IT": "features.12"},
     "mnasnet0_5": {"V1": "layers.8", "V2": "layers.9", "V4": "layers.10", "IT": "layers.12"},
     "resnet18": {"V1": "layer1", "V2": "layer2", "V4": "layer3", "IT": "layer4"},
 }
@@ -67,7 +68,7 @@ def one_round(given, dataset: Path, folder: Path) -> dict:
             raise SystemExit("\n".join(problems))
         rates = {one.model: one.rates for one in checked}
         machine, ready = preflight.machine(plan, list(rates.values()))
-        expected = forecast(plan, rates, machine, shape.n, ready)
+        expected = forecast(plan, rates, machine, engine, shape.n, ready)
     probed = time.perf_counter() - start
     for line in expected.lines(shape, shape.n):
         print(line, flush=True)

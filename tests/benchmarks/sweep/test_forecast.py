@@ -121,7 +121,7 @@ def test_nothing_is_left_on_the_disk(plan, engine):
         ("persubject", "tau", "ridgecv"),
     }
     assert all(one.subject >= 0 and one.decomposition >= 0 for one in machine.cells.values())
-    found = forecast.forecast(planned, {planned.models[0].model: rates}, machine, 1, start=3.0)
+    found = forecast.forecast(planned, {planned.models[0].model: rates}, machine, engine, 1, start=3.0)
     assert found.seconds == pytest.approx(3.0 + sum(found.stages.values()), rel=1e-6)  # one worker does all of it
     assert found.peak > 10**8
 
@@ -159,7 +159,7 @@ def test_subjects_of_one_pool_share_a_decomposition_and_subjects_of_their_own_po
     }
     planned = plan(cells=[V1, OWN])
     rates = rates_of({"V1": "conv"}, {"conv": 7})
-    found = forecast.forecast(planned, {planned.models[0].model: rates}, machine_of(cells), 1, 0.0)
+    found = forecast.forecast(planned, {planned.models[0].model: rates}, machine_of(cells), EngineOptions(), 1, 0.0)
     assert found.stages["cells"] == 100 + 5 + 5 * 1000 + 5
     assert found.stages["passes"] == 10 * 0.5
 
@@ -174,7 +174,7 @@ def test_images_are_checked_and_fitted_for_the_first_model_of_a_field_of_view(tm
         name: rates_of({"V1": "x"}, {"x": 1}, degrees=degrees, n_unchecked=20, n_unfitted=n)
         for name, degrees, n in fields
     }
-    found = forecast.forecast(planned, rates, machine_of(cells), 1, 0.0)
+    found = forecast.forecast(planned, rates, machine_of(cells), EngineOptions(), 1, 0.0)
     assert (found.n_unchecked, found.n_unfitted, found.n_shown) == (20, 15, 30)
     assert (found.stages["checking images"], found.stages["fitting images"]) == (20 * 1.0, 15 * 2.0)
 
@@ -228,8 +228,15 @@ def test_the_command_forecasts_unless_it_is_not_to_look_at_models(run, tmp_path,
 
 def test_lines_for_people():
     found = Forecast(7300.0, {"passes": 3700.0, "cells": 0.01}, 1000, 5, 6, 2 * 10**9, 10**9, 0)
-    first, work, images, memory, _ = found.lines(forecast.LocalWorkers(1, 2, 0), 4)
+    first, work, images, memory, _ = found.lines(forecast.LocalWorkers(1, 2, 10**9), 4)
     assert "2.0 h with as many workers as 4" in first
     assert work == "  work of all workers: passes 62 min"
     assert "1,000 are shown to models, of which 5 are read and decoded for the first time, 6 are fitted" in images
-    assert "2.0 GB a worker" in memory
+    assert "2.0 GB a worker at most, more than one has" in memory
+    assert "more than" not in found.lines(forecast.LocalWorkers(1, 2, 10**10), 4)[3]
+
+
+def test_features_that_come_with_the_data_show_no_images(engine, tiny_dataset):
+    planned = make_plan(*check_names(["LAION_fMRI-CLIP"], [V1], dataset=str(tiny_dataset)))
+    rates = measure_model(planned.models[0], engine)
+    assert (rates.n_shown, rates.n_unchecked, rates.n_unfitted, len(rates.to_make)) == (0, 0, 0, 1)

@@ -325,7 +325,7 @@ def _forecast(plan, engine, check, like, n_workers: int) -> tuple[list, list[str
                 *lines,
                 "No forecast: the process that measured this machine ended, perhaps for lack of memory.",
             ]
-    return checked, [*forecast(sound, rates, machine, n_workers, start).lines(like, n_workers), *lines]
+    return checked, [*forecast(sound, rates, machine, engine, n_workers, start).lines(like, n_workers), *lines]
 
 
 def _stopped(results: Path, interrupt: KeyboardInterrupt) -> typer.Exit:

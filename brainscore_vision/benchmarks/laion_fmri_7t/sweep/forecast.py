@@ -41,7 +41,7 @@ from brainscore_vision.data.laion_fmri_7t.assemblies.averages import ResponseCac
 from ..identifiers import parse
 from ..networks.finding import find_model
 from ..scoring import build_all, prepare, resolve_all
-from .cluster import LocalWorkers
+from .cluster import LocalWorkers, offered_bytes
 from .plan import ModelPlan, SweepPlan, Target, shared_work
 
 SECONDS = 2.0
@@ -136,6 +136,11 @@ class MachineRates:
     fit: float
     cells: Mapping[tuple, CellRates] = field(default_factory=dict)
 
+    def of(self, kind: tuple, way: str) -> CellRates:
+        """Of a kind of cell; by another way where none of this one was measured: subjects' training sets differ a little."""
+        own = self.cells.get((kind, way))
+        return own if own is not None else next(one for (other, _), one in self.cells.items() if other == kind)
+
     @classmethod
     def mean(cls, rates: Sequence[MachineRates]) -> MachineRates:
         """Of several processes."""
@@ -179,12 +184,13 @@ class Forecast:
         work = ", ".join(f"{stage} {_in_words(seconds)}" for stage, seconds in self.stages.items() if seconds >= 0.05)
         first = f", of which {self.n_unchecked:,} are read and decoded for the first time" if self.n_unchecked else ""
         first += f", {self.n_unfitted:,} are fitted to a field of view" if self.n_unfitted else ""
+        too_much = ", more than one has: use fewer" if like.memory and self.peak > offered_bytes(like.memory) else ""
         return [
             f"Forecast: {_in_words(self.seconds)} with as many workers as {n_workers}, each as fast as a process of "
             f"{like.threads} threads here ({like.n} side by side).",
             f"  work of all workers: {work}",
             f"  images: {self.n_shown:,} are shown to models{first}",
-            f"  memory: {self.peak / 1e9:.1f} GB a worker at most",
+            f"  memory: {self.peak / 1e9:.1f} GB a worker at most{too_much}",
             f"  disk: {self.store_bytes / 1e9:.3f} GB of kernels that are kept, {self.spool_bytes / 1e9:.3f} GB of features at "
             f"once at most",
         ]
@@ -207,12 +213,12 @@ def measure_model(plan: ModelPlan, engine: EngineOptions) -> ModelRates:
     available, resident = available_bytes(), resident_bytes()
     with Run([candidate], tasks, engine) as run:
         expected = forecast_of(run, available, resident, _n_neuroids)
-        labels, to_make, to_show = run.labels, run.to_make(), run.to_show()
+        labels, to_make = run.labels, run.to_make()
+        # a table shows no images, and reading it takes no time beside the rest
+        to_show = [] if isinstance(candidate, LookupModel) else run.to_show()
         widths = dict(zip((labels[job.task.model_region] for job in run.jobs), run.n_features(), strict=True))
         image = run.seconds_per_image(SECONDS) if to_show else 0.0
-    n_unchecked, n_unfitted = (
-        (0, 0) if isinstance(candidate, LookupModel) else _images_to_prepare(to_show, candidate, engine)
-    )
+    n_unchecked, n_unfitted = _images_to_prepare(to_show, candidate, engine)
     start = time.perf_counter()
     one, (own, *_) = prepare(candidate, list(benchmarks)[:1], None, engine)
     missing_kernels(one, own.tasks, engine)
@@ -397,7 +403,12 @@ def _fields(kind) -> list[str]:
 
 
 def forecast(
-    plan: SweepPlan, models: Mapping[str, ModelRates], machine: MachineRates, n_workers: int, start: float
+    plan: SweepPlan,
+    models: Mapping[str, ModelRates],
+    machine: MachineRates,
+    engine: EngineOptions,
+    n_workers: int,
+    start: float,
 ) -> Forecast:
     """Forecast a sweep.
 
@@ -407,12 +418,14 @@ def forecast(
     models : mapping of str to ModelRates
         Models that have none are left out.
     machine : MachineRates
+    engine : EngineOptions
     n_workers : int
         Processes side by side.
     start : float
         Seconds until a worker is there.
     """
     known = [(model, models[model.model]) for model in plan.models if model.todo and model.model in models]
+    compute = Compute(engine.device, engine.max_memory, engine.exact)
     stages: dict[str, float] = defaultdict(float)
     resolved: dict[tuple, list] = {}
     n_unchecked, unfitted, work = 0, {}, []
@@ -428,7 +441,7 @@ def forecast(
             "passes": rates.n_shown * rates.image + 2 * rates.group,
             "kernels": rates.products * machine.multiplication + sum(n * n for n, _ in rates.to_make) * machine.save,
         }
-        cells = [_cost(group, rates, machine) for group in _groups(model, resolved[names], rates)]
+        cells = [_cost(group, rates, machine, compute) for group in _groups(model, resolved[names], rates)]
         of_model["cells"] = sum(cells)
         for stage, seconds in of_model.items():
             stages[stage] += seconds
@@ -461,13 +474,12 @@ def _groups(model: ModelPlan, plans: Sequence, rates: ModelRates) -> Iterator[li
         yield [(of_name[name][0], task) for name in names for task in of_name[name][1].tasks]
 
 
-def _cost(group: Sequence[tuple], rates: ModelRates, machine: MachineRates) -> float:
+def _cost(group: Sequence[tuple], rates: ModelRates, machine: MachineRates, compute: Compute) -> float:
     """Seconds of one task of cells, its model made and the responses read."""
     seconds, loaded, decomposed = rates.group, set(), set()
-    compute = Compute()
     for kind, task in group:
         label = rates.labels[task.model_region]
-        own = machine.cells[kind, _way(task, rates.widths[label], compute)]
+        own = machine.of(kind, _way(task, rates.widths[label], compute))
         size = len(task.train_ids) / own.n_train if own.n_train else 1.0
         if (label, task.pool) not in loaded:
             loaded.add((label, task.pool))
