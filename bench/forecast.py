@@ -85,7 +85,7 @@ def one_round(given, dataset: Path, folder: Path) -> dict:
         print(failure)
     found = {
         "workers": shape.n,
-        "cells": summary.n_scored,
+        "cells scored": summary.n_scored,
         "probe": probed,
         "seconds": took,
         "seconds forecast": expected.seconds,
@@ -93,10 +93,12 @@ def one_round(given, dataset: Path, folder: Path) -> dict:
         "peak forecast": expected.peak,
         "kernels": kept,
         "kernels forecast": expected.store_bytes,
+        "cells": sum(result.seconds for result in database.results()),
+        "cells forecast": expected.stages["cells"],
         "stages": dict(expected.stages),
     }
     print(f"probe {probed:.0f} s; sweep of {summary.n_scored} cells, load {os.getloadavg()[0]:.1f}:")
-    for name in ("seconds", "peak", "kernels"):
+    for name in ("seconds", "cells", "peak", "kernels"):
         ratio = found[f"{name} forecast"] / found[name]
         print(f"  {name}: {found[name]:,.0f}, forecast {found[f'{name} forecast']:,.0f}, ratio {ratio:.2f}", flush=True)
     return found

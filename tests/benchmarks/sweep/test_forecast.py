@@ -24,7 +24,8 @@ V1, IT, OWN = CELLS
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    monkeypatch.setattr(forecast, "SECONDS", 0.05)
+    monkeypatch.setattr(forecast, "MODEL_SECONDS", 0.05)
+    monkeypatch.setattr(forecast, "CELL_SECONDS", 0.05)
 
 
 @pytest.fixture

@@ -117,7 +117,8 @@ def test_of_models_side_by_side_the_one_whose_process_dies_is_found(plan, monkey
             pass
 
     monkeypatch.setattr("brainscore_vision.benchmarks.laion_fmri_7t.sweep.preflight.ProcessPoolExecutor", Executor)
-    monkeypatch.setattr(forecast, "SECONDS", 0.05)
+    monkeypatch.setattr(forecast, "MODEL_SECONDS", 0.05)
+    monkeypatch.setattr(forecast, "CELL_SECONDS", 0.05)
     planned = plan({"MODELS:network": None, "MODELS:deadly": None, "MODELS:healthy": None})
     with Preflight(ENGINE, LocalWorkers(n=2, threads=1, memory=0)) as preflight:
         found = list(preflight.check(planned.models))

@@ -44,8 +44,11 @@ from ..scoring import build_all, prepare, resolve_all
 from .cluster import LocalWorkers, offered_bytes
 from .plan import ModelPlan, SweepPlan, Target, shared_work
 
-SECONDS = 2.0
-"""About how long each model is shown images; kinds of cells of short work are repeated until as much has gone by."""
+MODEL_SECONDS = 4.0
+"""About how long each model is shown images."""
+
+CELL_SECONDS = 2.0
+"""Kinds of cells of short work are repeated until so much has gone by."""
 
 FEW_IMAGES = 32
 """Images that are checked, and fitted, to know how long one takes."""
@@ -203,7 +206,7 @@ def _in_words(seconds: float) -> str:
 
 
 def measure_model(plan: ModelPlan, engine: EngineOptions) -> ModelRates:
-    """Measure one model, in this process; shows it images for about ``SECONDS``."""
+    """Measure one model, in this process; shows it images for about ``MODEL_SECONDS``."""
     start = time.perf_counter()
     model = find_model(plan.model).model(plan.layers)
     make = time.perf_counter() - start
@@ -217,7 +220,7 @@ def measure_model(plan: ModelPlan, engine: EngineOptions) -> ModelRates:
         # a table shows no images, and reading it takes no time beside the rest
         to_show = [] if isinstance(candidate, LookupModel) else run.to_show()
         widths = dict(zip((labels[job.task.model_region] for job in run.jobs), run.n_features(), strict=True))
-        image = run.seconds_per_image(SECONDS) if to_show else 0.0
+        image = run.seconds_per_image(MODEL_SECONDS) if to_show else 0.0
     n_unchecked, n_unfitted = _images_to_prepare(to_show, candidate, engine)
     start = time.perf_counter()
     one, (own, *_) = prepare(candidate, list(benchmarks)[:1], None, engine)
@@ -364,7 +367,7 @@ def _measure_cell(plan, few, many, kernel, compute: Compute) -> CellRates:
     n_few, n_many = _n_neuroids(few), _n_neuroids(many)
     alone = few.load_responses == many.load_responses
     runs, begun = [], time.perf_counter()
-    while not runs or (time.perf_counter() - begun < SECONDS and len(runs) < 6):
+    while not runs or (time.perf_counter() - begun < CELL_SECONDS and len(runs) < 6):
         marks, results = [time.perf_counter()], []
         for _, result in few.metric.evaluate(kernel, [few] if alone else [few, many, few], compute):
             marks.append(time.perf_counter())
