@@ -193,8 +193,8 @@ class Run:
                     found.append((item.pool, part))
         return list(dict.fromkeys(found))
 
-    def seconds_per_image(self, budget: float) -> float:
-        """What the first model takes for an image, features to the disk included; shows it some for ``budget`` seconds."""
+    def seconds_per_image(self, budget: float) -> tuple[float, float]:
+        """Seconds that the first model takes for an image, features to the disk included, and once; shows it images."""
         return self._makers[0].seconds_per_image(self.jobs[0].task.pool, budget)
 
     def n_features(self) -> list[int]:

@@ -131,6 +131,7 @@ def rates_of(labels, widths, **others):
     given = {
         "make": 0.0,
         "group": 0.0,
+        "once": 0.0,
         "image": 0.5,
         "n_shown": 10,
         "n_unchecked": 0,
@@ -145,7 +146,7 @@ def rates_of(labels, widths, **others):
 
 def machine_of(cells):
     return MachineRates(
-        multiplication=0.0, save=0.0, load=0.0, neuroid=0.0, halves=0.0, check=1.0, fit=2.0, cells=cells
+        multiplication=0.0, save=0.0, load=0.0, neuroid=0.0, halves=0.0, find=0.0, check=1.0, fit=2.0, cells=cells
     )
 
 
@@ -209,8 +210,8 @@ def test_products_and_bytes():
 
 def test_rates_of_several_processes_are_averaged():
     kind = ("shared", "tau", "ridgecv"), ""
-    one, two = (MachineRates(*np.full(7, x), {kind: CellRates(5, x, x, x)}) for x in (1.0, 3.0))
-    assert MachineRates.mean([one, two]) == MachineRates(*np.full(7, 2.0), {kind: CellRates(5, 2.0, 2.0, 2.0)})
+    one, two = (MachineRates(*np.full(8, x), {kind: CellRates(5, x, x, x)}) for x in (1.0, 3.0))
+    assert MachineRates.mean([one, two]) == MachineRates(*np.full(8, 2.0), {kind: CellRates(5, 2.0, 2.0, 2.0)})
 
 
 def test_the_command_forecasts_unless_it_is_not_to_look_at_models(run, tmp_path, tiny_dataset):

@@ -211,18 +211,19 @@ class ModelKernels:
         """Width of the features that are recorded under ``label``; shows the model a handful of images at first."""
         return self._probe(pool, label).n_features
 
-    def seconds_per_image(self, pool: StimulusPool, budget: float) -> float:
-        """What each further image takes in a recording of all labels, features to the disk included; keeps nothing.
+    def seconds_per_image(self, pool: StimulusPool, budget: float) -> tuple[float, float]:
+        """What an image takes in a recording of all labels, features to the disk included, and what comes once.
 
-        Shows the stimuli of the fingerprint, then as many of the pool as ``budget`` seconds allow, at least twice as many.
+        Keeps nothing. Shows the stimuli of the fingerprint, then as many of the pool as ``budget`` seconds allow, each twice:
+        networks prepare themselves for a size of batches when they first meet it.
         """
         for label in self._wanted:
             self._probe(pool, label)
         few = probe_ids(pool.parts[0])
-        seconds = self._seconds_to_record(pool, few)  # what a recording takes to begin is in both
+        _, seconds = (self._seconds_to_record(pool, few) for _ in range(2))
         n = min(int(np.clip(budget * len(few) / seconds, 2 * len(few), MOST_TIMED)), len(pool.stimulus_ids))
-        many = self._seconds_to_record(pool, pool.stimulus_ids[:n])
-        return (many - seconds) / (n - len(few)) if many > seconds and n > len(few) else many / n
+        first, again = (self._seconds_to_record(pool, pool.stimulus_ids[:n]) for _ in range(2))
+        return again / n, max(0.0, first - again)
 
     def _seconds_to_record(self, pool: StimulusPool, stimulus_ids: Sequence[str]) -> float:
         placed = self._place(pool, stimulus_ids)

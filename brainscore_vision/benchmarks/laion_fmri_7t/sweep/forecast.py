@@ -44,8 +44,8 @@ from ..scoring import build_all, prepare, resolve_all
 from .cluster import LocalWorkers, offered_bytes
 from .plan import ModelPlan, SweepPlan, Target, shared_work
 
-MODEL_SECONDS = 4.0
-"""About how long each model is shown images."""
+MODEL_SECONDS = 2.0
+"""About how long each model is shown images, twice."""
 
 CELL_SECONDS = 2.0
 """Kinds of cells of short work are repeated until so much has gone by."""
@@ -60,8 +60,9 @@ class ModelRates:
 
     Attributes
     ----------
-    make, group, image : float
-        Seconds to make it, for what each task on it does before it compares anything, and for an image.
+    make, group, once, image : float
+        Seconds to make it, for what each task on it does before it compares anything, for what its first batch takes more
+        than others, and for an image.
     n_shown, n_unchecked, n_unfitted : int
         Images that it will be shown, those of them that were never read here, and those to be fitted to its field of view.
     degrees : float
@@ -76,10 +77,13 @@ class ModelRates:
         Features that wait on the disk at once, at most.
     peak : int
         Memory of a worker, in bytes.
+    needs_images : bool
+        Features of a table do not.
     """
 
     make: float
     group: float
+    once: float
     image: float
     n_shown: int
     n_unchecked: int
@@ -90,6 +94,7 @@ class ModelRates:
     to_make: tuple[tuple[int, int], ...]
     spool_bytes: int
     peak: int
+    needs_images: bool = True
 
     @property
     def products(self) -> int:
@@ -124,8 +129,9 @@ class MachineRates:
         Seconds for a kernel's number, of which there are as many as stimuli, squared.
     neuroid, halves : float
         Seconds to average a neuroid's trials, and to average their halves.
-    check, fit : float
-        Seconds to read and decode an image for the first time, and to fit one to a field of view.
+    find, check, fit : float
+        Seconds to find an image's file and see that it has not changed, to read and decode it for the first time, and to fit it
+        to a field of view.
     cells : dict
         Kind of cell and way to decompose to CellRates.
     """
@@ -135,6 +141,7 @@ class MachineRates:
     load: float
     neuroid: float
     halves: float
+    find: float
     check: float
     fit: float
     cells: Mapping[tuple, CellRates] = field(default_factory=dict)
@@ -220,18 +227,14 @@ def measure_model(plan: ModelPlan, engine: EngineOptions) -> ModelRates:
         # a table shows no images, and reading it takes no time beside the rest
         to_show = [] if isinstance(candidate, LookupModel) else run.to_show()
         widths = dict(zip((labels[job.task.model_region] for job in run.jobs), run.n_features(), strict=True))
-        image = run.seconds_per_image(MODEL_SECONDS) if to_show else 0.0
+        image, once = run.seconds_per_image(MODEL_SECONDS) if to_show else (0.0, 0.0)
     n_unchecked, n_unfitted = _images_to_prepare(to_show, candidate, engine)
-    start = time.perf_counter()
-    one, (own, *_) = prepare(candidate, list(benchmarks)[:1], None, engine)
-    missing_kernels(one, own.tasks, engine)
-    network_digest(one)
-    with Run([one], own.tasks, engine) as run:
-        run.n_features()
+    group = min(_seconds(_begin, candidate, list(benchmarks)[:1], engine) for _ in range(2))
     recorded = {item.labels[0] for item in to_make}
     return ModelRates(
         make=make,
-        group=time.perf_counter() - start,
+        group=group,
+        once=once,
         image=image,
         n_shown=sum(len(part.stimulus_ids) for _, part in to_show),
         n_unchecked=n_unchecked,
@@ -244,7 +247,18 @@ def measure_model(plan: ModelPlan, engine: EngineOptions) -> ModelRates:
         * sum(widths[label] for label in recorded)
         * max((len(item.pool.stimulus_ids) for item in to_make), default=0),
         peak=expected.peak + _response_bytes(tasks),
+        needs_images=not isinstance(candidate, LookupModel),
     )
+
+
+def _begin(candidate, benchmarks: Sequence, engine: EngineOptions) -> None:
+    """What a task does before it compares anything."""
+    model, plans = prepare(candidate, benchmarks, None, engine)
+    tasks = [task for one in plans for task in one.tasks]
+    missing_kernels(model, tasks, engine)
+    network_digest(model)
+    with Run([model], tasks, engine) as run:
+        run.n_features()
 
 
 def _images_to_prepare(to_show, candidate, engine: EngineOptions) -> tuple[int, int]:
@@ -285,12 +299,21 @@ def measure_machine(plan: SweepPlan, models: Sequence[ModelRates], engine: Engin
         check = fit = 0.0
         if unread and (unchecked := provider.dataset.unchecked_images(ids)[:FEW_IMAGES]):
             check = _seconds(provider.content_hashes, unchecked) / len(unchecked)
+        find = _seconds_to_find(provider, ids) if any(one.needs_images for one in models) else 0.0
         if degrees is not None:
             some = ids[:FEW_IMAGES]
             stimuli, hashes = provider.load_stimuli(some), provider.content_hashes(some)
             place = [stimuli, hashes, few.pool.visual_degrees, degrees, [folder / "screen"]]
             fit = _seconds(place_on_model_screen, *place) / len(some)
-    return MachineRates(*per_number[max(per_number)], neuroid, halves, check, fit, cells)
+    return MachineRates(*per_number[max(per_number)], neuroid, halves, find, check, fit, cells)
+
+
+def _seconds_to_find(provider, stimulus_ids: Sequence[str]) -> float:
+    """Per image, of those that were read before."""
+    unchecked = set(provider.dataset.unchecked_images(stimulus_ids))
+    known = [stimulus_id for stimulus_id in stimulus_ids if stimulus_id not in unchecked]
+    seconds = _seconds(provider.load_stimuli, known) + _seconds(provider.content_hashes, known)
+    return seconds / max(1, len(known))
 
 
 def _by_kind(targets: Sequence[Target]) -> dict:
@@ -438,10 +461,12 @@ def forecast(
         names = tuple(target.identifier for target in model.todo)
         if names not in resolved:
             resolved[names] = resolve_all(build_all(names).values())
+        tasks = [task for one in resolved[names] for task in one.tasks]
         of_model = {
             "checking images": new[0] * machine.check,
             "fitting images": new[1] * machine.fit,
-            "passes": rates.n_shown * rates.image + 2 * rates.group,
+            # memory is forecast first, which shows and finds the same once more
+            "passes": rates.once + rates.n_shown * rates.image + 2 * (rates.group + _finding(tasks, rates, machine)),
             "kernels": rates.products * machine.multiplication + sum(n * n for n, _ in rates.to_make) * machine.save,
         }
         cells = [_cost(group, rates, machine, compute) for group in _groups(model, resolved[names], rates)]
@@ -479,7 +504,7 @@ def _groups(model: ModelPlan, plans: Sequence, rates: ModelRates) -> Iterator[li
 
 def _cost(group: Sequence[tuple], rates: ModelRates, machine: MachineRates, compute: Compute) -> float:
     """Seconds of one task of cells, its model made and the responses read."""
-    seconds, loaded, decomposed = rates.group, set(), set()
+    seconds, loaded, decomposed = rates.group + _finding([task for _, task in group], rates, machine), set(), set()
     for kind, task in group:
         label = rates.labels[task.model_region]
         own = machine.of(kind, _way(task, rates.widths[label], compute))
@@ -492,6 +517,12 @@ def _cost(group: Sequence[tuple], rates: ModelRates, machine: MachineRates, comp
             seconds += own.decomposition * size**3
         seconds += (own.subject + own.neuroid * _n_neuroids(task)) * size**2
     return seconds
+
+
+def _finding(tasks: Sequence, rates: ModelRates, machine: MachineRates) -> float:
+    """Seconds to find the images of the tasks' pools, as each run does before it compares anything."""
+    n = sum(len(pool.stimulus_ids) for pool in {task.pool for task in tasks})
+    return n * machine.find if rates.needs_images else 0.0
 
 
 def _seconds_side_by_side(
