@@ -15,6 +15,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     missing_kernels,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.engine import Run
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.ahead import PROCESSORS
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import Probe
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.screen import count_unfitted, place_on_model_screen
@@ -43,6 +45,7 @@ from ..networks.finding import find_model
 from ..scoring import build_all, prepare, resolve_all
 from .cluster import LocalWorkers, offered_bytes
 from .plan import ModelPlan, SweepPlan, Target, shared_work
+from .tasks import Work, limited_threads
 
 MODEL_SECONDS = 2.0
 """About how long each model is shown images, twice."""
@@ -229,7 +232,7 @@ def measure_model(plan: ModelPlan, engine: EngineOptions) -> ModelRates:
         widths = dict(zip((labels[job.task.model_region] for job in run.jobs), run.n_features(), strict=True))
         image, once = run.seconds_per_image(MODEL_SECONDS) if to_show else (0.0, 0.0)
     n_unchecked, n_unfitted = _images_to_prepare(to_show, candidate, engine)
-    group = min(_seconds(_begin, candidate, list(benchmarks)[:1], engine) for _ in range(2))
+    group = statistics.median(_seconds(_begin, plan, candidate, list(benchmarks)[:1], engine) for _ in range(3))
     recorded = {item.labels[0] for item in to_make}
     return ModelRates(
         make=make,
@@ -251,14 +254,16 @@ def measure_model(plan: ModelPlan, engine: EngineOptions) -> ModelRates:
     )
 
 
-def _begin(candidate, benchmarks: Sequence, engine: EngineOptions) -> None:
-    """What a task does before it compares anything."""
+def _begin(plan: ModelPlan, candidate, benchmarks: Sequence, engine: EngineOptions) -> None:
+    """What a task does before it compares anything, and what it says of itself."""
     model, plans = prepare(candidate, benchmarks, None, engine)
     tasks = [task for one in plans for task in one.tasks]
-    missing_kernels(model, tasks, engine)
-    network_digest(model)
-    with Run([model], tasks, engine) as run:
-        run.n_features()
+    with limited_threads(PROCESSORS.get()):
+        missing_kernels(model, tasks, engine)
+        network_digest(model)
+        with Run([model], tasks, engine) as run:
+            run.n_features()
+        Work(plan, cells=True, bytes=0).facts(None, datetime.now(UTC))
 
 
 def _images_to_prepare(to_show, candidate, engine: EngineOptions) -> tuple[int, int]:
@@ -400,7 +405,7 @@ def _measure_cell(plan, few, many, kernel, compute: Compute) -> CellRates:
             same = [replace(results[i], subject=task.subject) for task in plan.tasks]
             spent[i] += _seconds(plan.score, same) / len(same)
         runs.append(spent)
-    spent = np.median(runs[1:] or runs, axis=0)  # the first of several is slower: threads and pages are new
+    spent = np.median(runs, axis=0)
     if alone:
         return CellRates(len(few.train_ids), 0.0, float(spent[0]), 0.0)
     neuroid = max(0.0, float(spent[1] - spent[2]) / max(1, n_many - n_few))
