@@ -229,10 +229,10 @@ def test_the_command_forecasts_unless_it_is_not_to_look_at_models(run, tmp_path,
 
 
 def test_lines_for_people():
-    found = Forecast(7300.0, {"passes": 3700.0, "cells": 0.01}, 1000, 5, 6, 2 * 10**9, 10**9, 0)
+    found = Forecast(7300.0, {"passes": 3700.0, "cells": 0.04, "fitting images": 0.0}, 1000, 5, 6, 2 * 10**9, 10**9, 0)
     first, work, images, memory, _ = found.lines(forecast.LocalWorkers(1, 2, 10**9), 4)
     assert "2.0 h with as many workers as 4" in first
-    assert work == "  work of all workers: passes 62 min"
+    assert work == "  work of all workers: passes 62 min, cells 0.0 s"
     assert "1,000 are shown to models, of which 5 are read and decoded for the first time, 6 are fitted" in images
     assert "2.0 GB a worker at most, more than one has" in memory
     assert "more than" not in found.lines(forecast.LocalWorkers(1, 2, 10**10), 4)[3]

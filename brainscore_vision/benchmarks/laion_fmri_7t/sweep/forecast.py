@@ -194,7 +194,7 @@ class Forecast:
 
     def lines(self, like: LocalWorkers, n_workers: int) -> list[str]:
         """For people."""
-        work = ", ".join(f"{stage} {_in_words(seconds)}" for stage, seconds in self.stages.items() if seconds >= 0.05)
+        work = ", ".join(f"{stage} {_in_words(seconds)}" for stage, seconds in self.stages.items() if seconds)
         first = f", of which {self.n_unchecked:,} are read and decoded for the first time" if self.n_unchecked else ""
         first += f", {self.n_unfitted:,} are fitted to a field of view" if self.n_unfitted else ""
         too_much = ", more than one has: use fewer" if like.memory and self.peak > offered_bytes(like.memory) else ""
