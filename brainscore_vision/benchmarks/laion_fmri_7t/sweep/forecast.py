@@ -53,6 +53,9 @@ MODEL_SECONDS = 2.0
 CELL_SECONDS = 2.0
 """Kinds of cells of short work are repeated until so much has gone by."""
 
+LOOKS = 5
+"""Times that a run looks for the images of a pool: twice to check the data, and for the name of its kernel."""
+
 FEW_IMAGES = 32
 """Images that are checked, and fitted, to know how long one takes."""
 
@@ -318,7 +321,7 @@ def _seconds_to_find(provider, stimulus_ids: Sequence[str]) -> float:
     unchecked = set(provider.dataset.unchecked_images(stimulus_ids))
     known = [stimulus_id for stimulus_id in stimulus_ids if stimulus_id not in unchecked]
     seconds = _seconds(provider.load_stimuli, known) + _seconds(provider.content_hashes, known)
-    return seconds / max(1, len(known))
+    return seconds / 2 / max(1, len(known))
 
 
 def _by_kind(targets: Sequence[Target]) -> dict:
@@ -527,7 +530,7 @@ def _cost(group: Sequence[tuple], rates: ModelRates, machine: MachineRates, comp
 def _finding(tasks: Sequence, rates: ModelRates, machine: MachineRates) -> float:
     """Seconds to find the images of the tasks' pools, as each run does before it compares anything."""
     n = sum(len(pool.stimulus_ids) for pool in {task.pool for task in tasks})
-    return n * machine.find if rates.needs_images else 0.0
+    return n * LOOKS * machine.find if rates.needs_images else 0.0
 
 
 def _seconds_side_by_side(
