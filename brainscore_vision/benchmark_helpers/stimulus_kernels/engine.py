@@ -19,7 +19,7 @@ from .kernels.kernel import StimulusKernel
 from .kernels.making import ModelKernels
 from .kernels.shared import SharedKernels
 from .options import EngineOptions
-from .pool import StimulusPool
+from .pool import StimulusPart, StimulusPool
 from .tasks import SubjectResult, SubjectTask
 from .wording import warn_once
 
@@ -178,6 +178,26 @@ class Run:
             for maker, label in zip(self._makers, item.labels, strict=True)
             if maker.missing(item.pool, [label])
         ]
+
+    def to_make(self) -> list[KernelWork]:
+        """Items of :meth:`work` whose kernel of the first model is not in the store; shows no image."""
+        return [item for item in self.work() if self._makers[0].missing(item.pool, item.labels[:1])]
+
+    def to_show(self) -> list[tuple[StimulusPool, StimulusPart]]:
+        """What the first model has to be shown for :meth:`to_make`, in order; a part that pools share stands here once."""
+        recorded: set = set()
+        found = []
+        for item in self.to_make():
+            for part in item.pool.parts:
+                key = item.labels[0], part
+                if part.stimulus_ids and key not in recorded:
+                    recorded.add(key)
+                    found.append((item.pool, part))
+        return list(dict.fromkeys(found))
+
+    def seconds_per_image(self, budget: float) -> tuple[float, float]:
+        """Seconds that the first model takes for an image, features to the disk included, and once; shows it images."""
+        return self._makers[0].seconds_per_image(self.jobs[0].task.pool, budget)
 
     def n_features(self) -> list[int]:
         """Width of each job's features, of the first model; shows it a handful of images."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -110,13 +110,26 @@ def forecast(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Mem
     available, resident = available_bytes(), resident_bytes()
     with Run([model], tasks, options) as run:
         run.check_data()
-        with ResidentPeak() as peak:
-            widths = run.n_features()
-        growth, waiting = run.growth(), run.waiting_bytes()
-        compute, tasks = run.compute, [job.task for job in run.jobs]
+        return forecast_of(run, available, resident, lambda task: task.load_responses().values.shape[1])
+
+
+def forecast_of(run: Run, available: int, resident: int, n_neuroids: Callable[[SubjectTask], int]) -> MemoryForecast:
+    """:func:`forecast` of a run that is open: shows its first model a handful of images.
+
+    Parameters
+    ----------
+    run : Run
+    available, resident : int
+        Bytes, at first.
+    n_neuroids : callable
+        How many neuroids a task compares: where this needs no responses, none are read, and ``data`` lacks them.
+    """
+    with ResidentPeak() as peak:
+        widths = run.n_features()
+    growth, waiting = run.growth(), run.waiting_bytes()
+    compute, tasks = run.compute, [job.task for job in run.jobs]
     sizes = [
-        stage_bytes(task, task.load_responses().values.shape[1], compute, n_features)
-        for task, n_features in zip(tasks, widths, strict=True)
+        stage_bytes(task, n_neuroids(task), compute, n_features) for task, n_features in zip(tasks, widths, strict=True)
     ]
     kernel, decomposition, evaluation = (max(stage) for stage in zip(*sizes, strict=True))
     return MemoryForecast(

@@ -258,6 +258,12 @@ class RegionResponses:
     def __call__(self) -> Responses:
         return self.dataset.responses(self.subject, self.region, noise_ceiling_threshold=self.noise_ceiling_threshold)
 
+    @property
+    def n_neuroids(self) -> int:
+        """Of the responses; reads none of them."""
+        threshold = self.noise_ceiling_threshold
+        return self.dataset.count_voxels(self.subject, self.region, noise_ceiling_threshold=threshold)
+
 
 @dataclass(frozen=True)
 class RegionHalves:

@@ -22,7 +22,7 @@ from .errors import SchemaError
 from .ids import is_ood
 from .released.features import find_feature_file
 from .splits import Splits, parse_split
-from .stimuli.sources import MissingStimuli, StimulusSource, make_stimulus_set, stimulus_fingerprints
+from .stimuli.sources import MissingStimuli, StimulusSource, make_stimulus_set, stimulus_fingerprints, unchecked_images
 
 
 class AssemblySource(Protocol):
@@ -258,6 +258,10 @@ class Dataset:
             As `stimulus_set`.
         """
         return stimulus_fingerprints(self._stimuli, list(stimulus_ids))
+
+    def unchecked_images(self, stimulus_ids: Sequence[str]) -> list[str]:
+        """Those of the stimuli whose images were never read here: the first to ask for them waits until they are."""
+        return unchecked_images(self._stimuli, list(stimulus_ids))
 
     def feature_file(self, name: str) -> Path:
         """File of released features, one of `released.features.FEATURE_FILES`; MissingDataError if it is not there."""

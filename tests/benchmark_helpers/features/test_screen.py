@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError, StorageError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features import screen
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.screen import place_on_model_screen
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.screen import count_unfitted, place_on_model_screen
 
 SOURCE_DEGREES = 9.2
 
@@ -103,6 +103,15 @@ def test_converted_once_for_all_who_show_it(images, directory, monkeypatch):
     monkeypatch.setattr(screen, "ImageConverter", None)  # would raise if it were asked for
     place(dict(list(images.items())[:3]), 8, directory)
     assert {path: path.stat().st_mtime_ns for path in files(directory)} == before
+
+
+def test_what_is_to_be_converted_can_be_counted_before(images, directory):
+    def unfitted(target_degrees):
+        return count_unfitted(stimulus_set(images), hashes(images), SOURCE_DEGREES, target_degrees, [directory])
+
+    assert (unfitted(8), unfitted(SOURCE_DEGREES), directory.exists()) == (len(images), 0, False)
+    place(dict(list(images.items())[:3]), 8, directory)
+    assert (unfitted(8), unfitted(4)) == (len(images) - 3, len(images))
 
 
 def test_stimuli_of_the_same_content_share_a_file(images, directory, tmp_path):

@@ -217,8 +217,8 @@ def test_on_the_command_line(run, tiny_dataset, tmp_path):
         code, out, err = run(*command, wrong)
         assert code == 2
         assert said in " ".join(err.split())
-    sweep = ("sweep", "pixels", "-b", PLAIN, "--results", tmp_path / "sweep.db", "--dataset", tiny_dataset, "--dry-run")
-    code, out, err = run(*sweep, "--alphas", "relative")
+    sweep = ("sweep", "pixels", "-b", PLAIN, "--results", tmp_path / "sweep.db", "--dataset", tiny_dataset)
+    code, out, err = run(*sweep, "--dry-run", "--no-check", "--alphas", "relative")
     assert code == 0, err
     assert "alphas=relative" in out + err
     code, out, err = run("report", results, "--out", tmp_path / "report")

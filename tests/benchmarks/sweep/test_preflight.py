@@ -1,6 +1,8 @@
 """The check before a sweep: what is wrong with a model is said at once, in one line, and recorded."""
 
 import signal
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pytest
@@ -9,10 +11,11 @@ from plugin_testing.sweep_models import CELLS, write_models
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import find_model
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
-from brainscore_vision.benchmarks.laion_fmri_7t.sweep import check_names, make_plan
+from brainscore_vision.benchmarks.laion_fmri_7t.sweep import check_names, forecast, make_plan
+from brainscore_vision.benchmarks.laion_fmri_7t.sweep.cluster import LocalWorkers
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep.preflight import (
+    Preflight,
     check_model,
-    preflight,
     record_broken,
     without_broken,
 )
@@ -90,17 +93,45 @@ def test_a_network_whose_layers_are_to_be_chosen_sees_one_image(plan):
 
 def test_a_process_that_dies_is_left_to_the_workers(plan):
     planned = plan({"MODELS:deadly": None, "MODELS:network": None})
-    dead, alive = preflight(planned.models, ENGINE)
+    with Preflight(ENGINE) as preflight:
+        dead, alive = preflight.check(planned.models)
     assert (dead.made, dead.problems) == (None, ())
     assert alive.made is not None
+
+
+def test_of_models_side_by_side_the_one_whose_process_dies_is_found(plan, monkeypatch):
+    class Executor:
+        def __init__(self, *_, **__):
+            self.calls = []
+
+        def submit(self, function, *arguments):
+            self.calls.append(str(arguments))
+            future = Future()
+            if any("deadly" in call for call in self.calls):
+                future.set_exception(BrokenProcessPool())
+            else:
+                future.set_result(function(*arguments))
+            return future
+
+        def shutdown(self, **_):
+            pass
+
+    monkeypatch.setattr("brainscore_vision.benchmarks.laion_fmri_7t.sweep.preflight.ProcessPoolExecutor", Executor)
+    monkeypatch.setattr(forecast, "MODEL_SECONDS", 0.05)
+    monkeypatch.setattr(forecast, "CELL_SECONDS", 0.05)
+    planned = plan({"MODELS:network": None, "MODELS:deadly": None, "MODELS:healthy": None})
+    with Preflight(ENGINE, LocalWorkers(n=2, threads=1, memory=0)) as preflight:
+        found = list(preflight.check(planned.models))
+    assert [one.model.rpartition(":")[2] for one in found] == ["network", "deadly", "healthy"]
+    assert [one.rates is not None for one in found] == [True, False, True]
 
 
 def test_an_interrupt_ends_the_check(plan):
     def interrupted():
         raise KeyboardInterrupt(signal.SIGTERM)
 
-    with pytest.raises(KeyboardInterrupt):
-        list(preflight(plan({"MODELS:network": None}).models, ENGINE, interrupted))
+    with pytest.raises(KeyboardInterrupt), Preflight(ENGINE) as preflight:
+        list(preflight.check(plan({"MODELS:network": None}).models, interrupted))
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from brainscore_vision.data.laion_fmri_7t.stimuli.sources import (
     find_stimuli,
     make_stimulus_set,
     stimulus_fingerprints,
+    unchecked_images,
 )
 
 STIMULI = SHARED + OOD
@@ -58,6 +59,15 @@ def released(tmp_path, folder):
         return target
 
     return write
+
+
+@pytest.mark.parametrize("kind", ["folder", "HDF5"])
+def test_images_that_were_never_read_are_known(kind, folder, released, home):
+    source = find_stimuli(folder if kind == "folder" else released())
+    assert unchecked_images(source, STIMULI) == STIMULI
+    assert not list(home.rglob("*.jpg"))  # none is extracted for it
+    stimulus_fingerprints(source, STIMULI[:3])
+    assert unchecked_images(source, STIMULI) == STIMULI[3:]
 
 
 def spoil_manifest(folder, **columns):

@@ -62,9 +62,7 @@ def place_on_model_screen(
     ids = list(stimuli["stimulus_id"])
     paths = {stimulus_id: Path(stimuli.get_stimulus(stimulus_id)) for stimulus_id in ids}
     if target_degrees != source_degrees:
-        degrees = f"source{float(source_degrees)!r}-target{float(target_degrees)!r}"
-        names = {i: f"{degrees}/{content_hashes[i][:2]}/{content_hashes[i]}{_suffix(paths[i])}" for i in ids}
-        targets = {i: next((f / name for f in folders if (f / name).exists()), None) for i, name in names.items()}
+        names, targets = _kept(paths, content_hashes, source_degrees, target_degrees, folders)
         pending = {}
         if missing := [i for i in ids if targets[i] is None]:
             folder = _first_writable(folders)
@@ -91,6 +89,26 @@ def place_on_model_screen(
     placed.stimulus_paths = {stimulus_id: str(path) for stimulus_id, path in paths.items()}
     placed.identifier = None
     return placed
+
+
+def count_unfitted(
+    stimuli: StimulusSet, content_hashes: dict, source_degrees: float, target_degrees: float, folders: Sequence[Path]
+) -> int:
+    """How many images :func:`place_on_model_screen` would have to convert; parameters as there."""
+    if target_degrees == source_degrees:
+        return 0
+    paths = {stimulus_id: Path(stimuli.get_stimulus(stimulus_id)) for stimulus_id in stimuli["stimulus_id"]}
+    _, targets = _kept(paths, content_hashes, source_degrees, target_degrees, folders)
+    return sum(path is None for path in targets.values())
+
+
+def _kept(
+    paths: dict[str, Path], content_hashes: dict, source_degrees: float, target_degrees: float, folders: Sequence[Path]
+) -> tuple[dict[str, str], dict[str, Path | None]]:
+    """Name of each stimulus's converted image, and where it is; None if it is nowhere."""
+    degrees = f"source{float(source_degrees)!r}-target{float(target_degrees)!r}"
+    names = {i: f"{degrees}/{content_hashes[i][:2]}/{content_hashes[i]}{_suffix(path)}" for i, path in paths.items()}
+    return names, {i: next((f / name for f in folders if (f / name).exists()), None) for i, name in names.items()}
 
 
 def fitted_images(folder: Path) -> list[Path]:

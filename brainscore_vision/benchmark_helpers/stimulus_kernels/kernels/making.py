@@ -36,6 +36,12 @@ from .store import KernelStore
 
 LOCK_POLL_SECONDS = 0.1
 
+SOME_BATCHES, MOST_TIMED = 192, 256
+"""Images that are shown to know how long one takes: of networks that are not slow, and at most."""
+
+LONGER = 4
+"""Times the seconds that a model is to be shown images: what it may take to see some batches."""
+
 PRIVATE_SPOOL = "features-"
 """Folders of features that no later run finds begin so."""
 
@@ -207,6 +213,44 @@ class ModelKernels:
     def n_features(self, pool: StimulusPool, label: str) -> int:
         """Width of the features that are recorded under ``label``; shows the model a handful of images at first."""
         return self._probe(pool, label).n_features
+
+    def seconds_per_image(self, pool: StimulusPool, budget: float) -> tuple[float, float]:
+        """What an image takes in a recording of all labels, features to the disk included, and what comes once.
+
+        Keeps nothing. Shows the stimuli of the fingerprint, then as many of the pool as ``budget`` seconds allow, each twice:
+        networks prepare themselves for a size of batches when they first meet it. Networks that are not slow are shown some
+        batches, as images of one are prepared while the network answers to the one before.
+        """
+        for label in self._wanted:
+            self._probe(pool, label)
+        few = probe_ids(pool.parts[0])
+        each = [self._seconds_to_record(pool, few)[0] for _ in range(2)][1] / len(few)
+        n = SOME_BATCHES if SOME_BATCHES * each < LONGER * budget else 0
+        n = min(int(np.clip(budget / each, max(n, 2 * len(few)), MOST_TIMED)), len(pool.stimulus_ids))
+        (first, _), (again, under_way) = (self._seconds_to_record(pool, pool.stimulus_ids[:n]) for _ in range(2))
+        return again / n if under_way is None else under_way, max(0.0, first - again)
+
+    def _seconds_to_record(self, pool: StimulusPool, stimulus_ids: Sequence[str]) -> tuple[float, float | None]:
+        """Seconds for all, and for each image after the first batch; None if there is no other."""
+        placed = self._place(pool, stimulus_ids)
+        self._options.spool.mkdir(parents=True, exist_ok=True)
+        done = [(time.perf_counter(), 0)]
+        with tempfile.TemporaryDirectory(dir=self._options.spool, prefix=PRIVATE_SPOOL) as folder:
+            spools = {
+                label: FeatureSpool(Path(folder) / f"{i}.features", len(stimulus_ids), label)
+                for i, label in enumerate(self._wanted)
+            }
+
+            def sink(batch):
+                for label, features in batch.items():
+                    spools[label].append(features)
+                done.append((time.perf_counter(), done[-1][1] + len(features)))
+
+            self._recorder.record(placed, self._wanted, sink)
+            for spool in spools.values():
+                spool.close()
+        (start, _), (first, n_first), (last, n) = done[0], done[1], done[-1]
+        return last - start, (last - first) / (n - n_first) if n > n_first else None
 
     def drop(self, parts: Iterable[StimulusPart]) -> None:
         """Remove the features of parts that no later kernel needs."""

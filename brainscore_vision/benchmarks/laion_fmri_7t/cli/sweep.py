@@ -115,7 +115,13 @@ def sweep(
         bool, typer.Option("--again", help="Score what the results have already, too; the newest counts.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check the models and show what would be done; needs no dask.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Check the models, show what would be done, and forecast how long it takes and what it needs, from some "
+            "seconds of measuring each model and each kind of benchmark on this machine. With --no-check, show the plan "
+            "alone, at once. Needs no dask.",
+        ),
     ] = False,
     check_models: Annotated[
         bool,
@@ -206,10 +212,15 @@ def sweep(
 
         check_jobs(request)
     checked: list = []
+    expected: list[str] = []
     if check_models and plan.n_todo:
         try:
             with interrupts() as check:
-                checked = _check(plan, engine, check)
+                if dry_run:
+                    like, n_workers = _workers_to_measure(plan, engine, workers, scheduler, request, threads)
+                    checked, expected = _forecast(plan, engine, check, like, n_workers)
+                else:
+                    checked = _check(plan, engine, check)
         except KeyboardInterrupt as interrupt:
             raise _stopped(results, interrupt) from interrupt
         made = {one.model: one.made for one in checked if one.made is not None}
@@ -218,6 +229,8 @@ def sweep(
     sound, n_broken = without_broken(plan, checked), sum(bool(one.problems) for one in checked)
     if dry_run:
         _show(sound, engine, workers, scheduler, request)
+        for line in expected:
+            print(line)
         raise typer.Exit(1 if n_broken else 0)
     if n_broken:
         record_broken(database, plan, checked)
@@ -259,16 +272,20 @@ def sweep(
 
 def _check(plan, engine, check) -> list:
     """Make each model that has something to do, and say what is wrong: each cause in full once, and whom it concerns."""
+    from ..sweep.preflight import Preflight
+
+    with Preflight(engine) as preflight:
+        return _checked(preflight, plan, check)
+
+
+def _checked(preflight, plan, check) -> list:
     from tqdm.auto import tqdm
 
-    from ..sweep.preflight import preflight
     from ..sweep.progress import cause
 
     models = [model for model in plan.models if model.todo]
     found, causes = [], {}
-    for one in tqdm(
-        preflight(models, engine, check), "models checked", len(models), unit="model", delay=2, disable=None
-    ):
+    for one in tqdm(preflight.check(models, check), "models checked", len(models), unit="model", delay=2, disable=None):
         found.append(one)
         if one.ignores_layers:
             errors.print(f"{one.model} has no network: it is scored as it is, without layers.")
@@ -281,6 +298,50 @@ def _check(plan, engine, check) -> list:
         if others:
             errors.print(f"Cannot be scored, as {first}: {', '.join(others)}", style="red")
     return found
+
+
+def _workers_to_measure(plan, engine, workers: int | None, scheduler: str | None, request, threads: int | None):
+    """Processes of this machine to measure, like the sweep's workers, and how many of those the sweep will have."""
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.options import available_processors
+
+    from ..sweep.cluster import LocalWorkers
+    from ..sweep.plan import expected_bytes
+
+    cores = available_processors()
+    if request is not None:
+        shape, n_workers = LocalWorkers(1, min(cores, request.cores), request.memory), request.n
+    elif scheduler is not None or importlib.util.find_spec("distributed") is None:
+        shape, n_workers = LocalWorkers(1, cores, 0), 1
+    else:
+        shape = _shape(plan, expected_bytes(plan, engine), workers)
+        n_workers = shape.n
+    return LocalWorkers(shape.n, threads or shape.threads, shape.memory), n_workers
+
+
+def _forecast(plan, engine, check, like, n_workers: int) -> tuple[list, list[str]]:
+    """What :func:`_check` does, and lines of what the sweep will take."""
+    from concurrent.futures.process import BrokenProcessPool
+
+    from ..sweep.forecast import forecast
+    from ..sweep.preflight import Preflight, without_broken
+
+    with Preflight(engine, like) as preflight:
+        checked = _checked(preflight, plan, check)
+        sound, rates = without_broken(plan, checked), {one.model: one.rates for one in checked if one.rates}
+        unknown = [model.model for model in sound.models if model.todo and model.model not in rates]
+        lines = [
+            f"No forecast of {name}: its layers are chosen first, or it could not be measured." for name in unknown
+        ]
+        if not rates:
+            return checked, lines
+        try:
+            machine, start = preflight.machine(sound, list(rates.values()))
+        except BrokenProcessPool:
+            return checked, [
+                *lines,
+                "No forecast: the process that measured this machine ended, perhaps for lack of memory.",
+            ]
+    return checked, [*forecast(sound, rates, machine, engine, n_workers, start).lines(like, n_workers), *lines]
 
 
 def _stopped(results: Path, interrupt: KeyboardInterrupt) -> typer.Exit:

@@ -1,7 +1,8 @@
 """Many models on many benchmarks, on dask.distributed: killed, failed and repeated without losing what is done.
 
 :mod:`.plan` says what has to be done, :mod:`.tasks` is what workers do, :mod:`.cluster` is where they are, :mod:`.run`
-hands out the tasks and keeps what comes back, :mod:`.progress` shows it.
+hands out the tasks and keeps what comes back, :mod:`.progress` shows it. Before all that, :mod:`.preflight` looks at the
+models, and :mod:`.forecast` says how long it will take.
 
 What a task is follows what the work shares:
 

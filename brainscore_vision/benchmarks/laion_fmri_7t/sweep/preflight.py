@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -20,7 +22,10 @@ from ..networks.network import AUTO
 from ..networks.revision import Made
 from ..results import ResultsDatabase, run_facts
 from ..scoring import build_all, prepare
+from .cluster import LocalWorkers
+from .forecast import MachineRates, ModelRates, measure_machine, measure_model
 from .plan import ModelPlan, SweepPlan, Target
+from .tasks import limited_threads
 
 
 @dataclass(frozen=True)
@@ -51,12 +56,15 @@ class Checked:
     problems : tuple of Problem
     ignores_layers : bool
         Layers were said for it, and it has no network: a table of features, an embedding. It is scored as it is.
+    rates : ModelRates or None
+        What it was measured to take, if that was asked for, nothing is wrong and its layers are known.
     """
 
     model: str
     made: Made | None = None
     problems: tuple[Problem, ...] = ()
     ignores_layers: bool = False
+    rates: ModelRates | None = None
 
     def problem_of(self, target: Target) -> Problem | None:
         """What keeps a benchmark from being scored."""
@@ -106,42 +114,95 @@ def record_broken(database: ResultsDatabase, plan: SweepPlan, checked: Iterable[
                 break
 
 
-def preflight(
-    models: Iterable[ModelPlan], engine: EngineOptions, check: Callable[[], None] = lambda: None
-) -> Iterator[Checked]:
-    """Make each model that has something to do, in a process of its own, and show it a few images.
-
-    Models are made one after the other. One whose process dies is said to be sound: the sweep's own workers find out more.
+class Preflight:
+    """Makes models in processes of its own, and shows them a few images. A context manager: leaving it ends the processes.
 
     Parameters
     ----------
-    models : iterable of ModelPlan
     engine : EngineOptions
         Kernels in the store stand for images.
-    check : callable, optional
-        Called between models; ends the check if it raises.
-
-    Yields
-    ------
-    Checked
-        One per model.
+    measured : LocalWorkers, optional
+        Measure what models take on workers like these, as many models at a time. Without, models are made one after the
+        other, and nothing is measured.
     """
-    pool = _process()
-    try:
-        for plan in models:
+
+    def __init__(self, engine: EngineOptions, measured: LocalWorkers | None = None):
+        self._engine, self._measured = engine, measured
+        self._n = 1 if measured is None else measured.n
+        self._pool = _processes(self._n)
+        self._started = 0.0
+
+    def __enter__(self) -> Preflight:
+        if self._measured is not None:
+            start = time.perf_counter()
+            self._at_once(_imports, [()] * self._n)
+            self._started = time.perf_counter() - start
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def check(self, models: Iterable[ModelPlan], check: Callable[[], None] = lambda: None) -> Iterator[Checked]:
+        """Look at each model that has something to do.
+
+        One whose process dies is said to be sound: the sweep's own workers find out more.
+
+        Parameters
+        ----------
+        models : iterable of ModelPlan
+        check : callable, optional
+            Called between models; ends the check if it raises.
+
+        Yields
+        ------
+        Checked
+            One per model.
+        """
+        waiting = deque(models)
+        while waiting:
             check()
+            together = [waiting.popleft() for _ in range(min(self._n, len(waiting)))]
             try:
-                yield pool.submit(check_model, plan, engine).result()
+                yield from self._at_once(check_model, [(plan, self._engine, self._measured) for plan in together])
             except BrokenProcessPool:
-                pool.shutdown()
-                pool = _process()
-                yield Checked(plan.model)
-    finally:
-        pool.shutdown(cancel_futures=True)
+                yield from [Checked(together[0].model)] if len(together) == 1 else map(self._alone, together)
+
+    def _alone(self, plan: ModelPlan) -> Checked:
+        """One of several models, the process of one of which died."""
+        try:
+            return self._at_once(check_model, [(plan, self._engine, self._measured)])[0]
+        except BrokenProcessPool:
+            return Checked(plan.model)
+
+    def machine(self, plan: SweepPlan, rates: list[ModelRates]) -> tuple[MachineRates, float]:
+        """:func:`~.forecast.measure_machine` in as many processes as are measured, and the seconds until one is there."""
+        call = self._measured.threads, plan, rates, self._engine
+        return MachineRates.mean(self._at_once(_machine, [call] * self._n)), self._started
+
+    def _at_once(self, function: Callable, calls: list[tuple]) -> list:
+        futures = [self._pool.submit(function, *call) for call in calls]
+        try:
+            return [future.result() for future in futures]
+        except BrokenProcessPool:
+            self._pool.shutdown()
+            self._pool = _processes(self._n)
+            raise
 
 
-def check_model(plan: ModelPlan, engine: EngineOptions) -> Checked:
-    """One model, in this process."""
+def _imports() -> None:
+    """What a worker imports before its first task; a moment longer, so that each process gets one of these."""
+    import torchvision  # noqa: F401
+
+    time.sleep(0.2)
+
+
+def _machine(threads: int, *arguments) -> MachineRates:
+    with limited_threads(threads):
+        return measure_machine(*arguments)
+
+
+def check_model(plan: ModelPlan, engine: EngineOptions, measured: LocalWorkers | None = None) -> Checked:
+    """One model, in this process; measured too if there are workers to measure it for."""
     try:
         found = find_model(plan.model)
         made = found.made()
@@ -161,7 +222,13 @@ def check_model(plan: ModelPlan, engine: EngineOptions) -> Checked:
                 waiting += [[region] for region in regions]  # one bad layer costs its own cells
             else:
                 problems.append(_problem(regions[0], error))
-    return Checked(plan.model, made, tuple(problems), ignores_layers)
+    if measured is None or problems or plan.layers == AUTO or not plan.todo:
+        return Checked(plan.model, made, tuple(problems), ignores_layers)
+    try:
+        with limited_threads(measured.threads):
+            return Checked(plan.model, made, (), ignores_layers, measure_model(plan, engine))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - said by whoever asked
+        return Checked(plan.model, made, (_problem(None, error),), ignores_layers)
 
 
 def _look(found: ModelSource, benchmarks: list, plan: ModelPlan, engine: EngineOptions) -> None:
@@ -178,7 +245,7 @@ def _problem(region: str | None, error: BaseException) -> Problem:
     return Problem(region, text, "".join(traceback.format_exception(error)))
 
 
-def _process() -> ProcessPoolExecutor:
+def _processes(n: int) -> ProcessPoolExecutor:
     # spawned: a fork of a process that uses threads, as torch and dask do, may hang; what it would warn of, the work says
     spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(1, mp_context=spawn, initializer=logging.disable, initargs=(logging.WARNING,))
+    return ProcessPoolExecutor(n, mp_context=spawn, initializer=logging.disable, initargs=(logging.WARNING,))

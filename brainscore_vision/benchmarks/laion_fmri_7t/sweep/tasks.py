@@ -148,7 +148,7 @@ def do(work: Work, settings: Settings, key: str) -> Outcome:
         from distributed import get_worker
 
         get_worker().log_event(settings.topic, {"key": key})
-    with _threads(settings.threads):
+    with limited_threads(settings.threads):
         return (_score if work.cells else _make_kernels)(work, settings)
 
 
@@ -281,7 +281,8 @@ def _failed(work: Work, target: Target | None, error: BaseException, started: da
 
 
 @contextmanager
-def _threads(limit: int | None) -> Iterator[None]:
+def limited_threads(limit: int | None) -> Iterator[None]:
+    """So many threads of linear algebra, of torch and for images in a ``with`` block; None for what the process has."""
     if limit is None:
         yield
         return

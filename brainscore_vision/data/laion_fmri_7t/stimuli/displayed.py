@@ -136,6 +136,12 @@ def displayed_images(files: dict[str, Path]) -> dict[str, DisplayedImage]:
     return found
 
 
+def known_images(files: dict[str, Path]) -> set[str]:
+    """Stimuli whose files :func:`displayed_images` would neither read nor decode: it has done so before."""
+    index = _Index()
+    return {stimulus_id for stimulus_id, path in files.items() if index.get(path) is not None}
+
+
 def survey(contents: Iterable[tuple[str, bytes]], total: int) -> Survey:
     """Look at encoded images, all of them; nothing is remembered, and nothing that was remembered is believed.
 

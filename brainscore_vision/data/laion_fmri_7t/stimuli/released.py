@@ -68,7 +68,8 @@ class ReleasedStimuli:
     def files(self, stimulus_ids: list[str]) -> dict[str, Path]:
         """Image file of each stimulus, extracted where that has not happened yet."""
         names = names_of(self.table(), stimulus_ids, self.metadata)
-        files = {stimulus_id: kept(*self._extracted, name) for stimulus_id, name in names.items()}
+        there = self.extracted(stimulus_ids)
+        files = {stimulus_id: there.get(stimulus_id) for stimulus_id in names}
         absent = [stimulus_id for stimulus_id, path in files.items() if path is None]
         if absent:
             rows = pd.Index(self.table()["stimulus_id"]).get_indexer(absent)
@@ -78,6 +79,12 @@ class ReleasedStimuli:
                     self._extract(images, row)
             files.update({stimulus_id: kept(*self._extracted, names[stimulus_id]) for stimulus_id in absent})
         return files
+
+    def extracted(self, stimulus_ids: list[str]) -> dict[str, Path]:
+        """:meth:`files` of those stimuli whose image is extracted already; extracts none."""
+        names = names_of(self.table(), stimulus_ids, self.metadata)
+        files = {stimulus_id: kept(*self._extracted, name) for stimulus_id, name in names.items()}
+        return {stimulus_id: path for stimulus_id, path in files.items() if path is not None}
 
     @property
     def folder(self) -> Path:

@@ -16,7 +16,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_stat
 
 from ..constants import STIMULUS_SET_IDENTIFIER
 from ..errors import MissingDataError
-from .displayed import DisplayedImage, Survey, displayed_images, survey
+from .displayed import DisplayedImage, Survey, displayed_images, known_images, survey
 from .released import ReleasedStimuli
 from .seal import check_seal
 from .stimulus_tables import check_names, names_of, read_table
@@ -256,6 +256,13 @@ def make_stimulus_set(source: StimulusSource, stimulus_ids: list[str] | None = N
 def stimulus_fingerprints(source: StimulusSource, stimulus_ids: list[str]) -> dict[str, str]:
     """SHA-1 (hexadecimal) of the displayed bytes of each stimulus."""
     return {stimulus_id: image.sha1 for stimulus_id, image in _displayed(source, list(stimulus_ids)).items()}
+
+
+def unchecked_images(source: StimulusSource, stimulus_ids: list[str]) -> list[str]:
+    """Those of the stimuli whose images :func:`stimulus_fingerprints` would have to extract, or to read and decode."""
+    files = source.extracted(stimulus_ids) if isinstance(source, ReleasedStimuli) else source.files(stimulus_ids)
+    there = known_images(files)
+    return [stimulus_id for stimulus_id in stimulus_ids if stimulus_id not in there]
 
 
 def survey_images(source: StimulusSource) -> Survey:
