@@ -268,17 +268,19 @@ def test_metadata_are_nested_and_read_without_weights(kept, tiny_dataset):
     )
 
 
-def test_several_encoders_answer_with_one_forward_pass(kept, tiny_dataset, monkeypatch):
+def test_several_encoders_answer_with_one_forward_pass(kept, tiny_dataset):
     model = make_model()
     first, other = (
         fit_encoder(model, subject, regions, dataset=tiny_dataset, engine=QUIET)
         for subject, regions in (("sub-01", "V1"), ("sub-03", ("IT", "V1")))
     )
-    images, seen = IMAGE + np.arange(9, dtype=np.uint8)[:, None, None, None], []
+    images, seen = IMAGE + np.arange(10, dtype=np.uint8)[:, None, None, None], []
     alone = [encoder.encode(images) for encoder in (first, other)]
-    model.activations_model._model.register_forward_hook(lambda module, given, answer: seen.append(len(given[0])))
-    together = encode_many([first, other], images)
-    assert sum(seen) == len(images)
+    together = encode_many([first, other], images)  # after which the width of the layers is known
+    model.activations_model._model.conv.register_forward_hook(lambda module, given, answer: seen.append(len(given[0])))
+    for a, b in zip(together, encode_many([first, other], images), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert seen == [5, 5]  # of a model that takes 7 at once: none is shown to fill a batch up
     for a, b in zip(alone, together, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     another = fitted(tiny_dataset, regions="V1", model=small_network(LAYERS, seed=5))
@@ -364,6 +366,24 @@ def test_features_that_are_looked_up_have_encoders_that_take_features(tiny_datas
     for wrong in (IMAGE, ["a.png"], features[:, 1:], features + np.nan, features[:0]):
         with pytest.raises(ImagesError, match="CLIP"):
             loaded.encode(wrong)
+
+
+def test_a_region_that_the_map_of_regions_lacks_is_recorded_as_asked(tiny_dataset, tmp_path):
+    layers, images = {"V2": "conv", "faces": "pool"}, IMAGE + np.arange(3, dtype=np.uint8)[:, None, None, None]
+    options = {"dataset": tiny_dataset, "alphas": (1.0,), "engine": QUIET}
+    encoder = fit_encoder(small_network(layers), "sub-01", ("FFA1", "V1"), "tau", record="faces", **options)
+    assert encoder.about["recorded"] == {"FFA1": "faces", "V1": "faces"}
+    as_usual = fit_encoder(make_model(), "sub-01", "FFA1", "tau", **options)  # records IT, which is of the same layer
+    found = encoder.encode(images, {"roi": "FFA1"})
+    np.testing.assert_allclose(found, as_usual.encode(images), rtol=1e-5)
+    loaded = load_encoder(encoder.save(tmp_path / "enc.h5"), model=small_network(layers))
+    np.testing.assert_array_equal(loaded.encode(images, {"roi": "FFA1"}), found)
+    for record, error, message in (
+        ("V4", UnmappedRegionError, "V4"),
+        ("two words", IdentifierError, "record is a region that the model has a layer for"),
+    ):
+        with pytest.raises(error, match=message):
+            fit_encoder(small_network(layers), "sub-01", "FFA1", record=record, **options)
 
 
 def test_what_cannot_be_fitted_is_said_before_any_image_is_shown(tiny_dataset):

@@ -60,6 +60,7 @@ def fit_encoder(
     dtype: str = "float32",
     max_size: int | None = None,
     noise_ceiling_threshold: float = DEFAULT_THRESHOLD,
+    record: str | None = None,
     path: Path | None = None,
     engine: EngineOptions | None = None,
     say: Callable[[str], None] = _logger.info,
@@ -92,6 +93,8 @@ def fit_encoder(
         Bytes of the largest file; of larger encoders, features go through a random projection, whose loss is said.
     noise_ceiling_threshold : float
         Percent; voxels with nc_12rep above it.
+    record : str, optional
+        The region that the model records for all ``regions``, as for :func:`LAIONfMRI`.
     path : pathlib.Path, optional
         Where the encoder is written; default: a temporary file, see :meth:`Encoder.save`.
     engine : EngineOptions, optional
@@ -121,6 +124,7 @@ def fit_encoder(
             pool=pool,
             subjects=(subject,),
             noise_ceiling_threshold=noise_ceiling_threshold,
+            record=record,
             dataset=dataset,
         )
         for region in regions

@@ -65,6 +65,17 @@ def test_an_encoder_is_fitted_asked_shown_and_listed(tiny_dataset, tmp_path, ima
     assert "broken.h5 is damaged" in out
 
 
+def test_what_is_recorded_is_an_option(tiny_dataset, tmp_path, run):
+    (tmp_path / "nets.py").write_text(NETWORK)
+    arguments = ("--regions", "V1", "--dataset", tiny_dataset, "--out", tmp_path / "enc.h5", "--record", "V2")
+    code, out, err = run("encoder", "fit", f"{tmp_path}/nets.py:make", "--layers", "V2=AvgPool", *arguments)
+    assert code != 0
+    assert "AvgPool" in err
+    code, out, err = run("encoder", "fit", f"{tmp_path}/nets.py:make", "--layers", "V2=2", *arguments)
+    assert code == 0, err
+    assert any(line.split()[0] == "V1" and line.split()[-1] == "2" for line in out.splitlines() if line.strip())
+
+
 def test_an_encoder_of_a_network_that_changed_or_is_gone_says_so(tiny_dataset, tmp_path, images, run):
     (tmp_path / "nets.py").write_text(NETWORK)
     path, network = tmp_path / "enc.h5", f"{tmp_path}/nets.py:make"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -24,8 +23,9 @@ from ..errors import StimulusKernelError, StorageError
 from ..features.lookup import LookupModel
 from ..features.network import network_digest
 from ..features.recording import committed_layers
-from ..files import cannot_write, make_folder, replacing
+from ..files import ProcessLock, cannot_write, make_folder, replacing
 from ..kernels.kernel import StimulusKernel, column_blocks, kernel_from_features
+from ..kernels.making import ENCODER_SPOOL, private_spool
 from ..options import EngineOptions
 from ..ridge import fit as ridge
 from ..tasks import SubjectTask
@@ -185,18 +185,23 @@ def fit(
     checks = list(tasks if checks is None else checks)
     if path is None:
         make_folder(options.spool)
-        folder = Path(tempfile.mkdtemp(prefix="encoder-", dir=options.spool))
+        folder, lock = private_spool(options.spool, ENCODER_SPOOL)
         try:
             _write(model, tasks, folder / "encoder.h5", checks, settings, options, describe, plain, say)
             encoder = Encoder.open(folder / "encoder.h5", model, plain)
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder, lock)
             raise
-        weakref.finalize(encoder, shutil.rmtree, folder, ignore_errors=True)
+        weakref.finalize(encoder, _remove, folder, lock)
         return encoder
     path = Path(path)
     _write(model, tasks, path, checks, settings, options, describe, plain, say)
     return Encoder.open(path, model, plain)
+
+
+def _remove(folder: Path, lock: ProcessLock) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    lock.release()
 
 
 def _write(model, tasks, path, checks, settings, options, describe, plain, say) -> None:
@@ -248,6 +253,7 @@ def _about(model, tasks: Sequence[SubjectTask], fits: dict, losses: list) -> dic
         "source_degrees": float(tasks[0].pool.visual_degrees),
         "subject": tasks[0].subject,
         "regions": [task.region for task in tasks],
+        "recorded": {task.region: task.model_region for task in tasks},
         "layers": committed_layers(model, [task.model_region for task in tasks]),
         "n_voxels": sum(fits[task].dual.shape[1] for task in tasks),
         "loss": losses,

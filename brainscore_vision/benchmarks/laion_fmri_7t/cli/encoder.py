@@ -20,6 +20,7 @@ from .options import (
     LayersOption,
     MemoryOption,
     NoStoreOption,
+    RecordOption,
     SpoolOption,
     StoreOption,
     ThresholdOption,
@@ -83,6 +84,7 @@ def fit(
     ] = None,
     dataset: DatasetOption = None,
     threshold: ThresholdOption = None,
+    record: RecordOption = None,
     store_directory: StoreOption = None,
     spool_directory: SpoolOption = None,
     no_store: NoStoreOption = False,
@@ -113,6 +115,7 @@ def fit(
         dtype=dtype,
         max_size=None if max_size is None else int(max_size * 1e9),
         noise_ceiling_threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
+        record=record,
         path=out.expanduser(),
         engine=engine_options(no_store, store_directory, spool_directory, False, max_memory, device),
         say=errors.print,
@@ -217,7 +220,7 @@ def _print(about: dict, metadata: dict) -> None:
         explained = "-" if accuracy is None else value(accuracy["value"])
         if accuracy is not None and "low" in accuracy:
             explained = interval(accuracy["value"], (accuracy["low"], accuracy["high"]))
-        layer = about["layers"].get(region, about["layers"].get(MODEL_REGIONS[region], ""))
+        layer = about["layers"].get(about.get("recorded", MODEL_REGIONS)[region], "")
         medians = (np.median(model[name][columns]) for name in ("correlation_results", "leave_one_out_correlation"))
         alphas = np.unique(model["alpha"][columns])
         alpha = f"{alphas[0]:.3g}" if len(alphas) == 1 else f"{alphas[0]:.3g} to {alphas[-1]:.3g}"
