@@ -50,7 +50,8 @@ def make_model(seed=0):
 def fitted(dataset, train="tau", model=None, **options):
     regions = options.pop("regions", ("V1", "IT"))
     model = make_model() if model is None else model
-    return fit_encoder(model, "sub-01", regions, train, dataset=dataset, engine=QUIET, **options)
+    engine = QUIET if options.pop("store", True) else EngineOptions(progress=False, store=False)
+    return fit_encoder(model, "sub-01", regions, train, dataset=dataset, engine=engine, **options)
 
 
 def predicted_by_kernels(model, task, wanted):
@@ -107,9 +108,11 @@ def test_images_of_the_dataset_are_predicted_as_by_the_kernel_and_correlate_as_s
 def test_fitting_from_stored_kernels_needs_the_features_once_and_a_file_is_what_was_fitted(tiny_dataset, tmp_path):
     dataset = open_dataset(tiny_dataset)
     first = fitted(tiny_dataset, train="all")
+    (tmp_path / ".encoder-killed").write_bytes(bytes(100))
     again = fitted(tiny_dataset, train="all", path=tmp_path / "again.h5")
     images = dataset.stimulus_set(task_of("V1", tiny_dataset).test_ids[:3])
     np.testing.assert_allclose(first.encode(images), again.encode(images), rtol=1e-5, atol=1e-6)
+    assert [path.name for path in tmp_path.iterdir()] == ["again.h5"]
     saved = load_encoder(first.save(tmp_path / "enc.h5"), model=make_model())
     np.testing.assert_array_equal(saved.encode(images), first.encode(images))
     trained = set(encoder_metadata(tmp_path / "enc.h5")["encoding_model"]["train_stimuli"])
@@ -283,9 +286,18 @@ def test_several_encoders_answer_with_one_forward_pass(kept, tiny_dataset):
     assert seen == [5, 5]  # of a model that takes 7 at once: none is shown to fill a batch up
     for a, b in zip(alone, together, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-    another = fitted(tiny_dataset, regions="V1", model=small_network(LAYERS, seed=5))
-    with pytest.raises(EncoderFileError, match="one network"):
-        encode_many([first, another], images)
+    early = small_network({"IT": "conv", "V1": "head"})
+    of_other_layers = fit_encoder(early, "sub-03", ("V1", "IT"), dataset=tiny_dataset, engine=QUIET)
+    expected = of_other_layers.encode(images)
+    for a, b in zip(encode_many([other, of_other_layers, first], images), (alone[1], expected, alone[0]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    prepared = make_model()
+    extractor, prepare = prepared.activations_model._extractor, prepared.activations_model._extractor.preprocess
+    extractor.preprocess = lambda paths: prepare(paths)[:, :, ::-1].copy()
+    for model in (small_network(LAYERS, seed=5), prepared):
+        another = fitted(tiny_dataset, regions="V1", model=model, store=False)
+        with pytest.raises(EncoderFileError, match="one network, preprocessing"):
+            encode_many([first, another], images)
 
 
 def test_another_network_is_refused(kept):

@@ -249,10 +249,10 @@ def encode_many(
         One per encoder, (images, voxels).
     """
     encoders = list(encoders)
-    names = ("network", "identifier", "kind", "visual_degrees", "source_degrees")
-    if len({tuple(encoder.about[name] for name in names) for encoder in encoders}) != 1:
+    names = ("network", "identifier", "kind", "visual_degrees", "source_degrees", "preparing")
+    if len({str([encoder.about.get(name) for name in names]) for encoder in encoders}) != 1:
         raise EncoderFileError(
-            f"Encoders that share a forward pass are of one network and field of view; received "
+            f"Encoders that share a forward pass are of one network, preprocessing and field of view; received "
             f"{', '.join(str(encoder.about['identifier']) for encoder in encoders) or 'none'}. Ask them one by one."
         )
     if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):

@@ -22,8 +22,9 @@ from ..engine import Run
 from ..errors import StimulusKernelError, StorageError
 from ..features.lookup import LookupModel
 from ..features.network import network_digest
+from ..features.preprocessing import preprocessing_digest, structure_digest
 from ..features.recording import committed_layers
-from ..files import ProcessLock, cannot_write, make_folder, replacing
+from ..files import ProcessLock, cannot_write, make_folder, remove_abandoned, replacing
 from ..kernels.kernel import StimulusKernel, column_blocks, kernel_from_features
 from ..kernels.making import ENCODER_SPOOL, private_spool
 from ..options import EngineOptions
@@ -38,6 +39,9 @@ DTYPES = ("float32", "float16")
 
 DESCRIBED_BYTES, BASE_BYTES = 256, 2**15
 """What metadata take at most: per voxel or stimulus, and besides."""
+
+SCRATCH = ".encoder-"
+"""Encoders that are being written begin so."""
 
 N_COMPARED = 32
 """Voxels whose predictions of made images are kept, to tell another network."""
@@ -213,6 +217,7 @@ def _write(model, tasks, path, checks, settings, options, describe, plain, say) 
             raise StimulusKernelError("An encoder is of one subject and pool, and of each region once.")
         plan = _plan(model, tasks, run, settings, say)
         _check_room(path, sum(layer.n_bytes for layer in plan))
+        remove_abandoned(path.parent, SCRATCH)
         work, fits = run.work(), {}
         for k, item in enumerate(run.each_kernel()):
             (kernel,) = run.kernels(item)
@@ -221,7 +226,7 @@ def _write(model, tasks, path, checks, settings, options, describe, plain, say) 
                 continue
             del kernel
             sources = run.features([layer.item for layer in plan])
-            with replacing(path) as scratch:
+            with replacing(path, SCRATCH) as scratch:
                 with opened(scratch, "w") as file:
                     losses = []
                     for n, layer in enumerate(plan):
@@ -248,6 +253,7 @@ def _about(model, tasks: Sequence[SubjectTask], fits: dict, losses: list) -> dic
         "identifier": str(model.identifier),
         "source": getattr(model, "model_source", None),
         "network": network_digest(model),
+        "preparing": [structure_digest(model), preprocessing_digest(model)],
         "kind": "features" if isinstance(model, LookupModel) else "images",
         "visual_degrees": float(model.visual_degrees()),
         "source_degrees": float(tasks[0].pool.visual_degrees),
@@ -318,6 +324,8 @@ def _plan(model, tasks: Sequence[SubjectTask], run: Run, settings: EncoderSettin
 
 
 def _check_room(path: Path, n_bytes: int) -> None:
+    if path.is_dir():
+        raise StorageError(f"The encoder goes to a file; {path} is a folder. Add a name to it.")
     if error := cannot_write(path.parent):
         raise StorageError(
             f"The encoder goes to {path}, which cannot be written ({error.strerror}). Choose another folder."
