@@ -348,13 +348,15 @@ def test_a_file_that_was_cut_or_changed_is_refused(kept, tmp_path):
 
 
 def test_a_bounded_size_projects_features_and_says_what_is_lost(tiny_dataset, tmp_path):
-    said, whole = [], fitted(tiny_dataset, regions="V1", path=tmp_path / "whole.h5")
+    # a penalty that does not make held-out predictions the mean of the others, which correlates negatively
+    said, options = [], {"regions": "V1", "alphas": (1.0,)}
+    whole = fitted(tiny_dataset, path=tmp_path / "whole.h5", **options)
     most = whole.path.stat().st_size * 2 // 3
-    small = fitted(tiny_dataset, regions="V1", path=tmp_path / "small.h5", max_size=most, say=said.append)
+    small = fitted(tiny_dataset, path=tmp_path / "small.h5", max_size=most, say=said.append, **options)
     assert small.path.stat().st_size <= most
     loss = small.about["loss"][0]
     assert "random projection" in said[0]
-    assert abs(loss["held_out_correlation"] - loss["held_out_correlation_without"]) < 0.3
+    assert abs(loss["held_out_correlation"] - loss["held_out_correlation_without"]) < 0.2, loss
     dataset, task = open_dataset(tiny_dataset), task_of("V1", tiny_dataset)
     found = small.encode(dataset.stimulus_set(task.test_ids))
     measured = task.load_responses().select(task.test_ids).values

@@ -30,7 +30,6 @@ __all__ = [
     "encoders_in",
     "fit_encoder",
     "load_encoder",
-    "read_about",
 ]
 
 ALL, WITH_OOD = "all", "all+ood"
@@ -192,18 +191,13 @@ def encoder_metadata(path) -> dict:
     return read_header(path)[1]
 
 
-def read_about(path) -> tuple[dict, dict]:
-    """Which network, subject and regions an encoder is of, and its metadata; reads no weights."""
-    return read_header(path)[:2]
-
-
 def accuracy_figure(about: dict, metadata: dict):
     """Correlation of each voxel's predictions with its responses to held-out images, by region; dots are medians.
 
     Parameters
     ----------
     about, metadata : dict
-        From :func:`read_about`.
+        Of an :class:`Encoder`, or of a file by ``read_header``.
 
     Returns
     -------

@@ -185,9 +185,11 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Say what an encoder is of, and how well it predicts held-out images; reads no weights."""
-    from ..encoder import accuracy_figure, read_about
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.file import read_header
 
-    about, metadata = read_about(path)
+    from ..encoder import accuracy_figure
+
+    about, metadata, _ = read_header(path)
     if as_json:
         accuracy = metadata["encoding_model"]["accuracy"]
         print(
