@@ -251,6 +251,23 @@ def test_other_preprocessings_stay_in_turn_and_say_so_once(make, stimuli, in_tur
         np.testing.assert_array_equal(found, in_turn(make(), stimuli))
 
 
+def test_another_thread_may_draw_lots_meanwhile(stimuli, in_turn, monkeypatch):
+    """As dask's do in a worker, whenever it looks how large an answer is."""
+    take, said = Ahead.take, []
+
+    def take_while_another_draws(self, *arguments, **options):
+        images = take(self, *arguments, **options)
+        other = threading.Thread(target=random.random)
+        other.start()
+        other.join()
+        return images
+
+    monkeypatch.setattr(Ahead, "take", take_while_another_draws)
+    found, one_by_one = features(prepared, stimuli, said)
+    assert (one_by_one, said) == (True, [])
+    np.testing.assert_array_equal(found, in_turn(prepared, stimuli))
+
+
 def test_a_preprocessing_that_was_seen_to_change_stays_in_turn(stimuli):
     said, kept = [], []
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import re
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -22,8 +23,10 @@ from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import find_mod
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import build_all
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep import (
+    ModelPlan,
     Settings,
     SweepError,
+    SweepPlan,
     check_names,
     cluster,
     make_plan,
@@ -315,6 +318,15 @@ def test_a_live_table_shows_the_same(sweep):
     assert "the weights are not there" in lines
     assert "1 of 2 cells scored, 1 failed" in lines
     assert "1/1" in lines
+
+
+def test_a_live_table_shows_whole_names():
+    names = [f"/a/folder/whose/name/is/long/{'x' * 80}.py:make(width={k})" for k in range(3)]
+    console = Console(file=io.StringIO(), width=80, force_terminal=True)
+    console.print(LiveBoard(SweepPlan(tuple(ModelPlan(name, None, (V1,), ()) for name in names)), console).table())
+    shown = re.sub(r"\x1b\[[\d;]*m", "", console.file.getvalue())
+    cells = "".join(line.split("│")[1].strip() for line in shown.splitlines() if line.startswith("│"))
+    assert cells == "".join(names)
 
 
 @pytest.fixture

@@ -49,11 +49,14 @@ class Checked:
     made : Made or None
         What it is; None if it could not be made, or its process died.
     problems : tuple of Problem
+    ignores_layers : bool
+        Layers were said for it, and it has no network: a table of features, an embedding. It is scored as it is.
     """
 
     model: str
     made: Made | None = None
     problems: tuple[Problem, ...] = ()
+    ignores_layers: bool = False
 
     def problem_of(self, target: Target) -> Problem | None:
         """What keeps a benchmark from being scored."""
@@ -144,6 +147,9 @@ def check_model(plan: ModelPlan, engine: EngineOptions) -> Checked:
         made = found.made()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - said by whoever asked
         return Checked(plan.model, problems=(_problem(None, error),))
+    ignores_layers = plan.layers is not None and made.revision is None
+    if ignores_layers:
+        plan = replace(plan, layers=None)
     by_region = {one.region: one for one in build_all(target.identifier for target in plan.todo).values()}
     problems, waiting = [], [list(by_region)]
     while waiting:
@@ -155,7 +161,7 @@ def check_model(plan: ModelPlan, engine: EngineOptions) -> Checked:
                 waiting += [[region] for region in regions]  # one bad layer costs its own cells
             else:
                 problems.append(_problem(regions[0], error))
-    return Checked(plan.model, made, tuple(problems))
+    return Checked(plan.model, made, tuple(problems), ignores_layers)
 
 
 def _look(found: ModelSource, benchmarks: list, plan: ModelPlan, engine: EngineOptions) -> None:
