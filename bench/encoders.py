@@ -23,21 +23,27 @@ import torch
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.hooks import pytorch_wrapper
 from brainscore_vision.benchmarks.laion_fmri_7t import fit_encoder, load_encoder
 
-N_IMAGES, BATCH, ROUNDS = 32, 32, 5
+N_IMAGES, BATCH, ROUNDS = (32, 128), 32, 5
 CLOCKS = {time.perf_counter: "second", time.process_time: "processor second"}
 WIDE = "torchvision:resnet50@none"
 
 
 def rate(source: str, layer: str, dataset: str) -> None:
-    """Images per second and per processor second, as medians over rounds in turn, and the ratios of rounds."""
+    """Images per second and per processor second of few and of many images: medians of rounds in turn, and their ratios."""
     encoder = fit_encoder(source, regions=("V1", "IT"), layers={"V1": layer, "IT": layer}, train="tau", dataset=dataset)
-    images = np.random.default_rng(0).integers(0, 256, (N_IMAGES, 3, 256, 256), dtype=np.uint8)
+    print(f"{source}, {layer}, {encoder.n_voxels} voxels, {torch.get_num_threads()} threads")
+    for n_images in N_IMAGES:
+        _rate(encoder, n_images)
+
+
+def _rate(encoder, n_images: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (n_images, 3, 256, 256), dtype=np.uint8)
     network = pytorch_wrapper(encoder.model.activations_model)._model
     tensors = torch.randn(BATCH, 3, 224, 224)
 
     def alone():
         with torch.no_grad():
-            for _ in range(N_IMAGES // BATCH):
+            for _ in range(n_images // BATCH):
                 network(tensors)
 
     def encoded():
@@ -51,12 +57,11 @@ def rate(source: str, layer: str, dataset: str) -> None:
             if done >= 0:  # the first round warms up
                 for clock in CLOCKS:
                     found[what, clock].append(clock() - start[clock])
-    print(f"{source}, {layer}, {encoder.n_voxels} voxels")
     for clock, name in CLOCKS.items():
         ratios = np.array(found[alone, clock]) / np.array(found[encoded, clock])
-        rates = [N_IMAGES / np.median(found[what, clock]) for what in (alone, encoded)]
+        rates = [n_images / np.median(found[what, clock]) for what in (alone, encoded)]
         print(
-            f"  images per {name}: network {rates[0]:.1f}, encoder {rates[1]:.1f}; ratio {np.median(ratios):.2f} "
+            f"  {n_images} images, per {name}: network {rates[0]:.1f}, encoder {rates[1]:.1f}; ratio {np.median(ratios):.2f} "
             f"({ratios.min():.2f} to {ratios.max():.2f})",
             flush=True,
         )

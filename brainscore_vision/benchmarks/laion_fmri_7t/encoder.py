@@ -30,7 +30,6 @@ __all__ = [
     "encoders_in",
     "fit_encoder",
     "load_encoder",
-    "read_about",
 ]
 
 ALL, WITH_OOD = "all", "all+ood"
@@ -60,6 +59,7 @@ def fit_encoder(
     dtype: str = "float32",
     max_size: int | None = None,
     noise_ceiling_threshold: float = DEFAULT_THRESHOLD,
+    record: str | None = None,
     path: Path | None = None,
     engine: EngineOptions | None = None,
     say: Callable[[str], None] = _logger.info,
@@ -92,6 +92,8 @@ def fit_encoder(
         Bytes of the largest file; of larger encoders, features go through a random projection, whose loss is said.
     noise_ceiling_threshold : float
         Percent; voxels with nc_12rep above it.
+    record : str, optional
+        The region that the model records for all ``regions``, as for :func:`LAIONfMRI`.
     path : pathlib.Path, optional
         Where the encoder is written; default: a temporary file, see :meth:`Encoder.save`.
     engine : EngineOptions, optional
@@ -121,6 +123,7 @@ def fit_encoder(
             pool=pool,
             subjects=(subject,),
             noise_ceiling_threshold=noise_ceiling_threshold,
+            record=record,
             dataset=dataset,
         )
         for region in regions
@@ -188,18 +191,13 @@ def encoder_metadata(path) -> dict:
     return read_header(path)[1]
 
 
-def read_about(path) -> tuple[dict, dict]:
-    """Which network, subject and regions an encoder is of, and its metadata; reads no weights."""
-    return read_header(path)[:2]
-
-
 def accuracy_figure(about: dict, metadata: dict):
     """Correlation of each voxel's predictions with its responses to held-out images, by region; dots are medians.
 
     Parameters
     ----------
     about, metadata : dict
-        From :func:`read_about`.
+        Of an :class:`Encoder`, or of a file by ``read_header``.
 
     Returns
     -------

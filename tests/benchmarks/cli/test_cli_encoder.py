@@ -65,6 +65,17 @@ def test_an_encoder_is_fitted_asked_shown_and_listed(tiny_dataset, tmp_path, ima
     assert "broken.h5 is damaged" in out
 
 
+def test_what_is_recorded_is_an_option(tiny_dataset, tmp_path, run):
+    (tmp_path / "nets.py").write_text(NETWORK)
+    arguments = ("--regions", "V1", "--dataset", tiny_dataset, "--out", tmp_path / "enc.h5", "--record", "V2")
+    code, out, err = run("encoder", "fit", f"{tmp_path}/nets.py:make", "--layers", "V2=AvgPool", *arguments)
+    assert code != 0
+    assert "AvgPool" in err
+    code, out, err = run("encoder", "fit", f"{tmp_path}/nets.py:make", "--layers", "V2=2", *arguments)
+    assert code == 0, err
+    assert any(line.split()[0] == "V1" and line.split()[-1] == "2" for line in out.splitlines() if line.strip())
+
+
 def test_an_encoder_of_a_network_that_changed_or_is_gone_says_so(tiny_dataset, tmp_path, images, run):
     (tmp_path / "nets.py").write_text(NETWORK)
     path, network = tmp_path / "enc.h5", f"{tmp_path}/nets.py:make"
@@ -83,3 +94,21 @@ def test_an_encoder_of_a_network_that_changed_or_is_gone_says_so(tiny_dataset, t
     assert code == 2
     assert ".parquet" in err
     assert not target.exists()
+
+
+def test_where_nothing_can_be_written_is_said_before_any_work(tmp_path, run):
+    for arguments in (
+        ("encoder", "run", tmp_path / "none.h5", tmp_path, "--out", "/proc/r.csv"),
+        ("encoder", "show", tmp_path / "none.h5", "--figure", "/proc/f.svg"),
+        ("encoder", "fit", "pixels", "--dataset", tmp_path, "--out", "/proc/enc.h5"),
+    ):
+        code, _, err = run(*arguments)
+        assert code == 2
+        assert f"{arguments[-1]} cannot be written" in err
+    (tmp_path / "r.npy").mkdir()
+    code, _, err = run("encoder", "run", tmp_path / "none.h5", tmp_path, "--out", tmp_path / "r.npy")
+    assert code == 2
+    assert "is a folder" in err
+    code, _, err = run("encoder", "list", tmp_path / "nowhere")
+    assert code == 2
+    assert "there is none" in err

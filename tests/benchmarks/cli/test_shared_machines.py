@@ -5,6 +5,8 @@ import json
 import pytest
 from plugin_testing.people import in_child, obey_permissions, obeys_permissions
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.making import ENCODER_SPOOL, private_spool
+
 CELL = "LAION_fMRI.V1-tau-ridgecv"
 
 
@@ -108,11 +110,24 @@ def test_clearing_removes_nothing_else(run, tmp_path):
     mine = [tmp_path / name for name in ("thesis.tex", "screen/shot.png", "results/1.csv", "abc/def", "a" * 31)]
     ours = [
         tmp_path / name
-        for name in ("features-x1/a.features", f"{'0a' * 16}/b.features", "screen/source9.2-target8.0/c")
+        for name in (
+            "features-x1/a.features",
+            "encoder-x1/encoder.h5",
+            f"{'0a' * 16}/b.features",
+            "screen/source9.2-target8.0/c",
+        )
     ]
     for path in (*mine, *ours):
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_bytes(bytes(1000))
-    code, out, _ = run("cache", "clear", "--store-directory", tmp_path / "store", "--spool-directory", tmp_path)
+    used, lock = private_spool(tmp_path, ENCODER_SPOOL)
+    where = ("--store-directory", tmp_path / "store", "--spool-directory", tmp_path)
+    assert "encoders in 3 folders" in run("cache", "list", *where)[1]
+    code, out, _ = run("cache", "clear", *where)
     assert (code, out) == (0, "Freed 0.0 MB.\n")
+    assert used.exists()
+    lock.release()  # as when its process is killed
+    assert run("cache", "clear", *where)[0] == 0
+    assert not used.exists()
+    assert "Killed" not in run("cache", "list", *where)[1]
     assert [path.exists() for path in (*mine, *ours)] == [True] * len(mine) + [False] * len(ours)

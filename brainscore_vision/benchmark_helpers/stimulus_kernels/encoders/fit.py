@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -23,9 +22,11 @@ from ..engine import Run
 from ..errors import StimulusKernelError, StorageError
 from ..features.lookup import LookupModel
 from ..features.network import network_digest
+from ..features.preprocessing import preprocessing_digest, structure_digest
 from ..features.recording import answers_by_layers, committed_layers
-from ..files import cannot_write, make_folder, replacing
+from ..files import ProcessLock, cannot_write, make_folder, remove_abandoned, replacing
 from ..kernels.kernel import StimulusKernel, column_blocks, kernel_from_features
+from ..kernels.making import ENCODER_SPOOL, private_spool
 from ..options import EngineOptions
 from ..ridge import fit as ridge
 from ..tasks import SubjectTask
@@ -38,6 +39,9 @@ DTYPES = ("float32", "float16")
 
 DESCRIBED_BYTES, BASE_BYTES = 256, 2**15
 """What metadata take at most: per voxel or stimulus, and besides."""
+
+SCRATCH = ".encoder-"
+"""Encoders that are being written begin so."""
 
 N_COMPARED = 32
 """Voxels whose predictions of made images are kept, to tell another network."""
@@ -185,18 +189,23 @@ def fit(
     checks = list(tasks if checks is None else checks)
     if path is None:
         make_folder(options.spool)
-        folder = Path(tempfile.mkdtemp(prefix="encoder-", dir=options.spool))
+        folder, lock = private_spool(options.spool, ENCODER_SPOOL)
         try:
             _write(model, tasks, folder / "encoder.h5", checks, settings, options, describe, plain, say)
             encoder = Encoder.open(folder / "encoder.h5", model, plain)
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder, lock)
             raise
-        weakref.finalize(encoder, shutil.rmtree, folder, ignore_errors=True)
+        weakref.finalize(encoder, _remove, folder, lock)
         return encoder
     path = Path(path)
     _write(model, tasks, path, checks, settings, options, describe, plain, say)
     return Encoder.open(path, model, plain)
+
+
+def _remove(folder: Path, lock: ProcessLock) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    lock.release()
 
 
 def _write(model, tasks, path, checks, settings, options, describe, plain, say) -> None:
@@ -208,6 +217,7 @@ def _write(model, tasks, path, checks, settings, options, describe, plain, say) 
             raise StimulusKernelError("An encoder is of one subject and pool, and of each region once.")
         plan = _plan(model, tasks, run, settings, say)
         _check_room(path, sum(layer.n_bytes for layer in plan))
+        remove_abandoned(path.parent, SCRATCH)
         work, fits = run.work(), {}
         for k, item in enumerate(run.each_kernel()):
             (kernel,) = run.kernels(item)
@@ -216,7 +226,7 @@ def _write(model, tasks, path, checks, settings, options, describe, plain, say) 
                 continue
             del kernel
             sources = run.features([layer.item for layer in plan])
-            with replacing(path) as scratch:
+            with replacing(path, SCRATCH) as scratch:
                 with opened(scratch, "w") as file:
                     losses = []
                     for n, layer in enumerate(plan):
@@ -243,12 +253,14 @@ def _about(model, tasks: Sequence[SubjectTask], fits: dict, losses: list) -> dic
         "identifier": str(model.identifier),
         "source": getattr(model, "model_source", None),
         "network": network_digest(model),
+        "preparing": [structure_digest(model), preprocessing_digest(model)],
         "kind": "features" if isinstance(model, LookupModel) else "images",
         "feature_names": list(model.feature_names) if isinstance(model, LookupModel) else [],
         "visual_degrees": float(model.visual_degrees()),
         "source_degrees": float(tasks[0].pool.visual_degrees),
         "subject": tasks[0].subject,
         "regions": [task.region for task in tasks],
+        "recorded": {task.region: task.model_region for task in tasks},
         "layers": _layers_of(model, [task.model_region for task in tasks]),
         "n_voxels": sum(fits[task].dual.shape[1] for task in tasks),
         "loss": losses,
@@ -318,6 +330,8 @@ def _layers_of(model, regions: Sequence[str]) -> dict:
 
 
 def _check_room(path: Path, n_bytes: int) -> None:
+    if path.is_dir():
+        raise StorageError(f"The encoder goes to a file; {path} is a folder. Add a name to it.")
     if error := cannot_write(path.parent):
         raise StorageError(
             f"The encoder goes to {path}, which cannot be written ({error.strerror}). Choose another folder."

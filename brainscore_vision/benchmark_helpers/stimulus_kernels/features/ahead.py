@@ -7,6 +7,7 @@ decode, resize and normalise: two of them prepare JPEGs of 1000 pixels twice as 
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -122,7 +123,14 @@ def same_bits(image, other) -> bool:
 def _use_one_processor() -> None:
     """Products and sums of a thread that prepares images stay on its own processor: the others have images too."""
     import torch
-    from threadpoolctl import threadpool_limits
 
     torch.get_num_threads()  # sets the thread up as all others, so what follows is not undone
-    threadpool_limits(1, user_api="openmp")  # of this thread alone
+    _thread_pools().limit(limits=1, user_api="openmp")  # of this thread alone
+
+
+@functools.cache
+def _thread_pools():
+    """Found once, torch loaded: finding them takes as long as preparing several images."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

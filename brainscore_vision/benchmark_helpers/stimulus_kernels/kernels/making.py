@@ -42,8 +42,8 @@ SOME_BATCHES, MOST_TIMED = 192, 256
 LONGER = 4
 """Times the seconds that a model is to be shown images: what it may take to see some batches."""
 
-PRIVATE_SPOOL = "features-"
-"""Folders of features that no later run finds begin so."""
+PRIVATE_SPOOL, ENCODER_SPOOL = "features-", "encoder-"
+"""Folders of features that no later run finds, and of encoders without a path, begin so."""
 
 _logger = logging.getLogger(__name__)
 
@@ -82,6 +82,7 @@ class ModelKernels:
         self._directory: Path | None = None
         self._lock: ProcessLock | None = None
         self._spool_lock: ProcessLock | None = None
+        self._private_lock: ProcessLock | None = None
         self._unstable: set[str] = set()
         self._notes: dict[str, list[str]] = {}
         self._served = False
@@ -101,7 +102,7 @@ class ModelKernels:
             shutil.rmtree(self._directory, ignore_errors=True)
         if kind is None and self._store is not None and self._served and self._directory is None:
             self._remove_leftovers()
-        for lock in (self._spool_lock, self._lock):
+        for lock in (self._private_lock, self._spool_lock, self._lock):
             if lock is not None:
                 lock.release()
 
@@ -360,7 +361,7 @@ class ModelKernels:
             if self._store is not None and self._own_spool() and not cannot_write(shared):
                 self._directory = shared  # a killed run's features are found here
             else:
-                self._directory = Path(tempfile.mkdtemp(dir=parent, prefix=PRIVATE_SPOOL))
+                self._directory, self._private_lock = private_spool(parent, PRIVATE_SPOOL)
         return self._directory
 
     def _own_spool(self) -> bool:
@@ -483,13 +484,28 @@ class ModelKernels:
         )
 
 
+def private_spool(parent: Path, prefix: str) -> tuple[Path, ProcessLock]:
+    """A new folder that nobody else uses, and the lock that says so; whoever removes the folder releases it then.
+
+    Parameters
+    ----------
+    parent : pathlib.Path
+    prefix : {PRIVATE_SPOOL, ENCODER_SPOOL}
+    """
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
+    lock = ProcessLock(_lock_of(folder))
+    with contextlib.suppress(LockingError):
+        lock.acquire(wait=False)
+    return folder, lock
+
+
 @contextlib.contextmanager
 def unused_spools(folder: Path) -> Iterator[list[Path]]:
-    """Folders of features that killed runs left in a spool directory; nobody takes them up during a ``with`` block."""
+    """Folders that killed runs left in a spool directory; nobody takes them up during a ``with`` block."""
     with contextlib.ExitStack() as locks:
-        found = list(folder.glob(f"{PRIVATE_SPOOL}*"))
-        for path in folder.iterdir() if folder.is_dir() else ():
-            if re.fullmatch("[0-9a-f]{32}", path.name):
+        found = []
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if re.fullmatch(f"[0-9a-f]{{32}}|({PRIVATE_SPOOL}|{ENCODER_SPOOL}).+", path.name):
                 lock = ProcessLock(_lock_of(path))
                 locks.callback(lock.release)
                 with contextlib.suppress(LockingError):

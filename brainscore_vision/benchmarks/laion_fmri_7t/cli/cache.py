@@ -16,15 +16,17 @@ from .tables import Column, print_table
 app = typer.Typer(cls=Group, help="List, verify or clear the kernels that are kept on disk.", no_args_is_help=True)
 
 StoreOption = Annotated[Path | None, typer.Option("--store-directory", help="Where kernels are kept.")]
+SpoolOption = Annotated[Path | None, typer.Option("--spool-directory", help="Where features wait.")]
 
 
 @app.command("list")
-def list_kernels(store_directory: StoreOption = None) -> None:
-    """List the stored kernels and their size."""
+def list_kernels(store_directory: StoreOption = None, spool_directory: SpoolOption = None) -> None:
+    """List the stored kernels and their size; say what killed runs left."""
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.making import unused_spools
     from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore
     from brainscore_vision.benchmark_helpers.stimulus_kernels.options import EngineOptions
 
-    options = EngineOptions(store_directory=store_directory)
+    options = EngineOptions(store_directory=store_directory, spool_directory=spool_directory)
     rows, total, unusable = [], 0, []
     for entry in KernelStore(options.kernels).entries():
         if isinstance(entry, str):
@@ -45,6 +47,13 @@ def list_kernels(store_directory: StoreOption = None) -> None:
         f"{len(rows)} kernels, {total / 1e6:.1f} MB in {options.kernels}"
         + (f", and {len(unusable)} that cannot be used (they will be computed again)" if unusable else "")
     )
+    with unused_spools(options.spool) as left:
+        if left:
+            size = sum(map(_size, left))
+            print(
+                f"Killed runs left features or encoders in {len(left)} folders, {size / 1e6:.1f} MB in {options.spool}: a run "
+                f"of the same model takes its features up; `laion-score cache clear` removes all."
+            )
 
 
 @app.command()
@@ -67,7 +76,7 @@ def verify(store_directory: StoreOption = None) -> None:
 def clear(
     model: Annotated[str | None, typer.Option(help="Only the kernels of this model.")] = None,
     store_directory: StoreOption = None,
-    spool_directory: Annotated[Path | None, typer.Option(help="Where features wait.")] = None,
+    spool_directory: SpoolOption = None,
 ) -> None:
     """Remove stored kernels, layer maps, and what killed runs left."""
     from brainscore_vision.benchmark_helpers.stimulus_kernels.features.screen import fitted_images

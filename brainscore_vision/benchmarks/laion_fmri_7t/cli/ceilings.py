@@ -9,17 +9,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from .options import DatasetOption, JsonOption, SubjectsOption
+from .options import DatasetOption, JsonOption, SubjectsOption, writable
 from .tables import Column, print_table
 
 PICTURES = (".svg", ".png", ".pdf")
 
 
 def known_picture(path: Path | None) -> Path | None:
-    """Return ``path`` if a picture can be written in its format."""
-    if path is not None and path.suffix.lower() not in PICTURES:
+    """Return ``path`` if a picture can be written there, in its format."""
+    if path is None:
+        return None
+    if path.suffix.lower() not in PICTURES:
         raise typer.BadParameter(f"A picture ends in {', '.join(PICTURES)}; received {path.name!r}.")
-    return path
+    return writable(path)
 
 
 def ceilings(

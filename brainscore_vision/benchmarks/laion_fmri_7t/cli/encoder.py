@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -20,12 +21,14 @@ from .options import (
     LayersOption,
     MemoryOption,
     NoStoreOption,
+    RecordOption,
     SpoolOption,
     StoreOption,
     ThresholdOption,
     engine_options,
     grid,
     read_layers,
+    writable,
 )
 from .tables import Column, interval, print_table, value
 
@@ -41,17 +44,17 @@ FileArgument = Annotated[Path, typer.Argument(metavar="ENCODER", help="A file th
 
 
 def known_output(path: Path) -> Path:
-    """Return ``path`` if responses can be written in its format."""
+    """Return ``path`` if responses can be written there, in its format."""
     if path.suffix.lower() not in OUTPUTS:
         raise typer.BadParameter(f"Responses go to a file that ends in {', '.join(OUTPUTS)}; received {path.name!r}.")
-    return path
+    return writable(path)
 
 
 @app.command("fit")
 def fit(
     context: typer.Context,
     model: Annotated[str, typer.Argument(help="What `laion-score score` takes.")],
-    out: Annotated[Path, typer.Option("--out", help="The encoder's file, enc.h5.")],
+    out: Annotated[Path, typer.Option("--out", help="The encoder's file, enc.h5.", callback=writable)],
     subject: Annotated[str, typer.Option("--subject", help="Whose responses: sub-01, sub-03 ...")] = "sub-01",
     regions: Annotated[str, typer.Option("--regions", help="Regions joined by commas.")] = "V1,V2,V4,IT",
     train: Annotated[
@@ -83,6 +86,7 @@ def fit(
     ] = None,
     dataset: DatasetOption = None,
     threshold: ThresholdOption = None,
+    record: RecordOption = None,
     store_directory: StoreOption = None,
     spool_directory: SpoolOption = None,
     no_store: NoStoreOption = False,
@@ -113,7 +117,8 @@ def fit(
         dtype=dtype,
         max_size=None if max_size is None else int(max_size * 1e9),
         noise_ceiling_threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
-        path=out.expanduser(),
+        record=record,
+        path=out,
         engine=engine_options(no_store, store_directory, spool_directory, False, max_memory, device),
         say=errors.print,
     )
@@ -141,20 +146,32 @@ def run(
     """
     import numpy as np
 
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StorageError
+
     from ..encoder import load_encoder
 
     files = [file for image in images for file in (_pictures(image) if image.is_dir() else [image])]
     encoder = load_encoder(path, device, model)
     selection = None if roi is None else {"roi": [name.strip() for name in roi.split(",")]}
     responses = encoder.encode(files, selection, batch_size=batch_size)
-    out = out.expanduser()
-    if out.suffix.lower() == ".npy":
-        np.save(out, responses)
-    elif out.suffix.lower() == ".nc":
-        encoder.to_xarray(responses, selection, map(str, files)).to_netcdf(out)
-    else:
-        table = encoder.to_frame(responses, selection, map(str, files))
-        table.to_csv(out) if out.suffix.lower() == ".csv" else table.to_parquet(out)
+    names = list(map(str, files))
+    try:
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=".responses-") as folder:
+            scratch = Path(folder) / out.name
+            match out.suffix.lower():
+                case ".npy":
+                    np.save(scratch, responses)
+                case ".nc":
+                    encoder.to_xarray(responses, selection, names).to_netcdf(scratch)
+                case ".csv":
+                    encoder.to_frame(responses, selection, names).to_csv(scratch)
+                case ".parquet":
+                    encoder.to_frame(responses, selection, names).to_parquet(scratch)
+            scratch.replace(out)
+    except (OSError, RuntimeError) as error:  # the latter of netCDF4
+        raise StorageError(
+            f"Responses go to {out}, which cannot be written: {error}. Choose another folder."
+        ) from error
     errors.print(f"Responses of {responses.shape[1]} voxels to {len(files)} images in {out}")
 
 
@@ -168,9 +185,11 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Say what an encoder is of, and how well it predicts held-out images; reads no weights."""
-    from ..encoder import accuracy_figure, read_about
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.file import read_header
 
-    about, metadata = read_about(path)
+    from ..encoder import accuracy_figure
+
+    about, metadata, _ = read_header(path)
     if as_json:
         accuracy = metadata["encoding_model"]["accuracy"]
         print(
@@ -188,6 +207,8 @@ def list_encoders(folder: Annotated[Path, typer.Argument(help="Searched with the
     """List the encoders in a folder."""
     from ..encoder import encoders_in
 
+    if not folder.is_dir():
+        raise typer.BadParameter(f"Encoders are listed of a folder; there is none at {folder}.")
     rows, broken = [], []
     for path, about in encoders_in(folder):
         if isinstance(about, str):
@@ -217,7 +238,7 @@ def _print(about: dict, metadata: dict) -> None:
         explained = "-" if accuracy is None else value(accuracy["value"])
         if accuracy is not None and "low" in accuracy:
             explained = interval(accuracy["value"], (accuracy["low"], accuracy["high"]))
-        layer = about["layers"].get(region, about["layers"].get(MODEL_REGIONS[region], ""))
+        layer = about["layers"].get(about.get("recorded", MODEL_REGIONS)[region], "")
         medians = (np.median(model[name][columns]) for name in ("correlation_results", "leave_one_out_correlation"))
         alphas = np.unique(model["alpha"][columns])
         alpha = f"{alphas[0]:.3g}" if len(alphas) == 1 else f"{alphas[0]:.3g} to {alphas[-1]:.3g}"

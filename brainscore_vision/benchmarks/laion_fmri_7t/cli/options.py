@@ -170,6 +170,18 @@ def percent(threshold: float | None) -> float | None:
     return threshold
 
 
+def writable(path: Path) -> Path:
+    """Return ``path`` if a file can be written there: found out before the work for it, not after."""
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.files import cannot_write
+
+    path = path.expanduser()
+    if path.is_dir():
+        raise typer.BadParameter(f"It is a file; {path} is a folder. Add a name to it.")
+    if error := cannot_write(path.parent):
+        raise typer.BadParameter(f"{path} cannot be written ({error.strerror}). Choose another folder.")
+    return path
+
+
 ThresholdOption = Annotated[
     float | None,
     typer.Option(
