@@ -10,9 +10,9 @@ from plugin_testing.scored_cells import facts
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import parse
 from brainscore_vision.benchmarks.laion_fmri_7t.report import ReportError, write_report
 from brainscore_vision.benchmarks.laion_fmri_7t.report.comparison_figures import Correction
+from brainscore_vision.benchmarks.laion_fmri_7t.report.score_tables import leaderboard, score_tables
 from brainscore_vision.benchmarks.laion_fmri_7t.report.sections import section_makers
 from brainscore_vision.benchmarks.laion_fmri_7t.report.study import read_study
-from brainscore_vision.benchmarks.laion_fmri_7t.report.tables import leaderboard, score_tables
 from brainscore_vision.benchmarks.laion_fmri_7t.report.variants import Variant
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
 

@@ -33,8 +33,8 @@ from brainscore_vision.benchmarks.laion_fmri_7t.results import (
     RunFacts,
     Summary,
     run_facts,
+    schema,
 )
-from brainscore_vision.benchmarks.laion_fmri_7t.results import tables as schema
 
 SCHEMA = schema.SCHEMA_VERSION
 

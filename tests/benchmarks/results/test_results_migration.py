@@ -21,10 +21,10 @@ from brainscore_vision.benchmarks.laion_fmri_7t.results import (
     ResultsDatabase,
     ResultsError,
     run_facts,
+    schema,
     to_dataframe,
     verify,
 )
-from brainscore_vision.benchmarks.laion_fmri_7t.results import tables as schema
 
 FORK = multiprocessing.get_context("fork")
 N_KILLS = 12

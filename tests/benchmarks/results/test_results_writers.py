@@ -18,10 +18,10 @@ from brainscore_vision.benchmarks.laion_fmri_7t.results import (
     ResultsError,
     orphans,
     remove_orphans,
+    schema,
     verify,
 )
 from brainscore_vision.benchmarks.laion_fmri_7t.results import database as database_module
-from brainscore_vision.benchmarks.laion_fmri_7t.results import tables as schema
 
 # children are forked, so that each costs milliseconds and not the imports
 FORK = multiprocessing.get_context("fork")

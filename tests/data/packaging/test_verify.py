@@ -17,7 +17,7 @@ from brainscore_vision.data.laion_fmri_7t.packaging.verify import (
     DIFFERENT,
     IDENTICAL,
     ROUNDED,
-    Comparison,
+    Agreement,
     compare_assemblies,
 )
 
@@ -48,7 +48,7 @@ def change(path: Path, name: str, places, values) -> None:
         file.variables[name][places] = values
 
 
-def kinds(comparison: Comparison) -> dict[tuple[str, str], int]:
+def kinds(comparison: Agreement) -> dict[tuple[str, str], int]:
     return {(d.kind, d.name): d.count for d in comparison.differences if not d.cosmetic}
 
 

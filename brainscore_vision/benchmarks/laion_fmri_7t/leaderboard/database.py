@@ -17,7 +17,7 @@ import psycopg2
 import psycopg2.extensions
 from brainscore_core.submission.database_models import PeeweeBase
 
-from ..results.tables import APPLICATION_ID, lock_problem
+from ..results.schema import APPLICATION_ID, lock_problem
 from .errors import LeaderboardError
 
 SCHEMES = ("postgresql", "postgres")

@@ -12,9 +12,9 @@ from markupsafe import Markup
 from .answer import answers
 from .drawing import CREATOR
 from .properties import value_text
+from .score_tables import duration, leaderboard, model_facts, moment, notes, provenance, score_tables
 from .sections import Section
 from .study import Study
-from .tables import duration, leaderboard, model_facts, moment, notes, provenance, score_tables
 
 MOST_EDGES = 200
 """Rows of the table of alphas at the edge of their grid."""

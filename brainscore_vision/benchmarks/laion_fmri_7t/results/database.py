@@ -35,7 +35,7 @@ from .rows import (
     read_trees,
     result_rows,
 )
-from .tables import ResultsFile, check_or_create, define_tables, migrate, reading, writing
+from .schema import ResultsFile, check_or_create, define_tables, migrate, reading, writing
 
 _FACTS = ("model_identifier", "benchmark_identifier", "dataset", "normalization")
 

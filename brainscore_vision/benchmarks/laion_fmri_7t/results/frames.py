@@ -15,7 +15,7 @@ from .errors import ResultsError
 from .names import tell_apart
 from .packing import COUNTS
 from .result import FoldResult, Result, UnitResult
-from .tables import FOLD, MEAN, SUBJECT
+from .schema import FOLD, MEAN, SUBJECT
 
 INTEGERS = ("benchmark_version", *COUNTS, "n_dropped_stimuli", "peak_memory_bytes")
 LIMITS = ("low", "high")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from . import voxels
 from .database import ResultsDatabase
 from .errors import ResultsError
-from .tables import reading, writing
+from .schema import reading, writing
 
 
 def verify(database: ResultsDatabase) -> Iterator[tuple[str, str | None]]:

@@ -16,7 +16,7 @@ from brainscore_core.metrics import Score
 from brainscore_vision.metric_helpers.bootstrap_error import ERROR_KEY
 
 from .errors import ResultsError
-from .tables import FOLD, MEAN, SUBJECT
+from .schema import FOLD, MEAN, SUBJECT
 
 COUNTS = ("n_train", "n_test", "n_neuroids", "n_features", "n_significant_voxels")
 NETWORK_FACTS = ("layers", "layer_choice", "model_source", "network_digest", "model_code")

@@ -16,7 +16,7 @@ from ..networks.revision import code_revision
 from .database import ResultsDatabase, without_dataset
 from .facts import run_facts
 from .rows import add_run, one_row
-from .tables import reading, writing
+from .schema import reading, writing
 
 _QUERY = """
 SELECT a.identifier AS model_a, b.identifier AS model_b, a.requested AS requested_a, b.requested AS requested_b,

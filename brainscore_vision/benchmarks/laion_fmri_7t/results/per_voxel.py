@@ -12,7 +12,7 @@ from brainscore_core.metrics import Score
 from .errors import ResultsError
 from .packing import COUNTS, Node, pack
 from .result import Result
-from .tables import SUBJECT
+from .schema import SUBJECT
 
 VALUES = ("correlation", "noise_ceiling", "p_value")
 SUBJECT_OF, VOXEL = "subject", "voxel"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from .tables import migrate, writing
+from .schema import migrate, writing
 
 if TYPE_CHECKING:
     from .database import ResultsDatabase

@@ -18,7 +18,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences
 from .facts import RunFacts
 from .packing import COUNTS, Node
 from .result import Failure, FoldResult, Result, Summary, UnitResult
-from .tables import FOLD, SUBJECT
+from .schema import FOLD, SUBJECT
 
 _BATCH = 500
 """SQLite bounds how many values one query may name."""

@@ -76,7 +76,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Agreement:
     """How two assemblies compare.
 
     Attributes
@@ -117,7 +117,7 @@ class Comparison:
 
 def compare_assemblies(
     built: Path, published: Path, rounding: float = ROUNDING, block_bytes: int = BLOCK_BYTES
-) -> Comparison:
+) -> Agreement:
     """Compare two assembly files of a subject.
 
     Parameters
@@ -131,7 +131,7 @@ def compare_assemblies(
 
     Returns
     -------
-    Comparison
+    Agreement
 
     Raises
     ------
@@ -160,7 +160,7 @@ def compare_assemblies(
         differences += _compare_coordinates(ours, theirs, dimension, places, is_part)
     n_identical, largest, found = _compare_values(ours, theirs, rows, columns, rounding, block_bytes)
     n_values = len(rows[0]) * len(columns[0])
-    return Comparison(n_values, n_identical, largest, tuple(differences + found))
+    return Agreement(n_values, n_identical, largest, tuple(differences + found))
 
 
 @dataclass(frozen=True)
