@@ -1,8 +1,9 @@
-"""How long a results file of many results takes to list, in processor seconds: in Python, as a table, as JSON.
+"""How long a results file of many results takes to list, in processor seconds: in Python, as a table, as JSON; and to add to.
 
-    python bench/results_listing.py [N_MODELS]
+    python bench/results_listing.py [N_MODELS [N_ADDED]]
 
-Makes a file of N_MODELS (default 2,000) models on the 20 headline benchmarks, five subjects each, in a temporary folder.
+Makes a file of N_MODELS (default 2,000) models on the 20 headline benchmarks, five subjects each, in a temporary folder, and
+adds one score of tiny simulated data N_ADDED (default 1,000) times to another file.
 """
 
 import contextlib
@@ -15,9 +16,13 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import torch
+
+from brainscore_vision.benchmarks.laion_fmri_7t import as_brain_model, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.cli import app
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.options import headline
-from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
+from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase, run_facts
+from brainscore_vision.data.laion_fmri_7t.simulation import simulate
 
 NORMALIZATIONS = ("published", "explained_variance", "correlation")
 STARTED = datetime(2026, 3, 1, tzinfo=UTC)
@@ -29,7 +34,7 @@ def fill(path: Path, n_models: int) -> None:
     names, subjects = headline(), [f"sub-{k:02d}" for k in (1, 3, 5, 6, 7)]
     dataset = {"name": "simulated", "fingerprint": "0123456789abcdef", "simulated": True, "subjects": subjects}
     details = json.dumps({"network_digest": "0123456789abcdef", "features_digest": "0123456789abcdef"})
-    layers = json.dumps({"V1": "layer1"}), "own", "models.py:network", "0123456789abcdef"
+    layers = json.dumps({"V1": "layer1"}), "own", "models.py:network", "0123456789abcdef", None
     runs, results, scores, normalizations = [], [], [], []
     for number in range(1, n_models * len(names) + 1):
         model, benchmark = divmod(number - 1, len(names))
@@ -71,6 +76,19 @@ def fill(path: Path, n_models: int) -> None:
             file.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(own[0]))})", own)
 
 
+def add(folder: Path, n: int) -> None:
+    """Add one score many times."""
+    torch.manual_seed(1)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 7, 4), torch.nn.AdaptiveAvgPool2d(4)).eval()
+    model = as_brain_model(network, identifier="small", layers={"V1": "0"}, image_size=64)
+    dataset = simulate(folder / "data", scale="tiny", progress=False)
+    score = score_model(model, headline()[0], dataset=dataset)
+    fingerprint = score.attrs["dataset"]["fingerprint"]
+    run = run_facts("models.py:network", started=STARTED, dataset_fingerprint=fingerprint, benchmark_version=1)
+    database = ResultsDatabase(folder / "added.db")
+    seconds(f"{n:,} results added", lambda: [database.add(score, run) for _ in range(n)])
+
+
 def seconds(what: str, do) -> None:
     """Print the processor seconds that a call takes."""
     start = time.process_time()
@@ -80,13 +98,15 @@ def seconds(what: str, do) -> None:
 
 
 def main() -> None:
-    n_models = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    n_models, n_added = (int(sys.argv[i]) if len(sys.argv) > i else default for i, default in ((1, 2000), (2, 1000)))
     with tempfile.TemporaryDirectory() as folder:
+        add(Path(folder), n_added)
         path = Path(folder) / "results.db"
         fill(path, n_models)
         database = ResultsDatabase(path)
         print(f"{len(database.summaries()):,} results")
         seconds("ResultsDatabase.summaries()", database.summaries)
+        seconds("the same without intervals", lambda: database.summaries(intervals=False))
         seconds("the same of one model", lambda: database.summaries(models=["network_7"]))
         seconds("ResultsDatabase.results()", database.results)
         seconds("the same of one model", lambda: database.results(models=["network_7"]))

@@ -8,6 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import h5netcdf
+import h5py
 import pytest
 from plugin_testing.people import in_child, is_root, killed_child, obey_permissions, obeys_permissions, user
 
@@ -19,6 +21,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.files import (
     has_locks,
     make_folder,
     one_at_a_time,
+    read_hdf5,
     remove_abandoned,
     replacing,
 )
@@ -239,3 +242,24 @@ def test_why_a_folder_cannot_be_written(tmp_path):
     assert isinstance(cannot_write(tmp_path / "file"), OSError)
     assert isinstance(cannot_write(tmp_path / "file" / "folder"), OSError)
     assert cannot_write(Path("/dev/null/folder")).strerror
+
+
+@pytest.mark.parametrize("held", [None, {}, {"locking": False}, {"locking": True}])
+@pytest.mark.parametrize("opened", [h5py.File, h5netcdf.File])
+def test_hdf5_is_read_however_this_program_has_it_open_already(tmp_path, held, opened):
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w") as file:
+        file["values"] = [1, 2, 3]
+    notebook = None if held is None else h5py.File(path, "r", **held)
+    with read_hdf5(path, opened, **({"phony_dims": "sort"} if opened is h5netcdf.File else {})) as file:
+        assert file["values"][:].tolist() == [1, 2, 3]
+    if notebook is not None:
+        notebook.close()
+
+
+def test_what_is_no_hdf5_is_refused_with_the_first_reason(tmp_path):
+    (tmp_path / "file.h5").write_text("no HDF5")
+    with pytest.raises(OSError, match="signature"):
+        read_hdf5(tmp_path / "file.h5")
+    with pytest.raises(FileNotFoundError):
+        read_hdf5(tmp_path / "none.h5")

@@ -8,6 +8,7 @@ import netCDF4
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from plugin_testing.data_factory import OOD, SHARED, make_trials, unique, write_dataset, write_trials
 from plugin_testing.models import (
     CountingModel,
@@ -30,7 +31,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import (
 )
 from brainscore_vision.benchmarks.laion_fmri_7t import benchmark, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import IdentifierError
-from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
+from brainscore_vision.benchmarks.laion_fmri_7t.scoring import partition, score_all
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError, SchemaError
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
@@ -94,6 +95,25 @@ def test_names(root, model, name, parts):
         score_model(model, name, dataset=root)
     check(error, *parts)
     assert model.looks == []
+
+
+def test_several_benchmarks_where_one_is_wanted(root, model):
+    for ask in (lambda: score_model(model, [NAME], root), lambda: partition(model, model, [NAME], root)):
+        with pytest.raises(IdentifierError) as error:
+            ask()
+        check(error, "an identifier, or what benchmark", "received a list", "score_all")
+
+
+def test_a_network_without_regions(root):
+    with pytest.raises(ModelOutputError) as error:
+        benchmark(NAME, subjects=SUBJECTS, dataset=root)(torch.nn.Flatten())
+    check(error, "scores a BrainModel", "received a Flatten without identifier", "as_brain_model")
+
+
+def test_a_table_may_be_named_by_its_path(root, tmp_path):
+    ids = [*SHARED, *OOD]
+    np.savez(tmp_path / "table.npz", features=np.random.default_rng(8).standard_normal((len(ids), 5)), image_ids=ids)
+    assert score(tmp_path / "table.npz", root).item() == score(str(tmp_path / "table.npz"), root).item()
 
 
 # Data

@@ -129,6 +129,17 @@ def test_one_kernel_per_pool_serves_all_regions(tiny_dataset, tmp_path):
     assert len(list(KernelStore(tmp_path).entries())) == 1
 
 
+def test_a_notebook_may_have_the_embeddings_open(tiny_dataset):
+    cell = "LAION_fMRI.V4-tau-ridgecv"
+    expected = score_model("LAION_fMRI-CLIP", cell, dataset=tiny_dataset).item()
+    with h5py.File(embedding_file(tiny_dataset)) as file, h5py.File(tiny_dataset / "assemblies" / "sub-01.nc") as other:
+        assert file["embedding"].shape[0]
+        assert other["data"].ndim == 2
+        engine = EngineOptions(store=False)
+        found = dict(score_all("LAION_fMRI-CLIP", [cell], dataset=tiny_dataset, engine=engine))[cell]
+    assert found.item() == expected
+
+
 def test_a_replaced_file_gives_other_kernels(own_copy, tmp_path):
     """As the release replaced its embeddings under the same names."""
     engine, cell = EngineOptions(store_directory=tmp_path / "kernels"), "LAION_fMRI.V4-tau-ridgecv"

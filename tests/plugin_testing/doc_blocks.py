@@ -85,11 +85,12 @@ class Runner:
     def __init__(self, laion_score: Callable, printed: Callable, setenv: Callable, stand_ins: dict[str, Callable]):
         self.laion_score, self.printed, self.setenv, self.stand_ins = laion_score, printed, setenv, stand_ins
 
-    def run(self, page: Path, folder: Path) -> list[tuple[Block, str]]:
-        """Each block of a page, and what it prints."""
+    def run(self, page: Path, folder: Path, before: str = "") -> list[tuple[Block, str]]:
+        """Each block of a page, and what it prints; commands before them are not shown."""
         names: dict = {"__name__": "__page__"}
         results = []
         with contextlib.chdir(folder), self._importable(folder):
+            self._sh(Block("sh", "", before, 0), f"before {page.name}")
             for block in blocks(page.read_text("utf-8")):
                 where = f"{page.name}:{block.line}"
                 printed = self._python(block, where, names) if block.language == "python" else self._sh(block, where)
@@ -122,7 +123,11 @@ class Runner:
         out = ""
         commands = [line for line in block.code.replace("\\\n", " ").splitlines() if shlex.split(line, comments=True)]
         for number, line in enumerate(commands, 1):
-            code, stdout, stderr = self._command(shlex.split(line, comments=True), where)
+            words = shlex.split(line, comments=True)
+            words, file = (words[:-2], words[-1]) if ">" in words else (words, None)
+            code, stdout, stderr = self._command(words, where)
+            if file is not None:
+                stdout = "" if Path(file).write_text(stdout, "utf-8") else stdout
             fails = block.word == "fails" and number == len(commands)
             assert (code != 0) == fails, f"{where}: {line}: exit code {code}\n{stdout}{stderr}"
             out += stdout + (stderr if fails else "")

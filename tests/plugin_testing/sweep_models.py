@@ -78,6 +78,10 @@ def partial():
     return models.small_network({"V1": "conv", "V2": "conv"}, identifier="partial")
 
 
+def also_partial():
+    return models.small_network({"V1": "conv", "V2": "conv"}, identifier="also_partial")
+
+
 def no_numbers():
     def fail(model):
         raise ZeroDivisionError("no numbers")

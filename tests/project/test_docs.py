@@ -5,6 +5,8 @@ import re
 import shutil
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 from plugin_testing.doc_blocks import Block, Runner, blocks, with_outputs
 from plugin_testing.install_check import REPOSITORY
@@ -23,6 +25,23 @@ PAGES = [
     REPOSITORY / "CONTRIBUTING.md",
     *(page for page in sorted(DOCS.rglob("*.md")) if not page.relative_to(DOCS).parts[0].startswith("_")),
 ]
+PLUGIN = REPOSITORY / "brainscore_vision"
+IN_FOLDERS = {
+    PLUGIN / "benchmarks" / "laion_fmri_7t" / "README.md": """
+        export LAION_FMRI_DATASET=tiny
+        laion-score sweep models.csv --benchmarks 'LAION_fMRI.IT-*-ridgecv' --results scores.sqlite --workers 1
+        """,
+    PLUGIN / "data" / "laion_fmri_7t" / "README.md": """
+        laion-fmri download-stimuli
+        laion-score data get --dataset FOLDER --what embeddings,segmentations,captions
+        """,
+    PLUGIN / "models" / "laion_fmri_7t" / "README.md": """
+        rmdir FOLDER
+        ln -s tiny FOLDER
+        """,
+}
+"""The READMEs in the plugin's folders -> what their examples find done."""
+
 WRITE = "LAION_FMRI_WRITE_DOCS"
 """Set to 1 (`make docs-outputs`), pages are written with what their blocks print now."""
 
@@ -37,8 +56,8 @@ def bucket(request, monkeypatch):
     """The simulated release in a bucket, without the images; only for the page that downloads."""
     released = request.getfixturevalue("released")
     with s3_server(monkeypatch, BUCKET) as client:
-        for path in sorted((released / "derivatives").rglob("*sub-01*")):
-            if path.is_file():
+        for path in sorted(released.rglob("*")):
+            if path.is_file() and path.suffix != ".json" and path.name != "task-images_stimuli.h5":
                 key = path.relative_to(released).as_posix()
                 client.put_object(Bucket=BUCKET, Key=key, Body=path.read_bytes(), ACL="public-read")
         monkeypatch.setenv("LAION_FMRI_ENDPOINT", client.meta.endpoint_url)
@@ -54,6 +73,14 @@ def runner(run, capsys, monkeypatch, tiny_dataset, tmp_path, request):
     monkeypatch.setattr(simulation, "default_folder", lambda: tiny_dataset)
     (tmp_path / "tiny").symlink_to(tiny_dataset)
     (tmp_path / "FOLDER").mkdir()
+    (tmp_path / "models.csv").write_text(
+        "source,layers,name,family\nmy_network.py:make,IT=2,my-resnet,resnet\npixels,,,none\n"
+    )
+    shutil.copy(Path(__file__).parent / "my_network.py", tmp_path)
+    names = [path.name for path in sorted((tiny_dataset / "stimuli" / "images").iterdir())]
+    (tmp_path / "names.txt").write_text("".join(f"{name}\n" for name in names))
+    with h5py.File(tmp_path / "FILE.h5", "w") as file:
+        file["features"] = np.random.default_rng(3).standard_normal((len(names), 5))
 
     def agree(*arguments):
         """What ``laion-fmri download-stimuli`` leaves, and the splits that come with the package."""
@@ -67,11 +94,11 @@ def runner(run, capsys, monkeypatch, tiny_dataset, tmp_path, request):
     return Runner(run, capsys.readouterr, monkeypatch.setenv, {"laion-fmri": agree})
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+@pytest.mark.parametrize("page", [*PAGES, *IN_FOLDERS], ids=lambda page: page.relative_to(REPOSITORY).as_posix())
 def test_blocks_run_and_print_what_is_shown(page, runner, tmp_path):
     if not blocks(page.read_text("utf-8")):
         pytest.skip("no code")
-    results = runner.run(page, tmp_path)
+    results = runner.run(page, tmp_path, IN_FOLDERS.get(page, ""))
     if os.environ.get(WRITE):
         page.write_text(with_outputs(page.read_text("utf-8"), results), "utf-8")
         return

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
-from .errors import StimulusKernelError
+from .errors import ModelOutputError, StimulusKernelError
 from .features.lookup import LookupModel, check_enough, check_known
 from .features.recording import committed_regions, recorder_for
 from .kernels.kernel import StimulusKernel
@@ -77,6 +77,8 @@ class Run:
     """
 
     def __init__(self, models: Sequence, tasks: Sequence[SubjectTask], options: EngineOptions):
+        for model in models:
+            _check_interface(model)
         regions = [task.model_region for task in tasks]
         self._recorders = [_recorder(model, regions, options) for model in models]
         self._makers = [
@@ -224,6 +226,19 @@ def _recorder(model, regions: Sequence[str], options: EngineOptions):
         with suppress(StimulusKernelError):  # what is wrong with a region that nobody asks for here is no error here
             return recorder_for(model, [*regions, *committed_regions(model)])
     return recorder_for(model, regions)
+
+
+def _check_interface(model) -> None:
+    """Raise ModelOutputError for what is no BrainModel, such as a network alone."""
+    missing = [
+        name for name in ("identifier", "visual_degrees", "start_recording", "look_at") if not hasattr(model, name)
+    ]
+    if missing:
+        raise ModelOutputError(
+            f"A benchmark scores a BrainModel, which has regions; received a {type(model).__name__} without "
+            f"{', '.join(missing)}. Of a network, make one: as_brain_model(network, layers={{'IT': 'LAYER'}}), or commit it "
+            f"with Brain-Score's ModelCommitment."
+        )
 
 
 def _for_others(recorder, regions: Sequence[str]) -> list[str]:

@@ -12,8 +12,10 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import h5py
 
 from .errors import StorageError
 
@@ -28,6 +30,33 @@ POLL_SECONDS = 1.0
 MACHINE = platform.node()
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+def read_hdf5(path: Path, opened: Callable = h5py.File, **options):
+    """An HDF5 file, open for reading, without HDF5's locks, which some file systems lack.
+
+    A file that this program has open already, such as a notebook that has looked into it, is opened with locks where it was so:
+    HDF5 opens a file a second time in the same way alone.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    opened : callable
+        Of h5py or h5netcdf.
+    **options
+        For ``opened``.
+
+    Raises
+    ------
+    OSError
+    """
+    try:
+        return opened(path, "r", locking=False, **options)
+    except OSError as error:
+        for locking in (None, True):
+            with contextlib.suppress(OSError):
+                return opened(path, "r", locking=locking, **options)
+        raise error
 
 
 class LockingError(StorageError):

@@ -47,6 +47,7 @@ def score_model(model, benchmark, dataset=None, *, layers=None) -> Score:
     Score
         See the README of the benchmark for its attributes.
     """
+    _check_one(benchmark)
     if isinstance(benchmark, str):
         benchmark = build_benchmark(benchmark, **({} if dataset is None else {"dataset": dataset}))
     elif dataset is not None:
@@ -122,6 +123,8 @@ def partition_all(
     layers_b=None,
 ) -> Iterator[tuple[str, dict[str, Partition | MeanPartition]]]:
     """:func:`partition` on many benchmarks, which share kernels and decompositions; yields each when it is done."""
+    for one in benchmarks:
+        _check_one(one)
     options = {} if dataset is None else {"dataset": dataset}
     built = [build_benchmark(b, **options) if isinstance(b, str) else b for b in benchmarks]
     names = [b if isinstance(b, str) else b.identifier for b in benchmarks]
@@ -145,6 +148,15 @@ def partition_all(
         parts[i][j] = part
         if all(done is not None for done in parts[i]):
             yield names[i], {**{done.subject: done for done in parts[i]}, "mean": MeanPartition.of(parts[i])}
+
+
+def _check_one(benchmark) -> None:
+    """Raise IdentifierError for what is neither a name nor a benchmark."""
+    if not isinstance(benchmark, str) and not hasattr(benchmark, "identifier"):
+        raise IdentifierError(
+            f"A benchmark is an identifier, or what benchmark(...) makes of one; received a {type(benchmark).__name__}. "
+            f"score_all and partition_all take several."
+        )
 
 
 def _check_names(model_a: BrainModel, model_b: BrainModel) -> None:

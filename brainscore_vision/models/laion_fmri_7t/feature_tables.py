@@ -73,6 +73,8 @@ class FeatureTable:
         ``read(start, stop)`` gives rows ``start`` to ``stop``, shape (stop - start, n_features).
     notes : tuple of str
         What a Score should say of how the table was read.
+    columns : tuple of str
+        Names of the features; empty where they have none.
     """
 
     name: str
@@ -83,6 +85,7 @@ class FeatureTable:
     version: str
     read: Callable[[int, int], np.ndarray] = field(repr=False, compare=False)
     notes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
     def __post_init__(self):
         check_ids(self.ids, self.name)
@@ -108,7 +111,13 @@ class FeatureTable:
         refuse_index(values, name)
         content = _digest(found, hashlib.sha256(np.ascontiguousarray(values)).hexdigest(), values.shape, values.dtype)
         valid = np.ones(len(found), bool)
-        return cls(name, found, valid, values.shape[1], values.dtype, content, lambda start, stop: values[start:stop])
+        columns = getattr(features, "columns", ())
+        columns = tuple(columns) if pd.api.types.infer_dtype(columns) == "string" else ()
+
+        def read(start: int, stop: int) -> np.ndarray:
+            return values[start:stop]
+
+        return cls(name, found, valid, values.shape[1], values.dtype, content, read, columns=columns)
 
     @classmethod
     def of_embeddings(cls, path: Path) -> FeatureTable:
@@ -288,6 +297,7 @@ def open_table(
         version=_digest(found, file_digest(path), key, *named),
         read=stored.read,
         notes=stored.notes,
+        columns=stored.columns or (),
     )
 
 

@@ -97,6 +97,10 @@ class StimulusFeatureModel(LookupModel):
     def features_version(self) -> str:
         return self.table.version
 
+    @property
+    def feature_names(self) -> Sequence[str]:
+        return self.table.columns
+
     def known(self, stimulus_ids: Sequence[str]) -> Collection[str]:
         rows = self.table.usable(stimulus_ids)
         self._renamed |= {s: str(self.table.ids[row]) for s, row in rows.items() if self.table.ids[row] != s}

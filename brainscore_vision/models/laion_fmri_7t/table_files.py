@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import h5py
 import numpy as np
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import read_hdf5
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_as
 from brainscore_vision.data.laion_fmri_7t.errors import SchemaError
 
@@ -119,7 +120,7 @@ def _datasets(path: Path, file: h5py.File) -> dict[str, h5py.Dataset]:
 
 def _opened(path: Path) -> h5py.File:
     try:
-        return h5py.File(path, "r", locking=False)
+        return read_hdf5(path)
     except OSError as error:
         raise TableError(
             f"{path} must be an HDF5 file; opening it gave: {error}. Download or write it again."

@@ -1,12 +1,14 @@
 """Encoders of any dataset and model: weights or training features, whatever is smaller, predict as scikit-learn does."""
 
 import functools
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import pytest
-from plugin_testing.models import FeatureModel, pixel_features
+import torch
+from plugin_testing.models import FeatureModel, pixel_features, small_network
 from plugin_testing.second_dataset import Images
 from plugin_testing.small_benchmark import make_images
 from sklearn.linear_model import Ridge
@@ -20,8 +22,12 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     StimulusPool,
     SubjectTask,
 )
+from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.encoder import Encoder
+from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.file import EncoderFileError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.fit import EncoderSettings, fit
+from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.images import ImagesError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.lookup import LookupModel
 
 IDS = tuple(f"image {i}" for i in range(30))
 TRAIN, TEST = IDS[:22], IDS[22:]
@@ -79,6 +85,92 @@ def test_predictions_are_those_of_scikit_learn(folder, model, tmp_path, n_voxels
     one_hot = np.zeros(encoder.n_voxels)
     one_hot[[1, n_voxels]] = 1
     np.testing.assert_allclose(encoder.encode(stimuli, {"voxel_index": one_hot}), found[:, [1, n_voxels]], rtol=1e-5)
+
+
+def normed(assembly):
+    return assembly / np.sqrt((assembly**2).sum("neuroid"))
+
+
+def features_by_interface(model, folder, region):
+    """Image to features, one look for each."""
+    model.start_recording(region, time_bins=[(0, 0)])
+    found = {}
+    for i in IDS:
+        stimuli = Images(folder).load_stimuli([i])
+        stimuli.identifier = None  # activations of a named set are cached
+        found[i] = model.look_at(stimuli, number_of_trials=1).values.astype(float).ravel()
+    return found
+
+
+def test_what_a_model_makes_of_its_layers_is_in_the_encoder(folder, tmp_path):
+    """A ModelCommitment whose look_at does more than to record a layer."""
+    model = small_network({"V1": "pool", "IT": "head"})
+    look_at = model.look_at
+    model.look_at = lambda *args, **kwargs: normed(look_at(*args, **kwargs))
+    tasks = [task_of(folder, "V1", 3), task_of(folder, "IT", 2)]
+    settings, options = EncoderSettings(alphas=(0.1,)), EngineOptions(progress=False)
+    encoder = fit(model, tasks, tmp_path / "enc.h5", settings=settings, options=options)
+    again = Encoder.open(tmp_path / "enc.h5", model, check_images=True)
+    for task, columns in zip(tasks, (slice(0, 3), slice(3, None)), strict=True):
+        x = features_by_interface(model, folder, task.region)
+        reference = Ridge(0.1).fit([x[i] for i in TRAIN], task.load_responses().select(TRAIN).values)
+        for one in (encoder, again):
+            found = one.encode(Images(folder).load_stimuli(TEST), progress=False)
+            np.testing.assert_allclose(found[:, columns], reference.predict([x[i] for i in TEST]), atol=1e-4)
+
+
+@pytest.mark.parametrize("written", [lambda p: p.mul_(2), lambda p: p.data.mul_(2)], ids=["trained", "by its data"])
+def test_a_network_that_was_trained_further_does_not_answer_for_its_encoder(folder, written):
+    model = small_network({"V1": "pool"})
+    encoder = fit(model, [task_of(folder, "V1", 3)], options=EngineOptions(progress=False))
+    stimuli, weights = Images(folder).load_stimuli(TEST), model.activations_model._model.conv.weight
+    before = encoder.encode(stimuli, progress=False)
+    with torch.no_grad():
+        written(weights)
+    with pytest.raises(EncoderFileError, match="has weights .* fit the encoder again"):
+        encoder.encode(stimuli, progress=False)
+    with torch.no_grad():
+        weights.div_(2)
+    np.testing.assert_allclose(encoder.encode(stimuli, progress=False), before, rtol=1e-6)
+
+
+def test_threads_may_ask_one_encoder(folder):
+    """As those of a web server do."""
+    model = small_network({"V1": "pool", "IT": "head"})
+    tasks = [task_of(folder, "V1", 3), task_of(folder, "IT", 2)]
+    encoder = fit(model, tasks, settings=EncoderSettings(alphas=(0.1,)), options=EngineOptions(progress=False))
+    paths = [Images(folder).load_stimuli([i]).get_stimulus(i) for i in IDS]
+    expected = encoder.encode(paths, progress=False)
+    asked = [np.arange(k, k + 2 + k % 4) % len(IDS) for k in range(12)]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda rows: encoder.encode([paths[row] for row in rows], progress=False), asked))
+    for rows, responses in zip(asked, found, strict=True):
+        np.testing.assert_allclose(responses, expected[rows], atol=1e-5)
+
+
+class Looked(LookupModel):
+    """Features with names, by stimulus."""
+
+    identifier, features_version, feature_names = "looked up", "1", [f"f{i}" for i in range(12)]
+    table = pd.DataFrame(np.random.default_rng(5).standard_normal((len(IDS), 12)), IDS, feature_names)
+
+    def known(self, stimulus_ids):
+        return stimulus_ids
+
+    def features_for(self, stimulus_ids):
+        return self.table.loc[list(stimulus_ids)].to_numpy()
+
+
+def test_features_in_a_table_are_found_by_their_names(folder):
+    settings = EncoderSettings(alphas=(0.1,))
+    encoder = fit(Looked(), [task_of(folder, "V1", 3)], settings=settings, options=EngineOptions(progress=False))
+    table = Looked.table.loc[list(TEST)]
+    expected = encoder.encode(table.to_numpy())
+    by_text = table[sorted(table)]  # f0, f1, f10, f11, f2 ...
+    np.testing.assert_array_equal(encoder.encode(by_text.assign(trial=1)), expected)
+    with pytest.raises(ImagesError, match="columns f0 to f11; the table lacks 1 of 12, the first: f3"):
+        encoder.encode(table.rename(columns={"f3": "g3"}))
+    np.testing.assert_array_equal(encoder.encode(table.set_axis(range(12), axis=1)), expected)
 
 
 def test_an_encoder_is_of_one_subject_and_each_region_once(folder, model):

@@ -481,7 +481,87 @@ def test_layers_behind_the_recorded_ones_are_not_called_once_it_is_known_that_th
     network = nn.Sequential(nn.Conv2d(3, 4, 5), nn.ReLU(inplace=True), behind, nn.Flatten())
     found, _ = record(recorder_for(committed(network, {"V1": "0"}, batch_size=2), ["V1"]), stimuli)
     np.testing.assert_allclose(found["V1"], flat(network[0](images).detach()), atol=1e-6)
-    assert behind.n_batches == 2  # the first batch, and one that tells which axis is the images'
+    assert (
+        behind.n_batches == 5
+    )  # the first batch, one that tells which axis is the images', and the next 1st, 2nd and 4th
+
+
+def test_a_layer_that_some_images_call_more_often_is_refused(stimuli, images):
+    """In the ninth batch; those before it end when the layer has answered, but for a few."""
+
+    def forward(self, x):
+        x = self.relu(self.conv(x))
+        return self.relu(x - 1) if torch.equal(seen[-1], images[8:9]) else x
+
+    network = Own(forward, conv=lambda: nn.Conv2d(3, 4, 5), relu=nn.ReLU)
+    seen = []
+    network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    with pytest.raises(ModelOutputError, match="calls 'relu' once for some images and 2 times for others.*relu#0 is"):
+        record(recorder_for(committed(network, {"V1": "relu"}, batch_size=1), ["V1"]), stimuli)
+    found, _ = record(recorder_for(committed(network, {"V1": "relu#0"}, batch_size=1), ["V1"]), stimuli)
+    np.testing.assert_allclose(found["V1"], flat(torch.relu(network.conv(images))), atol=1e-6)
+
+
+class Membrane(nn.Module):
+    """Adds up what it is given until it is reset."""
+
+    potential = None
+
+    def forward(self, current):
+        self.potential = current if self.potential is None else self.potential[: len(current)] + current
+        return self.potential
+
+
+class ResetAtTheEnd(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.membrane, self.head = nn.Conv2d(3, 4, 5), Membrane(), nn.Flatten()
+
+    def forward(self, images):
+        answer = self.head(self.membrane(self.conv(images)))
+        self.membrane.potential = None
+        return answer
+
+
+class Skipping(nn.Module):
+    """Keeps what goes around a layer in a list, first in, first out."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.after, self.around = nn.Conv2d(3, 4, 5), nn.ReLU(), []
+        self.size = None
+
+    def forward(self, images):
+        self.size = tuple(images.shape[1:])
+        features = self.conv(images)
+        self.around.append(features)
+        return self.after(features) + self.around.pop(0)
+
+
+@pytest.mark.parametrize(("make", "layer"), [(ResetAtTheEnd, "membrane"), (Skipping, "conv")])
+def test_what_a_network_clears_away_at_the_end_of_a_pass_is_cleared(stimuli, images, make, layer):
+    network = make().eval()
+    with torch.no_grad():
+        expected, whole = flat(network.conv(images)), network(images[:2])
+    found, _ = record(recorder_for(committed(network, {"V1": layer}, batch_size=2), ["V1"]), stimuli)
+    np.testing.assert_allclose(found["V1"], expected, atol=1e-6)
+    with torch.no_grad():
+        torch.testing.assert_close(network(images[:2]), whole)
+
+
+def test_a_network_that_keeps_a_grid_from_its_first_pass_is_stopped_later(stimuli, images):
+    class Grid(nn.Module):
+        grid = None
+
+        def forward(self, images):
+            self.grid = torch.ones(images.shape[-1]) if self.grid is None else self.grid
+            return images * self.grid
+
+    behind = Counting()
+    network = nn.Sequential(Grid(), nn.Conv2d(3, 4, 5), behind)
+    found, _ = record(recorder_for(committed(network, {"V1": "1"}, batch_size=2), ["V1"]), stimuli)
+    np.testing.assert_allclose(found["V1"], flat(network[1](images).detach()), atol=1e-6)
+    assert behind.n_batches == 5  # as above
 
 
 def test_a_layer_that_is_called_again_later_is_waited_for(stimuli):

@@ -1,17 +1,23 @@
 """Features of a model: the same through Brain-Score's interface and through the extractor's batches."""
 
+import functools
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.model_helpers.activations import core as activations_core
 from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper, disable_activation_caching
-from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
+from brainscore_vision.model_helpers.brain_transformation import ModelCommitment, TemporalAligned
+from brainscore_vision.model_helpers.brain_transformation.neural import LayerMappedModel
 from PIL import Image
 from plugin_testing.models import (
     FeatureModel,
     as_text,
     not_finite,
     other_dtype,
+    pixel_features,
     random_features,
     renamed,
     reordered,
@@ -29,9 +35,12 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording imp
     LOOK_AT_BLOCK,
     CommitmentRecorder,
     RegionRecorder,
+    committed_layers,
     recorder_for,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.spool import FeatureSpool
+
+OF_REGIONS = {region: functools.partial(pixel_features, size=size) for region, size in (("V1", 4), ("IT", 5))}
 
 N_STIMULI = LOOK_AT_BLOCK + 6  # more than one look, and no multiple of the batch size
 
@@ -181,12 +190,16 @@ def test_batches_of_other_frameworks_keep_their_size(folder, monkeypatch):
     assert (recorder.batch_size(["conv"]), recorder.growth()) == (7, 1.0)
 
 
+def wrap(model, around):
+    """Commit ``around(wrapper)`` in the place of a model's wrapper."""
+    mapped = model.layer_model._layer_model
+    model.activations_model = mapped.activations_model = around(model.activations_model)
+
+
 def test_a_wrapper_without_cache_is_recorded_as_the_one_in_it(folder, record, monkeypatch):
     """Brain-Score's ``disable_activation_caching``: the same batches, features and digests."""
     plain, wrapped = small_network({"V1": "conv"}), small_network({"V1": "conv"})
-    wrapped.activations_model = wrapped.layer_model.activations_model = disable_activation_caching(
-        wrapped.activations_model
-    )
+    wrap(wrapped, disable_activation_caching)
     recorders = [recorder_for(model, ["V1"]) for model in (plain, wrapped)]
     assert {type(recorder) for recorder in recorders} == {CommitmentRecorder}
     features = [record(recorder, stimulus_set(folder, 9))["V1"] for recorder in recorders]
@@ -220,19 +233,111 @@ def test_the_recorder_follows_from_the_model():
     assert type(recorder_for(commitment, ["V1"])) is CommitmentRecorder
     assert type(recorder_for(FeatureModel({}), ["V1"])) is RegionRecorder
 
-    class OwnWrapper(PytorchWrapper):
-        """May change answers after the batches."""
+    commitment.__class__ = OwnCommitment
+    assert type(recorder_for(commitment, ["V1"])) is RegionRecorder
 
+
+def normed(assembly):
+    """Each stimulus' features divided by their length."""
+    return assembly / np.sqrt((assembly**2).sum("neuroid"))
+
+
+def normalising(owner, name):
+    """Put a method on an object that norms what its own gives."""
+    own = getattr(owner, name)
+    setattr(owner, name, lambda *args, **kwargs: normed(own(*args, **kwargs)))
+
+
+class Normed:
+    """A wrapper around Brain-Score's own, which answers everything but calls."""
+
+    def __init__(self, inner):
+        self._inner, self._extractor, self.identifier = inner, inner._extractor, inner.identifier
+
+    def __call__(self, *args, **kwargs):
+        return normed(self._inner(*args, **kwargs))
+
+
+class NormedByName(Normed):
+    """The same, with all attributes of the one inside."""
+
+    def __init__(self, inner):
+        self.__dict__["_inner"] = inner
+
+    def __getattr__(self, name):
+        return getattr(self.__dict__["_inner"], name)
+
+
+class NormedWrapper(PytorchWrapper):
+    def __call__(self, *args, **kwargs):
+        return normed(super().__call__(*args, **kwargs))
+
+
+class NormedLayers(LayerMappedModel):
+    def run_activations(self, *args, **kwargs):
+        return normed(super().run_activations(*args, **kwargs))
+
+
+def with_own_layer_model(model):
+    layers = NormedLayers(model.identifier, model.activations_model, model.layer_model.region_layer_map)
+    model.layer_model = TemporalAligned(layers)
+
+
+WAYS_OF_THEIR_OWN = {
+    "wrapper around a wrapper": lambda model: wrap(model, Normed),
+    "wrapper with all attributes of another": lambda model: wrap(model, NormedByName),
+    "wrapper's class": lambda model: setattr(model.activations_model, "__class__", NormedWrapper),
+    "wrapper's class, without cache": lambda model: (
+        setattr(model.activations_model, "__class__", NormedWrapper),
+        wrap(model, disable_activation_caching),
+    ),
+    "wrapper of the layer model alone": lambda model: setattr(
+        model.layer_model._layer_model, "activations_model", Normed(model.activations_model)
+    ),
+    "layer model": with_own_layer_model,
+    "look_at of the model": lambda model: normalising(model, "look_at"),
+    "run_activations of the layer model": lambda model: normalising(model.layer_model._layer_model, "run_activations"),
+    "from_paths of the extractor": lambda model: normalising(model.activations_model._extractor, "from_paths"),
+    "_package of the extractor": lambda model: normalising(model.activations_model._extractor, "_package"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS_OF_THEIR_OWN)
+def test_what_is_made_of_the_batches_counts(folder, record, way):
+    """Not the batches, as they come from the network."""
+    model = small_network({"V1": "pool", "IT": ["pool", "head"]})
+    plain = record(recorder_for(model, ["V1"]), stimulus_set(folder, 9))["V1"]
+    expected = plain / np.linalg.norm(plain, axis=1, keepdims=True)
+    WAYS_OF_THEIR_OWN[way](model)
+    found = record(recorder_for(model, ["V1"]), stimulus_set(folder, 9))["V1"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_wrappers_that_hand_on_what_their_extractor_answers_are_recorded_by_batches():
+    class Handing(Normed):
+        def __call__(self, *args, **kwargs):
+            return self._extractor(*args, **kwargs)
+
+    class HandingWrapper(PytorchWrapper):
         def __call__(self, *args, **kwargs):
             return super().__call__(*args, **kwargs)
 
-    wrapped = small_network({"V1": "conv"})
-    wrapped.activations_model.__class__ = OwnWrapper
-    assert type(recorder_for(wrapped, ["V1"])) is RegionRecorder
-    wrapped.activations_model = disable_activation_caching(wrapped.activations_model)
-    assert type(recorder_for(wrapped, ["V1"])) is RegionRecorder
-    commitment.__class__ = OwnCommitment
-    assert type(recorder_for(commitment, ["V1"])) is RegionRecorder
+    model = small_network({"V1": "conv"})
+    model.activations_model.__class__ = HandingWrapper
+    assert type(recorder_for(model, ["V1"])) is CommitmentRecorder
+    wrap(model, Handing)
+    assert type(recorder_for(model, ["V1"])) is CommitmentRecorder
+
+
+def test_the_layer_is_the_one_that_the_layer_model_looks_up(folder, record):
+    """The map that can be seen from outside may be another one."""
+    model = small_network({"V1": "pool"})
+    model.layer_model.region_layer_map = {"V1": "head"}
+    recorder = recorder_for(model, ["V1"])
+    assert recorder.labels == {"V1": "pool"}
+    assert committed_layers(model, ["V1"]) == {"V1": "pool"}
+    expected = record(RegionRecorder(model, ["V1"]), stimulus_set(folder, 9))["V1"]
+    np.testing.assert_array_equal(record(recorder, stimulus_set(folder, 9))["V1"], expected)
 
 
 class TestAnswers:
@@ -337,6 +442,30 @@ class TestUnmappedRegion:
             record(RegionRecorder(FeatureModel({"s01": np.ones(3)}), ["V1"]), stimulus_set(folder, 1))
         assert not isinstance(error.value, UnmappedRegionError)
         assert error.value.args == ("s00",)
+
+
+class Slow(FeatureModel):
+    """Between being asked to record a region and looking, others may ask."""
+
+    def start_recording(self, recording_target, time_bins):
+        super().start_recording(recording_target, time_bins)
+        time.sleep(0.01)
+
+
+def test_threads_may_record_regions_of_one_model(folder):
+    model, stimuli = Slow(None, regions=OF_REGIONS, identifier="by size"), stimulus_set(folder, 9)
+
+    def recorded(region):
+        batches = []
+        RegionRecorder(model, [region]).record(stimuli, [region], batches.append)
+        return np.concatenate([batch[region] for batch in batches])
+
+    expected = {region: recorded(region) for region in OF_REGIONS}
+    asked = list(OF_REGIONS) * 8
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(recorded, asked))
+    for region, features in zip(asked, found, strict=True):
+        np.testing.assert_array_equal(features, expected[region])
 
 
 def test_a_layer_that_does_not_exist_is_named_before_an_image_is_shown():

@@ -13,12 +13,13 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from plugin_testing.models import FeatureModel, pixel_features, small_network
+from brainscore_vision.model_helpers.activations.pytorch import load_preprocess_images
+from plugin_testing.models import FeatureModel, committed, pixel_features, small_network
 from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import StimulusPart, kernel_from_features
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, StorageError
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import N_STIMULI, Probe
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import N_STIMULI, Probe, probe_rows
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import replacing
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels import spool
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import ModelIdentity, kernel_key
@@ -301,6 +302,69 @@ def test_preprocessing_that_changed_for_images_of_one_kind_is_noticed(folder, tm
         make_benchmark(folder, changed_models="refuse")(network(changed, size=36))
 
 
+NETWORK_SOURCE = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self, least):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 6, 5, stride=2, padding=2)
+        self.after, self.least = torch.nn.Identity(), least
+        self.n_batches, self.size, self.last = 0, None, None
+
+    def forward(self, images):
+        self.n_batches, self.last = self.n_batches + 1, images
+        self.size = tuple(images.shape[1:])
+        features = self.conv(images)
+        few = images.mean(dim=(1, 2, 3), keepdim=True) > self.least
+        return self.after(torch.where(few, FACTOR * features, features))
+
+FACTOR = 5
+"""
+
+
+def edited_network(tmp_path, source, least):
+    """A network of a file that has just been written; images brighter than ``least`` are treated otherwise."""
+    file = tmp_path / f"{len(list(tmp_path.iterdir()))}.py"  # Python keeps the text of each file that it has read
+    file.write_text(source)
+    names = {"__name__": "own"}
+    exec(compile(source, file, "exec"), names)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = names["Net"](least)
+    return committed(net, {"V1": "after"}, identifier="edited")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "brighter"),
+    [("FACTOR *", "FACTOR +", 0.0), ("FACTOR = 5", "FACTOR = 7", 0.0), ("", "", 9.0)],
+    ids=["forward", "a constant that it names", "a setting"],
+)
+def test_code_that_changed_for_few_images_is_noticed(folder, tmp_path, caplog, old, new, brighter):
+    """The images that the features are compared for do not show it."""
+    cell = functools.partial(make_benchmark, folder)
+    (part,) = {task.pool.parts[0] for task in cell().resolve().tasks}
+    compared = [folder / f"{part.stimulus_ids[row]}.png" for row in probe_rows(part)]
+    brightest = load_preprocess_images(compared, image_size=32).mean(axis=(1, 2, 3)).max() + 1e-3
+    before = cell()(edited_network(tmp_path, NETWORK_SOURCE, brightest))
+    changed = functools.partial(edited_network, tmp_path, NETWORK_SOURCE.replace(old, new), brightest + brighter)
+    expected = cell(store=False)(changed()).item()
+    assert abs(expected - before.item()) > 1e-4
+    score = cell(changed_models="refuse")(changed())
+    assert score.item() == pytest.approx(expected, abs=1e-12)
+    assert "Code or settings of edited are not those that its kernel of after was made by" in caplog.text
+    assert not [note for note in score.attrs.get("notes", ()) if "made again" in note]
+
+
+def test_what_a_network_keeps_of_what_it_has_seen_is_no_change_of_it(folder, tmp_path, caplog):
+    first = edited_network(tmp_path, NETWORK_SOURCE, 0.1)
+    make_benchmark(folder)(first)
+    make_benchmark(folder, changed_models="refuse")(first)
+    fresh = edited_network(tmp_path, NETWORK_SOURCE, 0.1)
+    make_benchmark(folder, changed_models="refuse")(fresh)
+    assert "made again" not in caplog.text
+
+
 def test_random_features_are_refused_or_not_kept(folder, isolated_home, caplog):
     rng = np.random.default_rng(3)
 
@@ -315,6 +379,26 @@ def test_random_features_are_refused_or_not_kept(folder, isolated_home, caplog):
     engine = isolated_home / "brain-score" / "stimulus_kernels"
     assert not list((engine / "kernels").glob("*.kernel"))
     assert not list((engine / "spool").iterdir())
+
+
+class ByBatch(torch.nn.Module):
+    """As dynamically quantised layers do: steps of a size that the batch decides."""
+
+    def forward(self, images):
+        step = images.abs().amax() / 3
+        return torch.round(images / step) * step
+
+
+def test_answers_that_depend_on_the_batch_are_refused_and_can_be_had_one_by_one(folder):
+    network = torch.nn.Sequential(torch.nn.AvgPool2d(8), ByBatch())
+    with pytest.raises(ModelOutputError, match=r"differ between two passes.*one by one \(batch_size=1\)"):
+        make_benchmark(folder)(committed(network, {"V1": "1"}, identifier="by batch"))
+    score = make_benchmark(folder)(committed(network, {"V1": "1"}, identifier="by batch", batch_size=1))
+    images = load_preprocess_images([folder / f"image {i}.png" for i in range(N_IMAGES)], image_size=32)
+    with torch.no_grad():
+        rows = [network(torch.from_numpy(image[None])).numpy().ravel() for image in images]
+    table = FeatureModel({f"image {i}": row for i, row in enumerate(rows)}, visual_degrees=8.0, identifier="table")
+    assert score.item() == pytest.approx(make_benchmark(folder)(table).item(), abs=1e-9)
 
 
 def test_small_numerical_differences_are_no_other_model():

@@ -6,7 +6,7 @@ import pytest
 import typer
 from plugin_testing.registered import REGISTERED
 
-from brainscore_vision.benchmarks.laion_fmri_7t.cli.matrix import by_benchmark, ranked, short_names
+from brainscore_vision.benchmarks.laion_fmri_7t.cli.matrix import by_benchmark, in_order, ranked, short_names
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.tables import Column, print_tables
 
 
@@ -20,6 +20,12 @@ def test_headings_say_what_differs():
     assert short_names(["LAION_fMRI.V1-tau-ridgecv"]) == ("", ["LAION_fMRI.V1-tau-ridgecv"])
     assert short_names(["other", "names"]) == ("", ["other", "names"])
     assert len(set(short_names(REGISTERED)[1])) == 20
+
+
+def test_columns_stand_in_one_order_whichever_was_scored_first():
+    names = [f"LAION_fMRI.{region}-{split}-ridgecv" for split in ("tau", "ood") for region in ("V1", "V2", "V4", "IT")]
+    names += ["LAION_fMRI.V1-rdm-pearson", "LAION_fMRI_persubject.V1-tau-ridgecv", "Zerbe", "other"]
+    assert in_order([*names[-3::-1], "Zerbe", "other"]) == names
 
 
 VALUES = {

@@ -158,6 +158,24 @@ def make_wrapped():
     wrapper = Wrapper(identifier="net", model=network().eval(), preprocessing=prepare, forward_kwargs={"factor": 15})
     wrapper._extractor.register_batch_activations_hook(Scaling(17))
     return ModelCommitment("net", wrapper, layers=["1"], region_layer_map={"V1": "1"})
+
+
+class Around:
+    # Brain-Score's wrapper inside one of the user's
+
+    def __init__(self, inner):
+        self.inner, self._extractor, self.identifier = inner, inner._extractor, inner.identifier
+
+    def __call__(self, *args, **kwargs):
+        return 19 * self.inner(*args, **kwargs)
+
+
+def make_around():
+    prepare = functools.partial(load_preprocess_images, image_size=32)
+    wrapper = Around(PytorchWrapper(identifier="net", model=network().eval(), preprocessing=prepare))
+    package = wrapper._extractor._package
+    wrapper._extractor._package = lambda *args, **kwargs: 21 * package(*args, **kwargs)
+    return ModelCommitment("net", wrapper, layers=["1"], region_layer_map={"V1": "1"})
 """
 SETTINGS = {
     "stride": ("make", "stride=2", "stride=1"),
@@ -175,6 +193,8 @@ SETTINGS = {
     "one of two lambdas of a line": ("make_turned", 'turned("no")', 'turned("yes")'),
     "wrapper": ("make_wrapped", "11 * values", "12 * values"),
     "hook on batches": ("make_wrapped", "Scaling(17)", "Scaling(18)"),
+    "wrapper of a wrapper": ("make_around", "19 * self", "20 * self"),
+    "method that was set": ("make_around", "21 * package", "22 * package"),
     "what forward is given": ("make_wrapped", '"factor": 15', '"factor": 16'),
 }
 
@@ -222,6 +242,12 @@ def test_what_makes_the_same_is_no_other_model(file, change):
 def test_what_makes_another_is_another_model(file, change):
     assert SOURCE.count(OTHER[change][0]) >= 1
     assert revision(file, SOURCE.replace(*OTHER[change])) != revision(file, SOURCE)
+
+
+def test_where_a_network_runs_makes_no_other_model(file):
+    made = SOURCE.replace("Net(width).eval()", "on(Net(width).eval())")
+    made += "\n\ndef on(net):\n    net.where = torch.device('cpu')\n    return net\n"
+    assert revision(file, made.replace("'cpu'", "'cuda'")) == revision(file, made)
 
 
 def test_arguments_count_by_what_they_make(file):

@@ -163,6 +163,13 @@ def test_scores_against_a_number(database):
     assert f"The best of them in IT is large ({value:.3f}, parameters 86.0 M)." in figure.caption
 
 
+def test_ticks_are_numbers_on_axes_of_powers_of_ten(database):
+    sizes = dict(zip(SHARES, (1, 8, 64, 288), strict=True))
+    (figure,) = property_figures(read_study(database, properties={m: {"width": size} for m, size in sizes.items()}))
+    assert "mathdefault" not in figure.svg
+    assert {"1", "10", "100"} <= set(re.findall(r"<text[^>]*>([\d.]+)</text>", figure.svg))
+
+
 def test_points_lie_at_the_property_and_the_score(database):
     tops = {"small": 60.0, "large": 80.0, "middle": 70.0}
     study = read_study(database, properties={model: {"top-1": top} for model, top in tops.items()})

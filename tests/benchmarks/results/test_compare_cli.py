@@ -48,6 +48,19 @@ def test_a_table_says_what_its_p_values_mean(run, file, tiny_dataset):
     assert sum(RIDGE in line for line in out.splitlines()) == 1
 
 
+def test_a_digest_names_a_model(run, tmp_path, tiny_dataset):
+    database, (first, second) = ResultsDatabase(tmp_path / "results.sqlite"), names(tiny_dataset)
+    for model, digest in ((first, "made-aaaa01234567"), (second, "made-bbbb01234567")):
+        score = scores(tiny_dataset)[model][RIDGE]
+        database.add(score, facts(score, model_revision=digest))
+    by_name = run("compare", database.path, first, second, "--json")
+    assert by_name[0] == 0
+    assert run("compare", database.path, "aaaa0123", "bbbb01234567", "--json") == by_name
+    code, _, err = run("compare", database.path, "aaaa0123", "cccc0123")
+    assert code == 1
+    assert "'cccc0123' fits 0 of those" in err
+
+
 def test_wrong_questions_are_refused(run, file, tiny_dataset):
     first, second = names(tiny_dataset)
     code, _, err = run("compare", file, first, "nobody")

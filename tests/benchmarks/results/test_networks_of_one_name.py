@@ -72,6 +72,7 @@ def test_requests(fill):
 def test_revisions(fill):
     database = fill((1, V1, "models.py:make", "aaaa0123456"), (2, IT, "models.py:make", "bbbb0123456"))
     assert [name for name, _ in names(database)] == ["net (revision aaaa0123)", "net (revision bbbb0123)"]
+    assert names(database, models=["bbbb0123", "cccc0123"]) == [("net (revision bbbb0123)", IT)]
 
 
 def test_weights(fill, scores):
@@ -82,6 +83,8 @@ def test_weights(fill, scores):
     assert [name for name, _ in names(database)] == shown
     assert names(database, models=shown[1:]) == [(shown[1], IT)]  # a name that is shown can be asked for
     assert len(names(database, models=["*(network*)"])) == 2
+    for digest in (digests[1], digests[1][:8]):  # and so can what tells it from the other
+        assert names(database, models=[digest]) == [(shown[1], IT)]
     both = fill((1, IT, "package:make", None))  # the newest of a benchmark counts, and it is of the first network
     assert names(both) == [("net", V1), ("net", IT)]
     assert len(set(names(both, latest=False))) == 3

@@ -84,6 +84,21 @@ def test_arrays(filled, tiny_dataset):
     assert arrays["subject_score"].sel(model="one", benchmark=FOLDS, subject="sub-01").item() == np.mean(folds)
 
 
+def test_a_normalization_that_some_subjects_alone_have(tiny_dataset, tmp_path):
+    """Where a subject's test images show no reliable signal, their mean has none either."""
+    score = copied(scores(tiny_dataset)["one"][RIDGE])
+    for unit in (score, score.attrs["sub-03"]):
+        del unit.attrs["normalizations"]["correlation"]
+    database = ResultsDatabase(tmp_path / "results.sqlite")
+    database.add(score, facts(score))
+    export(database.results(), tmp_path / "results.nc")
+    arrays = xr.load_dataset(tmp_path / "results.nc").sel(model="one", benchmark=RIDGE, normalization="correlation")
+    assert np.isnan(arrays["normalized"])
+    for subject in DEFAULT_SUBJECTS:
+        own = score.attrs[subject].attrs["normalizations"].get("correlation", np.nan)
+        np.testing.assert_equal(arrays["subject_normalized"].sel(subject=subject).item(), own)
+
+
 def test_arrays_have_one_value_per_place(filled, tiny_dataset, tmp_path):
     database = ResultsDatabase(tmp_path / "results.sqlite")
     score = copied(scores(tiny_dataset)["one"][CKA])

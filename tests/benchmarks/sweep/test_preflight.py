@@ -134,12 +134,39 @@ def test_an_interrupt_ends_the_check(plan):
         list(preflight.check(plan({"MODELS:network": None}).models, interrupted))
 
 
-def test_a_table_of_features_and_embeddings_stand_beside_networks(plan, tmp_path, tiny_dataset, monkeypatch):
-    ids = sorted({i for s in open_dataset(tiny_dataset).subjects for i in open_dataset(tiny_dataset).pool_stimuli(s)})
-    ids = sorted({*ids, *open_dataset(tiny_dataset).pool_stimuli("shared")})
-    table = tmp_path / "table.npz"
-    np.savez(table, features=np.random.default_rng(0).standard_normal((len(ids), 5)), image_ids=ids)
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture
+def table(tmp_path, tiny_dataset):
+    opened = open_dataset(tiny_dataset)
+    ids = sorted({i for pool in (*opened.subjects, "shared") for i in opened.pool_stimuli(pool)})
+    path = tmp_path / "table.npz"
+    np.savez(path, features=np.random.default_rng(0).standard_normal((len(ids), 5)), image_ids=ids)
+    return path
+
+
+def test_a_table_of_features_and_embeddings_stand_beside_networks(plan, table, monkeypatch):
+    monkeypatch.chdir(table.parent)
     planned = plan({"table.npz": None, "LAION_fMRI-CLIP": None, "MODELS:network": None})
     assert [model.model for model in planned.models][:2] == [str(table), "LAION_fMRI-CLIP"]
     assert [one.problems for one in checked(planned)] == [(), (), ()]
+
+
+def test_layers_for_all_are_those_of_networks(run, table, tmp_path, tiny_dataset):
+    models = [str(table), "LAION_fMRI-CLIP", f"{write_models(tmp_path)}:network"]
+    common = ["-b", V1, "--dataset", tiny_dataset, "--results", tmp_path / "results.db", "--dry-run"]
+    code, out, err = run("sweep", *models, *common, "--layers", "V1=conv")
+    assert code == 0
+    assert err.count("it is scored as it is, without layers") == 2
+    assert f"{table} has no network" in err
+    assert "LAION_fMRI-CLIP has no network" in err
+    assert "then 3 cells are scored" in out
+
+
+def test_a_cause_that_many_models_share_is_said_once(run, tmp_path, tiny_dataset):
+    file = write_models(tmp_path)
+    models = [f"{file}:{name}" for name in ("partial", "late", "network", "also_partial")]
+    common = ["-b", IT, "--dataset", tiny_dataset, "--results", tmp_path / "results.db", "--dry-run"]
+    code, _, err = run("sweep", *models, *common)
+    assert code == 1
+    assert err.count("maps no layer to IT") == 1
+    assert f"Cannot be scored, as {models[0]}: {models[3]}" in err
+    assert err.count("the weights are not there") == 1

@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import re
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -22,8 +23,10 @@ from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import find_mod
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import build_all
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep import (
+    ModelPlan,
     Settings,
     SweepError,
+    SweepPlan,
     check_names,
     cluster,
     make_plan,
@@ -317,6 +320,15 @@ def test_a_live_table_shows_the_same(sweep):
     assert "1/1" in lines
 
 
+def test_a_live_table_shows_whole_names():
+    names = [f"/a/folder/whose/name/is/long/{'x' * 80}.py:make(width={k})" for k in range(3)]
+    console = Console(file=io.StringIO(), width=80, force_terminal=True)
+    console.print(LiveBoard(SweepPlan(tuple(ModelPlan(name, None, (V1,), ()) for name in names)), console).table())
+    shown = re.sub(r"\x1b\[[\d;]*m", "", console.file.getvalue())
+    cells = "".join(line.split("│")[1].strip() for line in shown.splitlines() if line.startswith("│"))
+    assert cells == "".join(names)
+
+
 @pytest.fixture
 def made_anew(monkeypatch):
     """Every task makes its model, as tasks on many workers do."""
@@ -410,7 +422,7 @@ def test_command_on_a_scheduler(run, address, model_file, tmp_path, tiny_dataset
     assert code == 1
     assert out == ""  # what is shown on the way is no result
     assert f"{model_file}:late: FileNotFoundError: the weights are not there" in err
-    assert f"2 cells of 2 models on the 1 workers of {address}; 0 cells are done already" in err
+    assert f"2 cells of 1 models on the 1 workers of {address}; 0 cells are done already" in err
     (failure,) = ResultsDatabase(tmp_path / "new" / "results.db").failures()
     assert (failure.model, failure.benchmark) == (f"{model_file}:late", None)
     assert 'raise FileNotFoundError("the weights are not there")' in failure.traceback

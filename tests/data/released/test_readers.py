@@ -3,6 +3,8 @@
 import gc
 import io
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -17,6 +19,7 @@ from PIL import Image
 from plugin_testing.raw_release import HandMade
 
 from brainscore_vision.data.laion_fmri_7t import released
+from brainscore_vision.data.laion_fmri_7t.bucket import _KINDS
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError, SchemaError
 from brainscore_vision.data.laion_fmri_7t.packaging.layout import SubjectFiles
 from brainscore_vision.data.laion_fmri_7t.simulation.raw import write_raw
@@ -170,7 +173,7 @@ class TestSubject:
             (
                 lambda s: s.get_betas("ses-77"),
                 FileNotFoundError,
-                "There is no .*laion-score data get .*--subjects sub-03",
+                "Sessions of the release are ses-01 to ses-30; there is no .*ses-77",
             ),
             (lambda s: s.get_noise_ceiling(), ValueError, "one of the two"),
             (lambda s: s.get_noise_ceiling("ses-01", desc="Noiseceiling4rep"), ValueError, "one of the two"),
@@ -184,6 +187,45 @@ class TestSubject:
     def test_errors(self, sub, ask, error, message):
         with pytest.raises(error, match=message):
             ask(sub)
+
+    @pytest.mark.parametrize(
+        ("missing", "ask"),
+        [
+            (lambda f: f.betas("ses-01"), lambda s: s.get_betas("ses-01")),
+            (lambda f: f.trials("ses-01"), lambda s: s.get_trial_info("ses-01")),
+            (lambda f: f.session_noise_ceiling("ses-01"), lambda s: s.get_noise_ceiling("ses-01")),
+            (lambda f: f.noise_ceiling("Noiseceiling4rep"), lambda s: s.get_noise_ceiling(desc="Noiseceiling4rep")),
+            (lambda f: f.anatomical_mask, lambda s: s.get_brain_mask()),
+            (lambda f: f.r2_mean, lambda s: s.get_brain_mask("rsquare")),
+            (lambda f: f.trials("ses-01"), lambda s: s.embeddings.all("CLIP", session="ses-01")),
+        ],
+    )
+    def test_what_is_missing_comes_with_the_command_that_is_named(self, folder, tmp_path, run, missing, ask):
+        shutil.copytree(folder / "derivatives", tmp_path / "derivatives")
+        subject = released.load_subject(SUBJECT, tmp_path)
+        path = missing(subject._files)
+        for each in (path, *(subject._files.trials(name) for name in subject.get_sessions()[1:])):
+            each.unlink()
+        with pytest.raises(FileNotFoundError) as caught:
+            ask(subject)
+        words = re.search(r"`laion-score data get (.*?)`", str(caught.value))[1].split()
+        kind = words[words.index("--what") + 1]
+        assert re.fullmatch(_KINDS[kind][1], path.relative_to(tmp_path).as_posix())
+        code, _, error = run("data", "get", *words, "--endpoint-url", "http://127.0.0.1:1", "--dry-run")
+        assert (code, "Could not connect" in error) == (1, True), error  # the words are understood, and nobody answers
+
+    def test_sessions_without_trials_do_not_stop_those_with(self, folder, tmp_path):
+        """After `data get --what ceilings`, and betas of the first session alone."""
+        shutil.copytree(folder / "derivatives", tmp_path / "derivatives")
+        shutil.copytree(folder / "stimuli", tmp_path / "stimuli")
+        subject = released.load_subject(SUBJECT, tmp_path)
+        first, *others = subject.get_sessions()
+        for session in others:
+            subject._files.trials(session).unlink()
+        found = subject.embeddings.all("CLIP", session=first)
+        np.testing.assert_array_equal(
+            found, released.load_subject(SUBJECT, folder).embeddings.all("CLIP", session=first)
+        )
 
     @pytest.mark.parametrize("name", ["sub-02", "sub-", "1", ""])
     def test_no_such_subject(self, folder, name):

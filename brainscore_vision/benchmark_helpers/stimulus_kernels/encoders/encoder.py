@@ -18,8 +18,8 @@ from tqdm.auto import tqdm
 
 from ..errors import ModelOutputError, StimulusKernelError
 from ..features.hooks import pytorch_wrapper
-from ..features.network import network_digest
-from ..features.recording import FIRST_BLOCK, recorder_for
+from ..features.network import network_digest, weights_state
+from ..features.recording import FIRST_BLOCK, answers_by_layers, recorder_for, recording_alone
 from ..files import replacing
 from .file import EncoderFileError, Part, read_header
 from .images import ImagesError, Plain, listed, made_images, placed_pieces
@@ -64,6 +64,7 @@ class Encoder:
     model: object = field(default=None, repr=False)
     plain: Plain | None = field(default=None, repr=False)
     _recorders: dict = field(default_factory=dict, repr=False)
+    _weights: tuple | None = field(default=None, repr=False)
 
     @classmethod
     def open(cls, path: Path, model=None, plain: Plain | None = None, check_images: bool = False) -> Encoder:
@@ -127,7 +128,7 @@ class Encoder:
         images : numpy.ndarray, sequence of paths or PIL images, or StimulusSet
             Square and RGB; arrays hold whole numbers from 0 to 255, (n, 3, height, width) or (n, height, width, 3). They are
             taken to be as wide as the images that the subject saw. Encoders of features that are looked up take an array of
-            features instead, (n, features).
+            features instead, (n, features), or a DataFrame with the columns of the fit, in any order.
         selection : mapping, optional
             ``roi``, names of regions; ``voxel_index``, 1 for each voxel that is wanted and 0 for others. With both, voxels
             that either names. Default: all voxels.
@@ -202,6 +203,10 @@ class Encoder:
         return np.flatnonzero(chosen)
 
     def _check_model(self) -> None:
+        """Raise EncoderFileError if the network is another one now, such as one that was trained further since the fit."""
+        weights = weights_state(self.model)
+        if weights == self._weights:
+            return
         about, now = self.about, network_digest(self.model)
         if now != about["network"] or float(self.model.visual_degrees()) != about["visual_degrees"]:
             raise EncoderFileError(
@@ -209,6 +214,7 @@ class Encoder:
                 f"{about['network']} and {about['visual_degrees']:g} degrees; {self.model.identifier} has weights {now} and "
                 f"{self.model.visual_degrees():g} degrees. Load the same weights, or fit the encoder again."
             )
+        self._weights = weights
 
     def _check_predictions(self) -> None:
         expected = self.about["made_images"]
@@ -264,12 +270,23 @@ def encode_many(
             raise EncoderFileError(
                 f"Images are answered with the network of {first.about['identifier']}; load the encoder with it (model=...)."
             )
+        first._check_model()
         _show(first, encoders, listed(images), outputs, batch_size, progress)
     return [output.result() for output in outputs]
 
 
 def _features(encoder: Encoder, features) -> np.ndarray:
+    names = encoder.about.get("feature_names")
     if isinstance(features, pd.DataFrame):
+        if names and pd.api.types.infer_dtype(features.columns) == "string":
+            lacking = [name for name in names if name not in features]
+            if lacking:
+                raise ImagesError(
+                    f"Features of {encoder.about['identifier']} are the columns {names[0]} to {names[-1]}; the table lacks "
+                    f"{len(lacking)} of {len(names)}, the first: {lacking[0]}. Rename them, or pass the numbers alone, in this "
+                    f"order (to_numpy())."
+                )
+            features = features[names]
         features = features.to_numpy()
     n = encoder.parts[0].n_features
     if not isinstance(features, np.ndarray) or features.ndim != 2 or features.dtype.kind not in "fiub":
@@ -289,7 +306,7 @@ def _show(first: Encoder, encoders, images, outputs, batch_size, progress: bool)
     """Show images to the network; the next ones are prepared meanwhile."""
     layers = {part.label: part.layers for encoder in encoders for part in encoder.parts}
     model = first.model
-    if all(layers.values()):
+    if all(layers.values()) and answers_by_layers(model):
         region_layers = {label: names[0] if len(names) == 1 else list(names) for label, names in layers.items()}
         model = ModelCommitment(
             identifier=model.identifier,
@@ -311,6 +328,7 @@ def _show(first: Encoder, encoders, images, outputs, batch_size, progress: bool)
         bar.update(len(next(iter(batch.values()))))
 
     with (
+        recording_alone(first.model),
         tempfile.TemporaryDirectory(prefix="encoding-") as folder,
         ThreadPoolExecutor(1, "images") as preparing,
         tqdm(

@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 
 from ..errors import StimulusKernelError
+from ..files import read_hdf5
 from ..kernels.kernel import COLUMN_BLOCK
 from ..kernels.store import DAMAGE
 
@@ -160,7 +161,7 @@ def digest_of(values: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
 def opened(path: Path, mode: str = "r") -> h5py.File:
     """The HDF5 file; EncoderFileError if there is none, or none that is whole."""
     try:
-        return h5py.File(path, mode, libver="v110", locking=False)
+        return read_hdf5(path, libver="v110") if mode == "r" else h5py.File(path, mode, libver="v110", locking=False)
     except OSError as error:
         if mode != "r":
             raise

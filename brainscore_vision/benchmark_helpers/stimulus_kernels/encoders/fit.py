@@ -23,7 +23,7 @@ from ..engine import Run
 from ..errors import StimulusKernelError, StorageError
 from ..features.lookup import LookupModel
 from ..features.network import network_digest
-from ..features.recording import committed_layers
+from ..features.recording import answers_by_layers, committed_layers
 from ..files import cannot_write, make_folder, replacing
 from ..kernels.kernel import StimulusKernel, column_blocks, kernel_from_features
 from ..options import EngineOptions
@@ -244,11 +244,12 @@ def _about(model, tasks: Sequence[SubjectTask], fits: dict, losses: list) -> dic
         "source": getattr(model, "model_source", None),
         "network": network_digest(model),
         "kind": "features" if isinstance(model, LookupModel) else "images",
+        "feature_names": list(model.feature_names) if isinstance(model, LookupModel) else [],
         "visual_degrees": float(model.visual_degrees()),
         "source_degrees": float(tasks[0].pool.visual_degrees),
         "subject": tasks[0].subject,
         "regions": [task.region for task in tasks],
-        "layers": committed_layers(model, [task.model_region for task in tasks]),
+        "layers": _layers_of(model, [task.model_region for task in tasks]),
         "n_voxels": sum(fits[task].dual.shape[1] for task in tasks),
         "loss": losses,
     }
@@ -285,7 +286,7 @@ def _plan(model, tasks: Sequence[SubjectTask], run: Run, settings: EncoderSettin
         positions = np.concatenate([columns[task] for task in own])
         p, n, v = widths[own[0]], len(own[0].train_ids), len(positions)
         direct, dual = p * v * itemsize, n * (p * itemsize + 8 * v)
-        names = committed_layers(model, [own[0].model_region]).get(own[0].model_region, ())
+        names = _layers_of(model, [own[0].model_region]).get(own[0].model_region, ())
         names = (names,) if isinstance(names, str) else tuple(names)
         layers.append(_Layer(item, names, own, positions, p, direct <= dual, None, min(direct, dual) + 4 * p + 8 * v))
     described = DESCRIBED_BYTES * (start + len(tasks[0].pool.stimulus_ids)) + BASE_BYTES
@@ -309,6 +310,11 @@ def _plan(model, tasks: Sequence[SubjectTask], run: Run, settings: EncoderSettin
         total = described + sum(layer.n_bytes for layer in layers)
     say(f"The encoder takes about {total:,} bytes.")
     return layers
+
+
+def _layers_of(model, regions: Sequence[str]) -> dict:
+    """Layers whose answers are the model's; none where it does more with them, so that it has to be asked itself."""
+    return committed_layers(model, regions) if answers_by_layers(model) else {}
 
 
 def _check_room(path: Path, n_bytes: int) -> None:

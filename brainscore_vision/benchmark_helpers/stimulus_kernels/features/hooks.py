@@ -14,8 +14,10 @@ import difflib
 import functools
 import inspect
 import logging
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+import threading
+import weakref
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 
 import numpy as np
 from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
@@ -23,7 +25,7 @@ from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 from ..errors import ModelOutputError, StimulusKernelError, UnmappedRegionError
 from .ahead import Ahead, same_bits
 from .answers import LayerAnswer
-from .prepared import explained, failure, images_of
+from .prepared import explained, failure, images_of, is_own
 
 CALL_MARK = "#"
 """``relu#0`` is the first call of a module ``relu`` in a pass, ``relu#1`` the second."""
@@ -31,10 +33,36 @@ CALL_MARK = "#"
 REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
 """What networks raise for inputs of a size that they are not made for."""
 
+MOST_LOOKS = 3
+"""Passes in which is looked whether a network holds what it did not hold before: some keep a shape or a grid from the first."""
+
+PLAIN = (bool, int, float, complex, str, bytes, type(None))
+
 _TRIES = 6
 _KEEPS = "are prepared by code that keeps something from one to the next, or draws lots"
 
 _logger = logging.getLogger(__name__)
+
+_locks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_lock_of_others, _looking_for_locks = threading.RLock(), threading.Lock()
+
+
+@contextlib.contextmanager
+def alone_with(owners: Iterable) -> Iterator[None]:
+    """No other thread is inside with one of these models and networks: what is set on them is of one thread at a time."""
+    locks = {id(lock): lock for lock in map(_lock_of, owners)}
+    with contextlib.ExitStack() as held:
+        for number in sorted(locks):  # in one order everywhere
+            held.enter_context(locks[number])
+        yield
+
+
+def _lock_of(owner):
+    with _looking_for_locks:
+        try:
+            return _locks.setdefault(owner, threading.RLock())
+        except TypeError:  # an object that nothing can refer to weakly
+            return _lock_of_others
 
 
 class _EnoughAnswers(BaseException):
@@ -75,6 +103,9 @@ class LayerReader:
         self._rows: Counter = Counter()
         self._answers: Counter = Counter()
         self._n_calls: dict[str, int] = {}
+        self._leaves_nothing: dict[tuple[str, ...], bool] = {}
+        self._n_looks: Counter = Counter()
+        self._n_stopping = 0  # batches of which layers behind the recorded ones are not needed
 
     def notes_on(self, layers: Sequence[str]) -> list[str]:
         """What was chosen for the user in the answers of layers, one sentence each."""
@@ -106,10 +137,10 @@ class LayerReader:
         ask = getattr(extractor, "get_activations", None)  # extractors of other kinds have neither
         prepare = getattr(extractor, "preprocess", None)
         self.read, self._rows, self._answers = (), Counter(), Counter()
-        with contextlib.ExitStack() as replaced:
+        with contextlib.ExitStack() as changes:
 
             def replace(owner, name: str, value) -> None:
-                replaced.enter_context(_replaced(owner, name, value))
+                changes.enter_context(replaced(owner, name, value))
 
             plain = plain_hooks and _is_plain(wrapper, "get_activations") and ask == wrapper.get_activations
             if prepare is not None:
@@ -181,11 +212,16 @@ class LayerReader:
         """
         self.read, self.kept = tuple(layer_names), {}
         batch = self._batch(images)
-        # layers that a whole pass called once have answered when they are called: the layers behind them are not needed
-        once = all(self._n_calls.get(name) == 1 for name in layer_names) and batch.device.type == "cpu"
-        answers, calls = self._pass(batch, layer_names, stop_after=len(layer_names) if once else None)
-        self._n_calls.update(calls)
+        # layers that whole passes called once have answered when they are called: the layers behind them are not needed, unless
+        # they clear away what those before them have left in the network
+        stops = all(self._n_calls.get(name) == 1 for name in layer_names) and self._leaves_nothing.get(self.read, False)
+        if stops:
+            self._n_stopping += 1
+            # but for the 1st, 2nd, 4th, 8th ..., to notice images that decide how often a layer is called
+            stops = self._n_stopping.bit_count() != 1
+        answers, calls = self._pass(batch, layer_names, stop_after=len(layer_names) if stops else None)
         self._check_calls(batch, layer_names, calls)
+        self._n_calls.update({name: max(n, self._n_calls.get(name, 0)) for name, n in calls.items()})
         tensors = {name: self._tensor(name, answers[name]) for name in layer_names}
         new = [name for name in layer_names if name not in self._axes]
         if new:
@@ -308,22 +344,28 @@ class LayerReader:
     def _pass(self, batch, layer_names: Sequence[str], stop_after: int | None = None) -> tuple[dict, Counter]:
         """Show a batch; the answers of layers, their tensors copied, and how often each module was called.
 
-        The pass ends after ``stop_after`` answers, if that is a number.
+        The pass ends after ``stop_after`` answers, if that is a number. If not, the first few find out whether it may.
         """
         import torch
 
         network, answers, calls = self._wrapper._model, {}, Counter()
+        names = tuple(layer_names)
+        looks = stop_after is None and batch.device.type == "cpu" and not self._leaves_nothing.get(names, False)
+        looks = looks and self._n_looks[names] < MOST_LOOKS
+        before, when_answered = [], []
         wanted = {name: resolve_layer(self._wrapper, name) for name in layer_names}
 
         def take(name, call, _module, _inputs, output):
             if call is None or calls[name] == call:
                 answers[name] = LayerAnswer.of(output, self.keeps)
             calls[name] += 1
+            if looks and len(answers) == len(wanted) and not when_answered:
+                when_answered.append(same_state(before, held_state(network)))
             if len(answers) == stop_after:
                 raise _EnoughAnswers
 
-        network.eval()
-        with contextlib.ExitStack() as hooked, torch.no_grad(), _all_digits():
+        with alone_with([network]), contextlib.ExitStack() as hooked, torch.no_grad(), _all_digits():
+            network.eval()
             for name, (module, call) in wanted.items():
                 try:
                     handle = module.register_forward_hook(functools.partial(take, name, call))
@@ -333,6 +375,8 @@ class LayerReader:
                         f"Commit the network as it was before torch.jit.script."
                     ) from error
                 hooked.callback(handle.remove)
+            if looks:
+                before += held_state(network)
             try:
                 network(batch, **getattr(self._wrapper, "_forward_kwargs", {}))
             except StimulusKernelError:
@@ -345,11 +389,20 @@ class LayerReader:
                     f"{_shape(tuple(batch.shape))} ({batch.dtype}) and failed with {failure(error)}. "
                     f"{remedy(error)}"
                 ) from error
+        if looks:
+            self._n_looks[names] += 1
+            self._leaves_nothing[names] = when_answered == [True]
         return answers, calls
 
     def _check_calls(self, batch, layer_names: Sequence[str], calls: Counter) -> None:
         for name in layer_names:
             call = resolve_layer(self._wrapper, name)[1]
+            stopped = self._n_stopping > 2  # see get_activations
+            if call is None and stopped and self._n_calls.get(name) == 1 < calls[name]:
+                raise ModelOutputError(
+                    f"A layer's last answer in a pass is recorded; {self._identifier} calls {name!r} once for some images and "
+                    f"{_times(calls[name])} for others. Say which call is meant: {name}{CALL_MARK}0 is the first."
+                )
             if calls[name] == 0:
                 called = self._called(batch)
                 nearest = difflib.get_close_matches(name, called, n=3, cutoff=0.0)
@@ -373,7 +426,7 @@ class LayerReader:
         import torch
 
         network, called = self._wrapper._model, {}
-        with contextlib.ExitStack() as hooked, torch.no_grad():
+        with alone_with([network]), contextlib.ExitStack() as hooked, torch.no_grad():
             for name, module in network.named_modules():
                 if name:
                     note = functools.partial(lambda name, *_: called.update({name: True}), name)
@@ -451,6 +504,40 @@ class LayerReader:
             self._say(sentence)
 
 
+def held_state(network) -> list[tuple]:
+    """What a network's modules hold: attributes, what is in containers and in objects of the user's, and how often tensors
+    were written."""
+    import torch
+
+    state, seen, waiting = [], set(), list(network.modules())
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, PLAIN):
+            state.append((None, repr(value)))
+            continue
+        is_tensor = isinstance(value, torch.Tensor)
+        state.append((value, value._version if is_tensor and not value.is_inference() else None))
+        if is_tensor or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Mapping):
+            inner = list(value.values())
+        elif isinstance(value, list | tuple | set | frozenset | deque):
+            inner = list(value)
+        elif isinstance(value, torch.nn.Module) or (not isinstance(value, type) and is_own(type(value).__module__)):
+            inner = list(getattr(value, "__dict__", {}).values())
+        else:
+            continue
+        state.append((None, len(inner)))
+        waiting += inner
+    return state
+
+
+def same_state(state: list[tuple], other: list[tuple]) -> bool:
+    """Whether nothing was written or exchanged between two calls of :func:`held_state`."""
+    return len(state) == len(other) and all(a is b and m == n for (a, m), (b, n) in zip(state, other, strict=True))
+
+
 def remedy(error: Exception) -> str:
     """What helps a network that failed on a batch of images."""
     import torch
@@ -524,7 +611,7 @@ def image_axes(shape: tuple, other_shape: tuple | None, n: int, other: int) -> l
 
 
 @contextlib.contextmanager
-def _replaced(owner, name: str, value) -> Iterator[None]:
+def replaced(owner, name: str, value) -> Iterator[None]:
     """An attribute of an object, for a while another one."""
     was_own, before = name in vars(owner), getattr(owner, name)
     setattr(owner, name, value)

@@ -50,6 +50,11 @@ class LookupModel(BrainModel):
     def features_version(self) -> str:
         """Changes with the features: part of a kernel's key, in place of the contents of images."""
 
+    @property
+    def feature_names(self) -> Sequence[str]:
+        """Names of the features, where they have some."""
+        return ()
+
     @abstractmethod
     def known(self, stimulus_ids: Sequence[str]) -> Collection[str]:
         """Those of the given stimuli that have features."""

@@ -7,6 +7,7 @@ factory that does not seed them. Scores of the same digest come from the same we
 from __future__ import annotations
 
 import hashlib
+import itertools
 import sys
 from collections.abc import Iterator
 
@@ -16,6 +17,8 @@ from .hooks import pytorch_wrapper
 from .lookup import LookupModel
 
 DIGEST_BYTES = 8
+STATE_VALUES = 16
+VALUES = bool | int | float | complex | str | bytes | None
 
 
 def network_digest(model) -> str | None:
@@ -28,9 +31,9 @@ def network_digest(model) -> str | None:
     Returns
     -------
     str or None
-        16 hexadecimal digits: of the names, types and values of all parameters and buffers, and of the classes of all
-        modules, where the model, or a model in its attributes, holds torch modules; of ``features_version`` where it looks
-        features up. None for any other model.
+        16 hexadecimal digits: of the names, types and values of all parameters and buffers (and what else the modules' state
+        holds), and of the classes of all modules, where the model, or a model in its attributes, holds torch modules; of
+        ``features_version`` where it looks features up. None for any other model.
 
     Notes
     -----
@@ -46,6 +49,33 @@ def network_digest(model) -> str | None:
         for name, value in sorted(module.state_dict().items()):
             add_tensor(content, name, value)
     return content.hexdigest() if modules else None
+
+
+def weights_state(model) -> tuple:
+    """What changes when weights are trained, loaded or exchanged; far quicker than a digest, which reads all of them.
+
+    Of each parameter and buffer, where it lies, how often it was written, and a few of its values.
+    """
+    return tuple(
+        _tensor_state(tensor)
+        for module in modules_in(model)
+        for tensor in itertools.chain(module.parameters(), module.buffers())
+    )
+
+
+def _tensor_state(tensor) -> tuple:
+    torch = sys.modules["torch"]
+    written = 0 if tensor.is_inference() else tensor._version
+    if (
+        torch.nn.parameter.is_lazy(tensor)
+        or tensor.layout is not torch.strided
+        or tensor.is_meta
+        or tensor.is_quantized
+    ):
+        return id(tensor), written
+    values = tensor.detach().reshape(-1)  # assignments to .data count no writing
+    some = values[:: max(1, len(values) // STATE_VALUES)].cpu().contiguous().view(torch.uint8)
+    return id(tensor), tensor.data_ptr(), written, some.numpy().tobytes()
 
 
 def normalised_by_batch(model) -> int:
@@ -94,14 +124,40 @@ def modules_in(model) -> Iterator:
 
 
 def add_tensor(content, name: str, value) -> None:
-    """Add the name, type, shape and values of a tensor to a hash."""
+    """Add the name, type, shape and values of a tensor to a hash; of lists, dictionaries and packed weights, all in them."""
     torch = sys.modules["torch"]
     content.update(f"\0{name}\0".encode())
+    if isinstance(value, torch.ScriptObject) and hasattr(value, "__getstate__"):  # how quantised layers hold weights
+        value = value.__getstate__()
+    if isinstance(value, list | tuple | dict):
+        items = sorted(value.items(), key=str) if isinstance(value, dict) else enumerate(value)
+        for key, part in items:
+            add_tensor(content, f"{name} {key}", part)
+        return
+    if isinstance(value, VALUES | torch.dtype | torch.qscheme):
+        content.update(repr(value).encode())
+        return
     if not isinstance(value, torch.Tensor) or torch.nn.parameter.is_lazy(value) or value.is_meta:
         return  # without values that could differ
     content.update(f"{value.dtype} {tuple(value.shape)}".encode())
-    if value.layout is not torch.strided or value.is_quantized:
-        content.update(str(value).encode())
+    parts = _tensors_in(value)
+    if parts is not None:
+        add_tensor(content, name, parts)
         return
     flat = value.detach().cpu().contiguous().reshape(-1)
     content.update(memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else b"")
+
+
+def _tensors_in(value) -> list | None:
+    """What a quantised or sparse tensor is made of; None of one whose values lie one after the other."""
+    torch = sys.modules["torch"]
+    if value.is_quantized:
+        scheme = value.qscheme()
+        if scheme in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+            return [value.int_repr(), value.q_scale(), value.q_zero_point()]
+        steps = value.q_per_channel_scales(), value.q_per_channel_zero_points(), value.q_per_channel_axis()
+        return [value.int_repr(), *steps]
+    if value.layout is torch.sparse_coo:
+        value = value.detach().coalesce()
+        return [value.indices(), value.values()]
+    return None if value.layout is torch.strided else [value.to_dense()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import sysconfig
 import traceback
 from collections.abc import Callable, Mapping
@@ -99,6 +100,12 @@ def is_installed(file: str) -> bool:
     """Whether a file of code belongs to Python or to an installed package; others are the user's."""
     parents = Path(file).parents
     return Path(sysconfig.get_path("stdlib")) in parents or any(map(_holds_packages, parents))
+
+
+def is_own(module: str) -> bool:
+    """Whether a module is the user's: neither Python's nor an installed package's."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return module.partition(".")[0] not in sys.stdlib_module_names and not (file and is_installed(file))
 
 
 @functools.cache

@@ -29,7 +29,7 @@ from brainscore_vision.model_interface import BrainModel
 
 from .lookup import LookupModel
 from .network import add_tensor, held_in, models_in, modules_in
-from .prepared import is_installed
+from .prepared import is_own
 
 DIGEST_BYTES = 8
 FORM = "4:"
@@ -48,10 +48,14 @@ NETWORKS = (BrainModel, PytorchWrapper, ActivationsExtractorHelper)
 HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 """Attributes of a torch module with functions that change what it sees and answers."""
 
-_changing: dict[int, set] = {}
-
 Places = dict[tuple[str, ...], bytes]
 """Where something stands (names and positions from the function inwards), and what."""
+
+_changing: dict[int, set] = {}
+"""By the id of a model, places in what prepares its images that change while it is used."""
+
+_steady: dict[int, set] = {}
+"""By the id of a model, places in its structure that no pass has changed."""
 
 
 def preprocessing_digest(model) -> str | None:
@@ -87,51 +91,68 @@ def preprocessing_digest(model) -> str | None:
     return FORM + content.hexdigest()
 
 
-def structure_digest(model) -> str:
+def structure_digest(model, steady: bool = False) -> str:
     """Digest of all that decides what a model answers, besides the values of its weights and what prepares its images.
 
     Counted are, of each torch module, its class, its settings (a stride, a slope, a function that it calls, an attribute of any
-    name), all of its buffers, its forward hooks and a ``forward`` of its own; of wrappers of networks, what they hand to
-    ``forward`` and the hooks of their extractors; of wrappers and models whose classes are the user's, these and their
-    attributes. Functions and the user's classes count by their source text without comments, with what these name, as in
-    :func:`preprocessing_digest`; functions and classes of installed packages by their names.
+    name, but no device), all of its buffers, its forward hooks and a ``forward`` of its own; of wrappers of networks, what they
+    hand to ``forward`` and the hooks of their extractors; of wrappers and models whose classes are the user's, these and their
+    attributes; methods of the user's that were set on others. Functions and the user's classes count by their source text
+    without comments, with what these name, as in :func:`preprocessing_digest`; functions and classes of installed packages by
+    their names. ``steady``: without what changed while images were shown (:func:`noticing_changes`), such as a counter.
     """
+    content, places = hashlib.blake2b(digest_size=DIGEST_BYTES), _steady.get(id(model)) if steady else None
+    for place, what in sorted(_structure(model).items()):
+        if places is None or place in places:
+            content.update(repr((place, what)).encode())
+    return content.hexdigest()
+
+
+def _structure(model) -> Places:
+    """Parts of what :func:`structure_digest` looks at."""
     found: Places = {}
     seen: dict[int, object] = {}
     for i, module in enumerate(modules_in(model)):
         _add(found, (str(i),), module, seen, whole=True)
     holders = {id(held): held for part, value in held_in(model) for held in (part, value)}.values()
-    for holder in holders:
-        own = (holder is model or isinstance(holder, NETWORKS)) and _is_own(type(holder).__module__)
-        settings = _attributes(holder, whole=True) if own else {}
+    for i, holder in enumerate(holders):
+        kind = type(holder)
+        answers = holder is model or isinstance(holder, NETWORKS) or hasattr(holder, "_extractor")
+        settings = _attributes(holder, whole=True) if answers and is_own(kind.__module__) else {}
+        for part in (holder, getattr(holder, "_extractor", None)) if answers else ():
+            for name, value in getattr(part, "__dict__", {}).items():
+                is_method = callable(value) and callable(getattr(type(part), name, None))
+                if is_method and is_own(getattr(value, "__module__", None) or ""):
+                    settings[f"method {name}"] = value
         if kwargs := getattr(holder, "_forward_kwargs", None):
             settings["kwargs"] = kwargs
         for hooks in ("_batch_activations_hooks", "_stimulus_set_hooks"):
             of_extractor = getattr(getattr(holder, "_extractor", None), hooks, None) or {}
-            for i, hook in enumerate(of_extractor.values()):
+            for j, hook in enumerate(of_extractor.values()):
                 own_settings = {n: v for n, v in getattr(hook, "__dict__", {}).items() if isinstance(v, SETTINGS)}
-                settings[f"{hooks} {i}"] = [hook, own_settings]
+                settings[f"{hooks} {j}"] = [hook, own_settings]
         if settings:
-            _add(found, ("holder", type(holder).__qualname__, str(len(found))), settings, seen, whole=True)
-    content = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    for place, what in sorted(found.items()):
-        content.update(repr((place, what)).encode())
-    return content.hexdigest()
+            _add(found, ("holder", kind.__qualname__, str(i)), settings, seen, whole=True)
+    return found
 
 
 @contextlib.contextmanager
 def noticing_changes(model) -> Iterator[None]:
-    """Show images inside this block: what it changes is left out of :func:`preprocessing_digest` from then on."""
-    before = _places(model)
+    """Show images inside this block: what it changes is left out of the digests here from then on."""
+    before, structure = _places(model), _structure(model)
     yield
     after = _places(model)
     changed = {place for place in before.keys() | after.keys() if before.get(place) != after.get(place)}
+    steady = set(structure.items() & _structure(model).items())
     if id(model) not in _changing:
         try:
-            weakref.finalize(model, _changing.pop, id(model), None)
+            for held in (_changing, _steady):
+                weakref.finalize(model, held.pop, id(model), None)
         except TypeError:  # nothing would tell when its id is another model's
             return
     _changing.setdefault(id(model), set()).update(changed)
+    steady = {place for place, _ in steady}
+    _steady[id(model)] = _steady.get(id(model), steady) & steady
 
 
 def preparing_state(model) -> tuple | None:
@@ -184,11 +205,13 @@ def _places(model, seen: dict[int, object] | None = None) -> Places:
 
 
 def _add(found: Places, place: tuple[str, ...], value, seen: dict[int, object], whole: bool = False) -> None:
-    """Put a value and what it holds into ``found``; ``whole``: torch modules with all that they answer by."""
+    """Put a value and what it holds into ``found``; ``whole``: torch modules with all that they answer by but weights."""
     kind, what = type(value), b""
     inner: dict[str, object] = {}
     torch = sys.modules.get("torch")
-    if isinstance(value, SETTINGS) or (torch and isinstance(value, torch.dtype | torch.device)):
+    if whole and torch and isinstance(value, torch.device):
+        pass  # where a network runs is none of its settings
+    elif isinstance(value, SETTINGS) or (torch and isinstance(value, torch.dtype | torch.device)):
         what = repr(value).encode()
     elif all(hasattr(value, name) for name in ("dtype", "shape", "nbytes", "__array__")) and not inspect.isclass(value):
         what = ARRAY + _array(value)
@@ -209,9 +232,7 @@ def _add(found: Places, place: tuple[str, ...], value, seen: dict[int, object], 
             inner = {"func": value.func, "args": value.args, "keywords": value.keywords}
         elif isinstance(value, types.MethodType):
             inner = {"function": value.__func__, "self": value.__self__}
-        elif (
-            isinstance(value, types.FunctionType) and whole and not value.__closure__ and not _is_own(value.__module__)
-        ):
+        elif isinstance(value, types.FunctionType) and whole and not value.__closure__ and not is_own(value.__module__):
             what = f"{value.__module__}.{value.__qualname__}".encode()
         elif isinstance(value, types.FunctionType):
             what, inner = _source(value), _bound(value)
@@ -221,8 +242,9 @@ def _add(found: Places, place: tuple[str, ...], value, seen: dict[int, object], 
             inner = {"wrapped": value.__wrapped__}
         else:
             inner = _attributes(value, whole)
-    # the names of all that it holds: a list that grows is another one, as a whole
-    found[place] = b"\0".join([what, kind.__qualname__.encode(), repr(sorted(inner)).encode()])
+    # the names of all that it holds: a list that grows is another one, as a whole; networks may keep what they have seen
+    names = [] if whole and torch and isinstance(value, torch.nn.Module) else sorted(inner)
+    found[place] = b"\0".join([what, kind.__qualname__.encode(), repr(names).encode()])
     for name in sorted(inner):  # in the same order in every process: of an object in two places, the first counts
         _add(found, (*place, name), inner[name], seen, whole)
 
@@ -270,7 +292,7 @@ def _bound(function: types.FunctionType) -> dict:
         if isinstance(value, types.ModuleType):
             value = _used_of(value, names)
         elif (isinstance(value, types.FunctionType) or inspect.isclass(value)) and not (
-            value.__module__ == function.__module__ or _is_own(value.__module__)
+            value.__module__ == function.__module__ or is_own(value.__module__)
         ):
             value = f"{value.__module__}.{value.__qualname__}"
         bound[f"global {name}"] = value
@@ -282,7 +304,7 @@ def _bound(function: types.FunctionType) -> dict:
 
 def _used_of(module: types.ModuleType, names: set[str], above: tuple = ()):
     """What code that looks up these names may use of a module of the user's; modules in it likewise. Others as they are."""
-    if not _is_own(module.__name__) or module in above:
+    if not is_own(module.__name__) or module in above:
         return module
     used = {name: getattr(module, name) for name in names if hasattr(module, name)}
     return {n: _used_of(v, names, (*above, module)) if isinstance(v, types.ModuleType) else v for n, v in used.items()}
@@ -292,7 +314,7 @@ def _own_members(kind: type) -> dict:
     """Methods and constants of a class and its bases, as far as no installed package defines them."""
     members = {}
     for base in reversed(kind.__mro__):
-        if not _is_own(base.__module__):
+        if not is_own(base.__module__):
             continue
         for name, value in vars(base).items():
             for holds in ("__func__", "fget", "func"):  # static and class methods, properties, those of functools
@@ -302,18 +324,12 @@ def _own_members(kind: type) -> dict:
     return members
 
 
-def _is_own(module: str) -> bool:
-    """Whether a module is the user's: neither Python's nor an installed package's."""
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return module.partition(".")[0] not in sys.stdlib_module_names and not (file and is_installed(file))
-
-
 def _attributes(value, whole: bool = False) -> dict:
     """Class and attributes of an object: the public ones, and all where its class is the user's."""
     torch = sys.modules.get("torch")
     is_module = torch is not None and isinstance(value, torch.nn.Module)
     kind = type(value)
-    if isinstance(value, NETWORKS) and not (whole and _is_own(kind.__module__)):
+    if isinstance(value, NETWORKS) and not (whole and is_own(kind.__module__)):
         return {}
     if kind.__module__.partition(".")[0] in sys.stdlib_module_names - {"types"}:
         return {}
@@ -329,7 +345,6 @@ def _attributes(value, whole: bool = False) -> dict:
         kept = {name: part for name, part in kept.items() if name not in torchs}
         kept |= {**dict(value.named_buffers(recurse=False)), **dict(value._modules.items())}
         if whole:
-            kept |= dict(value.named_parameters(recurse=False))
             kept |= {
                 name: list(vars(value).get(name, {}).values()) for name in HOOKS
             }  # their keys count up in a process

@@ -56,6 +56,8 @@ class Probe:
         few units of many, hide from the samples. None if it is not known.
     preprocessing : str or None
         Digest of what prepares images (:func:`~.preprocessing.preprocessing_digest`), likewise.
+    structure : str or None
+        Digest of code and settings (:func:`~.preprocessing.structure_digest`), likewise. None of a model without torch modules.
     """
 
     sample: np.ndarray
@@ -64,9 +66,16 @@ class Probe:
     n_features: int
     network: str | None = None
     preprocessing: str | None = None
+    structure: str | None = None
 
     @classmethod
-    def of(cls, features: np.ndarray, network: str | None = None, preprocessing: str | None = None) -> Probe:
+    def of(
+        cls,
+        features: np.ndarray,
+        network: str | None = None,
+        preprocessing: str | None = None,
+        structure: str | None = None,
+    ) -> Probe:
         """Of features of shape (N_STIMULI, n_features)."""
         n_features = features.shape[1]
         positions = np.linspace(0, n_features - 1, min(N_FEATURES, n_features)).astype(int)
@@ -76,7 +85,7 @@ class Probe:
             (float(np.mean(row, dtype=float)), float(np.sqrt(np.sum(np.square(row, dtype=float))))) for row in features
         ]
         mean, norm = np.array(wide).T
-        return cls(np.array(rows), mean, norm, n_features, network, preprocessing)
+        return cls(np.array(rows), mean, norm, n_features, network, preprocessing, structure)
 
     def as_json(self) -> dict:
         """What JSON can hold, every bit of it."""
@@ -87,13 +96,15 @@ class Probe:
             "n_features": self.n_features,
             "network": self.network,
             "preprocessing": self.preprocessing,
+            "structure": self.structure,
         }
 
     @classmethod
     def from_json(cls, held: dict) -> Probe:
         """Of what :meth:`as_json` gave."""
         arrays = (np.array(held[name], dtype=float) for name in ("sample", "mean", "norm"))
-        return cls(*arrays, held["n_features"], held.get("network"), held.get("preprocessing"))
+        digests = (held.get(name) for name in ("network", "preprocessing", "structure"))
+        return cls(*arrays, held["n_features"], *digests)
 
     def difference(self, other: Probe) -> float:
         """How far features are apart, 0 if they are the same and at most ``TOLERANCE`` if only rounding tells them apart.
@@ -135,7 +146,15 @@ class Probe:
 
     def agrees(self, other: Probe) -> bool:
         """Whether both can be features of one model."""
+        return self.same_structure(other) and self.answers_as(other)
+
+    def answers_as(self, other: Probe) -> bool:
+        """Whether both can be features of one model, whatever code and settings say."""
         return self.same_network(other) and self.same_preprocessing(other) and self.difference(other) <= TOLERANCE
+
+    def same_structure(self, other: Probe) -> bool:
+        """Whether code and settings are the same, as far as they are known."""
+        return None in (self.structure, other.structure) or self.structure == other.structure
 
     def same_network(self, other: Probe) -> bool:
         """Whether the weights are the same, as far as they are known."""

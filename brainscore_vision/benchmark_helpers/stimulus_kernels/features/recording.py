@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import functools
+import inspect
 import json
 import math
 import sys
@@ -20,8 +21,8 @@ import numpy as np
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.model_helpers.activations import core as activations_core
 from brainscore_vision.model_helpers.activations.core import ActivationsExtractorHelper
-from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
-from brainscore_vision.model_helpers.brain_transformation import ModelCommitment, RegionLayerMap
+from brainscore_vision.model_helpers.brain_transformation import ModelCommitment, RegionLayerMap, TemporalAligned
+from brainscore_vision.model_helpers.brain_transformation.neural import LayerMappedModel
 from brainscore_vision.model_helpers.utils import make_list
 from tqdm.auto import tqdm as brainscore_tqdm
 
@@ -29,9 +30,9 @@ from ..errors import ModelOutputError, UnmappedRegionError
 from ..wording import warn_once
 from .ahead import WAITING_BYTES
 from .answers import TIME_BINS, check_features, features_of
-from .hooks import LayerReader, layer_names, pytorch_wrapper, resolve_layer
+from .hooks import LayerReader, alone_with, layer_names, pytorch_wrapper, replaced, resolve_layer
 from .lookup import LookupModel, LookupRecorder
-from .network import held_in
+from .network import held_in, modules_in
 from .plugin import find_plugin
 from .preprocessing import preparing_state
 
@@ -70,9 +71,10 @@ class RegionRecorder:
 
     def record(self, stimuli: StimulusSet, labels: Sequence[str], sink: Sink) -> None:
         """Show ``stimuli``, and pass the features of ``labels`` to ``sink`` in the order of the stimuli."""
-        for start in range(0, len(stimuli), LOOK_AT_BLOCK):
-            block = _subset(stimuli, start, LOOK_AT_BLOCK)
-            sink({label: self._look_at(block, label) for label in labels})
+        with recording_alone(self.model):
+            for start in range(0, len(stimuli), LOOK_AT_BLOCK):
+                block = _subset(stimuli, start, LOOK_AT_BLOCK)
+                sink({label: self._look_at(block, label) for label in labels})
 
     def _look_at(self, block: StimulusSet, region: str) -> np.ndarray:
         try:
@@ -157,7 +159,7 @@ class CommitmentRecorder:
         }
         layers = sorted({layer for group in layers_of.values() for layer in group})
         all_paths, start = [str(stimuli.get_stimulus(stimulus_id)) for stimulus_id in stimuli["stimulus_id"]], 0
-        with self._ahead(all_paths):
+        with recording_alone(self.model), self._ahead(all_paths):
             while start < len(stimuli):
                 known = set(layers) <= self._answer_bytes.keys()
                 block = _subset(stimuli, start, HOOKED_BLOCK if known else min(FIRST_BLOCK, self.batch_size(layers)))
@@ -215,6 +217,11 @@ class CommitmentRecorder:
             sink(held[0])
 
 
+def recording_alone(model):
+    """While this is open, no other thread records a model, or another one with a network of it."""
+    return alone_with([model, *modules_in(model)])
+
+
 def recorder_for(model, regions: Sequence[str]) -> RegionRecorder | CommitmentRecorder | LookupRecorder:
     """The fastest recorder that gives a model's numbers for ``regions``."""
     regions = tuple(dict.fromkeys(regions))
@@ -222,8 +229,12 @@ def recorder_for(model, regions: Sequence[str]) -> RegionRecorder | CommitmentRe
         return LookupRecorder(model, regions)
     for part, value in held_in(model):
         _check_wrapper(part, value)
-    if type(model) is ModelCommitment and _gives_batches(model.activations_model):
-        return CommitmentRecorder(model, regions)
+    if type(model) is ModelCommitment and answers_by_layers(model):
+        layers = [layer for region in regions for layer in _committed(model, region)]
+        with recording_alone(model):
+            by_batches = _gives_batches(model.activations_model, layers)
+        if by_batches:
+            return CommitmentRecorder(model, regions)
     if isinstance(model, ModelCommitment):
         for region in regions:
             _committed(model, region)
@@ -234,13 +245,18 @@ def committed_layers(model, regions: Sequence[str]) -> dict[str, str | list[str]
     """The layers that a ModelCommitment records for regions: a name, or a list of several. Empty for other models."""
     if not isinstance(model, ModelCommitment):
         return {}
-    layers = {region: model.layer_model.region_layer_map.get(region) for region in dict.fromkeys(regions)}
+    layers = {region: region_layers(model).get(region) for region in dict.fromkeys(regions)}
     return {region: names if isinstance(names, str) else list(names) for region, names in layers.items() if names}
+
+
+def region_layers(model: ModelCommitment) -> dict:
+    """Region to layers, as a ModelCommitment looks them up when it records."""
+    return getattr(model.layer_model, "_layer_model", model.layer_model).region_layer_map
 
 
 def committed_regions(model) -> tuple[str, ...]:
     """Regions that the library's ModelCommitment has layers for; none of other models, which do not say."""
-    return tuple(model.layer_model.region_layer_map) if type(model) is ModelCommitment else ()
+    return tuple(region_layers(model)) if type(model) is ModelCommitment else ()
 
 
 def _check_wrapper(model, wrapper) -> None:
@@ -284,27 +300,27 @@ def _committed(model: ModelCommitment, region: str) -> tuple[str, ...]:
         None. Brain-Score can choose a layer now, on its own benchmark of the region, which is a download: it does so for
         models that it has registered, which count on it, and not for a user's own.
     """
-    region_layers = model.layer_model.region_layer_map
-    if region not in region_layers:
-        if not isinstance(region_layers, RegionLayerMap):
-            raise _unmapped(model, region, tuple(region_layers))
-        if region not in region_layers.region_benchmarks or not _is_registered(model.identifier):
+    of_regions = region_layers(model)
+    if region not in of_regions:
+        if not isinstance(of_regions, RegionLayerMap):
+            raise _unmapped(model, region, tuple(of_regions))
+        if region not in of_regions.region_benchmarks or not _is_registered(model.identifier):
             raise _uncommitted(model, region)
         warn_once(
             f"{model.identifier} names no layer for {region}: Brain-Score chooses one on its public benchmark of {region}, "
             f"whose data it may have to download first."
         )
         try:
-            region_layers.commit_region(region)
+            of_regions.commit_region(region)
         except Exception as error:
             raise UnmappedRegionError(
                 f"{_uncommitted(model, region)} Brain-Score could not choose one either: {type(error).__name__}: {error}"
             ) from error
-    layers = tuple(make_list(region_layers[region]))
+    layers = tuple(make_list(of_regions[region]))
     if not layers or not all(isinstance(layer, str) for layer in layers):
         raise UnmappedRegionError(
             f"A region is mapped to a layer's name, or to a list of names; {model.identifier} maps {region} to "
-            f"{region_layers[region]!r}. Correct its region_layer_map."
+            f"{of_regions[region]!r}. Correct its region_layer_map."
         )
     return tuple(map(str, layers))  # numpy's text, as Brain-Score's choice of layers gives it, is no key of a kernel
 
@@ -355,12 +371,42 @@ def _label(layers: Sequence[str]) -> str:
     return layers[0] if len(layers) == 1 else json.dumps(layers)
 
 
-def _gives_batches(wrapper) -> bool:
-    """Whether the batches of a wrapper's extractor are its answer: some wrappers change it when they are called."""
-    network = pytorch_wrapper(wrapper)
-    if network is not None and type(network).__call__ is not PytorchWrapper.__call__:
+def answers_by_layers(model) -> bool:
+    """Whether a model records as ModelCommitment does: the layers of a region, as its activations model answers them.
+
+    Subclasses, other objects in place of its parts, and methods that were set on one of these may do anything else.
+    """
+    if not isinstance(model, ModelCommitment):
         return False
-    return type(getattr(wrapper, "_extractor", None)) is ActivationsExtractorHelper
+    aligned = model.layer_model
+    mapped = getattr(aligned, "_layer_model", None)
+    parts = (model, ModelCommitment), (aligned, TemporalAligned), (mapped, LayerMappedModel)
+    return all(map(_does_as, *zip(*parts, strict=True))) and mapped.activations_model is model.activations_model
+
+
+def _does_as(value, kind: type) -> bool:
+    """Whether an object looks at stimuli as those of a class do."""
+    if not isinstance(value, kind):
+        return False
+    names = [name for name in ("look_at", "start_recording", "run_activations") if hasattr(kind, name)]
+    return all(inspect.getattr_static(value, name) is inspect.getattr_static(kind, name) for name in names)
+
+
+def _gives_batches(wrapper, layers: Sequence[str]) -> bool:
+    """Whether the batches of a wrapper's extractor are its answer: some wrappers change it when they are called.
+
+    The wrapper is called with an extractor that answers something that can only be handed on.
+    """
+    extractor, answer = getattr(wrapper, "_extractor", None), object()
+    if type(extractor) is not ActivationsExtractorHelper:
+        return False
+    if any(callable(getattr(type(extractor), name, None)) for name in vars(extractor)):  # methods that were set on it
+        return False
+    none = StimulusSet({"stimulus_id": []})
+    none.stimulus_paths, none.identifier = {}, None
+    with replaced(extractor, "from_stimulus_set", lambda **_: answer), contextlib.suppress(Exception):
+        return wrapper(none, layers=list(layers), number_of_trials=1, require_variance=False) is answer
+    return False
 
 
 def _subset(stimuli: StimulusSet, start: int, size: int) -> StimulusSet:

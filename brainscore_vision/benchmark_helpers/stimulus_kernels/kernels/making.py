@@ -17,8 +17,8 @@ from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from tqdm.auto import tqdm
 
 from ..errors import ModelOutputError, StimulusKernelError, StorageError
-from ..features.network import network_digest, normalised_by_batch
-from ..features.preprocessing import noticing_changes, preprocessing_digest
+from ..features.network import modules_in, network_digest, normalised_by_batch
+from ..features.preprocessing import noticing_changes, preprocessing_digest, structure_digest
 from ..features.probe import Probe, probe_ids, probe_rows
 from ..features.recording import CommitmentRecorder
 from ..features.screen import place_on_model_screen
@@ -383,7 +383,9 @@ class ModelKernels:
                 self._leave_to_others(error)
                 batches = self._first_pass(pool)
             # after a pass: weights may be made in the first one
-            digests = network_digest(self._model), preprocessing_digest(self._model)
+            network, preprocessing = network_digest(self._model), preprocessing_digest(self._model)
+            has_modules = next(modules_in(self._model), None) is not None
+            digests = network, preprocessing, structure_digest(self._model, steady=True) if has_modules else None
             self._probes.update({(name, part): Probe.of(np.concatenate(batches[name]), *digests) for name in batches})
         return self._probes[label, part]
 
@@ -404,6 +406,13 @@ class ModelKernels:
         probe = self._probe(pool, label)
         if probe.agrees(stored):
             return True
+        if probe.answers_as(stored):  # code and settings alone: a network that keeps what it has seen may look so, too
+            _logger.warning(
+                "Code or settings of %s are not those that its kernel of %s was made by. It is made again.",
+                self._identity.identifier,
+                label,
+            )
+            return False
         changed = (
             f"The features of {self._identity.identifier} in {label} differ by {probe.difference(stored):.2g} of their spread "
             f"from those that its kernel was made of"
@@ -440,7 +449,10 @@ class ModelKernels:
                     f"track_running_stats=False). Give them running statistics"
                 )
             else:
-                message += ". Put the model in evaluation mode (dropout, noise)"
+                message += (
+                    ". Put the model in evaluation mode (dropout, noise); if its answer to an image depends on the others of a "
+                    "batch, as that of dynamically quantised layers, show them one by one (batch_size=1)"
+                )
             raise ModelOutputError(
                 f"{message}, or score it once without keeping its kernels (--accept-random-features)."
             )

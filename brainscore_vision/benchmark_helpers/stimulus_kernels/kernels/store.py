@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import StimulusKernelError, StorageError
 from ..features.probe import Probe
-from ..files import NO_ROOM, cannot_write, remove_abandoned, replacing
+from ..files import NO_ROOM, cannot_write, read_hdf5, remove_abandoned, replacing
 from ..wording import warn_once
 from .compute import mirror_lower
 from .kernel import StimulusKernel
@@ -139,6 +139,7 @@ class KernelStore:
             "probe_n_features": int(probe.n_features),
             "network": probe.network or "",
             "preprocessing": probe.preprocessing or "",
+            "structure": probe.structure or "",
             "version": VERSION,
         }
         arrays = {
@@ -267,6 +268,7 @@ class KernelStore:
             n_features=described["probe_n_features"],
             network=described.get("network") or None,
             preprocessing=described.get("preprocessing") or None,
+            structure=described.get("structure") or None,
         )
         return kernel, probe
 
@@ -301,7 +303,7 @@ class _Checksum:
 def _opened(path: Path, mode: str = "r") -> h5py.File:
     try:
         # from version 1.10 of HDF5 on, its own tables have checksums
-        return h5py.File(path, mode, libver="v110", locking=False)
+        return h5py.File(path, mode, libver="v110", locking=False) if mode == "w" else read_hdf5(path, libver="v110")
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -23,7 +23,9 @@ _notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 def compare(
     results: Annotated[Path, typer.Argument(help="A results file, as `laion-score score --results FILE` makes it.")],
-    first: Annotated[str, typer.Argument(help="A model, by its name in the file or as it was asked for.")],
+    first: Annotated[
+        str, typer.Argument(help="A model, by its name in the file, the digest in it, or as it was asked for.")
+    ],
     second: Annotated[str, typer.Argument(help="Another model.")],
     benchmark: Annotated[
         list[str] | None,

@@ -197,7 +197,8 @@ def _sessions(text: str | None) -> tuple[str, ...]:
             )
         if not named or not set(named) <= set(RELEASED_SESSIONS):
             raise typer.BadParameter(
-                f"--sessions takes {RELEASED_SESSIONS[0]} to {RELEASED_SESSIONS[-1]} by commas, or 1-5; received {item!r}."
+                f"--sessions takes {RELEASED_SESSIONS[0]} to {RELEASED_SESSIONS[-1]} by commas, or 1-{len(RELEASED_SESSIONS)}; "
+                f"received {item!r}."
             )
         found += named
     return tuple(session for session in RELEASED_SESSIONS if session in found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import typer
 
@@ -26,7 +26,7 @@ def print_matrix(found: Sequence, sort: str, title: str) -> None:
         ``mean``, ``model`` or a benchmark, by its identifier or its heading.
     title : str
     """
-    benchmarks = list(dict.fromkeys(result.benchmark for result in found))
+    benchmarks = in_order(dict.fromkeys(result.benchmark for result in found))
     cells = {(result.model, result.benchmark): result for result in found}
     models = list(dict.fromkeys(result.model for result in found))
     values = {place: result.value for place, result in cells.items()}
@@ -73,6 +73,21 @@ def by_benchmark(sort: str, benchmarks: Sequence[str], headings: Sequence[str]) 
         f"--sort is {MEAN}, {MODEL} or one of the benchmarks that are shown; received {sort!r}. They are "
         f"{', '.join(headings)}."
     )
+
+
+def in_order(benchmarks: Iterable[str]) -> list[str]:
+    """Benchmarks as the grammar lists them, whichever was scored first; names outside it come last, as they are."""
+    from ..identifiers import ALL_REGIONS, POOLS, SPLITS, IdentifierError, parse
+
+    def place(benchmark: str) -> tuple:
+        try:
+            cell = parse(benchmark)
+        except IdentifierError:
+            return (1,)
+        split = len(SPLITS) if cell.split is None else SPLITS.index(cell.split)
+        return 0, POOLS.index(cell.pool), split, cell.metric, ALL_REGIONS.index(cell.region), benchmark
+
+    return sorted(benchmarks, key=place)
 
 
 def short_names(benchmarks: Sequence[str]) -> tuple[str, list[str]]:

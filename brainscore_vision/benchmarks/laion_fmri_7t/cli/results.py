@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import gc
 import json
 import operator
 import os
@@ -130,14 +131,18 @@ def results(
         ]
         _show_failures(found, as_json)
         return
-    read = database.results if subjects or as_json or export or voxels else database.summaries
-    found = [
-        result
-        for result in read(**patterns, latest=not every)
-        if store.matches(dataset or (), str(result.dataset.get("name")), result.dataset_fingerprint)
-    ]
-    _say_uncompared(conditions, {result.model: result.properties for result in found})
-    found = [result for result in found if all(holds(condition, result.properties) for condition in conditions)]
+    is_long = long or every
+    kept = {**patterns, "latest": not every}
+    if subjects or as_json or export or voxels:
+        found = database.results(**kept)
+    else:
+        found = database.summaries(**kept, intervals=is_long)
+    gc.freeze()  # what was read is no garbage: to look for some in many results takes as long as to print them
+    if dataset:
+        found = [r for r in found if store.matches(dataset, str(r.dataset.get("name")), r.dataset_fingerprint)]
+    if conditions:
+        _say_uncompared(conditions, {result.model: result.properties for result in found})
+        found = [result for result in found if all(holds(condition, result.properties) for condition in conditions)]
     if export is not None:
         store.export(found, export)
         _notes.print(f"{len(found)} results in {export}")
@@ -145,7 +150,7 @@ def results(
         n_rows = store.export_voxels(database, _watched(found, "results"), voxels)
         _notes.print(f"{n_rows} rows in {voxels}")
     if export is None and voxels is None:
-        show = _print_subjects if subjects else _print_results if long or every else _print_matrices
+        show = _print_subjects if subjects else _print_results if is_long else _print_matrices
         _show_results(database, found, show, sort, as_json)
 
 

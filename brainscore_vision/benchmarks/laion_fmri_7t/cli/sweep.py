@@ -62,7 +62,7 @@ def sweep(
         str | None,
         typer.Option(
             "--layers",
-            help="As for `laion-score score`, for all models; or a JSON file with a dictionary for each of them, "
+            help="As for `laion-score score`, for all networks; or a JSON file with a dictionary for each model, "
             '{"torchvision:resnet18": {"V1": "layer1"}, ...}.',
         ),
     ] = None,
@@ -224,6 +224,7 @@ def sweep(
         except KeyboardInterrupt as interrupt:
             raise _stopped(results, interrupt) from interrupt
         made = {one.model: one.made for one in checked if one.made is not None}
+        names[0].update({one.model: None for one in checked if one.ignores_layers})
         plan = make_plan(*names, results=database, again=again, made=made)
     sound, n_broken = without_broken(plan, checked), sum(bool(one.problems) for one in checked)
     if dry_run:
@@ -260,12 +261,17 @@ def sweep(
         )
         for line in by_cause(summary.failures):
             errors.print(f"  {line}")
+    if n_broken:
+        errors.print(
+            f"{n_broken} models cannot be scored on all benchmarks, as was said before the work; see them: laion-score results "
+            f"{results} --failures"
+        )
     if summary.failures or n_broken:
         raise typer.Exit(1)
 
 
 def _check(plan, engine, check) -> list:
-    """Make each model that has something to do, and say what is wrong, a line per model and cause."""
+    """Make each model that has something to do, and say what is wrong: each cause in full once, and whom it concerns."""
     from ..sweep.preflight import Preflight
 
     with Preflight(engine) as preflight:
@@ -275,12 +281,22 @@ def _check(plan, engine, check) -> list:
 def _checked(preflight, plan, check) -> list:
     from tqdm.auto import tqdm
 
+    from ..sweep.progress import cause
+
     models = [model for model in plan.models if model.todo]
-    found = []
+    found, causes = [], {}
     for one in tqdm(preflight.check(models, check), "models checked", len(models), unit="model", delay=2, disable=None):
         found.append(one)
+        if one.ignores_layers:
+            errors.print(f"{one.model} has no network: it is scored as it is, without layers.")
         for line in one.lines():
-            errors.print(f"Cannot be scored: {line}", style="red")
+            concerned = causes.setdefault(cause(one.model, line), [])
+            if not concerned:
+                errors.print(f"Cannot be scored: {line}", style="red")
+            concerned.append(one.model)
+    for first, *others in causes.values():
+        if others:
+            errors.print(f"Cannot be scored, as {first}: {', '.join(others)}", style="red")
     return found
 
 
@@ -444,7 +460,8 @@ def _run(plan, settings, database, workers: int | None, scheduler: str | None, r
         else:
             client = stack.enter_context(remote_client(scheduler))
             where = f"the {len(client.nthreads())} workers of {scheduler}"
-        board.line(f"{plan.n_todo} cells of {len(plan.models)} models on {where}; {plan.n_done} cells are done already")
+        n_models = sum(1 for model in plan.models if model.todo)
+        board.line(f"{plan.n_todo} cells of {n_models} models on {where}; {plan.n_done} cells are done already")
         if has_dashboard():
             board.line(f"Dashboard: {client.dashboard_link}")
         with board.shown():

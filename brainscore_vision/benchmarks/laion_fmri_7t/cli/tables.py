@@ -59,16 +59,11 @@ def print_table(title: str, columns: Sequence[Column], rows: Iterable[Sequence[s
         _fold(widths, shown, [i for i in shown if not columns[i].number], console.width)
 
     def line(cells: Sequence[str], fold=chop_cells) -> str:
-        if all(cell_len(cells[i]) <= widths[i] for i in shown):
-            return one_line(cells)
-        parts = [fold(cell, widths[i]) for i, cell in enumerate(cells)]
-        return "\n".join(map(one_line, zip_longest(*parts, fillvalue="")))
-
-    def one_line(cells: Sequence[str]) -> str:
-        padded = []
-        for i in shown:
-            space = " " * (widths[i] - cell_len(cells[i]))
-            padded.append(space + cells[i] if columns[i].number else cells[i] + space)
+        spaces = [width - cell_len(cell) for width, cell in zip(widths, cells, strict=True)]
+        if any(spaces[i] < 0 for i in shown):
+            parts = [fold(cell, widths[i]) for i, cell in enumerate(cells)]
+            return "\n".join(map(line, zip_longest(*parts, fillvalue="")))
+        padded = [" " * spaces[i] + cells[i] if columns[i].number else cells[i] + " " * spaces[i] for i in shown]
         return (" " * GAP).join(padded).rstrip()
 
     print(title, line(headings, _words), line(["─" * width for width in widths]), sep="\n")
@@ -78,17 +73,15 @@ def print_table(title: str, columns: Sequence[Column], rows: Iterable[Sequence[s
 def print_tables(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]], *below: str) -> None:
     """:func:`print_table` with the first column in each of several tables, where the terminal has no room for all others."""
     console = Console()
-    rows = list(rows)
+    if not console.is_terminal:
+        print_table(title, columns, rows, *below)
+        return
     words = [max(column.name.split(), key=cell_len, default="") for column in columns]
     widths = [max(map(cell_len, cells)) for cells in zip(words, *rows, strict=True)]
     first = min(widths[0], max(NARROWEST, console.width // 2))
     groups: list[list[int]] = [[]]
     for i in range(1, len(columns)):
-        if (
-            console.is_terminal
-            and groups[-1]
-            and first + sum(widths[j] + GAP for j in (*groups[-1], i)) > console.width
-        ):
+        if groups[-1] and first + sum(widths[j] + GAP for j in (*groups[-1], i)) > console.width:
             groups.append([])
         groups[-1].append(i)
     for group in groups:

@@ -125,7 +125,7 @@ def find_model(model) -> ModelSource:
 
     Parameters
     ----------
-    model : str, torch.nn.Module, Network, ModelSource or brainscore_vision.model_interface.BrainModel
+    model : str, pathlib.Path, torch.nn.Module, Network, ModelSource or brainscore_vision.model_interface.BrainModel
         A name is an identifier that Brain-Score has registered; ``torchvision:NAME[@WEIGHTS]`` or ``timm:NAME`` (``@none``:
         untrained, the same weights everywhere; ``@none-3``: with seed 3); ``file.py:function`` or ``module:function``, with
         Python literals as arguments, ``file.py:make(width=64)``; or a file with a table of features (``.h5``, ``.npz``, ...).
@@ -137,6 +137,7 @@ def find_model(model) -> ModelSource:
     """
     if isinstance(model, ModelSource):
         return model
+    model = str(model) if isinstance(model, Path) else model
     if isinstance(model, str):
         if model.partition(":")[0] in LIBRARIES:
             found = find_library_network(model)

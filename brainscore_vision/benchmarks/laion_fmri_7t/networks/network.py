@@ -21,6 +21,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.hooks import 
     resolve_layer,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import answers_by_layers, region_layers
 
 from .errors import ModelSourceError
 from .preparing import InputSettings, check_transform, grey_image, transformed_images
@@ -90,15 +91,21 @@ class Network:
         Raises
         ------
         ModelSourceError
-            There is no PyTorch network in it, or several.
+            There is no PyTorch network in it, or several; or it does more with a layer's answer than ModelCommitment does.
         """
         activations_model = getattr(model, "activations_model", None)
         if pytorch_wrapper(activations_model) is None or not hasattr(model, "layer_model"):
             raise ModelSourceError(
                 f"Layers are those of a PyTorch network; {model.identifier} is a {type(model).__name__} without one. Score it "
-                f"as it is, without layers."
+                f"as it is, without layers; in a sweep, name the layers by model (--layers FILE.json, or a column of a list)."
             )
-        layers = dict(model.layer_model.region_layer_map)
+        if not answers_by_layers(model):
+            raise ModelSourceError(
+                f"Layers are chosen of models that record as Brain-Score's ModelCommitment does; {model.identifier}, a "
+                f"{type(model).__name__}, has a look_at, start_recording or layer_model of its own, whose work would be lost. "
+                f"Score it as it is, without layers."
+            )
+        layers = dict(region_layers(model))
         return cls(model.identifier, activations_model, model.visual_degrees(), source, layers)
 
     def commit(self, layers: Layers, choice: str = OWN) -> BrainModel:

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 from matplotlib.figure import SubFigure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, NullFormatter, StrMethodFormatter
 from scipy.stats import spearmanr
 
 from .drawing import GREY, INK, Figure, ModelLegend, draw, listing, model_look, model_looks, row_labels, tidy
@@ -76,6 +76,8 @@ def _number_figure(study: Study, name: str, values: dict[str, float], panels) ->
             lowest.tick_params(labelbottom=True)
         if spread:
             grid[0, 0].set_xscale("log")
+            # the formulas that a logarithmic axis writes by itself are not read as such here
+            grid[0, 0].xaxis.set(major_formatter=StrMethodFormatter("{x:g}"), minor_formatter=NullFormatter())
         if max(map(abs, values.values())) >= 1e4:
             grid[0, 0].xaxis.set_major_formatter(EngFormatter(sep=" "))
         canvas.supxlabel(name, fontsize=9)

@@ -89,7 +89,10 @@ def to_xarray(results: Sequence[Result]) -> xr.Dataset:
                 f"{remedy}"
             )
     subjects = sorted(_unique(name for result in results for name in result.by_subject()))
-    names = _unique(name for result in results for name in result.normalizations)
+    # a mean lacks what one of its subjects lacks
+    names = _unique(
+        name for result in results for one in (result, *result.by_subject().values()) for name in one.normalizations
+    )
     coords = {
         "model": models,
         "benchmark": benchmarks,

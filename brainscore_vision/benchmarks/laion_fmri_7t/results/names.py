@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from ..networks.revision import MADE
@@ -32,40 +33,54 @@ def names_of(results: Sequence[Result | Summary]) -> list[str]:
     brackets. Weights and layers that are not known, as in files of earlier versions, count as those that are, if there is
     one kind.
     """
-    asked, revisions, networks, choices = (defaultdict(set) for _ in range(4))
-    codes: dict[tuple, int] = {}
+    asked, revisions, digests, choices = (defaultdict(set) for _ in range(4))
+    networks: dict[tuple, _Network] = {}  # few, where results are many
     texts: dict[int, str | None] = {}  # many results share what they say of layers
     known, revision_of = [], _made_revisions(results)
     for result in results:
-        base, requested = request = _request(result)
-        revision = revision_of.get((*request, result.model_revision), result.model_revision)
-        # features that come with a dataset are another "network" on each
-        code = (*request, revision, result.dataset_fingerprint)
-        if code not in codes:
-            codes[code] = len(codes)
+        facts = *_request(result), result.model_revision, result.dataset_fingerprint, result.network_digest
+        if facts not in networks:
+            base, requested, revision, dataset, digest = facts
+            revision = revision_of.get(facts[:3], revision)
+            # features that come with a dataset are another "network" on each
+            code = base, requested, revision, dataset
+            networks[facts] = _Network(base, requested, revision, code, digest)
             asked[base].add(requested)
-            revisions[request].add(revision)
+            revisions[base, requested].add(revision)
+            digests[code].add(digest)
         if id(result.layers) not in texts:
             texts[id(result.layers)] = result.layer or None
-        number, layer = codes[code], texts[id(result.layers)]
-        networks[number].add(result.network_digest)
-        choices[number, result.benchmark].add(layer)
-        known.append((result, revision, number, layer))
+        network, layer = networks[facts], texts[id(result.layers)]
+        of_cell = choices[network.code, result.benchmark]
+        of_cell.add(layer)
+        known.append((network, layer, of_cell))
+    for network in networks.values():
+        if len(asked[network.base]) > 1:
+            network.parts.append(_shortest(network.requested, asked[network.base]))
+        if len(revisions[network.base, network.requested]) > 1:
+            network.parts.append(f"revision {_digits(network.revision)}")
+        if len(digests[network.code] - {None}) > 1:
+            network.parts.append(f"network {_digits(network.digest)}")
 
-    def name(result: Result | Summary, revision: str | None, number: int, layer: str | None) -> str:
-        base, requested = _request(result)
-        parts = []
-        if len(asked[base]) > 1:
-            parts.append(_shortest(requested, asked[base]))
-        if len(revisions[base, requested]) > 1:
-            parts.append(f"revision {_digits(revision)}")
-        if len(networks[number] - {None}) > 1:
-            parts.append(f"network {_digits(result.network_digest)}")
-        if len(choices[number, result.benchmark] - {None}) > 1:
-            parts.append(f"layer {layer or 'unknown'}")
-        return f"{base} ({', '.join(parts)})" if parts else base
+    def name(network: _Network, layer: str | None, choices: set[str | None]) -> str:
+        parts = network.parts
+        if len(choices) > 1 and len(choices - {None}) > 1:
+            parts = [*parts, f"layer {layer or 'unknown'}"]
+        return f"{network.base} ({', '.join(parts)})" if parts else network.base
 
     return [name(*one) for one in known]
+
+
+@dataclass
+class _Network:
+    """What results say of a network; ``parts`` tell it from others."""
+
+    base: str
+    requested: str
+    revision: str | None
+    code: tuple
+    digest: str | None
+    parts: list[str] = field(default_factory=list)
 
 
 def _made_revisions(results: Sequence[Result | Summary]) -> dict[tuple, str]:
@@ -97,6 +112,18 @@ def of_two_networks(a: Result, b: Result) -> bool:
 def _request(result: Result | Summary) -> tuple[str, str]:
     """The name that a list of models gives, else what the model says of itself; and what was asked for."""
     return str(result.properties.get(NAME) or result.model_identifier), result.requested_model
+
+
+def tells_apart(pattern: str) -> bool:
+    """Whether a model is asked for by what tells it from others: its name with brackets, or a digest or revision alone."""
+    return pattern.endswith(")") or re.fullmatch(rf"[0-9a-f]{{{SHOWN_DIGITS},}}", pattern) is not None
+
+
+def all_names(result: Result | Summary) -> list[str]:
+    """What the model of a result may be asked for by; digests and revisions in full, and as names show them."""
+    digests = [digest for digest in (result.model_revision, result.network_digest) if digest is not None]
+    shown = [text for digest in digests for text in (digest.removeprefix(MADE), _digits(digest))]
+    return [result.model, result.model_identifier, result.requested_model, *shown]
 
 
 def _digits(digest: str | None) -> str:

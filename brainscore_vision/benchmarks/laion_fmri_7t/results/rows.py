@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from types import SimpleNamespace
 from typing import NamedTuple
+
+import peewee
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import t_factor
 
@@ -24,39 +26,44 @@ _BATCH = 500
 _JSON = ("details", "raw_details", "ceiling_details")
 
 
-def one_row(table, **values):
-    """The row with these values, made if there is none."""
-    return table.get_or_none(**values) or table.create(**values)
+def one_row(table, **values) -> int:
+    """Id of the row with these values, made if there is none."""
+    own = _stored(table, values)
+    wanted = " AND ".join(f"{name} = ?" for name in own)
+    query = f'SELECT id FROM "{table._meta.table_name}" WHERE {wanted}'
+    found = table._meta.database.execute_sql(query, list(own.values())).fetchone()
+    return add_rows(table, values) if found is None else found[0]
 
 
-def add_run(tables: SimpleNamespace, run: RunFacts):
-    """A row of ``run``."""
-    return tables.Run.create(
-        started=run.started.isoformat(),
-        seconds=run.seconds,
-        peak_memory_bytes=run.peak_memory_bytes,
-        machine=run.machine,
-        versions=run.versions,
-    )
+def add_run(tables: SimpleNamespace, run: RunFacts) -> int:
+    """Id of a new row of ``run``."""
+    facts = {name: getattr(run, name) for name in ("seconds", "peak_memory_bytes", "machine", "versions")}
+    return add_rows(tables.Run, {"started": run.started.isoformat(), **facts})
 
 
 def add_tree(tables: SimpleNamespace, node: Node, result: int, parent: int | None = None, position: int = 0) -> None:
     """Rows of a node and all below it."""
-    own = {"result_id": result, "parent_id": parent, "level": node.level, "label": node.label, "position": position}
-    own |= {name: getattr(tables.Score, name).db_value(value) for name, value in node.columns.items()}
-    score = _insert(tables.Score, list(own), [list(own.values())])
-    normalizations = [(score, name, value) for name, value in node.normalizations.items()]
-    if normalizations:
-        _insert(tables.Normalization, ["score_id", "name", "value"], normalizations)
+    own = {"result": result, "parent": parent, "level": node.level, "label": node.label, "position": position}
+    score = add_rows(tables.Score, own | node.columns)
+    if node.normalizations:
+        named = ({"score": score, "name": name, "value": value} for name, value in node.normalizations.items())
+        add_rows(tables.Normalization, *named)
     for place, child in enumerate(node.children):
         add_tree(tables, child, result, score, place)
 
 
-def _insert(table, columns: Sequence[str], rows: Sequence[Sequence]) -> int:
-    """Add rows by plain SQL, which peewee takes longer to make than SQLite to do; returns the id of the last."""
-    places = ", ".join([f"({', '.join('?' * len(columns))})"] * len(rows))
-    query = f'INSERT INTO "{table._meta.table_name}" ({", ".join(columns)}) VALUES {places}'
-    return table._meta.database.execute_sql(query, [value for row in rows for value in row]).lastrowid
+def add_rows(table, *rows: Mapping) -> int:
+    """Add rows of one kind; returns the id of the last. By plain SQL: peewee takes longer to make it than SQLite to do it."""
+    stored = [_stored(table, row) for row in rows]
+    places = ", ".join([f"({', '.join('?' * len(stored[0]))})"] * len(rows))
+    query = f'INSERT INTO "{table._meta.table_name}" ({", ".join(stored[0])}) VALUES {places}'
+    return table._meta.database.execute_sql(query, [value for row in stored for value in row.values()]).lastrowid
+
+
+def _stored(table, values: Mapping) -> dict:
+    """Values by column, as the file holds them."""
+    fields = table._meta.fields
+    return {fields[name].column_name: fields[name].db_value(value) for name, value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -93,31 +100,39 @@ class ResultRow(NamedTuple):
     benchmark_as_scored: str
     normalization: str
     voxel_file: str | None
-    layers: dict[str, str | list[str]] | None
+    layers: str | None  # as JSON: few texts, many rows
     layer_choice: str | None
     model_source: str | None
     network_digest: str | None
     model_code: str | None
 
 
-def result_rows(tables: SimpleNamespace, result_id: int | None = None) -> list[ResultRow]:
-    """All rows of ``result`` in the order of adding, or the one with an id."""
+def result_rows(tables: SimpleNamespace, **ids: Collection[int]) -> list[ResultRow]:
+    """Rows of ``result`` in the order of adding; ``id``, ``model`` and ``benchmark`` say which, none of them: all."""
     query = tables.Result.select(*(getattr(tables.Result, name) for name in ResultRow._fields))
-    query = query.order_by(tables.Result.run) if result_id is None else query.where(tables.Result.id == result_id)
-    parsed = cache(json.loads)  # few texts, many rows
-    place = ResultRow._fields.index("layers")
-    return [ResultRow(*row[:place], row[place] and parsed(row[place]), *row[place + 1 :]) for row in _raw(query)]
+    for name, wanted in ids.items():
+        # as one value, since SQLite bounds how many there may be
+        some = peewee.SQL("(SELECT value FROM json_each(?))", [json.dumps(list(wanted))])
+        query = query.where(getattr(tables.Result, name).in_(some))
+    return list(map(ResultRow._make, _raw(query.order_by(tables.Result.run))))
+
+
+def layers_of() -> Callable[[ResultRow], dict[str, str | list[str]]]:
+    """A function that gives a row's layers; rows with the same ones share the dictionary."""
+    parsed = cache(json.loads)
+    return lambda row: {} if row.layers is None else parsed(row.layers)
 
 
 def read_results(tables: SimpleNamespace, rows: Sequence[ResultRow], names: Names) -> list[Result]:
     """Results of rows, in their order."""
     results: list[Result] = []
+    layers = layers_of()
     for start in range(0, len(rows), _BATCH):
         some = rows[start : start + _BATCH]
         trees = read_trees(tables, [row.id for row in some])
         query = tables.Run.select().where(tables.Run.id.in_([row.run for row in some]))
         runs = {run["id"]: _run(run) for run in query.dicts()}
-        results += [_result(row, names, trees[row.id], runs[row.run]) for row in some]
+        results += [_result(row, layers(row), names, trees[row.id], runs[row.run]) for row in some]
     return results
 
 
@@ -126,17 +141,17 @@ SELECT result_id, value, error, raw, raw_error, ceiling, ceiling_error, json_ext
     COALESCE(json_array_length(details, '$.notes'), 0)
 FROM score WHERE level = 'mean' {which}
 """
+_HIDE_SIGN = "SELECT DISTINCT result_id FROM score WHERE level = 'subject' AND raw < 0 AND value > 0 {which}"
 _SUBJECTS = """
-SELECT result_id, COUNT(*), AVG(value), SUM(value * value), MAX(hides) FROM (
-    SELECT result_id, AVG(value) AS value, MAX(raw < 0 AND value > 0) AS hides
-    FROM score WHERE level = 'subject' {which} GROUP BY result_id, label
+SELECT result_id, COUNT(*), AVG(value), SUM(value * value) FROM (
+    SELECT result_id, AVG(value) AS value FROM score WHERE level = 'subject' {which} GROUP BY result_id, label
 ) GROUP BY result_id
 """
 """A subject's value is the mean over its folds."""
 
 
-def read_summaries(tables: SimpleNamespace, rows: Sequence[ResultRow], names: Names) -> list[Summary]:
-    """Summaries of rows, in their order, with the models' own identifiers."""
+def read_summaries(tables: SimpleNamespace, rows: Sequence[ResultRow], names: Names, intervals: bool) -> list[Summary]:
+    """Summaries of rows, in their order, with the models' own identifiers; ``intervals`` over subjects take time."""
     few = [row.id for row in rows] if len(rows) <= _BATCH else []
     which = f"AND result_id IN ({', '.join('?' * len(few))})" if few else ""
 
@@ -144,9 +159,10 @@ def read_summaries(tables: SimpleNamespace, rows: Sequence[ResultRow], names: Na
         found = tables.Result._meta.database.execute_sql(query, values).fetchall()
         return {row[0]: row for row in found}
 
-    means, subjects = (by_id(query.format(which=which), few) for query in (_MEANS, _SUBJECTS))
+    means, hide_sign = (by_id(query.format(which=which), few) for query in (_MEANS, _HIDE_SIGN))
+    subjects = by_id(_SUBJECTS.format(which=which), few) if intervals else {}
     runs = by_id("SELECT id, started, seconds, peak_memory_bytes FROM run")
-    factor = cache(lambda n: t_factor(n) / math.sqrt(n * (n - 1)))
+    layers, factor = layers_of(), cache(lambda n: t_factor(n) / math.sqrt(n * (n - 1)))
 
     def summary(row: ResultRow) -> Summary:
         model, benchmark, dataset = (
@@ -155,7 +171,7 @@ def read_summaries(tables: SimpleNamespace, rows: Sequence[ResultRow], names: Na
             names.datasets[row.dataset],
         )
         _, *numbers, digest, n_notes = means[row.id]
-        _, n, mean, squares, hides_sign = subjects.get(row.id, (row.id, 0, 0.0, 0.0, 0))
+        _, n, mean, squares = subjects.get(row.id, (row.id, 0, 0.0, 0.0))
         interval = None
         if n > 1:
             half = factor(n) * math.sqrt(max(0.0, squares - n * mean * mean))
@@ -169,12 +185,12 @@ def read_summaries(tables: SimpleNamespace, rows: Sequence[ResultRow], names: Na
             model.revision or None,
             row.model_source,
             row.network_digest or digest,  # version 1 keeps it among the details
-            row.layers or {},
+            layers(row),
             row.layer_choice,
             benchmark.identifier,
             benchmark.version,
             *numbers,
-            bool(hides_sign),
+            row.id in hide_sign,
             interval,
             row.normalization,
             dataset.description,
@@ -227,7 +243,7 @@ def _raw(query) -> list[tuple]:
     return query.model._meta.database.execute_sql(*query.sql()).fetchall()
 
 
-def _result(row: ResultRow, names: Names, tree: Node, run: dict) -> Result:
+def _result(row: ResultRow, layers: dict, names: Names, tree: Node, run: dict) -> Result:
     model, benchmark, dataset = names.models[row.model], names.benchmarks[row.benchmark], names.datasets[row.dataset]
     details = tree.columns["details"]
     return Result(
@@ -237,7 +253,7 @@ def _result(row: ResultRow, names: Names, tree: Node, run: dict) -> Result:
         requested_model=model.requested,
         model_revision=model.revision or None,
         model_source=row.model_source,
-        layers=row.layers or {},
+        layers=layers,
         layer_choice=row.layer_choice,
         network_digest=row.network_digest or details.get("network_digest"),  # version 1 keeps it among the details
         features_digest=details.get("features_digest"),

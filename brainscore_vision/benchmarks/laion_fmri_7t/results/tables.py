@@ -273,7 +273,10 @@ def writing(database: ResultsFile) -> Iterator[None]:
 
 def migrate(database: ResultsFile) -> None:
     """Bring a file of an earlier version to this one, in the transaction of :func:`writing`, which keeps all or nothing."""
-    _check(database)  # a later version may have written to the file since it was opened
+    if (
+        _version(database) == SCHEMA_VERSION
+    ):  # asked again: a later version may have written to the file since it was opened
+        return
     missing = _missing_columns(database)
     for table, columns in missing.items():
         for name, kind in columns.items():
@@ -291,13 +294,13 @@ def migrate(database: ResultsFile) -> None:
 def check_or_create(database: ResultsFile, tables: SimpleNamespace, create: bool) -> None:
     """Make the tables if the file is new and may be made; raise ResultsError if it is no results file, or a later one."""
     with reading(database):
-        is_new = _check(database)
-    if not is_new:
+        version = _version(database)
+    if version is not None:
         return
     if not create:
         raise ResultsError(f"{database.path} is empty: it holds no results. Name a file that scores were added to.")
     with writing(database):
-        if _check(database):  # another process may have been faster
+        if _version(database) is None:  # another process may have been faster
             database.create_tables(vars(tables).values())
             tables.Schema.create(version=SCHEMA_VERSION, created=datetime.now(UTC).isoformat())
             database.execute_sql(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -324,14 +327,14 @@ def _renew_view(database: ResultsFile) -> None:
         database.execute_sql(_VIEW)
 
 
-def _check(database: ResultsFile) -> bool:
-    """Whether the file is still empty."""
+def _version(database: ResultsFile) -> int | None:
+    """Of the tables; None for a file that is still empty."""
     application, version, n_objects = (
         database.execute_sql(query).fetchone()[0]
         for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT COUNT(*) FROM sqlite_master")
     )
     if application == APPLICATION_ID and 1 <= version <= SCHEMA_VERSION:
-        return False
+        return version
     if application == APPLICATION_ID:
         remedy = "Update this package" if version > SCHEMA_VERSION else "It is damaged: restore a copy of it"
         raise ResultsError(
@@ -341,7 +344,7 @@ def _check(database: ResultsFile) -> bool:
         raise ResultsError(
             f"{database.path} is an SQLite file of another application, which is left alone. Choose another file."
         )
-    return True
+    return None
 
 
 @contextmanager

@@ -8,15 +8,16 @@ and ``bootstrap_median`` (per draw, the ceiled score and the median correlation 
 from __future__ import annotations
 
 import errno
-import hashlib
-import io
 import os
 import uuid
+from functools import lru_cache
 from pathlib import Path
 
 import h5py
 import numpy as np
 import xarray as xr
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import read_hdf5
 
 from .errors import ResultsError
 from .packing import Node
@@ -35,24 +36,32 @@ def encode(root: Node, about: dict[str, str]) -> bytes | None:
     nodes = [(place, node) for place, node in root.walk() if node.draws is not None or node.correlations is not None]
     if not nodes:
         return None
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
+    # in memory, under a name that no other thread has open; files of this version of HDF5 have half the size of older ones
+    with h5py.File(uuid.uuid4().hex, "w", driver="core", backing_store=False, libver="v110") as file:
         file.attrs.update(about)
-        written: dict[str, h5py.Group] = {}
+        written: dict[str, tuple[dict, h5py.Group]] = {}
         for place, node in nodes:
             group = file.require_group(place) if place else file
             if node.draws is not None:
-                _write_array(group, DRAWS, node.draws)
+                _write_array(group, DRAWS, node.draws, noise=True)
             if node.median_draws is not None:
-                _write_array(group, MEDIAN_DRAWS, node.median_draws)
+                _write_array(group, MEDIAN_DRAWS, node.median_draws, noise=True)
             if node.correlations is not None:
-                _check_coordinates(place, node)
-                _write_array(group, CORRELATION, np.asarray(node.correlations.values, float))
+                coordinates = _coordinates(node.correlations)
+                _check_coordinates(place, node, coordinates)
+                _write_array(group, CORRELATION, np.asarray(node.correlations.values, float), noise=True)
                 _write_array(group, CEILING, np.asarray(node.ceilings.values, float))
                 if node.p_values is not None:
-                    _write_array(group, P_VALUE, np.asarray(node.p_values.values, float))
-                _write_neuroids(group, node.correlations, written)
-    return buffer.getvalue()
+                    _write_array(group, P_VALUE, np.asarray(node.p_values.values, float), noise=True)
+                before, neuroids = written.get(node.label, (None, None))
+                if before is not None and _same(
+                    before, coordinates
+                ):  # another fold has the same voxels: they are linked
+                    group[NEUROIDS] = neuroids
+                else:
+                    written[node.label] = coordinates, _write_neuroids(group, coordinates)
+        file.flush()
+        return file.id.get_file_image()
 
 
 def write(content: bytes, directory: Path, stem: str) -> Path:
@@ -109,7 +118,7 @@ def read(path: Path) -> dict[str, dict]:
         No such file, or a damaged one.
     """
     try:
-        with h5py.File(path, "r", locking=False) as file:  # never changed once written; some file systems have no locks
+        with read_hdf5(path) as file:  # never changed once written; some file systems have no locks
             found: dict[str, dict] = {}
             file.visititems(lambda place, item: _read_group(place, item, found))
             _read_group("", file, found)
@@ -142,43 +151,48 @@ def _read_group(place: str, group, found: dict) -> None:
     found[place] = arrays
 
 
-def _write_neuroids(group: h5py.Group, values: xr.DataArray, written: dict[str, h5py.Group]) -> None:
-    """Coordinates of the voxels; where another fold has the same ones, they are linked and not written again."""
-    arrays = {str(name): coord.values for name, coord in values.coords.items()}
-    digest = hashlib.sha1()
-    for name, array in arrays.items():
-        digest.update(f"{name} {array.dtype} ".encode())
-        digest.update("\0".join(map(str, array)).encode() if array.dtype.kind in "OU" else array.tobytes())
-    key = digest.hexdigest()
-    if key in written:
-        group[NEUROIDS] = written[key]
-        return
-    written[key] = group.create_group(NEUROIDS, track_order=True)
-    for name, array in arrays.items():
+def _write_neuroids(group: h5py.Group, coordinates: dict[str, np.ndarray]) -> h5py.Group:
+    written = group.create_group(NEUROIDS, track_order=True)
+    for name, array in coordinates.items():
         if array.dtype.kind in "OU":
             encoded = [str(item).encode() for item in array]
             width = max(1, *map(len, encoded))  # of fixed width, since HDF5 checks no other text
             array = np.array(encoded, dtype=h5py.string_dtype("utf-8", width))
-        _write_array(written[key], name, array)
+        _write_array(written, name, array)
+    return written
 
 
-def _write_array(group: h5py.Group, name: str, array: np.ndarray) -> None:
-    """A compressed array with a checksum, in one piece: h5py's own call takes twice the time to work out a layout."""
-    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    layout.set_chunk(tuple(max(1, n) for n in array.shape))
-    layout.set_shuffle()
-    layout.set_deflate(_COMPRESSION)
-    layout.set_fletcher32()
+def _coordinates(values: xr.DataArray) -> dict[str, np.ndarray]:
+    # by way of .variables: .coords makes an array of its own of each
+    return {str(name): variable.values for name, variable in values.coords.variables.items()}
+
+
+def _same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    return list(one) == list(other) and all(np.array_equal(array, other[name]) for name, array in one.items())
+
+
+def _write_array(group: h5py.Group, name: str, array: np.ndarray, noise: bool = False) -> None:
+    """An array with a checksum, in one piece: h5py's own call takes twice the time to work out a layout."""
     kind, space = h5py.h5t.py_create(array.dtype, logical=True), h5py.h5s.create_simple(array.shape)
-    dataset = h5py.h5d.create(group.id, name.encode(), kind, space, layout)
+    dataset = h5py.h5d.create(group.id, name.encode(), kind, space, _layout(array.shape, noise))
     dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(array))
 
 
-def _check_coordinates(place: str, node: Node) -> None:
-    if node.ceilings is None or not all(
-        name in node.ceilings.coords and np.array_equal(node.ceilings.coords[name].values, coord.values)
-        for name, coord in node.correlations.coords.items()
-    ):
+@lru_cache
+def _layout(shape: tuple[int, ...], noise: bool) -> h5py.h5p.PropDCID:
+    """Compressed, but for ``noise``, which no effort makes smaller by more than a tenth."""
+    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    layout.set_chunk(tuple(max(1, n) for n in shape))
+    if not noise:
+        layout.set_shuffle()
+        layout.set_deflate(_COMPRESSION)
+    layout.set_fletcher32()
+    return layout
+
+
+def _check_coordinates(place: str, node: Node, coordinates: dict[str, np.ndarray]) -> None:
+    of_ceilings = {} if node.ceilings is None else _coordinates(node.ceilings)
+    if not all(name in of_ceilings and np.array_equal(of_ceilings[name], array) for name, array in coordinates.items()):
         raise ResultsError(
             f"Correlations and ceilings per voxel are of the same voxels in the same order; those of {place} are not."
         )

@@ -32,6 +32,9 @@ MEMORY_RULES = {
 }
 """Configuration of dask for workers of our own."""
 
+SELDOM = {"distributed.admin.tick.interval": "500 ms", "distributed.admin.system-monitor.interval": "5 s"}
+"""How often dask looks at itself. Its usual 50 times a second take as long as all else that it does for a sweep."""
+
 ALLOWED_DEATHS = 2
 """Workers that a task may cost and be tried again; a scheduler that is not ours has a setting of its own."""
 
@@ -119,7 +122,7 @@ def local_client(workers: LocalWorkers, allowed_deaths: int = ALLOWED_DEATHS) ->
 
     # dask looks some seconds after a death whether the worker is back, and gives it up for ever if it is not at that moment
     # (it may have died once more): a sweep would wait for a worker that never comes
-    configuration = dask.config.set({"distributed.deploy.lost-worker-timeout": NEVER, **MEMORY_RULES})
+    configuration = dask.config.set({"distributed.deploy.lost-worker-timeout": NEVER, **MEMORY_RULES, **SELDOM})
     with configuration, _local_cluster(workers, allowed_deaths) as cluster, Client(cluster) as client:
         client.forward_logging(LOGGED)
         yield client

@@ -54,6 +54,8 @@ class Checked:
     made : Made or None
         What it is; None if it could not be made, or its process died.
     problems : tuple of Problem
+    ignores_layers : bool
+        Layers were said for it, and it has no network: a table of features, an embedding. It is scored as it is.
     rates : ModelRates or None
         What it was measured to take, if that was asked for, nothing is wrong and its layers are known.
     """
@@ -61,6 +63,7 @@ class Checked:
     model: str
     made: Made | None = None
     problems: tuple[Problem, ...] = ()
+    ignores_layers: bool = False
     rates: ModelRates | None = None
 
     def problem_of(self, target: Target) -> Problem | None:
@@ -205,6 +208,9 @@ def check_model(plan: ModelPlan, engine: EngineOptions, measured: LocalWorkers |
         made = found.made()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - said by whoever asked
         return Checked(plan.model, problems=(_problem(None, error),))
+    ignores_layers = plan.layers is not None and made.revision is None
+    if ignores_layers:
+        plan = replace(plan, layers=None)
     by_region = {one.region: one for one in build_all(target.identifier for target in plan.todo).values()}
     problems, waiting = [], [list(by_region)]
     while waiting:
@@ -217,12 +223,12 @@ def check_model(plan: ModelPlan, engine: EngineOptions, measured: LocalWorkers |
             else:
                 problems.append(_problem(regions[0], error))
     if measured is None or problems or plan.layers == AUTO or not plan.todo:
-        return Checked(plan.model, made, tuple(problems))
+        return Checked(plan.model, made, tuple(problems), ignores_layers)
     try:
         with limited_threads(measured.threads):
-            return Checked(plan.model, made, rates=measure_model(plan, engine))
+            return Checked(plan.model, made, (), ignores_layers, measure_model(plan, engine))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - said by whoever asked
-        return Checked(plan.model, made, (_problem(None, error),))
+        return Checked(plan.model, made, (_problem(None, error),), ignores_layers)
 
 
 def _look(found: ModelSource, benchmarks: list, plan: ModelPlan, engine: EngineOptions) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from ..networks.sources import split_call
@@ -113,7 +113,8 @@ class Board:
         if n_failed:
             text += f", {n_failed} failed"
         left = n_todo - n_scored - n_failed
-        if left and n_scored:
+        # before a model is through, its kernels have taken time and its cells have not
+        if left and n_scored and any(r.n_scored and r.n_scored + r.n_failed == r.n_todo for r in rows):
             text += f", about {_duration((time.monotonic() - self._start) / n_scored * left)} left"
         return text
 
@@ -138,7 +139,7 @@ class LiveBoard(Board):
 
     def table(self) -> Table:
         """A row per model, those at work first."""
-        table = Table("model", "at", "done", "failed", title=self.totals())
+        table = Table(Column("model", overflow="fold"), "at", "done", "failed", title=self.totals())
         rows = sorted(self._rows.items(), key=lambda item: STATES.index(item[1].state))
         for model, row in rows[:MOST_ROWS]:
             done = f"{row.n_before + row.n_scored}/{row.n_before + row.n_todo}"

@@ -21,7 +21,7 @@ from .progress import Board
 from .tasks import Failed, Outcome, Scored, Settings, Work, do
 
 TICK_SECONDS = 1.0
-"""How often workers are looked for while nothing ends."""
+"""How often workers are looked for."""
 
 AT_ONCE_PER_THREAD, AT_ONCE = 2, 8
 """Tasks that the scheduler knows of: enough to keep workers busy and to make an adaptive cluster grow, and few enough that
@@ -99,6 +99,7 @@ class _Sweep:
         self._tries: dict[str, list[str]] = {}  # work -> keys under which dask knows its tries
         self._failures: list[tuple[str, str | None, str]] = []
         self._n_scored = 0
+        self._look_again = time.monotonic()
         self._workers_seen: float | None = time.monotonic()  # None: it was said that there are none
 
     def run(self, check: Callable[[], None], keep: Callable[[int], None]) -> Summary:
@@ -118,12 +119,18 @@ class _Sweep:
             raise
         return Summary(self._n_scored, self._plan.n_done, tuple(self._failures))
 
-    def _submit(self) -> None:
+    def _look_for_workers(self) -> None:
         with self._asking():
-            offered, threads = memory_of_workers(self._client), self._client.nthreads()
-        self._tell_of_workers(offered, len(threads))
-        if offered:
-            self._take_back(max(offered))
+            self._offered, self._threads = memory_of_workers(self._client), self._client.nthreads()
+        self._tell_of_workers(self._offered, len(self._threads))
+        if self._offered:
+            self._take_back(max(self._offered))
+
+    def _submit(self) -> None:
+        if time.monotonic() >= self._look_again:  # tasks may end far more often, and to ask the scheduler takes time
+            self._look_for_workers()
+            self._look_again = time.monotonic() + TICK_SECONDS
+        offered, threads = self._offered, self._threads
         room = max(AT_ONCE, AT_ONCE_PER_THREAD * sum(threads.values()))
         while self._waiting and len(self._running) < room:
             work = self._waiting.popleft()

@@ -15,6 +15,8 @@ import netCDF4
 import numpy as np
 import pandas as pd
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import read_hdf5
+
 from ..constants import OTHER_REGION, REGIONS
 from ..errors import MissingDataError, SchemaError
 from .region_table import RegionTable
@@ -82,7 +84,7 @@ def open_netcdf(path: Path) -> netCDF4.Dataset | h5netcdf.legacyapi.Dataset:
         # h5py and not the netCDF library, which needs locks, that some network disks lack, and crashes if a program has the
         # file open through xarray besides
         if h5py.is_hdf5(path):
-            return h5netcdf.legacyapi.Dataset(path, "r", locking=False)
+            return read_hdf5(path, h5netcdf.legacyapi.Dataset)
         file = netCDF4.Dataset(str(path), "r")
     except OSError as error:
         raise SchemaError(

@@ -6,7 +6,7 @@ import h5netcdf
 import xarray as xr
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.files import has_locks
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import has_locks, read_hdf5
 
 from ..constants import ASSEMBLY_IDENTIFIER
 from .file import AssemblyFile
@@ -29,7 +29,7 @@ def read_assembly(file: AssemblyFile) -> NeuroidAssembly:
     lazy = {} if importlib.util.find_spec("dask") is not None else None  # as Brain-Score's own loader decides it
     source = file.path
     if not has_locks(source):  # the netCDF library, xarray's first choice, opens nothing there
-        source = xr.backends.H5NetCDFStore(h5netcdf.File(source, "r", locking=False))
+        source = xr.backends.H5NetCDFStore(read_hdf5(source, h5netcdf.File))
     stored = xr.open_dataset(source, chunks=lazy)[DATA_VARIABLE]
     coords = {
         name: (dimension, table[name].to_numpy())

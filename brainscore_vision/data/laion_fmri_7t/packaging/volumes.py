@@ -28,10 +28,6 @@ MASK_DEFINITIONS = {
 }
 """Name of a brain mask -> what it is. Newer versions of laion_fmri use the first by default, older ones the second."""
 
-_MASK_REMEDY = (
-    "The anatomical mask comes with `laion-score data get --what anatomy`, the R2 map with `laion-score data get --what "
-    "ceilings`; --mask chooses between them."
-)
 # What nibabel and gzip raise for a file that is not a whole volume (BadGzipFile is an OSError).
 _BROKEN = (OSError, EOFError, zlib.error, nib.filebasedimages.ImageFileError)
 _AFFINE_TOLERANCE = 1e-3  # millimetres; the affines of one subject's volumes differ by rounding alone
@@ -135,8 +131,9 @@ def read_brain_mask(files: SubjectFiles, definition: str) -> tuple[np.ndarray, G
         raise DatasetError(
             f"The brain mask is one of {', '.join(MASK_DEFINITIONS)}; got {definition!r}. Choose one of these."
         )
-    path = files.anatomical_mask if definition == ANATOMICAL else files.r2_mean
-    values, grid = read_volume(require(path, f"The brain mask ({MASK_DEFINITIONS[definition]})", _MASK_REMEDY))
+    path, kind = (files.anatomical_mask, "anatomy") if definition == ANATOMICAL else (files.r2_mean, "ceilings")
+    remedy = f"Get it with `{files.download_command(kind)}`, or choose the other mask (--mask, in Python mask_source=)."
+    values, grid = read_volume(require(path, f"The brain mask ({MASK_DEFINITIONS[definition]})", remedy))
     mask = values > 0  # NaN is not above 0, but a conversion to bool would count it as inside
     if not mask.any():
         raise SchemaError(f"{path}: a brain mask has voxels inside; this one has none. {DOWNLOAD_AGAIN}")

@@ -12,6 +12,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import read_hdf5
+
 from ..errors import DatasetError, MissingDataError, SchemaError
 from .features import EMBEDDING_MODELS, find_released
 from .folder import UnknownNameError, data_folder
@@ -32,7 +34,7 @@ def open_embedding(path: Path) -> h5py.File:
         If the file is something else.
     """
     try:
-        file = h5py.File(path, "r", locking=False)
+        file = read_hdf5(path)
     except OSError as error:
         raise SchemaError(f"{path} must be an HDF5 file; opening it gave: {error}. {_DOWNLOAD_AGAIN}") from error
     found = {name: item.shape for name, item in file.items() if isinstance(item, h5py.Dataset)}

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_state, one_at_a_time
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_state, one_at_a_time, read_hdf5
 
 from ..errors import SchemaError
 from ..home import keep, kept, usable
@@ -84,7 +84,7 @@ class Segmentations:
         """One mask by its row in the file; (height, width) uint8, 1 inside."""
         if self._file is None:
             mask_shape(self._paths[1])
-            self._file = h5py.File(self._paths[1], "r", locking=False)
+            self._file = read_hdf5(self._paths[1])
         masks = self._file[MASKS]
         if not 0 <= mask_row < len(masks):
             raise IndexError(f"{self._paths[1]} has masks 0 to {len(masks) - 1}; got {mask_row}.")
@@ -228,7 +228,7 @@ def _read_extents(path: Path, n_masks: int) -> np.ndarray:
     inside = 0
     try:
         with (
-            h5py.File(path, "r", locking=False) as file,
+            read_hdf5(path) as file,
             tqdm(total=n_masks, desc="masks", unit="mask", leave=False, disable=None) as bar,
         ):
             for start in range(0, n_masks, _MASK_BLOCK):
@@ -255,7 +255,7 @@ def _extent(mask: np.ndarray) -> tuple[float, ...]:
 
 def mask_shape(path: Path) -> tuple[int, ...]:
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with read_hdf5(path) as file:
             if MASKS in file and file[MASKS].ndim == 3 and file[MASKS].dtype.kind in "biu":
                 return file[MASKS].shape
             found = {

@@ -18,7 +18,7 @@ import pandas as pd
 from ..constants import SUBJECTS
 from ..errors import DatasetError
 from ..ids import parse_all
-from ..packaging.layout import NOISE_CEILING_MAPS, SubjectFiles
+from ..packaging.layout import NOISE_CEILING_MAPS, RELEASED_SESSIONS, SubjectFiles
 from ..packaging.trials import read_trial_table
 from ..packaging.volumes import ANATOMICAL, Grid, read_betas, read_brain_mask, read_volume
 from .by_trial import TrialCaptions, TrialEmbeddings, TrialImages, TrialSegmentations
@@ -179,7 +179,7 @@ class Subject:
             for side in HEMISPHERES if hemi == ALL else (hemi,):
                 for kind in SURFACE_FILES:
                     if kind in kinds:
-                        path = self._require(self._files.roi_surface(paths[name], side, kind), "averages")
+                        path = self._require(self._files.roi_surface(paths[name], side, kind), "rois")
                         sides = found[name].setdefault("gii", {})
                         sides.setdefault(f"hemi-{side}", {})[kind] = _read_surface(path, kind)
         return found
@@ -189,7 +189,9 @@ class Subject:
 
         Of several sessions, a dict by session.
         """
-        return self._by_session(session, lambda one: read_trial_table(self._of_session(one, self._files.trials), one))
+        return self._by_session(
+            session, lambda one: read_trial_table(self._of_session(one, self._files.trials, "betas"), one)
+        )
 
     def get_noise_ceiling(
         self,
@@ -235,7 +237,7 @@ class Subject:
                     f"Noise ceilings over sessions are {', '.join(NOISE_CEILING_MAPS.values())}; there is no {path} for desc "
                     f"{one!r}."
                 )
-            return read_volume(self._require(path, "averages"), grid)[0][voxels]
+            return read_volume(self._require(path, "ceilings"), grid)[0][voxels]
 
         return read(desc) if isinstance(desc, str) else {one: read(one) for one in desc}
 
@@ -285,7 +287,7 @@ class Subject:
         voxels, grid = self._select(roi, mask, mask_source)
 
         def read(one: str) -> np.ndarray:
-            path = self._of_session(one, self._files.betas)
+            path = self._of_session(one, self._files.betas, "betas")
             places, trials = voxels, None
             if nc_threshold is not None:
                 places = voxels[self._session_ceiling(one, grid)[voxels] >= nc_threshold]
@@ -390,9 +392,9 @@ class Subject:
 
     @cached_property
     def _trials(self) -> pd.DataFrame:
-        sessions = self.get_sessions()
+        sessions = [session for session in self.get_sessions() if self._files.trials(session).is_file()]
         if not sessions:
-            raise DataNotDownloadedError(f"{self._files.folder} has no session. {self._get('ses-01')}")
+            raise DataNotDownloadedError(f"{self._files.folder} has no session's trials. {self._get('betas')}")
         return pd.concat(self.get_trial_info(sessions).values(), ignore_index=True)
 
     @property
@@ -438,7 +440,7 @@ class Subject:
         return voxels[mask], grid
 
     def _session_ceiling(self, session: str, grid: Grid) -> np.ndarray:
-        return read_volume(self._of_session(session, self._files.session_noise_ceiling), grid)[0]
+        return read_volume(self._of_session(session, self._files.session_noise_ceiling, "ceilings"), grid)[0]
 
     def _by_session(self, session: Sessions, read: Callable) -> object:
         if isinstance(session, str) and session:
@@ -449,16 +451,19 @@ class Subject:
             )
         return {one: read(one) for one in session}
 
-    def _of_session(self, session: str, path: Callable[[str], Path]) -> Path:
-        return self._require(path(session), session)
+    def _of_session(self, session: str, path: Callable[[str], Path], kind: str) -> Path:
+        if session not in RELEASED_SESSIONS:
+            known = f"{RELEASED_SESSIONS[0]} to {RELEASED_SESSIONS[-1]}"
+            raise DataNotDownloadedError(f"Sessions of the release are {known}; there is no {path(session)}.")
+        return self._require(path(session), kind, session)
 
-    def _require(self, path: Path, what: str) -> Path:
+    def _require(self, path: Path, kind: str, *sessions: str) -> Path:
         if not path.is_file():
-            raise DataNotDownloadedError(f"There is no {path}. {self._get(what)}")
+            raise DataNotDownloadedError(f"There is no {path}. {self._get(kind, *sessions)}")
         return path
 
-    def _get(self, what: str) -> str:
-        return f"Get it with `{self._files.download_command(what)}`."
+    def _get(self, kind: str, *sessions: str) -> str:
+        return f"Get it with `{self._files.download_command(kind, *sessions)}`."
 
 
 def load_subject(subject: str, data_dir: str | Path | None = None) -> Subject:
@@ -487,7 +492,7 @@ def load_subject(subject: str, data_dir: str | Path | None = None) -> Subject:
         raise SubjectNotFoundError(f"Subjects are {', '.join(SUBJECTS)}; got {subject!r}. Choose one of these.")
     found = Subject(name, data_folder(data_dir))
     if not found._files.folder.is_dir():
-        raise DataNotDownloadedError(f"{found._files.folder} is no folder. {found._get('ses-01')}")
+        raise DataNotDownloadedError(f"{found._files.folder} is no folder. {found._get('betas,rois,ceilings,anatomy')}")
     return found
 
 

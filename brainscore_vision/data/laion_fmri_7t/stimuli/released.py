@@ -18,7 +18,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.decoding impo
     open_image,
     strict_decoding,
 )
-from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_state
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_state, read_hdf5
 
 from ..errors import SchemaError
 from ..home import keep, kept
@@ -166,7 +166,7 @@ class ReleasedStimuli:
 
     def _open(self) -> h5py.File:
         try:
-            file = h5py.File(self.images, "r", locking=False)
+            file = read_hdf5(self.images)
         except OSError as error:
             raise SchemaError(
                 f"The release's images are a complete HDF5 file; {self.images} "
