@@ -22,7 +22,12 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOut
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import N_STIMULI, Probe, probe_rows
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import replacing
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels import spool
-from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import ModelIdentity, kernel_key
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import (
+    ModelIdentity,
+    content_hashes,
+    kernel_key,
+)
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.making import ModelKernels
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import WRITING, KernelStore
 
 
@@ -162,25 +167,45 @@ def test_ids_of_any_alphabet_and_length(tmp_path):
 def test_a_key_changes_with_everything_that_changes_a_kernel(folder):
     pool = next(iter(make_benchmark(folder).resolve().tasks)).pool
     identity = ModelIdentity("m", "1", 8.0)
-    keys = [kernel_key(identity, "layer", pool)]
+
+    def key(identity, label, pool):
+        return kernel_key(identity, label, pool, content_hashes(identity, pool, pool.stimulus_ids))
+
+    keys = [key(identity, "layer", pool)]
     for other in (
         replace(identity, identifier="n"),
         replace(identity, revision="2"),
         replace(identity, visual_degrees=9),
     ):
-        keys.append(kernel_key(other, "layer", pool))
-    keys.append(kernel_key(identity, "other layer", pool))
-    keys.append(kernel_key(identity, "layer", replace(pool, visual_degrees=9.2)))
-    keys.append(kernel_key(identity, "layer", replace(pool, parts=pool.parts[:1])))
+        keys.append(key(other, "layer", pool))
+    keys.append(key(identity, "other layer", pool))
+    keys.append(key(identity, "layer", replace(pool, visual_degrees=9.2)))
+    keys.append(key(identity, "layer", replace(pool, parts=pool.parts[:1])))
     swapped = StimulusPart("swapped", pool.parts[0].stimulus_ids[::-1])
-    keys.append(kernel_key(identity, "layer", replace(pool, parts=(swapped, *pool.parts[1:]))))
+    keys.append(key(identity, "layer", replace(pool, parts=(swapped, *pool.parts[1:]))))
     (folder / "image 3.png").write_bytes((folder / "image 4.png").read_bytes())
-    keys.append(kernel_key(identity, "layer", pool))
+    keys.append(key(identity, "layer", pool))
     assert len(set(keys)) == len(keys)
     (folder / "image 3.png").write_bytes((folder / "image 5.png").read_bytes())
-    assert kernel_key(identity, "layer", replace(pool, name="renamed")) not in keys  # contents count, names do not
+    assert key(identity, "layer", replace(pool, name="renamed")) not in keys  # contents count, names do not
     (folder / "image 3.png").write_bytes((folder / "image 4.png").read_bytes())
-    assert kernel_key(identity, "layer", replace(pool, name="renamed")) == keys[-1]
+    assert key(identity, "layer", replace(pool, name="renamed")) == keys[-1]
+
+
+def test_a_kernel_is_one_of_the_images_that_were_shown(folder, monkeypatch):
+    """Of which one has changed since the run looked for kernels."""
+    record = ModelKernels._record
+
+    def change_first(self, *arguments):
+        (folder / "image 3.png").write_bytes((folder / "image 4.png").read_bytes())
+        record(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ModelKernels, "_record", change_first)
+        changed = make_benchmark(folder)(model()).item()
+    seen = model()
+    assert make_benchmark(folder)(seen).item() == changed
+    assert len(seen.shown) == N_STIMULI
 
 
 def test_a_second_score_shows_the_model_a_handful_of_images(folder):

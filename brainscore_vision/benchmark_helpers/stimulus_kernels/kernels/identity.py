@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
@@ -61,12 +62,20 @@ class ModelIdentity:
 
 def features_key(model: ModelIdentity, label: str, part: StimulusPart, pool: StimulusPool) -> str:
     """Key of the features of one part of a pool."""
-    return digest(_description(model, label, pool, part.stimulus_ids))
+    return digest(_description(model, label, pool, content_hashes(model, pool, part.stimulus_ids)))
 
 
-def kernel_key(model: ModelIdentity, label: str, pool: StimulusPool) -> str:
+def kernel_key(model: ModelIdentity, label: str, pool: StimulusPool, hashes: Mapping[str, str | None]) -> str:
     """Key of a kernel: model and revision, layers, stimulus contents, visual degrees, dtype, engine version."""
-    return digest({**_description(model, label, pool, pool.stimulus_ids), "kernel_dtype": "float64"})
+    return digest({**_description(model, label, pool, hashes), "kernel_dtype": "float64"})
+
+
+def content_hashes(model: ModelIdentity, pool: StimulusPool, stimulus_ids: Sequence[str]) -> Mapping[str, str | None]:
+    """Stimulus id to the hash of what is shown, as far as the model looks at it; finds every image."""
+    if model.features_version is not None:  # features that are looked up
+        return dict.fromkeys(stimulus_ids)
+    hashes = pool.provider.content_hashes(stimulus_ids)
+    return {stimulus_id: hashes[stimulus_id] for stimulus_id in stimulus_ids}
 
 
 def plugin_revision(identifier: str) -> str | None:
@@ -83,14 +92,12 @@ def digest(description) -> str:
     return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _description(model: ModelIdentity, label: str, pool: StimulusPool, stimulus_ids) -> dict:
-    looked_up = model.features_version is not None
-    hashes = dict.fromkeys(stimulus_ids) if looked_up else pool.provider.content_hashes(stimulus_ids)
+def _description(model: ModelIdentity, label: str, pool: StimulusPool, hashes: Mapping[str, str | None]) -> dict:
     return {
         "engine": ENGINE_VERSION,
         "model": model.key,
         "layers": label,
-        "stimuli": [[stimulus_id, hashes[stimulus_id]] for stimulus_id in stimulus_ids],
+        "stimuli": [[stimulus_id, content] for stimulus_id, content in hashes.items()],
         "source_degrees": pool.visual_degrees,
     }
 

@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from ..pool import StimulusPart, StimulusPool
 from ..wording import warn_once
 from .compute import Compute, host
 from .device_features import DeviceFeatures, DeviceRoom
-from .identity import ModelIdentity, features_key, kernel_key
+from .identity import ModelIdentity, content_hashes, features_key, kernel_key
 from .kernel import FeatureSource, StimulusKernel, build_kernel
 from .shared import SharedKernels
 from .spool import FeatureSpool, is_complete
@@ -88,6 +88,7 @@ class ModelKernels:
         self._served = False
         self._changed: dict[str, list[str]] = {}
         self._used: dict[tuple[StimulusPool, str], Probe] = {}
+        self._hashes: dict[StimulusPool, Mapping[str, str | None]] = {}
 
     def __enter__(self) -> ModelKernels:
         return self
@@ -186,6 +187,8 @@ class ModelKernels:
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 "notes": self._changed.get(label, []),
             }
+            self._hashes.pop(pool, None)  # an image that has changed since is one of another kernel
+            key = self._key(pool, label)
             is_kept = self._store.save(key, kernel, self._probe(pool, label), description)
             if is_kept and self._shared is not None:
                 self._shared.push(key, self._store, _packed_bytes(pool))
@@ -260,7 +263,10 @@ class ModelKernels:
             self._spools.pop(key).remove()
 
     def _key(self, pool: StimulusPool, label: str) -> str:
-        return kernel_key(self._identity, label, pool)
+        """Of the images as they were when the pool was first asked about: to find all of them takes a while."""
+        if pool not in self._hashes:
+            self._hashes[pool] = content_hashes(self._identity, pool, pool.stimulus_ids)
+        return kernel_key(self._identity, label, pool, self._hashes[pool])
 
     def missing(self, pool: StimulusPool, labels: Sequence[str]) -> list[str]:
         """Those of ``labels`` whose kernels are not in the store; all of them where none are kept."""

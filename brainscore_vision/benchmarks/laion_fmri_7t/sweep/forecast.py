@@ -53,8 +53,8 @@ MODEL_SECONDS = 2.0
 CELL_SECONDS = 2.0
 """Kinds of cells of short work are repeated until so much has gone by."""
 
-LOOKS = 5
-"""Times that a run looks for the images of a pool: twice to check the data, and for the name of its kernel."""
+LOOKS = 3
+"""Times that a run looks for the images of a pool: twice to check the data, once for the names of its kernels."""
 
 FEW_IMAGES = 32
 """Images that are checked, and fitted, to know how long one takes."""
