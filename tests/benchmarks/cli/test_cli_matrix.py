@@ -1,12 +1,19 @@
 """Models by benchmarks: headings, order, and as many tables as a terminal needs."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 import typer
 from plugin_testing.registered import REGISTERED
 
-from brainscore_vision.benchmarks.laion_fmri_7t.cli.matrix import by_benchmark, in_order, ranked, short_names
+from brainscore_vision.benchmarks.laion_fmri_7t.cli.matrix import (
+    by_benchmark,
+    in_order,
+    print_matrix,
+    ranked,
+    short_names,
+)
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.tables import Column, print_tables
 
 
@@ -42,6 +49,24 @@ def test_the_best_model_by_its_mean_comes_first_whatever_is_missing():
     assert ranked("dcba", VALUES, "model") == list("abcd")
     complete = {place: value for place, value in VALUES.items() if place[0] in "ab"}
     assert ranked("ba", complete, "mean") == ["a", "b"]
+
+
+def test_models_that_share_no_benchmark_are_said_to_have_no_common_order(capsys):
+    def print_values(sort, **more):
+        values = VALUES | {(name, "alone"): value for name, value in more.items()}
+        found = [
+            SimpleNamespace(model=model, benchmark=benchmark, value=value, hides_sign=False)
+            for (model, benchmark), value in values.items()
+        ]
+        print_matrix(found, sort, "Scores")
+        return " ".join(capsys.readouterr().out.split())
+
+    sentence = "have no common order: rows {} are in order each for themselves."
+    assert sentence.format("1 to 4 and 5 to 6") in print_values("mean", e=0.9, f=0.1)
+    assert sentence.format("1 to 4 and 5") in print_values("mean", e=0.9)
+    assert "no common order" not in print_values("mean") + print_values("model", e=0.9)
+    assert "stands where its other values put it" in print_values("mean")
+    assert "stands where its other values put it" not in print_values("easy")
 
 
 def test_a_benchmark_is_named_in_full_or_by_its_heading():

@@ -31,7 +31,8 @@ def print_matrix(found: Sequence, sort: str, title: str) -> None:
     models = list(dict.fromkeys(result.model for result in found))
     values = {place: result.value for place, result in cells.items()}
     common, headings = short_names(benchmarks)
-    ordered = ranked(models, values, by_benchmark(sort, benchmarks, headings))
+    by = by_benchmark(sort, benchmarks, headings)
+    ordered = ranked(models, values, by)
     rows = []
     for model in ordered:
         own = [values.get((model, benchmark), math.nan) for benchmark in benchmarks]
@@ -43,9 +44,25 @@ def print_matrix(found: Sequence, sort: str, title: str) -> None:
     columns = [Column(name, number=True) for name in ([MEAN] if several else []) + headings]
     rows = rows if several else [[row[0], *row[2:]] for row in rows]
     below = [SIGN_HIDDEN] if any(result.hides_sign for result in found) else []
-    if several and any(row[1] == NONE for row in rows):
+    if by == MEAN and several and any(row[1] == NONE for row in rows):
         below.append(f"A model with missing cells ({NONE}) stands where its other values put it among the models.")
+        below += _several_orders(values)
     print_tables(f"{title}{f'; {common}' if common else ''}", [Column(MODEL), *columns], rows, *below)
+
+
+def _several_orders(values: Mapping[tuple[str, str], float]) -> list[str]:
+    from ..results.order import adjusted_means
+
+    orders, names = adjusted_means(values), []
+    for means in orders:
+        first = sum(map(len, orders[: len(names)])) + 1
+        names.append(f"{first}" if len(means) == 1 else f"{first} to {first + len(means) - 1}")
+    if len(orders) < 2:
+        return []
+    return [
+        f"Models that share no benchmark, not even by way of other models, have no common order: rows {', '.join(names[:-1])} "
+        f"and {names[-1]} are in order each for themselves."
+    ]
 
 
 def ranked(models: Sequence[str], values: Mapping[tuple[str, str], float], by: str) -> list[str]:
