@@ -29,7 +29,8 @@ POLL_SECONDS = 1.0
 
 MACHINE = platform.node()
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""A full disk, a full quota, and `ulimit -f`."""
 
 
 def read_hdf5(path: Path, opened: Callable = h5py.File, **options):

@@ -457,7 +457,7 @@ def test_a_full_disk_is_said_before_the_work(folder, monkeypatch):
         make_benchmark(folder, store=False)(candidate)
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 @pytest.mark.parametrize("call", ["write", "posix_fallocate", "fsync"])
 def test_a_disk_that_fills_up_leaves_nothing_behind(folder, monkeypatch, isolated_home, call, number):
     def full(*args):
