@@ -11,15 +11,19 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
+from brainscore_vision.model_helpers.brain_transformation import STANDARD_REGION_BENCHMARKS, ModelCommitment
+from brainscore_vision.utils import LazyLoad
 from plugin_testing.models import FeatureModel, pixel_features, small_network
 from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
 from torchvision import transforms as v1
 from torchvision.transforms import v2
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.prepared import is_own
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.preprocessing import (
     noticing_changes,
     preprocessing_digest,
+    structure_digest,
 )
 
 MEAN, OTHER = (0.5, 0.5, 0.5), (0.5, 0.5, 0.48)
@@ -184,6 +188,33 @@ class OfNumpy(FeatureModel):
     def answer(self, path):
         self.seen[path] = pixels = pixel_features(path)
         return pixels * self._weights["dark"] if pixels.mean() < 0 else pixels
+
+
+class OwnCommitment(ModelCommitment):
+    """With a method that names what Brain-Score loads, by a download, as soon as anything is asked of it."""
+
+    def choose_layers(self):
+        return STANDARD_REGION_BENCHMARKS
+
+
+def test_nothing_is_loaded_that_nobody_asked_for(monkeypatch):
+    def load():
+        raise AssertionError("loaded")
+
+    lazy = {"IT": LazyLoad(load)}
+    monkeypatch.setitem(globals(), "STANDARD_REGION_BENCHMARKS", lazy)
+    own = small_network("a")
+    model = OwnCommitment("own", own.activations_model, ["conv"], region_layer_map={"IT": "conv"})
+    model.benchmarks = lazy
+    assert structure_digest(model)
+    assert preprocessing_digest(model)
+
+
+def test_brain_score_is_not_the_users_where_it_is_a_checkout(monkeypatch):
+    for name in ("brainscore_vision.utils", "brainscore_vision.models.alexnet", "brainscore_core.metrics"):
+        monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(__file__=f"/home/me/{name.replace('.', '/')}.py"))
+    assert [is_own(name) for name in ("brainscore_vision.utils", "brainscore_core.metrics")] == [False, False]
+    assert is_own("brainscore_vision.models.alexnet")
 
 
 def test_arrays_of_models_without_torch_count(tmp_path):

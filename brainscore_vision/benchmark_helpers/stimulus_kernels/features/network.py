@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 
 from brainscore_vision.model_interface import BrainModel
+from brainscore_vision.utils import LazyLoad
 
 from .hooks import pytorch_wrapper
 from .lookup import LookupModel
@@ -90,21 +91,25 @@ def models_in(model) -> Iterator[BrainModel]:
     seen, waiting = set(), [model]
     while waiting:
         value = waiting.pop(0)
-        if isinstance(value, list | tuple):
-            waiting += [part for part in value if isinstance(part, BrainModel)]
-        elif isinstance(value, dict):
-            waiting += [part for part in value.values() if isinstance(part, BrainModel)]
+        if isinstance(value, list | tuple | dict):
+            parts = value.values() if isinstance(value, dict) else value
+            waiting += [part for part in parts if issubclass(type(part), BrainModel)]
         elif (isinstance(value, BrainModel) or value is model) and id(value) not in seen:
             seen.add(id(value))
             yield value
-            waiting += getattr(value, "__dict__", {}).values()
+            waiting += _attributes(value)
 
 
 def held_in(model) -> Iterator[tuple[BrainModel, object]]:
     """Each model in a model with itself, with what extracts its activations, and with each of its attributes."""
     for part in models_in(model):
-        for value in (part, getattr(part, "activations_model", None), *getattr(part, "__dict__", {}).values()):
+        for value in (part, getattr(part, "activations_model", None), *_attributes(part)):
             yield part, value
+
+
+def _attributes(value) -> list:
+    """Values of attributes, but for those that Brain-Score loads when anything is asked of them, even their class."""
+    return [part for part in getattr(value, "__dict__", {}).values() if type(part) is not LazyLoad]
 
 
 def modules_in(model) -> Iterator:
@@ -117,7 +122,7 @@ def modules_in(model) -> Iterator:
     owners = [owner for part in models_in(model) for owner in (part, getattr(part, "activations_model", None))]
     # and networks that another object wraps, such as Brain-Score's without cache
     owners = [*owners, *(wrapper for owner in owners if (wrapper := pytorch_wrapper(owner)) is not None)]
-    for value in (held for owner in owners for held in (owner, *getattr(owner, "__dict__", {}).values())):
+    for value in (held for owner in owners for held in (owner, *_attributes(owner))):
         if isinstance(value, torch.nn.Module) and id(value) not in seen:
             seen.add(id(value))
             yield value

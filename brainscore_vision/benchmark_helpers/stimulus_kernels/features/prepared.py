@@ -17,6 +17,7 @@ PIXELS = "pixel_values"
 """Under this name processors of transformers return images."""
 
 PACKAGES = {"site-packages", "dist-packages"}
+BRAIN_SCORE = ("brainscore_core", "brainscore_vision")
 
 
 def explained(preprocess: Callable, model: str) -> Callable:
@@ -103,9 +104,15 @@ def is_installed(file: str) -> bool:
 
 
 def is_own(module: str) -> bool:
-    """Whether a module is the user's: neither Python's nor an installed package's."""
+    """Whether a module is the user's: neither Python's nor an installed package's.
+
+    Of Brain-Score, which may be a checkout, models alone.
+    """
+    package, *inside = module.split(".")
+    if package in sys.stdlib_module_names or (package in BRAIN_SCORE and inside[:1] != ["models"]):
+        return False
     file = getattr(sys.modules.get(module), "__file__", None)
-    return module.partition(".")[0] not in sys.stdlib_module_names and not (file and is_installed(file))
+    return not (file and is_installed(file))
 
 
 @functools.cache
