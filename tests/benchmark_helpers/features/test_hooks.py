@@ -564,6 +564,15 @@ def test_a_network_that_keeps_a_grid_from_its_first_pass_is_stopped_later(stimul
     assert behind.n_batches == 5  # as above
 
 
+def test_networks_on_the_cpu_see_few_images_at_once_whatever_they_ask_for(stimuli, images):
+    sizes = []
+    network = nn.Sequential(nn.Conv2d(3, 4, 5), nn.Flatten())
+    network.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    found, _ = record(recorder_for(committed(network, {"V1": "0"}, batch_size=64), ["V1"]), stimuli)
+    np.testing.assert_allclose(found["V1"], flat(network[0](images).detach()), atol=1e-6)
+    assert max(sizes) == 8
+
+
 def test_a_layer_that_is_called_again_later_is_waited_for(stimuli):
     network = reused()
     found, _ = record(recorder_for(committed(network, {"V1": "relu"}, batch_size=2), ["V1"]), stimuli)

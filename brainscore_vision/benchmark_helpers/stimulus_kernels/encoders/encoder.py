@@ -20,16 +20,13 @@ from tqdm.auto import tqdm
 from ..errors import ModelOutputError, StimulusKernelError
 from ..features.hooks import pytorch_wrapper
 from ..features.network import network_digest, weights_state
-from ..features.recording import answers_by_layers, recorder_for, recording_alone
+from ..features.recording import CPU_BATCH, answers_by_layers, recorder_for, recording_alone
 from ..files import replacing
 from .file import EncoderFileError, Part, read_header
 from .images import ImagesError, Plain, listed, made_images, placed_pieces
 
 BUFFER_BYTES = 2**28
 """Features of images that wait to be multiplied together: the large matrix is read once for all of them."""
-
-CPU_BATCH = 16
-"""Images at once in a network on the CPU. Answers to 64 do not fit memory that is used again: a fifth of ResNet-18's time."""
 
 TOLERANCE = 1e-2
 """Of predictions of made images, relative to their spread, between the fit and now."""
@@ -139,7 +136,7 @@ class Encoder:
         return_metadata : bool
             Also return :attr:`metadata`.
         batch_size : int, optional
-            Images at once at most; default: the model's own on a GPU, 16 or fewer on the CPU.
+            Images at once at most; default: the model's own on a GPU, 8 or fewer on the CPU.
         progress : bool
             Show a bar; silent when standard error is not a terminal.
 

@@ -42,8 +42,9 @@ LOOK_AT_BLOCK = 64
 HOOKED_BLOCK = 512
 """Stimuli per ``look_at`` where batches are taken by a hook; a multiple of usual batch sizes."""
 
-FIRST_BLOCK = 8
-"""Stimuli that are shown first where the width of the layers is not known yet."""
+FIRST_BLOCK = CPU_BATCH = 8
+"""Stimuli that are shown first where the width of the layers is not known yet, and at once to a network on the CPU: answers to
+more do not fit in the memory that is near the processor."""
 
 BATCH_BYTES = 64 * 2**20
 """What a batch's answer may take in a network on the CPU: the activations around a wide layer take several times as much."""
@@ -121,8 +122,8 @@ class CommitmentRecorder:
     def batch_size(self, layers: Sequence[str]) -> int:
         """Images that the network sees at once when these layers are recorded.
 
-        Usually the extractor's own batch size. PyTorch networks on the CPU, which gain nothing from large batches, get
-        smaller ones: ``FIRST_BLOCK`` images until the size of an answer is known, then as many as fit in ``BATCH_BYTES``.
+        Usually the extractor's own batch size. PyTorch networks on the CPU, which lose by large batches, get smaller ones:
+        ``CPU_BATCH`` images, or as many as fit in ``BATCH_BYTES``.
         """
         own = self.model.activations_model._extractor._batch_size
         if not self._may_shrink():
@@ -130,7 +131,7 @@ class CommitmentRecorder:
         if not set(layers) <= self._answer_bytes.keys():
             return min(own, FIRST_BLOCK)
         fitting = BATCH_BYTES // sum(self._answer_bytes[layer] for layer in layers)
-        return min(own, 2 ** max(0, fitting.bit_length() - 1))
+        return min(own, CPU_BATCH, 2 ** max(0, fitting.bit_length() - 1))
 
     def growth(self) -> float:
         """Images at once in a recording of all layers, beside those in a pass over a few stimuli before it.
