@@ -8,6 +8,7 @@ and ``bootstrap_median`` (per draw, the ceiled score and the median correlation 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import uuid
 from functools import lru_cache
@@ -36,8 +37,10 @@ def encode(root: Node, about: dict[str, str]) -> bytes | None:
     nodes = [(place, node) for place, node in root.walk() if node.draws is not None or node.correlations is not None]
     if not nodes:
         return None
-    # in memory, under a name that no other thread has open; files of this version of HDF5 have half the size of older ones
-    with h5py.File(uuid.uuid4().hex, "w", driver="core", backing_store=False, libver="v110") as file:
+    # files of this version of HDF5 have half the size of older ones; an image of a file that HDF5 holds in memory itself
+    # (driver="core") lacks checksums where that is older than 2.0
+    content = io.BytesIO()
+    with h5py.File(content, "w", libver="v110") as file:
         file.attrs.update(about)
         written: dict[str, tuple[dict, h5py.Group]] = {}
         for place, node in nodes:
@@ -60,8 +63,8 @@ def encode(root: Node, about: dict[str, str]) -> bytes | None:
                     group[NEUROIDS] = neuroids
                 else:
                     written[node.label] = coordinates, _write_neuroids(group, coordinates)
-        file.flush()
-        return file.id.get_file_image()
+
+    return content.getvalue()
 
 
 def write(content: bytes, directory: Path, stem: str) -> Path:
