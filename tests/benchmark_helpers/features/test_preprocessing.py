@@ -212,7 +212,9 @@ def test_nothing_is_loaded_that_nobody_asked_for(monkeypatch):
 
 def test_brain_score_is_not_the_users_where_it_is_a_checkout(monkeypatch):
     for name in ("brainscore_vision.utils", "brainscore_vision.models.alexnet", "brainscore_core.metrics"):
-        monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(__file__=f"/a checkout/{name.replace('.', '/')}.py"))
+        monkeypatch.setitem(
+            sys.modules, name, types.SimpleNamespace(__file__=f"/a checkout/{name.replace('.', '/')}.py")
+        )
     assert [is_own(name) for name in ("brainscore_vision.utils", "brainscore_core.metrics")] == [False, False]
     assert is_own("brainscore_vision.models.alexnet")
 

@@ -78,10 +78,13 @@ def _of_timm(name: str, count: bool) -> Listed:
 
 @functools.cache
 def _count(name: str) -> int:
-    """Parameters of a network of timm, which is made without memory for them."""
+    """Parameters of a network of timm, which is made without memory for them where it can be."""
     import timm
     import torch
 
-    with torch.device("meta"):
+    try:
+        with torch.device("meta"):
+            network = timm.create_model(name, pretrained=False)
+    except RuntimeError:  # it reads values of its own while it is made, as many do in older versions of timm
         network = timm.create_model(name, pretrained=False)
     return sum(parameter.numel() for parameter in network.parameters())
