@@ -14,10 +14,8 @@ import difflib
 import functools
 import inspect
 import logging
-import threading
-import weakref
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 
 import numpy as np
 from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
@@ -25,7 +23,9 @@ from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 from ..errors import ModelOutputError, StimulusKernelError, UnmappedRegionError
 from .ahead import Ahead, same_bits
 from .answers import LayerAnswer
-from .prepared import explained, failure, images_of, is_own
+from .held_state import held_state, same_state
+from .locks import alone_with
+from .prepared import explained, failure, images_of
 
 CALL_MARK = "#"
 """``relu#0`` is the first call of a module ``relu`` in a pass, ``relu#1`` the second."""
@@ -39,33 +39,12 @@ REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
 MOST_LOOKS = 3
 """Passes in which is looked whether a network holds what it did not hold before: some keep a shape or a grid from the first."""
 
-PLAIN = (bool, int, float, complex, str, bytes, type(None))
-
 _TRIES = 6
+"""Times that an image is prepared again while something changes: that often, no other thread is the reason."""
+
 _KEEPS = "are prepared by code that keeps something from one to the next, or draws lots"
 
 _logger = logging.getLogger(__name__)
-
-_locks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-_lock_of_others, _looking_for_locks = threading.RLock(), threading.Lock()
-
-
-@contextlib.contextmanager
-def alone_with(owners: Iterable) -> Iterator[None]:
-    """No other thread is inside with one of these models and networks: what is set on them is of one thread at a time."""
-    locks = {id(lock): lock for lock in map(_lock_of, owners)}
-    with contextlib.ExitStack() as held:
-        for number in sorted(locks):  # in one order everywhere
-            held.enter_context(locks[number])
-        yield
-
-
-def _lock_of(owner):
-    with _looking_for_locks:
-        try:
-            return _locks.setdefault(owner, threading.RLock())
-        except TypeError:  # an object that nothing can refer to weakly
-            return _lock_of_others
 
 
 class _EnoughAnswers(BaseException):
@@ -505,40 +484,6 @@ class LayerReader:
             notes.append(sentence)
         if new:
             self._say(sentence)
-
-
-def held_state(network) -> list[tuple]:
-    """What a network's modules hold: attributes, what is in containers and in objects of the user's, and how often tensors
-    were written."""
-    import torch
-
-    state, seen, waiting = [], set(), list(network.modules())
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, PLAIN):
-            state.append((None, repr(value)))
-            continue
-        is_tensor = isinstance(value, torch.Tensor)
-        state.append((value, value._version if is_tensor and not value.is_inference() else None))
-        if is_tensor or id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, Mapping):
-            inner = list(value.values())
-        elif isinstance(value, list | tuple | set | frozenset | deque):
-            inner = list(value)
-        elif isinstance(value, torch.nn.Module) or (not isinstance(value, type) and is_own(type(value).__module__)):
-            inner = list(getattr(value, "__dict__", {}).values())
-        else:
-            continue
-        state.append((None, len(inner)))
-        waiting += inner
-    return state
-
-
-def same_state(state: list[tuple], other: list[tuple]) -> bool:
-    """Whether nothing was written or exchanged between two calls of :func:`held_state`."""
-    return len(state) == len(other) and all(a is b and m == n for (a, m), (b, n) in zip(state, other, strict=True))
 
 
 def remedy(error: Exception) -> str:

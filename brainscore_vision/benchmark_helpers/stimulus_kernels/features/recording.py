@@ -30,7 +30,8 @@ from ..errors import ModelOutputError, UnmappedRegionError
 from ..wording import warn_once
 from .ahead import WAITING_BYTES
 from .answers import TIME_BINS, check_features, features_of
-from .hooks import LayerReader, alone_with, layer_names, pytorch_wrapper, replaced, resolve_layer
+from .hooks import LayerReader, layer_names, pytorch_wrapper, replaced, resolve_layer
+from .locks import alone_with
 from .lookup import LookupModel, LookupRecorder
 from .network import held_in, modules_in
 from .plugin import find_plugin

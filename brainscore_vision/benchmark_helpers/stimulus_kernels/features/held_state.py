@@ -1,0 +1,48 @@
+"""What a network's modules hold, to tell whether a pass has left something in them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+from brainscore_vision.utils import LazyLoad
+
+from .prepared import is_own
+
+PLAIN = (bool, int, float, complex, str, bytes, type(None))
+
+
+def held_state(network) -> list[tuple]:
+    """What a network's modules hold: attributes, what is in containers and in objects of the user's, and how often tensors
+    were written."""
+    import torch
+
+    state, seen, waiting = [], set(), list(network.modules())
+    while waiting:
+        value = waiting.pop()
+        if type(value) is LazyLoad:  # to ask it for anything, even its class, loads what it stands for
+            continue
+        if isinstance(value, PLAIN):
+            state.append((None, repr(value)))
+            continue
+        is_tensor = isinstance(value, torch.Tensor)
+        state.append((value, value._version if is_tensor and not value.is_inference() else None))
+        if is_tensor or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Mapping):
+            inner = list(value.values())
+        elif isinstance(value, list | tuple | set | frozenset | deque):
+            inner = list(value)
+        elif isinstance(value, torch.nn.Module) or (not isinstance(value, type) and is_own(type(value).__module__)):
+            inner = list(getattr(value, "__dict__", {}).values())
+        else:
+            continue
+        state.append((None, len(inner)))
+        waiting += inner
+    return state
+
+
+def same_state(state: list[tuple], other: list[tuple]) -> bool:
+    """Whether nothing was written or exchanged between two calls of :func:`held_state`."""
+    return len(state) == len(other) and all(a is b and m == n for (a, m), (b, n) in zip(state, other, strict=True))

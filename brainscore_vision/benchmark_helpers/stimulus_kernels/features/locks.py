@@ -1,0 +1,29 @@
+"""One thread at a time asks a model: hooks, batch sizes and regions are set on it meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import weakref
+from collections.abc import Iterable, Iterator
+
+_locks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_lock_of_others, _looking_for_locks = threading.RLock(), threading.Lock()
+
+
+@contextlib.contextmanager
+def alone_with(owners: Iterable) -> Iterator[None]:
+    """No other thread is inside with one of these models and networks: what is set on them is of one thread at a time."""
+    locks = {id(lock): lock for lock in map(_lock_of, owners)}
+    with contextlib.ExitStack() as held:
+        for number in sorted(locks):  # in one order everywhere
+            held.enter_context(locks[number])
+        yield
+
+
+def _lock_of(owner):
+    with _looking_for_locks:
+        try:
+            return _locks.setdefault(owner, threading.RLock())
+        except TypeError:  # an object that nothing can refer to weakly
+            return _lock_of_others
