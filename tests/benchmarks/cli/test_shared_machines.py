@@ -5,7 +5,12 @@ import json
 import pytest
 from plugin_testing.people import in_child, obey_permissions, obeys_permissions
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.making import ENCODER_SPOOL, private_spool
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.making import (
+    ENCODER_SPOOL,
+    private_spool,
+    scratch_spool,
+    unused_spools,
+)
 
 CELL = "LAION_fMRI.V1-tau-ridgecv"
 
@@ -131,3 +136,15 @@ def test_clearing_removes_nothing_else(run, tmp_path):
     assert not used.exists()
     assert "Killed" not in run("cache", "list", *where)[1]
     assert [path.exists() for path in (*mine, *ours)] == [True] * len(mine) + [False] * len(ours)
+
+
+def test_features_of_a_probe_are_left_alone_while_it_runs_and_gone_afterwards(tmp_path):
+    parent = tmp_path / "spool"
+    with scratch_spool(parent) as folder:
+        (folder / "0.features").write_bytes(b"features")
+        with unused_spools(parent) as left:
+            assert left == []
+    assert not folder.exists()
+    folder.mkdir()  # as SIGKILL leaves it
+    with unused_spools(parent) as left:
+        assert left == [folder]

@@ -237,11 +237,10 @@ class ModelKernels:
     def _seconds_to_record(self, pool: StimulusPool, stimulus_ids: Sequence[str]) -> tuple[float, float | None]:
         """Seconds for all, and for each image after the first batch; None if there is no other."""
         placed = self._place(pool, stimulus_ids)
-        self._options.spool.mkdir(parents=True, exist_ok=True)
         done = [(time.perf_counter(), 0)]
-        with tempfile.TemporaryDirectory(dir=self._options.spool, prefix=PRIVATE_SPOOL) as folder:
+        with scratch_spool(self._options.spool) as folder:
             spools = {
-                label: FeatureSpool(Path(folder) / f"{i}.features", len(stimulus_ids), label)
+                label: FeatureSpool(folder / f"{i}.features", len(stimulus_ids), label)
                 for i, label in enumerate(self._wanted)
             }
 
@@ -503,6 +502,18 @@ def private_spool(parent: Path, prefix: str) -> tuple[Path, ProcessLock]:
     with contextlib.suppress(LockingError):
         lock.acquire(wait=False)
     return folder, lock
+
+
+@contextlib.contextmanager
+def scratch_spool(parent: Path) -> Iterator[Path]:
+    """A private spool that is gone after the block; what a killed process leaves of it, :func:`unused_spools` finds."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder, lock = private_spool(parent, PRIVATE_SPOOL)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
 
 
 @contextlib.contextmanager

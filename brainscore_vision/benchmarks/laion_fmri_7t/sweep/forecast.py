@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import heapq
 import statistics
-import tempfile
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +33,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.screen import
 from brainscore_vision.benchmark_helpers.stimulus_kernels.free_memory import available_bytes
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.compute import Compute
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.kernel import build_kernel
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.making import scratch_spool
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.spool import FeatureSpool
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore
 from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import forecast_of, resident_bytes
@@ -293,9 +293,8 @@ def measure_machine(plan: SweepPlan, models: Sequence[ModelRates], engine: Engin
     unread = any(one.n_unchecked for one in models)
     compute = Compute.on(engine.device, engine.max_memory, engine.exact)
     by_kind = _by_kind(targets)
-    engine.spool.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=engine.spool, prefix="probe-") as name:
-        folder, made_for, per_number, cells = Path(name), None, {}, {}
+    with scratch_spool(engine.spool) as folder:
+        made_for, per_number, cells = None, {}, {}
         neuroid, halves = _seconds_to_read([task for _, *tasks in by_kind.values() for task in tasks])
         for kind, (plan, few, many) in by_kind.items():
             for way, width in _ways(few, widths, compute).items():
