@@ -8,7 +8,7 @@ import numpy as np
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmarks.laion_fmri_7t.results import RunFacts
-from brainscore_vision.benchmarks.laion_fmri_7t.results.database import without_dataset
+from brainscore_vision.benchmarks.laion_fmri_7t.results.entry import without_dataset
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 
 from .models import CountingModel, FeatureModel, pixel_features

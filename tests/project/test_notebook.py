@@ -18,7 +18,7 @@ from run_notebook import METADATA, clean, execute, main
 from typer.main import get_command
 
 from brainscore_vision.benchmarks.laion_fmri_7t.cli import app as cli
-from brainscore_vision.benchmarks.laion_fmri_7t.results.database import without_dataset
+from brainscore_vision.benchmarks.laion_fmri_7t.results.entry import without_dataset
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
 
 NOTEBOOK = REPOSITORY / "usage_examples.ipynb"

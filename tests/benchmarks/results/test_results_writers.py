@@ -16,6 +16,7 @@ from plugin_testing.scored_cells import CELLS, FOLDS, RDM, RIDGE, assert_same_tr
 from brainscore_vision.benchmarks.laion_fmri_7t.results import (
     ResultsDatabase,
     ResultsError,
+    make_entry,
     orphans,
     remove_orphans,
     schema,
@@ -206,6 +207,30 @@ def test_a_failed_write_leaves_nothing(path, row, monkeypatch):
     assert database.results() == []
     assert list(database.voxel_directory.iterdir()) == []
     database.add(row[RDM], facts(row[RDM]))
+    assert_whole(database, row)
+
+
+def test_of_several_scores_all_are_added_or_none(path, row, monkeypatch):
+    database = ResultsDatabase(path)
+    entries = [make_entry(row[cell], facts(row[cell])) for cell in CELLS]
+    honest, written = os.replace, []
+
+    def full_at_the_second(*args):
+        written.append(args)
+        if len(written) == 2:
+            raise OSError(28, "No space left on device")
+        honest(*args)
+
+    monkeypatch.setattr(os, "replace", full_at_the_second)
+    with pytest.raises(ResultsError, match="No space left"):
+        database.add_entries(entries)
+    monkeypatch.undo()
+    assert database.results() == []
+    assert len(orphans(database)) == 1  # a left-over is better than rows without their file
+    there = [pickle.loads(pickle.dumps(entry)) for entry in entries]  # as another process sends them
+    ids = database.add_entries(there)
+    assert [result.id for result in database.results()] == ids
+    assert [result.benchmark for result in database.results()] == list(CELLS)
     assert_whole(database, row)
 
 

@@ -232,7 +232,7 @@ def test_a_cell_has_its_own_facts(model_file, tiny_dataset):
         work = tasks.Work(plan, cells=makes_scores, bytes=EXPECTED, measured=True)
         outcome = tasks.do(work, Settings(ENGINE), "key")
         assert outcome.failed == []
-    assert {s.target.identifier: s.run.benchmark_version for s in outcome.scored} == versions
+    assert {s.target.identifier: s.entry.run.benchmark_version for s in outcome.scored} == versions
 
 
 def test_kernels_that_workers_do_not_share_are_not_made_again_in_silence(sweep, monkeypatch, tmp_path):

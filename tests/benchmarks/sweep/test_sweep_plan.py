@@ -67,15 +67,18 @@ def test_cells_that_share_a_decomposition_are_one_task(tiny_dataset):
     cells += [region("V1", "tau-ridgecv"), region("IT", "ood-ridgecv"), "LAION_fMRI_persubject.V1-ood-ridgecv"]
     labels = {"V1": "conv", "V2": "conv", "IT": "head"}
 
-    def grouped(names):
+    def grouped(names, together=0.0):
         built = build_all(names, tiny_dataset)
-        return shared_work(names, resolve_all(built.values()), labels)
+        return shared_work(names, resolve_all(built.values()), labels, together)
 
     groups = grouped(cells)
     assert sorted(map(sorted, groups)) == sorted(map(sorted, [cells[:3], *([cell] for cell in cells[3:])]))
     # two groups become one where a third shares with both
     subjects = [f"{cells[5]}[subjects={names}]" for names in ("sub-01", "sub-03", "sub-01+sub-03")]
     assert [set(group) for group in grouped(subjects)] == [set(subjects)]
+    # small ones are joined up to so many subjects' scores, of which each of these cells has five
+    assert grouped(cells, together=25.0) == [tuple(cells[:5]), tuple(cells[5:])]
+    assert grouped(cells, together=14.0) == [tuple(cells[:3]), tuple(cells[3:5]), tuple(cells[5:])]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@
 
 from .adding import add_failures, add_scores
 from .database import ResultsDatabase, matches
+from .entry import Entry, make_entry
 from .errors import ResultsError
 from .export import SUFFIXES, VOXEL_SUFFIXES, check_suffix, export, export_voxels
 from .facts import RunFacts, run_facts
@@ -18,6 +19,7 @@ from .properties import set_properties
 from .result import Failure, FoldResult, Result, Summary, UnitResult, layers_text
 
 __all__ = [
+    "Entry",
     "Failure",
     "FoldResult",
     "Result",
@@ -35,6 +37,7 @@ __all__ = [
     "export",
     "export_voxels",
     "layers_text",
+    "make_entry",
     "matches",
     "of_two_networks",
     "orphans",

@@ -12,12 +12,12 @@ from pathlib import Path
 import pandas as pd
 from brainscore_core.metrics import Score
 
-from ..identifiers import IdentifierError, parse
 from . import voxels
+from .entry import Entry, make_entry, without_dataset
 from .errors import ResultsError
 from .facts import RunFacts
 from .names import NAME, all_names, names_of, tell_apart, tells_apart
-from .packing import NETWORK_FACTS, Node, pack, unpack
+from .packing import NETWORK_FACTS, Node, unpack
 from .per_voxel import chosen_subjects, voxel_frames
 from .result import Failure, Result, Summary
 from .rows import (
@@ -36,8 +36,6 @@ from .rows import (
     result_rows,
 )
 from .schema import ResultsFile, check_or_create, define_tables, migrate, reading, writing
-
-_FACTS = ("model_identifier", "benchmark_identifier", "dataset", "normalization")
 
 
 class ResultsDatabase:
@@ -123,39 +121,32 @@ class ResultsDatabase:
         ResultsError
             A Score that lacks something, or is of other data than ``run`` says; nothing is added.
         """
-        facts = _facts(score, run)
-        root = pack(score)
-        benchmark = without_dataset(facts["benchmark_identifier"])
-        content = voxels.encode(
-            root, {"model": facts["model_identifier"], "benchmark": benchmark, "dataset": run.dataset_fingerprint}
-        )
-        t = self.tables
+        return self.add_entries([make_entry(score, run)])[0]
+
+    def add_entries(self, entries: Sequence[Entry]) -> list[int]:
+        """Add what :func:`~.entry.make_entry` made of Scores, all or none; returns their ids."""
         with writing(self.connection):
             migrate(self.connection)
-            described = {
-                "is_simulated": bool(facts["dataset"].get("simulated", False)),
-                "description": facts["dataset"],
-            }
-            own = {
-                "run": add_run(t, run),
-                "model": one_row(
-                    t.Model,
-                    identifier=facts["model_identifier"],
-                    requested=run.model,
-                    revision=run.model_revision or "",
-                ),
-                "benchmark": one_row(t.Benchmark, identifier=benchmark, version=run.benchmark_version),
-                "dataset": one_row(t.Dataset, fingerprint=run.dataset_fingerprint, **described),
-                "benchmark_as_scored": facts["benchmark_identifier"],
-                "normalization": facts["normalization"],
-                **{name: score.attrs.get(name) for name in NETWORK_FACTS},
-            }
-            result = add_rows(t.Result, own)
-            add_tree(t, root, result)
-            if content is not None:
-                # last, and never taken back: once rows may refer to a file, a left-over is better than a missing one
-                file = voxels.write(content, self.voxel_directory, f"result-{result:06d}").name
-                self.connection.execute_sql("UPDATE result SET voxel_file = ? WHERE id = ?", (file, result))
+            return [self._add(entry) for entry in entries]
+
+    def _add(self, entry: Entry) -> int:
+        t, run = self.tables, entry.run
+        described = {"is_simulated": bool(entry.dataset.get("simulated", False)), "description": entry.dataset}
+        own = {
+            "run": add_run(t, run),
+            "model": one_row(t.Model, identifier=entry.model, requested=run.model, revision=run.model_revision or ""),
+            "benchmark": one_row(t.Benchmark, identifier=entry.benchmark, version=run.benchmark_version),
+            "dataset": one_row(t.Dataset, fingerprint=run.dataset_fingerprint, **described),
+            "benchmark_as_scored": entry.benchmark_as_scored,
+            "normalization": entry.normalization,
+            **entry.network,
+        }
+        result = add_rows(t.Result, own)
+        add_tree(t, entry.root, result)
+        if entry.content is not None:
+            # last, and never taken back: once rows may refer to a file, a left-over is better than a missing one
+            file = voxels.write(entry.content, self.voxel_directory, f"result-{result:06d}").name
+            self.connection.execute_sql("UPDATE result SET voxel_file = ? WHERE id = ?", (file, result))
         return result
 
     def add_failure(self, model: str, benchmark: str | None, run: RunFacts, error: str, traceback: str) -> int:
@@ -382,14 +373,6 @@ def _latest(names: Names, rows: Iterable[ResultRow]) -> set[int]:
     return {result for of_cell in newest.values() for _, result in of_cell.values()}
 
 
-def without_dataset(benchmark: str) -> str:
-    """A benchmark's identifier without the dataset that it may name; names outside the grammar are left as they are."""
-    try:
-        return replace(parse(benchmark), dataset=None).identifier
-    except IdentifierError:
-        return benchmark
-
-
 def matches(patterns: Sequence[str], *names: str) -> bool:
     """Whether one of ``names`` fits one of ``patterns``, or there are none. Brackets stand for themselves."""
     escaped = [pattern.replace("[", "[[]") for pattern in patterns]
@@ -407,22 +390,6 @@ def _make_folder(folder: Path) -> None:
             f"Results are kept in {folder}, which cannot be written ({error.strerror}). Choose another results file, or mend "
             f"the folder."
         ) from error
-
-
-def _facts(score: Score, run: RunFacts) -> dict:
-    """What a Score says of itself as a whole."""
-    missing = [name for name in _FACTS if name not in score.attrs]
-    if missing:
-        raise ResultsError(
-            f"A result says what it is of; the Score lacks {', '.join(missing)} in attrs. Add what score_all yields."
-        )
-    fingerprint = score.attrs["dataset"].get("fingerprint")
-    if fingerprint != run.dataset_fingerprint:
-        raise ResultsError(
-            f"A result is of one dataset; the Score says {fingerprint!r}, RunFacts {run.dataset_fingerprint!r}. Take the "
-            f"fingerprint from score.attrs['dataset']."
-        )
-    return {name: score.attrs[name] for name in _FACTS}
 
 
 def _with_arrays(node: Node, arrays: dict, place: tuple[str, ...] = ()) -> Node:

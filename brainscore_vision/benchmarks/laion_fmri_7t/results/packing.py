@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import xarray as xr
@@ -126,6 +126,15 @@ def pack(score: Score, level: str = MEAN, label: str = MEAN) -> Node:
         p_values=p_values,
         draws=draws,
         median_draws=median_draws,
+    )
+
+
+def without_arrays(node: Node) -> Node:
+    """A tree's rows alone."""
+    return replace(
+        node,
+        children=tuple(map(without_arrays, node.children)),
+        **dict.fromkeys(("correlations", "ceilings", "p_values", "draws", "median_draws")),
     )
 
 

@@ -13,7 +13,8 @@ from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from ..benchmark import VERSION
 from ..identifiers import parse
 from ..networks.revision import code_revision
-from .database import ResultsDatabase, without_dataset
+from .database import ResultsDatabase
+from .entry import without_dataset
 from .facts import run_facts
 from .rows import add_run, one_row
 from .schema import reading, writing

@@ -26,6 +26,10 @@ PROGRAM_BYTES = 2 * 10**9
 """Memory of a worker before its model is known: Python with torch, a usual model, a batch of its features. A guess that
 the first task of the model replaces by what it measures."""
 
+SMALL, TOGETHER = 200, 100.0
+"""Stimuli of a small pool, and how many subjects' scores on such pools one task may do: seconds of work. A task of one cell
+of a few images would cost as much as the cell. Larger pools count by the cube, as their decompositions take time."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -232,7 +236,10 @@ def _key(result) -> tuple:
 
 
 def shared_work(
-    identifiers: Sequence[str], plans: Sequence[Plan | FoldsPlan], labels: Mapping[str, str]
+    identifiers: Sequence[str],
+    plans: Sequence[Plan | FoldsPlan],
+    labels: Mapping[str, str],
+    together: float = TOGETHER,
 ) -> list[tuple[str, ...]]:
     """Identifiers in groups that share a kernel and a training set, so that an eigendecomposition serves all of a group.
 
@@ -243,14 +250,26 @@ def shared_work(
         Of their benchmarks, in order.
     labels : mapping of model region to what is recorded for it
         See :func:`~brainscore_vision.benchmark_helpers.stimulus_kernels.prepare_kernels`.
+    together : float
+        Small groups that follow each other are joined up to so much work.
     """
-    groups: list[tuple[set, list[str]]] = []
+    groups: list[tuple[set, list[str], float]] = []
     for identifier, plan in zip(identifiers, plans, strict=True):
         needs = {(labels[task.model_region], task.pool.stimulus_ids, task.train_ids) for task in plan.tasks}
+        size = sum(max(1.0, (len(task.pool.stimulus_ids) / SMALL) ** 3) for task in plan.tasks)
         sharing = [group for group in groups if group[0] & needs]
         groups = [group for group in groups if not group[0] & needs]
-        groups.append((needs.union(*(g[0] for g in sharing)), [*(i for g in sharing for i in g[1]), identifier]))
-    return [tuple(names) for _, names in groups]
+        names = [*(name for group in sharing for name in group[1]), identifier]
+        groups.append((needs.union(*(group[0] for group in sharing)), names, size + sum(g[2] for g in sharing)))
+    joined: list[list[str]] = []
+    room = 0.0
+    for _, names, size in groups:
+        if size > room:
+            joined.append([])
+            room = together
+        joined[-1] += names
+        room -= size
+    return list(map(tuple, joined))
 
 
 def expected_bytes(plan: SweepPlan, engine: EngineOptions) -> int:

@@ -21,7 +21,7 @@ MOST_ROWS = 30
 """Models in the live table; a terminal is not higher."""
 
 NAMED = 3
-"""Models that are named where many failed for one reason."""
+"""Models that are named where many failed for one reason, and cells where many were scored at once."""
 
 STATES = ("scoring", "kernels", "waiting", "failed", "done")
 """What a model is at, the most interesting first."""
@@ -87,8 +87,10 @@ class Board:
         """Cells of a group are in the results database."""
         self._rows[model].n_scored += len(scored)
         if scored:
-            cells = ", ".join(f"{s.target.name} {s.score.item():.3f}" for s in scored)
-            self.line(f"{model}: {cells}; {self.totals()}")
+            cells = [f"{s.target.name} {s.entry.root.columns['value']:.3f}" for s in scored[:NAMED]]
+            if len(scored) > NAMED:
+                cells.append(f"and {len(scored) - NAMED} more")
+            self.line(f"{model}: {', '.join(cells)}; {self.totals()}")
 
     def failed(self, model: str, failed: Failed) -> None:
         """Something is recorded as a failure."""

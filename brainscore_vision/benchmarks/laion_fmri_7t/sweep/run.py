@@ -228,7 +228,7 @@ class _Sweep:
         if outcome.wants_bytes is not None:
             self._waiting.appendleft(Work(work.plan, work.cells, outcome.wants_bytes, measured=True))
             return
-        kept = [scored for scored in outcome.scored if self._add(work.plan, scored)]
+        kept = self._add(work.plan, outcome.scored) if outcome.scored else []
         self._n_scored += len(kept)
         self._board.scored(work.plan.model, kept)
         for failed in outcome.failed:
@@ -237,14 +237,15 @@ class _Sweep:
             self._board.kernels_made(work.plan.model, outcome)
             self._waiting.extendleft(self._cells(work, outcome))
 
-    def _add(self, plan: ModelPlan, scored: Scored) -> bool:
-        """Add a Score to the results; one that they cannot hold is its cell's failure, and False."""
+    def _add(self, plan: ModelPlan, scored: list[Scored]) -> list[Scored]:
+        """Add to the results what a task brought, all in one transaction; what they cannot hold is a failure of its cells."""
         try:
-            self._database.add(scored.score, scored.run)
+            self._database.add_entries([one.entry for one in scored])
         except Exception as error:  # noqa: BLE001 - recorded; where nothing can be written, recording raises it again
-            self._fail(plan, Failed(scored.target, *_told(error), scored.run))
-            return False
-        return True
+            for one in scored:
+                self._fail(plan, Failed(one.target, *_told(error), one.entry.run))
+            return []
+        return scored
 
     def _cells(self, work: Work, outcome: Outcome) -> list[Work]:
         """The groups to score on the kernels that have been made."""

@@ -33,7 +33,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import forecast
 from ..networks.errors import ModelSourceError
 from ..networks.finding import find_model
 from ..networks.network import AUTO
-from ..results import RunFacts, run_facts
+from ..results import Entry, RunFacts, make_entry, run_facts
 from ..scoring import build_all, prepare
 from .plan import ModelPlan, Target
 
@@ -108,11 +108,10 @@ class Failed:
 
 @dataclass(frozen=True)
 class Scored:
-    """One cell's Score."""
+    """One cell, ready for the results database."""
 
     target: Target
-    score: Score
-    run: RunFacts
+    entry: Entry
 
 
 @dataclass
@@ -205,13 +204,14 @@ def _score(work: Work, settings: Settings) -> Outcome:
         names = list(left) if together else [next(iter(left))]
         try:
             for identifier, score in _scores(work, names, settings):
-                target = left.pop(identifier)
+                target = left[identifier]
                 run = replace(
                     work.facts(target, started),
                     dataset_fingerprint=score.attrs["dataset"]["fingerprint"],
                     model_revision=score.attrs.get("model_revision", work.plan.revision),
                 )
-                outcome.scored.append(Scored(target, score, run))
+                outcome.scored.append(Scored(target, make_entry(score, run)))
+                del left[identifier]
                 started = datetime.now(UTC)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - recorded by the sweep with its traceback
             if len(names) == 1:
