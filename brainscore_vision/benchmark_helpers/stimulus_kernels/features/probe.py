@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -127,7 +128,7 @@ class Probe:
         ]
         return float(max(_difference(self.sample, other.sample, rounding), *wide))
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """16 hexadecimal digits, a label of these features for people and tables.
 

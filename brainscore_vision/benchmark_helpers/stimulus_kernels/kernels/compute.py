@@ -7,6 +7,7 @@ what is made of them for a kernel, eigenvectors. Sums, responses and the kernel 
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -17,7 +18,7 @@ import numpy as np
 import psutil
 from scipy import linalg
 from scipy.linalg import blas
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from ..errors import StimulusKernelError
 
@@ -26,6 +27,12 @@ _logger = logging.getLogger(__name__)
 BYTES = 8  # of a float64
 SMALL_MATRIX = 1200
 """Rows up to which an eigendecomposition runs on one thread."""
+
+
+@functools.cache
+def _thread_pools() -> ThreadpoolController:
+    """Found once: to find them takes longer than a small eigendecomposition."""
+    return ThreadpoolController()
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,7 @@ class Compute:
     def eigh(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """On the CPU: eigenvalues, ascending, and eigenvectors of a symmetric Fortran-ordered matrix, which may go."""
         # beside other load, threads that wait for each other in small problems cost up to a hundred times the work
-        with threadpool_limits(1) if len(matrix) <= SMALL_MATRIX else nullcontext():
+        with _thread_pools().limit(limits=1) if len(matrix) <= SMALL_MATRIX else nullcontext():
             return linalg.eigh(matrix, driver=self.eigh_driver(len(matrix)), overwrite_a=True, check_finite=False)
 
     def free_bytes(self) -> int:
