@@ -32,8 +32,13 @@ MEMORY_RULES = {
 }
 """Configuration of dask for workers of our own."""
 
-SELDOM = {"distributed.admin.tick.interval": "500 ms", "distributed.admin.system-monitor.interval": "5 s"}
-"""How often dask looks at itself. Its usual 50 times a second take as long as all else that it does for a sweep."""
+SELDOM = {
+    "distributed.admin.tick.interval": "500 ms",
+    "distributed.admin.system-monitor.interval": "5 s",
+    "distributed.worker.profile.enabled": False,
+}
+"""How often dask looks at itself. Its usual 50 times a second, and 100 times on workers, take as long as all else that it
+does for a sweep."""
 
 ALLOWED_DEATHS = 2
 """Workers that a task may cost and be tried again; a scheduler that is not ours has a setting of its own."""

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cluster import LOGGED, MEMORY_RULES, NEVER, RESOURCE, offered_bytes
+from .cluster import LOGGED, MEMORY_RULES, NEVER, RESOURCE, SELDOM, offered_bytes
 from .errors import SweepError
 
 NANNY_BYTES = 300 * 10**6
@@ -101,7 +101,7 @@ def slurm_client(request: JobRequest, allowed_deaths: int, tell: Callable[[str],
 
     # whether a job is lost, its queue says
     with (
-        dask.config.set({"distributed.deploy.lost-worker-timeout": NEVER}),
+        dask.config.set({"distributed.deploy.lost-worker-timeout": NEVER, **SELDOM}),
         _cluster(request, allowed_deaths) as cluster,
         Client(cluster) as client,
     ):
@@ -133,7 +133,9 @@ def _check_programs() -> None:
 def _cluster(request: JobRequest, allowed_deaths: int):
     from dask_jobqueue import SLURMCluster
 
-    rules = {name: value for name, value in MEMORY_RULES.items() if name.startswith("distributed.worker.")}
+    rules = {
+        name: value for name, value in {**MEMORY_RULES, **SELDOM}.items() if name.startswith("distributed.worker.")
+    }
     return SLURMCluster(
         cores=1,
         processes=1,
