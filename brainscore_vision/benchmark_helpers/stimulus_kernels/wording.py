@@ -11,6 +11,7 @@ from contextvars import ContextVar
 _logger = logging.getLogger(__name__)
 _typed: ContextVar[bool] = ContextVar("typed", default=False)
 said: set[str] = set()
+_model: ContextVar[str | None] = ContextVar("model", default=None)
 _saying = threading.RLock()  # a handler of log messages may warn itself
 
 
@@ -35,3 +36,25 @@ def warn_once(what: str) -> None:
         if what not in said:
             said.add(what)
             _logger.warning("%s", what)
+
+
+@contextmanager
+def one_of_many(model: str) -> Iterator[None]:
+    """Inside this block, a model of several is worked on: what is said of it names it."""
+    token = _model.set(model)
+    try:
+        yield
+    finally:
+        _model.reset(token)
+
+
+def warn_of_model(kind: str, what: str) -> None:
+    """:func:`warn_once` about the model at hand; of several, which are named, one message of a kind for each."""
+    model = _model.get()
+    if model is None:
+        warn_once(what)
+        return
+    with _saying:
+        if f"{kind} of {model}" not in said:
+            said.add(f"{kind} of {model}")
+            _logger.warning("%s: %s", model, what)

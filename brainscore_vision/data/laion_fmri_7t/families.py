@@ -8,10 +8,9 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
+import scipy  # its parts are loaded at their first use: lists of results need not wait 0.1 s for scipy.cluster
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial.distance import squareform
 
 from . import ids
 from .errors import DatasetError
@@ -94,8 +93,9 @@ def families(
             f"{len(named)} stimuli, {int((norms == 0).sum())} of them like the mean."
         )
     centred /= norms
-    distances = squareform(np.clip(1 - centred @ centred.T, 0, 2), checks=False)
-    alike = fcluster(linkage(distances, "average"), 1 - threshold, "distance")
+    distances = scipy.spatial.distance.squareform(np.clip(1 - centred @ centred.T, 0, 2), checks=False)
+    hierarchy = scipy.cluster.hierarchy
+    alike = hierarchy.fcluster(hierarchy.linkage(distances, "average"), 1 - threshold, "distance")
     # stimuli of one name or one cluster are connected, and so are those that a third one connects
     _, number = np.unique(named, return_inverse=True)
     links = coo_array((np.ones(len(named)), (number, number.max() + alike)), shape=(2 * len(named) + 1,) * 2)

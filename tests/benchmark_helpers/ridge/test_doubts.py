@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
+from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import one_of_many
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from brainscore_vision.models.laion_fmri_7t import EmbeddingModel, StimulusFeatureModel
@@ -45,6 +46,15 @@ def test_the_score_says_that_a_penalty_is_at_the_edge(table, tiny_dataset, caplo
     said = [r.message for r in caplog.records if "of its grid" in r.message]
     assert len(said) == 1
     assert said[0].endswith("The same holds for other subjects or regions.")
+
+
+def test_of_several_models_each_is_named_once(table, tiny_dataset, caplog):
+    ids, features = table
+    for name in ("first", "second"):
+        with one_of_many(name):
+            scored(ids, features * 1e7, tiny_dataset, [CELL, "LAION_fMRI.IT-ood-ridgecv"])
+    said = [r.message for r in caplog.records if "of its grid" in r.message]
+    assert [message.split(" of ")[0] for message in said] == ["first: alpha", "second: alpha"]
 
 
 def test_a_penalty_inside_the_grid_and_a_given_one_are_not_mentioned(table, tiny_dataset):

@@ -44,11 +44,13 @@ VALUES = {
 
 
 def test_the_best_model_by_its_mean_comes_first_whatever_is_missing():
-    assert ranked("abcd", VALUES, "mean") == ["d", "a", "c", "b"]
-    assert ranked("abcd", VALUES, "easy")[:3] == ["a", "c", "b"]
-    assert ranked("dcba", VALUES, "model") == list("abcd")
+    assert ranked("abcd", VALUES, "mean") == [["d", "a", "c", "b"]]
+    assert ranked("abcd", VALUES, "easy") == [["a", "c", "b", "d"]]
+    assert ranked("dcba", VALUES, "model") == [list("abcd")]
     complete = {place: value for place, value in VALUES.items() if place[0] in "ab"}
-    assert ranked("ba", complete, "mean") == ["a", "b"]
+    assert ranked("ba", complete, "mean") == [["a", "b"]]
+    apart = VALUES | {("e", "alone"): 0.9}
+    assert ranked("abcde", apart, "mean") == [["d", "a", "c", "b"], ["e"]]
 
 
 def test_models_that_share_no_benchmark_are_said_to_have_no_common_order(capsys):

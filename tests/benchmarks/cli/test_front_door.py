@@ -10,7 +10,7 @@ import typer
 from plugin_testing.registered import REGISTERED
 
 from brainscore_vision.benchmarks.laion_fmri_7t.cli import app, get
-from brainscore_vision.benchmarks.laion_fmri_7t.results import facts
+from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase, facts
 from brainscore_vision.data.laion_fmri_7t import bucket
 
 SLOW = ("brainscore_vision", "brainscore_core", "torch", "pandas", "xarray", "numpy", "scipy", "sklearn")
@@ -47,6 +47,14 @@ def test_what_needs_no_brain_imports_none(arguments):
     done = front(*arguments, code=IMPORTED)
     assert (done.returncode, done.stderr) == (0, "\n")
     assert done.stdout
+
+
+def test_what_reads_results_waits_for_nothing_that_models_need(tmp_path):
+    ResultsDatabase(tmp_path / "results.db")
+    code = IMPORTED.replace(str(SLOW), str(("torch", "sklearn", "scipy.stats", "scipy.cluster", "matplotlib")))
+    done = front("results", tmp_path / "results.db", code=code)
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-1] == ""
 
 
 def test_the_check_of_imports_sees_them():

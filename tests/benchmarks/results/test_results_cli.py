@@ -233,7 +233,10 @@ def test_a_squared_negative_is_marked(run, file, tiny_dataset):
 def test_failures(run, file):
     code, out, _ = run("results", file, "--failures")
     assert code == 0
+    assert out == "broken.py:make: ImportError: no\n"
+    _, out, _ = run("results", file, "--failures", "--long")
     assert "broken.py:make" in out
+    assert "(the model could not be made)" in out
     assert "ImportError: no" in out
     _, out, _ = run("results", file, "--failures", "--json")
     (record,) = rows_of(out)

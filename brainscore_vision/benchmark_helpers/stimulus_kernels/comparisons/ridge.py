@@ -23,7 +23,7 @@ from ..statistics.normalizations import (
 )
 from ..statistics.significance import p_values
 from ..tasks import Results, SubjectResult, SubjectTask
-from ..wording import warn_once
+from ..wording import warn_of_model
 from .resampled import Resampled
 
 DEFAULT_ALPHAS = tuple(10.0**exponent for exponent in range(-10, 11))
@@ -134,7 +134,10 @@ class RidgeMetric:
                 ),
             )
         if edges:  # the Scores have all of them
-            warn_once(f"{edges[0]}{' The same holds for other subjects or regions.' if len(edges) > 1 else ''}")
+            warn_of_model(
+                "edge of the grid",
+                f"{edges[0]}{' The same holds for other subjects or regions.' if len(edges) > 1 else ''}",
+            )
 
     def _unresolved(self, decomposition, kernel: StimulusKernel, train_rows: np.ndarray) -> tuple[str, ...]:
         """A note if rounding hides features from the kernel that one of the penalties would let through."""
@@ -148,7 +151,7 @@ class RidgeMetric:
             f"{alpha_text(lost / self.unit(decomposition), self.is_relative, '.1g')} they would count, and do not count "
             f"here. Standardise the features (divide each by its standard deviation), or leave out those that vary most."
         )
-        warn_once(note)
+        warn_of_model("rounding", note)
         return (note,)
 
     def _at_edge(self, task: SubjectTask, alpha: float, unit: float) -> tuple[str, ...]:

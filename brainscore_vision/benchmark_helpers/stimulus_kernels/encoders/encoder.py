@@ -14,13 +14,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 from tqdm.auto import tqdm
 
 from ..errors import ModelOutputError, StimulusKernelError
 from ..features.hooks import pytorch_wrapper
 from ..features.network import network_digest, weights_state
-from ..features.recording import CPU_BATCH, answers_by_layers, recorder_for, recording_alone
+from ..features.recording import CPU_BATCH, answers_by_layers, library, recorder_for, recording_alone
 from ..files import replacing
 from .file import EncoderFileError, Part, read_header
 from .images import ImagesError, Plain, listed, made_images, placed_pieces
@@ -309,7 +308,7 @@ def _show(first: Encoder, encoders, images, outputs, batch_size, progress: bool)
     model = first.model
     if all(layers.values()) and answers_by_layers(model):
         region_layers = {label: names[0] if len(names) == 1 else list(names) for label, names in layers.items()}
-        model = ModelCommitment(
+        model = library().ModelCommitment(
             identifier=model.identifier,
             activations_model=model.activations_model,
             layers=list(dict.fromkeys(name for names in layers.values() for name in names)),

@@ -16,13 +16,12 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.model_helpers.activations import core as activations_core
 from brainscore_vision.model_helpers.activations.core import ActivationsExtractorHelper
-from brainscore_vision.model_helpers.brain_transformation import ModelCommitment, RegionLayerMap, TemporalAligned
-from brainscore_vision.model_helpers.brain_transformation.neural import LayerMappedModel
 from brainscore_vision.model_helpers.utils import make_list
 from tqdm.auto import tqdm as brainscore_tqdm
 
@@ -36,6 +35,9 @@ from .lookup import LookupModel, LookupRecorder
 from .network import held_in, modules_in
 from .plugin import find_plugin
 from .preprocessing import preparing_state
+
+if TYPE_CHECKING:
+    from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 
 LOOK_AT_BLOCK = 64
 """Stimuli per ``look_at`` where a model's whole answer is in memory at once."""
@@ -53,6 +55,14 @@ BATCH_BYTES = 64 * 2**20
 Sink = Callable[[dict], None]
 """Receives {recording label: features of shape (n_batch, n_features)} for consecutive stimuli: arrays or, where features stay
 on a GPU, tensors."""
+
+
+@functools.cache
+def library():
+    """Brain-Score's models that have regions: imported for a model, since they bring scikit-learn, 0.7 s of any command."""
+    from brainscore_vision.model_helpers import brain_transformation
+
+    return brain_transformation
 
 
 class RegionRecorder:
@@ -231,13 +241,13 @@ def recorder_for(model, regions: Sequence[str]) -> RegionRecorder | CommitmentRe
         return LookupRecorder(model, regions)
     for part, value in held_in(model):
         _check_wrapper(part, value)
-    if type(model) is ModelCommitment and answers_by_layers(model):
+    if type(model) is library().ModelCommitment and answers_by_layers(model):
         layers = [layer for region in regions for layer in _committed(model, region)]
         with recording_alone(model):
             by_batches = _gives_batches(model.activations_model, layers)
         if by_batches:
             return CommitmentRecorder(model, regions)
-    if isinstance(model, ModelCommitment):
+    if isinstance(model, library().ModelCommitment):
         for region in regions:
             _committed(model, region)
     return RegionRecorder(model, regions)
@@ -245,7 +255,7 @@ def recorder_for(model, regions: Sequence[str]) -> RegionRecorder | CommitmentRe
 
 def committed_layers(model, regions: Sequence[str]) -> dict[str, str | list[str]]:
     """The layers that a ModelCommitment records for regions: a name, or a list of several. Empty for other models."""
-    if not isinstance(model, ModelCommitment):
+    if not isinstance(model, library().ModelCommitment):
         return {}
     layers = {region: region_layers(model).get(region) for region in dict.fromkeys(regions)}
     return {region: names if isinstance(names, str) else list(names) for region, names in layers.items() if names}
@@ -258,7 +268,7 @@ def region_layers(model: ModelCommitment) -> dict:
 
 def committed_regions(model) -> tuple[str, ...]:
     """Regions that the library's ModelCommitment has layers for; none of other models, which do not say."""
-    return tuple(region_layers(model)) if type(model) is ModelCommitment else ()
+    return tuple(region_layers(model)) if type(model) is library().ModelCommitment else ()
 
 
 def _check_wrapper(model, wrapper) -> None:
@@ -304,7 +314,7 @@ def _committed(model: ModelCommitment, region: str) -> tuple[str, ...]:
     """
     of_regions = region_layers(model)
     if region not in of_regions:
-        if not isinstance(of_regions, RegionLayerMap):
+        if not isinstance(of_regions, library().RegionLayerMap):
             raise _unmapped(model, region, tuple(of_regions))
         if region not in of_regions.region_benchmarks or not _is_registered(model.identifier):
             raise _uncommitted(model, region)
@@ -378,12 +388,12 @@ def answers_by_layers(model) -> bool:
 
     Subclasses, other objects in place of its parts, and methods that were set on one of these may do anything else.
     """
-    if not isinstance(model, ModelCommitment):
+    if not isinstance(model, library().ModelCommitment):
         return False
     aligned = model.layer_model
     mapped = getattr(aligned, "_layer_model", None)
-    parts = (model, ModelCommitment), (aligned, TemporalAligned), (mapped, LayerMappedModel)
-    return all(map(_does_as, *zip(*parts, strict=True))) and mapped.activations_model is model.activations_model
+    kinds = library().ModelCommitment, library().TemporalAligned, library().neural.LayerMappedModel
+    return all(map(_does_as, (model, aligned, mapped), kinds)) and mapped.activations_model is model.activations_model
 
 
 def _does_as(value, kind: type) -> bool:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 from PIL import Image
 
 from ..errors import ModelOutputError, UnmappedRegionError
@@ -24,6 +23,7 @@ from ..features.answers import LayerAnswer, check_features
 from ..features.hooks import CALL_MARK, REFUSALS, LayerReader, image_axes, pytorch_wrapper, remedy
 from ..features.prepared import failure
 from ..features.probe import Probe
+from ..features.recording import library
 
 N_IMAGES, N_FEWER = 8, 2
 IMAGE_SIZE = 256
@@ -86,7 +86,7 @@ def network_of(model):
     UnmappedRegionError
         The model holds no PyTorch network as Brain-Score's ModelCommitment does: pixels, lookup tables, models of models.
     """
-    wrapper = pytorch_wrapper(model.activations_model) if type(model) is ModelCommitment else None
+    wrapper = pytorch_wrapper(model.activations_model) if type(model) is library().ModelCommitment else None
     if wrapper is None:
         raise UnmappedRegionError(
             f"Layers are those of a PyTorch network in a ModelCommitment; {model.identifier} is a {type(model).__name__} "

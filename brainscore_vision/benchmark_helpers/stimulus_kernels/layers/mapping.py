@@ -13,12 +13,13 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 
 from ..engine import evaluate, kernel_name, missing_kernels
 from ..errors import ModelOutputError, StimulusKernelError, UnmappedRegionError
+from ..features.recording import library
 from ..options import EngineOptions
 from ..pool import StimulusPool
 from ..responses import Responses
@@ -28,6 +29,9 @@ from ..wording import asked_as
 from .choosing import choose
 from .comparing import COMPARISONS, values_and_draws
 from .layer_map import LayerMap, NeuroidLayers
+
+if TYPE_CHECKING:
+    from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 from .listing import Layer, list_layers
 
 FREE_SHARE = 0.9
@@ -193,7 +197,7 @@ def plan_passes(model, tasks: Sequence[SubjectTask], layers: Sequence[Layer], op
 
 def committed_to(names: Sequence[str], identifier: str, activations_model, visual_degrees: float) -> ModelCommitment:
     """A network with its layers as regions: each is recorded under its own name, as a layer that a region is mapped to."""
-    return ModelCommitment(
+    return library().ModelCommitment(
         identifier=identifier,
         activations_model=activations_model,
         layers=list(names) or [""],

@@ -22,8 +22,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy  # scipy.stats is loaded at its first use: lists of results need not wait 0.3 s for it
 from brainscore_core.metrics import Score
-from scipy.stats import binomtest, t
+from scipy import special
 
 from ..errors import StimulusKernelError
 from .bootstrap import INTERVAL
@@ -160,7 +161,7 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
         p_of_both=None if over_subjects is None else _p_of_both(mean, values, over_subjects.p_value),
         n_positive=n_positive,
         n_negative=n_negative,
-        sign_test_p=float(binomtest(n_positive, n_different).pvalue) if n_different else 1.0,
+        sign_test_p=float(scipy.stats.binomtest(n_positive, n_different).pvalue) if n_different else 1.0,
         notes=(
             *_other_training(score_a, score_b),
             *((UNIT_NOTE,) if any(map(_depends_on_unit, (score_a, score_b))) else ()),
@@ -216,7 +217,7 @@ class PairedDraws:
         return float(self.null_draws.std(ddof=1))
 
     def summary(self) -> Difference:
-        half = float(t.ppf((1 + INTERVAL) / 2, self.df) * self.draws.std(ddof=1))
+        half = float(special.stdtrit(self.df, (1 + INTERVAL) / 2) * self.draws.std(ddof=1))
         interval = self.value - half, self.value + half
         return Difference(self.value, interval, _p_value(self.value, self.standard_error, self.df))
 
@@ -241,7 +242,7 @@ def _p_value(value: float, standard_error: float, df: float) -> float:
     """Two-sided; 1 for no difference at all."""
     if value == 0:
         return 1.0
-    return float(2 * t.sf(abs(value) / standard_error, df)) if standard_error > 0 else 0.0
+    return float(2 * special.stdtr(df, -abs(value) / standard_error)) if standard_error > 0 else 0.0
 
 
 def t_interval(values: np.ndarray) -> tuple[float, float]:
@@ -252,7 +253,7 @@ def t_interval(values: np.ndarray) -> tuple[float, float]:
 
 def t_factor(n: int) -> float:
     """Standard errors from the mean of ``n`` values to the ends of :func:`t_interval`."""
-    return float(t.ppf((1 + INTERVAL) / 2, n - 1))
+    return float(special.stdtrit(n - 1, (1 + INTERVAL) / 2))
 
 
 def _t_over_subjects(values: np.ndarray) -> Difference:

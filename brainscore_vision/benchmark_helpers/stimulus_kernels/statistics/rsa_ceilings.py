@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
+import scipy  # scipy.stats is loaded at its first use: lists of results need not wait 0.3 s for it
 
 from ..errors import ResponsesError
 from .influence import Estimate, mean_estimate, pair_covariance
@@ -48,10 +48,12 @@ def nili_bounds(ranks: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     if len({len(r) for r in ranks}) > 1:
         raise ResponsesError(f"RDMs of the same stimuli have as many pairs; received {[len(r) for r in ranks]}.")
     total = np.sum(ranks, axis=0, dtype=float)  # sums of ranks are exact, so that equal means stay ties
-    total_ranks = unit_ranks(rankdata(total))
+    total_ranks = unit_ranks(scipy.stats.rankdata(total))
     subjects = [unit_ranks(own) for own in ranks]
     upper = np.array([total_ranks @ own for own in subjects])
-    lower = np.array([unit_ranks(rankdata(total - own)) @ unit for own, unit in zip(ranks, subjects, strict=True)])
+    lower = np.array(
+        [unit_ranks(scipy.stats.rankdata(total - own)) @ unit for own, unit in zip(ranks, subjects, strict=True)]
+    )
     return lower, upper
 
 

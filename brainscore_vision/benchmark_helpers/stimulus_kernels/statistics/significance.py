@@ -17,7 +17,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import false_discovery_control, t
+import scipy  # scipy.stats is loaded at its first use: lists of results need not wait 0.3 s for it
+from scipy import special
 
 from ..errors import StimulusKernelError
 from .bootstrap import MIN_DISTINCT, count_groups, has_groups, sum_groups
@@ -82,12 +83,12 @@ def p_values(
     r = np.clip(correlations, -1, 1)
     with np.errstate(divide="ignore"):  # r = 1 has t = infinity and p = 0
         scaled = r * np.sqrt(df / (1 - r * r))
-    return t.sf(scaled, np.minimum(df, count_groups(range(len(prediction)), groups) - 2))
+    return special.stdtr(np.minimum(df, count_groups(range(len(prediction)), groups) - 2), -scaled)
 
 
 def count_significant(values: np.ndarray) -> int:
     """How many of p values (float64, shape (neuroids,)) are significant at ``LEVEL`` of false discoveries."""
-    return int((false_discovery_control(values) <= LEVEL).sum())
+    return int((scipy.stats.false_discovery_control(values) <= LEVEL).sum())
 
 
 def adjusted(values: Sequence[float], method: str) -> np.ndarray:
@@ -110,7 +111,7 @@ def adjusted(values: Sequence[float], method: str) -> np.ndarray:
     if method == "none" or not len(p):
         return p
     if method == "fdr":
-        return false_discovery_control(p)
+        return scipy.stats.false_discovery_control(p)
     order = np.argsort(p)
     steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
     corrected = np.empty_like(p)

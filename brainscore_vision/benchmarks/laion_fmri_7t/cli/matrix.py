@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 import typer
 
@@ -32,9 +33,9 @@ def print_matrix(found: Sequence, sort: str, title: str) -> None:
     values = {place: result.value for place, result in cells.items()}
     common, headings = short_names(benchmarks)
     by = by_benchmark(sort, benchmarks, headings)
-    ordered = ranked(models, values, by)
+    orders = ranked(models, values, by)
     rows = []
-    for model in ordered:
+    for model in chain(*orders):
         own = [values.get((model, benchmark), math.nan) for benchmark in benchmarks]
         mean = sum(own) / len(own)
         rows.append(
@@ -46,37 +47,36 @@ def print_matrix(found: Sequence, sort: str, title: str) -> None:
     below = [SIGN_HIDDEN] if any(result.hides_sign for result in found) else []
     if by == MEAN and several and any(row[1] == NONE for row in rows):
         below.append(f"A model with missing cells ({NONE}) stands where its other values put it among the models.")
-        below += _several_orders(values)
+        below += _several_orders(orders)
     print_tables(f"{title}{f'; {common}' if common else ''}", [Column(MODEL), *columns], rows, *below)
 
 
-def _several_orders(values: Mapping[tuple[str, str], float]) -> list[str]:
-    from ..results.order import adjusted_means
-
-    orders, names = adjusted_means(values), []
-    for means in orders:
-        first = sum(map(len, orders[: len(names)])) + 1
-        names.append(f"{first}" if len(means) == 1 else f"{first} to {first + len(means) - 1}")
+def _several_orders(orders: Sequence[Sequence[str]]) -> list[str]:
     if len(orders) < 2:
         return []
+    names, first = [], 1
+    for models in orders:
+        names.append(f"{first}" if len(models) == 1 else f"{first} to {first + len(models) - 1}")
+        first += len(models)
     return [
         f"Models that share no benchmark, not even by way of other models, have no common order: rows {', '.join(names[:-1])} "
         f"and {names[-1]} are in order each for themselves."
     ]
 
 
-def ranked(models: Sequence[str], values: Mapping[tuple[str, str], float], by: str) -> list[str]:
+def ranked(models: Sequence[str], values: Mapping[tuple[str, str], float], by: str) -> list[list[str]]:
     """Models in the order of a benchmark or of their mean, best first; those without the benchmark come last.
 
-    Means are those of the report, which missing values do not distort (:func:`~..results.order.adjusted_means`).
+    Means are those of the report, which missing values do not distort (:func:`~..results.order.adjusted_means`); models that
+    have none in common are lists of their own.
     """
     if by == MODEL:
-        return sorted(models)
+        return [sorted(models)]
     if by == MEAN:
         from ..results.order import adjusted_means
 
-        return [model for means in adjusted_means(values) for model in means]
-    return sorted(models, key=lambda model: values.get((model, by), -math.inf), reverse=True)
+        return list(map(list, adjusted_means(values)))
+    return [sorted(models, key=lambda model: values.get((model, by), -math.inf), reverse=True)]
 
 
 def by_benchmark(sort: str, benchmarks: Sequence[str], headings: Sequence[str]) -> str:

@@ -56,10 +56,13 @@ def results(
         str, typer.Option("--sort", help="Best models first by 'mean', or by a benchmark; or by 'model', their names.")
     ] = MEAN,
     long: Annotated[
-        bool, typer.Option("--long", help="A row per result, with its interval, layer and circumstances.")
+        bool,
+        typer.Option("--long", help="A row per result, with its interval, layer and circumstances; a row per failure."),
     ] = False,
     subjects: Annotated[bool, typer.Option("--subjects", help="A row per subject.")] = False,
-    failures: Annotated[bool, typer.Option("--failures", help="What could not be scored, and why.")] = False,
+    failures: Annotated[
+        bool, typer.Option("--failures", help="What could not be scored, and why: a line per cause.")
+    ] = False,
     partitions: Annotated[
         bool, typer.Option("--partitions", help="What `laion-score partition --results` added: parts of two models.")
     ] = False,
@@ -129,7 +132,7 @@ def results(
             for failure in database.failures(**patterns, latest=not every)
             if store.matches(dataset or (), failure.dataset_fingerprint)
         ]
-        _show_failures(found, as_json)
+        _show_failures(found, long, as_json)
         return
     is_long = long or every
     kept = {**patterns, "latest": not every}
@@ -314,13 +317,20 @@ def _print_subjects(found: list, sort: str) -> None:
     print_table("Ceiled score per subject [95 % over test images]", columns, rows, hidden, SIGNIFICANT)
 
 
-def _show_failures(found: list, as_json: bool) -> None:
+def _show_failures(found: list, long: bool, as_json: bool) -> None:
     if as_json:
         for failure in found:
             print(json.dumps(failure, default=_plain))
         return
     if not found:
         _notes.print("Nothing failed that was not scored since.")
+        return
+    if not long:
+        from ..sweep.progress import by_cause
+
+        for line in by_cause((f.model, f.benchmark, f.error) for f in found):
+            print(line)
+        _notes.print("--long shows each failure by itself, --json the tracebacks.")
         return
     print_table(
         "Not scored; --json shows the tracebacks",

@@ -29,6 +29,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.lookup import
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import plugin_revision
 from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import forecast
+from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import one_of_many
 
 from ..networks.errors import ModelSourceError
 from ..networks.finding import find_model
@@ -147,7 +148,7 @@ def do(work: Work, settings: Settings, key: str) -> Outcome:
         from distributed import get_worker
 
         get_worker().log_event(settings.topic, {"key": key})
-    with limited_threads(settings.threads):
+    with limited_threads(settings.threads), one_of_many(work.plan.model):
         return (_score if work.cells else _make_kernels)(work, settings)
 
 
