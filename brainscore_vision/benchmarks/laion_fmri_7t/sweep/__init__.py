@@ -11,10 +11,11 @@ What a task is follows what the work shares:
   recorded them and become kernels in the same task; kernels go to the store, which all workers see.
 - One task per model, layer and training set scores the benchmarks (cells) that share it: reading the kernel and the
   eigendecomposition is most of their time, and subjects of the shared pool share both. Finer tasks would decompose again;
-  coarser ones lose more when a worker dies. They depend on the kernels in the store alone, so a sweep that is started
-  again takes up with them wherever it was.
+  coarser ones lose more when a worker dies, so only those of a few images are joined, to seconds of work. They depend on
+  the kernels in the store alone, so a sweep that is started again takes up with them wherever it was.
 
-Only the process that runs the sweep writes to the results database; workers send their Scores back.
+Only the process that runs the sweep writes to the results database, all that a task brings at once; workers send back what
+is to be written, checked and encoded.
 """
 
 from .errors import SweepError, UnknownNamesError
