@@ -7,6 +7,7 @@ them. Everything else is refused, for a wrong feature changes every score withou
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +20,18 @@ import pandas as pd
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_as
 from brainscore_vision.data.laion_fmri_7t.text_files import UNCLEAR, ends_in_a_number, read_csv, separator
 
-from .table_files import FEATURE_KEYS, ID_KEYS, VALID_KEY, Choice, Stored, TableError, counts_rows, listed, the_id_key
+from .table_files import (
+    FEATURE_KEYS,
+    ID_KEYS,
+    VALID_KEY,
+    Choice,
+    Stored,
+    TableError,
+    counts_rows,
+    listed,
+    rows_of,
+    the_id_key,
+)
 
 INDEX_NAMES = ("index", "level_0", "__index_level_0__")
 """Names that pandas gives its index when it becomes a column; without one it is unnamed."""
@@ -160,7 +172,7 @@ def _stored(path: Path, frame: pd.DataFrame, choice: Choice, notes: tuple[str, .
         values.dtype,
         ids,
         valid,
-        lambda start, stop: values[start:stop],
+        functools.partial(rows_of, values),
         tuple(names),
         (*notes, *recognised),
     )
