@@ -14,6 +14,7 @@ import difflib
 import functools
 import inspect
 import logging
+import operator
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 
@@ -38,6 +39,9 @@ REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
 
 MOST_LOOKS = 3
 """Passes in which is looked whether a network holds what it did not hold before: some keep a shape or a grid from the first."""
+
+PRODUCTS = ("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
+"""Parts of torch.backends that may multiply float32 with fewer digits."""
 
 _TRIES = 6
 """Times that an image is prepared again while something changes: that often, no other thread is the reason."""
@@ -592,15 +596,22 @@ def replaced(owner, name: str, value) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _all_digits() -> Iterator[None]:
-    """No TF32 in convolutions: a GPU uses it unless told otherwise, and answers with three digits instead of seven."""
-    import torch
+    """No TF32 and no bfloat16 inside of convolutions and products of float32, which answer with three digits instead of seven.
 
-    with torch.backends.cudnn.flags(
-        enabled=torch.backends.cudnn.enabled,
-        benchmark=torch.backends.cudnn.benchmark,
-        deterministic=torch.backends.cudnn.deterministic,
-        allow_tf32=False,
-    ):
+    A GPU's convolutions use TF32 unless told otherwise, and programs allow the others: set_float32_matmul_precision("high").
+    """
+    from torch import backends, get_float32_matmul_precision, set_float32_matmul_precision
+
+    with contextlib.ExitStack() as changes:
+        if hasattr(backends, "fp32_precision"):  # torch 2.9
+            for owner in map(operator.attrgetter, PRODUCTS):
+                changes.callback(setattr, owner(backends), "fp32_precision", owner(backends).fp32_precision)
+                owner(backends).fp32_precision = "ieee"
+        else:
+            changes.callback(set_float32_matmul_precision, get_float32_matmul_precision())
+            set_float32_matmul_precision("highest")
+            kept = {name: getattr(backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic")}
+            changes.enter_context(backends.cudnn.flags(**kept, allow_tf32=False))
         yield
 
 
