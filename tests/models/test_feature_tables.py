@@ -233,6 +233,18 @@ def test_frames_and_series_of_one_index_are_in_one_order(features):
             FeatureTable.of_arrays(given, own)
 
 
+def test_columns_of_frames_that_may_be_no_features_are_named(features):
+    numbered = pd.DataFrame(features).add_prefix("f")
+    named = pd.DataFrame(features, columns=["red", "green", "blue", "depth"])
+    with_counts = numbered.assign(n_reps=4, session=1)
+    for frame in (numbered, named, numbered.rename(columns={"f0": "g0"}), pd.DataFrame(features)):
+        assert FeatureTable.of_arrays(frame, IDS).n_features == 4
+    for frame in (with_counts, numbered.assign(**{"Unnamed: 0": range(20, 0, -2)})):
+        with pytest.raises(TableError, match=r"(1|2) do not: (n_reps, session|Unnamed: 0)\. Remove those"):
+            FeatureTable.of_arrays(frame, IDS)
+    assert FeatureTable.of_arrays(with_counts.to_numpy(), IDS).n_features == 6
+
+
 def test_sparse_features_are_what_they_stand_for(features):
     values = features.astype(np.float32) * (features > 0)
     for sparse in (scipy.sparse.csr_matrix(values), scipy.sparse.coo_array(values), torch.tensor(values).to_sparse()):

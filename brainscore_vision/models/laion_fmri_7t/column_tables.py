@@ -266,6 +266,16 @@ def _numbered_alike(path: Path, names: list[str]) -> list[str]:
     )
 
 
+def refuse_mixed(columns: Sequence[str], name: str) -> None:
+    """Refuse columns of a DataFrame of which some have running numbers, as features have, and some, such as counts, do not."""
+    others = [column for column in columns if _NUMBERED.fullmatch(column) is None or _UNNAMED.fullmatch(column)]
+    if others and len(others) < len(columns):
+        raise TableError(
+            f"{name}: all columns of a DataFrame are features; of these {len(columns)}, some have running numbers and "
+            f"{len(others)} do not: {listed(others)}. Remove those that are none, or give the numbers alone (frame.to_numpy())."
+        )
+
+
 def _decimal(path: Path, rows: pd.DataFrame) -> tuple[str, tuple[str, ...]]:
     """The decimal mark of a table's first rows, and what to say of it."""
     fields = pd.Series(rows.to_numpy().ravel(), dtype=str).str.strip()

@@ -19,7 +19,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_a
 from brainscore_vision.data.laion_fmri_7t.released.embeddings import EMBEDDING, image_ids, open_embedding, valid_rows
 from brainscore_vision.data.laion_fmri_7t.text_files import read_csv, read_lines
 
-from .column_tables import open_csv, open_parquet
+from .column_tables import open_csv, open_parquet, refuse_mixed
 from .table_files import (
     ID_KEYS,
     Choice,
@@ -122,6 +122,7 @@ class FeatureTable:
         valid = np.ones(len(found), bool)
         columns = getattr(features, "columns", ())
         columns = tuple(columns) if pd.api.types.infer_dtype(columns) == "string" else ()
+        refuse_mixed(columns, name)
         read = functools.partial(rows_of, values)
         return cls(name, found, valid, values.shape[1], values.dtype, content, read, columns=columns)
 
