@@ -1,5 +1,6 @@
 """What layers of PyTorch networks answer: their own features, whatever they return and whatever happens to it later."""
 
+import contextlib
 import functools
 import operator
 from collections import OrderedDict
@@ -617,6 +618,17 @@ def test_networks_answer_with_all_digits_whatever_a_program_allows(stimuli, prod
 
     features_of(Own(forward, conv=conv), "conv", stimuli)
     assert set(seen) == {"ieee"}
+    assert {one.fp32_precision for one in products} == {"tf32"}
+
+
+def test_all_digits_are_there_until_the_last_thread_is_out(products):
+    for one in products:
+        one.fp32_precision = "tf32"
+    with contextlib.ExitStack() as first, contextlib.ExitStack() as second:
+        first.enter_context(hooks.ALL_DIGITS)
+        second.enter_context(hooks.ALL_DIGITS)
+        first.close()
+        assert {one.fp32_precision for one in products} == {"ieee"}
     assert {one.fp32_precision for one in products} == {"tf32"}
 
 
