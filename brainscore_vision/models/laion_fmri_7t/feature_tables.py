@@ -107,7 +107,7 @@ class FeatureTable:
         """A table of features in memory, shape (n_stimuli, n_features), one id per row."""
         _refuse_masked(features, name, "features")
         _refuse_masked(ids, name, "ids")
-        found = _as_ids(ids)
+        found = _as_ids(ids, name)
         check_ids(found, name)
         _check_rows(features, ids, found, name)
         values = np.array(_dense(features))  # a copy: an array that is filled anew is another table
@@ -130,7 +130,7 @@ class FeatureTable:
     def of_embeddings(cls, path: Path) -> FeatureTable:
         """The table of a file of released embeddings, as the dataset's reader has them."""
         with open_embedding(path) as file:
-            ids, valid, features = _as_ids(image_ids(file)), valid_rows(file), file[EMBEDDING]
+            ids, valid, features = _as_ids(image_ids(file), str(path)), valid_rows(file), file[EMBEDDING]
             described = features.shape[1], features.dtype
             read = read_while_unchanged(path, _embedding_rows)
         return cls(str(path), ids, valid, *described, _digest(ids, file_digest(path), EMBEDDING), read)
@@ -284,7 +284,7 @@ def open_table(
         given, where = (read_ids(file), str(file)) if file.is_file() else (None, str(path))
         id_key = None if given is not None else str(ids)
     stored = reader(path, Choice(key, columns, id_key, want_ids=given is None))
-    found = _as_ids(given if given is not None else stored.ids)
+    found = _as_ids(given if given is not None else stored.ids, str(path))
     first = str(found[0]) if len(found) else None
     _check_shape(stored.shape, len(found), str(path), "" if given is None else f" in {where}, the first {first!r}")
     valid = np.ones(len(found), bool) if stored.valid is None else np.asarray(stored.valid)
@@ -344,9 +344,12 @@ def check_ids(ids: np.ndarray, name: str) -> None:
         )
 
 
-def _as_ids(ids: Sequence[str]) -> np.ndarray:
-    """Ids as an array, without surrounding blanks."""
-    array = np.asarray(ids, dtype=str)
+def _as_ids(ids: Sequence[str], name: str) -> np.ndarray:
+    """Ids as an array of text, without surrounding blanks."""
+    array = np.asarray(ids)
+    if array.ndim == 1 and array.dtype.kind in "SO":  # numpy reads bytes as ASCII
+        array = texts(array, name)
+    array = np.asarray(array, dtype=str)
     return np.char.strip(array) if array.ndim == 1 else array
 
 
