@@ -33,8 +33,9 @@ def network_digest(model) -> str | None:
     -------
     str or None
         16 hexadecimal digits: of the names, types and values of all parameters and buffers (and what else the modules' state
-        holds), and of the classes of all modules, where the model, or a model in its attributes, holds torch modules; of
-        ``features_version`` where one of these has it, as those that look features up. None for any other model.
+        holds), of the classes of all modules, and of ``features_version`` of models that have it, where the model, or a model
+        in its attributes, holds torch modules; of ``features_version`` alone where it looks features up. None for any other
+        model.
 
     Notes
     -----
@@ -51,7 +52,7 @@ def network_digest(model) -> str | None:
         content.update(" ".join(type(part).__qualname__ for part in module.modules()).encode())
         for name, value in sorted(module.state_dict().items()):
             add_tensor(content, name, value)
-    return content.hexdigest() if modules or any(versions) else None
+    return content.hexdigest() if modules else None
 
 
 def weights_state(model) -> tuple:

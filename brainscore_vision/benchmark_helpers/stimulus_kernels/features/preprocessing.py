@@ -207,6 +207,8 @@ def _places(model, seen: dict[int, object] | None = None) -> Places:
     if not isinstance(model, LookupModel) and next(modules_in(model), None) is None:
         for i, part in enumerate(models_in(model)):
             _add(found, (MODEL, str(i)), dict(getattr(part, "__dict__", {})), seen)
+            if (version := getattr(part, "features_version", None)) is not None:  # stands for the arrays of a table
+                found[MODEL, str(i), "version"] = ARRAY + str(version).encode()
     return found
 
 
