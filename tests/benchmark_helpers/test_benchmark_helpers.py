@@ -288,11 +288,18 @@ def test_a_score_names_model_and_benchmark(scores):
             ),
             "one normalization; .* have published, correlation",
         ),
+        (
+            lambda s: KFoldNeuralBenchmark(
+                s.benchmark(METRICS["ridge"]).info,
+                [s.benchmark(METRICS["ridge"]), s.benchmark(METRICS["ridge"], subjects=tuple(SITES)[::-1])],
+            ),
+            "the same subjects in one order; .* have anna, ben, cleo and cleo, ben, anna",
+        ),
         (lambda s: RidgeMetric(()), "alphas are positive numbers, at least one"),
         (lambda s: RidgeMetric((1.0, -1.0)), "alphas are positive numbers"),
     ],
     ids=["no subject", "subject twice", "normalization of another metric", "unknown normalization", "no fold"]
-    + ["folds of two normalizations", "no alpha", "negative alpha"],
+    + ["folds of two normalizations", "folds of two orders", "no alpha", "negative alpha"],
 )
 def test_a_benchmark_that_makes_no_sense(study, model, make, message):
     with pytest.raises(StimulusKernelError, match=f"(?s){message}"):

@@ -443,5 +443,13 @@ def test_an_encoder_is_a_model_of_other_benchmarks(tiny_dataset):
         brain.look_at(stimuli, require_variance=True)
     raw = score.attrs["sub-03"].attrs["raw"].attrs["raw"]
     assert np.median(raw) > 0.1
+    n_test = score.attrs["sub-03"].attrs["n_test"]
+    (note,) = (note for note in score.attrs["notes"] if "was fitted to" in note)
+    assert note.startswith(
+        f"{brain.identifier} was fitted to responses to {n_test} of the {n_test} test stimuli of sub-03"
+    )
+    other = EncoderBrain(fitted(tiny_dataset, train="tau", pool="shared", regions="V1"), "fitted to tau")
+    honest = score_model(other, benchmark("LAION_fMRI.V1-tau-ridgecv", subjects=("sub-01",), dataset=tiny_dataset))
+    assert not any("was fitted to" in note for note in honest.attrs.get("notes", ()))
     with pytest.raises(UnmappedRegionError, match="V4"):
         score_model(brain, benchmark("LAION_fMRI.V4-tau-ridgecv", subjects=("sub-03",), dataset=tiny_dataset))

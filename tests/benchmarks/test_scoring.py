@@ -68,6 +68,16 @@ def test_every_way_gives_the_same(tiny_dataset, expected, ask):
     assert ask(CountingModel(), tiny_dataset).item() == expected
 
 
+@pytest.mark.parametrize("split", ["tau", "cluster_k5"])
+def test_benchmarks_go_to_other_processes(tiny_dataset, split):
+    """As multiprocessing hands them over, with their settings."""
+    one = benchmark(f"LAION_fMRI.V1-{split}-ridge", subjects=("sub-01",), dataset=tiny_dataset)
+    other = pickle.loads(pickle.dumps(one))
+    assert (other.identifier, other.cell, other.options) == (one.identifier, one.cell, one.options)
+    model = FeatureModel(pixel_features)
+    assert score_model(model, other).item() == score_model(model, one).item()
+
+
 def test_the_environment_names_the_dataset(tiny_dataset, expected, monkeypatch):
     built = benchmark(NAME)  # built before, decided when it is used
     monkeypatch.setenv("LAION_FMRI_DATASET", str(tiny_dataset))

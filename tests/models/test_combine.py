@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from plugin_testing.models import CountingModel, FeatureModel, random_features
 from sklearn.linear_model import RidgeCV
 
@@ -14,9 +15,10 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import (
 from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import PARTS, partition
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.banded import WEIGHTS
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import ExplainableVariance
-from brainscore_vision.benchmarks.laion_fmri_7t import benchmark, score_model
+from brainscore_vision.benchmarks.laion_fmri_7t import as_brain_model, benchmark, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import IdentifierError
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import partition as partition_models
+from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 from brainscore_vision.data.laion_fmri_7t.simulation import Truth
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from brainscore_vision.models.laion_fmri_7t import EmbeddingModel, NounModel, StimulusFeatureModel, combine
@@ -64,6 +66,24 @@ def test_a_model_that_sees_images_beside_a_table(tiny_dataset, shared):
     found = score_model(both, CELL, dataset=tiny_dataset).item()
     assert set(seeing.shown) == set(shared)
     assert found not in (score_model(m, CELL, dataset=tiny_dataset).item() for m in (seeing, "LAION_fMRI-CLIP"))
+
+
+def test_a_changed_table_or_weight_beside_images_is_another_model(tiny_dataset, shared):
+    """A few rows that the fingerprint of some stimuli does not see, and a factor that hardly changes it."""
+    torch.manual_seed(4)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 9, stride=9)).eval()
+    features = random_features(shared, 12, seed=2)
+    changed = features | random_features(shared[1:6], 12, seed=3, offset=5)
+    for seeing in (CountingModel(), as_brain_model(network, "small", layers={"IT": "0"}, image_size=32)):
+        name, digests = f"{seeing.identifier}-both", []
+        for values, weight in ((features, 1), (changed, 1), (changed, 1.003), (features, 1)):
+            both = combine([seeing, lookup(values, "table")], weights=[1, weight], identifier=name)
+            kept, new = (
+                dict(score_all(both, [CELL], tiny_dataset, engine))[CELL] for engine in (EngineOptions(), ENGINE)
+            )
+            assert kept.item() == pytest.approx(new.item(), abs=1e-12)
+            digests.append(kept.attrs.get("network_digest"))
+        assert len(set(digests)) == (1 if None in digests else 3)  # without a network there is none
 
 
 def test_what_cannot_be_combined():

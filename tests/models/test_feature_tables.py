@@ -1,10 +1,15 @@
 """Feature tables: every format gives the same rows, and every broken rule is said."""
 
+import pickle
+
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 import torch
+import xarray as xr
+from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 
 from brainscore_vision.models.laion_fmri_7t import feature_tables
 from brainscore_vision.models.laion_fmri_7t.feature_tables import FeatureTable, open_table
@@ -197,8 +202,92 @@ def test_frames_whose_rows_are_named_have_the_ids_given(features):
     for given in (frame, frame.reset_index(drop=True), frame.set_axis(range(5, 15))):
         np.testing.assert_array_equal(FeatureTable.of_arrays(given, IDS).rows(IDS), features)
     for other, ids in ((frame[::-1], IDS), (frame, IDS[::-1]), (frame[:9], IDS), (frame.rename(index=str.upper), IDS)):
-        with pytest.raises(TableError, match=r"its index differs from them .*list\(frame.index\)"):
+        with pytest.raises(TableError, match=r"the names differ from them .*list\(frame.index\)"):
             FeatureTable.of_arrays(other, ids)
+
+
+@pytest.mark.parametrize("kind", [xr.DataArray, NeuroidAssembly])
+def test_arrays_of_xarray_whose_rows_are_named_have_the_ids_given(features, kind):
+    """A coordinate of the ids, alone or as a level of Brain-Score's multi-index, and an index of the rows."""
+    names = {"stimulus_id": ("presentation", IDS), "object_name": ("presentation", IDS[::-1])}
+    array = kind(features, dims=("presentation", "neuroid"), coords=names)
+    indexed = xr.DataArray(features, dims=("image", "feature"), coords={"image": IDS})
+    unnamed = xr.DataArray(features, dims=("image", "feature"))
+    for given in (array, indexed, unnamed):
+        np.testing.assert_array_equal(FeatureTable.of_arrays(given, IDS).rows(IDS), features)
+    for given in (array, indexed):
+        for other, ids in ((given[::-1], IDS), (given, IDS[::-1]), (given[:9], IDS)):
+            with pytest.raises(
+                TableError, match="rows that are named have the ids given, .*Give their coordinate as ids"
+            ):
+                FeatureTable.of_arrays(other, ids)
+
+
+def test_frames_and_series_of_one_index_are_in_one_order(features):
+    frame, ids = pd.DataFrame(features), pd.Series(IDS)
+    shuffled = np.random.default_rng(3).permutation(len(IDS))
+    for given, own in ((frame, ids), (frame.iloc[shuffled], ids.iloc[shuffled]), (frame, ids.set_axis(range(5, 15)))):
+        np.testing.assert_array_equal(FeatureTable.of_arrays(given, own).rows(list(own)), given.to_numpy())
+    for given, own in ((frame, ids.iloc[shuffled]), (frame.iloc[shuffled], ids)):
+        with pytest.raises(TableError, match=r"the same rows in another order. Sort one by the other"):
+            FeatureTable.of_arrays(given, own)
+
+
+def test_columns_of_frames_that_may_be_no_features_are_named(features):
+    numbered = pd.DataFrame(features).add_prefix("f")
+    named = pd.DataFrame(features, columns=["red", "green", "blue", "depth"])
+    with_counts = numbered.assign(n_reps=4, session=1)
+    for frame in (numbered, named, numbered.rename(columns={"f0": "g0"}), pd.DataFrame(features)):
+        assert FeatureTable.of_arrays(frame, IDS).n_features == 4
+    for frame in (with_counts, numbered.assign(**{"Unnamed: 0": range(20, 0, -2)})):
+        with pytest.raises(TableError, match=r"(1|2) do not: (n_reps, session|Unnamed: 0)\. Remove those"):
+            FeatureTable.of_arrays(frame, IDS)
+    assert FeatureTable.of_arrays(with_counts.to_numpy(), IDS).n_features == 6
+
+
+def test_sparse_features_are_what_they_stand_for(features):
+    values = features.astype(np.float32) * (features > 0)
+    for sparse in (scipy.sparse.csr_matrix(values), scipy.sparse.coo_array(values), torch.tensor(values).to_sparse()):
+        np.testing.assert_array_equal(FeatureTable.of_arrays(sparse, IDS).rows(IDS), values)
+
+
+def test_features_by_id_are_told_how_to_be_stacked(features):
+    with pytest.raises(TableError, match=r"features are an array, .* received a dict. Stack them, numpy.stack"):
+        FeatureTable.of_arrays(dict(zip(IDS, features, strict=True)), IDS)
+
+
+@pytest.mark.parametrize("ending", ["h5", "npy"])
+def test_a_file_that_changes_after_it_was_opened_is_not_read(tmp_path, features, ending):
+    """Its features would be kept under the name of the earlier content."""
+
+    def write_new(values):
+        path = tmp_path / f"table.{ending}"
+        if ending == "npy":
+            np.save(path, values)
+            return open_table(path, ids=IDS)
+        return open_table(write_hdf5(path, values))
+
+    before = write_new(features)
+    np.testing.assert_array_equal(before.rows(IDS), features)
+    after = write_new(features[::-1])
+    np.testing.assert_array_equal(after.rows(IDS), features[::-1])
+    with pytest.raises(TableError, match=f"table.{ending} has changed since. Open it again"):
+        before.rows(IDS)
+
+
+@pytest.mark.parametrize("ending", ["h5", "npz", "csv", "npy"])
+def test_a_table_stays_the_same_in_another_folder_and_another_process(tmp_path, features, ending, monkeypatch):
+    for name, values in (("one", features), ("other", features[::-1])):
+        (tmp_path / name).mkdir()
+        if ending == "npy":
+            np.save(tmp_path / name / "table.npy", values)
+        else:
+            write(tmp_path / name / f"table.{ending}", values)
+    monkeypatch.chdir(tmp_path / "one")
+    table = open_table(f"table.{ending}", ids=IDS if ending == "npy" else None)
+    monkeypatch.chdir(tmp_path / "other")
+    for one in (table, pickle.loads(pickle.dumps(table))):
+        np.testing.assert_allclose(one.rows(IDS), features.astype(float), rtol=1e-6)
 
 
 def test_tensors_in_memory(features):

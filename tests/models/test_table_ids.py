@@ -52,6 +52,15 @@ def test_spellings_are_matched_and_said_once(tiny_dataset, shared, values, spell
     assert [record.message for record in caplog.records].count(note) == 1
 
 
+@pytest.mark.parametrize("kind", [list, np.array, lambda ids: np.array(ids, dtype=object)])
+def test_ids_may_be_bytes(kind):
+    names = ["café.jpg", "b.jpg"]
+    given = kind([name.encode() for name in names])
+    assert FeatureTable.of_arrays(np.eye(2), given).ids.tolist() == names
+    with pytest.raises(TableError, match="ids are text in UTF-8"):
+        FeatureTable.of_arrays(np.eye(2), kind(["é".encode("latin-1"), b"b.jpg"]))
+
+
 @pytest.mark.parametrize("blanks", [" {}", "{} ", "{}\t", "\u00a0{}"])
 def test_surrounding_blanks_do_not_count(shared, values, blanks):
     table = FeatureTable.of_arrays(values, [blanks.format(s) for s in shared])

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from .errors import ModelOutputError, StimulusKernelError
 from .features.lookup import LookupModel, check_enough, check_known
+from .features.network import models_in
 from .features.recording import committed_regions, recorder_for
 from .kernels.kernel import StimulusKernel
 from .kernels.making import ModelKernels
@@ -274,9 +275,23 @@ def evaluate(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Ite
             for job in item.jobs:
                 jobs[job.task].append(job)
             for task, result in _results(*run.kernels(item), list(jobs), run.compute):
-                about = {"notes": (*run.notes(item), *result.notes), "features_digest": run.features_digest(item)}
+                notes = *run.notes(item), *_fitted_to(model, task), *result.notes
+                about = {"notes": notes, "features_digest": run.features_digest(item)}
                 for job in jobs[task]:
                     yield job.position, replace(result, dropped_stimuli=job.dropped, **about)
+
+
+def _fitted_to(model, task: SubjectTask) -> Iterator[str]:
+    """A note of each model in a model that was fitted to responses to test stimuli."""
+    for part in models_in(model):
+        seen = set(getattr(part, "fitted_stimuli", ())).intersection(task.test_ids)
+        if seen:
+            note = (
+                f"{part.identifier} was fitted to responses to {len(seen)} of the {len(task.test_ids)} test stimuli of "
+                f"{task.subject}: this is no score of stimuli that it has not seen. Fit it to the split's training stimuli."
+            )
+            warn_once(note)
+            yield note
 
 
 def prepare_kernels(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> dict[str, str]:

@@ -100,10 +100,24 @@ class FoldsPlan:
     identifier : str
         Of the benchmark.
     folds : tuple of Plan
+
+    Raises
+    ------
+    StimulusKernelError
+        Folds of different subjects, or of the same in another order: each subject has a mean over folds.
     """
 
     identifier: str
     folds: tuple[Plan, ...]
+
+    def __post_init__(self):
+        subjects = list(dict.fromkeys(tuple(task.subject for task in fold.tasks) for fold in self.folds))
+        if len(subjects) > 1:
+            found = " and ".join(map(", ".join, subjects))
+            raise StimulusKernelError(
+                f"The folds of a benchmark have the same subjects in one order; those of {self.identifier} have {found}. Sort "
+                f"them, or make a benchmark of each."
+            )
 
     @property
     def tasks(self) -> tuple[SubjectTask, ...]:

@@ -25,6 +25,9 @@ class StimulusPart:
     name: str
     stimulus_ids: tuple[str, ...]
 
+    def __post_init__(self):
+        object.__setattr__(self, "stimulus_ids", tuple(self.stimulus_ids))
+
 
 class StimulusProvider(Protocol):
     """Where the images of a pool come from. Pools are equal only if their providers are."""
@@ -60,6 +63,7 @@ class StimulusPool:
     stimulus_ids: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
+        object.__setattr__(self, "parts", tuple(self.parts))
         ids = tuple(stimulus_id for part in self.parts for stimulus_id in part.stimulus_ids)
         if len(set(ids)) != len(ids):
             raise StimulusKernelError(

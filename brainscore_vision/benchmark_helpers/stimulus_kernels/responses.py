@@ -45,6 +45,7 @@ class Responses:
     noise_variance: np.ndarray | None = None
 
     def __post_init__(self):
+        self._check_values()
         n_stimuli, n_neuroids = self.values.shape
         sizes = {
             "stimulus_ids": (len(self.stimulus_ids), n_stimuli),
@@ -73,6 +74,22 @@ class Responses:
             raise ResponsesError(
                 f"noise_variance is a variance, 0 or more, for each of {n_neuroids} neuroids; received "
                 f"shape {noise.shape}, the least of it {np.min(noise, initial=np.inf):g}."
+            )
+
+    def _check_values(self) -> None:
+        """Make arrays of lists and tables; refuse values that are no real and finite numbers, or hidden behind a mask."""
+        masked = int(np.ma.count_masked(self.values)) if np.ma.is_masked(self.values) else 0
+        for name in ("stimulus_ids", "values", "n_repetitions"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name)))
+        numbers = self.values.ndim == 2 and self.values.dtype.kind in "fiub"
+        # a sum is finite if all of it is, and needs no memory
+        if not numbers or masked or not np.isfinite(self.values.sum(dtype=float)):
+            found = f"{self.values.dtype} of shape {self.values.shape}"
+            if numbers:
+                found = f"{masked} masked and {np.count_nonzero(~np.isfinite(self.values))} nan or infinite"
+            raise ResponsesError(
+                f"Responses are a finite number for each of stimuli × neuroids; those of {self.subject} are {found}. Leave "
+                f"these neuroids or stimuli out."
             )
 
     def select(self, stimulus_ids: Sequence[str]) -> Responses:

@@ -29,7 +29,7 @@ class SubjectTask:
     pool : StimulusPool
         Covers the training and test stimuli.
     train_ids, test_ids : tuple of str
-        ``train_ids`` is empty for metrics that fit nothing.
+        No stimulus is in both. ``train_ids`` is empty for metrics that fit nothing.
     metric : Metric
         See :mod:`.comparisons`.
     load_responses : callable
@@ -55,6 +55,14 @@ class SubjectTask:
     bootstrap_groups: tuple[str, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self):
+        object.__setattr__(self, "train_ids", tuple(self.train_ids))
+        object.__setattr__(self, "test_ids", tuple(self.test_ids))
+        both = sorted(set(self.train_ids).intersection(self.test_ids))
+        if both:
+            raise StimulusKernelError(
+                f"What a model is fitted on is no test; {len(both)} of {len(self.test_ids)} test stimuli of {self.subject} are "
+                f"training stimuli too, the first: {both[0]!r}. Take them out of train_ids or test_ids."
+            )
         if self.bootstrap_groups is not None and len(self.bootstrap_groups) != len(self.test_ids):
             raise StimulusKernelError(
                 f"bootstrap_groups labels each test stimulus; {self.subject} has {len(self.test_ids)} of them and "

@@ -102,9 +102,10 @@ class SingleSplitBenchmark(_OnDataset, MultiSubjectNeuralBenchmark):
 
     def __init__(self, cell: Cell, engine: EngineOptions | None = None):
         self.cell = cell
-        super().__init__(
-            _info(cell), make_tasks=lambda: self.resolve().tasks, normalization=cell.normalization, options=engine
-        )
+        super().__init__(_info(cell), self._tasks, normalization=cell.normalization, options=engine)
+
+    def _tasks(self) -> tuple[SubjectTask, ...]:
+        return self.resolve().tasks
 
     def resolve(self, dataset: Dataset | None = None) -> Plan:
         """What to compare on the cell's dataset, which may be open already; reads splits and headers."""

@@ -134,7 +134,7 @@ def fit_encoder(
     tasks = checks
     if train in (ALL, WITH_OOD):
         own = tuple(s for s in checks[0].pool.stimulus_ids if train == WITH_OOD or not is_ood(s))
-        tasks = [replace(task, train_ids=own) for task in checks]
+        tasks = [replace(task, train_ids=own, test_ids=(), bootstrap_groups=None) for task in checks]
     facts = {"dataset": plans[0].facts["dataset"], "versions": versions(), "licence": LICENCE, "citation": BIBTEX}
     about = {**facts, "train": train, "accuracy_split": split, "pool": pool}
     if plans[0].facts["dataset"]["simulated"]:

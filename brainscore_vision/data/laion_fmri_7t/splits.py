@@ -18,7 +18,7 @@ from pathlib import Path
 from . import ids
 from .constants import FOLD_FAMILIES, N_FOLDS, OOD_TYPES, SPLIT_FILES, SUBJECTS
 from .errors import DatasetError, MissingDataError, SchemaError
-from .text_files import read_text
+from .text_files import read_json
 
 SHARED_POOL = "shared"
 SPLIT_FORMS = f"tau, ood, ood_<type>, cluster_k5_<0-{N_FOLDS - 1}>, random_<0-{N_FOLDS - 1}>"
@@ -249,7 +249,7 @@ _RESTORE = "Restore the file from the release's splits."
 def _read_split_file(path: Path) -> tuple[dict, list[SplitVariant]]:
     """What a split file says of itself, and its variants, one of which is 0."""
     try:
-        content = json.loads(read_text(path), object_pairs_hook=lambda pairs: _once(path, pairs))
+        content = read_json(path)
         _require_variant_0(path, content["variants"])
         found = [SplitVariant(v.get("variant_id", 0), v["train_ids"], v["test_ids"]) for v in content["variants"]]
     except (KeyError, IndexError, TypeError, AttributeError, json.JSONDecodeError) as error:
@@ -264,17 +264,6 @@ def _read_split_file(path: Path) -> tuple[dict, list[SplitVariant]]:
                 f"{str(side)[:60]}. {_RESTORE}"
             )
     return content, found
-
-
-def _once(path: Path, pairs: list[tuple]) -> dict:
-    """A JSON object whose keys are each there once; of several, Python's reader takes the last."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise SchemaError(
-            f"{path}: an entry stands in a file once; {next(n for n in names if names.count(n) > 1)!r} is repeated. Keep one."
-        )
-    return found
 
 
 def _check_header(path: Path | None, header: dict, name: str, train: list[str], test: list[str]) -> None:

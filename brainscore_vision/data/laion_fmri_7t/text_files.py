@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from pathlib import Path
 
@@ -56,6 +57,29 @@ def read_text(path: Path) -> str:
     if "\0" in text:
         raise SchemaError(_not_text(path, "it holds zero bytes"))
     return text
+
+
+def read_json(path: Path):
+    """What is in a JSON file, each of whose entries stands there once; of several, Python's reader takes the last.
+
+    Raises
+    ------
+    SchemaError
+        Bytes that are no text, or an entry that is repeated.
+    json.JSONDecodeError
+        Text that is no JSON.
+    """
+
+    def once(pairs: list[tuple]) -> dict:
+        names = [name for name, _ in pairs]
+        repeated = (
+            next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+        )
+        if repeated is not None:
+            raise SchemaError(f"{path}: an entry stands in a file once; {repeated!r} is repeated. Keep one.")
+        return dict(pairs)
+
+    return json.loads(read_text(path), object_pairs_hook=once)
 
 
 def read_lines(path: Path) -> list[str]:

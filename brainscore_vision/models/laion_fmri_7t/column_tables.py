@@ -7,6 +7,7 @@ them. Everything else is refused, for a wrong feature changes every score withou
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +20,18 @@ import pandas as pd
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_as
 from brainscore_vision.data.laion_fmri_7t.text_files import UNCLEAR, ends_in_a_number, read_csv, separator
 
-from .table_files import FEATURE_KEYS, ID_KEYS, VALID_KEY, Choice, Stored, TableError, counts_rows, listed, the_id_key
+from .table_files import (
+    FEATURE_KEYS,
+    ID_KEYS,
+    VALID_KEY,
+    Choice,
+    Stored,
+    TableError,
+    counts_rows,
+    listed,
+    rows_of,
+    the_id_key,
+)
 
 INDEX_NAMES = ("index", "level_0", "__index_level_0__")
 """Names that pandas gives its index when it becomes a column; without one it is unnamed."""
@@ -160,7 +172,7 @@ def _stored(path: Path, frame: pd.DataFrame, choice: Choice, notes: tuple[str, .
         values.dtype,
         ids,
         valid,
-        lambda start, stop: values[start:stop],
+        functools.partial(rows_of, values),
         tuple(names),
         (*notes, *recognised),
     )
@@ -252,6 +264,16 @@ def _numbered_alike(path: Path, names: list[str]) -> list[str]:
         f"that are none, or name the features, for example "
         f"{asked_as(f'columns={pattern!r}', f'--columns {pattern!r}')}."
     )
+
+
+def refuse_mixed(columns: Sequence[str], name: str) -> None:
+    """Refuse columns of a DataFrame of which some have running numbers, as features have, and some, such as counts, do not."""
+    others = [column for column in columns if _NUMBERED.fullmatch(column) is None or _UNNAMED.fullmatch(column)]
+    if others and len(others) < len(columns):
+        raise TableError(
+            f"{name}: all columns of a DataFrame are features; of these {len(columns)}, some have running numbers and "
+            f"{len(others)} do not: {listed(others)}. Remove those that are none, or give the numbers alone (frame.to_numpy())."
+        )
 
 
 def _decimal(path: Path, rows: pd.DataFrame) -> tuple[str, tuple[str, ...]]:

@@ -117,6 +117,11 @@ class CombinedModel(BrainModel, DatasetModel):
     def identifier(self) -> str:
         return self._identifier
 
+    @property
+    def features_version(self) -> str:
+        """Of the weights: each model counts for itself besides."""
+        return repr(self._weights)
+
     def visual_degrees(self) -> float:
         return self._visual_degrees
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import unicodedata
@@ -12,12 +13,13 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_as
 from brainscore_vision.data.laion_fmri_7t.released.embeddings import EMBEDDING, image_ids, open_embedding, valid_rows
 from brainscore_vision.data.laion_fmri_7t.text_files import read_csv, read_lines
 
-from .column_tables import open_csv, open_parquet
+from .column_tables import open_csv, open_parquet, refuse_mixed
 from .table_files import (
     ID_KEYS,
     Choice,
@@ -26,7 +28,9 @@ from .table_files import (
     open_hdf5,
     open_npy,
     open_npz,
+    read_while_unchanged,
     refuse_index,
+    rows_of,
     texts,
     the_id_key,
 )
@@ -103,33 +107,32 @@ class FeatureTable:
         """A table of features in memory, shape (n_stimuli, n_features), one id per row."""
         _refuse_masked(features, name, "features")
         _refuse_masked(ids, name, "ids")
-        found = _as_ids(ids)
+        found = _as_ids(ids, name)
         check_ids(found, name)
-        _check_index(features, found, name)
-        values = np.array(_without_torch(features))  # a copy: an array that is filled anew is another table
+        _check_rows(features, ids, found, name)
+        values = np.array(_dense(features))  # a copy: an array that is filled anew is another table
+        if not values.ndim:
+            raise TableError(
+                f"{name}: features are an array, stimuli × features, with one of ids per row; received a "
+                f"{type(features).__name__}. Stack them, numpy.stack([features[i] for i in ids])."
+            )
         _check_shape(values.shape, len(found), name)
         refuse_index(values, name)
         content = _digest(found, hashlib.sha256(np.ascontiguousarray(values)).hexdigest(), values.shape, values.dtype)
         valid = np.ones(len(found), bool)
         columns = getattr(features, "columns", ())
         columns = tuple(columns) if pd.api.types.infer_dtype(columns) == "string" else ()
-
-        def read(start: int, stop: int) -> np.ndarray:
-            return values[start:stop]
-
+        refuse_mixed(columns, name)
+        read = functools.partial(rows_of, values)
         return cls(name, found, valid, values.shape[1], values.dtype, content, read, columns=columns)
 
     @classmethod
     def of_embeddings(cls, path: Path) -> FeatureTable:
         """The table of a file of released embeddings, as the dataset's reader has them."""
         with open_embedding(path) as file:
-            ids, valid, features = _as_ids(image_ids(file)), valid_rows(file), file[EMBEDDING]
+            ids, valid, features = _as_ids(image_ids(file), str(path)), valid_rows(file), file[EMBEDDING]
             described = features.shape[1], features.dtype
-
-        def read(start: int, stop: int) -> np.ndarray:
-            with open_embedding(path) as file:
-                return file[EMBEDDING][start:stop]
-
+            read = read_while_unchanged(path, _embedding_rows)
         return cls(str(path), ids, valid, *described, _digest(ids, file_digest(path), EMBEDDING), read)
 
     @cached_property
@@ -281,7 +284,7 @@ def open_table(
         given, where = (read_ids(file), str(file)) if file.is_file() else (None, str(path))
         id_key = None if given is not None else str(ids)
     stored = reader(path, Choice(key, columns, id_key, want_ids=given is None))
-    found = _as_ids(given if given is not None else stored.ids)
+    found = _as_ids(given if given is not None else stored.ids, str(path))
     first = str(found[0]) if len(found) else None
     _check_shape(stored.shape, len(found), str(path), "" if given is None else f" in {where}, the first {first!r}")
     valid = np.ones(len(found), bool) if stored.valid is None else np.asarray(stored.valid)
@@ -341,9 +344,12 @@ def check_ids(ids: np.ndarray, name: str) -> None:
         )
 
 
-def _as_ids(ids: Sequence[str]) -> np.ndarray:
-    """Ids as an array, without surrounding blanks."""
-    array = np.asarray(ids, dtype=str)
+def _as_ids(ids: Sequence[str], name: str) -> np.ndarray:
+    """Ids as an array of text, without surrounding blanks."""
+    array = np.asarray(ids)
+    if array.ndim == 1 and array.dtype.kind in "SO":  # numpy reads bytes as ASCII
+        array = texts(array, name)
+    array = np.asarray(array, dtype=str)
     return np.char.strip(array) if array.ndim == 1 else array
 
 
@@ -363,28 +369,55 @@ def _refuse_masked(values, name: str, what: str) -> None:
         )
 
 
-def _check_index(features, ids: np.ndarray, name: str) -> None:
-    """Refuse a DataFrame whose rows have other names than the ids, or the same in another order."""
-    index = getattr(features, "index", None)
-    if not isinstance(index, pd.Index) or pd.api.types.infer_dtype(index) != "string":
+def _check_rows(features, ids, found: np.ndarray, name: str) -> None:
+    """Refuse a DataFrame, or an array of xarray's, whose rows have other names than the ids, or the same in another order."""
+    index = _row_index(features)
+    if index is None:
+        return
+    if pd.api.types.infer_dtype(index) != "string":
+        own = getattr(ids, "index", None)  # of a Series: numbers tell only whether it is in another order
+        if isinstance(own, pd.Index) and not own.equals(index) and own.sort_values().equals(index.sort_values()):
+            raise TableError(
+                f"{name}: the rows of a DataFrame have the ids given, in their order; its index and that of the ids are the "
+                f"same rows in another order. Sort one by the other (frame.loc[ids.index])."
+            )
         return
     named = [str(value).strip() for value in index]
-    if named != ids.tolist():
+    if named != found.tolist():
         first = next(
-            (i for i, (own, given) in enumerate(zip(named, ids.tolist(), strict=False)) if own != given), len(ids)
+            (i for i, (own, given) in enumerate(zip(named, found.tolist(), strict=False)) if own != given), len(found)
         )
+        own = "list(frame.index)" if hasattr(features, "index") else "their coordinate"
         raise TableError(
-            f"{name}: the rows of a DataFrame have the ids given, in their order; from row {first} on, its index differs "
-            f"from them ({named[first : first + 1]} and {ids[first : first + 1].tolist()}). Give list(frame.index) as ids."
+            f"{name}: rows that are named have the ids given, in their order; from row {first} on, the names differ from "
+            f"them ({named[first : first + 1]} and {found[first : first + 1].tolist()}). Give {own} as ids."
         )
 
 
-def _without_torch(features):
-    """A torch tensor as one that numpy can read; bfloat16 is exact in float32."""
+def _row_index(features) -> pd.Index | None:
+    """What names the rows of a DataFrame or of an array of xarray's, such as Brain-Score's assemblies."""
+    if isinstance(features, xr.DataArray) and features.ndim:
+        # a level of a multi-index is no entry of coords in older xarray, but can be asked for
+        named = (features[key] for key in ID_KEYS if hasattr(features, key))
+        values = next((one.values for one in named if one.dims == features.dims[:1]), None)
+        return features.indexes.get(features.dims[0]) if values is None else pd.Index(values)
+    index = getattr(features, "index", None)
+    return index if isinstance(index, pd.Index) else None
+
+
+def _dense(features):
+    """Sparse matrices and torch's tensors as what numpy can read; bfloat16 is exact in float32."""
+    if hasattr(features, "toarray"):  # of scipy
+        return features.toarray()
     if not hasattr(features, "detach"):
         return features
-    features = features.detach().cpu()
+    features = features.detach().cpu().to_dense()
     return features.float() if str(features.dtype) == "torch.bfloat16" else features
+
+
+def _embedding_rows(path: Path, start: int, stop: int) -> np.ndarray:
+    with open_embedding(path) as file:
+        return file[EMBEDDING][start:stop]
 
 
 def _check_shape(shape: tuple[int, ...], n_ids: int, name: str, where: str = "") -> None:

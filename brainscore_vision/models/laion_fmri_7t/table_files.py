@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import h5py
 import numpy as np
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.files import read_hdf5
+from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_state, read_hdf5
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_as
 from brainscore_vision.data.laion_fmri_7t.errors import SchemaError
 
@@ -90,13 +91,35 @@ def open_hdf5(path: Path, choice: Choice) -> Stored:
         described = file[chosen].shape, file[chosen].dtype
         refuse_index(file[chosen], str(path))
 
-    def read(start: int, stop: int) -> np.ndarray:
-        with _opened(path) as file:
-            return file[chosen][start:stop]
-
     id_key, valid_key = _companions(path, arrays, chosen, choice)
     ids = None if id_key is None else texts(found[id_key], f"{path}, {id_key}")
-    return Stored(*described, ids, found.get(valid_key), read)
+    return Stored(*described, ids, found.get(valid_key), read_while_unchanged(path, _hdf5_rows, chosen))
+
+
+def _hdf5_rows(path: Path, key: str, start: int, stop: int) -> np.ndarray:
+    with _opened(path) as file:
+        return file[key][start:stop]
+
+
+def read_while_unchanged(path: Path, rows: Callable, *what) -> Callable[[int, int], np.ndarray]:
+    """``rows(path, *what, start, stop)`` as ``read(start, stop)``, of the file as it is now.
+
+    A table is known by the content that was there when it was opened: kernels of other features must not be kept under it. The
+    folder that the program works in may be another one later.
+    """
+    return functools.partial(_checked_rows, path.absolute(), file_state(path), rows, what)
+
+
+def _checked_rows(path: Path, state: tuple, rows: Callable, what: tuple, start: int, stop: int) -> np.ndarray:
+    values = rows(path, *what, start, stop)
+    if not path.exists() or file_state(path) != state:
+        raise TableError(f"A table is read as it was when it was opened; {path} has changed since. Open it again.")
+    return values
+
+
+def rows_of(values: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """Rows of an array."""
+    return values[start:stop]
 
 
 def _datasets(path: Path, file: h5py.File) -> dict[str, h5py.Dataset]:
@@ -142,7 +165,7 @@ def open_npz(path: Path, choice: Choice) -> Stored:
     refuse_index(values, str(path))
     id_key, valid_key = _companions(path, arrays, chosen, choice)
     ids = None if id_key is None else texts(arrays[id_key], f"{path}, {id_key}")
-    return Stored(values.shape, values.dtype, ids, arrays.get(valid_key), lambda start, stop: values[start:stop])
+    return Stored(values.shape, values.dtype, ids, arrays.get(valid_key), functools.partial(rows_of, values))
 
 
 def open_npy(path: Path, choice: Choice) -> Stored:
@@ -155,7 +178,11 @@ def open_npy(path: Path, choice: Choice) -> Stored:
         )
     values = load_npy(path, mmap_mode="r")
     refuse_index(values, str(path))
-    return Stored(values.shape, values.dtype, None, None, lambda start, stop: np.asarray(values[start:stop]))
+    return Stored(values.shape, values.dtype, None, None, read_while_unchanged(path, _npy_rows))
+
+
+def _npy_rows(path: Path, start: int, stop: int) -> np.ndarray:
+    return np.asarray(load_npy(path, mmap_mode="r")[start:stop])
 
 
 def load_npy(path: Path, mmap_mode: str | None = None) -> np.ndarray:

@@ -381,6 +381,22 @@ def test_code_that_changed_for_few_images_is_noticed(folder, tmp_path, caplog, o
     assert not [note for note in score.attrs.get("notes", ()) if "made again" in note]
 
 
+def test_the_precision_that_a_context_sets_counts(folder):
+    """Half precision hides in what rounding explains: whoever scores without it gets all digits."""
+
+    def network():
+        torch.manual_seed(8)
+        layers = torch.nn.Conv2d(3, 4, 5), torch.nn.ReLU(), torch.nn.Conv2d(4, 4, 5)
+        return committed(torch.nn.Sequential(*layers).eval(), {"V1": "2"}, image_size=16)
+
+    exact = make_benchmark(folder, store=False)(network()).item()
+    for _ in range(2):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            rough = make_benchmark(folder)(network()).item()
+        assert rough != pytest.approx(exact, abs=1e-7)
+        assert make_benchmark(folder)(network()).item() == pytest.approx(exact, abs=1e-9)
+
+
 def test_what_a_network_keeps_of_what_it_has_seen_is_no_change_of_it(folder, tmp_path, caplog):
     first = edited_network(tmp_path, NETWORK_SOURCE, 0.1)
     make_benchmark(folder)(first)
@@ -400,7 +416,8 @@ def test_random_features_are_refused_or_not_kept(folder, isolated_home, caplog):
         make_benchmark(folder)(model(misbehave=noisy))
     score = make_benchmark(folder, random_features="accept")(model(misbehave=noisy))
     assert np.isfinite(score.item())
-    assert "its kernels are not kept" in caplog.text
+    (note,) = (note for note in score.attrs["notes"] if "its kernels are not kept" in note)
+    assert note in caplog.text
     engine = isolated_home / "brain-score" / "stimulus_kernels"
     assert not list((engine / "kernels").glob("*.kernel"))
     assert not list((engine / "spool").iterdir())

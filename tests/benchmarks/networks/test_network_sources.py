@@ -203,6 +203,12 @@ def test_a_network_behind_the_colon_is_told_from_a_function(file):
         find_model(f"{file}:made")
 
 
+def test_weights_without_values_are_said():
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.Conv2d(2, 2, 3, device="meta")).eval()
+    with pytest.raises(ModelSourceError, match=r"2 of those of this Sequential are on the device meta, .*: '1.weight'"):
+        as_brain_model(network, layers={"IT": "1"})
+
+
 def test_a_part_in_training_mode_is_named():
     made = network(drop=torch.nn.Dropout())
     made.drop.train()

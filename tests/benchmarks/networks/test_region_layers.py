@@ -47,6 +47,21 @@ def test_in_a_file_wrong(tmp_path, content):
         parse_layers(str(path))
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_in_a_file_of_an_editor(tmp_path, encoding):
+    path = tmp_path / "layers.json"
+    path.write_text('{"V1": "a"}', encoding=encoding)
+    assert parse_layers(str(path)) == {"V1": "a"}
+
+
+@pytest.mark.parametrize("content", ['{"V1": "a", "V1": "b"}', '{"net": {"IT": "a", "V1": "b", "IT": "c"}}'])
+def test_a_region_stands_in_a_file_once(tmp_path, content):
+    path = tmp_path / "layers.json"
+    path.write_text(content)
+    with pytest.raises(ModelSourceError, match=r"an entry stands in a file once; '(V1|IT)' is repeated"):
+        parse_layers(str(path))
+
+
 def test_by_model():
     layers = {"net": {"V1": "a"}, "other": {"V1": "b"}}
     assert layers_for(layers, "other") == {"V1": "b"}

@@ -117,9 +117,18 @@ def test_properties_are_numbers_or_words_and_may_be_unknown(tmp_path):
     assert [value_text(value) for value in (76.5, 25557032.0, "none", 3)] == ["76.5", "25.6 M", "none", "3"]
 
 
+@pytest.mark.parametrize(("encoding", "separator"), [("utf-16", "\t"), ("utf-8-sig", ";"), ("utf-8", ",")])
+def test_properties_as_spreadsheets_save_them(tmp_path, encoding, separator):
+    rows = [("model", "family", "top-1"), ("a", "Å", "76.5"), ("b", "x", "80")]
+    path = tmp_path / "m.csv"
+    path.write_text("".join(separator.join(row) + "\n" for row in rows), encoding=encoding)
+    assert read_properties(path) == {"a": {"family": "Å", "top-1": 76.5}, "b": {"family": "x", "top-1": 80.0}}
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
+        (["model,top-1", "a,1,", "b,2,"], "rows have more fields than the header's 2"),
         (["name,top-1", "a,1"], "names models in the column 'model'; .* has the columns name, top-1. Rename one"),
         (["model,top-1", "a,1", "a,2"], "one row per model; .* has several of a"),
         ([], "--properties names a CSV file with a column 'model'; .* is none"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from brainscore_vision.model_interface import BrainModel
 
@@ -33,6 +35,11 @@ class EncoderBrain(BrainModel):
     @property
     def identifier(self) -> str:
         return self._identifier
+
+    @property
+    def fitted_stimuli(self) -> Collection[str]:
+        """Stimuli, responses to which are in the encoder: Scores say how many of them are tested on."""
+        return self.encoder.metadata["encoding_model"].get("train_stimuli", ())
 
     def visual_degrees(self) -> float:
         """Width of the images that the encoder takes; it fits them to its network's field of view itself."""

@@ -14,6 +14,8 @@ import difflib
 import functools
 import inspect
 import logging
+import operator
+import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 
@@ -38,6 +40,9 @@ REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
 
 MOST_LOOKS = 3
 """Passes in which is looked whether a network holds what it did not hold before: some keep a shape or a grid from the first."""
+
+PRODUCTS = ("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
+"""Parts of torch.backends that may multiply float32 with fewer digits."""
 
 _TRIES = 6
 """Times that an image is prepared again while something changes: that often, no other thread is the reason."""
@@ -346,7 +351,7 @@ class LayerReader:
             if len(answers) == stop_after:
                 raise _EnoughAnswers
 
-        with alone_with([network]), contextlib.ExitStack() as hooked, torch.no_grad(), _all_digits():
+        with alone_with([network]), contextlib.ExitStack() as hooked, torch.no_grad(), ALL_DIGITS:
             network.eval()
             for name, (module, call) in wanted.items():
                 try:
@@ -590,18 +595,43 @@ def replaced(owner, name: str, value) -> Iterator[None]:
             delattr(owner, name)
 
 
-@contextlib.contextmanager
-def _all_digits() -> Iterator[None]:
-    """No TF32 in convolutions: a GPU uses it unless told otherwise, and answers with three digits instead of seven."""
-    import torch
+class _AllDigits:
+    """No TF32 and no bfloat16 inside of convolutions and products of float32, which answer with three digits instead of seven.
 
-    with torch.backends.cudnn.flags(
-        enabled=torch.backends.cudnn.enabled,
-        benchmark=torch.backends.cudnn.benchmark,
-        deterministic=torch.backends.cudnn.deterministic,
-        allow_tf32=False,
-    ):
-        yield
+    A GPU's convolutions use TF32 unless told otherwise, and programs allow the others: set_float32_matmul_precision("high").
+    The settings are the process': they are as they were when the last thread is out.
+    """
+
+    def __init__(self):
+        self._lock, self._n_inside, self._changes = threading.Lock(), 0, contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._n_inside:
+                self._set()
+            self._n_inside += 1
+
+    def __exit__(self, *error) -> None:
+        with self._lock:
+            self._n_inside -= 1
+            if not self._n_inside:
+                self._changes.close()
+
+    def _set(self) -> None:
+        from torch import backends, get_float32_matmul_precision, set_float32_matmul_precision
+
+        if hasattr(backends, "fp32_precision"):  # torch 2.9
+            for owner in [operator.attrgetter(name)(backends) for name in PRODUCTS]:
+                self._changes.callback(setattr, owner, "fp32_precision", owner.fp32_precision)
+                owner.fp32_precision = "ieee"
+        else:
+            self._changes.callback(set_float32_matmul_precision, get_float32_matmul_precision())
+            set_float32_matmul_precision("highest")
+            kept = {name: getattr(backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic")}
+            self._changes.enter_context(backends.cudnn.flags(**kept, allow_tf32=False))
+
+
+ALL_DIGITS = _AllDigits()
 
 
 class _Copying(MutableMapping):

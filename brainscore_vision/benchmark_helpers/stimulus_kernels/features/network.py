@@ -33,8 +33,9 @@ def network_digest(model) -> str | None:
     -------
     str or None
         16 hexadecimal digits: of the names, types and values of all parameters and buffers (and what else the modules' state
-        holds), and of the classes of all modules, where the model, or a model in its attributes, holds torch modules; of
-        ``features_version`` where it looks features up. None for any other model.
+        holds), of the classes of all modules, and of ``features_version`` of models that have it, where the model, or a model
+        in its attributes, holds torch modules; of ``features_version`` alone where it looks features up. None for any other
+        model.
 
     Notes
     -----
@@ -44,7 +45,9 @@ def network_digest(model) -> str | None:
     if isinstance(model, LookupModel):
         content.update(str(model.features_version).encode())
         return content.hexdigest()
-    modules = list(modules_in(model))
+    modules, versions = list(modules_in(model)), [getattr(part, "features_version", None) for part in models_in(model)]
+    for version in (version for version in versions if version is not None):
+        content.update(f"{version}\0".encode())
     for module in modules:
         content.update(" ".join(type(part).__qualname__ for part in module.modules()).encode())
         for name, value in sorted(module.state_dict().items()):

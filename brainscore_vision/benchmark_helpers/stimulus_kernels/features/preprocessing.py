@@ -98,9 +98,10 @@ def structure_digest(model, steady: bool = False) -> str:
     Counted are, of each torch module, its class, its settings (a stride, a slope, a function that it calls, an attribute of any
     name, but no device), all of its buffers, its forward hooks and a ``forward`` of its own; of wrappers of networks, what they
     hand to ``forward`` and the hooks of their extractors; of wrappers and models whose classes are the user's, these and their
-    attributes; methods of the user's that were set on others. Functions and the user's classes count by their source text
-    without comments, with what these name, as in :func:`preprocessing_digest`; functions and classes of installed packages by
-    their names. ``steady``: without what changed while images were shown (:func:`noticing_changes`), such as a counter.
+    attributes; methods of the user's that were set on others; torch.autocast around it all. Functions and the user's classes
+    count by their source text without comments, with what these name, as in :func:`preprocessing_digest`; functions and classes
+    of installed packages by their names. ``steady``: without what changed while images were shown (:func:`noticing_changes`),
+    such as a counter.
     """
     content, places = hashlib.blake2b(digest_size=DIGEST_BYTES), _steady.get(id(model)) if steady else None
     for place, what in sorted(_structure(model).items()):
@@ -134,6 +135,10 @@ def _structure(model) -> Places:
                 settings[f"{hooks} {j}"] = [hook, own_settings]
         if settings:
             _add(found, ("holder", kind.__qualname__, str(i)), settings, seen, whole=True)
+    torch = sys.modules.get("torch")
+    for device in ("cpu", "cuda") if torch else ():
+        if torch.is_autocast_enabled(device):
+            found["autocast", device] = str(torch.get_autocast_dtype(device)).encode()
     return found
 
 
@@ -202,6 +207,8 @@ def _places(model, seen: dict[int, object] | None = None) -> Places:
     if not isinstance(model, LookupModel) and next(modules_in(model), None) is None:
         for i, part in enumerate(models_in(model)):
             _add(found, (MODEL, str(i)), dict(getattr(part, "__dict__", {})), seen)
+            if (version := getattr(part, "features_version", None)) is not None:  # stands for the arrays of a table
+                found[MODEL, str(i), "version"] = ARRAY + str(version).encode()
     return found
 
 

@@ -462,7 +462,9 @@ class ModelKernels:
             raise ModelOutputError(
                 f"{message}, or score it once without keeping its kernels (--accept-random-features)."
             )
-        _logger.warning("%s. It is scored on one pass, and its kernels are not kept.", message)
+        note = f"{message}. It is scored on one pass, and its kernels are not kept."
+        _logger.warning("%s", note)
+        self._note(label, note)
         self._unstable.add(label)
 
     def _place(self, pool: StimulusPool, stimulus_ids: Sequence[str]):

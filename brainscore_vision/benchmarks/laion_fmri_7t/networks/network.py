@@ -217,6 +217,12 @@ def as_network(
             f"A network is scored in evaluation mode: in training mode, dropout and batch normalisation answer otherwise each "
             f"time; received a {type(module).__name__}, and {where} in training mode. Call its eval() first."
         )
+    empty = [name for name, part in (*module.named_parameters(), *module.named_buffers()) if part.is_meta]
+    if empty:
+        raise ModelSourceError(
+            f"A network has its weights in memory; {len(empty)} of those of this {type(module).__name__} are on the device "
+            f"meta, which keeps no values, the first: {empty[0]!r}. Make it on the CPU, or load its weights with assign=True."
+        )
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ModelSourceError(f"batch_size is a number of images, 1 or more; received {batch_size!r}.")
     if isinstance(visual_degrees, bool) or not isinstance(visual_degrees, Real) or not 0 < visual_degrees < 360:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from brainscore_vision.data.laion_fmri_7t.errors import SchemaError
+from brainscore_vision.data.laion_fmri_7t.text_files import read_json
 
 from .errors import ModelSourceError
 from .network import AUTO
@@ -61,8 +63,8 @@ def layers_for(layers, model: str):
 
 def _read(path: Path, text: str) -> dict[str, str | list[str]]:
     try:
-        layers = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # ValueError: no JSON, or no text
+        layers = read_json(path)
+    except (OSError, ValueError, SchemaError) as error:  # ValueError: no JSON
         raise ModelSourceError(f"--layers is {_FORM}; {text} cannot be read: {error}.") from error
     by_model = isinstance(layers, dict) and layers and all(isinstance(own, dict) for own in layers.values())
     if not all(map(_is_region_map, layers.values() if by_model else [layers])):

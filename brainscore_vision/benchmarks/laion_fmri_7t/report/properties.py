@@ -8,6 +8,9 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.ticker import EngFormatter
 
+from brainscore_vision.data.laion_fmri_7t.errors import SchemaError
+from brainscore_vision.data.laion_fmri_7t.text_files import read_csv
+
 from ..results import Result
 from .errors import ReportError
 
@@ -35,8 +38,8 @@ def read_properties(path: Path) -> dict[str, dict[str, float | str]]:
         No such file, no column ``model``, or a model with two rows.
     """
     try:
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={MODEL: str}, skipinitialspace=True)
-    except (OSError, ValueError) as error:  # pandas' ParserError is one
+        table = read_csv(path, keep_default_na=False, na_values=[""], dtype={MODEL: str}, skipinitialspace=True)
+    except (OSError, SchemaError) as error:
         raise ReportError(f"--properties names a CSV file with a column {MODEL!r}; {path} is none: {error}") from error
     if MODEL not in table.columns:
         raise ReportError(

@@ -30,6 +30,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network impor
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import plugin_revision
 from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import forecast
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import one_of_many
+from brainscore_vision.data.laion_fmri_7t.released.features import DatasetModel
 
 from ..networks.errors import ModelSourceError
 from ..networks.finding import find_model
@@ -238,7 +239,9 @@ def _scores(work: Work, names: list[str], settings: Settings) -> Iterator[tuple[
 
 def _check_network(model, plan: ModelPlan) -> None:
     """Raise if the cells that are done were scored with other weights: results of one name are of one network."""
-    own = None if isinstance(model, LookupModel) else network_digest(model)  # features may come with each dataset
+    own = (
+        None if isinstance(model, LookupModel | DatasetModel) else network_digest(model)
+    )  # features may come with each dataset
     if own is not None and not plan.networks <= {own}:
         raise ModelSourceError(
             f"The cells of a sweep are scored with one network per model; {plan.model} now makes network {own}, and "

@@ -1,0 +1,84 @@
+"""What people say of a dataset of their own: responses, and which stimuli are for training and for the test."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels import (
+    NoiseCeiling,
+    Responses,
+    RidgeMetric,
+    StimulusPart,
+    StimulusPool,
+    SubjectTask,
+)
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ResponsesError, StimulusKernelError
+
+IDS = tuple(f"image {i}" for i in range(10))
+
+
+def responses(values, ids=IDS, counts=(4,) * 10) -> Responses:
+    return Responses(
+        subject="ann",
+        stimulus_ids=ids,
+        values=values,
+        n_repetitions=counts,
+        neuroids=pd.DataFrame({"voxel": range(3)}),
+        noise_ceiling=NoiseCeiling(np.full(3, 0.5), 1 / 4),
+    )
+
+
+def task(train, test, **options) -> SubjectTask:
+    return SubjectTask("ann", "IT", "IT", None, train, test, RidgeMetric(), lambda: None, **options)
+
+
+@pytest.fixture
+def values():
+    return np.random.default_rng(6).standard_normal((len(IDS), 3))
+
+
+def test_lists_and_tables_are_arrays(values):
+    expected = responses(values, np.array(IDS), np.full(10, 4))
+    frame = pd.DataFrame(values, columns=["a", "b", "c"])
+    for given in (values.tolist(), frame, np.ma.masked_invalid(values)):
+        found = responses(given, list(IDS))
+        selected = found.select(IDS[7:3:-1])
+        np.testing.assert_array_equal(selected.values, values[7:3:-1])
+        np.testing.assert_array_equal(found.noise_variance, expected.noise_variance)
+        assert type(found.values) is np.ndarray
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_no_numbers_are_counted(values, value):
+    values[3, 1] = values[5, 2] = value
+    with pytest.raises(ResponsesError, match="those of ann are 0 masked and 2 nan or infinite. Leave these neuroids"):
+        responses(values)
+
+
+def test_values_behind_a_mask_are_not_used(values):
+    with pytest.raises(ResponsesError, match="those of ann are 4 masked and 0 nan"):
+        responses(np.ma.masked_array(values, np.arange(30).reshape(10, 3) < 4))
+
+
+@pytest.mark.parametrize(
+    "change", [lambda v: v.astype(str), lambda v: v + 1j, lambda v: v[0], lambda v: v.astype(object)]
+)
+def test_values_that_are_no_table_of_numbers_are_described(values, change):
+    with pytest.raises(ResponsesError, match=r"those of ann are (<U|complex128|float64|object).* of shape \("):
+        responses(change(values))
+
+
+def test_training_stimuli_are_no_test_stimuli():
+    with pytest.raises(
+        StimulusKernelError, match="2 of 4 test stimuli of ann are training stimuli too, the first: 'image 6'"
+    ):
+        task(IDS[:8], IDS[6:])
+    assert task((), IDS).test_ids == IDS  # metrics that fit nothing
+
+
+def test_stimuli_may_be_listed():
+    listed, wanted = task(list(IDS[:7]), list(IDS[7:])), task(IDS[:7], IDS[7:])
+    assert (listed.train_ids, listed.test_ids) == (wanted.train_ids, wanted.test_ids)
+    pools = [StimulusPool("all", kind([StimulusPart("all", kind(IDS))]), 8, None) for kind in (list, tuple)]
+    assert hash(pools[0]) == hash(pools[1])
+    assert pools[0] == pools[1]
