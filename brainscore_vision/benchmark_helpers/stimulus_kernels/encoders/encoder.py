@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import shutil
 import tempfile
@@ -19,7 +20,8 @@ from tqdm.auto import tqdm
 
 from ..errors import ModelOutputError, StimulusKernelError
 from ..features.hooks import pytorch_wrapper
-from ..features.network import network_digest, weights_state
+from ..features.network import modules_in, network_digest, weights_state
+from ..features.preprocessing import noticing_changes, preprocessing_digest, same_preprocessing, structure_digest
 from ..features.recording import CPU_BATCH, answers_by_layers, recorder_for, recording_alone
 from ..files import replacing
 from .file import EncoderFileError, Part, read_header
@@ -33,6 +35,8 @@ TOLERANCE = 1e-2
 
 DEVICES = ("auto", "cpu", "cuda")
 SELECTIONS = ("roi", "voxel_index")
+
+_logger = logging.getLogger(__name__)
 
 
 class SelectionError(StimulusKernelError):
@@ -219,7 +223,8 @@ class Encoder:
 
     def _check_predictions(self) -> None:
         expected = self.about["made_images"]
-        found = self.encode(made_images(), progress=False)[:, : len(expected[0])]
+        with noticing_changes(self.model):
+            found = self.encode(made_images(), progress=False)[:, : len(expected[0])]
         expected = np.array(expected)
         # what all images share is the intercept's; the second bound is float32's rounding
         scale = max(expected.std(axis=0).max(), 1e-4 * np.abs(expected).max()) or 1.0
@@ -229,6 +234,23 @@ class Encoder:
                 f"The same network must answer as it did after the fit, but predictions of made images differ by {apart:.2g} "
                 f"of their spread: {self.model.identifier} prepares images, or computes, in another way. Fit the encoder again."
             )
+        then, now = self.about.get("preparing") or [None, None], code_digests(self.model)
+        if (None not in (then[0], now[0]) and then[0] != now[0]) or not same_preprocessing(then[1], now[1]):
+            _logger.warning(
+                "Code or settings of %s are not those that %s was fitted with. Predictions of a few made images are the same, "
+                "those of other images may not be: load the network as it was, or fit the encoder again.",
+                self.model.identifier,
+                self.path,
+            )
+
+
+def code_digests(model) -> list[str | None]:
+    """What a file says of a model besides its weights: its code and settings, and what prepares its images.
+
+    To be called after images were shown inside :func:`~..features.preprocessing.noticing_changes`.
+    """
+    has_modules = next(modules_in(model), None) is not None
+    return [structure_digest(model, steady=True) if has_modules else None, preprocessing_digest(model)]
 
 
 def encode_many(
