@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,7 @@ class Encoder:
 
     @property
     def voxels(self) -> pd.DataFrame:
-        """One row per voxel: what is known of it, and how well it is predicted."""
+        """One row per voxel: what is known of it, where it is (``i``, ``j``, ``k``), and how well it is predicted."""
         n, region = self.n_voxels, np.empty(self.n_voxels, object)
         for name in self.about["regions"]:
             region[self.metadata["roi"][name]] = name
@@ -116,6 +117,8 @@ class Encoder:
             for name, value in self.metadata[group].items():
                 if isinstance(value, np.ndarray) and value.shape == (n,) and not name.endswith("_stimuli"):
                     columns.setdefault(name, value)
+        if "voxel_coords" in self.metadata["fmri"]:
+            columns |= dict(zip("ijk", self.metadata["fmri"]["voxel_coords"].T, strict=True))
         return pd.DataFrame(columns)
 
     def encode(
@@ -159,6 +162,11 @@ class Encoder:
     def to_xarray(self, responses: np.ndarray, selection: Mapping | None = None, stimulus_ids=None) -> xr.DataArray:
         """Responses with the coordinates of voxels, (stimulus, voxel)."""
         voxels = self.voxels.iloc[self.selected(selection)]
+        if np.shape(responses) != (len(responses if stimulus_ids is None else stimulus_ids), len(voxels)):
+            raise SelectionError(
+                f"Responses are (images × voxels) with {len(voxels)} voxels of the selection and an image for each of the "
+                f"stimulus_ids; received shape {np.shape(responses)}. Give the selection and the images that were encoded."
+            )
         ids = [f"image {i}" for i in range(len(responses))] if stimulus_ids is None else list(map(str, stimulus_ids))
         coords = {"stimulus": ids} | {
             str(name): ("voxel", column.to_numpy(str if column.dtype == object else column.dtype))
@@ -184,12 +192,14 @@ class Encoder:
         """Positions of voxels, ascending, that a selection names."""
         if selection is None:
             return np.arange(self.n_voxels)
-        unknown = [name for name in selection if name not in SELECTIONS]
-        if unknown or not selection:
-            raise SelectionError(f"A selection has {' or '.join(SELECTIONS)}, or both; received {list(selection)}.")
+        if not isinstance(selection, Mapping) or not selection or not set(selection) <= set(SELECTIONS):
+            raise SelectionError(
+                f"A selection is a mapping with {' or '.join(SELECTIONS)}, or both; received "
+                f"{list(selection) if isinstance(selection, Mapping) else selection!r}."
+            )
         chosen = np.zeros(self.n_voxels, bool)
         roi = selection.get("roi")
-        for name in [roi] if isinstance(roi, str) else () if roi is None else roi:
+        for name in () if roi is None else roi if isinstance(roi, list | tuple | set | np.ndarray) else [roi]:
             if name not in self.metadata["roi"]:
                 raise SelectionError(
                     f"The encoder of {self.about['subject']} has {', '.join(self.metadata['roi'])}; received roi {name!r}."
@@ -280,7 +290,9 @@ def encode_many(
             f"Encoders that share a forward pass are of one network, preprocessing and field of view; received "
             f"{', '.join(str(encoder.about['identifier']) for encoder in encoders) or 'none'}. Ask them one by one."
         )
-    if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):
+    if batch_size is not None and (
+        isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1
+    ):
         raise ImagesError(f"batch_size is a number of images, 1 or more; received {batch_size!r}.")
     outputs = [_Output(encoder, selection) for encoder in encoders]
     first = encoders[0]
