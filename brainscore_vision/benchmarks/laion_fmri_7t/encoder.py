@@ -260,8 +260,8 @@ def _space(dataset: Dataset, subject: str, say: Callable[[str], None]):
         raise
     except DatasetError:
         say(
-            f"The encoder's metadata have no voxel_coords: the dataset does not say in which brain mask voxels of {subject} are "
-            f"counted, or does not have it (laion-score data get --what anatomy,ceilings)."
+            f"The encoder's metadata have no voxel_coords: the dataset does not say in which brain mask voxels of {subject} "
+            f"are counted, or does not have it (laion-score data get --what anatomy,ceilings)."
         )
         return None
 
