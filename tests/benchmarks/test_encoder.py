@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from plugin_testing.models import CountingModel, small_network
+from scipy.stats import spearmanr
 from sklearn.linear_model import RidgeCV
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
@@ -509,6 +510,9 @@ def test_responses_to_kinds_of_images_that_no_fit_saw_are_predicted(tiny_dataset
     measured = task.load_responses().select(ids).values
     rs = [np.corrcoef(p, m)[0, 1] for p, m in zip(predicted.T, measured.T, strict=True)]
     assert np.median(rs) > 0.15
+    pairs = np.triu_indices(len(ids), 1)
+    rdms = [(1 - np.corrcoef(responses))[pairs] for responses in (predicted, measured)]
+    assert spearmanr(*rdms)[0] > 0.3
 
 
 def test_an_encoder_is_a_model_of_other_benchmarks(tiny_dataset):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.accuracy import Accuracy, nested_metadata
+from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.brain import EncoderBrain
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.encoder import Encoder, encode_many, to_device
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.file import EncoderFileError, read_header
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.fit import EncoderSettings, fit
@@ -27,6 +28,7 @@ from .scoring import prepare
 
 __all__ = [
     "Encoder",
+    "EncoderBrain",
     "accuracy_figure",
     "encode_many",
     "encoder_metadata",
