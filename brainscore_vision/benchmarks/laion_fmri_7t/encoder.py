@@ -217,7 +217,8 @@ def accuracy_figure(about: dict, metadata: dict):
     from matplotlib.figure import Figure
 
     model, regions = metadata["encoding_model"], about["regions"]
-    figure = Figure(figsize=(2 + 1.1 * len(regions), 3.6), layout="constrained")
+    width = max(4.5, 2 + 1.1 * len(regions))  # the title has room
+    figure = Figure(figsize=(width, 3.6), layout="constrained")
     axes, rng = figure.subplots(), np.random.default_rng(0)
     for i, region in enumerate(regions):
         columns = metadata["roi"][region]

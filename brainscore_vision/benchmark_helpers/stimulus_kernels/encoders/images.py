@@ -101,7 +101,7 @@ def _checked_array(images: np.ndarray) -> np.ndarray:
             f"Pixels are whole numbers from 0 to 255, and what floating-point numbers from {low:g} to {high:g} mean is not "
             f"guessed. If white is 1, pass (images * 255).round().astype('uint8'); if it is 255, images.astype('uint8')."
         )
-    if images.dtype.kind not in "iu" or images.min() < 0 or images.max() > 255:
+    if images.dtype != np.uint8 and (images.dtype.kind not in "iu" or images.min() < 0 or images.max() > 255):
         extent = "" if images.dtype.kind not in "iu" else f" from {images.min()} to {images.max()}"
         raise ImagesError(f"Pixels are whole numbers from 0 to 255; received {images.dtype}{extent}. Rescale them.")
     images = images.transpose(0, 2, 3, 1) if images.shape[1] == 3 else images
