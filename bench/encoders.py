@@ -23,7 +23,9 @@ import torch
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.hooks import pytorch_wrapper
 from brainscore_vision.benchmarks.laion_fmri_7t import fit_encoder, load_encoder
 
-N_IMAGES, BATCH, ROUNDS = (32, 128), 32, 5
+ROUNDS, BATCH = {32: 20, 128: 5}, 32
+"""Images -> rounds: as many images of both, as some passes of the first hundreds are shown whole."""
+
 CLOCKS = {time.perf_counter: "second", time.process_time: "processor second"}
 WIDE = "torchvision:resnet50@none"
 
@@ -32,11 +34,11 @@ def rate(source: str, layer: str, dataset: str) -> None:
     """Images per second and per processor second of few and of many images: medians of rounds in turn, and their ratios."""
     encoder = fit_encoder(source, regions=("V1", "IT"), layers={"V1": layer, "IT": layer}, train="tau", dataset=dataset)
     print(f"{source}, {layer}, {encoder.n_voxels} voxels, {torch.get_num_threads()} threads")
-    for n_images in N_IMAGES:
-        _rate(encoder, n_images)
+    for n_images, n_rounds in ROUNDS.items():
+        _rate(encoder, n_images, n_rounds)
 
 
-def _rate(encoder, n_images: int) -> None:
+def _rate(encoder, n_images: int, n_rounds: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (n_images, 3, 256, 256), dtype=np.uint8)
     network = pytorch_wrapper(encoder.model.activations_model)._model
     tensors = torch.randn(BATCH, 3, 224, 224)
@@ -50,7 +52,7 @@ def _rate(encoder, n_images: int) -> None:
         encoder.encode(images, progress=False)
 
     found: dict = {(what, clock): [] for what in (alone, encoded) for clock in CLOCKS}
-    for done in range(-1, ROUNDS):
+    for done in range(-1, n_rounds):
         for what in (alone, encoded):
             start = {clock: clock() for clock in CLOCKS}
             what()
@@ -59,10 +61,11 @@ def _rate(encoder, n_images: int) -> None:
                     found[what, clock].append(clock() - start[clock])
     for clock, name in CLOCKS.items():
         ratios = np.array(found[alone, clock]) / np.array(found[encoded, clock])
+        total = np.sum(found[alone, clock]) / np.sum(found[encoded, clock])
         rates = [n_images / np.median(found[what, clock]) for what in (alone, encoded)]
         print(
             f"  {n_images} images, per {name}: network {rates[0]:.1f}, encoder {rates[1]:.1f}; ratio {np.median(ratios):.2f} "
-            f"({ratios.min():.2f} to {ratios.max():.2f})",
+            f"({ratios.min():.2f} to {ratios.max():.2f}), of all rounds {total:.2f}",
             flush=True,
         )
 

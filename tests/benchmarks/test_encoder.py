@@ -1,17 +1,21 @@
 """Encoders of the dataset's subjects: what they predict is what the benchmark predicts, and they say what they are."""
 
+import shutil
+
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 from plugin_testing.models import CountingModel, small_network
+from scipy.stats import spearmanr
 from sklearn.linear_model import RidgeCV
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import RidgeMetric
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.brain import EncoderBrain
-from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.encoder import SelectionError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.encoder import Encoder, SelectionError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.file import EncoderFileError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.images import ImagesError, placed_pieces
 from brainscore_vision.benchmark_helpers.stimulus_kernels.engine import Run
@@ -38,6 +42,7 @@ from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
 from brainscore_vision.data.laion_fmri_7t.ids import is_ood
 from brainscore_vision.data.laion_fmri_7t.released.features import bind
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+from brainscore_vision.data.laion_fmri_7t.voxel_space import voxel_space
 
 QUIET = EngineOptions(progress=False)
 LAYERS = {"V1": "conv", "IT": "pool"}
@@ -172,7 +177,47 @@ def test_arrays_files_and_pictures_of_the_same_pixels_have_the_same_responses(ti
     np.testing.assert_allclose(encoder.encode([Image.fromarray(see_through)]), encoder.encode(grey), atol=1e-5)
 
 
+KINDS = {
+    "RGB": ("png", "jpg", "webp", "bmp", "tif", "gif"),
+    "L": ("png", "jpg"),
+    "1": ("png",),
+    "LA": ("png",),
+    "P": ("png",),
+    "RGBA": ("png", "webp"),
+    "CMYK": ("jpg", "tif"),
+    "YCbCr": ("tif",),
+    "I;16": ("png",),
+    "F": ("tif",),
+}
+
+
+def test_an_opened_picture_has_the_responses_of_its_file(tiny_dataset, tmp_path):
+    encoder = fitted(tiny_dataset, train="all", regions="V1", alphas=(1e-3,))
+    picture, paths = Image.fromarray(np.random.default_rng(3).integers(0, 256, (40, 40, 4), dtype=np.uint8)), []
+    for mode, suffixes in KINDS.items():
+        grey = np.asarray(picture.convert("L"), np.uint16) * 257
+        shown = Image.fromarray(grey) if mode == "I;16" else picture.convert("RGB").convert(mode)
+        for suffix in suffixes:
+            paths.append(tmp_path / f"{mode.replace(';', '')}.{suffix}")
+            (picture if mode == "RGBA" else shown).save(paths[-1])
+    paths.append(tmp_path / "see through.png")
+    picture.convert("P").save(paths[-1], transparency=3)
+    expected = encoder.encode(paths)
+    assert len(np.unique(expected.round(4), axis=0)) > 8
+    found = encoder.encode([Image.open(path) for path in paths])
+    apart = np.abs(found - expected).max(axis=1)
+    assert apart.max() < 1e-5, dict(zip([path.name for path in paths], apart, strict=True))
+
+
 IMAGE = np.zeros((1, 8, 8, 3), np.uint8)
+
+
+def closed() -> Image.Image:
+    image = Image.fromarray(IMAGE[0])
+    image.close()
+    return image
+
+
 BAD_IMAGES = {
     "floats from 0 to 1": (IMAGE + 0.5, r"0\.5 to 0\.5 mean is not guessed.*images \* 255"),
     "nan": (IMAGE + np.nan, "nan or infinite"),
@@ -187,6 +232,9 @@ BAD_IMAGES = {
     "not square": (np.zeros((1, 8, 9, 3), np.uint8), "9 × 8 pixels. Crop it"),
     "features": (np.zeros((4, 100)), "received 4 × 100"),
     "no file": (["nowhere.png"], "nowhere.png is not"),
+    "no file in an array": (np.array(["nowhere.png"]), "nowhere.png is not"),
+    "a table": (pd.DataFrame({"a": ["nowhere.png"]}), "received a DataFrame"),
+    "closed": ([closed()], "closed image"),
     "numbers": ([1, 2], "one is a int"),
     "a number": (1, "received a int"),
     "16 bits": ([Image.new("F", (8, 8), -3.0)], "mode F cannot be shown"),
@@ -229,11 +277,16 @@ def test_regions_and_voxels_are_selected_by_name_and_by_one_hot(kept):
         ({"voxel_index": np.zeros(n)}, "names none"),
         ({"rois": ["V1"]}, r"received \['rois'\]"),
         ({}, "roi or voxel_index"),
+        ({"roi": 3}, "received roi 3"),
+        (["V1"], r"is a mapping .* received \['V1'\]"),
     ):
         with pytest.raises(SelectionError, match=message):
             encoder.encode(images, selection)
     with pytest.raises(ImagesError, match="batch_size"):
         encoder.encode(images, batch_size=0)
+    np.testing.assert_allclose(encoder.encode(images, batch_size=np.int64(2)), whole, rtol=1e-6)
+    with pytest.raises(SelectionError, match=rf"with {len(of_it)} voxels of the selection .* received shape"):
+        encoder.to_xarray(whole, {"roi": "IT"})
 
 
 def test_metadata_are_nested_and_read_without_weights(kept, tiny_dataset):
@@ -269,6 +322,22 @@ def test_metadata_are_nested_and_read_without_weights(kept, tiny_dataset):
     np.testing.assert_allclose(
         [about["splithalf_uncorrected"][0], about["splithalf_corrected"][0]], [r, 2 * r / (1 + r)]
     )
+
+
+def test_voxels_have_their_places_in_the_volume(kept, tiny_dataset, tmp_path):
+    fmri, voxels = kept[1].metadata["fmri"], kept[1].voxels
+    placed = voxel_space(open_dataset(tiny_dataset), "sub-01")
+    np.testing.assert_array_equal(fmri["voxel_coords"], placed.ijk(voxels["voxel_index"]))
+    np.testing.assert_array_equal(voxels[["i", "j", "k"]], fmri["voxel_coords"])
+    np.testing.assert_allclose(
+        fmri["voxel_coords"] @ fmri["affine"][:3, :3].T + fmri["affine"][:3, 3],
+        placed.coordinates(voxels["voxel_index"]),
+    )
+    shutil.copytree(tiny_dataset, tmp_path / "other", ignore=shutil.ignore_patterns("derivatives"))
+    said = []
+    without = fitted(tmp_path / "other", train="all", regions="V1", say=said.append)
+    assert "no voxel_coords" in said[0]
+    assert "voxel_coords" not in without.metadata["fmri"]
 
 
 def test_several_encoders_answer_with_one_forward_pass(kept, tiny_dataset):
@@ -334,6 +403,21 @@ def test_a_file_that_was_cut_or_changed_is_refused(kept, tmp_path):
         path.write_bytes(flipped)
         with pytest.raises(EncoderFileError):
             load_encoder(path, model=make_model())
+    expected, metadata, places = kept[1].parts[0].blocks(), repr(kept[1].metadata), np.random.default_rng(5)
+    expected = [(rows, matrix.tobytes()) for rows, matrix in expected]
+    n_refused = 0
+    for offset in places.integers(len(content), size=50):  # anywhere: also where nothing is kept
+        flipped = bytearray(content)
+        flipped[offset] ^= 1 << places.integers(8)
+        path.write_bytes(flipped)
+        try:
+            opened = Encoder.open(path)
+        except EncoderFileError:
+            n_refused += 1
+        else:
+            assert repr(opened.metadata) == metadata
+            assert [(rows, matrix.tobytes()) for rows, matrix in opened.parts[0].blocks()] == expected
+    assert n_refused > 20
     with pytest.raises(EncoderFileError, match="there is none"):
         load_encoder(tmp_path / "none.h5")
     with h5py.File(path, "w") as file:
@@ -426,6 +510,9 @@ def test_responses_to_kinds_of_images_that_no_fit_saw_are_predicted(tiny_dataset
     measured = task.load_responses().select(ids).values
     rs = [np.corrcoef(p, m)[0, 1] for p, m in zip(predicted.T, measured.T, strict=True)]
     assert np.median(rs) > 0.15
+    pairs = np.triu_indices(len(ids), 1)
+    rdms = [(1 - np.corrcoef(responses))[pairs] for responses in (predicted, measured)]
+    assert spearmanr(*rdms)[0] > 0.3
 
 
 def test_an_encoder_is_a_model_of_other_benchmarks(tiny_dataset):

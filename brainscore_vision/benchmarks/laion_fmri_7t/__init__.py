@@ -9,7 +9,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import compare
 from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS as DEFAULT_SUBJECTS
 
 from .benchmark import LAIONfMRI, LAIONfMRICKA, LAIONfMRIClusterCV, LAIONfMRIRSA, benchmark, load_assembly
-from .encoder import encode_many, encoder_metadata, fit_encoder, load_encoder
+from .encoder import EncoderBrain, encode_many, encoder_metadata, fit_encoder, load_encoder
 from .layer_maps import best_layers, map_layers
 from .maps import brain_maps
 from .networks.finding import find_model
@@ -18,6 +18,7 @@ from .scoring import partition, score_model
 
 __all__ = [
     "DEFAULT_SUBJECTS",
+    "EncoderBrain",
     "LAIONfMRI",
     "LAIONfMRICKA",
     "LAIONfMRIClusterCV",

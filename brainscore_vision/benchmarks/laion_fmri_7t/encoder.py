@@ -10,11 +10,15 @@ from pathlib import Path
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.accuracy import Accuracy, nested_metadata
+from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.brain import EncoderBrain
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.encoder import Encoder, encode_many, to_device
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.file import EncoderFileError, read_header
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.fit import EncoderSettings, fit
 from brainscore_vision.data.laion_fmri_7t.constants import BIBTEX, FOLD_FAMILIES
+from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
+from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, SchemaError
 from brainscore_vision.data.laion_fmri_7t.ids import is_ood
+from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from brainscore_vision.data.laion_fmri_7t.stimuli.pictures import picture
 
 from .benchmark import build
@@ -24,6 +28,7 @@ from .scoring import prepare
 
 __all__ = [
     "Encoder",
+    "EncoderBrain",
     "accuracy_figure",
     "encode_many",
     "encoder_metadata",
@@ -137,6 +142,7 @@ def fit_encoder(
         tasks = [replace(task, train_ids=own, test_ids=(), bootstrap_groups=None) for task in checks]
     facts = {"dataset": plans[0].facts["dataset"], "versions": versions(), "licence": LICENCE, "citation": BIBTEX}
     about = {**facts, "train": train, "accuracy_split": split, "pool": pool}
+    space = _space(open_dataset(dataset), subject, say)
     if plans[0].facts["dataset"]["simulated"]:
         about["comment"] = "simulated data: says nothing about brains"
     return fit(
@@ -146,7 +152,7 @@ def fit_encoder(
         checks=checks,
         settings=settings,
         options=engine,
-        describe=partial(_metadata, about=about),
+        describe=partial(_metadata, about=about, space=space),
         plain=_plain,
         say=say,
     )
@@ -187,7 +193,11 @@ def load_encoder(path, device: str = "auto", model=None) -> Encoder:
 
 
 def encoder_metadata(path) -> dict:
-    """What an encoder says of itself, nested as ``fmri``, ``encoding_model`` and ``roi``; reads no weights."""
+    """What an encoder says of itself, nested as ``fmri``, ``encoding_model`` and ``roi``; reads no weights.
+
+    ``fmri`` has an array per voxel (voxel_index, region, noise ceilings) and, where the dataset has the brain mask,
+    ``voxel_coords``, positions on the axes of the volume, (voxels, 3), which ``affine``, (4, 4), turns into millimetres.
+    """
     return read_header(path)[1]
 
 
@@ -207,7 +217,8 @@ def accuracy_figure(about: dict, metadata: dict):
     from matplotlib.figure import Figure
 
     model, regions = metadata["encoding_model"], about["regions"]
-    figure = Figure(figsize=(2 + 1.1 * len(regions), 3.6), layout="constrained")
+    width = max(4.5, 2 + 1.1 * len(regions))  # the title has room
+    figure = Figure(figsize=(width, 3.6), layout="constrained")
     axes, rng = figure.subplots(), np.random.default_rng(0)
     for i, region in enumerate(regions):
         columns = metadata["roi"][region]
@@ -242,9 +253,27 @@ def _plain(content: bytes) -> bytes | None:
     return picture(content).copy
 
 
-def _metadata(accuracies: list[Accuracy], about: dict) -> dict:
+def _space(dataset: Dataset, subject: str, say: Callable[[str], None]):
+    """Where the subject's voxels are in the volume, or None: said, and the encoder is no worse for it."""
+    from brainscore_vision.data.laion_fmri_7t.voxel_space import voxel_space  # needs nibabel
+
+    try:
+        return voxel_space(dataset, subject)
+    except SchemaError:
+        raise
+    except DatasetError:
+        say(
+            f"The encoder's metadata have no voxel_coords: the dataset does not say in which brain mask voxels of {subject} "
+            f"are counted, or does not have it (laion-score data get --what anatomy,ceilings)."
+        )
+        return None
+
+
+def _metadata(accuracies: list[Accuracy], about: dict, space) -> dict:
     tree = nested_metadata(accuracies)
     fmri = tree["fmri"]
     fmri["voxel_index"] = fmri.pop("voxel_index_in_brain_mask")
+    if space is not None:
+        fmri |= {"voxel_coords": space.ijk(fmri["voxel_index"]), "affine": space.grid.affine}
     tree["encoding_model"] |= about
     return tree

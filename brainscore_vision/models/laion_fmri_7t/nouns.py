@@ -134,7 +134,7 @@ class NounModel(LookupModel, DatasetModel):
             raise NotAbleError(
                 f"{self.identifier} knows the nouns of shared images only, for no others are segmented; {len(unique)} of "
                 f"{len(stimulus_ids)} stimuli are one subject's own, the first: {unique[0]}. Score it on benchmarks of the "
-                f"shared pool (LAION_fMRI.*, not LAION_fMRI_persubject.*)."
+                f"shared pool (LAION_fMRI.*, not LAION_fMRI_persubject.*), and fit encoders with --pool shared."
             )
         table = self.table
         known = [stimulus_id for stimulus_id in stimulus_ids if table.covers(stimulus_id)]

@@ -105,6 +105,20 @@ def read(spool):
     return np.hstack([spool.read_columns(start, min(start + 1024, spool.n_features)) for start in blocks])
 
 
+def test_what_batches_have_given_is_not_packed(folder, record, monkeypatch):
+    """Brain-Score's packing takes as long as a network takes for several images."""
+    model, stimuli = small_network({"V1": "conv"}), stimulus_set(folder, 23)
+    expected, packed = record(RegionRecorder(model, ["V1"]), stimuli)["V1"], []
+    extractor, pack = type(model.activations_model._extractor), activations_core.ActivationsExtractorHelper._package
+    monkeypatch.setattr(extractor, "_package", lambda *args, **kwargs: packed.append(1) or pack(*args, **kwargs))
+    np.testing.assert_array_equal(record(CommitmentRecorder(model, ["V1"]), stimuli)["V1"], expected)
+    assert not packed
+    more, shown = stimulus_set(folder, 30), model.activations_model._extractor
+    shown.register_stimulus_set_hook(lambda _: more)  # whose first 23 images may be others
+    with pytest.raises(ModelOutputError, match="must answer once"):
+        record(CommitmentRecorder(model, ["V1"]), stimuli)
+
+
 @pytest.mark.parametrize("layer_map", LAYER_MAPS.values(), ids=LAYER_MAPS.keys())
 def test_both_recorders_give_the_same_features(layer_map, folder, record):
     model, stimuli = small_network(layer_map), stimulus_set(folder)

@@ -96,6 +96,48 @@ def test_an_encoder_of_a_network_that_changed_or_is_gone_says_so(tiny_dataset, t
     assert not target.exists()
 
 
+WITH_A_FORWARD = """
+import torch
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = torch.nn.Conv2d(3, 4, 9, stride=9)
+
+    def forward(self, x):
+        return (
+            self.conv(x).relu()
+        )
+
+
+def make():
+    return Net().eval()
+"""
+
+
+def test_other_code_with_the_same_weights_is_told(tiny_dataset, tmp_path, images, run, caplog):
+    path, network = tmp_path / "enc.h5", tmp_path / "nets.py"
+    network.write_text(WITH_A_FORWARD)
+    arguments = ("--layers", "V1=conv", "--regions", "V1", "--dataset", tiny_dataset, "--out", path)
+    code, _, err = run("encoder", "fit", f"{network}:make", *arguments)
+    assert code == 0, err
+    for call, expected, says in (
+        ("self.conv(x)", 0, ""),
+        ("# only once\n            self.conv(x)", 0, ""),
+        ("(self.conv(x))", 0, "Code or settings of"),
+        ("self.conv(x.clamp(max=100))", 0, "Code or settings of"),
+        ("self.conv(x * 2)", 1, "prepares images, or computes, in another way"),
+    ):
+        network.write_text(WITH_A_FORWARD.replace("self.conv(x)", call, 1))
+        code, _, err = run("encoder", "run", path, images, "--out", tmp_path / "r.npy")
+        assert code == expected, err
+        assert says in err + caplog.text
+        assert ("Code or settings" in caplog.text) == says.startswith("Code")
+        caplog.clear()
+
+
 def test_where_nothing_can_be_written_is_said_before_any_work(tmp_path, run):
     for arguments in (
         ("encoder", "run", tmp_path / "none.h5", tmp_path, "--out", "/proc/r.csv"),

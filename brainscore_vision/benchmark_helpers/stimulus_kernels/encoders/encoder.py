@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,8 @@ from tqdm.auto import tqdm
 
 from ..errors import ModelOutputError, StimulusKernelError
 from ..features.hooks import pytorch_wrapper
-from ..features.network import network_digest, weights_state
+from ..features.network import modules_in, network_digest, weights_state
+from ..features.preprocessing import noticing_changes, preprocessing_digest, same_preprocessing, structure_digest
 from ..features.recording import CPU_BATCH, answers_by_layers, library, recorder_for, recording_alone
 from ..files import replacing
 from .file import EncoderFileError, Part, read_header
@@ -32,6 +35,8 @@ TOLERANCE = 1e-2
 
 DEVICES = ("auto", "cpu", "cuda")
 SELECTIONS = ("roi", "voxel_index")
+
+_logger = logging.getLogger(__name__)
 
 
 class SelectionError(StimulusKernelError):
@@ -102,7 +107,7 @@ class Encoder:
 
     @property
     def voxels(self) -> pd.DataFrame:
-        """One row per voxel: what is known of it, and how well it is predicted."""
+        """One row per voxel: what is known of it, where it is (``i``, ``j``, ``k``), and how well it is predicted."""
         n, region = self.n_voxels, np.empty(self.n_voxels, object)
         for name in self.about["regions"]:
             region[self.metadata["roi"][name]] = name
@@ -111,6 +116,8 @@ class Encoder:
             for name, value in self.metadata[group].items():
                 if isinstance(value, np.ndarray) and value.shape == (n,) and not name.endswith("_stimuli"):
                     columns.setdefault(name, value)
+        if "voxel_coords" in self.metadata["fmri"]:
+            columns |= dict(zip("ijk", self.metadata["fmri"]["voxel_coords"].T, strict=True))
         return pd.DataFrame(columns)
 
     def encode(
@@ -154,6 +161,11 @@ class Encoder:
     def to_xarray(self, responses: np.ndarray, selection: Mapping | None = None, stimulus_ids=None) -> xr.DataArray:
         """Responses with the coordinates of voxels, (stimulus, voxel)."""
         voxels = self.voxels.iloc[self.selected(selection)]
+        if np.shape(responses) != (len(responses if stimulus_ids is None else stimulus_ids), len(voxels)):
+            raise SelectionError(
+                f"Responses are (images × voxels) with {len(voxels)} voxels of the selection and an image for each of the "
+                f"stimulus_ids; received shape {np.shape(responses)}. Give the selection and the images that were encoded."
+            )
         ids = [f"image {i}" for i in range(len(responses))] if stimulus_ids is None else list(map(str, stimulus_ids))
         coords = {"stimulus": ids} | {
             str(name): ("voxel", column.to_numpy(str if column.dtype == object else column.dtype))
@@ -179,12 +191,14 @@ class Encoder:
         """Positions of voxels, ascending, that a selection names."""
         if selection is None:
             return np.arange(self.n_voxels)
-        unknown = [name for name in selection if name not in SELECTIONS]
-        if unknown or not selection:
-            raise SelectionError(f"A selection has {' or '.join(SELECTIONS)}, or both; received {list(selection)}.")
+        if not isinstance(selection, Mapping) or not selection or not set(selection) <= set(SELECTIONS):
+            raise SelectionError(
+                f"A selection is a mapping with {' or '.join(SELECTIONS)}, or both; received "
+                f"{list(selection) if isinstance(selection, Mapping) else selection!r}."
+            )
         chosen = np.zeros(self.n_voxels, bool)
         roi = selection.get("roi")
-        for name in [roi] if isinstance(roi, str) else () if roi is None else roi:
+        for name in () if roi is None else roi if isinstance(roi, list | tuple | set | np.ndarray) else [roi]:
             if name not in self.metadata["roi"]:
                 raise SelectionError(
                     f"The encoder of {self.about['subject']} has {', '.join(self.metadata['roi'])}; received roi {name!r}."
@@ -218,7 +232,8 @@ class Encoder:
 
     def _check_predictions(self) -> None:
         expected = self.about["made_images"]
-        found = self.encode(made_images(), progress=False)[:, : len(expected[0])]
+        with noticing_changes(self.model):
+            found = self.encode(made_images(), progress=False)[:, : len(expected[0])]
         expected = np.array(expected)
         # what all images share is the intercept's; the second bound is float32's rounding
         scale = max(expected.std(axis=0).max(), 1e-4 * np.abs(expected).max()) or 1.0
@@ -228,6 +243,23 @@ class Encoder:
                 f"The same network must answer as it did after the fit, but predictions of made images differ by {apart:.2g} "
                 f"of their spread: {self.model.identifier} prepares images, or computes, in another way. Fit the encoder again."
             )
+        then, now = self.about.get("preparing") or [None, None], code_digests(self.model)
+        if (None not in (then[0], now[0]) and then[0] != now[0]) or not same_preprocessing(then[1], now[1]):
+            _logger.warning(
+                "Code or settings of %s are not those that %s was fitted with. Predictions of a few made images are the same, "
+                "those of other images may not be: load the network as it was, or fit the encoder again.",
+                self.model.identifier,
+                self.path,
+            )
+
+
+def code_digests(model) -> list[str | None]:
+    """What a file says of a model besides its weights: its code and settings, and what prepares its images.
+
+    To be called after images were shown inside :func:`~..features.preprocessing.noticing_changes`.
+    """
+    has_modules = next(modules_in(model), None) is not None
+    return [structure_digest(model, steady=True) if has_modules else None, preprocessing_digest(model)]
 
 
 def encode_many(
@@ -257,7 +289,9 @@ def encode_many(
             f"Encoders that share a forward pass are of one network, preprocessing and field of view; received "
             f"{', '.join(str(encoder.about['identifier']) for encoder in encoders) or 'none'}. Ask them one by one."
         )
-    if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):
+    if batch_size is not None and (
+        isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1
+    ):
         raise ImagesError(f"batch_size is a number of images, 1 or more; received {batch_size!r}.")
     outputs = [_Output(encoder, selection) for encoder in encoders]
     first = encoders[0]

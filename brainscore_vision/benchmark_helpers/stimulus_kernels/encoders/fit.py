@@ -22,7 +22,6 @@ from ..engine import Run
 from ..errors import StimulusKernelError, StorageError
 from ..features.lookup import LookupModel
 from ..features.network import network_digest
-from ..features.preprocessing import preprocessing_digest, structure_digest
 from ..features.recording import answers_by_layers, committed_layers
 from ..files import ProcessLock, cannot_write, make_folder, remove_abandoned, replacing
 from ..kernels.kernel import StimulusKernel, column_blocks, kernel_from_features
@@ -31,7 +30,7 @@ from ..options import EngineOptions
 from ..ridge import fit as ridge
 from ..tasks import SubjectTask
 from .accuracy import Accuracy, accuracy_of, nested_metadata
-from .encoder import Encoder
+from .encoder import Encoder, code_digests
 from .file import MatrixWriter, opened, random_signs, seal, write_tree
 from .images import Plain, made_images
 
@@ -253,7 +252,7 @@ def _about(model, tasks: Sequence[SubjectTask], fits: dict, losses: list) -> dic
         "identifier": str(model.identifier),
         "source": getattr(model, "model_source", None),
         "network": network_digest(model),
-        "preparing": [structure_digest(model), preprocessing_digest(model)],
+        "preparing": code_digests(model),
         "kind": "features" if isinstance(model, LookupModel) else "images",
         "feature_names": list(model.feature_names) if isinstance(model, LookupModel) else [],
         "visual_degrees": float(model.visual_degrees()),

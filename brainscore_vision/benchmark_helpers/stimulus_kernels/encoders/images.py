@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.benchmark_helpers.screen import ImageConverter
 from PIL import Image
@@ -21,6 +22,12 @@ from ..features.screen import place_on_model_screen
 
 PIECE = 256
 """Images that lie on disk at once."""
+
+JPEGS = ("JPEG", "MPO")
+"""Pillow's names of formats whose files are placed on a screen as JPEGs again."""
+
+NOT_IN_PNG = ("F", "I", "CMYK", "YCbCr", "LAB")
+"""Modes that Pillow writes to TIFF alone."""
 
 Plain = Callable[[bytes], bytes | None]
 """From an encoded image to another encoding of it as it was shown to people; None if it is plain already."""
@@ -51,9 +58,11 @@ def listed(images) -> list | StimulusSet:
         images = [images]
     if hasattr(images, "detach"):
         images = images.detach().cpu().numpy()
-    if isinstance(images, np.ndarray) and images.dtype.kind != "O":
+    if isinstance(images, np.ndarray) and images.dtype.kind not in "OU":
         return list(_checked_array(images))
     try:
+        if isinstance(images, pd.DataFrame):  # a list of it is one of its columns' names
+            raise TypeError
         images = list(images)
     except TypeError:
         raise ImagesError(
@@ -92,7 +101,7 @@ def _checked_array(images: np.ndarray) -> np.ndarray:
             f"Pixels are whole numbers from 0 to 255, and what floating-point numbers from {low:g} to {high:g} mean is not "
             f"guessed. If white is 1, pass (images * 255).round().astype('uint8'); if it is 255, images.astype('uint8')."
         )
-    if images.dtype.kind not in "iu" or images.min() < 0 or images.max() > 255:
+    if images.dtype != np.uint8 and (images.dtype.kind not in "iu" or images.min() < 0 or images.max() > 255):
         extent = "" if images.dtype.kind not in "iu" else f" from {images.min()} to {images.max()}"
         raise ImagesError(f"Pixels are whole numbers from 0 to 255; received {images.dtype}{extent}. Rescale them.")
     images = images.transpose(0, 2, 3, 1) if images.shape[1] == 3 else images
@@ -132,8 +141,13 @@ def placed_pieces(
             _check_square(*shown.size, name)
             if source_degrees != target_degrees:
                 shown = ImageConverter(own).apply_ratio(shown, target_degrees / source_degrees)
-            shown.save(own / f"{name}.bmp")
-            return own / f"{name}.bmp"
+                # as its file becomes a JPEG again
+                if getattr(image, "format", None) in JPEGS and image.mode in ("RGB", "L"):
+                    shown.save(own / f"{name}.jpg")
+                    return own / f"{name}.jpg"
+            # as it lies in memory: Pillow's own writing of PPM or BMP takes half as long again
+            (own / f"{name}.ppm").write_bytes(b"P6 %d %d 255\n" % shown.size + shown.tobytes())
+            return own / f"{name}.ppm"
 
         with ThreadPoolExecutor(worker_count(), "images") as workers:
             made = dict(zip(names, workers.map(laid_down, names, piece), strict=True))
@@ -159,16 +173,19 @@ def _stimuli(paths: dict) -> StimulusSet:
 def _opened(image, plain: Plain | None) -> Image.Image:
     if isinstance(image, np.ndarray):  # by channels: Pillow reads a transposed array 15 times as slowly
         return Image.merge("RGB", [Image.fromarray(image[..., channel]) for channel in range(3)])
-    if image.mode in ("RGB", "L") and "transparency" not in image.info:
-        return image.convert("RGB")
     content = io.BytesIO()
     try:
-        image.save(content, format="TIFF" if image.mode == "F" else "PNG")
+        if image.mode in ("RGB", "L") and "transparency" not in image.info:
+            with strict_decoding():  # a file may be read only now
+                return image.convert("RGB")
+        image.save(content, format="TIFF" if image.mode in NOT_IN_PNG else "PNG")
         copy = content.getvalue() if plain is None else plain(content.getvalue()) or content.getvalue()
         with open_image(copy) as opened:
             return opened.convert("RGB")
     except UNREADABLE as error:
-        raise ImagesError(f"Images are RGB or grey; one of mode {image.mode} cannot be shown ({error}).") from error
+        raise ImagesError(
+            f"Images are RGB or grey, and whole; one of mode {image.mode} cannot be shown ({error})."
+        ) from error
 
 
 def _shown_file(path: Path, folder: Path, plain: Plain | None) -> Path:

@@ -92,6 +92,12 @@ def preprocessing_digest(model) -> str | None:
     return FORM + content.hexdigest()
 
 
+def same_preprocessing(digest: str | None, other: str | None) -> bool:
+    """Whether two of :func:`preprocessing_digest` may be of the same code and settings, as far as that is known."""
+    known = [one for one in (digest, other) if (one or "").startswith(FORM)]
+    return len(known) < 2 or known[0] == known[1]
+
+
 def structure_digest(model, steady: bool = False) -> str:
     """Digest of all that decides what a model answers, besides the values of its weights and what prepares its images.
 
@@ -192,6 +198,7 @@ def _drawn(value) -> str | tuple | bytes | None:
     return repr(value) if isinstance(value, itertools.count) else None
 
 
+@functools.lru_cache(maxsize=1024)
 def _sets_outside(code: types.CodeType) -> bool:
     names = {i.argval for i in dis.get_instructions(code) if i.opname == "STORE_DEREF"} & set(code.co_freevars)
     return bool(names) or any(i.opname == "STORE_GLOBAL" for i in dis.get_instructions(code))
@@ -377,6 +384,7 @@ def _slots(kind: type) -> tuple[str, ...]:
     return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
+@functools.lru_cache(maxsize=1024)
 def _set_by(code: types.CodeType) -> set[str]:
     """Variables outside of a function that its code sets."""
     return {i.argval for i in dis.get_instructions(code) if i.opname in ("STORE_GLOBAL", "STORE_DEREF")}

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from ..pool import StimulusPart
-from .preprocessing import FORM
+from .preprocessing import same_preprocessing
 
 N_STIMULI = 8
 N_FEATURES = 512
@@ -163,8 +163,7 @@ class Probe:
 
     def same_preprocessing(self, other: Probe) -> bool:
         """Whether images are prepared in the same way, as far as it is known."""
-        known = [digest for digest in (self.preprocessing, other.preprocessing) if (digest or "").startswith(FORM)]
-        return len(known) < 2 or known[0] == known[1]
+        return same_preprocessing(self.preprocessing, other.preprocessing)
 
 
 def _difference(a: np.ndarray, b: np.ndarray, rounding: float) -> float:

@@ -129,7 +129,7 @@ def fit(
 @app.command("run")
 def run(
     path: FileArgument,
-    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them. Square.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them. Square.", exists=True)],
     out: Annotated[
         Path, typer.Option("--out", help=f"Where responses go: {', '.join(OUTPUTS)}.", callback=known_output)
     ],
