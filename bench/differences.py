@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
@@ -460,12 +462,15 @@ def main() -> None:
         simulate(arguments.dataset, scale=SHARED_SCALE.name)
     dataset = open_dataset(arguments.dataset)
     report = {}
-    for name in arguments.only or SECTIONS:
+    sections = arguments.only or list(SECTIONS)
+    for number, name in enumerate(sections, start=1):
+        print(f"{number} of {len(sections)}: {name} ...", file=sys.stderr, flush=True)
+        started = time.process_time()
         report[name] = SECTIONS[name](dataset)
+        print(f"{time.process_time() - started:.0f} s of processor time", file=sys.stderr, flush=True)
         print(json.dumps({name: report[name]}, indent=2), flush=True)
-    text = json.dumps(report, indent=2)
-    if arguments.json is not None:
-        arguments.json.write_text(text + "\n")
+        if arguments.json is not None:
+            arguments.json.write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -272,6 +272,25 @@ def test_p_values_have_no_smallest_value():
     assert 0 < p_value < 1e-12
 
 
+@pytest.mark.parametrize("cell", [CELLS[0], CELLS[3], CELLS[6]])
+def test_rounding_is_no_difference(scores, cell):
+    """Draws round as their score does, and vary less than it: the scores of features in another unit had p < 0.05."""
+    good = scores["good"][cell]
+    other = copy.deepcopy(good)
+    folds = (
+        [other.attrs[f"fold_{k}"] for k in other.attrs["raw_folds"]["fold"].values]
+        if "raw_folds" in other.attrs
+        else [other]
+    )
+    for unit in (fold.attrs[s] for fold in folds for s in fold.attrs["raw_subjects"]["subject"].values):
+        for numbers in (unit, unit.attrs["bootstrap"]):
+            numbers.values = numbers.values * (1 + 1e-13)
+    outcome = compare(other, good)
+    assert outcome.mean.p_value == outcome.over_subjects.p_value == outcome.p_of_both == outcome.sign_test_p == 1
+    assert all(difference.p_value == 1 for difference in outcome.subjects.values())
+    assert outcome.mean.value == outcome.n_positive == outcome.n_negative == 0
+
+
 def test_t_interval_covers_a_mean_of_five():
     rng = np.random.default_rng(4)
     covered = [low < 0 < high for low, high in map(t_interval, rng.standard_normal((4000, 5)))]

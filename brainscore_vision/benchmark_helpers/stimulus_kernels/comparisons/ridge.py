@@ -186,10 +186,16 @@ def alpha_text(alpha: float, is_relative: bool, form: str = "g") -> str:
 
 
 def poorly_known(task: SubjectTask, at_test: ExplainableVariance) -> tuple[str, ...]:
-    """A note if the explainable variance of the test stimuli may be 0."""
-    if at_test.is_known:
+    """A note if the explainable variance of the test stimuli may be 0, or is known roughly alone."""
+    if at_test.is_precise:
         return ()
     share, error = (100 * x / at_test.variance.sum() for x in (at_test.explainable.sum(), at_test.standard_error))
+    if at_test.is_known:
+        return (
+            f"The explainable variance of {task.subject} in {task.region} on the {at_test.n_stimuli} test stimuli is known to "
+            f"± {100 * error / share:.0f} % alone: it is {share:.1f} ± {error:.1f} % of the variance of averages. "
+            f"explained_variance and correlation may be off by as much.",
+        )
     so = "say little" if at_test.is_positive else "are not given"
     return (
         f"{task.subject} may have no explainable variance in {task.region} on the {at_test.n_stimuli} test stimuli: "

@@ -34,6 +34,10 @@ UNIT_NOTE = (
 )
 
 
+ROUNDING = float(np.finfo(np.float32).eps)
+"""Scores that differ by a smaller part of them differ by rounding alone: features are recorded in single precision."""
+
+
 class ComparisonError(StimulusKernelError):
     """Two scores that cannot be compared."""
 
@@ -222,9 +226,13 @@ class PairedDraws:
 
 
 def paired_draws(value_a: float, value_b: float, a: np.ndarray, b: np.ndarray, n_groups: int) -> PairedDraws:
-    """The difference of two numbers with paired draws (float64, shape (draws,)) over ``n_groups`` of stimuli."""
+    """The difference of two numbers with paired draws (float64, shape (draws,)) over ``n_groups`` of stimuli.
+
+    It is 0 exactly where the numbers agree but for rounding: draws round as they do, and would tell the two apart.
+    """
     draws = np.sqrt(n_groups / (n_groups - 1)) * (a - b)
-    return PairedDraws(value_a - value_b, draws, draws, n_groups - 1)
+    value = 0.0 if np.isclose(value_a, value_b, rtol=ROUNDING, atol=0) else value_a - value_b
+    return PairedDraws(value, draws, draws, n_groups - 1)
 
 
 def squares(paired: PairedDraws, root_a: float, root_b: float, a: np.ndarray, b: np.ndarray) -> PairedDraws:
