@@ -13,7 +13,7 @@ from ..kernels.kernel import StimulusKernel
 from ..responses import pearson_per_neuroid
 from ..ridge import fit as ridge
 from ..statistics.bootstrap import N_DRAWS, median_draws, ridge_draws
-from ..statistics.ceilings import ExplainableVariance
+from ..statistics.ceilings import ENOUGH_STANDARD_ERRORS, ExplainableVariance
 from ..statistics.normalizations import (
     NORMALIZATIONS,
     Normalized,
@@ -189,13 +189,13 @@ def poorly_known(task: SubjectTask, at_test: ExplainableVariance) -> tuple[str, 
     """A note if the explainable variance of the test stimuli may be 0, or is known roughly alone."""
     if at_test.is_precise:
         return ()
-    share, error = (100 * x / at_test.variance.sum() for x in (at_test.explainable.sum(), at_test.standard_error))
     if at_test.is_known:
         return (
-            f"The explainable variance of {task.subject} in {task.region} on the {at_test.n_stimuli} test stimuli is known to "
-            f"± {100 * error / share:.0f} % alone: it is {share:.1f} ± {error:.1f} % of the variance of averages. "
-            f"explained_variance and correlation may be off by as much.",
+            f"The explainable variance of {task.subject} in {task.region} on the {at_test.n_stimuli} test stimuli has a "
+            f"standard error above {100 / ENOUGH_STANDARD_ERRORS:.0f} %: explained_variance and correlation may be off by as "
+            f"much.",
         )
+    share, error = (100 * x / at_test.variance.sum() for x in (at_test.explainable.sum(), at_test.standard_error))
     so = "say little" if at_test.is_positive else "are not given"
     return (
         f"{task.subject} may have no explainable variance in {task.region} on the {at_test.n_stimuli} test stimuli: "
