@@ -256,21 +256,14 @@ PARTED_CELLS = tuple(f"LAION_fMRI.{region}-{split}-ridgecv" for region in ("V2",
 def weights_of_two_models(dataset: Dataset) -> dict:
     """Parts of two models if both kernels have one weight, and with weights of their own; means over subjects.
 
-    ``subjects_below_0`` counts unique parts, two for each subject; ``seconds`` of processor time are those of the fits.
+    ``subjects_below_0`` counts unique parts, two for each subject.
     """
     report: dict = {}
     for name, fits in (("one weight", fits_of_one_weight), ("own weights", banded_fits)):
-        n_below, n_parts, seconds = 0, 0, []
-
-        def timed(*args, fits=fits, seconds=seconds, **settings):
-            started = time.process_time()
-            found = fits(*args, **settings)
-            seconds.append(time.process_time() - started)
-            return found
-
+        n_below, n_parts = 0, 0
         for models in PARTED:
             progress(f"{' and '.join(models)}, {name}")
-            with patch.object(partition, "banded_fits", timed):
+            with patch.object(partition, "banded_fits", fits):
                 done = partition_all(*models, PARTED_CELLS, dataset, EngineOptions(progress=False))
                 for cell, parts in done:
                     shown = report.setdefault(f"{' and '.join(models)}, {cell}", {})
@@ -279,7 +272,6 @@ def weights_of_two_models(dataset: Dataset) -> dict:
                     uniques = [p.values[u] for s, p in parts.items() if s != "mean" for u in ("unique_a", "unique_b")]
                     n_below, n_parts = n_below + sum(u < 0 for u in uniques), n_parts + len(uniques)
         report[f"{name}, subjects_below_0"] = f"{n_below} of {n_parts}"
-        report[f"{name}, seconds of a fit"] = float(np.mean(seconds))
     return report
 
 
