@@ -1,16 +1,21 @@
 """How large each difference from the published numbers is, on simulated data, where the truth is known.
 
     python bench/differences.py DATASET [--json FILE] [--only SECTION ...]
+    python bench/differences.py --table FILE
 
-DATASET is a folder that ``laion-score simulate`` wrote; one that does not exist is simulated first, at `SHARED_SCALE`, in half
-a minute. METHODS.md quotes the output. ``SECTIONS`` at the end lists what is
-measured; each is independent of the others.
+DATASET is a folder of simulated data; one that does not exist is made first, at `SHARED_SCALE`, in half a minute. What
+depends on the number of images is measured on the small scale, too, in the folder beside it whose name ends in ``-small``.
+METHODS.md quotes the output, and ``--table`` shows a JSON file of it as one number a line. ``SECTIONS`` at the end lists what
+is measured; each is independent of the others. All of them take about XX minutes of one processor.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
@@ -20,6 +25,7 @@ import numpy as np
 import pandas as pd
 import partition as two_models
 from PIL import Image
+from scipy.stats import rankdata
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     EngineOptions,
@@ -48,7 +54,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.rsa_ceiling
     rdm_reliability,
     split_half_reliability,
 )
-from brainscore_vision.benchmarks.laion_fmri_7t import LAIONfMRICKA, LAIONfMRIRSA, compare
+from brainscore_vision.benchmarks.laion_fmri_7t import LAIONfMRICKA, LAIONfMRIRSA, compare, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.benchmark import RegionResponses
 from brainscore_vision.benchmarks.laion_fmri_7t.checks.shuffled_labels import PIXELS
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import DEFAULT_THRESHOLD
@@ -202,6 +208,10 @@ UNIT_SCALES = (1.0, 10**0.125, 10**0.25, 10**0.375)
 """Features times these move the penalties of a grid of decades by a quarter decade each: 1 to 2.37; the third is 1.78."""
 
 
+def progress(text: str) -> None:
+    print(f"  {text}", file=sys.stderr, flush=True)
+
+
 def unit_of_features(dataset: Dataset) -> dict:
     """Features times 1 to 2.37, with the published penalties and with ``relative``.
 
@@ -214,6 +224,7 @@ def unit_of_features(dataset: Dataset) -> dict:
         features = EmbeddingModel(name, dataset.root).features_for(stimuli).astype(float)
         scores: dict = {}
         for scale in UNIT_SCALES:
+            progress(f"{name} times {scale:.2f}")
             model = StimulusFeatureModel.from_arrays(features * scale, stimuli, name)
             cells = [f"{cell}{grid}" for cell in UNIT_CELLS for grid in ("", "[alphas=relative]")]
             for cell, score in score_all(model, cells, dataset=dataset, engine=engine):
@@ -251,10 +262,13 @@ def weights_of_two_models(dataset: Dataset) -> dict:
     for name, fits in (("one weight", fits_of_one_weight), ("own weights", banded_fits)):
         n_below, n_parts = 0, 0
         for models in PARTED:
+            progress(f"{' and '.join(models)}, {name}")
             with patch.object(partition, "banded_fits", fits):
                 done = partition_all(*models, PARTED_CELLS, dataset, EngineOptions(progress=False))
                 for cell, parts in done:
-                    report.setdefault(f"{' and '.join(models)}, {cell}", {})[name] = dict(parts["mean"].values)
+                    shown = report.setdefault(f"{' and '.join(models)}, {cell}", {})
+                    shown[name] = dict(parts["mean"].values)
+                    shown[f"{name}, unique_b interval"] = parts["mean"].interval("unique_b")
                     uniques = [p.values[u] for s, p in parts.items() if s != "mean" for u in ("unique_a", "unique_b")]
                     n_below, n_parts = n_below + sum(u < 0 for u in uniques), n_parts + len(uniques)
         report[f"{name}, subjects_below_0"] = f"{n_below} of {n_parts}"
@@ -284,10 +298,12 @@ def sets_of_test_images(dataset: Dataset) -> dict[str, list[str]]:
 def ceilings_of_test_images(dataset: Dataset, n_unrelated: int = 5, seed: int = 0) -> dict:
     """The true signal and unrelated noise as predictions, by set of test images; before: the published ceiling at their m.
 
-    Means over subjects and regions, and the least and largest mean of a region.
+    Means over subjects and regions, and the least and largest mean of a region. ``with new noise``: what other measurements
+    of fewer than 100 images would give, by region (:func:`with_new_noise`).
     """
     rng, found = np.random.default_rng(seed), {}
     for name, test_ids in sets_of_test_images(dataset).items():
+        progress(name)
         rows = []
         for region in REGIONS:
             for subject in dataset.subjects:
@@ -313,7 +329,34 @@ def ceilings_of_test_images(dataset: Dataset, n_unrelated: int = 5, seed: int = 
         found[name] = {"images": len(test_ids), **table.drop(columns="region").mean().round(4).to_dict()}
         for column in ("variance before", "variance", "correlation"):
             found[name][f"{column}, regions"] = [round(regions[column].min(), 3), round(regions[column].max(), 3)]
+        if len(test_ids) < 100:
+            found[name]["with new noise"] = {region: with_new_noise(dataset, region, test_ids) for region in REGIONS}
     return found
+
+
+def with_new_noise(dataset: Dataset, region: str, test_ids: list[str], seed: int = 0, experiments: int = 200) -> dict:
+    """Explained variance of the true signal if the test images were measured again and again, with independent noise.
+
+    Mean over subjects and experiments; its standard deviation over experiments for one subject, and for the mean of all.
+    """
+    rng, values = np.random.default_rng(seed), []
+    for subject in dataset.subjects:
+        test = responses_of(dataset, subject, region).select(test_ids)
+        signal = true_signal(dataset, subject, region, test)
+        noise, values_of_subject = np.sqrt(np.outer(1 / test.n_repetitions, test.noise_variance)), []
+        for _ in range(experiments):
+            measured = signal + noise * rng.standard_normal(signal.shape)
+            at_test = ExplainableVariance.of(measured, test.n_repetitions, test.noise_variance)
+            r = pearson_per_neuroid(signal, measured, subject)
+            parts = normalize_correlations(r, test.noise_ceiling, at_test)
+            values_of_subject.append(parts["explained_variance"].value if at_test.is_positive else np.nan)
+        values.append(values_of_subject)
+    values = np.array(values)
+    return {
+        "mean": round(float(np.nanmean(values)), 3),
+        "sd of one subject": round(float(np.nanstd(values, axis=1).mean()), 3),
+        "sd of the mean": round(float(np.nanmean(values, axis=0).std()), 3),
+    }
 
 
 def sources_of_noise_variance(dataset: Dataset, n: int = 60, seed: int = 0, experiments: int = 300) -> dict:
@@ -392,16 +435,19 @@ def similarity_ceilings(dataset: Dataset) -> dict:
     return found
 
 
-def reliability_by_noise_ceiling(dataset: Dataset, seed: int = 0, experiments: int = 5) -> dict:
+def reliability_by_noise_ceiling(dataset: Dataset, seed: int = 0, experiments: int = 25) -> dict:
     """Correlation of the true RDM with the measured one, and its estimates; 400 made-up stimuli, 150 voxels.
 
     By NC, dimensions of the signal, the share of the noise that lies in 8 patterns of voxels, and how unequal the sizes of the
-    stimuli's patterns are: the standard deviation of their logarithm.
+    stimuli's patterns are: the standard deviation of their logarithm. Means over experiments, the spread of the estimate over
+    them, and in how many there is none.
     """
     rng, found = np.random.default_rng(seed), {}
     cases = [(nc, 40, 0.0, 0.0) for nc in (0.2, 0.35, 0.5, 0.75)]
     cases += [(nc, *others) for others in ((3, 0.0, 0.0), (40, 0.3, 0.0), (40, 0.0, 0.5)) for nc in (0.2, 0.5)]
     for nc, dimensions, shared, unequal in cases:
+        case = f"NC {nc:.0%}, {dimensions} dimensions, {shared:.0%} shared noise, sizes {unequal:g}"
+        progress(case)
         rows = []
         for _ in range(experiments):
             signal = (
@@ -424,8 +470,39 @@ def reliability_by_noise_ceiling(dataset: Dataset, seed: int = 0, experiments: i
             value = np.nan if estimate is None else estimate.value
             rows.append([similarity.unit_ranks(true) @ similarity.unit_ranks(measured), value, brown, np.sqrt(brown)])
         names = ("true", "reliability", "spearman_brown", "root_of_spearman_brown")
-        case = f"NC {nc:.0%}, {dimensions} dimensions, {shared:.0%} shared noise, sizes {unequal:g}"
-        found[case] = dict(zip(names, np.mean(rows, axis=0).round(3).tolist(), strict=True))
+        found[case] = dict(zip(names, np.nanmean(rows, axis=0).round(3).tolist(), strict=True))
+        estimates = np.array(rows)[:, 1]
+        found[case] |= {"spread": round(float(np.nanstd(estimates)), 3), "without": int(np.isnan(estimates).sum())}
+    return found
+
+
+def ties_of_labels(dataset: Dataset) -> dict:
+    """RDM correlation of the images' clusters with the first subject's IT, by the labels' unit: as they come, with ties."""
+    task = LAIONfMRIRSA("IT", dataset=dataset).resolve().tasks[0]
+    measured = similarity.response_ranks(task.load_responses().select(task.test_ids).values)
+    folds = [set(dataset.split_ids("shared", f"cluster_k5_{k}")[1]) for k in range(N_FOLDS)]
+    labels = np.array([[float(one in fold) for fold in folds] for one in task.test_ids])
+    found: dict = {"as they come": {}, "with ties": {}}
+    for unit in (1.0, 0.7, 1 / 3, 0.1):
+        features, pairs = unit * labels + 0.1, np.triu_indices(len(labels), k=1)
+        ranks = {
+            "as they come": rankdata(1 - np.corrcoef(features)[pairs]),
+            "with ties": similarity.rdm_ranks(kernel_from_features(features, task.test_ids), task.test_ids),
+        }
+        for name, own in ranks.items():
+            found[name][f"times {unit:.2f}"] = float(similarity.unit_ranks(own) @ similarity.unit_ranks(measured))
+    return found
+
+
+def means_of_cka(dataset: Dataset) -> dict:
+    """``cka`` as the mean of the subjects' ratios, and as the ratio of the means."""
+    found = {}
+    cells = [f"LAION_fMRI.{region}-cka" for region in ("V1", "IT")]
+    for model in ("LAION_fMRI-CLIP", "LAION_fMRI-nouns", "pixels"):
+        for cell in cells:
+            score = score_model(model, cell, dataset=dataset.root)
+            ratio = score.raw.item() / score.ceiling.item()
+            found[f"{model}, {cell}"] = {"mean of ratios": score.item(), "ratio of means": ratio}
     return found
 
 
@@ -441,6 +518,8 @@ SECTIONS = {
     "coverage of intervals": coverage_of_intervals,
     "ceilings of RDM and CKA": similarity_ceilings,
     "reliability by noise ceiling": reliability_by_noise_ceiling,
+    "ties of labels": ties_of_labels,
+    "means of CKA": means_of_cka,
     "unit of the features": unit_of_features,
     "two models, weights": weights_of_two_models,
     "two models, errors and coverage": lambda dataset: two_models.all_errors(),
@@ -448,24 +527,56 @@ SECTIONS = {
 }
 """What is measured -> function of the dataset; the last ones, which need none, are programs of their own as well."""
 
+SMALL_TOO = (
+    "unrelated model, ood",
+    "the first subject's ceiling for all",
+    "unit of the features",
+    "two models, weights",
+)
+SECTIONS |= {f"{name}, small scale": SECTIONS[name] for name in SMALL_TOO}
+
+
+def folder_of(section: str, folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}-small") if section.endswith(", small scale") else folder
+
+
+def lines(report, name: str = "") -> Iterator[str]:
+    """One line a number, with the names that lead to it."""
+    if isinstance(report, dict):
+        for key, value in report.items():
+            yield from lines(value, f"{name} / {key}" if name else key)
+    else:
+        numbers = report if isinstance(report, list) else [report]
+        yield f"{name}: {', '.join(f'{n:.4g}' if isinstance(n, float) else str(n) for n in numbers)}"
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("dataset", type=Path)
-    parser.add_argument("--json", type=Path, help="Write the numbers here as well.")
+    parser.add_argument("dataset", type=Path, nargs="?")
+    parser.add_argument("--json", type=Path, help="Write the numbers here as well, after each section.")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, metavar="SECTION", help=f"Of {'; '.join(SECTIONS)}.")
+    parser.add_argument(
+        "--table", type=Path, metavar="FILE", help="Measure nothing: show such a file, one number a line."
+    )
     arguments = parser.parse_args()
-    if not arguments.dataset.exists():
-        SCALES[SHARED_SCALE.name] = SHARED_SCALE
-        simulate(arguments.dataset, scale=SHARED_SCALE.name)
-    dataset = open_dataset(arguments.dataset)
-    report = {}
-    for name in arguments.only or SECTIONS:
-        report[name] = SECTIONS[name](dataset)
+    if arguments.table is not None:
+        print(*lines(json.loads(arguments.table.read_text())), sep="\n")
+        return
+    if arguments.dataset is None:
+        parser.error("DATASET, a folder of simulated data or a new one, is missing.")
+    SCALES[SHARED_SCALE.name] = SHARED_SCALE
+    report, sections = {}, arguments.only or list(SECTIONS)
+    for number, name in enumerate(sections, start=1):
+        print(f"{number} of {len(sections)}: {name}", file=sys.stderr, flush=True)
+        started, folder = time.process_time(), folder_of(name, arguments.dataset)
+        if not folder.exists():
+            progress(f"simulating {folder}")
+            simulate(folder, scale=SHARED_SCALE.name if folder == arguments.dataset else "small")
+        report[name] = SECTIONS[name](open_dataset(folder))
+        progress(f"{time.process_time() - started:.0f} s of processor time")
         print(json.dumps({name: report[name]}, indent=2), flush=True)
-    text = json.dumps(report, indent=2)
-    if arguments.json is not None:
-        arguments.json.write_text(text + "\n")
+        if arguments.json is not None:
+            arguments.json.write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -66,11 +67,25 @@ class World:
         return measured, [[strength * s + e @ m for s, m in zip(signals, self.mixing, strict=True)] for e in errors]
 
 
-def shares_of_draws(a: Score, b: Score, subjects) -> float:
-    """p value as it was: twice the share of draws of the mean difference on the other side of zero."""
-    draws = np.mean(
+def progress(text: str) -> None:
+    print(f"  {text}", file=sys.stderr, flush=True)
+
+
+def draws_of_mean(a: Score, b: Score, subjects) -> np.ndarray:
+    """Draws of the mean difference."""
+    return np.mean(
         [a.attrs[s].attrs["bootstrap"].values - b.attrs[s].attrs["bootstrap"].values for s in subjects], axis=0
     )
+
+
+def holds_0(draws: np.ndarray) -> bool:
+    low, high = bootstrap.percentile_interval(draws)
+    return low <= 0 <= high
+
+
+def shares_of_draws(a: Score, b: Score, subjects) -> float:
+    """p value as it was: twice the share of draws of the mean difference on the other side of zero."""
+    draws = draws_of_mean(a, b, subjects)
     below, above = (draws <= 0).sum() + 1, (draws >= 0).sum() + 1
     return min(1.0, 2 * min(below, above) / (len(draws) + 1))
 
@@ -120,6 +135,8 @@ def ridge_units(measured, predictions, counts: np.ndarray, groups) -> list[dict]
 def null_rates(world: World, strength: float, repetitions: int, groups, seed: str) -> dict:
     """Shares of experiments without a difference in which each test says that there is one."""
     found: dict = {}
+    drawn = "" if groups is None else f", drawn in {len(set(groups))} families"
+    progress(f"{repetitions} experiments with {world.n} images{drawn}, {seed}, strength {strength:g}")
     for repetition in range(repetitions):
         measured, models = world.experiment(strength)
         ids = [f"{seed} {repetition} {i}" for i in range(world.n)]
@@ -133,6 +150,7 @@ def null_rates(world: World, strength: float, repetitions: int, groups, seed: st
             rates.append(
                 {
                     "share of draws < 0.05": shares_of_draws(a, b, outcome.subjects) < 0.05,
+                    "middle of draws without 0": not holds_0(draws_of_mean(a, b, outcome.subjects)),
                     "p < 0.05": outcome.mean.p_value < 0.05,
                     "p < 0.01": outcome.mean.p_value < 0.01,
                     "interval without 0": not outcome.mean.interval[0] <= 0 <= outcome.mean.interval[1],
@@ -164,33 +182,42 @@ def small_part(repetitions: int) -> dict:
 
 
 def families_part(repetitions: int) -> dict:
-    """Images in families of four, drawn one by one and in families; and seven unequal families."""
+    """Images in families of four, drawn one by one and in families; and few families."""
     report = {}
     for strength_name in ("good models", "weak models"):
         for label, groups in (("one by one", None), ("in families", [str(i // 4) for i in range(224)])):
             world = World(np.random.default_rng(2), 224, 30, family=4)
             key = f"{strength_name}, 56 families of 4, {label}"
             report[key] = null_rates(world, STRENGTHS[strength_name], repetitions, groups, "families")
-    for label, groups in (("one by one", None), ("in families", [str(i // 12) for i in range(84)])):
-        world = World(np.random.default_rng(3), 84, 30, family=12)
-        report[f"good models, 7 families of 12, {label}"] = null_rates(world, 1.0, repetitions, groups, "few families")
+    for n, size in ((84, 12), (120, 15)):
+        for label, groups in (("one by one", None), ("in families", [str(i // size) for i in range(n)])):
+            world = World(np.random.default_rng(3), n, 30, family=size)
+            key = f"good models, {n // size} families of {size}, {label}"
+            report[key] = null_rates(world, 1.0, repetitions, groups, "few families")
     return report
 
 
 def intervals_part(repetitions: int) -> dict:
-    """How often one subject's interval holds what all images would give: half of the signal's variance."""
+    """One subject's values and intervals, where all images would give 0.5: how often these hold it, and the middle of draws."""
     truth = {"published": 0.5 * np.sqrt(CEILING), "explained_variance": 0.5, "correlation": np.sqrt(0.5)}
     report = {}
-    for label, n, family in (("224 images", 224, 1), ("56 families of 4", 224, 4), ("7 families of 12", 84, 12)):
-        world, held = World(np.random.default_rng(9), n, 40, family=family), []
+    for n, family in ((224, 1), (224, 4), (240, 12), (84, 12), (21, 3)):
+        label = f"{n} images" if family == 1 else f"{n // family} families of {family}"
+        progress(f"{repetitions} experiments with {label}")
+        world, held, values = World(np.random.default_rng(9), n, 40, family=family), [], []
         groups = None if family == 1 else [str(i // family) for i in range(n)]
         for repetition in range(repetitions):
             measured, (model, _) = world.experiment(1.0)
             counts = bootstrap.resampled_counts([f"interval {repetition} {i}" for i in range(n)], DRAWS, groups)
             (unit,) = ridge_units(measured[:1], model[:1], counts, groups)
-            limits = {name: bootstrap.percentile_interval(draws) for name, draws in unit["draws"].items()}
-            held.append({name: low <= truth[name] <= high for name, (low, high) in limits.items()})
-        report[label] = {name: float(np.mean([one[name] for one in held])) for name in truth}
+            values.append({name: unit["normalized"][name].value / truth[name] for name in truth})
+            held.append({})
+            for name, draws in unit["draws"].items():
+                limits = {name: bootstrap.interval_of(unit["normalized"][name].value, draws, n, unit["n_groups"])}
+                limits[f"{name}, middle of draws"] = bootstrap.percentile_interval(draws)
+                held[-1] |= {which: low <= truth[name] <= high for which, (low, high) in limits.items()}
+        report[label] = {name: float(np.mean([one[name] for one in held])) for name in held[0]}
+        report[label] |= {f"{name} over truth": float(np.mean([one[name] for one in values])) for name in truth}
     return report
 
 
@@ -219,6 +246,7 @@ def voxels_part(repetitions: int) -> dict:
         ("56 families of 4", 4, True),
     )
     for label, family, told in cases:
+        progress(label)
         world, p, called = World(np.random.default_rng(5), 224, 60, family=family), [], []
         groups = [str(i // family) for i in range(world.n)] if told else None
         for _ in range(repetitions):
@@ -243,8 +271,9 @@ def voxels_part(repetitions: int) -> dict:
 
 
 def rdm_part(repetitions: int) -> dict:
-    """RDM correlations of two models that could be swapped, one subject."""
-    world, outcomes = World(np.random.default_rng(7), 100, 60), []
+    """RDM correlations of two models that could be swapped, one subject; and how wide draws of one are."""
+    world, outcomes, spreads = World(np.random.default_rng(7), 100, 60), [], []
+    progress(f"{repetitions} experiments with 100 images")
     for repetition in range(repetitions):
         measured, models = world.experiment(1.0)
         ids = [f"rdm {repetition} {i}" for i in range(world.n)]
@@ -255,13 +284,16 @@ def rdm_part(repetitions: int) -> dict:
             own = similarity.response_ranks(prediction[0])
             value = float(similarity.unit_ranks(own) @ unit)
             drawn = bootstrap.rdm_draws(bootstrap.rank_classes(own), classes, counts)
+            spreads.append((value, drawn.std()))
             units.append({"normalized": {"published": scaled_similarity(value, 1.0)}, "draws": {"published": drawn}})
             units[-1].update(medians=None, n_groups=world.n)
         a, b = (score_of([unit], "published") for unit in units)
         outcome = compare(a, b)
         outcomes.append((shares_of_draws(a, b, outcome.subjects) < 0.05, outcome.mean.p_value < 0.05))
     before, now = np.mean(outcomes, axis=0)
-    return {"share of draws < 0.05": float(before), "p < 0.05": float(now)}
+    values, widths = np.transpose(spreads)
+    wide = float(widths.mean() / values.std())
+    return {"share of draws < 0.05": float(before), "p < 0.05": float(now), "spread of draws over that of values": wide}
 
 
 PARTS = {

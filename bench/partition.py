@@ -1,6 +1,6 @@
 """Whether the parts of two models' explained variance are true, and how often their intervals hold the truth.
 
-    python bench/partition.py [--runs 1000] [--json FILE]
+    python bench/partition.py [--runs N] [--draws N] [--json FILE]
 
 Two models share 15 of their 30 features, and the signal is made of the shared ones and of each model's own. The models are
 fitted once, on 400 training stimuli; what each fit really explains is known from 20,000 stimuli without noise. Then test sets
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap i
 
 N_TEST = (24, 82, 224, 371)
 EXPLAINABLE = (0.3, 0.5)
-RUNS = DRAWS = 1000
+RUNS, DRAWS = 300, 400
 N_TRAIN, N_TRUTH, N_NEUROIDS, N_LATENT, REPETITIONS = 400, 20_000, 40, 15, 4
 STRENGTHS = {"shared": 0.7, "a": 0.7, "b": 0.5}
 
@@ -140,8 +141,8 @@ def all_errors(runs: int = RUNS, draws: int = DRAWS) -> dict:
     for explainable in EXPLAINABLE:
         for n in N_TEST:
             name = f"{100 * explainable:g} % explainable, {n} test stimuli"
+            print(f"  {name}", file=sys.stderr, flush=True)
             report[name] = measured_errors(explainable, n, runs, draws)
-            print(name, json.dumps(report[name], indent=2), flush=True)
     return report
 
 
@@ -152,6 +153,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="Write the numbers here as well.")
     arguments = parser.parse_args()
     report = all_errors(arguments.runs, arguments.draws)
+    print(json.dumps(report, indent=2))
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")
 

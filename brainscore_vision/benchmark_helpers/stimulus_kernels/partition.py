@@ -30,7 +30,7 @@ from .kernels.kernel import StimulusKernel
 from .options import EngineOptions
 from .responses import Responses, pearson_per_neuroid
 from .ridge.banded import Target, WeightedFit, banded_fits
-from .statistics.bootstrap import BLOCK_BYTES, correlation_and_variance_draws, percentile_interval
+from .statistics.bootstrap import BLOCK_BYTES, correlation_and_variance_draws, count_groups, interval_of
 from .statistics.normalizations import explained_part, ratio_draws
 from .tasks import SubjectTask
 from .wording import warn_once
@@ -58,7 +58,8 @@ class Partition:
         Penalties of a, b, and both, in mean eigenvalues of the training kernel at hand.
     weight : float
         Of a in the joint kernel, where both have a mean eigenvalue of 1; b has the rest. 1: the joint fit is that of a alone.
-    n_train, n_test, n_neuroids : int
+    n_train, n_test, n_groups, n_neuroids : int
+        ``n_groups`` of similar test stimuli, as many as test stimuli where they are independent.
     dropped_stimuli : tuple of str
         Left out because one of the models has no features for them.
     """
@@ -73,12 +74,13 @@ class Partition:
     weight: float
     n_train: int
     n_test: int
+    n_groups: int
     n_neuroids: int
     dropped_stimuli: tuple[str, ...] = ()
 
     def interval(self, part: str) -> tuple[float, float]:
-        """Middle 95 % of the draws of a part."""
-        return percentile_interval(self.draws[part])
+        """95 % over other test stimuli (:func:`~.statistics.bootstrap.interval_of`)."""
+        return interval_of(self.values[part], self.draws[part], self.n_test, self.n_groups)
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ class MeanPartition:
     models: tuple[str, str]
     values: Mapping[str, float]
     draws: Mapping[str, np.ndarray]
+    n_test: int
+    n_groups: int
 
     @classmethod
     def of(cls, partitions: Sequence[Partition]) -> MeanPartition:
@@ -101,11 +105,11 @@ class MeanPartition:
             models=partitions[0].models,
             values={part: float(np.mean([p.values[part] for p in partitions])) for part in PARTS},
             draws={part: np.mean([p.draws[part] for p in partitions], axis=0) for part in PARTS},
+            n_test=min(p.n_test for p in partitions),
+            n_groups=min(p.n_groups for p in partitions),
         )
 
-    def interval(self, part: str) -> tuple[float, float]:
-        """Middle 95 % of the draws of a part."""
-        return percentile_interval(self.draws[part])
+    interval = Partition.interval
 
 
 def partition(
@@ -244,6 +248,7 @@ def parts_of(
         weight=fits[-1].weight,
         n_train=len(task.train_ids),
         n_test=n,
+        n_groups=count_groups(task.test_ids, task.bootstrap_groups),
         n_neuroids=len(at_test.variance),
     )
 

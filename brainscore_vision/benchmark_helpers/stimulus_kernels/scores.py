@@ -10,7 +10,7 @@ from brainscore_core.metrics import Score
 from brainscore_vision.metric_helpers.bootstrap_error import bootstrap_error, declare_no_error
 
 from .errors import StimulusKernelError
-from .statistics.bootstrap import percentile_interval
+from .statistics.bootstrap import interval_of
 from .statistics.differences import t_interval
 from .statistics.normalizations import Normalized
 from .statistics.significance import count_significant
@@ -62,7 +62,7 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
         score.attrs["features_digest"] = result.features_digest
     if result.draws is not None:
         draws = result.draws.values[normalization] if chosen.draws is None else chosen.draws
-        score.attrs["interval"] = percentile_interval(draws)
+        score.attrs["interval"] = interval_of(chosen.value, draws, result.n_test, result.draws.n_groups)
         score.attrs["bootstrap"] = xr.DataArray(draws, dims=["draw"])
         score.attrs["bootstrap_stimuli"] = result.draws.stimuli
         score.attrs["n_stimulus_groups"] = result.draws.n_groups

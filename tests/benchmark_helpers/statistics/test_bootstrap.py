@@ -4,15 +4,15 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import rankdata, spearmanr, t
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import bootstrap, similarity
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import (
-    Draws,
     correlation_and_variance_draws,
     correlation_draws,
+    interval_of,
     percentile_interval,
     rank_classes,
     rdm_draws,
@@ -327,6 +327,39 @@ def test_rdm_intervals_are_not_too_narrow():
     assert 0.95 < np.mean(spreads) / np.std(values) < 1.35
 
 
-def test_interval_of_draws():
-    draws = Draws({"published": np.arange(1001.0)}, "digest", n_groups=9)
-    assert draws.interval("published") == pytest.approx((25.0, 975.0))
+@pytest.mark.parametrize("n_stimuli", [9, 371])
+def test_interval_of_independent_stimuli_is_the_middle_of_the_draws(n_stimuli):
+    assert interval_of(600.0, np.arange(1001.0), n_stimuli, n_stimuli) == pytest.approx((25.0, 975.0))
+    assert interval_of(600.0, np.arange(1001.0), 371, 269) == pytest.approx((25.0, 975.0))
+
+
+def test_interval_over_few_families_is_by_t():
+    """For a mean of seven values it is Student's interval of these; each value is that of a family of three."""
+    rng = np.random.default_rng(12)
+    values = rng.standard_normal(7)
+    families = np.repeat([str(i) for i in range(7)], 3)
+    counts = resampled_counts(names(21), 100_000, families)
+    draws = counts @ np.repeat(values, 3) / 21
+    expected = t.interval(0.95, 6, values.mean(), values.std(ddof=1) / np.sqrt(7))
+    assert interval_of(values.mean(), draws, 21, 7) == pytest.approx(expected, abs=0.02)
+
+
+def test_few_families_hold_the_truth():
+    """Explained variance over seven families of six that share 80 % of theirs; the middle 95 % of draws hold it less often."""
+    rng, held, voxels = np.random.default_rng(13), [], 20
+    families = np.repeat([str(i) for i in range(7)], 6)
+    counts, repetitions = resampled_counts(names(42), 200, families), np.full(42, 4)
+    reference, noise = NoiseCeiling(np.full(voxels, 0.5), 1 / 4), np.full(voxels, 2.0)
+    mixing = rng.standard_normal((8, voxels)) / np.sqrt(8)
+    mixing /= np.linalg.norm(mixing, axis=0)
+    for _ in range(300):
+        common, own = rng.standard_normal((2, 7, 8)), rng.standard_normal((2, 42, 8))
+        signal, error = (np.sqrt(0.8) * np.repeat(common, 6, axis=1) + np.sqrt(0.2) * own) @ mixing
+        measured = np.sqrt(0.5) * (signal + rng.standard_normal((42, voxels)))
+        draws, values = draws_of(signal + error, measured, repetitions, reference, noise, counts)
+        name = "explained_variance"
+        limits = interval_of(values[name].value, draws[name], 42, 7), percentile_interval(draws[name])
+        held.append([low <= 0.5 <= high for low, high in limits])
+    by_t, middle = np.mean(held, axis=0)
+    assert by_t >= 0.87
+    assert middle <= by_t - 0.08

@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+from brainscore_core.metrics import Score
 from plugin_testing.models import FeatureModel, random_features
 from scipy.stats import binom, kstest, ttest_1samp
 
@@ -270,6 +271,28 @@ def test_p_values_have_no_smallest_value():
     draws = 1 + 0.1 * rng.standard_normal(1000)
     p_value = paired_draws(1.0, 0.0, draws, np.zeros(1000), 300).summary().p_value
     assert 0 < p_value < 1e-12
+
+
+def rounded(score):
+    """The Score and its draws times 1 + 1e-13, as rounding would leave them."""
+    found = score * (1 + 1e-13)
+    parts = {
+        name: part
+        for name, part in score.attrs.items()
+        if name != "raw" and (isinstance(part, Score) or name == "bootstrap")
+    }
+    found.attrs = score.attrs | {name: rounded(part) for name, part in parts.items()}
+    return found
+
+
+@pytest.mark.parametrize("cell", [CELLS[0], CELLS[3], CELLS[6]])
+def test_rounding_is_no_difference(scores, cell):
+    """Draws round as their score does, and vary less than it: the scores of features in another unit had p < 0.05."""
+    good = scores["good"][cell]
+    outcome = compare(rounded(good), good)
+    assert outcome.mean.p_value == outcome.over_subjects.p_value == outcome.p_of_both == outcome.sign_test_p == 1
+    assert all(difference.p_value == 1 for difference in outcome.subjects.values())
+    assert outcome.mean.value == outcome.n_positive == outcome.n_negative == 0
 
 
 def test_t_interval_covers_a_mean_of_five():

@@ -341,7 +341,10 @@ def test_explainable_variance_has_a_standard_error():
     assert np.mean(sums) == pytest.approx(np.square(loading).sum(), rel=0.02)
     assert np.mean(errors) == pytest.approx(np.std(sums), rel=0.1)
     assert found.is_known
-    assert not replace(found, standard_error=found.explainable.sum() / 1.9).is_known
+    assert found.is_precise
+    for times, known, precise in ((1.9, False, False), (2.1, True, False), (4.9, True, False), (5.1, True, True)):
+        rough = replace(found, standard_error=found.explainable.sum() / times)
+        assert (rough.is_known, rough.is_precise) == (known, precise)
 
 
 # Few stimuli, and stimuli that vary more or less than those of the published ceiling.

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from plugin_testing.scored_cells import RIDGE, facts, scores
+from plugin_testing.scored_cells import RIDGE, copied, facts, scores
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.significance import adjusted
 from brainscore_vision.benchmarks.laion_fmri_7t import compare
@@ -46,6 +46,23 @@ def test_a_table_says_what_its_p_values_mean(run, file, tiny_dataset):
     assert "corrected (fdr)" in out
     assert "p: no difference on other images of this kind" in out
     assert sum(RIDGE in line for line in out.splitlines()) == 1
+
+
+def test_a_sign_that_published_hides_is_marked(run, tmp_path, tiny_dataset):
+    database, (first, second) = ResultsDatabase(tmp_path / "results.sqlite"), names(tiny_dataset)
+    for model, sign in ((first, -1), (second, 1)):
+        score = copied(scores(tiny_dataset)[model][RIDGE])
+        for unit in (score.attrs[subject] for subject in score.attrs["raw_subjects"]["subject"].values):
+            unit.attrs["raw"].values = sign * abs(unit.attrs["raw"].values)
+        database.add(score, facts(score))
+    _, out, _ = run("compare", database.path, first, second)
+    difference = json.loads(run("compare", database.path, first, second, "--json")[1])
+    assert difference["hides_sign"]
+    assert f"{difference['mean']['value']:+.3f} *" in out
+    assert "The raw score of one or more subjects is negative; the published normalization squares it." in out
+    a, b = (database.score(database.results([model])[0].id) for model in (first, second))
+    assert "published squares it" in str(compare(a, b))
+    assert not compare(b, b).hides_sign
 
 
 def test_a_digest_names_a_model(run, tmp_path, tiny_dataset):

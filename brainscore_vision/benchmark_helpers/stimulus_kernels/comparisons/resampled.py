@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..statistics.bootstrap import (
-    FEW_GROUPS,
     MIN_DISTINCT,
     Draws,
     count_groups,
-    has_groups,
+    has_few_groups,
     resampled_counts,
     stimuli_digest,
 )
@@ -41,14 +40,14 @@ class Resampled:
     @classmethod
     def of(cls, test_ids: tuple[str, ...], groups: tuple[str, ...] | None, n_draws: int) -> Resampled:
         n_groups = count_groups(test_ids, groups)
-        if not has_groups(groups) or n_groups >= FEW_GROUPS:
+        if not has_few_groups(len(test_ids), n_groups):
             return cls(test_ids, groups, n_draws, resampled_counts(test_ids, n_draws, groups))
         kind = "group" if n_groups == 1 else "groups"
         of_groups = f"The {len(test_ids)} test images come in {n_groups} {kind} of similar ones"
         if n_groups < MIN_DISTINCT:
             note = f"{of_groups}: what other images would give cannot be told, so there is no interval and no p value."
             return cls(test_ids, groups, n_draws, None, (note,))
-        note = f"{of_groups}: intervals, which draw whole groups, are too narrow, and p values too small."
+        note = f"{of_groups}: intervals, by t over whole groups, are a little too narrow, and p values too small."
         return cls(test_ids, groups, n_draws, resampled_counts(test_ids, n_draws, groups), (note,))
 
     def is_for(self, test_ids: tuple[str, ...], groups: tuple[str, ...] | None) -> bool:

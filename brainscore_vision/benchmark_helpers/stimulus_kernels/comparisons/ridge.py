@@ -13,7 +13,7 @@ from ..kernels.kernel import StimulusKernel
 from ..responses import pearson_per_neuroid
 from ..ridge import fit as ridge
 from ..statistics.bootstrap import N_DRAWS, median_draws, ridge_draws
-from ..statistics.ceilings import ExplainableVariance
+from ..statistics.ceilings import ENOUGH_STANDARD_ERRORS, ExplainableVariance
 from ..statistics.normalizations import (
     NORMALIZATIONS,
     Normalized,
@@ -189,9 +189,15 @@ def alpha_text(alpha: float, is_relative: bool, form: str = "g") -> str:
 
 
 def poorly_known(task: SubjectTask, at_test: ExplainableVariance) -> tuple[str, ...]:
-    """A note if the explainable variance of the test stimuli may be 0."""
-    if at_test.is_known:
+    """A note if the explainable variance of the test stimuli may be 0, or is known roughly alone."""
+    if at_test.is_precise:
         return ()
+    if at_test.is_known:
+        return (
+            f"The explainable variance of {task.subject} in {task.region} on the {at_test.n_stimuli} test stimuli has a "
+            f"standard error above {100 / ENOUGH_STANDARD_ERRORS:.0f} %: explained_variance and correlation may be off by as "
+            f"much.",
+        )
     share, error = (100 * x / at_test.variance.sum() for x in (at_test.explainable.sum(), at_test.standard_error))
     so = "say little" if at_test.is_positive else "are not given"
     return (

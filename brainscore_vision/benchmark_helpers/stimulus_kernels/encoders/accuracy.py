@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..comparisons import Resampled
 from ..responses import Responses, pearson_per_neuroid
-from ..statistics.bootstrap import INTERVAL, N_DRAWS, correlation_draws, percentile_interval, ridge_draws
+from ..statistics.bootstrap import INTERVAL, N_DRAWS, correlation_draws, count_groups, interval_of, ridge_draws
 from ..statistics.normalizations import SumsOfDraws, explained_part, normalize_correlations
 from ..tasks import SubjectTask
 
@@ -77,8 +77,10 @@ def accuracy_of(check, encoder) -> Accuracy:
     if resampled.counts is not None:
         sums = SumsOfDraws(correlations, test.noise_ceiling, at_test)
         draws = ridge_draws(check.predicted, test.values, test.n_repetitions, sums, resampled.counts)
+        n_groups = count_groups(task.test_ids, task.bootstrap_groups)
         for name, of_name in draws.items():
-            summary[name]["low"], summary[name]["high"] = map(float, percentile_interval(of_name))
+            limits = interval_of(summary[name]["value"], of_name, len(task.test_ids), n_groups)
+            summary[name]["low"], summary[name]["high"] = limits
         low, high = _intervals(check.predicted, test, resampled.counts)
         values |= {"correlation_low": low, "correlation_high": high}
     return Accuracy(task, encoder.task.train_ids, test.neuroids, encoder.alphas, encoder.unit, values, summary)

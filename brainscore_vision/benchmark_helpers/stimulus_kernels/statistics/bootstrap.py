@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse
+from scipy.stats import t
 
 from ..errors import StimulusKernelError
 from .normalizations import SumsOfDraws
@@ -32,8 +33,8 @@ INTERVAL = 0.95
 MIN_DISTINCT = 3
 """A draw with fewer distinct groups says nothing about a correlation and is drawn again."""
 
-FEW_GROUPS = 10
-"""With fewer groups than these, an interval is too narrow: of 7, it covers some 80 % (METHODS.md)."""
+FEW_GROUPS = 30
+"""With fewer groups than these, the middle 95 % of draws are too narrow: of 7, they cover some 80 % (METHODS.md)."""
 
 BLOCK_BYTES = 16 * 2**20
 """What correlations of a block of draws, and intermediate products, may take each."""
@@ -66,9 +67,30 @@ class Draws:
     n_groups: int
     medians: np.ndarray | None = None
 
-    def interval(self, normalization: str) -> tuple[float, float]:
-        """Limits of the percentile interval with coverage ``INTERVAL``."""
-        return percentile_interval(self.values[normalization])
+
+def interval_of(value: float, draws: np.ndarray, n_stimuli: int, n_groups: int) -> tuple[float, float]:
+    """95 % interval of a number over other stimuli: the middle 95 % of its draws, or t about it where groups are few.
+
+    Draws of G groups vary less than G other groups would, by √((G - 1)/G), and their tails are those of a normal distribution.
+    With fewer than ``FEW_GROUPS`` groups of similar stimuli that matters, and the interval is the value ± t √(G/(G - 1)) times
+    the standard deviation of the draws, t of G - 1 degrees of freedom (Student 1908). Independent stimuli are not grouped.
+
+    Parameters
+    ----------
+    value : float
+    draws : numpy.ndarray of float64, shape (draws,)
+    n_stimuli, n_groups : int
+        As many where stimuli are independent.
+    """
+    if not has_few_groups(n_stimuli, n_groups):
+        return percentile_interval(draws)
+    half = t.ppf((1 + INTERVAL) / 2, n_groups - 1) * np.sqrt(n_groups / (n_groups - 1)) * draws.std(ddof=1)
+    return float(value - half), float(value + half)
+
+
+def has_few_groups(n_stimuli: int, n_groups: int) -> bool:
+    """Whether stimuli come in groups, and in fewer than ``FEW_GROUPS``."""
+    return n_groups < min(n_stimuli, FEW_GROUPS)
 
 
 def percentile_interval(draws: np.ndarray) -> tuple[float, float]:

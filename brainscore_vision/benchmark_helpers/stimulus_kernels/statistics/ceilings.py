@@ -18,6 +18,9 @@ from ..errors import ResponsesError
 STANDARD_ERRORS = 2.0
 """A divisor that is not above 0 by so many standard errors may be 0: a ratio to it says little."""
 
+ENOUGH_STANDARD_ERRORS = 5.0
+"""With fewer, even the true signal's own score is often off by a tenth and more (METHODS.md, Differences, item 8)."""
+
 
 @dataclass(frozen=True)
 class NoiseCeiling:
@@ -132,6 +135,11 @@ class ExplainableVariance:
     def is_known(self) -> bool:
         """Whether Σ (v - σ²m) is above 0 by ``STANDARD_ERRORS``; else a ratio to it says little."""
         return bool(self.explainable.sum() > STANDARD_ERRORS * self.standard_error)
+
+    @property
+    def is_precise(self) -> bool:
+        """Whether Σ (v - σ²m) is ``ENOUGH_STANDARD_ERRORS`` above 0."""
+        return bool(self.explainable.sum() > ENOUGH_STANDARD_ERRORS * self.standard_error)
 
 
 def mean_inverse_repetitions(n_repetitions: np.ndarray) -> float:

@@ -35,6 +35,10 @@ UNIT_NOTE = (
 )
 
 
+ROUNDING = float(np.finfo(np.float32).eps)
+"""Scores that differ by a smaller part of them differ by rounding alone: features are recorded in single precision."""
+
+
 class ComparisonError(StimulusKernelError):
     """Two scores that cannot be compared."""
 
@@ -83,6 +87,8 @@ class Comparison:
         in both (as in Clark's 1973 min F').
     n_positive, n_negative : int
         Subjects in whom the first, the second model is better.
+    hides_sign : bool
+        Whether a negative raw score of some subject was squared to a positive one, by ``published``, in either model.
     notes : tuple of str
         What a reader of the difference should know, one sentence each.
     sign_test_p : float
@@ -102,6 +108,7 @@ class Comparison:
     n_positive: int
     n_negative: int
     sign_test_p: float
+    hides_sign: bool = False
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -115,6 +122,8 @@ class Comparison:
             f"  sign test over subjects: {self.n_positive} positive, {self.n_negative} negative, p = {self.sign_test_p:.3g}"
         )
         lines.append("  (subjects saw the same images and agree more often than the sign test supposes)")
+        if self.hides_sign:
+            lines.append("  Note: the raw score of one or more subjects is negative; published squares it.")
         lines += [f"  Note: {note}" for note in self.notes]
         return "\n".join(lines)
 
@@ -162,6 +171,7 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
         n_positive=n_positive,
         n_negative=n_negative,
         sign_test_p=float(scipy.stats.binomtest(n_positive, n_different).pvalue) if n_different else 1.0,
+        hides_sign=any(map(_hides_sign, (score_a, score_b))),
         notes=(
             *_other_training(score_a, score_b),
             *((UNIT_NOTE,) if any(map(_depends_on_unit, (score_a, score_b))) else ()),
@@ -188,8 +198,11 @@ def _other_training(score_a: Score, score_b: Score) -> tuple[str, ...]:
 
 def _depends_on_unit(score: Score) -> bool:
     """Whether penalties were chosen, or given, in the unit of the features."""
-    units = (fold.attrs[subject].attrs for fold in _folds(score) for subject in _subjects(fold))
-    return any("alpha" in unit and "mean_eigenvalue" not in unit for unit in units)
+    return any("alpha" in unit.attrs and "mean_eigenvalue" not in unit.attrs for unit in _units(score))
+
+
+def _hides_sign(score: Score) -> bool:
+    return any(unit.attrs["raw"].item() < 0 < unit.item() for unit in _units(score))
 
 
 @dataclass(frozen=True)
@@ -223,9 +236,13 @@ class PairedDraws:
 
 
 def paired_draws(value_a: float, value_b: float, a: np.ndarray, b: np.ndarray, n_groups: int) -> PairedDraws:
-    """The difference of two numbers with paired draws (float64, shape (draws,)) over ``n_groups`` of stimuli."""
+    """The difference of two numbers with paired draws (float64, shape (draws,)) over ``n_groups`` of stimuli.
+
+    It is 0 exactly where the numbers agree but for rounding: draws round as they do, and would tell the two apart.
+    """
     draws = np.sqrt(n_groups / (n_groups - 1)) * (a - b)
-    return PairedDraws(value_a - value_b, draws, draws, n_groups - 1)
+    value = 0.0 if np.isclose(value_a, value_b, rtol=ROUNDING, atol=0) else value_a - value_b
+    return PairedDraws(value, draws, draws, n_groups - 1)
 
 
 def squares(paired: PairedDraws, root_a: float, root_b: float, a: np.ndarray, b: np.ndarray) -> PairedDraws:
@@ -296,9 +313,14 @@ def _subjects(score: Score) -> list[str]:
     return score.attrs["raw_subjects"]["subject"].values.tolist()
 
 
+def _units(score: Score) -> list[Score]:
+    """Scores of subjects, fold by fold."""
+    return [fold.attrs[subject] for fold in _folds(score) for subject in _subjects(fold)]
+
+
 def _stimuli(score: Score) -> list:
     """Digests of what was resampled, fold by fold and subject by subject."""
-    parts = [fold.attrs[subject] for fold in _folds(score) for subject in _subjects(fold)]
+    parts = _units(score)
     if any("bootstrap" not in part.attrs for part in parts):
         raise ComparisonError(
             f"A comparison needs each subject's draws over stimuli, which {score.attrs.get('benchmark_identifier')} has "

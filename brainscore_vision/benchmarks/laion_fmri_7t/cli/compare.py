@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from .options import CorrectOption, JsonOption
-from .tables import Column, print_table
+from .tables import SIGN_HIDDEN, SIGN_MARK, Column, print_table
 
 LEGEND = (
     "p: no difference on other images of this kind (these subjects). corrected: for all benchmarks of this table.",
@@ -84,7 +84,8 @@ def compare(
         columns += [Column("both", number=True, minor=True), Column("agree", number=True, minor=True)]
         rows = [_row(pair, p) for pair, p in zip(pairs, corrected, strict=True)]
         names = {pair.normalization for pair in pairs}
-        print_table(f"{first} minus {second} ({', '.join(sorted(names))})", columns, rows, *LEGEND)
+        below = (SIGN_HIDDEN, *LEGEND) if any(pair.hides_sign for pair in pairs) else LEGEND
+        print_table(f"{first} minus {second} ({', '.join(sorted(names))})", columns, rows, *below)
         for note in dict.fromkeys(note for pair in pairs for note in pair.notes):
             _notes.print(f"Note: {note}")
     for problem in sorted(problems):
@@ -98,4 +99,5 @@ def _row(pair, corrected: float) -> list[str]:
     agree = f"{pair.n_positive if pair.mean.value > 0 else pair.n_negative} of {len(pair.subjects)}"
     interval = f"[{low:+.3f}, {high:+.3f}]"
     p = f"{pair.mean.p_value:.2g}"
-    return [pair.benchmark, f"{pair.mean.value:+.3f}", interval, p, f"{corrected:.2g}", people, both, agree]
+    difference = f"{pair.mean.value:+.3f}{SIGN_MARK if pair.hides_sign else ''}"
+    return [pair.benchmark, difference, interval, p, f"{corrected:.2g}", people, both, agree]

@@ -157,6 +157,9 @@ def comparison_figure(study: Study, compared: Compared) -> Figure:
             f"Of {compared.n_candidates} models the first {size} in the order of the leaderboard are compared: with more, "
             "neither the matrix nor its tests would say much. "
         )
+    hidden = ""
+    if any(c.hides_sign for c in compared.pairs.values()):
+        hidden = "*: the raw score of one or more subjects is negative; the published normalization squares it. "
     rows = -(-len(regions) // N_COLUMNS)
     return draw(
         name=f"compared-{compared.variant.stem}",
@@ -165,7 +168,8 @@ def comparison_figure(study: Study, compared: Compared) -> Figure:
         f"test stimuli, the same draws for both models; below, in how many of {listing(map(str, n_subjects))} subjects the row "
         f"is better. ★: the difference has the same sign in every subject, and p < {LEVEL:g} {compared.corrected}. "
         "Intervals and p values speak about other stimuli, not about other people; subjects saw the same images, so that all "
-        f"of them often agree by chance. {chosen}A layer that was scored as a model of its own is compared like any other.",
+        f"of them often agree by chance. {chosen}{hidden}A layer that was scored as a model of its own is compared like any "
+        "other.",
         alt=f"Matrices of pairwise differences between {size} models in {listing(regions)}; {solid} of "
         f"{len(compared.pairs)} differences are reliable.",
         height=rows * (0.75 + 0.56 * max(size - 1 + LAST_ROW, 2)),
@@ -192,7 +196,7 @@ def _paint_matrix(axes, compared: Compared, region: str, norm: Normalize) -> Non
         if own == region:
             x, y = compared.models.index(b) - 0.5, compared.models.index(a) + 0.5
             colour = ON_DARK if abs(norm(comparison.mean.value) - 0.5) > 0.27 else ON_LIGHT
-            star = " ★" if _is_solid(compared, (own, a, b)) else ""
+            star = ("*" if comparison.hides_sign else "") + (" ★" if _is_solid(compared, (own, a, b)) else "")
             style = {"ha": "center", "va": "center_baseline", "color": colour}
             low, high = comparison.mean.interval
             axes.text(x, y - 0.26, f"{_signed(comparison.mean.value, 3)}{star}", size=7.5, weight="bold", **style)
