@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse
-from scipy.stats import t
+from scipy import special
 
 from ..errors import StimulusKernelError
 from .normalizations import SumsOfDraws
@@ -84,7 +84,7 @@ def interval_of(value: float, draws: np.ndarray, n_stimuli: int, n_groups: int) 
     """
     if not has_few_groups(n_stimuli, n_groups):
         return percentile_interval(draws)
-    half = t.ppf((1 + INTERVAL) / 2, n_groups - 1) * np.sqrt(n_groups / (n_groups - 1)) * draws.std(ddof=1)
+    half = special.stdtrit(n_groups - 1, (1 + INTERVAL) / 2) * np.sqrt(n_groups / (n_groups - 1)) * draws.std(ddof=1)
     return float(value - half), float(value + half)
 
 
