@@ -64,7 +64,7 @@ def test_a_table(run, file, tiny_dataset):
     assert "1 could not be scored: see them with --failures." in err
 
 
-@pytest.mark.parametrize("width", [20, 60, 80, 250])
+@pytest.mark.parametrize("width", [20, 64, 80, 250])
 def test_names_stay_whole_in_any_terminal(run, file, monkeypatch, width):
     monkeypatch.setenv("FORCE_COLOR", "1")  # for rich: this is a terminal
     monkeypatch.setenv("COLUMNS", str(width))
