@@ -12,9 +12,13 @@ subjects done, 1 some failed or differ, 2 wrong usage.
 
 import argparse
 import sys
+import warnings
 from pathlib import Path
 
 from tqdm import tqdm
+
+if not sys.warnoptions:  # whoever asks for warnings gets them
+    warnings.simplefilter("ignore", FutureWarning)  # those of other packages, when they are imported
 
 from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
 from brainscore_vision.data.laion_fmri_7t.packaging import command

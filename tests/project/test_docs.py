@@ -99,7 +99,11 @@ def test_blocks_run_and_print_what_is_shown(page, runner, tmp_path):
     if not blocks(page.read_text("utf-8")):
         pytest.skip("no code")
     results = runner.run(page, tmp_path, IN_FOLDERS.get(page, ""))
+    drawn = re.findall(r"!\[[^]]*\]\((\w+\.png)\)", page.read_text("utf-8"))
+    assert [figure for figure in drawn if not (tmp_path / figure).is_file()] == [], "figures that no block drew"
     if os.environ.get(WRITE):
+        for figure in drawn:
+            shutil.copy(tmp_path / figure, page.parent)
         page.write_text(with_outputs(page.read_text("utf-8"), results), "utf-8")
         return
     shown = ((block, printed) for block, printed in results if block.output is not None)

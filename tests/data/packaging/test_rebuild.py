@@ -416,7 +416,7 @@ def program_here(monkeypatch, *arguments) -> int:
 
 
 def program(*arguments) -> subprocess.CompletedProcess:
-    command_line = [sys.executable, "-W", "ignore", REPOSITORY / "rebuild_assemblies.py", *arguments]
+    command_line = [sys.executable, REPOSITORY / "rebuild_assemblies.py", *arguments]
     return subprocess.run(list(map(str, command_line)), capture_output=True, text=True, check=False)
 
 
@@ -429,6 +429,7 @@ def test_broken_subject_stops_no_other(released, tmp_path, monkeypatch):
     assert run.returncode == command.SOME_FAILED
     assert f"sub-03: FAILED: Betas are a complete gzipped NIfTI file; {broken}" in run.stdout
     assert "2 of 3 subjects done; failed: sub-03" in run.stdout
+    assert run.stderr == ""
     assert sorted(path.name for path in (root / "assemblies").glob("*.nc")) == ["sub-01.nc", "sub-05.nc"]
     kept = root / "assemblies" / ".rebuild" / "sub-03"
     assert sorted(path.name for path in kept.glob("*.npy")) == ["ses-01.npy", "ses-02.npy"]

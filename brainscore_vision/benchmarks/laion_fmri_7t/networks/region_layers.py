@@ -38,7 +38,10 @@ def parse_layers(text: str) -> dict[str, str | list[str]] | str:
     for pair in text.split(","):
         region, equals, layer = (part.strip() for part in pair.partition("="))
         if not (region and equals and layer):
-            raise ModelSourceError(f"--layers is {_FORM}; received {text!r}, with {pair!r} in it.")
+            named = (
+                f". To score {pair.strip()!r} in V1 and IT: V1={pair.strip()},IT={pair.strip()}" if not equals else ""
+            )
+            raise ModelSourceError(f"--layers is {_FORM}; received {text!r}, with {pair!r} in it{named}.")
         layers[region] = layer if region not in layers else [*_as_list(layers[region]), layer]
     return layers
 
