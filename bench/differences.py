@@ -6,7 +6,7 @@
 DATASET is a folder of simulated data; one that does not exist is made first, at `SHARED_SCALE`, in half a minute. What
 depends on the number of images is measured on the small scale, too, in the folder beside it whose name ends in ``-small``.
 METHODS.md quotes the output, and ``--table`` shows a JSON file of it as one number a line. ``SECTIONS`` at the end lists what
-is measured; each is independent of the others. All of them take about 12 minutes of one processor.
+is measured; each is independent of the others. All of them take about 17 minutes of one processor.
 """
 
 from __future__ import annotations

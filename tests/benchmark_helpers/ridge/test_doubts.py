@@ -29,7 +29,8 @@ def scored(ids, features, dataset, cells=(CELL,), **engine):
 
 
 def notes_of(score):
-    return score.attrs.get("notes", [])
+    """But that few test images leave the explainable variance roughly known."""
+    return [note for note in score.attrs.get("notes", []) if "explainable variance" not in note]
 
 
 @pytest.mark.parametrize(("scale", "edge", "remedy"), [(1e7, "largest", "Divide"), (1e-8, "smallest", "Multiply")])

@@ -398,12 +398,11 @@ def test_a_kernel_that_a_changed_model_replaced_is_told_by_every_score_on_it(swe
     _, database, _ = sweep(["network"], CELLS[:2])
     (result,) = database.results(benchmarks=[V1])
     note, *of_data = result.notes
-    assert len(of_data) == 3
     assert all("of its grid" in other or "explainable variance" in other for other in of_data)
     assert note.startswith("The features of network in conv differ by")
     assert "The kernel was made again on" in note
     (other,) = database.results(benchmarks=[IT])  # of another layer, whose kernel was not there
-    assert other.notes == ()
+    assert not any("made again" in note for note in other.notes)
 
 
 # the command
