@@ -239,6 +239,9 @@ def _paint_slices(axes, one: BrainMap, scale: ColourScale, cuts: Sequence[float]
     (left, back, _), (right, front, _) = ends + np.diff(ends, axis=0) * [[-_MARGIN], [_MARGIN]]
     for of_cut in slices.axes.values():  # the volume is twice as wide as the brain
         of_cut.ax.set(xlim=(left, right), ylim=(back, front))
+    for one_axes in (slices.frame_axes, *(of_cut.ax for of_cut in slices.axes.values())):
+        for picture in one_axes.images:  # into an SVG go the voxels themselves, and no picture of them
+            picture.set_interpolation("none")
     slices.annotate(left_right=first, positions=True, size=7.5)
     if one.space.t1w is not None:  # letters on their own dark boxes: a page replaces black and white, and not these
         for of_cut in slices.axes.values():

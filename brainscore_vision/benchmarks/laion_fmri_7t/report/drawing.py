@@ -51,6 +51,7 @@ _PART = re.compile(r"[-._/:\s]")
 
 STYLE = {
     "svg.fonttype": "none",
+    "image.composite_image": False,  # else an SVG has a picture of several, whose size depends on the layout's last digits
     "text.parse_math": False,  # a name may hold a dollar sign
     "font.family": "sans-serif",
     # matplotlib lays out with the first, which it brings along; the others are as wide or narrower
