@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from plugin_testing.notes import notes_of
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError
 from brainscore_vision.benchmarks.laion_fmri_7t import score_model
@@ -267,7 +268,7 @@ def test_a_score_says_how_many_images_have_no_row(tiny_dataset, tmp_path):
     shared = open_dataset(root).pool_stimuli("shared")
     nothing = set(shared).difference(frame["image_name"])  # images that show nothing with a name
     before = f"{len(nothing)} of {len(shared)} stimuli have no row in "
-    assert [note.startswith(before) for note in expected.attrs["notes"] if "explainable variance" not in note] == [True]
+    assert [note.startswith(before) for note in notes_of(expected)] == [True]
     images = sorted(frame["image_name"].unique())[::6]
     kept = ~frame["image_name"].isin(images)
     frame[kept].to_csv(table, index=False)
@@ -279,7 +280,7 @@ def test_a_score_says_how_many_images_have_no_row(tiny_dataset, tmp_path):
     rewrite_masks(masks, lambda values: {"masks": values[kept.to_numpy()]})
     found = score_model("LAION_fMRI-nouns", CELL, dataset=root)
     nothing.update(set(images) & set(shared))
-    assert [note for note in found.attrs["notes"] if "explainable variance" not in note] == [
+    assert notes_of(found) == [
         f"{len(nothing)} of {len(shared)} stimuli have no row in {table}: they count as images without nouns."
     ]
     masks.unlink()

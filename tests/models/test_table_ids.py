@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from plugin_testing.notes import notes_of
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import command_line
@@ -42,11 +43,11 @@ SPELLINGS = {
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_spellings_are_matched_and_said_once(tiny_dataset, shared, values, spelling, caplog):
     expected = score_model(StimulusFeatureModel.from_arrays(values, shared, "mine"), CELL, dataset=tiny_dataset)
-    assert "notes" not in expected.attrs
+    assert notes_of(expected) == []
     spelled = [SPELLINGS[spelling](s) for s in shared]
     found = score_model(StimulusFeatureModel.from_arrays(values, spelled, "mine"), CELL, dataset=tiny_dataset)
     assert found.item() == expected.item()
-    (note,) = found.attrs["notes"]
+    (note,) = notes_of(found)
     n_changed = sum(a != b for a, b in zip(shared, spelled, strict=True))
     assert note.startswith(f"{n_changed} ids of features in memory were matched without folder, image ending, capitals")
     assert [record.message for record in caplog.records].count(note) == 1
@@ -70,7 +71,7 @@ def test_surrounding_blanks_do_not_count(shared, values, blanks):
 def test_a_combination_says_what_its_parts_say(tiny_dataset, shared, values):
     spelled = StimulusFeatureModel.from_arrays(values, [f"all/{s}" for s in shared], "mine")
     both = combine([spelled, StimulusFeatureModel.from_arrays(values[:, :2], shared, "other")])
-    (note,) = score_model(both, CELL, dataset=tiny_dataset).attrs["notes"]
+    (note,) = notes_of(score_model(both, CELL, dataset=tiny_dataset))
     assert "were matched without folder" in note
 
 

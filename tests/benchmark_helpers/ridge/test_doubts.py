@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from plugin_testing.notes import notes_of
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import one_of_many
@@ -26,11 +27,6 @@ def table(tiny_dataset):
 def scored(ids, features, dataset, cells=(CELL,), **engine):
     model = StimulusFeatureModel.from_arrays(features, ids, "table")
     return dict(score_all(model, list(cells), dataset=dataset, engine=EngineOptions(progress=False, **engine)))
-
-
-def notes_of(score):
-    """But that few test images leave the explainable variance roughly known."""
-    return [note for note in score.attrs.get("notes", []) if "explainable variance" not in note]
 
 
 @pytest.mark.parametrize(("scale", "edge", "remedy"), [(1e7, "largest", "Divide"), (1e-8, "smallest", "Multiply")])

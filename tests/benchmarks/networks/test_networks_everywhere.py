@@ -153,7 +153,8 @@ def test_sweeps_have_layers(tiny_dataset, database, tmp_path):
     assert (made.failed, made.labels) == ([], {"IT": "blocks.3"})
     scored = do(Work(plan, cells=True, bytes=10**12), settings, "two")
     assert scored.failed == []
-    assert [one.score.attrs["layers"] for one in scored.scored] == [{"IT": "blocks.3"}]
+    (kept,) = database.add_entries([one.entry for one in scored.scored])
+    assert database.score(kept).attrs["layers"] == {"IT": "blocks.3"}
 
 
 def test_layers_are_chosen_in_scores_and_sweeps(run, tiny_dataset, tmp_path):
@@ -169,7 +170,10 @@ def test_layers_are_chosen_in_scores_and_sweeps(run, tiny_dataset, tmp_path):
     (plan,) = make_plan(*names).models
     settings = Settings(EngineOptions(store_directory=tmp_path / "store", progress=False))
     assert do(Work(plan, cells=False, bytes=10**12), settings, "one").failed == []
-    scored = {s.target.name: s.score for s in do(Work(plan, cells=True, bytes=10**12), settings, "two").scored}
+    again = ResultsDatabase(tmp_path / "again.db")
+    cells = do(Work(plan, cells=True, bytes=10**12), settings, "two").scored
+    kept = again.add_entries([one.entry for one in cells])
+    scored = {one.target.name: again.score(number) for one, number in zip(cells, kept, strict=True)}
     assert {name: score.attrs["layers"] for name, score in scored.items()} == {V1: v1.layers, IT: it.layers}
     assert scored[IT].item() == pytest.approx(it.value)
     assert results.score(it.id).attrs["layers_chosen"] == scored[IT].attrs["layers_chosen"]
