@@ -3,7 +3,10 @@
 import errno
 import fcntl
 import os
+import shutil
+from types import SimpleNamespace
 
+import psutil
 import pytest
 from plugin_testing.scored_cells import CKA, RIDGE, assert_same_tree, facts, scores
 
@@ -46,6 +49,10 @@ def test_results_are_read(filled, tiny_dataset, no_locks, tmp_path, run):
     assert (code, err) == (0, "")
     assert "2 results read, 0 problems." in out
     assert "cannot be locked" in out
+
+
+def test_a_report_is_made(filled, tmp_path, monkeypatch, run):
+    monkeypatch.setattr(fcntl, "lockf", lambda *_: os.close(-1))  # an OSError
     assert run("report", filled, "--out", tmp_path / "page")[0] == 0
 
 
@@ -91,3 +98,31 @@ def test_a_folder_that_cannot_be_written_is_looked_at_through_the_file(filled, n
     database = ResultsDatabase(filled, create=False)
     assert database.connection.lock_problem == words
     assert len(database.results()) == 2
+
+
+MOUNTS = {
+    "sshfs": (("/", "ext4", "rw"), ("{}", "fuse.sshfs", "rw,user_id=0"), True),
+    "NFS that locks": (("{}", "nfs4", "rw,hard,local_lock=none"), False),
+    "NFS that does not": (("{}", "nfs", "rw,hard,nolock,local_lock=all"), True),
+    "a disk on it": (("{}", "fuse.sshfs", "rw"), ("{}/inside", "ext4", "rw"), False),
+    "one over another": (("{}", "ext4", "rw"), ("{}", "fuse.sshfs", "rw"), True),
+    "no mount that is known": (False,),
+}
+
+
+@pytest.mark.parametrize("mounts", MOUNTS)
+def test_locks_that_other_machines_do_not_see_are_told_once(
+    filled, tiny_dataset, tmp_path, monkeypatch, caplog, mounts
+):
+    *mounted, told = MOUNTS[mounts]
+    folder = tmp_path / "inside"
+    folder.mkdir()
+    link = tmp_path.parent / f"{tmp_path.name} link.db"
+    link.symlink_to(shutil.copy(filled, folder / "r.db"))
+    found = [SimpleNamespace(mountpoint=where.format(tmp_path), fstype=kind, opts=how) for where, kind, how in mounted]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda all: found)
+    database = ResultsDatabase(link)
+    score = scores(tiny_dataset)["one"][RIDGE]
+    for _ in range(2):
+        database.add(score, facts(score))
+    assert caplog.text.count("keeps locks from other machines") == told

@@ -10,11 +10,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import quote
 
 import peewee
+import psutil
+
+from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import warn_once
 
 from .errors import ResultsError
 
@@ -36,6 +40,12 @@ BUSY_SECONDS = 300
 
 UNUSED_BYTE = 2**40
 """Place of a trial lock in a file, beyond those that SQLite locks."""
+
+OWN_LOCKS = ("fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.gcsfuse", "fuse.mount-s3", "9p", "vboxsf")
+"""File systems on which locks are seen by the processes of one machine alone, or of one mount."""
+
+OWN_LOCKS_OF_NFS = frozenset(("nolock", "local_lock=all", "local_lock=posix"))
+"""Options of a mount of NFS that make it such a one."""
 
 MEAN, FOLD, SUBJECT = "mean", "fold", "subject"
 """What a row of ``score`` is of."""
@@ -220,6 +230,27 @@ class ResultsFile(peewee.SqliteDatabase):
                 f"({self.lock_problem}). Choose a results file in a folder of another file system, such as a local disk, and "
                 f"copy it here when it is done: what is here can be read."
             )
+        if self._own_locks is not None:
+            warn_once(
+                f"Several processes add results to one file under locks that all of them see; the file system of {self.path} "
+                f"({self._own_locks}) keeps locks from other machines, and results of two that add at once are lost. Let one "
+                f"process at a time add to it, or choose a file elsewhere."
+            )
+
+    @cached_property
+    def _own_locks(self) -> str | None:
+        return own_locks(self.path)
+
+
+def own_locks(path: Path) -> str | None:
+    """Kind of a file system that keeps locks to one machine, or to one of its mounts; None for others, as far as they say."""
+    file = path.resolve()
+    holding = [mount for mount in psutil.disk_partitions(all=True) if file.is_relative_to(mount.mountpoint)]
+    if not holding:
+        return None
+    mount = max(reversed(holding), key=lambda mount: len(mount.mountpoint))  # of two at one place the later one is seen
+    local = mount.fstype.startswith("nfs") and not OWN_LOCKS_OF_NFS.isdisjoint(mount.opts.split(","))
+    return mount.fstype if local or mount.fstype in OWN_LOCKS else None
 
 
 def lock_problem(path: Path) -> str | None:
