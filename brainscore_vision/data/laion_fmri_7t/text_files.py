@@ -71,13 +71,11 @@ def read_json(path: Path):
     """
 
     def once(pairs: list[tuple]) -> dict:
-        names = [name for name, _ in pairs]
-        repeated = (
-            next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
-        )
-        if repeated is not None:
+        found, names = dict(pairs), [name for name, _ in pairs]
+        if len(found) < len(names):
+            repeated = next(name for name in names if names.count(name) > 1)
             raise SchemaError(f"{path}: an entry stands in a file once; {repeated!r} is repeated. Keep one.")
-        return dict(pairs)
+        return found
 
     return json.loads(read_text(path), object_pairs_hook=once)
 

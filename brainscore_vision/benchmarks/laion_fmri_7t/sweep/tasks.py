@@ -239,9 +239,8 @@ def _scores(work: Work, names: list[str], settings: Settings) -> Iterator[tuple[
 
 def _check_network(model, plan: ModelPlan) -> None:
     """Raise if the cells that are done were scored with other weights: results of one name are of one network."""
-    own = (
-        None if isinstance(model, LookupModel | DatasetModel) else network_digest(model)
-    )  # features may come with each dataset
+    # features may come with each dataset
+    own = None if isinstance(model, LookupModel | DatasetModel) else network_digest(model)
     if own is not None and not plan.networks <= {own}:
         raise ModelSourceError(
             f"The cells of a sweep are scored with one network per model; {plan.model} now makes network {own}, and "
