@@ -5,6 +5,7 @@ import struct
 import zlib
 
 import numpy as np
+import PIL
 import pytest
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.model_helpers.activations.pytorch import load_image
@@ -226,9 +227,19 @@ def on_screen(image, degrees, directory):
     return np.asarray(load_image(placed.get_stimulus("x")))
 
 
+def encoded_as(encoding: str) -> tuple:
+    """What stands in ENCODINGS; skips what this Pillow cannot read back: before 13, TIFFs in YCbCr."""
+    with Image.open(io.BytesIO(ENCODINGS[encoding][0])) as image:
+        try:
+            image.load()
+        except OSError as error:
+            pytest.skip(f"Pillow {PIL.__version__} does not read the {encoding} that it wrote: {error}")
+    return ENCODINGS[encoding]
+
+
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_what_is_to_be_seen(tmp_path, encoding):
-    content, expected, tolerance, changes = ENCODINGS[encoding]
+    content, expected, tolerance, changes = encoded_as(encoding)
     shown = displayed(tmp_path, content)
     assert shown.changes == changes
     with Image.open(shown.path) as image:
@@ -240,7 +251,7 @@ def test_what_is_to_be_seen(tmp_path, encoding):
 @pytest.mark.parametrize("degrees", FIELDS)
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_at_any_field_of_view(tmp_path, encoding, degrees):
-    content, expected, tolerance, _ = ENCODINGS[encoding]
+    content, expected, tolerance, _ = encoded_as(encoding)
     plain = Image.fromarray(np.rint(rgb(expected)).astype(np.uint8))
     (tmp_path / "plain").mkdir()
     reference = on_screen(displayed(tmp_path / "plain", encoded(plain, "PNG")), degrees, tmp_path / "screen")
