@@ -185,7 +185,7 @@ KINDS = {
     "P": ("png",),
     "RGBA": ("png", "webp"),
     "CMYK": ("jpg", "tif"),
-    "YCbCr": ("tif",),
+    "YCbCr": ("jpg",),
     "I;16": ("png",),
     "F": ("tif",),
 }

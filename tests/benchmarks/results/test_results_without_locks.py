@@ -117,7 +117,7 @@ def test_locks_that_other_machines_do_not_see_are_told_once(
     *mounted, told = MOUNTS[mounts]
     folder = tmp_path / "inside"
     folder.mkdir()
-    link = tmp_path.parent / f"{tmp_path.name} link.db"
+    link = tmp_path_factory.mktemp("elsewhere") / "link.db"
     link.symlink_to(shutil.copy(filled, folder / "r.db"))
     found = [SimpleNamespace(mountpoint=where.format(tmp_path), fstype=kind, opts=how) for where, kind, how in mounted]
     monkeypatch.setattr(psutil, "disk_partitions", lambda all: found)
