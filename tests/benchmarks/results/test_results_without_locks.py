@@ -112,7 +112,7 @@ MOUNTS = {
 
 @pytest.mark.parametrize("mounts", MOUNTS)
 def test_locks_that_other_machines_do_not_see_are_told_once(
-    filled, tiny_dataset, tmp_path, monkeypatch, caplog, mounts
+    filled, tiny_dataset, tmp_path, tmp_path_factory, monkeypatch, caplog, mounts
 ):
     *mounted, told = MOUNTS[mounts]
     folder = tmp_path / "inside"
