@@ -65,10 +65,6 @@ def library():
     return brain_transformation
 
 
-class _AllTaken(BaseException):
-    """Ends an extractor's call after its last batch; no Exception, which a wrapper may catch."""
-
-
 class RegionRecorder:
     """Records one region after the other, through the BrainModel interface alone."""
 
@@ -193,10 +189,6 @@ class CommitmentRecorder:
 
     def _look_at(self, block, layers, layers_of, rows, n_unique: int, sink: Sink) -> None:
         extractor, counted, held = self.model.activations_model._extractor, [], []
-        ask, own_batch_size = extractor.from_stimulus_set, extractor._batch_size
-        batch_size = self.batch_size(layers)
-        # hooks may give the extractor more stimuli to show
-        n_batches = None if extractor._stimulus_set_hooks else math.ceil(n_unique / batch_size)
 
         def take(batch):
             lengths = {len(batch[layer]) for layer in layers}
@@ -215,24 +207,15 @@ class CommitmentRecorder:
                 )
             else:
                 held.append(features)
-            if len(counted) == n_batches:
-                raise _AllTaken
             # the first layer alone, as Brain-Score packs each layer that it gets: with hundreds, longer than small networks
             # take to answer; a copy, as a view would keep the whole answer in memory until the next one is there
             return type(batch)([(layers[0], _flat(batch[layers[0]])[:, :1].copy())])
 
-        def answered(**given):
-            with contextlib.suppress(_AllTaken):  # nobody asks for what Brain-Score would pack now, for 10 ms
-                return ask(**given)
-
         handle = extractor.register_batch_activations_hook(take)
+        own_batch_size = extractor._batch_size
         try:
-            extractor._batch_size = batch_size
-            with (
-                _quiet_extractor(),
-                self._reader.reading() if self._reader else contextlib.nullcontext(),
-                replaced(extractor, "from_stimulus_set", answered),
-            ):
+            extractor._batch_size = self.batch_size(layers)
+            with _quiet_extractor(), self._reader.reading() if self._reader else contextlib.nullcontext():
                 self.model.activations_model(block, layers=layers, number_of_trials=1, require_variance=False)
         finally:
             extractor._batch_size = own_batch_size
