@@ -270,6 +270,21 @@ def test_notes_and_squared_negatives_are_marked_and_explained(tiny_dataset, tmp_
     assert not Page(text).guesses
 
 
+@pytest.mark.usefixtures("without_maps")
+@pytest.mark.parametrize("n_models", [2, 5])
+def test_a_note_that_models_share_stands_once(tiny_dataset, tmp_path, n_models):
+    names = [f"model {number}" for number in range(n_models)]
+    noted = [renamed(scores(tiny_dataset)["pixels"][IT], name) for name in names]
+    for one in noted:
+        one.attrs["notes"] = ["Of the data."]
+    noted[0].attrs["notes"] = ["Of the data.", "Of the first."]
+    page = write_report(fill(tmp_path / "r.db", noted), tmp_path / "page").read_text("utf-8")
+    section = page[page.index('id="notes-title"') :].partition("</section>")[0]
+    assert section.count("Of the data.") == section.count("Of the first.") == 1
+    assert all(name in section for name in names)
+    assert (f"{n_models} models" in section) is (n_models > 3)
+
+
 def test_long_names_stay_different():
     names = [f"a_network_of_a_long_name-stage{n}.blocks.0.attention.with.a.long.name.output" for n in range(20)]
     for short in (short_names(names, 30), row_labels(names)):

@@ -215,13 +215,17 @@ def model_facts(study: Study) -> list[ModelFacts]:
     return facts
 
 
-def notes(study: Study) -> list[tuple[str, str, list[str]]]:
-    """Model, note and the benchmarks whose results have it, in the order of the study."""
+def notes(study: Study) -> list[tuple[list[str], str, tuple[str, ...]]]:
+    """Models that share a note, the note, and the benchmarks on which each of them has it, in the order of the study."""
     found: dict[str, dict[str, list[str]]] = {model: {} for model in study.models}
     for result in study.results:
         for note in result.notes:
             found[result.model].setdefault(note, []).append(result.benchmark)
-    return [(model, note, names) for model, own in found.items() for note, names in own.items()]
+    models: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for model, own in found.items():
+        for note, names in own.items():
+            models.setdefault((note, tuple(names)), []).append(model)
+    return [(of_note, note, names) for (note, names), of_note in models.items()]
 
 
 def provenance(study: Study) -> list[tuple[str, str]]:
