@@ -1,10 +1,21 @@
 """What prepares images counts with all its settings, and not with what changes while it is used."""
 
+import argparse
+import array
 import collections
+import configparser
+import datetime
+import decimal
 import enum
 import functools
 import importlib.util
+import logging
+import operator
+import pathlib
+import re
+import string
 import sys
+import threading
 import types
 from dataclasses import dataclass, field
 
@@ -176,6 +187,47 @@ def test_networks_and_what_holds_them_are_left_alone():
     before = preprocessing_digest(model)
     model.activations_model.count = 3
     assert preprocessing_digest(model) == before is not None
+
+
+HOLDERS = {
+    "argparse": lambda value: argparse.Namespace(gain=value),
+    "namespace in a dictionary": lambda value: {"options": types.SimpleNamespace(gain=value)},
+    "deque": lambda value: collections.deque([value]),
+    "configuration": lambda value: configured(value),
+    "pattern": lambda value: re.compile(f"layer{value}"),
+    "decimal": lambda value: decimal.Decimal(value),
+    "date": lambda value: datetime.date(2020 + value, 1, 1),
+    "range": lambda value: range(value),
+    "getter": lambda value: operator.itemgetter(value),
+    "template": lambda value: string.Template(f"layer{value}"),
+    "buffer": lambda value: array.array("d", [value]),
+    "pure path": lambda value: pathlib.PurePosixPath(str(value)),
+}
+
+
+def configured(value):
+    parser = configparser.ConfigParser()
+    parser["network"] = {"gain": str(value)}
+    return parser
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_settings_of_a_network_count_in_objects_of_the_standard_library(holder):
+    def digest(value):
+        model = small_network({"V1": "conv"})
+        model.activations_model._model.args = HOLDERS[holder](value)
+        return structure_digest(model)
+
+    assert digest(1) == digest(1) != digest(2)
+
+
+def test_locks_and_loggers_are_no_settings():
+    def digest(number):
+        model = small_network({"V1": "conv"})
+        model.activations_model._model.args = [threading.Lock(), logging.getLogger(f"run {number}")]
+        return structure_digest(model)
+
+    assert digest(1) == digest(2)
 
 
 class OfNumpy(FeatureModel):

@@ -63,8 +63,8 @@ class Encoder:
     """
 
     path: Path
-    about: dict
-    metadata: dict
+    about: dict = field(repr=False)
+    metadata: dict = field(repr=False)
     parts: list[Part] = field(repr=False)
     model: object = field(default=None, repr=False)
     plain: Plain | None = field(default=None, repr=False)
@@ -104,6 +104,10 @@ class Encoder:
     @property
     def n_voxels(self) -> int:
         return self.about["n_voxels"]
+
+    def __repr__(self) -> str:
+        about = self.about
+        return f"<Encoder of {about['subject']} from {about['identifier']}: {', '.join(about['regions'])}; {self.n_voxels} voxels>"
 
     @property
     def voxels(self) -> pd.DataFrame:

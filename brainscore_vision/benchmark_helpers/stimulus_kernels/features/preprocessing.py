@@ -5,22 +5,29 @@ A change that touches few images, such as another treatment of one file format, 
 
 from __future__ import annotations
 
+import array
+import collections
 import contextlib
+import datetime
+import decimal
 import dis
 import enum
+import fractions
 import functools
 import hashlib
 import inspect
 import io
 import itertools
+import operator
 import os
 import random
+import re
 import sys
 import tokenize
 import types
 import weakref
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import PurePath
 
 import numpy as np
 from brainscore_vision.model_helpers.activations.core import ActivationsExtractorHelper
@@ -42,7 +49,23 @@ MOST_BYTES = 2**26
 
 DEEPEST = 40
 
-SETTINGS = (bool, int, float, complex, str, bytes, type(None), enum.Enum, Path, np.generic)
+SETTINGS = (
+    *(bool, int, float, complex, str, bytes, bytearray, type(None), enum.Enum, PurePath, np.generic, range, slice),
+    *(
+        array.array,
+        datetime.date,
+        datetime.time,
+        datetime.timedelta,
+        datetime.tzinfo,
+        decimal.Decimal,
+        fractions.Fraction,
+    ),
+    *(re.Pattern, operator.attrgetter, operator.itemgetter, operator.methodcaller),
+)
+"""What their ``repr`` tells whole."""
+SEQUENCES = (list, tuple, collections.deque, collections.UserList)
+OF_SETTINGS = {"argparse", "collections", "dataclasses", "functools", "string", "types"}
+"""Modules of the standard library whose objects hold settings; others are locks, files, loggers, counters ..."""
 NETWORKS = (BrainModel, PytorchWrapper, ActivationsExtractorHelper)
 """Own what prepares images, and change while they are used."""
 
@@ -238,7 +261,7 @@ def _add(found: Places, place: tuple[str, ...], value, seen: dict[int, object], 
         inner = {} if owner is None or isinstance(owner, types.ModuleType) else {"self": owner}  # a generator's random
     elif id(value) not in seen and len(place) < DEEPEST:
         seen[id(value)] = value  # kept, so that no other object gets its id
-        if isinstance(value, list | tuple):
+        if isinstance(value, SEQUENCES):
             inner = {str(i): part for i, part in enumerate(value)}
         elif isinstance(value, set | frozenset):
             what = repr(sorted(map(repr, value))).encode()
@@ -349,7 +372,7 @@ def _attributes(value, whole: bool = False) -> dict:
     kind = type(value)
     if isinstance(value, NETWORKS) and not (whole and is_own(kind.__module__)):
         return {}
-    if kind.__module__.partition(".")[0] in sys.stdlib_module_names - {"types"}:
+    if kind.__module__.partition(".")[0] in sys.stdlib_module_names - OF_SETTINGS:
         return {}
     if is_module and not whole and next(value.parameters(), None) is not None:
         return {}
