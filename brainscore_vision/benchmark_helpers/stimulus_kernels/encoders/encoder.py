@@ -106,8 +106,8 @@ class Encoder:
         return self.about["n_voxels"]
 
     def __repr__(self) -> str:
-        about = self.about
-        return f"<Encoder of {about['subject']} from {about['identifier']}: {', '.join(about['regions'])}; {self.n_voxels} voxels>"
+        source, regions = f"{self.about['subject']} from {self.about['identifier']}", ", ".join(self.about["regions"])
+        return f"<Encoder of {source}: {regions}; {self.n_voxels} voxels>"
 
     @property
     def voxels(self) -> pd.DataFrame:
