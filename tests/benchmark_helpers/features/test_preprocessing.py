@@ -20,12 +20,16 @@ import types
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+import xarray as xr
 from brainscore_vision.model_helpers.brain_transformation import STANDARD_REGION_BENCHMARKS, ModelCommitment
 from brainscore_vision.utils import LazyLoad
 from plugin_testing.models import FeatureModel, pixel_features, small_network
 from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.tree import DecisionTreeRegressor
 from torchvision import transforms as v1
 from torchvision.transforms import v2
 
@@ -240,6 +244,46 @@ class OfNumpy(FeatureModel):
     def answer(self, path):
         self.seen[path] = pixels = pixel_features(path)
         return pixels * self._weights["dark"] if pixels.mean() < 0 else pixels
+
+
+def by_rows(values):
+    return pd.DataFrame(values, index=[f"image-{row.sum():.3f}" for row in values])
+
+
+def exec_made(values):
+    """A class that was typed in, where a nested function has the number in it."""
+    names = {"FeatureModel": FeatureModel, "__name__": "a notebook"}
+    text = f"class Typed(FeatureModel):\n    def answer(self, path):\n        return (lambda: {values[0, 0]})()"
+    exec(text, names)
+    return names["Typed"](len, identifier="of numpy")
+
+
+HELD = {
+    "table": by_rows,
+    "table of several types": lambda values: by_rows(values).assign(name="a"),
+    "names of rows": lambda values: pd.DataFrame(np.ones((3, 1)), index=values[:, 0]),
+    "column": lambda values: pd.Series(list(values)),
+    "objects": lambda values: np.array([*values, None], object),
+    "lists": lambda values: values.tolist(),
+    "long list": lambda values: np.resize(values, 1000).tolist(),
+    "named array": lambda values: xr.DataArray(np.ones(3), dims="s", coords={"s": values[:, 0]}),
+    "more than 64 MB": lambda values: np.resize(values, 9_000_000),
+    "neighbours": lambda values: KNeighborsRegressor(1).fit(np.arange(3)[:, None], values),
+    "tree": lambda values: DecisionTreeRegressor(random_state=0).fit(np.arange(3)[:, None], values),
+    "typed in": exec_made,
+}
+
+
+@pytest.mark.parametrize("how", HELD)
+def test_what_a_model_without_torch_looks_up_in_counts(how):
+    def digest(last):
+        values = np.arange(12.0).reshape(3, 4) + 1
+        values[0, 0] = last
+        model = FeatureModel(pixel_features, identifier="of numpy")
+        model.held = HELD[how](values)
+        return structure_digest(model)
+
+    assert digest(1.0) == digest(1.0) != digest(1.001)
 
 
 class OwnCommitment(ModelCommitment):
