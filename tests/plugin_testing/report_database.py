@@ -12,6 +12,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
 
 from .models import FeatureModel, pixel_features
+from .once import computed_once
 from .scored_cells import copied, facts
 
 TAU, OOD, OWN = "LAION_fMRI.V1-tau-ridgecv", "LAION_fMRI.V1-ood-ridgecv", "LAION_fMRI_persubject.V1-tau-ridgecv"
@@ -31,7 +32,11 @@ def scores(dataset: Path) -> dict[str, dict]:
         FeatureModel(_edges, identifier="edges"),
     )
     engine = EngineOptions(store=False, progress=False)
-    return {model.identifier: dict(score_all(model, CELLS, dataset=dataset, engine=engine)) for model in models}
+
+    def compute():
+        return {model.identifier: dict(score_all(model, CELLS, dataset=dataset, engine=engine)) for model in models}
+
+    return computed_once(dataset.parent / "scores for reports.pickle", compute)
 
 
 def renamed(score, model: str, **attrs):
