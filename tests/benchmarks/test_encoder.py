@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from plugin_testing.models import CountingModel, small_network
 from scipy.stats import spearmanr
-from sklearn.linear_model import RidgeCV
+from sklearn.linear_model import Ridge, RidgeCV
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import RidgeMetric
@@ -43,6 +43,7 @@ from brainscore_vision.data.laion_fmri_7t.ids import is_ood
 from brainscore_vision.data.laion_fmri_7t.released.features import bind
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from brainscore_vision.data.laion_fmri_7t.voxel_space import voxel_space
+from brainscore_vision.models.laion_fmri_7t import StimulusFeatureModel
 
 QUIET = EngineOptions(progress=False)
 LAYERS = {"V1": "conv", "IT": "pool"}
@@ -322,6 +323,25 @@ def test_metadata_are_nested_and_read_without_weights(kept, tiny_dataset):
     np.testing.assert_allclose(
         [about["splithalf_uncorrected"][0], about["splithalf_corrected"][0]], [r, 2 * r / (1 + r)]
     )
+
+
+def test_features_that_know_nothing_correlate_with_nothing_that_was_left_out(tiny_dataset):
+    """Predictions are the others' mean and a fit: without the mean, which falls where the image left out is high."""
+    task = task_of("V1", tiny_dataset)
+    features = np.random.default_rng(20261127).standard_normal((len(task.train_ids), 20))
+    shown = dict(zip(task.train_ids, features, strict=True))
+    shown |= {name: np.zeros(20) + i for i, name in enumerate(task.test_ids)}
+    model = StimulusFeatureModel.from_arrays(np.array(list(shown.values())), list(shown), identifier="noise")
+    voxels = fitted(tiny_dataset, model=model, regions=["V1"]).voxels
+    measured = task.load_responses().select(task.train_ids).values.astype(float)
+    left_out = np.empty_like(measured)
+    for i in range(len(features)):
+        others = np.arange(len(features)) != i
+        ridge = Ridge(voxels["penalty"][0]).fit(features[others], measured[others])
+        left_out[i] = ridge.predict(features[[i]])[0] - measured[others].mean(axis=0)
+    expected = [np.corrcoef(p, m)[0, 1] for p, m in zip(left_out.T, measured.T, strict=True)]
+    np.testing.assert_allclose(voxels["leave_one_out_correlation"], expected, atol=1e-6)
+    assert abs(np.median(expected)) < 0.2
 
 
 def test_voxels_have_their_places_in_the_volume(kept, tiny_dataset, tmp_path):

@@ -626,8 +626,8 @@ def test_all_digits_are_there_until_the_last_thread_is_out(products):
     for one in products:
         one.fp32_precision = "tf32"
     with contextlib.ExitStack() as first, contextlib.ExitStack() as second:
-        first.enter_context(hooks.ALL_DIGITS)
-        second.enter_context(hooks.ALL_DIGITS)
+        first.enter_context(hooks.AS_WRITTEN)
+        second.enter_context(hooks.AS_WRITTEN)
         first.close()
         assert {one.fp32_precision for one in products} == {"ieee"}
     assert {one.fp32_precision for one in products} == {"tf32"}
@@ -646,3 +646,26 @@ def test_scores_do_not_depend_on_the_precision_of_a_program(stimuli, precision):
     finally:
         torch.set_float32_matmul_precision(before)
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("how", ["torch.compile", "compile in place", "of a part"])
+def test_a_compiled_network_is_read_as_its_code_says(stimuli, how):
+    """Compiled code calls no hooks."""
+
+    def make():
+        return sequence(("conv", conv), ("relu", lambda: nn.ReLU(inplace=True)), ("pool", lambda: nn.AvgPool2d(4)))
+
+    expected, _ = features_of(make(), "conv", stimuli)
+    network, name, shown = make(), "conv", torch.rand(2, 3, 32, 32)
+    if how == "torch.compile":
+        network, name = torch.compile(network, backend="eager"), "_orig_mod.conv"
+    elif how == "compile in place":
+        network.compile(backend="eager")
+    else:
+        network.conv = torch.compile(network.conv, backend="eager")
+    with torch.no_grad():
+        before = network(shown)
+    found, _ = features_of(network, name, stimuli)
+    np.testing.assert_array_equal(found, expected)
+    with torch.no_grad():
+        assert torch.equal(network(shown), before)

@@ -1,20 +1,35 @@
 """What prepares images counts with all its settings, and not with what changes while it is used."""
 
+import argparse
+import array
 import collections
+import configparser
+import datetime
+import decimal
 import enum
 import functools
 import importlib.util
+import logging
+import operator
+import pathlib
+import re
+import string
 import sys
+import threading
 import types
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+import xarray as xr
 from brainscore_vision.model_helpers.brain_transformation import STANDARD_REGION_BENCHMARKS, ModelCommitment
 from brainscore_vision.utils import LazyLoad
 from plugin_testing.models import FeatureModel, pixel_features, small_network
 from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.tree import DecisionTreeRegressor
 from torchvision import transforms as v1
 from torchvision.transforms import v2
 
@@ -178,6 +193,47 @@ def test_networks_and_what_holds_them_are_left_alone():
     assert preprocessing_digest(model) == before is not None
 
 
+HOLDERS = {
+    "argparse": lambda value: argparse.Namespace(gain=value),
+    "namespace in a dictionary": lambda value: {"options": types.SimpleNamespace(gain=value)},
+    "deque": lambda value: collections.deque([value]),
+    "configuration": lambda value: configured(value),
+    "pattern": lambda value: re.compile(f"layer{value}"),
+    "decimal": lambda value: decimal.Decimal(value),
+    "date": lambda value: datetime.date(2020 + value, 1, 1),
+    "range": lambda value: range(value),
+    "getter": lambda value: operator.itemgetter(value),
+    "template": lambda value: string.Template(f"layer{value}"),
+    "buffer": lambda value: array.array("d", [value]),
+    "pure path": lambda value: pathlib.PurePosixPath(str(value)),
+}
+
+
+def configured(value):
+    parser = configparser.ConfigParser()
+    parser["network"] = {"gain": str(value)}
+    return parser
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_settings_of_a_network_count_in_objects_of_the_standard_library(holder):
+    def digest(value):
+        model = small_network({"V1": "conv"})
+        model.activations_model._model.args = HOLDERS[holder](value)
+        return structure_digest(model)
+
+    assert digest(1) == digest(1) != digest(2)
+
+
+def test_locks_and_loggers_are_no_settings():
+    def digest(number):
+        model = small_network({"V1": "conv"})
+        model.activations_model._model.args = [threading.Lock(), logging.getLogger(f"run {number}")]
+        return structure_digest(model)
+
+    assert digest(1) == digest(2)
+
+
 class OfNumpy(FeatureModel):
     """A model without torch, whose weights matter for dark images alone."""
 
@@ -188,6 +244,46 @@ class OfNumpy(FeatureModel):
     def answer(self, path):
         self.seen[path] = pixels = pixel_features(path)
         return pixels * self._weights["dark"] if pixels.mean() < 0 else pixels
+
+
+def by_rows(values):
+    return pd.DataFrame(values, index=[f"image-{row.sum():.3f}" for row in values])
+
+
+def exec_made(values):
+    """A class that was typed in, where a nested function has the number in it."""
+    names = {"FeatureModel": FeatureModel, "__name__": "a notebook"}
+    text = f"class Typed(FeatureModel):\n    def answer(self, path):\n        return (lambda: {values[0, 0]})()"
+    exec(text, names)
+    return names["Typed"](len, identifier="of numpy")
+
+
+HELD = {
+    "table": by_rows,
+    "table of several types": lambda values: by_rows(values).assign(name="a"),
+    "names of rows": lambda values: pd.DataFrame(np.ones((3, 1)), index=values[:, 0]),
+    "column": lambda values: pd.Series(list(values)),
+    "objects": lambda values: np.array([*values, None], object),
+    "lists": lambda values: values.tolist(),
+    "long list": lambda values: np.resize(values, 1000).tolist(),
+    "named array": lambda values: xr.DataArray(np.ones(3), dims="s", coords={"s": values[:, 0]}),
+    "more than 64 MB": lambda values: np.resize(values, 9_000_000),
+    "neighbours": lambda values: KNeighborsRegressor(1).fit(np.arange(3)[:, None], values),
+    "tree": lambda values: DecisionTreeRegressor(random_state=0).fit(np.arange(3)[:, None], values),
+    "typed in": exec_made,
+}
+
+
+@pytest.mark.parametrize("how", HELD)
+def test_what_a_model_without_torch_looks_up_in_counts(how):
+    def digest(last):
+        values = np.arange(12.0).reshape(3, 4) + 1
+        values[0, 0] = last
+        model = FeatureModel(pixel_features, identifier="of numpy")
+        model.held = HELD[how](values)
+        return structure_digest(model)
+
+    assert digest(1.0) == digest(1.0) != digest(1.001)
 
 
 class OwnCommitment(ModelCommitment):

@@ -15,7 +15,9 @@ from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import files
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StorageError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features import recording
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import N_STIMULI
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.spool import FeatureSpool
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore, StoredKernel
 
 GROUP = 54321
@@ -129,15 +131,19 @@ def test_colleagues_share_a_store_and_a_spool(folder, shared, expected, caplog, 
         (shared / name).chmod(0o2775)
     monkeypatch.setenv("BRAINSCORE_HOME", str(shared / "home"))
     directories = {"store_directory": shared / "store", "spool_directory": shared / "spool"}
-    shown = []
 
-    def stop(values, ids):
-        shown.extend(ids)
-        if len(shown) > N_STIMULI + 20:
-            os.kill(os.getpid(), 9)
-        return values, ids
+    def killed():
+        append = FeatureSpool.append
 
-    killed_child(lambda: make_benchmark(folder, **directories)(model(misbehave=stop)), user(1001, GROUP))
+        def append_some(self, features):
+            if self.n_written > 12:
+                os.kill(os.getpid(), 9)
+            append(self, features)
+
+        FeatureSpool.append, recording.LOOK_AT_BLOCK = append_some, 4  # of this process alone
+        make_benchmark(folder, **directories)(model())
+
+    killed_child(killed, user(1001, GROUP))
     assert list((shared / "spool").rglob("*.features"))
     score, _, warnings = in_child(lambda: scored(folder, caplog, **directories), user(1002, GROUP))
     assert (score, warnings) == (expected, [])

@@ -1,6 +1,7 @@
 """Features on disk: what an interrupted run left is taken up by the same model, as far as it is whole, and by no other."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -124,20 +125,19 @@ def test_a_journal_without_a_fingerprint_is_not_taken_up(tmp_path, features):
 
 @pytest.fixture
 def scoring(tmp_path, monkeypatch):
-    """A benchmark and a model that ends with an exception after some images."""
+    """A benchmark and a model that ends with an exception after some images: a state, and no setting of the model's."""
     monkeypatch.setattr(recording, "LOOK_AT_BLOCK", 4)
     folder = make_images(tmp_path / "images", N_IMAGES)
-    seen = []
+    seen, now = [], threading.local()
 
-    def model(scale=1.0, noise=0.0, stop=None, after=N_STIMULI + 16, seed=5):
-        rng = np.random.default_rng(seed)
+    def misbehave(values, ids):
+        seen.extend(ids)
+        if now.stop is not None and len(seen) > N_STIMULI + 16:
+            raise now.stop
+        return values * now.scale + now.noise * np.abs(values).max() * now.rng.standard_normal(values.shape), ids
 
-        def misbehave(values, ids):
-            seen.extend(ids)
-            if stop is not None and len(seen) > after:
-                raise stop
-            return values * scale + noise * np.abs(values).max() * rng.standard_normal(values.shape), ids
-
+    def model(scale=1.0, noise=0.0, stop=None):
+        now.scale, now.noise, now.stop, now.rng = scale, noise, stop, np.random.default_rng(5)
         seen.clear()
         return FeatureModel(pixel_features, visual_degrees=8.0, misbehave=misbehave, identifier="m")
 

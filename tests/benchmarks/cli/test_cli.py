@@ -359,3 +359,27 @@ def test_a_process_ends_with_its_code(process):
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("layers torchvision:alexnet@none --list --save map.json", "Beside --list, --save would do nothing"),
+        ("layers torchvision:alexnet@none --list --regions V1 --figure a.svg", "--list, --regions, --figure would"),
+        ("list --regions FFA*", "Beside --regions, pattern would do nothing"),
+        ("list --dataset tiny", "--dataset goes with --regions"),
+        ("record --tree --db a.sqlite3 --model pixels", "Beside --tree, --model would do nothing"),
+        ("data splits --pool shared --name tau --ids --json", "Beside --ids, --json would do nothing"),
+        ("results a.db --partitions --sort model", "Beside --partitions, --sort would do nothing"),
+        ("results a.db --verify --model pixels", "Beside --verify, --model would do nothing"),
+        ("results a.db --clean --json", "--clean goes with --verify"),
+        ("results a.db --failures --where family=vit", "Beside --failures, --where would do nothing"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(run, command, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.db").touch()
+    code, _, message = run(*command.replace("tiny", str(tmp_path)).split())
+    assert code == 2
+    assert said in " ".join(message.split())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.db"]

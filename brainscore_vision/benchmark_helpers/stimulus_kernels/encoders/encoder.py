@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from ..errors import ModelOutputError, StimulusKernelError
 from ..features.hooks import pytorch_wrapper
-from ..features.network import modules_in, network_digest, weights_state
+from ..features.network import network_digest, weights_state
 from ..features.preprocessing import noticing_changes, preprocessing_digest, same_preprocessing, structure_digest
 from ..features.recording import CPU_BATCH, answers_by_layers, library, recorder_for, recording_alone
 from ..files import replacing
@@ -63,8 +63,8 @@ class Encoder:
     """
 
     path: Path
-    about: dict
-    metadata: dict
+    about: dict = field(repr=False)
+    metadata: dict = field(repr=False)
     parts: list[Part] = field(repr=False)
     model: object = field(default=None, repr=False)
     plain: Plain | None = field(default=None, repr=False)
@@ -104,6 +104,10 @@ class Encoder:
     @property
     def n_voxels(self) -> int:
         return self.about["n_voxels"]
+
+    def __repr__(self) -> str:
+        source, regions = f"{self.about['subject']} from {self.about['identifier']}", ", ".join(self.about["regions"])
+        return f"<Encoder of {source}: {regions}; {self.n_voxels} voxels>"
 
     @property
     def voxels(self) -> pd.DataFrame:
@@ -258,8 +262,7 @@ def code_digests(model) -> list[str | None]:
 
     To be called after images were shown inside :func:`~..features.preprocessing.noticing_changes`.
     """
-    has_modules = next(modules_in(model), None) is not None
-    return [structure_digest(model, steady=True) if has_modules else None, preprocessing_digest(model)]
+    return [structure_digest(model, steady=True), preprocessing_digest(model)]
 
 
 def encode_many(

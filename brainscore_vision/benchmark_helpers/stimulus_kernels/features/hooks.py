@@ -15,6 +15,7 @@ import functools
 import inspect
 import logging
 import operator
+import sys
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
@@ -351,7 +352,7 @@ class LayerReader:
             if len(answers) == stop_after:
                 raise _EnoughAnswers
 
-        with alone_with([network]), contextlib.ExitStack() as hooked, torch.no_grad(), ALL_DIGITS:
+        with alone_with([network]), contextlib.ExitStack() as hooked, torch.no_grad(), AS_WRITTEN:
             network.eval()
             for name, (module, call) in wanted.items():
                 try:
@@ -397,7 +398,7 @@ class LayerReader:
                 raise UnmappedRegionError(
                     f"A region is mapped to a layer that answers when the network sees images; in evaluation "
                     f"{self._identifier} never calls {name!r}. "
-                    f"{offered if called else 'It calls no layer that can be recorded (is it compiled?).'}"
+                    f"{offered if called else 'It calls no layer that can be recorded (is it compiled, by torch.jit?).'}"
                 )
             if call is not None and call >= calls[name]:
                 first = name[: name.rindex(CALL_MARK)]
@@ -413,7 +414,7 @@ class LayerReader:
         import torch
 
         network, called = self._wrapper._model, {}
-        with alone_with([network]), contextlib.ExitStack() as hooked, torch.no_grad():
+        with alone_with([network]), contextlib.ExitStack() as hooked, torch.no_grad(), AS_WRITTEN:
             for name, module in network.named_modules():
                 if name:
                     note = functools.partial(lambda name, *_: called.update({name: True}), name)
@@ -595,11 +596,12 @@ def replaced(owner, name: str, value) -> Iterator[None]:
             delattr(owner, name)
 
 
-class _AllDigits:
-    """No TF32 and no bfloat16 inside of convolutions and products of float32, which answer with three digits instead of seven.
+class _AsWritten:
+    """Inside, networks compute what their code says: with all digits of float32, and not as torch.compile would have it.
 
-    A GPU's convolutions use TF32 unless told otherwise, and programs allow the others: set_float32_matmul_precision("high").
-    The settings are the process': they are as they were when the last thread is out.
+    No TF32 and no bfloat16 inside of convolutions and products of float32, which answer with three digits instead of seven: a
+    GPU's convolutions use TF32 unless told otherwise, and programs allow the others: set_float32_matmul_precision("high").
+    Compiled code calls no hooks. The settings are the process': they are as they were when the last thread is out.
     """
 
     def __init__(self):
@@ -618,7 +620,7 @@ class _AllDigits:
                 self._changes.close()
 
     def _set(self) -> None:
-        from torch import backends, get_float32_matmul_precision, set_float32_matmul_precision
+        from torch import backends, compiler, get_float32_matmul_precision, set_float32_matmul_precision
 
         if hasattr(backends, "fp32_precision"):  # torch 2.9
             for owner in [operator.attrgetter(name)(backends) for name in PRODUCTS]:
@@ -629,9 +631,13 @@ class _AllDigits:
             set_float32_matmul_precision("highest")
             kept = {name: getattr(backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic")}
             self._changes.enter_context(backends.cudnn.flags(**kept, allow_tf32=False))
+        if (
+            "torch._dynamo" in sys.modules
+        ):  # something may be compiled; to ask torch for a stance takes a second otherwise
+            self._changes.enter_context(compiler.set_stance("force_eager"))
 
 
-ALL_DIGITS = _AllDigits()
+AS_WRITTEN = _AsWritten()
 
 
 class _Copying(MutableMapping):

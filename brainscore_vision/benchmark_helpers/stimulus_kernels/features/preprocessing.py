@@ -5,22 +5,29 @@ A change that touches few images, such as another treatment of one file format, 
 
 from __future__ import annotations
 
+import array
+import collections
 import contextlib
+import datetime
+import decimal
 import dis
 import enum
+import fractions
 import functools
 import hashlib
 import inspect
 import io
 import itertools
+import operator
 import os
 import random
+import re
 import sys
 import tokenize
 import types
 import weakref
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import PurePath
 
 import numpy as np
 from brainscore_vision.model_helpers.activations.core import ActivationsExtractorHelper
@@ -37,12 +44,32 @@ FORM = "4:"
 """Digests begin so; those of another form cannot be compared."""
 
 ARRAY, MODEL = b"array ", "model"
-MOST_BYTES = 2**26
-"""Of an array that counts by its values; larger ones count by type and shape."""
+MOST_BYTES = 2**32
+"""Of an array that counts by its values, which takes about a second a GB; larger ones count by type and shape."""
+FEW = 64
+"""Items of a list that count one by one; plain items of a longer one count together, as an array's."""
 
 DEEPEST = 40
 
-SETTINGS = (bool, int, float, complex, str, bytes, type(None), enum.Enum, Path, np.generic)
+SETTINGS = (
+    *(bool, int, float, complex, str, bytes, bytearray, type(None), enum.Enum, PurePath, np.generic, range, slice),
+    *(
+        array.array,
+        datetime.date,
+        datetime.time,
+        datetime.timedelta,
+        datetime.tzinfo,
+        decimal.Decimal,
+        fractions.Fraction,
+    ),
+    *(re.Pattern, operator.attrgetter, operator.itemgetter, operator.methodcaller),
+)
+"""What their ``repr`` tells whole."""
+SEQUENCES = (list, tuple, collections.deque, collections.UserList)
+OF_SETTINGS = {"argparse", "collections", "dataclasses", "functools", "string", "types"}
+"""Modules of the standard library whose objects hold settings; others are locks, files, loggers, counters ..."""
+GENERATORS = (np.random.Generator, np.random.BitGenerator, np.random.RandomState, random.Random)
+"""Where they stand is no setting; :func:`preparing_state` asks for it."""
 NETWORKS = (BrainModel, PytorchWrapper, ActivationsExtractorHelper)
 """Own what prepares images, and change while they are used."""
 
@@ -231,14 +258,22 @@ def _add(found: Places, place: tuple[str, ...], value, seen: dict[int, object], 
         pass  # where a network runs is none of its settings
     elif isinstance(value, SETTINGS) or (torch and isinstance(value, torch.dtype | torch.device)):
         what = repr(value).encode()
+    elif (table := _table(value)) is not None:
+        inner = table
     elif all(hasattr(value, name) for name in ("dtype", "shape", "nbytes", "__array__")) and not inspect.isclass(value):
-        what = ARRAY + _array(value)
+        what, items = ARRAY + _array(value), np.ravel(value).tolist() if value.dtype == object else ()
+        if _plain(items):
+            what += repr(items).encode()
+        else:
+            inner = {str(i): part for i, part in enumerate(items)}
     elif isinstance(value, types.ModuleType | types.BuiltinFunctionType | np.ufunc):
         what, owner = value.__name__.encode(), getattr(value, "__self__", None)
         inner = {} if owner is None or isinstance(owner, types.ModuleType) else {"self": owner}  # a generator's random
     elif id(value) not in seen and len(place) < DEEPEST:
         seen[id(value)] = value  # kept, so that no other object gets its id
-        if isinstance(value, list | tuple):
+        if isinstance(value, SEQUENCES) and len(value) > FEW and _plain(value):
+            what = ARRAY + repr(value).encode()
+        elif isinstance(value, SEQUENCES):
             inner = {str(i): part for i, part in enumerate(value)}
         elif isinstance(value, set | frozenset):
             what = repr(sorted(map(repr, value))).encode()
@@ -267,6 +302,26 @@ def _add(found: Places, place: tuple[str, ...], value, seen: dict[int, object], 
         _add(found, (*place, name), inner[name], seen, whole)
 
 
+def _plain(items) -> bool:
+    return all(isinstance(item, bool | int | float | str | bytes | type(None)) for item in items)
+
+
+def _table(value) -> dict | None:
+    """What a table of pandas or an array of xarray holds, with the names of its rows; None of anything else."""
+    pandas, xarray = (sys.modules.get(name) for name in ("pandas", "xarray"))
+    if pandas and isinstance(value, pandas.DataFrame):
+        whole = {"values": value.to_numpy()} if value.dtypes.nunique() == 1 else {}
+        columns = {f"column {i}": value.iloc[:, i].to_numpy() for i in range(value.shape[1])}
+        return {"index": value.index, "columns": value.columns, **(whole or columns)}
+    if pandas and isinstance(value, pandas.Series):
+        return {"index": value.index, "values": value.to_numpy()}
+    if pandas and isinstance(value, pandas.Index | pandas.api.extensions.ExtensionArray):
+        return {"values": np.asarray(value)}
+    if xarray and isinstance(value, xarray.DataArray):
+        return {"values": value.values, **{f"coordinate {name}": part.values for name, part in value.coords.items()}}
+    return None
+
+
 def _array(value) -> bytes:
     content = hashlib.blake2b(f"{value.dtype} {tuple(value.shape)}".encode(), digest_size=DIGEST_BYTES)
     torch = sys.modules.get("torch")
@@ -285,16 +340,16 @@ def _source(function: types.FunctionType) -> bytes:
             tokens = tokenize.generate_tokens(io.StringIO(text).readline)
             text = "".join(token.string for token in tokens if token.type not in (tokenize.COMMENT, tokenize.NL))
         if text.count("lambda") > 1:  # of one line
-            return text.encode() + _compiled(function)
+            return text.encode() + _of_code(function.__code__)
         return text.encode()
     except (OSError, TypeError):  # typed in, or made by exec
-        return _compiled(function)
+        return _of_code(function.__code__)
 
 
-def _compiled(function: types.FunctionType) -> bytes:
-    code = function.__code__
+def _of_code(code: types.CodeType) -> bytes:
     constants = [constant for constant in code.co_consts if isinstance(constant, (*SETTINGS, tuple))]
-    return code.co_code + repr((constants, code.co_names)).encode()
+    inner = [_of_code(constant) for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return code.co_code + repr((constants, code.co_names)).encode() + b"".join(inner)
 
 
 def _bound(function: types.FunctionType) -> dict:
@@ -349,7 +404,7 @@ def _attributes(value, whole: bool = False) -> dict:
     kind = type(value)
     if isinstance(value, NETWORKS) and not (whole and is_own(kind.__module__)):
         return {}
-    if kind.__module__.partition(".")[0] in sys.stdlib_module_names - {"types"}:
+    if kind.__module__.partition(".")[0] in sys.stdlib_module_names - OF_SETTINGS or isinstance(value, GENERATORS):
         return {}
     if is_module and not whole and next(value.parameters(), None) is not None:
         return {}
@@ -358,6 +413,11 @@ def _attributes(value, whole: bool = False) -> dict:
     own = _own_members(kind)
     hidden = "__" if own else "_"
     kept = {name: part for name, part in held.items() if not name.startswith(hidden)}
+    if not is_module:  # estimators keep what they were fitted to in private
+        kept |= {name: part for name, part in held.items() if isinstance(part, np.ndarray)}
+        if not held and kind.__getstate__ is not object.__getstate__:  # written in C, such as a fitted tree
+            with contextlib.suppress(Exception):
+                kept["state"] = value.__getstate__()
     if is_module:
         torchs = vars(torch.nn.Module())
         kept = {name: part for name, part in kept.items() if name not in torchs}

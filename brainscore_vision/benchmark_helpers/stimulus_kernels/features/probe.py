@@ -58,7 +58,7 @@ class Probe:
     preprocessing : str or None
         Digest of what prepares images (:func:`~.preprocessing.preprocessing_digest`), likewise.
     structure : str or None
-        Digest of code and settings (:func:`~.preprocessing.structure_digest`), likewise. None of a model without torch modules.
+        Digest of code and settings (:func:`~.preprocessing.structure_digest`), likewise. None of kernels of earlier versions.
     """
 
     sample: np.ndarray

@@ -17,7 +17,7 @@ from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from tqdm.auto import tqdm
 
 from ..errors import ModelOutputError, StimulusKernelError, StorageError
-from ..features.network import modules_in, network_digest, normalised_by_batch
+from ..features.network import network_digest, normalised_by_batch
 from ..features.preprocessing import noticing_changes, preprocessing_digest, structure_digest
 from ..features.probe import Probe, probe_ids, probe_rows
 from ..features.recording import CommitmentRecorder
@@ -390,8 +390,7 @@ class ModelKernels:
                 batches = self._first_pass(pool)
             # after a pass: weights may be made in the first one
             network, preprocessing = network_digest(self._model), preprocessing_digest(self._model)
-            has_modules = next(modules_in(self._model), None) is not None
-            digests = network, preprocessing, structure_digest(self._model, steady=True) if has_modules else None
+            digests = network, preprocessing, structure_digest(self._model, steady=True)
             self._probes.update({(name, part): Probe.of(np.concatenate(batches[name]), *digests) for name in batches})
         return self._probes[label, part]
 

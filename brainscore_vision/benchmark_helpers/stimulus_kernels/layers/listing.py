@@ -20,7 +20,7 @@ from PIL import Image
 
 from ..errors import ModelOutputError, UnmappedRegionError
 from ..features.answers import LayerAnswer, check_features
-from ..features.hooks import CALL_MARK, REFUSALS, LayerReader, image_axes, pytorch_wrapper, remedy
+from ..features.hooks import AS_WRITTEN, CALL_MARK, REFUSALS, LayerReader, image_axes, pytorch_wrapper, remedy
 from ..features.prepared import failure
 from ..features.probe import Probe
 from ..features.recording import library
@@ -228,7 +228,7 @@ def _pass(wrapper, identifier: str, images) -> list[_Call]:
 
     open_calls: list[int] = []
     network.eval()
-    with ExitStack() as hooked, torch.no_grad():
+    with ExitStack() as hooked, torch.no_grad(), AS_WRITTEN:
         for name, module in network.named_modules():
             if name and not isinstance(module, torch.jit.ScriptModule):  # these take no hooks
                 hooked.callback(module.register_forward_pre_hook(_named(before, name)).remove)

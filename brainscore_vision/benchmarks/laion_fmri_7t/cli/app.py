@@ -51,6 +51,7 @@ from .options import (
     SubjectsOption,
     ThresholdOption,
     alike,
+    alone,
     complete_benchmark,
     engine_options,
     expand,
@@ -123,6 +124,7 @@ def laion_score(
 
 
 def list_benchmarks(
+    context: typer.Context,
     every: Annotated[
         bool, typer.Option("--all", help="Every identifier of the grammar, not only the registered 20.")
     ] = False,
@@ -137,8 +139,11 @@ def list_benchmarks(
 ) -> None:
     """List benchmark identifiers, or the regions that can stand in them."""
     if regions:
+        alone(context, "--regions", "dataset")
         print_regions(dataset)
         return
+    if dataset is not None:
+        raise typer.BadParameter("Benchmarks have the same names for each dataset; --dataset goes with --regions.")
     names = _whole_grammar() if every else headline()
     found = names if pattern is None else fnmatch.filter(names, pattern)
     for name in found:

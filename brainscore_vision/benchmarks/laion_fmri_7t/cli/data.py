@@ -14,7 +14,7 @@ import typer
 
 from .get import SubjectsOption, bucket, get, names
 from .groups import Group
-from .options import DatasetOption
+from .options import DatasetOption, alone
 from .tables import Column, print_table
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def describe(
 
 @app.command()
 def splits(
+    context: typer.Context,
     dataset: DatasetOption = None,
     pool: Annotated[str | None, typer.Option(help="shared, or a subject. Default: all pools.")] = None,
     name: Annotated[
@@ -136,6 +137,7 @@ def splits(
     if ids:
         if pool is None or name is None:
             raise typer.BadParameter("--ids prints one split: name it with --pool and --name.")
+        alone(context, "--ids", "dataset", "pool", "name")
         for side, members in zip(("train", "test"), opened.split_ids(pool, name), strict=True):
             for member in members:
                 print(f"{side}\t{member}")

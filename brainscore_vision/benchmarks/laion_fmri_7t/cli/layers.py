@@ -22,6 +22,7 @@ from .options import (
     StoreOption,
     SubjectsOption,
     ThresholdOption,
+    alone,
     engine_options,
 )
 from .tables import Column, interval, print_table, value
@@ -95,6 +96,7 @@ def layers(
 
     name_options_as_typed(context)
     if show:
+        alone(context, "--list", "model", "as_json")
         _list(model, as_json)
         return
     found = map_layers(

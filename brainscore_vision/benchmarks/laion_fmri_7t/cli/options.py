@@ -76,6 +76,20 @@ def _spelling(part: str, name: str) -> str:
     return part if start < 0 else name[start : start + len(part)]
 
 
+def alone(context: typer.Context, mode: str, *allowed: str) -> None:
+    """Refuse what was typed beside the option ``mode`` and would do nothing; ``allowed`` are names of parameters."""
+    known = {parameter.name: max(parameter.opts, key=len) for parameter in context.command.params}
+    typed = [option for name, option in known.items() if context.get_parameter_source(name).name == "COMMANDLINE"]
+    beside = [known[name] for name in allowed]
+    idle = [option for option in typed if option not in (mode, *beside)]
+    if idle:
+        options = [option for option in beside if option.startswith("-")]
+        raise typer.BadParameter(
+            f"Beside {mode}, {', '.join(idle)} would do nothing: leave it out. "
+            + (f"{mode} goes with {', '.join(options)}." if options else f"{mode} stands alone.")
+        )
+
+
 def known_device(name: str) -> str:
     """Return ``name`` if kernels can be computed there."""
     from brainscore_vision.benchmark_helpers.stimulus_kernels.options import DEVICES

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from .options import JsonOption
+from .options import JsonOption, alone
 from .tables import SIGN_HIDDEN, Column, print_table, value
 
 DEFAULT_FILE = "leaderboard.sqlite3"
@@ -18,6 +18,7 @@ DEFAULT_FILE = "leaderboard.sqlite3"
 
 
 def record(
+    context: typer.Context,
     results: Annotated[
         Path | None, typer.Argument(help="A results file, made by `laion-score score --results`.")
     ] = None,
@@ -83,6 +84,7 @@ def record(
     if tree == (results is not None) or (tree and db is None):
         raise typer.BadParameter("Give RESULTS to record, or --tree and --db without RESULTS.")
     if tree:
+        alone(context, "--tree", "db", "dry_run", "as_json")
         for place in plant(open_database(db, in_memory=dry_run), keep=not dry_run):
             print(json.dumps(list(place)) if as_json else " > ".join(place))
         return

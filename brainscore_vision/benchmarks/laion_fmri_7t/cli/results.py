@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 
 from .matrix import MEAN, MODEL, by_benchmark, print_matrix
+from .options import alone
 from .tables import SIGN_HIDDEN, SIGN_MARK, Column, interval, print_table, value
 
 ResultsOption = Annotated[
@@ -33,6 +34,7 @@ _notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 def results(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A results file, as `laion-score score ... --results FILE` makes it.")],
     model: Annotated[
         list[str] | None,
@@ -98,22 +100,16 @@ def results(
     """
     from .. import results as store
 
-    _check_together(where, failures, export, voxels, verify or clean, as_json or subjects)
-    if partitions and (
-        failures
-        or export
-        or voxels
-        or verify
-        or clean
-        or subjects
-        or every
-        or model
-        or benchmark
-        or dataset
-        or where
-        or long
-    ):
-        raise typer.BadParameter("--partitions shows all partitions, and goes with --json alone.")
+    if verify or clean:
+        alone(context, "--verify" if verify else "--clean", "file", "verify", "clean")
+    if partitions:
+        alone(context, "--partitions", "file", "as_json")
+    if failures:
+        alone(context, "--failures", "file", "model", "benchmark", "dataset", "long", "every", "as_json")
+    if (as_json or subjects) and (export or voxels):
+        raise typer.BadParameter(
+            "--json and --subjects say what is printed; an exported file has its form by its suffix."
+        )
     for path, suffixes in ((export, store.SUFFIXES), (voxels, store.VOXEL_SUFFIXES)):
         if path is not None:
             store.check_suffix(path, suffixes)
@@ -167,23 +163,6 @@ def kept(path: Path, scores: Iterable, model: str, benchmarks: list[str], datase
     return add_scores(
         ResultsDatabase(path), scores, model=model, benchmarks=benchmarks, dataset=dataset, not_kept=wrong_usage
     )
-
-
-def _check_together(
-    where, failures: bool, export: Path | None, voxels: Path | None, maintain: bool, shown: bool
-) -> None:
-    if maintain and (failures or export or voxels or shown):
-        raise typer.BadParameter(
-            "--verify and --clean are for the whole file and show no results: leave the others out."
-        )
-    if where and failures:
-        raise typer.BadParameter("--where is about models that were scored; choose failures by --model.")
-    if failures and (export or voxels):
-        raise typer.BadParameter("Failures are shown, or printed with --json; they are not exported.")
-    if shown and (export or voxels):
-        raise typer.BadParameter(
-            "--json and --subjects say what is printed; an exported file has its form by its suffix."
-        )
 
 
 def read_conditions(texts: Iterable[str]) -> list[tuple[str, str, str]]:
