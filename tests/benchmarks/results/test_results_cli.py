@@ -280,8 +280,8 @@ def test_export(run, file, tmp_path):
         (["--export", "scores.xlsx"], 1, ".csv, .parquet, .json, .nc"),
         (["--voxels", "voxels.json"], 1, ".csv, .parquet; received"),
         (["--export", "a.csv", "--json"], 2, "--json and --subjects"),
-        (["--export", "a.csv", "--failures"], 2, "not exported"),
-        (["--verify", "--json"], 2, "--verify and --clean"),
+        (["--export", "a.csv", "--failures"], 2, "Beside --failures, --export would do nothing"),
+        (["--verify", "--json"], 2, "Beside --verify, --json would do nothing"),
     ],
 )
 def test_wrong_usage(run, file, arguments, code, message):

@@ -318,8 +318,13 @@ class ResultsDatabase:
                     f"{result_id!r}."
                 )
             names, root = read_names(t), read_trees(t, [result_id])[result_id]
-        file = rows[0].voxel_file
-        arrays = {} if file is None else voxels.read(self.voxel_directory / file)
+        row = rows[0]
+        about = {
+            "model": names.models[row.model].identifier,
+            "benchmark": names.benchmarks[row.benchmark].identifier,
+            "dataset": names.datasets[row.dataset].fingerprint,
+        }
+        arrays = {} if row.voxel_file is None else voxels.read(self.voxel_directory / row.voxel_file, about)
         return rows[0], names, _with_arrays(root, arrays)
 
 

@@ -33,7 +33,10 @@ _COMPRESSION = 4
 
 
 def encode(root: Node, about: dict[str, str]) -> bytes | None:
-    """The content of a result's file; None if it has nothing per voxel and no draws. ``about`` is for people."""
+    """The content of a result's file; None if it has nothing per voxel and no draws.
+
+    ``about`` says what it is of; :func:`read` compares it.
+    """
     nodes = [(place, node) for place, node in root.walk() if node.draws is not None or node.correlations is not None]
     if not nodes:
         return None
@@ -112,16 +115,22 @@ def files(directory: Path) -> list[Path]:
     return sorted([*directory.glob(f"result-*{SUFFIX}"), *directory.glob(f"{WRITING}*")])
 
 
-def read(path: Path) -> dict[str, dict]:
+def read(path: Path, about: dict[str, str]) -> dict[str, dict]:
     """Per place, where there are such: ``correlations``, ``ceilings``, ``p_values`` (DataArrays over neuroid), draws.
 
     Raises
     ------
     ResultsError
-        No such file, or a damaged one.
+        No such file, a damaged one, or one that was written with another ``about``.
     """
     try:
         with read_hdf5(path) as file:  # never changed once written; some file systems have no locks
+            said = {name: str(file.attrs[name]) for name in about if name in file.attrs}
+            if other := [name for name in said if said[name] != str(about[name])]:
+                raise ResultsError(
+                    f"{path} has the values of another result: {other[0]} {said[other[0]]}, and not {about[other[0]]}. Files "
+                    f"were exchanged: restore the folder from a copy, or score again."
+                )
             found: dict[str, dict] = {}
             file.visititems(lambda place, item: _read_group(place, item, found))
             _read_group("", file, found)
