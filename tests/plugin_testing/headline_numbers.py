@@ -53,9 +53,8 @@ def numbers_of_model(model: str, identifiers: list[str], dataset) -> dict[str, d
 
 
 def identifiers_for(model: str, identifiers: list[str]) -> list[str]:
-    """Those that a model is scored on: nouns are known of shared images alone, and AlexNet takes long for all others."""
-    shared_alone = model in ("nouns", "untrained AlexNet")
-    return [name for name in identifiers if not (shared_alone and "persubject" in name)]
+    """Those that a model can be scored on: nouns are known of shared images alone."""
+    return [name for name in identifiers if model != "nouns" or "persubject" not in name]
 
 
 if __name__ == "__main__":
