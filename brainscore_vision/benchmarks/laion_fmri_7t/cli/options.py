@@ -83,7 +83,7 @@ def alone(context: typer.Context, mode: str, *allowed: str) -> None:
     beside = [known[name] for name in allowed]
     idle = [option for option in typed if option not in (mode, *beside)]
     if idle:
-        options = [option for option in beside if option.startswith("-")]
+        options = [option for option in beside if option.startswith("-") and option != mode]
         raise typer.BadParameter(
             f"Beside {mode}, {', '.join(idle)} would do nothing: leave it out. "
             + (f"{mode} goes with {', '.join(options)}." if options else f"{mode} stands alone.")
