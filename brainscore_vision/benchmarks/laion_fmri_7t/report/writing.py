@@ -18,7 +18,7 @@ from .layer_figure import read_layer_maps
 from .page import render_page
 from .properties import read_properties
 from .sections import section_makers
-from .study import read_study
+from .study import read_study, several_layers
 
 PAGE = "index.html"
 FIGURES = "figures"
@@ -87,6 +87,9 @@ def write_report(
         warn(f"A report is about one dataset. Left out: {words}. Report on it with --dataset {fingerprint}")
     if study.outdated:
         warn(f"A report has one version of each benchmark, the newest. Left out: {study.outdated}. Score them again.")
+    if layered := several_layers(study.results):
+        more = f" Likewise {len(layered) - 1} more rows: see the report's notes." if len(layered) > 1 else ""
+        warn(f"{layered[0].model}: {layered[0].note}{more}")
     makers = section_makers(study, correction or Correction(), maps)
     hidden = None if progress is None else not progress
     with tqdm(total=len(makers), desc="report: sections", unit="section", disable=hidden, delay=2, leave=False) as bar:

@@ -174,6 +174,11 @@ class Result:
         return len(self.notes)
 
     @property
+    def n_dropped_stimuli(self) -> int:
+        """How many ``dropped_stimuli`` there are."""
+        return len(self.dropped_stimuli)
+
+    @property
     def hides_sign(self) -> bool:
         """Whether a negative raw score of some subject was squared to a positive one."""
         return any(part.hides_sign for part in (*self.subjects.values(), *self.folds.values()))
@@ -210,7 +215,7 @@ class Summary(NamedTuple):
 
     Attributes
     ----------
-    n_notes : int
+    n_notes, n_dropped_stimuli : int
     """
 
     id: int
@@ -240,6 +245,7 @@ class Summary(NamedTuple):
     seconds: float
     peak_memory_bytes: int
     n_notes: int
+    n_dropped_stimuli: int
     model_code: str | None
     properties: dict[str, str | int | float | bool]
 

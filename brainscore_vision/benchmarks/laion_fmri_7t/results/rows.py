@@ -138,7 +138,7 @@ def read_results(tables: SimpleNamespace, rows: Sequence[ResultRow], names: Name
 
 _MEANS = """
 SELECT result_id, value, error, raw, raw_error, ceiling, ceiling_error, json_extract(details, '$.network_digest'),
-    COALESCE(json_array_length(details, '$.notes'), 0)
+    COALESCE(json_array_length(details, '$.notes'), 0), COALESCE(json_array_length(details, '$.dropped_stimuli'), 0)
 FROM score WHERE level = 'mean' {which}
 """
 _HIDE_SIGN = "SELECT DISTINCT result_id FROM score WHERE level = 'subject' AND raw < 0 AND value > 0 {which}"
@@ -170,7 +170,7 @@ def read_summaries(tables: SimpleNamespace, rows: Sequence[ResultRow], names: Na
             names.benchmarks[row.benchmark],
             names.datasets[row.dataset],
         )
-        _, *numbers, digest, n_notes = means[row.id]
+        _, *numbers, digest, n_notes, n_dropped = means[row.id]
         _, n, mean, squares = subjects.get(row.id, (row.id, 0, 0.0, 0.0))
         interval = None
         if n > 1:
@@ -200,6 +200,7 @@ def read_summaries(tables: SimpleNamespace, rows: Sequence[ResultRow], names: Na
             seconds,
             peak,
             n_notes,
+            n_dropped,
             row.model_code,
             names.properties.get(model.requested, {}),
         )
