@@ -282,8 +282,8 @@ def test_export(run, file, tmp_path):
         (["--export", "scores.xlsx"], 1, ".csv, .parquet, .json, .nc"),
         (["--voxels", "voxels.json"], 1, ".csv, .parquet; received"),
         (["--export", "a.csv", "--json"], 2, "--json and --subjects"),
-        (["--export", "a.csv", "--failures"], 2, "not exported"),
-        (["--verify", "--json"], 2, "--verify and --clean"),
+        (["--export", "a.csv", "--failures"], 2, "Beside --failures, --export would do nothing"),
+        (["--verify", "--json"], 2, "Beside --verify, --json would do nothing"),
     ],
 )
 def test_wrong_usage(run, file, arguments, code, message):
@@ -311,6 +311,16 @@ def test_verify_and_clean(run, file):
     assert "--clean removes them" in out
     assert run("results", file, "--clean")[1] == "Freed 0.0 MB.\n"
     assert not (folder / ".writing-0123").exists()
+
+
+def test_values_of_another_result_are_not_taken_for_its_own(run, file):
+    database = ResultsDatabase(file)
+    results = [database.results([model], [RIDGE])[0] for model in ("one", "two")]
+    first, second = (next(database.voxel_directory.glob(f"result-{result.id:06d}-*")) for result in results)
+    first.write_bytes(second.read_bytes())
+    code, out, _ = run("results", file, "--verify")
+    assert (code, "1 problems" in out) == (1, True)
+    assert f"{first} is of another result (model two, not one): it was renamed." in out
 
 
 def test_verify_where_nothing_can_be_written(run, file):

@@ -7,8 +7,10 @@ from functools import partial
 import pytest
 from plugin_testing.layered_results import FOLDS, KINDS, MIXED, NOTE, OOD, OWN, TAU, V1, fill_layers
 from plugin_testing.made_up_scores import made_up_score
+from plugin_testing.models import small_network
 from plugin_testing.scored_cells import facts
 
+from brainscore_vision.benchmarks.laion_fmri_7t import score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.results import row_layers, row_notes, to_xarray
 
 
@@ -78,6 +80,25 @@ def test_stimuli_and_versions(fill):
         left_out, older = (note.text for note in row_notes(results))
         assert left_out.startswith("2 stimuli were left out")
         assert older == f"{TAU} is version 1 here, and 2 elsewhere. Score it again."
+
+
+def test_fields_of_view(fill, tiny_dataset):
+    """Of a network that was made in Python, whose name and weights are the same."""
+    database = fill({})
+    for degrees, cell in ((8, TAU), (9.2, OOD), (8, V1)):
+        model = small_network({"V1": "conv", "IT": "pool"}, seed=1, identifier="net", visual_degrees=degrees)
+        score = score_model(model, cell, dataset=tiny_dataset)
+        assert score.attrs["visual_degrees"] == degrees
+        database.add(score, facts(score, model="net"))
+    for results in (database.results(), database.summaries()):
+        assert {result.model for result in results} == {"net"}
+        (note,) = row_notes(results)
+        assert set(note.benchmarks) == {TAU, OOD, V1}
+        assert f"in degrees: 8 ({TAU}, {V1}), 9.2 ({OOD})" in note.text
+    degrees = to_xarray(database.results())["visual_degrees"].sel(model="net")
+    assert degrees.sel(benchmark=[TAU, OOD]).values.tolist() == [8, 9.2]
+    features = score_model("LAION_fMRI-CLIP", TAU, dataset=tiny_dataset)
+    assert "visual_degrees" not in features.attrs
 
 
 # Where they are said

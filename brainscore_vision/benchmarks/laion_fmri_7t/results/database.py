@@ -319,7 +319,12 @@ class ResultsDatabase:
                 )
             names, root = read_names(t), read_trees(t, [result_id])[result_id]
         file = rows[0].voxel_file
-        arrays = {} if file is None else voxels.read(self.voxel_directory / file)
+        about = {
+            "model": names.models[rows[0].model].identifier,
+            "benchmark": names.benchmarks[rows[0].benchmark].identifier,
+            "dataset": names.datasets[rows[0].dataset].fingerprint,
+        }
+        arrays = {} if file is None else voxels.read(self.voxel_directory / file, about)
         return rows[0], names, _with_arrays(root, arrays)
 
 

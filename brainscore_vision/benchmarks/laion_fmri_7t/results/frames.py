@@ -57,14 +57,15 @@ def to_xarray(results: Sequence[Result]) -> xr.Dataset:
     -------
     xarray.Dataset
         Over (model, benchmark): ``score``, ``error``, ``raw``, ``raw_error``, ``ceiling``, ``ceiling_error``, ``seconds``,
-        ``peak_memory_bytes``, ``benchmark_version``, ``n_dropped_stimuli``, ``hides_sign`` (1: some subject's raw score is
-        negative, and the published normalization squares it). Over (model, benchmark, subject): ``subject_score``,
-        ``subject_raw``, ``subject_ceiling``, ``alpha``, ``mean_eigenvalue`` (where alpha counts it), ``n_train`` ... Besides
-        over ``limit`` (low, high): ``over_subjects``, 95 % by t, and per subject ``interval``, over test stimuli. Besides over
-        ``normalization``: ``normalized`` and ``subject_normalized``. Subjects of benchmarks with folds are means over folds.
-        nan: there is no such number. ``layers`` and ``dataset_fingerprint`` over (model, benchmark): what was scored, and on
-        which data, as text. Along ``model``, the coordinates ``requested_model``, ``model_source``, ``model_revision`` and
-        ``network_digest`` say which network it is, as far as that is known, and ``property_<name>`` what a list of models says.
+        ``peak_memory_bytes``, ``benchmark_version``, ``n_dropped_stimuli``, ``visual_degrees``, ``hides_sign`` (1: some
+        subject's raw score is negative, and the published normalization squares it). Over (model, benchmark, subject):
+        ``subject_score``, ``subject_raw``, ``subject_ceiling``, ``alpha``, ``mean_eigenvalue`` (where alpha counts it),
+        ``n_train`` ... Besides over ``limit`` (low, high): ``over_subjects``, 95 % by t, and per subject ``interval``, over
+        test stimuli. Besides over ``normalization``: ``normalized`` and ``subject_normalized``. Subjects of benchmarks with
+        folds are means over folds. nan: there is no such number. ``layers`` and ``dataset_fingerprint`` over (model,
+        benchmark): what was scored, and on which data, as text. Along ``model``, the coordinates ``requested_model``,
+        ``model_source``, ``model_revision`` and ``network_digest`` say which network it is, as far as that is known, and
+        ``property_<name>`` what a list of models says.
         ``attrs['datasets']`` says which data, and whether they are simulated.
 
     Raises
@@ -120,6 +121,7 @@ def to_xarray(results: Sequence[Result]) -> xr.Dataset:
         put("peak_memory_bytes", result.peak_memory_bytes, **cell)
         put("benchmark_version", result.benchmark_version, **cell)
         put("n_dropped_stimuli", result.n_dropped_stimuli, **cell)
+        put("visual_degrees", result.visual_degrees, **cell)
         for name, value in result.normalizations.items():
             put("normalized", value, **cell, normalization=name)
         for subject, unit in result.by_subject().items():
@@ -218,6 +220,7 @@ def _about(result: Result) -> dict:
         "features_digest": result.features_digest,
         "layers": result.layer or None,
         "layer_choice": result.layer_choice,
+        "visual_degrees": result.visual_degrees,
         "benchmark": result.benchmark,
         "benchmark_version": result.benchmark_version,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ..identifiers import IdentifierError, parse
@@ -93,13 +93,14 @@ def row_layers(results: Iterable[Result | Summary]) -> list[RowLayers]:
 
 
 def row_notes(results: Iterable[Result | Summary]) -> list[RowNote]:
-    """What differs within rows of results on one dataset: layers of one region, stimuli, versions of benchmarks."""
+    """What differs within rows of results on one dataset: layers of one region, field of view, stimuli, versions."""
     results = list(results)
     notes = [
         RowNote(one.model, tuple(dict.fromkeys(name for own in one.benchmarks.values() for name in own)), one.note)
         for one in row_layers(results)
         if one.are_several
     ]
+    notes += _fields_of_view(results)
     newest: dict[str, int] = {}
     left_out: dict[tuple[str, int], list[str]] = defaultdict(list)
     for result in results:
@@ -116,6 +117,18 @@ def row_notes(results: Iterable[Result | Summary]) -> list[RowNote]:
             text = f"{result.benchmark} is version {result.benchmark_version} here, and {version} elsewhere. Score it again."
             notes.append(RowNote(result.model, (result.benchmark,), text))
     return notes
+
+
+def _fields_of_view(results: list[Result | Summary]) -> Iterator[RowNote]:
+    found: dict[str, dict[float, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for result in results:
+        if result.visual_degrees is not None:
+            found[result.model][result.visual_degrees].append(result.benchmark)
+    for model, own in found.items():
+        if len(own) > 1:
+            several = ", ".join(f"{degrees:g} ({_some(sorted(own[degrees]))})" for degrees in sorted(own))
+            text = f"Scores are of several fields of view, in degrees: {several}. Score them again with one visual_degrees."
+            yield RowNote(model, tuple(name for names in own.values() for name in names), text)
 
 
 @functools.cache

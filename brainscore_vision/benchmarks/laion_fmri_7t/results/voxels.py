@@ -33,7 +33,7 @@ _COMPRESSION = 4
 
 
 def encode(root: Node, about: dict[str, str]) -> bytes | None:
-    """The content of a result's file; None if it has nothing per voxel and no draws. ``about`` is for people."""
+    """The content of a result's file; None if it has nothing per voxel and no draws. ``about`` says what it is of."""
     nodes = [(place, node) for place, node in root.walk() if node.draws is not None or node.correlations is not None]
     if not nodes:
         return None
@@ -112,20 +112,22 @@ def files(directory: Path) -> list[Path]:
     return sorted([*directory.glob(f"result-*{SUFFIX}"), *directory.glob(f"{WRITING}*")])
 
 
-def read(path: Path) -> dict[str, dict]:
+def read(path: Path, about: dict[str, str]) -> dict[str, dict]:
     """Per place, where there are such: ``correlations``, ``ceilings``, ``p_values`` (DataArrays over neuroid), draws.
+
+    ``about`` is what the file was written with.
 
     Raises
     ------
     ResultsError
-        No such file, or a damaged one.
+        No such file, a damaged one, or one of another result.
     """
     try:
         with read_hdf5(path) as file:  # never changed once written; some file systems have no locks
             found: dict[str, dict] = {}
             file.visititems(lambda place, item: _read_group(place, item, found))
             _read_group("", file, found)
-            return found
+            other = {name: file.attrs[name] for name in about if file.attrs.get(name, about[name]) != about[name]}
     except FileNotFoundError as error:
         raise ResultsError(
             f"Values per voxel and draws lie beside the results; {path} is missing. Keep the folder {path.parent.name} next to "
@@ -133,6 +135,12 @@ def read(path: Path) -> dict[str, dict]:
         ) from error
     except (OSError, KeyError, RuntimeError) as error:  # what h5py raises for files that are not whole
         raise ResultsError(f"{path} is damaged ({error}). Restore it from a copy, or score again.") from error
+    if other:
+        held = ", ".join(f"{name} {value}, not {about[name]}" for name, value in other.items())
+        raise ResultsError(
+            f"{path} is of another result ({held}): it was renamed. Restore it from a copy, or score again."
+        )
+    return found
 
 
 def _read_group(place: str, group, found: dict) -> None:
