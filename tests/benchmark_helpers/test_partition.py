@@ -1,11 +1,16 @@
 """Parts of explained variance whose truth is known: without bias on few test stimuli, in intervals that hold it."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
+from plugin_testing.models import FeatureModel, pixel_features
+from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling, Responses, RidgeMetric, SubjectTask
-from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import PARTS, MeanPartition, parts_of
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import PARTS, MeanPartition, partition, parts_of
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.banded import WeightedFit
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import resampled_counts
 
@@ -68,3 +73,16 @@ def test_parts_of_neuroids_and_of_subjects_are_means(parted):
         assert one.per_neuroid[part].mean() == pytest.approx(one.values[part])
         assert MeanPartition.of([one, other]).values[part] == pytest.approx((one.values[part] + other.values[part]) / 2)
         assert one.draws[part].mean() == pytest.approx(one.values[part])
+
+
+def test_penalties_that_are_absolute_are_refused(tmp_path):
+    """A joint fit has features on two scales: its penalties count mean eigenvalues, as do those of each model alone."""
+    folder = make_images(tmp_path / "images", N_IMAGES)
+    models = [FeatureModel(pixel_features, visual_degrees=8.0, identifier=name) for name in ("a", "b", "a")]
+    (*tasks,) = make_benchmark(folder).resolve().tasks
+    for alphas, said in (((1.0,), r"V1 asks for penalties as they are \(1\)"), ((1.0, 30.0), r"\(1, 30\)")):
+        absolute = [dataclasses.replace(task, metric=RidgeMetric(alphas)) for task in tasks]
+        with pytest.raises(StimulusKernelError, match=said):
+            list(partition(*models[:2], absolute))
+    with pytest.raises(StimulusKernelError, match="both of these are called a. If they are two"):
+        list(partition(models[0], models[2], tasks))

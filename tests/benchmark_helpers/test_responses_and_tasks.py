@@ -1,8 +1,13 @@
 """What people say of a dataset of their own: responses, and which stimuli are for training and for the test."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
+from plugin_testing.models import FeatureModel, pixel_features
+from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     NoiseCeiling,
@@ -12,6 +17,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     StimulusPool,
     SubjectTask,
 )
+from brainscore_vision.benchmark_helpers.stimulus_kernels.engine import evaluate
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ResponsesError, StimulusKernelError
 
 IDS = tuple(f"image {i}" for i in range(10))
@@ -82,3 +88,45 @@ def test_stimuli_may_be_listed():
     pools = [StimulusPool("all", kind([StimulusPart("all", kind(IDS))]), 8, None) for kind in (list, tuple)]
     assert hash(pools[0]) == hash(pools[1])
     assert pools[0] == pools[1]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        lambda values: pd.DataFrame(values, index=IDS),
+        lambda values: xr.DataArray(values, dims=("stimulus_id", "voxel"), coords={"stimulus_id": list(IDS)}),
+    ],
+    ids=["pandas", "xarray"],
+)
+def test_rows_with_names_are_those_of_the_stimuli(values, table):
+    np.testing.assert_array_equal(responses(table(values)).values, values)
+    with pytest.raises(ResponsesError, match="they say 'image 9' where stimulus_ids say 'image 0'"):
+        responses(table(values)[::-1])
+    counts = pd.Series(range(1, 11), index=IDS)
+    np.testing.assert_array_equal(responses(values, counts=counts).n_repetitions, range(1, 11))
+    with pytest.raises(ResponsesError, match="Rows of n_repetitions"):
+        responses(values, counts=counts[::-1])
+
+
+@pytest.mark.parametrize("counts", [4, np.full(10, "4"), [4] * 9 + [0], [4] * 9 + [np.nan]], ids=str)
+def test_repetitions_are_a_number_for_each_stimulus(values, counts):
+    with pytest.raises(ResponsesError, match="a number of 1 or more for each stimulus; that of ann is"):
+        responses(values, counts=counts)
+
+
+def test_lists_say_variances_and_groups(values):
+    variances = responses(values).noise_variance
+    listed = dataclasses.replace(responses(values), noise_variance=variances.tolist())
+    np.testing.assert_array_equal(listed.noise_variance, variances)
+    for groups in (["a", "a", "b"], np.array(["a", "a", "b"]), pd.Series(["a", "a", "b"])):
+        assert task(IDS[3:], IDS[:3], bootstrap_groups=groups).bootstrap_groups == ("a", "a", "b")
+
+
+def test_responses_of_another_subject_are_refused(tmp_path):
+    folder = make_images(tmp_path / "images", N_IMAGES)
+    benchmark = make_benchmark(folder)
+    first, second = benchmark.resolve().tasks
+    mixed = [first, dataclasses.replace(second, load_responses=first.load_responses)]
+    model = FeatureModel(pixel_features, visual_degrees=8.0, identifier="a")
+    with pytest.raises(ResponsesError, match=f"those that {second.subject}'s task loads for V1 say {first.subject}"):
+        list(evaluate(model, mixed, benchmark.options))

@@ -255,7 +255,7 @@ def test_copies_share_everything(tiny_dataset, true_halves):
 def test_what_cannot_be_partitioned(tiny_dataset, monkeypatch):
     with pytest.raises(StimulusKernelError, match="ridge benchmarks; received RDMMetric"):
         partition_models("LAION_fMRI-CLIP", "LAION_fMRI-nouns", "LAION_fMRI.V1-rdm-pearson", dataset=tiny_dataset)
-    with pytest.raises(StimulusKernelError, match="LAION_fMRI-CLIP twice"):
+    with pytest.raises(StimulusKernelError, match="both of these are called LAION_fMRI-CLIP"):
         partition_models("LAION_fMRI-CLIP", "LAION_fMRI-CLIP", CELL, dataset=tiny_dataset)
     with pytest.raises(IdentifierError, match="is a mean over folds"):
         partition_models("LAION_fMRI-CLIP", "LAION_fMRI-nouns", "LAION_fMRI.V1-cluster_k5-ridge", dataset=tiny_dataset)

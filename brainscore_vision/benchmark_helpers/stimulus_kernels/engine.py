@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
-from .errors import ModelOutputError, StimulusKernelError
+from .errors import ModelOutputError, ResponsesError, StimulusKernelError
 from .features.lookup import LookupModel, check_enough, check_known
 from .features.network import models_in
 from .features.recording import committed_regions, recorder_for
@@ -117,6 +117,11 @@ class Run:
                 pool.provider.content_hashes(pool.stimulus_ids)
         for task in sorted({job.task for job in self.jobs}, key=lambda task: (task.subject, task.region)):
             responses = task.load_responses()
+            if responses.subject != task.subject:
+                raise ResponsesError(
+                    f"A task's responses are its subject's; those that {task.subject}'s task loads for {task.region} say "
+                    f"{responses.subject}. Check load_responses."
+                )
             responses.check_stimuli(task.train_ids)
             responses.check_stimuli(task.test_ids)
 

@@ -122,7 +122,7 @@ def partition(
     model_a, model_b : brainscore_vision.model_interface.BrainModel
     tasks : sequence of SubjectTask
         With ridge metrics; tasks that share training stimuli share decompositions. The published grid of penalties is
-        replaced by :data:`~.comparisons.RELATIVE_ALPHAS`; other penalties count mean eigenvalues, too.
+        replaced by :data:`~.comparisons.RELATIVE_ALPHAS`, which count mean eigenvalues.
     options : EngineOptions, optional
 
     Yields
@@ -133,13 +133,25 @@ def partition(
     Raises
     ------
     StimulusKernelError
-        Metrics other than ridge, one model twice, or test stimuli without explainable variance or in too few groups.
+        Metrics other than ridge or with penalties of their own, one model twice, or test stimuli without explainable variance
+        or in too few groups.
     """
     other = sorted({type(task.metric).__name__ for task in tasks if not isinstance(task.metric, RidgeMetric)})
     if other:
         raise StimulusKernelError(f"Variance is partitioned for ridge benchmarks; received {', '.join(other)}.")
     if model_a.identifier == model_b.identifier:
-        raise StimulusKernelError(f"Variance is partitioned between two models; received {model_a.identifier} twice.")
+        raise StimulusKernelError(
+            f"Variance is partitioned between two models; both of these are called {model_a.identifier}. If they are two, give "
+            f"one another name: that of its file, or identifier=... in Python."
+        )
+    absolute = [t for t in tasks if not (t.metric.is_relative or t.metric.alphas == DEFAULT_ALPHAS)]
+    if absolute:
+        alphas = ", ".join(f"{alpha:g}" for alpha in absolute[0].metric.alphas)
+        raise StimulusKernelError(
+            f"A partition counts penalties in mean eigenvalues, because a joint fit has features on two scales; that of "
+            f"{absolute[0].region} asks for penalties as they are ({alphas}). Name a ridgecv benchmark without alphas, or with "
+            f"alphas=relative."
+        )
     models = str(model_a.identifier), str(model_b.identifier)
     with Run((model_a, model_b), tasks, options if options is not None else EngineOptions()) as run:
         run.check_data()
@@ -207,8 +219,9 @@ def _partitions(
 
 
 def _target(task: SubjectTask, kernel: StimulusKernel) -> Target:
-    alphas = RELATIVE_ALPHAS if task.metric.alphas == DEFAULT_ALPHAS else task.metric.grid
-    return Target(lambda: task.load_responses().select(task.train_ids).values, kernel.positions(task.test_ids), alphas)
+    return Target(
+        lambda: task.load_responses().select(task.train_ids).values, kernel.positions(task.test_ids), RELATIVE_ALPHAS
+    )
 
 
 def parts_of(

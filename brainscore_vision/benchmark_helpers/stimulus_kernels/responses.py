@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from .errors import ResponsesError
 from .statistics.ceilings import ExplainableVariance, NoiseCeiling
@@ -78,9 +79,19 @@ class Responses:
 
     def _check_values(self) -> None:
         """Make arrays of lists and tables; refuse values that are no real and finite numbers, or hidden behind a mask."""
+        for name in ("values", "n_repetitions"):
+            self._check_rows(name, getattr(self, name))
         masked = int(np.ma.count_masked(self.values)) if np.ma.is_masked(self.values) else 0
         for name in ("stimulus_ids", "values", "n_repetitions"):
             object.__setattr__(self, name, np.asarray(getattr(self, name)))
+        counts = self.n_repetitions
+        if counts.ndim != 1 or counts.dtype.kind not in "iuf" or not (np.isfinite(counts) & (counts >= 1)).all():
+            raise ResponsesError(
+                f"n_repetitions has a number of 1 or more for each stimulus; that of {self.subject} is {counts.dtype} of shape "
+                f"{counts.shape}{f', the least of it {counts.min()}' if counts.size and counts.dtype.kind in 'iuf' else ''}."
+            )
+        if self.noise_variance is not None:
+            object.__setattr__(self, "noise_variance", np.asarray(self.noise_variance, dtype=float))
         numbers = self.values.ndim == 2 and self.values.dtype.kind in "fiub"
         # a sum is finite if all of it is, and needs no memory
         if not numbers or masked or not np.isfinite(self.values.sum(dtype=float)):
@@ -90,6 +101,21 @@ class Responses:
             raise ResponsesError(
                 f"Responses are a finite number for each of stimuli × neuroids; those of {self.subject} are {found}. Leave "
                 f"these neuroids or stimuli out."
+            )
+
+    def _check_rows(self, name: str, given) -> None:
+        """Refuse a table whose rows have other names than the stimuli, or the same in another order."""
+        rows = given.index if isinstance(given, pd.DataFrame | pd.Series) else None
+        if isinstance(given, xr.DataArray) and given.ndim and "stimulus_id" in given.coords:
+            rows = given["stimulus_id"].to_index()
+        if rows is None or isinstance(rows, pd.RangeIndex):
+            return
+        names, ids = [str(row) for row in rows], [str(stimulus_id) for stimulus_id in self.stimulus_ids]
+        if names != ids:
+            first = next((pair for pair in zip(names, ids, strict=False) if pair[0] != pair[1]), (len(names), len(ids)))
+            raise ResponsesError(
+                f"Rows of {name} are those of stimulus_ids, in their order; for {self.subject} they say {first[0]!r} where "
+                f"stimulus_ids say {first[1]!r}. Sort the table by the ids (frame.loc[ids]), or give an array without names."
             )
 
     def select(self, stimulus_ids: Sequence[str]) -> Responses:

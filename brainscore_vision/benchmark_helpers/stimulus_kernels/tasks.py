@@ -63,6 +63,8 @@ class SubjectTask:
                 f"What a model is fitted on is no test; {len(both)} of {len(self.test_ids)} test stimuli of {self.subject} are "
                 f"training stimuli too, the first: {both[0]!r}. Take them out of train_ids or test_ids."
             )
+        if isinstance(self.bootstrap_groups, np.ndarray | list | pd.Series):
+            object.__setattr__(self, "bootstrap_groups", tuple(np.asarray(self.bootstrap_groups).tolist()))
         if self.bootstrap_groups is not None and len(self.bootstrap_groups) != len(self.test_ids):
             raise StimulusKernelError(
                 f"bootstrap_groups labels each test stimulus; {self.subject} has {len(self.test_ids)} of them and "

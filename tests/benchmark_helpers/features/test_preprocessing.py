@@ -26,10 +26,12 @@ import torch
 import xarray as xr
 from brainscore_vision.model_helpers.brain_transformation import STANDARD_REGION_BENCHMARKS, ModelCommitment
 from brainscore_vision.utils import LazyLoad
+from plugin_testing.layer_networks import committed
 from plugin_testing.models import FeatureModel, pixel_features, small_network
 from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeRegressor
+from torch.nn import functional as F
 from torchvision import transforms as v1
 from torchvision.transforms import v2
 
@@ -223,6 +225,58 @@ def test_settings_of_a_network_count_in_objects_of_the_standard_library(holder):
         return structure_digest(model)
 
     assert digest(1) == digest(1) != digest(2)
+
+
+def double(x):
+    return 2 * x
+
+
+def treble(x):
+    return 3 * x
+
+
+TABLE = {"double": double, "treble": treble, "list": [1, 2], "other list": [2, 1], "relu": F.relu, "elu": F.elu}
+
+
+class Choosing(torch.nn.Module):
+    """Chooses from a table that its code names, so that all in the table is known before the choice is."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.conv, self.nonlin = torch.nn.Conv2d(3, 2, 3), TABLE[name]
+
+    def forward(self, x):
+        return self.nonlin(self.conv(x)) if callable(self.nonlin) else TABLE["double"](self.conv(x))
+
+
+def test_a_choice_from_a_table_counts():
+    def digest(name):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return structure_digest(committed(Choosing(name), {"V1": "conv"}))
+
+    digests = {name: digest(name) for name in TABLE}
+    assert len(set(digests.values())) == len(TABLE)
+    assert {name: digest(name) for name in TABLE} == digests
+
+
+def test_the_order_of_steps_counts():
+    steps = {"blur": v1.GaussianBlur(3), "crop": v1.CenterCrop(16)}
+    turned = dict(reversed(steps.items()))
+
+    def digest(chosen):
+        return preprocessing_digest(with_preprocessing(functools.partial(Processor(MEAN), chosen)))
+
+    assert digest(steps) == digest(dict(steps)) != digest(turned)
+
+
+def test_the_order_of_modules_counts():
+    def digest(names):
+        model = small_network({"V1": "conv"})
+        model.activations_model._model.steps = torch.nn.ModuleDict({name: torch.nn.ReLU() for name in names})
+        return structure_digest(model)
+
+    assert digest("ab") == digest("ab") != digest("ba")
 
 
 def test_locks_and_loggers_are_no_settings():

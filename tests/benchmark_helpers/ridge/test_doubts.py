@@ -63,13 +63,20 @@ def test_a_penalty_inside_the_grid_and_a_given_one_are_not_mentioned(table, tiny
     assert [notes_of(score) for score in scores.values()] == [[], [], []]
 
 
-@pytest.mark.parametrize("cell", [CELL, "LAION_fMRI.IT-tau-ridge"])
-def test_the_score_says_that_features_were_lost_in_rounding(table, tiny_dataset, cell):
+@pytest.mark.parametrize(
+    ("cell", "largest", "remedy"),
+    [
+        (CELL, 1e11, "Standardise the features"),
+        ("LAION_fMRI.IT-tau-ridge", 1e11, "Standardise the features"),
+        ("LAION_fMRI.IT-rdm-pearson", 1e6, "Divide each feature by its standard deviation"),
+    ],
+)
+def test_the_score_says_that_features_were_lost_in_rounding(table, tiny_dataset, cell, largest, remedy):
     ids, features = table
-    features = features * np.r_[1e11, np.ones(features.shape[1] - 1)]
+    features = features * np.r_[largest, np.ones(features.shape[1] - 1)]
     notes = [note for note in notes_of(scored(ids, features, tiny_dataset, [cell])[cell]) if "rounding" in note]
     assert len(notes) == 1
-    assert "Standardise the features" in notes[0]
+    assert remedy in notes[0]
 
 
 def test_exact_scores_are_the_scores(table, tiny_dataset, tmp_path, monkeypatch):

@@ -373,6 +373,7 @@ def test_a_process_ends_with_its_code(process):
         ("results a.db --partitions --sort model", "Beside --partitions, --sort would do nothing"),
         ("results a.db --verify --model pixels", "Beside --verify, --model would do nothing"),
         ("results a.db --clean --json", "--clean goes with --verify"),
+        ("map a.db --out maps --range 0,0.6", "--range is of a figure's colours"),
         ("results a.db --failures --where family=vit", "Beside --failures, --where would do nothing"),
     ],
 )

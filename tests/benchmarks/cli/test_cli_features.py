@@ -144,7 +144,7 @@ def test_wrong_usage(run, arguments, message):
 
 def test_partition(run, clip):
     output = records(
-        run("partition", "LAION_fMRI-DINOv2", clip[0], CELL, "LAION_fMRI.V4-tau-ridge", "--json", "--no-store")
+        run("partition", "LAION_fMRI-DINOv2", clip[0], CELL, "LAION_fMRI.V4-tau-ridgecv", "--json", "--no-store")
     )
     assert [r["subject"] for r in output if r["benchmark"] == CELL] == [*(f"sub-0{n}" for n in (1, 3, 5, 6, 7)), "mean"]
     for record in output:

@@ -34,6 +34,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t.results import (
     Summary,
     run_facts,
     schema,
+    verify,
 )
 
 SCHEMA = schema.SCHEMA_VERSION
@@ -313,6 +314,16 @@ def test_facts_of_this_process():
 def test_no_such_result(filled):
     with pytest.raises(ResultsError, match="none with 99"):
         filled.score(99)
+
+
+def test_arrays_that_were_exchanged_are_refused(filled):
+    files = sorted(filled.voxel_directory.glob("*.h5"))
+    content = [path.read_bytes() for path in files]
+    files[0].write_bytes(content[-1])
+    files[-1].write_bytes(content[0])
+    problems = [problem for _, problem in verify(filled) if problem]
+    assert len(problems) == 2
+    assert "has the values of another result: model" in problems[0]
 
 
 def test_a_missing_file_is_named(tmp_path):

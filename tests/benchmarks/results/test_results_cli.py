@@ -313,16 +313,6 @@ def test_verify_and_clean(run, file):
     assert not (folder / ".writing-0123").exists()
 
 
-def test_values_of_another_result_are_not_taken_for_its_own(run, file):
-    database = ResultsDatabase(file)
-    results = [database.results([model], [RIDGE])[0] for model in ("one", "two")]
-    first, second = (next(database.voxel_directory.glob(f"result-{result.id:06d}-*")) for result in results)
-    first.write_bytes(second.read_bytes())
-    code, out, _ = run("results", file, "--verify")
-    assert (code, "1 problems" in out) == (1, True)
-    assert f"{first} is of another result (model two, not one): it was renamed." in out
-
-
 def test_verify_where_nothing_can_be_written(run, file):
     """As somebody without rights to a copy; root, who has them all, gives them up."""
     run("results", file, "--verify")  # so that everything is imported: the child may not be able to read it

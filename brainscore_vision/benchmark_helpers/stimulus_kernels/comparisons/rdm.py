@@ -17,6 +17,7 @@ from ..statistics.influence import Estimate
 from ..statistics.normalizations import SIMILARITY_NORMALIZATIONS, Normalized, scaled_similarity
 from ..statistics.rsa_ceilings import nili_bounds, rdm_reliability, split_half_reliability
 from ..tasks import Results, SubjectResult, SubjectTask
+from ..wording import warn_of_model
 from .halves import (
     averaged_halves,
     reliability_details,
@@ -51,6 +52,9 @@ class RDMMetric:
             if resampled is None or not resampled.is_for(task.test_ids, task.bootstrap_groups):
                 resampled = Resampled.of(task.test_ids, task.bootstrap_groups, self.bootstrap_draws)
                 ranks = similarity.rdm_ranks(kernel, task.test_ids)
+                lost = similarity.lost_in_rounding(kernel, task.test_ids)
+                for note in lost:
+                    warn_of_model("rounding of RDMs", note)
                 model_ranks, model_classes = similarity.unit_ranks(ranks), rank_classes(ranks)
             responses = task.load_responses().select(task.test_ids)
             ranks = similarity.response_ranks(responses.values)
@@ -67,7 +71,7 @@ class RDMMetric:
                     similarity_result(task, kernel, responses, float(model_ranks @ similarity.unit_ranks(ranks))),
                     draws=draws,
                     measured=measured,
-                    notes=(*resampled.notes, *unreliable(task, measured.reliability)),
+                    notes=(*lost, *resampled.notes, *unreliable(task, measured.reliability)),
                 ),
             )
 

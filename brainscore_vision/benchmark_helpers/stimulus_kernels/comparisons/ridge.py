@@ -100,7 +100,7 @@ class RidgeMetric:
                 fitted.clear()
                 coordinates, _ = decomposition.coordinates(train.values)
                 selection = ridge.select_alpha(decomposition, coordinates, self.grid, unit)
-                at_edge = self._at_edge(task, selection.alpha, unit)
+                at_edge = self.at_edge(task, selection.alpha, unit)
                 edges += at_edge
                 fitted[task.load_responses] = selection, (*unresolved, *at_edge)
             selection, notes = fitted[task.load_responses]
@@ -154,7 +154,7 @@ class RidgeMetric:
         warn_of_model("rounding", note)
         return (note,)
 
-    def _at_edge(self, task: SubjectTask, alpha: float, unit: float) -> tuple[str, ...]:
+    def at_edge(self, task: SubjectTask, alpha: float, unit: float) -> tuple[str, ...]:
         """A note if a better penalty may lie beyond the grid."""
         edge = ridge.edge_of_grid(alpha, self.grid)
         if edge is None:

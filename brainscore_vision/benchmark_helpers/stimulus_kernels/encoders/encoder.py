@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from ..errors import ModelOutputError, StimulusKernelError
 from ..features.hooks import pytorch_wrapper
 from ..features.network import network_digest, weights_state
-from ..features.preprocessing import noticing_changes, preprocessing_digest, same_preprocessing, structure_digest
+from ..features.preprocessing import noticing_changes, preprocessing_digest, same_code, structure_digest
 from ..features.recording import CPU_BATCH, answers_by_layers, library, recorder_for, recording_alone
 from ..files import replacing
 from .file import EncoderFileError, Part, read_header
@@ -248,7 +248,7 @@ class Encoder:
                 f"of their spread: {self.model.identifier} prepares images, or computes, in another way. Fit the encoder again."
             )
         then, now = self.about.get("preparing") or [None, None], code_digests(self.model)
-        if (None not in (then[0], now[0]) and then[0] != now[0]) or not same_preprocessing(then[1], now[1]):
+        if not all(map(same_code, then, now)):
             _logger.warning(
                 "Code or settings of %s are not those that %s was fitted with. Predictions of a few made images are the same, "
                 "those of other images may not be: load the network as it was, or fit the encoder again.",

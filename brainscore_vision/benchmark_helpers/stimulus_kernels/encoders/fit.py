@@ -96,7 +96,9 @@ class RegionFit:
     predicted : numpy.ndarray of float64, shape (n_test, voxels)
         Without the mean.
     held_out : numpy.ndarray of float64, shape (voxels,)
-        Correlation of responses to training stimuli with predictions by fits on the others.
+        Correlation of responses to training stimuli with predictions by fits on the others, without the others' mean.
+    notes : tuple of str
+        Of penalties at an end of their grid.
     """
 
     task: SubjectTask
@@ -106,6 +108,7 @@ class RegionFit:
     unit: float
     predicted: np.ndarray
     held_out: np.ndarray
+    notes: tuple[str, ...] = ()
 
 
 def fit_regions(
@@ -139,8 +142,22 @@ def fit_regions(
             predicted = np.empty((0, len(alphas)))
             if task.test_ids:
                 predicted = ridge.predict(decomposition, kernel.block(task.test_ids, train_ids), dual)
-            fits[task] = RegionFit(task, dual, mean, alphas, unit, predicted, held_out)
+            notes = _at_edge(metric, task, alphas, unit)
+            fits[task] = RegionFit(task, dual, mean, alphas, unit, predicted, held_out, notes)
     return fits
+
+
+def _at_edge(metric: RidgeMetric, task: SubjectTask, alphas: np.ndarray, unit: float) -> tuple[str, ...]:
+    chosen = np.unique(alphas)
+    if len(chosen) == 1:
+        return metric.at_edge(task, float(chosen[0]), unit)
+    ends = {end: ridge.edge_of_grid(end, metric.grid) for end in chosen[[0, -1]].tolist()}
+    return tuple(
+        f"alpha of {np.count_nonzero(alphas == end)} of {len(alphas)} voxels of {task.subject} in {task.region} is {end:.3g}, "
+        f"the {which} of its grid: a better one may lie beyond."
+        for end, which in ends.items()
+        if which
+    )
 
 
 def fit(
@@ -234,7 +251,10 @@ def _write(model, tasks, path, checks, settings, options, describe, plain, say) 
                     for n, layer in enumerate(plan):
                         part = file.create_group(f"parts/{n}")
                         losses.append(_write_part(part, layer, sources[n], fits, settings, run.compute))
+                        losses[-1]["layer"] = layer.label
                         say(f"{layer.label}: {losses[-1]['says']}.")
+                    for note in (note for task in tasks for note in fits[task].notes):
+                        say(note)
                     accuracies = [
                         accuracy_of(fits[check], fits[task]) for task, check in zip(tasks, checks, strict=True)
                     ]
@@ -266,6 +286,7 @@ def _about(model, tasks: Sequence[SubjectTask], fits: dict, losses: list) -> dic
         "layers": _layers_of(model, [task.model_region for task in tasks]),
         "n_voxels": sum(fits[task].dual.shape[1] for task in tasks),
         "loss": losses,
+        "notes": [note for task in tasks for note in fits[task].notes],
     }
 
 

@@ -40,7 +40,7 @@ from .network import add_tensor, held_in, models_in, modules_in
 from .prepared import is_own
 
 DIGEST_BYTES = 8
-FORM = "4:"
+FORM = "5:"
 """Digests begin so; those of another form cannot be compared."""
 
 ARRAY, MODEL = b"array ", "model"
@@ -78,6 +78,9 @@ HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 
 Places = dict[tuple[str, ...], bytes]
 """Where something stands (names and positions from the function inwards), and what."""
+
+Seen = dict[int, tuple[object, tuple[str, ...]]]
+"""By the id of an object, the object and the first place where it stands."""
 
 _changing: dict[int, set] = {}
 """By the id of a model, places in what prepares its images that change while it is used."""
@@ -119,8 +122,8 @@ def preprocessing_digest(model) -> str | None:
     return FORM + content.hexdigest()
 
 
-def same_preprocessing(digest: str | None, other: str | None) -> bool:
-    """Whether two of :func:`preprocessing_digest` may be of the same code and settings, as far as that is known."""
+def same_code(digest: str | None, other: str | None) -> bool:
+    """Whether two of :func:`preprocessing_digest`, or of :func:`structure_digest`, may be equal, as far as that is known."""
     known = [one for one in (digest, other) if (one or "").startswith(FORM)]
     return len(known) < 2 or known[0] == known[1]
 
@@ -140,13 +143,13 @@ def structure_digest(model, steady: bool = False) -> str:
     for place, what in sorted(_structure(model).items()):
         if places is None or place in places:
             content.update(repr((place, what)).encode())
-    return content.hexdigest()
+    return FORM + content.hexdigest()
 
 
 def _structure(model) -> Places:
     """Parts of what :func:`structure_digest` looks at."""
     found: Places = {}
-    seen: dict[int, object] = {}
+    seen: Seen = {}
     for i, module in enumerate(modules_in(model)):
         _add(found, (str(i),), module, seen, whole=True)
     holders = {id(held): held for part, value in held_in(model) for held in (part, value)}.values()
@@ -200,15 +203,16 @@ def preparing_state(model) -> tuple | None:
     Values of what :func:`preprocessing_digest` looks at, and the states of random generators. None where it is known that
     something changes: by an earlier :func:`noticing_changes`, or by a function that assigns variables outside of itself.
     """
-    seen: dict[int, object] = {}
+    seen: Seen = {}
     found = _places(model, seen)
-    functions = [value.__code__ for value in seen.values() if isinstance(value, types.FunctionType)]
+    objects = [value for value, _ in seen.values()]
+    functions = [value.__code__ for value in objects if isinstance(value, types.FunctionType)]
     if _changing.get(id(model)) or any(_sets_outside(code) for code in functions):
         return None
     _, numbers, *position = np.random.get_state()  # noqa: NPY002 - of the generator that transforms share
     torch = sys.modules.get("torch")
     shared = random.getstate(), numbers.tobytes(), position, torch and torch.get_rng_state().numpy().tobytes()
-    return found, shared, [_drawn(value) for value in seen.values()]
+    return found, shared, [_drawn(value) for value in objects]
 
 
 def _drawn(value) -> str | tuple | bytes | None:
@@ -231,7 +235,7 @@ def _sets_outside(code: types.CodeType) -> bool:
     return bool(names) or any(i.opname == "STORE_GLOBAL" for i in dis.get_instructions(code))
 
 
-def _places(model, seen: dict[int, object] | None = None) -> Places:
+def _places(model, seen: Seen | None = None) -> Places:
     """Parts of what prepares a model's images; ``seen`` receives them by their ids."""
     found: Places = {}
     seen = {} if seen is None else seen
@@ -246,7 +250,7 @@ def _places(model, seen: dict[int, object] | None = None) -> Places:
     return found
 
 
-def _add(found: Places, place: tuple[str, ...], value, seen: dict[int, object], whole: bool = False) -> None:
+def _add(found: Places, place: tuple[str, ...], value, seen: Seen, whole: bool = False) -> None:
     """Put a value and what it holds into ``found``; ``whole``: torch modules with all that they answer by but weights."""
     kind, what = type(value), b""
     inner: dict[str, object] = {}
@@ -269,8 +273,11 @@ def _add(found: Places, place: tuple[str, ...], value, seen: dict[int, object], 
     elif isinstance(value, types.ModuleType | types.BuiltinFunctionType | np.ufunc):
         what, owner = value.__name__.encode(), getattr(value, "__self__", None)
         inner = {} if owner is None or isinstance(owner, types.ModuleType) else {"self": owner}  # a generator's random
-    elif id(value) not in seen and len(place) < DEEPEST:
-        seen[id(value)] = value  # kept, so that no other object gets its id
+    elif id(value) in seen:  # which of those that are known: a choice from a table, say
+        what = repr(seen[id(value)][1]).encode()
+    elif len(place) < DEEPEST:
+        if not isinstance(value, tuple):  # whether equal ones are one object says nothing
+            seen[id(value)] = value, place  # kept, so that no other object gets its id
         if isinstance(value, SEQUENCES) and len(value) > FEW and _plain(value):
             what = ARRAY + repr(value).encode()
         elif isinstance(value, SEQUENCES):
@@ -296,7 +303,10 @@ def _add(found: Places, place: tuple[str, ...], value, seen: dict[int, object], 
         else:
             inner = _attributes(value, whole)
     # the names of all that it holds: a list that grows is another one, as a whole; networks may keep what they have seen
-    names = [] if whole and torch and isinstance(value, torch.nn.Module) else sorted(inner)
+    if whole and torch and isinstance(value, torch.nn.Module):
+        names = list(value._modules)
+    else:  # the order of a mapping may be that of steps
+        names = list(inner) if isinstance(value, Mapping) else sorted(inner)
     found[place] = b"\0".join([what, kind.__qualname__.encode(), repr(names).encode()])
     for name in sorted(inner):  # in the same order in every process: of an object in two places, the first counts
         _add(found, (*place, name), inner[name], seen, whole)

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from ..pool import StimulusPart
-from .preprocessing import same_preprocessing
+from .preprocessing import same_code
 
 N_STIMULI = 8
 N_FEATURES = 512
@@ -155,7 +155,7 @@ class Probe:
 
     def same_structure(self, other: Probe) -> bool:
         """Whether code and settings are the same, as far as they are known."""
-        return None in (self.structure, other.structure) or self.structure == other.structure
+        return same_code(self.structure, other.structure)
 
     def same_network(self, other: Probe) -> bool:
         """Whether the weights are the same, as far as they are known."""
@@ -163,7 +163,7 @@ class Probe:
 
     def same_preprocessing(self, other: Probe) -> bool:
         """Whether images are prepared in the same way, as far as it is known."""
-        return same_preprocessing(self.preprocessing, other.preprocessing)
+        return same_code(self.preprocessing, other.preprocessing)
 
 
 def _difference(a: np.ndarray, b: np.ndarray, rounding: float) -> float:

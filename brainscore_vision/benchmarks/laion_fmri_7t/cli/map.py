@@ -105,6 +105,8 @@ def map_voxels(
         raise typer.BadParameter(f"--value is one of {', '.join(QUANTITIES)}; received {value!r}.")
     if out is None and figure is None:
         raise typer.BadParameter("Say where the map goes: --out for volumes, --figure for a picture, or both.")
+    if ends is not None and figure is None:
+        raise typer.BadParameter("--range is of a figure's colours; volumes hold the values as they are. Add --figure.")
     if figure is not None:
         from ..maps.drawing import map_figure, require_nilearn
 

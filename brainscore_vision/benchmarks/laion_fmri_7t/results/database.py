@@ -318,13 +318,13 @@ class ResultsDatabase:
                     f"{result_id!r}."
                 )
             names, root = read_names(t), read_trees(t, [result_id])[result_id]
-        file = rows[0].voxel_file
+        row = rows[0]
         about = {
-            "model": names.models[rows[0].model].identifier,
-            "benchmark": names.benchmarks[rows[0].benchmark].identifier,
-            "dataset": names.datasets[rows[0].dataset].fingerprint,
+            "model": names.models[row.model].identifier,
+            "benchmark": names.benchmarks[row.benchmark].identifier,
+            "dataset": names.datasets[row.dataset].fingerprint,
         }
-        arrays = {} if file is None else voxels.read(self.voxel_directory / file, about)
+        arrays = {} if row.voxel_file is None else voxels.read(self.voxel_directory / row.voxel_file, about)
         return rows[0], names, _with_arrays(root, arrays)
 
 

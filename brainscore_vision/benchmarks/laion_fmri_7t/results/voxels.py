@@ -33,7 +33,10 @@ _COMPRESSION = 4
 
 
 def encode(root: Node, about: dict[str, str]) -> bytes | None:
-    """The content of a result's file; None if it has nothing per voxel and no draws. ``about`` says what it is of."""
+    """The content of a result's file; None if it has nothing per voxel and no draws.
+
+    ``about`` says what it is of; :func:`read` compares it.
+    """
     nodes = [(place, node) for place, node in root.walk() if node.draws is not None or node.correlations is not None]
     if not nodes:
         return None
@@ -115,19 +118,23 @@ def files(directory: Path) -> list[Path]:
 def read(path: Path, about: dict[str, str]) -> dict[str, dict]:
     """Per place, where there are such: ``correlations``, ``ceilings``, ``p_values`` (DataArrays over neuroid), draws.
 
-    ``about`` is what the file was written with.
-
     Raises
     ------
     ResultsError
-        No such file, a damaged one, or one of another result.
+        No such file, a damaged one, or one that was written with another ``about``.
     """
     try:
         with read_hdf5(path) as file:  # never changed once written; some file systems have no locks
+            said = {name: str(file.attrs[name]) for name in about if name in file.attrs}
+            if other := [name for name in said if said[name] != str(about[name])]:
+                raise ResultsError(
+                    f"{path} has the values of another result: {other[0]} {said[other[0]]}, and not {about[other[0]]}. Files "
+                    f"were exchanged: restore the folder from a copy, or score again."
+                )
             found: dict[str, dict] = {}
             file.visititems(lambda place, item: _read_group(place, item, found))
             _read_group("", file, found)
-            other = {name: file.attrs[name] for name in about if file.attrs.get(name, about[name]) != about[name]}
+            return found
     except FileNotFoundError as error:
         raise ResultsError(
             f"Values per voxel and draws lie beside the results; {path} is missing. Keep the folder {path.parent.name} next to "
@@ -135,12 +142,6 @@ def read(path: Path, about: dict[str, str]) -> dict[str, dict]:
         ) from error
     except (OSError, KeyError, RuntimeError) as error:  # what h5py raises for files that are not whole
         raise ResultsError(f"{path} is damaged ({error}). Restore it from a copy, or score again.") from error
-    if other:
-        held = ", ".join(f"{name} {value}, not {about[name]}" for name, value in other.items())
-        raise ResultsError(
-            f"{path} is of another result ({held}): it was renamed. Restore it from a copy, or score again."
-        )
-    return found
 
 
 def _read_group(place: str, group, found: dict) -> None:
