@@ -14,7 +14,7 @@ from ..results import ResultsDatabase
 from .comparison_figures import Correction
 from .drawing import CREATOR, Figure
 from .errors import ReportError
-from .layer_figure import read_layer_maps
+from .layer_figure import check_layer_maps, read_layer_maps
 from .page import render_page
 from .properties import read_properties
 from .sections import section_makers
@@ -74,13 +74,14 @@ def write_report(
     Raises
     ------
     ReportError
-        Nothing to report, or a folder that is not a report's.
+        Nothing to report, a folder that is not a report's, or maps of layers that do not belong in it.
     """
     directory = Path(directory).expanduser()
     check_directory(directory, force)
     given = {} if properties is None else read_properties(properties)
     maps = read_layer_maps(layer_maps)
     study = read_study(database, models, benchmarks, dataset, given)
+    check_layer_maps(study, maps)
     if given and not study.properties:
         warn(f"None of the {len(given)} models in {properties} is in the report; the first one is {next(iter(given))}.")
     for fingerprint, words in study.left_out.items():
