@@ -49,7 +49,7 @@ def check_layer_maps(study: Study, maps: Sequence[LayerMap]) -> None:
         if own != dataset:
             raise ReportError(
                 f"A report is about one dataset, here {dataset}; the map of {one.model} (--layer-map) is of {own}. Leave it "
-                f"out, or make it on this dataset: laion-score layers {one.model} --dataset DATASET --json."
+                f"out, or make it on this dataset: laion-score layers MODEL --dataset DATASET --json."
             )
         if known.setdefault(one.model, one) is not one:
             raise ReportError(
