@@ -1,5 +1,6 @@
 """Fixtures of the whole suite, and the guard against testing a stale install."""
 
+import gc
 import shutil
 import sys
 import tempfile
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from plugin_testing.install_check import REPOSITORY, install_problem, installed_package
+from plugin_testing.once import made_once
 from threadpoolctl import threadpool_limits
 
 _HOMES = {
@@ -48,6 +50,13 @@ def pytest_collection_modifyitems(items):
     """Files with slow tests come first: workers that share the files by turns then end at nearly the same time."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish():
+    """Look seldom for garbage, and not among what was imported: tests that draw spend a tenth of their time on it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -139,10 +148,28 @@ def run(monkeypatch, capsys):
     return run
 
 
+@pytest.fixture
+def sweeps_here(monkeypatch):
+    """Commands check and score the models of sweeps in this process; that they start others is tested where it matters."""
+    from plugin_testing.sweeps_here import sweep_here
+
+    sweep_here(monkeypatch)
+
+
 @pytest.fixture(scope="session")
 def tiny_dataset(request) -> Path:
     """Folder of a simulated dataset of the smallest scale; tests do not write to it."""
     return _simulated(request.config, seed=0)
+
+
+@pytest.fixture(scope="session")
+def released(request, tiny_dataset) -> Path:
+    """Folder of the release's files of `tiny_dataset`, without assemblies; tests do not write to it."""
+    from brainscore_vision.data.laion_fmri_7t.simulation.raw import write_raw
+
+    return made_once(
+        request.config.laion_shared / "seed-0" / "released", lambda folder: write_raw(tiny_dataset, folder)
+    )
 
 
 @pytest.fixture(scope="session")

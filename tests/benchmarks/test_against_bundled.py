@@ -41,8 +41,6 @@ def cheap_collections():
     """The bundled plugin collects garbage several times a subject; without torch's many objects that is quick."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")

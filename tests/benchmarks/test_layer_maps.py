@@ -153,7 +153,7 @@ def test_per_subject_names_one_layer_for_each(tiny_dataset, tmp_path, run):
 
 def test_the_list_needs_no_dataset(tmp_path, run):
     (tmp_path / "nets.py").write_text(SEEDED)
-    code, out, _ = run("layers", f"{tmp_path}/nets.py:make", "--list", "--json", "--dataset", "nowhere")
+    code, out, _ = run("layers", f"{tmp_path}/nets.py:make", "--list", "--json")
     assert code == 0
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["layer"] for row in rows] == ["0", "1", "2", "3", "4", "5", "6"]

@@ -14,6 +14,11 @@ PLUGIN = Path(plugin.__file__).parent
 
 
 @pytest.fixture(autouse=True)
+def _default_dataset(shared_home, monkeypatch):
+    monkeypatch.setenv("LAION_FMRI_7T_HOME", str(shared_home))
+
+
+@pytest.fixture(autouse=True)
 def _without_private_access(request):
     if request.node.get_closest_marker("private_access"):
         pytest.skip("needs the released data, which come with a data use agreement")

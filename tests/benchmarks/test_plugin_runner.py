@@ -33,7 +33,8 @@ SETTINGS = {
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch, tmp_path):
+def environment(monkeypatch, tmp_path, shared_home):
+    monkeypatch.setenv("LAION_FMRI_7T_HOME", str(shared_home))
     (tmp_path / "bin").mkdir()
     for name, text in PROGRAMS.items():
         program = tmp_path / "bin" / name

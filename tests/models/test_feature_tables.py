@@ -301,3 +301,25 @@ def test_tensors_in_memory(features):
 def test_ids_in_memory_are_a_list(features, ids):
     with pytest.raises(TableError, match="ids are one per row, at least one; received shape"):
         FeatureTable.of_arrays(features, ids)
+
+
+def test_what_xarray_calls_no_number_is_none(tmp_path, features):
+    """Written by xarray, as netCDF: of floats, nan; of whole numbers, or packed, refused."""
+    values = features.astype(np.float32)
+    holes = np.where(np.arange(values.size).reshape(values.shape) == 9, np.nan, values)
+    path = tmp_path / "made_by_xarray.h5"
+
+    def written(array, encoding):
+        arrays = {"features": (("row", "feature"), array), "image_ids": ("row", np.array(IDS, dtype=object))}
+        xr.Dataset(arrays).to_netcdf(path, encoding={"features": encoding}, engine="h5netcdf")
+        return open_table(path)
+
+    np.testing.assert_array_equal(written(values, {}).rows(IDS), values)
+    table = written(holes, {"_FillValue": -999.0})
+    np.testing.assert_array_equal(table.rows([IDS[0], IDS[5]]), values[[0, 5]])
+    with pytest.raises(TableError, match=r"1 of 10 stimuli have nan or infinity, the first: \['image 2.jpg'\]"):
+        table.rows(IDS)
+    with pytest.raises(TableError, match="no number .* Save floats"):
+        written(np.rint(100 * np.nan_to_num(holes, nan=-9.99)).astype(int), {"_FillValue": -999}).rows(IDS)
+    with pytest.raises(TableError, match=r"packed as in netCDF files \(scale_factor 0.001"):
+        written(holes, {"dtype": "i2", "scale_factor": 0.001, "_FillValue": -999})

@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
+from brainscore_vision.benchmarks.laion_fmri_7t.report import write_report
+from brainscore_vision.benchmarks.laion_fmri_7t.report.study import read_study
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
 
 from .models import FeatureModel, pixel_features
+from .once import computed_once, made_once
 from .scored_cells import copied, facts
 
 TAU, OOD, OWN = "LAION_fMRI.V1-tau-ridgecv", "LAION_fMRI.V1-ood-ridgecv", "LAION_fMRI_persubject.V1-tau-ridgecv"
@@ -31,7 +34,11 @@ def scores(dataset: Path) -> dict[str, dict]:
         FeatureModel(_edges, identifier="edges"),
     )
     engine = EngineOptions(store=False, progress=False)
-    return {model.identifier: dict(score_all(model, CELLS, dataset=dataset, engine=engine)) for model in models}
+
+    def compute():
+        return {model.identifier: dict(score_all(model, CELLS, dataset=dataset, engine=engine)) for model in models}
+
+    return computed_once(dataset.parent / "scores for reports.pickle", compute)
 
 
 def renamed(score, model: str, **attrs):
@@ -61,6 +68,28 @@ def zoo(dataset: Path, size: int = 100) -> list:
         cells = (TAU, OOD, IT) if number % 7 else (TAU, IT)
         found += [renamed(row[cell], f"network_{number}-blocks.{number % 12}.attention.output") for cell in cells]
     return found
+
+
+def zoo_report(dataset: Path) -> Path:
+    """A folder with ``results.db`` of the zoo and one failure, properties of the models, and ``page``; made once."""
+
+    def make(folder):
+        folder.mkdir()
+        report_with_properties(folder, zoo(dataset))
+
+    return made_once(dataset.parent / "zoo", make)
+
+
+def report_with_properties(folder: Path, some_scores) -> None:
+    """Write ``page`` of the scores, of a failure, and of two properties, of which every third model lacks one."""
+    database = fill(folder / "results.db", some_scores)
+    database.add_failure("broken", None, facts(some_scores[0], 99), "ImportError: timm", "Traceback: line 7")
+    lines = [
+        f"{model},{'odd' if n % 2 else 'even'},{1e6 * (n % 50 + 1) if n % 3 else ''}"
+        for n, model in enumerate(read_study(database).models)
+    ]
+    (folder / "models.csv").write_text("\n".join(["model,family,parameters", *lines]))
+    write_report(database, folder / "page", properties=folder / "models.csv")
 
 
 def _edges(path) -> np.ndarray:

@@ -2,16 +2,19 @@
 
 import copy
 import functools
+import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
-from brainscore_vision.benchmarks.laion_fmri_7t.results import RunFacts
+from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase, RunFacts
 from brainscore_vision.benchmarks.laion_fmri_7t.results.entry import without_dataset
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 
 from .models import CountingModel, FeatureModel, pixel_features
+from .once import computed_once, made_once
 
 RIDGE, RDM, CKA = "LAION_fMRI.V1-ood-ridgecv", "LAION_fMRI.V4-rdm-pearson", "LAION_fMRI.V1-cka"
 FOLDS, ONE_SUBJECT = "LAION_fMRI.V2-cluster_k5-ridge", "LAION_fMRI.IT-ood-ridge[subjects=sub-01]"
@@ -21,11 +24,30 @@ STARTED = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 @functools.cache
-def scores(dataset) -> dict:
+def scores(dataset: Path) -> dict:
     """``scores(folder)[model][benchmark]`` of two models."""
     engine = EngineOptions(store=False, progress=False)
     candidates = CountingModel(identifier="one"), FeatureModel(_spread, identifier="two")
-    return {model.identifier: dict(score_all(model, CELLS, dataset=dataset, engine=engine)) for model in candidates}
+
+    def compute():
+        return {model.identifier: dict(score_all(model, CELLS, dataset=dataset, engine=engine)) for model in candidates}
+
+    return computed_once(dataset.parent / "scored cells.pickle", compute)
+
+
+def filled(dataset: Path, path: Path) -> ResultsDatabase:
+    """A new results file with both models on every kind of benchmark, in the order one, two."""
+
+    def fill(path):
+        database = ResultsDatabase(path)
+        for row in scores(dataset).values():
+            for score in row.values():
+                database.add(score, facts(score))
+
+    whole = made_once(dataset.parent / "scored cells.sqlite", fill)
+    shutil.copy(whole, path)
+    shutil.copytree(f"{whole}.voxels", f"{path}.voxels")
+    return ResultsDatabase(path)
 
 
 def facts(score, number=0, model=None, **changes) -> RunFacts:

@@ -17,7 +17,6 @@ from sphinx.cmd.build import build_main
 from brainscore_vision.data.laion_fmri_7t import simulation
 from brainscore_vision.data.laion_fmri_7t.bucket import BUCKET
 from brainscore_vision.data.laion_fmri_7t.packaging import layout
-from brainscore_vision.data.laion_fmri_7t.simulation.raw import write_raw
 
 DOCS = REPOSITORY / "docs"
 PAGES = [
@@ -46,11 +45,6 @@ WRITE = "LAION_FMRI_WRITE_DOCS"
 """Set to 1 (`make docs-outputs`), pages are written with what their blocks print now."""
 
 
-@pytest.fixture(scope="module")
-def released(tiny_dataset, tmp_path_factory) -> Path:
-    return write_raw(tiny_dataset, tmp_path_factory.mktemp("released") / "data")
-
-
 @pytest.fixture
 def bucket(request, monkeypatch):
     """The simulated release in a bucket, without the images; only for the page that downloads."""
@@ -66,7 +60,7 @@ def bucket(request, monkeypatch):
 
 
 @pytest.fixture
-def runner(run, capsys, monkeypatch, tiny_dataset, tmp_path, request):
+def runner(run, capsys, monkeypatch, sweeps_here, tiny_dataset, tmp_path, request):
     """Runs blocks on the tiny simulated dataset, which is also what ``simulated`` names."""
     monkeypatch.setenv("COLUMNS", "140")
     monkeypatch.setattr(simulation, "ensure_default", lambda **_: tiny_dataset)

@@ -11,6 +11,7 @@ import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     DEFAULT_ALPHAS,
@@ -330,6 +331,7 @@ def _subjects(subjects) -> tuple[str, ...]:
     return tuple(sorted(subjects))
 
 
+@lru_cache(maxsize=128)
 def _nearest(name: str) -> str:
     """The valid identifier that someone who typed ``name`` most likely meant; upper and lower case are not told apart."""
     names = {valid.casefold(): valid for valid in all_identifiers()}

@@ -52,6 +52,12 @@ class Choice:
     want_ids: bool
 
 
+_PACKED = {"scale_factor": 1, "add_offset": 0}
+_FILLS = ("_FillValue", "missing_value")
+_OF_NETCDF = (*_PACKED, *_FILLS)
+"""Attributes of the conventions of netCDF (CF, 2.5 and 8.1)."""
+
+
 @dataclass(frozen=True)
 class Stored:
     """Features of a file, not checked yet.
@@ -90,15 +96,39 @@ def open_hdf5(path: Path, choice: Choice) -> Stored:
         found = {name: file[name][()] for name in _companions(path, arrays, chosen, choice) if name is not None}
         described = file[chosen].shape, file[chosen].dtype
         refuse_index(file[chosen], str(path))
+        fills = _fill_values(file[chosen], path)
 
     id_key, valid_key = _companions(path, arrays, chosen, choice)
     ids = None if id_key is None else texts(found[id_key], f"{path}, {id_key}")
-    return Stored(*described, ids, found.get(valid_key), read_while_unchanged(path, _hdf5_rows, chosen))
+    return Stored(*described, ids, found.get(valid_key), read_while_unchanged(path, _hdf5_rows, chosen, fills))
 
 
-def _hdf5_rows(path: Path, key: str, start: int, stop: int) -> np.ndarray:
+def _hdf5_rows(path: Path, key: str, fills: tuple[float, ...], start: int, stop: int) -> np.ndarray:
     with _opened(path) as file:
-        return file[key][start:stop]
+        values = file[key][start:stop]
+    empty = np.isin(values, fills) if fills else np.zeros(0, bool)
+    if not empty.any():
+        return values
+    if values.dtype.kind != "f":
+        raise TableError(
+            f"{path}, {key}: {empty.sum():,} numbers of rows {start} to {stop} are {', '.join(f'{fill:g}' for fill in fills)}, "
+            f"which the file calls no number (_FillValue). Save floats, with nan for them."
+        )
+    return np.where(empty, values.dtype.type(np.nan), values)
+
+
+def _fill_values(dataset: h5py.Dataset, path: Path) -> tuple[float, ...]:
+    """What stands for no number, by the conventions of netCDF; raise if numbers are packed by them."""
+    said = {name: np.ravel(dataset.attrs[name]).tolist() for name in _OF_NETCDF if name in dataset.attrs}
+    packed = [name for name, plain in _PACKED.items() if said.get(name, [plain]) != [plain]]
+    if packed:
+        raise TableError(
+            f"{path}, {dataset.name}: features are the numbers themselves; these are packed as in netCDF files "
+            f"({', '.join(f'{name} {said[name][0]:g}' for name in packed)}). Unpack them, as xarray.open_dataset does, and "
+            f"save what it gives."
+        )
+    fills = [value for name in _FILLS for value in said.get(name, ()) if isinstance(value, int | float)]
+    return tuple(value for value in fills if value == value)  # nan needs no replacing
 
 
 def read_while_unchanged(path: Path, rows: Callable, *what) -> Callable[[int, int], np.ndarray]:

@@ -9,6 +9,7 @@ import decimal
 import enum
 import functools
 import importlib.util
+import linecache
 import logging
 import operator
 import pathlib
@@ -277,6 +278,41 @@ def test_the_order_of_modules_counts():
         return structure_digest(model)
 
     assert digest("ab") == digest("ab") != digest("ba")
+
+
+OWN_CODE = """
+import functools
+
+def twice(function):
+    @functools.wraps(function)
+    def wrapper(paths):
+        return 2 * function(paths)
+    return wrapper
+
+@twice
+def prepare(paths):
+    return len(paths) * 1.0
+"""
+
+
+def test_code_is_that_which_was_imported_and_not_what_its_file_says_since(tmp_path, monkeypatch):
+    def digest(source, edited=None):
+        path = tmp_path / "own_code.py"
+        path.write_text(source)
+        spec = importlib.util.spec_from_file_location("own_code", path)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, "own_code", module)
+        spec.loader.exec_module(module)
+        if edited is not None:
+            path.write_text(edited)
+        linecache.checkcache()
+        return preprocessing_digest(with_preprocessing(module.prepare))
+
+    changed = OWN_CODE.replace("1.0", "1.003")
+    assert digest(OWN_CODE, edited=changed) != digest(changed)
+    assert digest(OWN_CODE.replace("2 *", "3 *")) != digest(OWN_CODE)  # of what wraps it
+    moved = OWN_CODE.replace("@twice", "# a line more\n\n@twice")
+    assert digest(OWN_CODE, edited=moved) == digest(moved) == digest(OWN_CODE)
 
 
 def test_locks_and_loggers_are_no_settings():

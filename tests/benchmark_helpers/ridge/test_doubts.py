@@ -129,6 +129,7 @@ def test_exact_on_the_command_line(run, tiny_dataset, tmp_path, monkeypatch):
             assert [r.get(name) for r in exact] == pytest.approx([r.get(name) for r in plain], abs=1e-9)
 
 
+@pytest.mark.usefixtures("sweeps_here")
 def test_a_sweep_hands_exact_to_its_workers(run, tiny_dataset, tmp_path, monkeypatch):
     from brainscore_vision.benchmarks.laion_fmri_7t.cli import sweep
 

@@ -14,7 +14,6 @@ from brainscore_vision.benchmarks.laion_fmri_7t.cli.app import app
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES, SUBJECTS
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError
 from brainscore_vision.data.laion_fmri_7t.packaging.layout import SubjectFiles
-from brainscore_vision.data.laion_fmri_7t.simulation.raw import write_raw
 
 
 @pytest.fixture(autouse=True)
@@ -23,11 +22,6 @@ def offline(monkeypatch):
         pytest.fail("used the network")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-
-
-@pytest.fixture(scope="module")
-def released(tiny_dataset, tmp_path_factory) -> Path:
-    return write_raw(tiny_dataset, tmp_path_factory.mktemp("released") / "data")
 
 
 def data(*arguments) -> str:

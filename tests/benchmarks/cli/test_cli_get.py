@@ -13,12 +13,6 @@ from brainscore_vision.data.laion_fmri_7t.bucket import BUCKET, KINDS
 from brainscore_vision.data.laion_fmri_7t.inventory import take_inventory
 from brainscore_vision.data.laion_fmri_7t.packaging.published_schema import write_published
 from brainscore_vision.data.laion_fmri_7t.released.features import CAPTIONS, FEATURE_FILES
-from brainscore_vision.data.laion_fmri_7t.simulation.raw import write_raw
-
-
-@pytest.fixture(scope="module")
-def released(tiny_dataset, tmp_path_factory) -> Path:
-    return write_raw(tiny_dataset, tmp_path_factory.mktemp("released") / "data")
 
 
 @pytest.fixture(scope="module")

@@ -112,17 +112,28 @@ def test_what_commands_do_is_said_to_the_end(path, width):
 # Completion, as shells ask for it
 
 
-def completed(shell, words):
-    asked = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
-    if shell != "bash":
-        asked = {"_TYPER_COMPLETE_ARGS": words, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
-    return front(**asked, _LAION_SCORE_COMPLETE=f"complete_{shell}").stdout
+def asked(shell, words):
+    """The variables by which a shell asks how words go on."""
+    name = f"complete_{shell}"
+    if shell == "bash":
+        return {"_LAION_SCORE_COMPLETE": name, "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    return {
+        "_LAION_SCORE_COMPLETE": name,
+        "_TYPER_COMPLETE_ARGS": words,
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    }
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shell_completes_commands_options_and_benchmarks(shell):
-    assert re.findall(r"\bre\w+\b", completed(shell, "laion-score re"))[:1] == ["results"]
-    found = re.findall(r"LAION_fMRI[\w.-]+", completed(shell, "laion-score score pixels LAION_fMRI.IT"))
+def test_a_shell_completes_commands_options_and_benchmarks(shell, run, monkeypatch):
+    assert re.findall(r"\bre\w+\b", front(**asked(shell, "laion-score re")).stdout)[:1] == ["results"]
+
+    def completed(words):
+        for name, value in asked(shell, words).items():
+            monkeypatch.setenv(name, value)
+        return run()[1]
+
+    found = re.findall(r"LAION_fMRI[\w.-]+", completed("laion-score score pixels LAION_fMRI.IT"))
     assert found == [name for name in REGISTERED if name.startswith("LAION_fMRI.IT")]
-    assert "--normalization" in completed(shell, "laion-score score --norm")
-    assert "simulated" in completed(shell, "laion-score score pixels --dataset sim")
+    assert "--normalization" in completed("laion-score score --norm")
+    assert "simulated" in completed("laion-score score pixels --dataset sim")

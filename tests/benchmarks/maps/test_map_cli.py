@@ -8,20 +8,15 @@ import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
-from plugin_testing.scored_cells import FOLDS, ONE_SUBJECT, RIDGE, facts, scores
+from plugin_testing.scored_cells import FOLDS, ONE_SUBJECT, RIDGE, filled, scores
 
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS
-from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory, tiny_dataset):
     """Two models on every kind of benchmark; tests do not write to it."""
-    database = ResultsDatabase(tmp_path_factory.mktemp("map") / "results.sqlite")
-    for row in scores(tiny_dataset).values():
-        for score in row.values():
-            database.add(score, facts(score))
-    return database.path
+    return filled(tiny_dataset, tmp_path_factory.mktemp("map") / "results.sqlite").path
 
 
 def test_volumes_and_a_figure_of_all_subjects(run, file, tmp_path, tiny_dataset):

@@ -16,7 +16,6 @@ from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 from brainscore_vision.data.laion_fmri_7t import released
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
 from brainscore_vision.data.laion_fmri_7t.packaging.layout import SubjectFiles
-from brainscore_vision.data.laion_fmri_7t.simulation.raw import write_raw
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from brainscore_vision.data.laion_fmri_7t.voxel_space import voxel_space
 
@@ -75,8 +74,8 @@ def _r(subject_score):
     return subject_score.attrs["raw"].attrs["raw"].values
 
 
-def test_the_release_reads_the_same_places(score, tiny_dataset, tmp_path):
-    data = write_raw(tiny_dataset, tmp_path / "raw")
+def test_the_release_reads_the_same_places(score, tmp_path, request):
+    data = request.getfixturevalue("released")  # the package has this name here
     (one,) = brain_maps(score, subjects=["sub-03"])
     index = one.neuroids["voxel_index_in_brain_mask"].to_numpy()
     with released.load_subject("sub-03", data) as subject:

@@ -5,15 +5,14 @@ import shutil
 from contextlib import contextmanager
 
 import pytest
-from plugin_testing.report_database import IT, OOD, TAU, everything, fill, zoo
-from plugin_testing.scored_cells import facts
+from plugin_testing.report_database import IT, OOD, TAU, everything, report_with_properties, zoo_report
 
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import parse
-from brainscore_vision.benchmarks.laion_fmri_7t.report import write_report
 from brainscore_vision.benchmarks.laion_fmri_7t.report.drawing import row_labels
 from brainscore_vision.benchmarks.laion_fmri_7t.report.page import SHOWN
 from brainscore_vision.benchmarks.laion_fmri_7t.report.study import TOP, read_study
 from brainscore_vision.benchmarks.laion_fmri_7t.report.variants import Variant
+from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = [
@@ -49,19 +48,14 @@ def browser(tmp_path_factory):
 @pytest.fixture(scope="module", params=["three models", "a hundred models"])
 def page(request, browser, tiny_dataset, tmp_path_factory):
     """The browser with a report open."""
-    root = tmp_path_factory.mktemp("report")
-    own = everything(tiny_dataset) if request.param == "three models" else zoo(tiny_dataset)
-    database = fill(root / "results.db", own)
-    database.add_failure("broken", None, facts(own[0], 99), "ImportError: timm", "Traceback: line 7")
-    study = read_study(database)
-    lines = [
-        f"{model},{'odd' if n % 2 else 'even'},{1e6 * (n % 50 + 1) if n % 3 else ''}"
-        for n, model in enumerate(study.models)
-    ]
-    (root / "models.csv").write_text("\n".join(["model,family,parameters", *lines]))
+    if request.param == "three models":
+        root = tmp_path_factory.mktemp("report")
+        report_with_properties(root, everything(tiny_dataset))
+    else:
+        root = zoo_report(tiny_dataset)
     browser.set_window_size(1400, 900)
-    browser.get(write_report(database, root / "page", properties=root / "models.csv").as_uri())
-    browser.study = study
+    browser.get((root / "page" / "index.html").as_uri())
+    browser.study = read_study(ResultsDatabase(root / "results.db"))
     return browser
 
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from plugin_testing.scored_cells import RIDGE, copied, facts, scores
+from plugin_testing.scored_cells import RIDGE, copied, facts, filled, scores
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.significance import adjusted
 from brainscore_vision.benchmarks.laion_fmri_7t import compare
@@ -12,11 +12,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
 
 @pytest.fixture
 def file(tmp_path, tiny_dataset):
-    database = ResultsDatabase(tmp_path / "results.sqlite")
-    for row in scores(tiny_dataset).values():
-        for score in row.values():
-            database.add(score, facts(score))
-    return database.path
+    return filled(tiny_dataset, tmp_path / "results.sqlite").path
 
 
 def names(tiny_dataset):

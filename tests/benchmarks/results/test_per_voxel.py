@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from plugin_testing.scored_cells import CELLS, FOLDS, RDM, RIDGE, facts, scores
+from plugin_testing.scored_cells import CELLS, FOLDS, RDM, RIDGE, filled, scores
 
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS
 from brainscore_vision.benchmarks.laion_fmri_7t.results import (
-    ResultsDatabase,
     ResultsError,
     score_to_frame,
     voxels_to_xarray,
@@ -15,11 +14,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t.results import (
 
 @pytest.fixture
 def database(tmp_path, tiny_dataset):
-    database = ResultsDatabase(tmp_path / "results.sqlite")
-    for row in scores(tiny_dataset).values():
-        for score in row.values():
-            database.add(score, facts(score))
-    return database
+    return filled(tiny_dataset, tmp_path / "results.sqlite")
 
 
 def test_a_score_per_voxel(tiny_dataset):

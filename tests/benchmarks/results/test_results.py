@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from brainscore_core.metrics import Score
 from brainscore_vision.benchmark_helpers.validate_error import assert_valid_uncertainty
+from plugin_testing import scored_cells
 from plugin_testing.scored_cells import (
     CELLS,
     CKA,
@@ -46,12 +47,9 @@ def database(tmp_path):
 
 
 @pytest.fixture
-def filled(database, tiny_dataset):
+def filled(tmp_path, tiny_dataset):
     """Two models on every kind of benchmark, in the order one, two."""
-    for row in scores(tiny_dataset).values():
-        for score in row.values():
-            database.add(score, facts(score))
-    return database
+    return scored_cells.filled(tiny_dataset, tmp_path / "results.sqlite")
 
 
 def found(database, **query):

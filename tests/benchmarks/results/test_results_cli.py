@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from plugin_testing.install_check import REPOSITORY
-from plugin_testing.scored_cells import CELLS, CKA, FOLDS, ONE_SUBJECT, RDM, RIDGE, copied, facts, scores
+from plugin_testing.scored_cells import CELLS, CKA, FOLDS, ONE_SUBJECT, RDM, RIDGE, copied, facts, filled, scores
 from rich.console import Console
 
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS
@@ -33,10 +33,8 @@ NOBODY = 65534
 @pytest.fixture
 def file(tmp_path, tiny_dataset):
     """Two models on every kind of benchmark, and one that could not be made."""
-    database = ResultsDatabase(tmp_path / "results.sqlite")
-    for row in scores(tiny_dataset).values():
-        for score in row.values():
-            database.add(score, facts(score))
+    database = filled(tiny_dataset, tmp_path / "results.sqlite")
+    score = scores(tiny_dataset)["two"][ONE_SUBJECT]
     database.add_failure(
         "broken.py:make", None, facts(score, model="broken.py:make"), "ImportError: no", "Traceback: here"
     )

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from plugin_testing import scored_cells
 from plugin_testing.scored_cells import CELLS, CKA, FOLDS, MODELS, ONE_SUBJECT, RDM, RIDGE, copied, facts, scores
 
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS
@@ -32,11 +33,7 @@ read_csv = functools.partial(pd.read_csv, float_precision="round_trip")  # panda
 @pytest.fixture(scope="module")
 def filled(tiny_dataset, tmp_path_factory):
     """Two models on every kind of benchmark; tests add nothing."""
-    database = ResultsDatabase(tmp_path_factory.mktemp("filled") / "results.sqlite")
-    for row in scores(tiny_dataset).values():
-        for score in row.values():
-            database.add(score, facts(score))
-    return database
+    return scored_cells.filled(tiny_dataset, tmp_path_factory.mktemp("filled") / "results.sqlite")
 
 
 # Tables

@@ -7,6 +7,7 @@ from concurrent.futures.process import BrokenProcessPool
 import numpy as np
 import pytest
 from plugin_testing.sweep_models import CELLS, write_models
+from plugin_testing.sweeps_here import Executor
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import find_model
@@ -100,23 +101,18 @@ def test_a_process_that_dies_is_left_to_the_workers(plan):
 
 
 def test_of_models_side_by_side_the_one_whose_process_dies_is_found(plan, monkeypatch):
-    class Executor:
-        def __init__(self, *_, **__):
-            self.calls = []
+    class Mortal(Executor):
+        dead = False
 
         def submit(self, function, *arguments):
-            self.calls.append(str(arguments))
+            self.dead |= "deadly" in str(arguments)
+            if not self.dead:
+                return super().submit(function, *arguments)
             future = Future()
-            if any("deadly" in call for call in self.calls):
-                future.set_exception(BrokenProcessPool())
-            else:
-                future.set_result(function(*arguments))
+            future.set_exception(BrokenProcessPool())
             return future
 
-        def shutdown(self, **_):
-            pass
-
-    monkeypatch.setattr("brainscore_vision.benchmarks.laion_fmri_7t.sweep.preflight.ProcessPoolExecutor", Executor)
+    monkeypatch.setattr("brainscore_vision.benchmarks.laion_fmri_7t.sweep.preflight.ProcessPoolExecutor", Mortal)
     monkeypatch.setattr(forecast, "MODEL_SECONDS", 0.05)
     monkeypatch.setattr(forecast, "CELL_SECONDS", 0.05)
     planned = plan({"MODELS:network": None, "MODELS:deadly": None, "MODELS:healthy": None})
@@ -150,6 +146,7 @@ def test_a_table_of_features_and_embeddings_stand_beside_networks(plan, table, m
     assert [one.problems for one in checked(planned)] == [(), (), ()]
 
 
+@pytest.mark.usefixtures("sweeps_here")
 def test_layers_for_all_are_those_of_networks(run, table, tmp_path, tiny_dataset):
     models = [str(table), "LAION_fMRI-CLIP", f"{write_models(tmp_path)}:network"]
     common = ["-b", V1, "--dataset", tiny_dataset, "--results", tmp_path / "results.db", "--dry-run"]
@@ -161,6 +158,7 @@ def test_layers_for_all_are_those_of_networks(run, table, tmp_path, tiny_dataset
     assert "then 3 cells are scored" in out
 
 
+@pytest.mark.usefixtures("sweeps_here")
 def test_a_cause_that_many_models_share_is_said_once(run, tmp_path, tiny_dataset):
     file = write_models(tmp_path)
     models = [f"{file}:{name}" for name in ("partial", "late", "network", "also_partial")]

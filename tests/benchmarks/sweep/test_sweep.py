@@ -408,6 +408,7 @@ def test_a_kernel_that_a_changed_model_replaced_is_told_by_every_score_on_it(swe
 # the command
 
 
+@pytest.mark.usefixtures("sweeps_here")
 def test_command_on_a_scheduler(run, address, model_file, tmp_path, tiny_dataset):
     (tmp_path / "models.txt").write_text(f"{model_file}:healthy\n{model_file}:late\n")
     (tmp_path / "cells.txt").write_text(f"{V1}\n{IT}\n")
@@ -441,6 +442,7 @@ def test_without_a_check_a_model_that_cannot_be_made_is_a_failure(run, address, 
     assert "1 failures, with tracebacks in the results" in err
 
 
+@pytest.mark.usefixtures("sweeps_here")
 def test_results_that_cannot_be_kept_are_told_before_the_work(run, address, model_file, tmp_path, tiny_dataset):
     common = [f"{model_file}:healthy", "-b", V1, "--dataset", tiny_dataset, "--scheduler", address]
     (tmp_path / "results.db.voxels").write_text("no folder")
@@ -450,6 +452,7 @@ def test_results_that_cannot_be_kept_are_told_before_the_work(run, address, mode
     assert not (tmp_path / "healthy saw").exists()
 
 
+@pytest.mark.usefixtures("sweeps_here")
 def test_an_empty_results_file_is_a_start_that_was_killed(run, address, model_file, tmp_path, tiny_dataset):
     results = tmp_path / "results.db"
     results.touch()

@@ -143,6 +143,7 @@ def test_a_scheduler_that_goes_away(sweep, database, moment, monkeypatch):
     assert database.failures() == []  # it was no model's fault
 
 
+@pytest.mark.usefixtures("sweeps_here")
 def test_options_of_jobs(run, tmp_path, tiny_dataset):
     common = ["sweep", f"{write_models(tmp_path)}:healthy", "-b", CELLS[0], "--dataset", tiny_dataset]
     common += ["--results", tmp_path / "results.db"]

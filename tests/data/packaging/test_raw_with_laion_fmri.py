@@ -2,7 +2,6 @@
 
 import inspect
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,14 +16,8 @@ from brainscore_vision.data.laion_fmri_7t.packaging.trials import read_trials
 from brainscore_vision.data.laion_fmri_7t.packaging.volumes import read_betas, read_brain_mask, read_volume
 from brainscore_vision.data.laion_fmri_7t.released import load_subject
 from brainscore_vision.data.laion_fmri_7t.released import splits as released_splits
-from brainscore_vision.data.laion_fmri_7t.simulation.raw import write_raw
 
 SUBJECT = "sub-01"
-
-
-@pytest.fixture(scope="module")
-def released(tiny_dataset, tmp_path_factory) -> Path:
-    return write_raw(tiny_dataset, tmp_path_factory.mktemp("released") / "data")
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from brainscore_vision.data.laion_fmri_7t.packaging import command
 from brainscore_vision.data.laion_fmri_7t.packaging.build import BuildOptions, build_subject
 from brainscore_vision.data.laion_fmri_7t.packaging.layout import SubjectFiles
 from brainscore_vision.data.laion_fmri_7t.packaging.regions import RULES, RegionRule
-from brainscore_vision.data.laion_fmri_7t.simulation.raw import simulate_raw, write_raw
+from brainscore_vision.data.laion_fmri_7t.simulation.raw import simulate_raw
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 
@@ -38,12 +38,6 @@ def stored(path: Path) -> np.ndarray:
 
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-@pytest.fixture(scope="module")
-def released(tiny_dataset, tmp_path_factory) -> Path:
-    """The release's files of the tiny dataset, without assemblies; tests do not change them."""
-    return write_raw(tiny_dataset, tmp_path_factory.mktemp("released") / "data")
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ from brainscore_vision.data.laion_fmri_7t.packaging.build import BuildOptions, b
 from brainscore_vision.data.laion_fmri_7t.packaging.published_schema import write_published
 from brainscore_vision.data.laion_fmri_7t.packaging.verify import IDENTICAL, compare_assemblies
 from brainscore_vision.data.laion_fmri_7t.released import load_subject
-from brainscore_vision.data.laion_fmri_7t.simulation.raw import write_raw
 
 SOME_SUBJECTS = ("sub-01", "sub-03")
 EVERYTHING = BuildOptions(regions=("all",))
@@ -30,8 +29,8 @@ def stored(path):
 
 
 @pytest.fixture(scope="module")
-def rebuilt(tiny_dataset, tmp_path_factory):
-    root = write_raw(tiny_dataset, tmp_path_factory.mktemp("regions") / "data")
+def rebuilt(released, tmp_path_factory):
+    root = shutil.copytree(released, tmp_path_factory.mktemp("regions") / "data")
     for subject in SOME_SUBJECTS:
         build_subject(root, subject, EVERYTHING)
     return root

@@ -22,14 +22,13 @@ from brainscore_vision.data.laion_fmri_7t import released
 from brainscore_vision.data.laion_fmri_7t.bucket import _KINDS
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError, SchemaError
 from brainscore_vision.data.laion_fmri_7t.packaging.layout import SubjectFiles
-from brainscore_vision.data.laion_fmri_7t.simulation.raw import write_raw
 
 SUBJECT = "sub-03"  # its files spell regions with hyphens
 
 
 @pytest.fixture(scope="module")
-def folder(tiny_dataset, tmp_path_factory):
-    return write_raw(tiny_dataset, tmp_path_factory.mktemp("released") / "data")
+def folder(released):
+    return released
 
 
 @pytest.fixture

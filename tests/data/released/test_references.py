@@ -17,18 +17,12 @@ from brainscore_vision.data.laion_fmri_7t.released import (
     load_split,
     load_subject,
 )
-from brainscore_vision.data.laion_fmri_7t.simulation.raw import write_raw
-
-
-@pytest.fixture(scope="module")
-def folder(tiny_dataset, tmp_path_factory):
-    return write_raw(tiny_dataset, tmp_path_factory.mktemp("released") / "data")
 
 
 @pytest.fixture(autouse=True)
-def initialized(folder, monkeypatch):
+def initialized(released, monkeypatch):
     monkeypatch.setenv("LAION_FMRI_DATASET", "")  # so that what is set here ends with the test
-    dataset_initialize(str(folder))
+    dataset_initialize(str(released))
 
 
 def test_embeddings():
@@ -65,7 +59,7 @@ def test_querying():
     assert all("_OOD_shape_" in name for name in test_shape)
 
 
-def test_querying_a_subject(folder):
+def test_querying_a_subject(released):
     sub = load_subject("sub-01")
     assert sub.get_sessions()[0] == "ses-01"
     trials = sub.get_trial_info(session="ses-01")
@@ -87,7 +81,7 @@ def test_querying_a_subject(folder):
     categories = ["body", "character", "face", "laion", "motion", "object", "place", "retinotopy"]
     assert sub.get_available_categories() == categories
     assert sub.get_available_rois("face") == ["FFA1", "OFA", "pSTSfaces"]
-    assert sub.get_available_rois() == sorted(SubjectFiles(folder, "sub-01").roi_files())
+    assert sub.get_available_rois() == sorted(SubjectFiles(released, "sub-01").roi_files())
 
 
 def test_segmentations():
@@ -104,11 +98,11 @@ def test_segmentations():
     assert len(seg) == len(seg.metadata)
 
 
-def test_the_example_of_the_readme_runs(folder, capsys, tmp_path, monkeypatch):
+def test_the_example_of_the_readme_runs(released, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     readme = Path(laion_fmri.__file__).parents[1] / "README.md"
     (code,) = re.findall(r"```python\n(.*?)```", readme.read_text("utf-8"), re.DOTALL)
-    exec(compile(code.replace("FOLDER", str(folder)), "README.md", "exec"), {})
+    exec(compile(code.replace("FOLDER", str(released)), "README.md", "exec"), {})
     *images, last = capsys.readouterr().out.splitlines()
     assert len(images) == 3
     sub = load_subject("sub-01")

@@ -105,7 +105,7 @@ def _split_halves(task: SubjectTask) -> dict[str, np.ndarray]:
     if len(first.stimulus_ids) < 3:
         return {}
     half = pearson_per_neuroid(first.values.astype(float), second.values, task.subject)
-    return {"splithalf_uncorrected": half, "splithalf_corrected": 2 * half / (1 + half)}
+    return {"splithalf_uncorrected": half, "splithalf_corrected": 2 * half / (1 + np.abs(half))}
 
 
 def nested_metadata(accuracies: list[Accuracy]) -> dict:

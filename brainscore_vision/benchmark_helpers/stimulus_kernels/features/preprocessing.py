@@ -344,16 +344,35 @@ def _array(value) -> bytes:
 
 
 def _source(function: types.FunctionType) -> bytes:
+    """Its text without comments; what Python made of it where no text is known that it was made of."""
+    code, made = function.__code__, _of_code(function.__code__)
     try:
-        text = inspect.getsource(function)
-        with contextlib.suppress(tokenize.TokenError, SyntaxError):  # of a lambda, Python gives whole lines
-            tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-            text = "".join(token.string for token in tokens if token.type not in (tokenize.COMMENT, tokenize.NL))
-        if text.count("lambda") > 1:  # of one line
-            return text.encode() + _of_code(function.__code__)
-        return text.encode()
+        lines, _ = inspect.findsource(code)
     except (OSError, TypeError):  # typed in, or made by exec
-        return _of_code(function.__code__)
+        return made
+    same = [one for one in _codes_in("".join(lines)).get(code.co_qualname, ()) if _of_code(one) == made]
+    if not same:  # the file has changed since it was imported
+        return made
+    text = "".join(inspect.getblock(lines[same[0].co_firstlineno - 1 :]))
+    with contextlib.suppress(tokenize.TokenError, SyntaxError):  # of a lambda, Python gives whole lines
+        tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+        text = "".join(token.string for token in tokens if token.type not in (tokenize.COMMENT, tokenize.NL))
+    return text.encode() + (made if text.count("lambda") > 1 else b"")  # several of one line
+
+
+@functools.lru_cache(maxsize=64)
+def _codes_in(text: str) -> dict[str, list[types.CodeType]]:
+    """Functions in a file's text, by their names with what they are in."""
+    found: dict[str, list[types.CodeType]] = {}
+    try:
+        left = [compile(text, "", "exec", dont_inherit=True)]
+    except (SyntaxError, ValueError):
+        return found
+    while left:
+        code = left.pop()
+        found.setdefault(code.co_qualname, []).append(code)
+        left += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return found
 
 
 def _of_code(code: types.CodeType) -> bytes:

@@ -5,6 +5,7 @@ in blocks of at most `block_bytes`, and only the sums per stimulus stay.
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -313,6 +314,8 @@ class AssemblyFile:
         n_windows = min(max(SAMPLE_BYTES // (window[0] * window[1] * self.header.dtype.itemsize), 3), 64)
         with open_netcdf(self.path) as file:
             data = file.variables[DATA_VARIABLE]
+            if math.prod(self.header.shape) * self.header.dtype.itemsize <= SAMPLE_BYTES:
+                data = data[:]  # in one reading: each takes milliseconds, however little it reads
             for fraction in np.linspace(0, 1, n_windows):
                 row, column = (
                     int(fraction * (length - size)) for length, size in zip(self.header.shape, extent, strict=True)

@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -110,22 +111,11 @@ def displayed_images(files: dict[str, Path]) -> dict[str, DisplayedImage]:
         If a file is not a readable image; names all such stimuli's count and the first ones.
     """
     index = _Index()
-    todo = {stimulus_id: path for stimulus_id, path in files.items() if index.get(path) is None}
-    unreadable = []
-    try:
-        for stimulus_id, outcome in _in_threads(todo.items(), _inspect_or_reason, len(todo), "checking images"):
-            if isinstance(outcome, str):
-                unreadable.append(f"{stimulus_id!r} ({files[stimulus_id]}: {outcome})")
-            else:
-                index.put(files[stimulus_id], *outcome)
-    finally:
-        index.save()
-    if unreadable:
-        raise DatasetError(
-            f"Every stimulus needs an image that can be read; {len(unreadable)} of {len(files)} cannot, "
-            f"first: {'; '.join(unreadable[:_SHOWN])}. Download or extract damaged images again."
-        )
     found = {stimulus_id: index.get(path) for stimulus_id, path in files.items()}
+    todo = {stimulus_id: files[stimulus_id] for stimulus_id, image in found.items() if image is None}
+    if todo:
+        _inspect_all(todo, index, len(files))
+        found = {stimulus_id: index.get(path) for stimulus_id, path in files.items()}
     changing = [stimulus_id for stimulus_id, image in found.items() if image is None]
     if changing:
         raise DatasetError(
@@ -134,6 +124,24 @@ def displayed_images(files: dict[str, Path]) -> dict[str, DisplayedImage]:
         )
     _warn_of_shapes(found)
     return found
+
+
+def _inspect_all(files: dict[str, Path], index: "_Index", n_asked: int) -> None:
+    """Look at files that the index does not know, of so many that were asked for, and remember what they are."""
+    unreadable = []
+    try:
+        for stimulus_id, outcome in _in_threads(files.items(), _inspect_or_reason, len(files), "checking images"):
+            if isinstance(outcome, str):
+                unreadable.append(f"{stimulus_id!r} ({files[stimulus_id]}: {outcome})")
+            else:
+                index.put(files[stimulus_id], *outcome)
+    finally:
+        index.save()
+    if unreadable:
+        raise DatasetError(
+            f"Every stimulus needs an image that can be read; {len(unreadable)} of {n_asked} cannot, "
+            f"first: {'; '.join(unreadable[:_SHOWN])}. Download or extract damaged images again."
+        )
 
 
 def known_images(files: dict[str, Path]) -> set[str]:
@@ -296,19 +304,22 @@ class _Index:
     def _entries(self, folder: Path) -> dict[str, list]:
         if folder not in self._folders:
             file = kept(*self._parts(folder))
-            self._folders[folder] = self._read(file) if file is not None else {}
+            # a copy, which takes what is put
+            self._folders[folder] = dict(_read_index(file, file_state(file))) if file is not None else {}
         return self._folders[folder]
-
-    @staticmethod
-    def _read(file: Path) -> dict[str, list]:
-        try:
-            content = json.loads(file.read_text())
-            return content["images"] if content.get("version") == _VERSION else {}
-        except (ValueError, LookupError, AttributeError) as error:  # after a full disk; what it said is found again
-            _logger.warning("%s is damaged (%s); the images are checked again", file, error)
-            return {}
 
     @staticmethod
     def _parts(folder: Path) -> tuple[str, ...]:
         name = hashlib.sha1(str(folder.resolve()).encode()).hexdigest()[:16]
         return "stimuli", "index", f"{name}.json"
+
+
+@lru_cache(maxsize=8)
+def _read_index(file: Path, state: tuple[int, ...]) -> dict[str, list]:
+    """The images of an index file in this state: reading thousands takes longer than looking whether they changed."""
+    try:
+        content = json.loads(file.read_text())
+        return content["images"] if content.get("version") == _VERSION else {}
+    except (ValueError, LookupError, AttributeError) as error:  # after a full disk; what it said is found again
+        _logger.warning("%s is damaged (%s); the images are checked again", file, error)
+        return {}
