@@ -17,6 +17,7 @@ from brainscore_core.metrics import Score
 
 from .engine import evaluate
 from .errors import StimulusKernelError
+from .features.lookup import LookupModel
 from .features.network import network_digest
 from .features.recording import committed_layers
 from .memory import MemoryForecast, forecast, is_check_skipped, preflight_line
@@ -197,6 +198,8 @@ def score_plans(
             score.attrs["benchmark_identifier"] = plans[i].identifier
             if network is not None:
                 score.attrs["network_digest"] = network
+            if not isinstance(model, LookupModel):  # which sees nothing
+                score.attrs["visual_degrees"] = float(model.visual_degrees())
             for fact in ("model_source", "model_revision", "model_code"):
                 if getattr(model, fact, None) is not None:
                     score.attrs[fact] = getattr(model, fact)

@@ -53,11 +53,16 @@ def test_the_best_model_by_its_mean_comes_first_whatever_is_missing():
     assert ranked("abcde", apart, "mean") == [["d", "a", "c", "b"], ["e"]]
 
 
+SAME = {"hides_sign": False, "layers": {}, "layer_choice": None, "benchmark_version": 1, "n_dropped_stimuli": 0}
+SAME |= {"dataset_fingerprint": "0123", "visual_degrees": None}
+"""What a result says besides."""
+
+
 def test_models_that_share_no_benchmark_are_said_to_have_no_common_order(capsys):
     def print_values(sort, **more):
         values = VALUES | {(name, "alone"): value for name, value in more.items()}
         found = [
-            SimpleNamespace(model=model, benchmark=benchmark, value=value, hides_sign=False)
+            SimpleNamespace(model=model, benchmark=benchmark, value=value, **SAME)
             for (model, benchmark), value in values.items()
         ]
         print_matrix(found, sort, "Scores")

@@ -241,6 +241,34 @@ def test_layers_over_depth(database, maps, tmp_path):
     assert "laion-score layers" not in text
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"facts": {"dataset": {"fingerprint": "fedc"}}}, "the map of small .* is of fedc"),
+        ({"facts": {"metric": "rdm"}}, "of the same metric; the map of large .* has None, that of small rdm"),
+        ({"facts": {"pool": "persubject"}}, "of the same pool"),
+        ({"facts": {"split": "random_0"}}, "of the same split"),
+        ({"model": "large"}, "--layer-map names several of large"),
+    ],
+)
+def test_maps_that_do_not_belong_together_are_refused(database, maps, tmp_path, changes, message):
+    path = maps / "small.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(ReportError, match=message):
+        write_report(database, tmp_path / "page", layer_maps=[maps])
+    assert not (tmp_path / "page").exists()
+
+
+def test_maps_of_other_subjects_are_refused(database, maps, tmp_path):
+    one = LayerMap.from_json(json.loads((maps / "small.json").read_text()))
+    names = one.layers, one.regions, one.subjects[:2]
+    arrays = one.scores[..., :2], one.intervals[..., :2, :], one.mean_intervals
+    some = LayerMap.of_arrays("small", names, *(array.values for array in arrays))
+    (maps / "small.json").write_text(json.dumps(some.as_json()))
+    with pytest.raises(ReportError, match="of the same subjects; .* that of small sub-01, sub-03"):
+        write_report(database, tmp_path / "page", layer_maps=[maps])
+
+
 def test_files_that_are_no_maps(database, tmp_path):
     with pytest.raises(ReportError, match=r"a folder of them \(\*.json\); .* holds none"):
         read_layer_maps([tmp_path])

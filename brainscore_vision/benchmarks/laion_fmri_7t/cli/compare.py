@@ -48,7 +48,7 @@ def compare(
     from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.significance import adjusted
 
     from ..networks.sources import with_whole_path
-    from ..results import ResultsDatabase, ResultsError, matches
+    from ..results import ResultsDatabase, ResultsError, matches, row_notes
 
     adjusted([], correct)  # a method that does not exist, before anything is read
     database, found = ResultsDatabase(results, create=False), []
@@ -64,8 +64,16 @@ def compare(
         found.append({(result.benchmark, result.dataset_fingerprint): result for result in chosen})
     pairs, problems = [], []
     for key in found[0].keys() & found[1].keys():
+        both = [one[key] for one in found]
+        versions = [result.benchmark_version for result in both]
+        if versions[0] != versions[1]:
+            problems.append(
+                f"Left out: {key[0]}: two scores are compared on the same version of the benchmark; received {versions[0]} and "
+                f"{versions[1]}. Score the older one again."
+            )
+            continue
         try:
-            pairs.append(compare_scores(*(database.score(one[key].id) for one in found)))
+            pairs.append((compare_scores(*(database.score(result.id) for result in both)), both))
         except ComparisonError as error:
             problems.append(f"Left out: {key[0]}: {error}")
     if not pairs:
@@ -73,26 +81,40 @@ def compare(
         raise ResultsError(
             f"A comparison needs a benchmark that both were scored on; {first} and {second} share none. {why}"
         )
-    pairs.sort(key=lambda pair: pair.benchmark)
+    pairs.sort(key=lambda pair: (pair[0].benchmark, pair[1][0].dataset_fingerprint))
+    compared = [result for _, both in pairs for result in both]
+    fingerprints = [both[0].dataset_fingerprint for _, both in pairs]
+    pairs = [pair for pair, _ in pairs]
     corrected = adjusted([pair.mean.p_value for pair in pairs], correct).tolist()
     if as_json:
-        for pair, p in zip(pairs, corrected, strict=True):
-            print(json.dumps({**asdict(pair), "p_corrected": p, "correction": correct}))
+        for pair, p, fingerprint in zip(pairs, corrected, fingerprints, strict=True):
+            facts = {"dataset_fingerprint": fingerprint, "p_corrected": p, "correction": correct}
+            print(json.dumps(asdict(pair) | facts))
     else:
-        columns = [Column("benchmark"), *(Column(name, number=True) for name in ("difference", "95 %", "p"))]
+        several = len(set(fingerprints)) > 1
+        columns = [
+            Column("benchmark"),
+            *[Column("dataset")] * several,
+            *(Column(name, number=True) for name in ("difference", "95 %", "p")),
+        ]
         columns += [Column(f"corrected ({correct})", number=True), Column("people", number=True, minor=True)]
         columns += [Column("both", number=True, minor=True), Column("agree", number=True, minor=True)]
-        rows = [_row(pair, p) for pair, p in zip(pairs, corrected, strict=True)]
+        rows = [
+            [pair.benchmark, *[fingerprint] * several, *_numbers(pair, p)]
+            for pair, p, fingerprint in zip(pairs, corrected, fingerprints, strict=True)
+        ]
         names = {pair.normalization for pair in pairs}
         below = (SIGN_HIDDEN, *LEGEND) if any(pair.hides_sign for pair in pairs) else LEGEND
         print_table(f"{first} minus {second} ({', '.join(sorted(names))})", columns, rows, *below)
         for note in dict.fromkeys(note for pair in pairs for note in pair.notes):
             _notes.print(f"Note: {note}")
+    for note in row_notes(compared):
+        _notes.print(f"Note on {note.model}: {note.text}")
     for problem in sorted(problems):
         _notes.print(problem)
 
 
-def _row(pair, corrected: float) -> list[str]:
+def _numbers(pair, corrected: float) -> list[str]:
     low, high = pair.mean.interval
     people = "–" if pair.over_subjects is None else f"{pair.over_subjects.p_value:.2g}"
     both = "–" if pair.p_of_both is None else f"{pair.p_of_both:.2g}"
@@ -100,4 +122,4 @@ def _row(pair, corrected: float) -> list[str]:
     interval = f"[{low:+.3f}, {high:+.3f}]"
     p = f"{pair.mean.p_value:.2g}"
     difference = f"{pair.mean.value:+.3f}{SIGN_MARK if pair.hides_sign else ''}"
-    return [pair.benchmark, difference, interval, p, f"{corrected:.2g}", people, both, agree]
+    return [difference, interval, p, f"{corrected:.2g}", people, both, agree]

@@ -8,12 +8,15 @@ from itertools import chain
 
 import typer
 
-from .tables import SIGN_HIDDEN, Column, print_tables, value
+from .tables import NOTE_MARK, SIGN_HIDDEN, Column, print_tables, value
 
 MEAN, MODEL = "mean", "model"
 """What models may be sorted by, besides a benchmark."""
 
 NONE = "–"
+
+MOST_NOTES = 8
+"""Lines about single rows below a table."""
 
 
 def print_matrix(found: Sequence, sort: str, title: str) -> None:
@@ -34,13 +37,15 @@ def print_matrix(found: Sequence, sort: str, title: str) -> None:
     common, headings = short_names(benchmarks)
     by = by_benchmark(sort, benchmarks, headings)
     orders = ranked(models, values, by)
-    rows = []
+    from ..results import row_notes
+
+    notes, rows = row_notes(found), []
+    noted = {(note.model, name) for note in notes for name in note.benchmarks}
     for model in chain(*orders):
         own = [values.get((model, benchmark), math.nan) for benchmark in benchmarks]
         mean = sum(own) / len(own)
-        rows.append(
-            [model, NONE if math.isnan(mean) else value(mean), *(_cell(cells.get((model, b))) for b in benchmarks)]
-        )
+        shown = [_cell(cells.get((model, name)), (model, name) in noted) for name in benchmarks]
+        rows.append([model, NONE if math.isnan(mean) else value(mean), *shown])
     several = len(benchmarks) > 1
     columns = [Column(name, number=True) for name in ([MEAN] if several else []) + headings]
     rows = rows if several else [[row[0], *row[2:]] for row in rows]
@@ -48,6 +53,11 @@ def print_matrix(found: Sequence, sort: str, title: str) -> None:
     if by == MEAN and several and any(row[1] == NONE for row in rows):
         below.append(f"A model with missing cells ({NONE}) stands where its other values put it among the models.")
         below += _several_orders(orders)
+    below += [f"{NOTE_MARK.strip()} {note.model}: {note.text}" for note in notes[:MOST_NOTES]]
+    if len(notes) > MOST_NOTES:
+        below.append(
+            f"{NOTE_MARK.strip()} Likewise {len(notes) - MOST_NOTES} more; --long shows the layer of each result."
+        )
     print_tables(f"{title}{f'; {common}' if common else ''}", [Column(MODEL), *columns], rows, *below)
 
 
@@ -134,5 +144,5 @@ def _parts(benchmark: str) -> tuple[str, str, str, str, str] | None:
     return cell.region, cell.split or "", cell.metric, pool, bracket + options
 
 
-def _cell(result) -> str:
-    return NONE if result is None else value(result.value, marked=result.hides_sign)
+def _cell(result, noted: bool) -> str:
+    return NONE if result is None else value(result.value, marked=result.hides_sign) + NOTE_MARK * noted

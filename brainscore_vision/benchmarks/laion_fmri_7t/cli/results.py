@@ -9,6 +9,7 @@ import operator
 import os
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -92,9 +93,10 @@ def results(
     """Show, filter and export the results in a file.
 
     A row per model and a column per benchmark, best models first; --long shows a row per result. Of each model, benchmark and
-    dataset the latest result counts. Models of one name that are of several sources or networks are told apart by these, in
-    brackets. The file is SQLite, its tables are explained in the
-    README of the benchmarks; values per voxel are in the folder FILE.voxels.
+    dataset the latest result counts. A line below the table explains numbers with †, which are of another layer of the region
+    than their neighbours, or of fewer stimuli. Models of one name that are of several sources or networks are told apart by
+    these, in brackets. The file is SQLite, its tables are explained in the README of the benchmarks; values per voxel are in
+    the folder FILE.voxels.
 
     Example: laion-score results scores.sqlite --benchmark '*-ood-*' --export ood.csv
     """
@@ -232,10 +234,11 @@ def _show_results(database, found: list, show, sort: str, as_json: bool) -> None
 
 def _print_matrices(found: list, sort: str) -> None:
     """A table per dataset."""
-    for fingerprint in dict.fromkeys(result.dataset_fingerprint for result in found):
+    names = _dataset_names(found)
+    for fingerprint, name in names.items():
         own = [result for result in found if result.dataset_fingerprint == fingerprint]
         kinds = sorted({result.normalization for result in own})
-        print_matrix(own, sort, f"Ceiled scores ({', '.join(kinds)}) on {_dataset(own[0])}")
+        print_matrix(own, sort, f"Ceiled scores ({', '.join(kinds)}) on {name}")
 
 
 def _sorted(found: list, sort: str) -> list:
@@ -250,7 +253,8 @@ def _sorted(found: list, sort: str) -> list:
 
 def _print_results(found: list, sort: str) -> None:
     found = _sorted(found, sort)
-    several = len({result.dataset_fingerprint for result in found}) > 1
+    datasets = _dataset_names(found)
+    several = len(datasets) > 1
     noted = any(result.n_notes for result in found)
     columns = [Column("id", number=True), Column("model"), Column("benchmark")]
     layered = any(result.layers for result in found)
@@ -260,7 +264,7 @@ def _print_results(found: list, sort: str) -> None:
     columns += [Column("notes", number=True)] * noted
 
     def row(r) -> list[str]:
-        dataset, notes = [_dataset(r)] * several, [str(r.n_notes or "")] * noted
+        dataset, notes = [datasets[r.dataset_fingerprint]] * several, [str(r.n_notes or "")] * noted
         score = value(r.value, r.error, r.hides_sign)
         took = f"{r.seconds:.1f}", f"{r.peak_memory_bytes / 1e9:.2f}", f"{r.started:%Y-%m-%d %H:%M}"
         limits = r.interval_over_subjects
@@ -269,7 +273,7 @@ def _print_results(found: list, sort: str) -> None:
         return [str(r.id), r.model, r.benchmark, *[r.layer] * layered, *dataset, *numbers, *took, *notes]
 
     hidden = SIGN_HIDDEN if any(r.hides_sign for r in found) else ""
-    dataset = "" if several else f"Dataset: {_dataset(found[0])}"
+    dataset = "" if several else f"Dataset: {datasets[found[0].dataset_fingerprint]}"
     print_table("Ceiled score ± standard error", columns, map(row, found), hidden, dataset)
 
 
@@ -383,5 +387,14 @@ def _plain(part):
     return {"score" if name == "value" else name: own for name, own in vars(part).items()}
 
 
-def _dataset(result) -> str:
-    return f"{result.dataset.get('name')}{' (simulated)' if result.is_simulated else ''}"
+def _dataset_names(found: list) -> dict[str, str]:
+    """Fingerprints of datasets to names that differ."""
+    names = {
+        result.dataset_fingerprint: f"{result.dataset.get('name')}{' (simulated)' if result.is_simulated else ''}"
+        for result in found
+    }
+    shared = Counter(names.values())
+    return {
+        fingerprint: name if shared[name] == 1 else f"{name}, fingerprint {fingerprint}"
+        for fingerprint, name in names.items()
+    }

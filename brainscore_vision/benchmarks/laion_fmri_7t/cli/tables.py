@@ -11,6 +11,9 @@ from rich.cells import cell_len, chop_cells
 from rich.console import Console
 
 SIGN_MARK = " *"
+NOTE_MARK = " †"
+"""Behind numbers that a line below the table is about."""
+
 SIGN_HIDDEN = "* The raw score of one or more subjects is negative; the published normalization squares it."
 
 

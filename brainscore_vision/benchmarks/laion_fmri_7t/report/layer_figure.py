@@ -41,6 +41,33 @@ def read_layer_maps(paths: Sequence[Path]) -> list[LayerMap]:
     return found
 
 
+def check_layer_maps(study: Study, maps: Sequence[LayerMap]) -> None:
+    """Raise ReportError for maps that do not belong in one figure, or not in this report."""
+    dataset, known = study.results[0].dataset_fingerprint, {}
+    for one in maps:
+        own = one.facts.get("dataset", {}).get("fingerprint", dataset)
+        if own != dataset:
+            raise ReportError(
+                f"A report is about one dataset, here {dataset}; the map of {one.model} (--layer-map) is of {own}. Leave it "
+                f"out, or make it on this dataset: laion-score layers MODEL --dataset DATASET --json."
+            )
+        if known.setdefault(one.model, one) is not one:
+            raise ReportError(
+                f"A report shows one map of layers per model; --layer-map names several of {one.model}. Name one."
+            )
+        for what in ("metric", "split", "pool", "subjects"):
+            of_first, of_this = (_setting(other, what) for other in (maps[0], one))
+            if of_this != of_first:
+                raise ReportError(
+                    f"Maps of layers in one figure are of the same {what}; the map of {maps[0].model} (--layer-map) has "
+                    f"{of_first}, that of {one.model} {of_this}. Make both with the same options, or leave one out."
+                )
+
+
+def _setting(one: LayerMap, what: str) -> str:
+    return ", ".join(one.subjects) if what == "subjects" else str(one.facts.get(what))
+
+
 def layer_figure(study: Study, maps: Sequence[LayerMap]) -> Figure:
     """A panel per region, a line per model; the best layer of each is marked."""
     by_model = {_name(study, one): one for one in maps}

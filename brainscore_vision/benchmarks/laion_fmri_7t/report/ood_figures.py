@@ -9,7 +9,7 @@ from matplotlib.figure import SubFigure
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
 
 from .drawing import ON_DARK, ON_LIGHT, Figure, bare_grid, colour_bar, draw, listing, panel_grid, row_labels
-from .study import ORDERED, TOP, Study
+from .study import ORDERED, TOP, Study, layer_caption
 from .variants import OOD_PREFIX, Variant
 
 COLOUR_MAP = "cividis"
@@ -49,13 +49,14 @@ def ood_figure(study: Study, group: Variant) -> Figure:
     empty = " Empty: not scored." if any(np.isnan(grid).any() for grid in grids.values()) else ""
     if any((grid == 1).any() for grid in marked.values()):
         empty += " *: the raw score of one or more subjects is negative; the published normalization squares it."
+    layers = layer_caption(r for (m, v, _), r in study.cells.items() if m in shown and v in kinds.values())
     rows = -(-len(regions) // N_COLUMNS)
     settings = f" · {group.settings}" if group.settings else ""
     return draw(
         name=f"categories-{group.stem}",
         question=f"Which out-of-distribution categories are hard? {group.cell.metric} · {group.pool_label}{settings}",
         caption="Colour and number: mean ceiled score over subjects, on the test images of one category; all panels have one "
-        f"colour scale. {ORDERED}{many}{empty} Hardest on average: {hardest}.",
+        f"colour scale. {ORDERED}{many}{empty} Hardest on average: {hardest}.{layers}",
         alt=f"Heat map of ceiled scores, {len(shown)} models by nine categories. Hardest on average: {hardest}.",
         height=rows * (1.15 + (0.31 if any("\n" in name for name in names.values()) else 0.24) * max(len(shown), 2)),
         paint=paint,

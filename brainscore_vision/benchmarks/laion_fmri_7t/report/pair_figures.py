@@ -25,7 +25,7 @@ from .drawing import (
     panel_grid,
     tidy,
 )
-from .study import Study
+from .study import Study, layer_caption
 from .variants import Variant
 
 UNITS = {
@@ -72,6 +72,8 @@ class Pairs:
         Models with a marker of their own, and which.
     points : dict of (str, str) to (Point, Point)
         By model and region.
+    layers : str
+        Where the two differ in their layers, in a sentence.
     over : str
         What the errors are over: "folds" or "subjects".
     """
@@ -84,6 +86,7 @@ class Pairs:
     looks: dict[str, int]
     points: dict[tuple[str, str], tuple[Point, Point]]
     over: str
+    layers: str
 
     @property
     def rest(self) -> list[str]:
@@ -179,6 +182,7 @@ def _pairs(study: Study, a: Variant, b: Variant) -> Pairs:
         looks=looks,
         points={key: tuple(_point(r, normalization, key[0] in looks) for r in pair) for key, pair in results.items()},
         over="folds" if any(result.folds for pair in results.values() for result in pair) else "subjects",
+        layers=layer_caption(result for pair in results.values() for result in pair),
     )
 
 
@@ -239,7 +243,7 @@ def _caption(pairs: Pairs, upwards: str, axes: str, reading: str) -> str:
     if pairs.rest:
         bare = " and have no lines" if pairs.has_errors else ""
         text += f"The first models of the leaderboard have markers of their own; the other {len(pairs.rest)} are grey{bare}."
-    return text.strip()
+    return text.strip() + pairs.layers
 
 
 def _best(pairs: Pairs) -> str:

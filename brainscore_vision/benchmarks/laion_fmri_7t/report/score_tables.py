@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import fmean
 
-from ..results import Result, layers_text
+from ..identifiers import ALL_REGIONS
+from ..results import Result, row_layers
 from .properties import is_number
-from .study import Study
+from .study import Study, several_layers
 from .variants import Variant
 
 WIDEST = 16
@@ -75,6 +76,8 @@ class Leaderboard:
         Names of properties, and whether they are numbers.
     means : dict of str to float
         Over the table's columns, by model; see :attr:`~.study.Study.means`.
+    mixed : dict of str to str
+        Models whose mean is over several layers of one region, and which.
     best : list of float
         The highest value of each column.
     ceilings : list of float
@@ -86,6 +89,7 @@ class Leaderboard:
     table: ScoreTable
     properties: list[tuple[str, bool]]
     means: dict[str, float]
+    mixed: dict[str, str]
     best: list[float]
     ceilings: list[float]
     scale: tuple[float, float]
@@ -144,10 +148,19 @@ def leaderboard(study: Study) -> Leaderboard | None:
         table=table,
         properties=[(name, is_number(study.properties, name)) for name in study.property_names],
         means=study.means,
+        mixed=_mixed(result for _, own in table.rows for result in own if result is not None),
         best=[max(result.value for result in column) for column in columns],
         ceilings=[fmean(result.ceiling for result in column) for column in columns],
         scale=(low, high if high > low else low + 1),
     )
+
+
+def _mixed(results: Iterable[Result]) -> dict[str, str]:
+    """Model to the layers of each region where there are several."""
+    found: dict[str, list[str]] = {}
+    for one in several_layers(results):
+        found.setdefault(one.model, []).append(f"{one.region}: {one}")
+    return {model: "; ".join(texts) for model, texts in found.items()}
 
 
 def score_tables(study: Study) -> list[ScoreTable]:
@@ -204,7 +217,7 @@ def model_facts(study: Study) -> list[ModelFacts]:
                 requested=", ".join(sorted({r.requested_model for r in own})),
                 revision=", ".join(sorted({r.model_revision for r in own if r.model_revision})),
                 network=", ".join(sorted({r.network_digest for r in own if r.network_digest})),
-                layers=layers_text({region: names for r in own for region, names in r.layers.items()}),
+                layers=_layers(own),
                 n_results=len(own),
                 seconds=sum(r.seconds for r in own),
                 peak_memory_bytes=max(r.peak_memory_bytes for r in own),
@@ -213,6 +226,21 @@ def model_facts(study: Study) -> list[ModelFacts]:
             )
         )
     return facts
+
+
+def _layers(results: Sequence[Result]) -> str:
+    """Layers of one model: without their region if there is one alone, by region otherwise; several with what each was for."""
+    regions: dict[str, list[str]] = {}
+    for one in sorted(row_layers(results), key=lambda one: _place(one.region)):
+        if one.known:
+            regions.setdefault(str(one), []).append(one.region)
+    if [len(names) for names in regions.values()] == [1]:
+        return next(iter(regions))
+    return "; ".join(f"{', '.join(names)}: {layers}" for layers, names in regions.items())
+
+
+def _place(region: str) -> int:
+    return ALL_REGIONS.index(region) if region in ALL_REGIONS else len(ALL_REGIONS)
 
 
 def notes(study: Study) -> list[tuple[list[str], str, tuple[str, ...]]]:

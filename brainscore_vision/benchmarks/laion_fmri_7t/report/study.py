@@ -6,14 +6,14 @@ import functools
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from brainscore_core.metrics import Score
 
 from ..identifiers import ALL_REGIONS, FAMILIES, IdentifierError, parse
-from ..results import Failure, Result, ResultsDatabase
+from ..results import Failure, Result, ResultsDatabase, RowLayers, row_layers, row_notes
 from ..results.order import adjusted_means
 from .drawing import listing
 from .errors import ReportError
@@ -28,6 +28,9 @@ ORDERED = "Models stand in the order of the leaderboard."
 IT = "IT"
 """The region that a report's first sentence is about, if there are scores of it."""
 
+
+MOST_LAYERED = 3
+"""Models and regions of several layers that a caption names."""
 
 MOST_REGIONS = 8
 """Regions that one figure shows side by side; of more, such as all regions of interest, there are several figures."""
@@ -188,7 +191,7 @@ def read_study(
     fingerprint = _choose(found, dataset)
     own, outdated = _newest_versions([result for result in found if result.dataset_fingerprint == fingerprint])
     cells, unknown = {}, []
-    for result in sorted(own, key=lambda result: result.id):
+    for result in with_row_notes(sorted(own, key=lambda result: result.id)):
         name = _benchmark(result.benchmark)
         if name is None:
             unknown.append(result)
@@ -206,6 +209,30 @@ def read_study(
         load=lambda result: database.score(result.id),
         properties=of_results(properties or {}, own),
     )
+
+
+def with_row_notes(results: Sequence[Result]) -> list[Result]:
+    """The results, each with what :func:`~..results.row_notes` says of it among its notes."""
+    texts: dict[tuple[str, str], list[str]] = {}
+    for note in row_notes(results):
+        for benchmark in note.benchmarks:
+            texts.setdefault((note.model, benchmark), []).append(note.text)
+    return [replace(r, notes=(*texts.get((r.model, r.benchmark), ()), *r.notes)) for r in results]
+
+
+def several_layers(results: Iterable[Result]) -> list[RowLayers]:
+    """Models and regions with results of more than one layer."""
+    return [one for one in row_layers(results) if one.are_several]
+
+
+def layer_caption(results: Iterable[Result]) -> str:
+    """For a figure that sets each model's results in a region against each other: whose layers differ too, if any do."""
+    found = several_layers(results)
+    if not found:
+        return ""
+    named = [f"{one.model} in {one.region} ({', '.join(one.known)})" for one in found[:MOST_LAYERED]]
+    named += [f"{len(found) - MOST_LAYERED} more"] * (len(found) > MOST_LAYERED)
+    return f" The layer differs too: {listing(named)}."
 
 
 @functools.cache

@@ -14,11 +14,11 @@ from ..results import ResultsDatabase
 from .comparison_figures import Correction
 from .drawing import CREATOR, Figure
 from .errors import ReportError
-from .layer_figure import read_layer_maps
+from .layer_figure import check_layer_maps, read_layer_maps
 from .page import render_page
 from .properties import read_properties
 from .sections import section_makers
-from .study import read_study
+from .study import read_study, several_layers
 
 PAGE = "index.html"
 FIGURES = "figures"
@@ -74,19 +74,23 @@ def write_report(
     Raises
     ------
     ReportError
-        Nothing to report, or a folder that is not a report's.
+        Nothing to report, a folder that is not a report's, or maps of layers that do not belong in it.
     """
     directory = Path(directory).expanduser()
     check_directory(directory, force)
     given = {} if properties is None else read_properties(properties)
     maps = read_layer_maps(layer_maps)
     study = read_study(database, models, benchmarks, dataset, given)
+    check_layer_maps(study, maps)
     if given and not study.properties:
         warn(f"None of the {len(given)} models in {properties} is in the report; the first one is {next(iter(given))}.")
     for fingerprint, words in study.left_out.items():
         warn(f"A report is about one dataset. Left out: {words}. Report on it with --dataset {fingerprint}")
     if study.outdated:
         warn(f"A report has one version of each benchmark, the newest. Left out: {study.outdated}. Score them again.")
+    if layered := several_layers(study.results):
+        more = f" Likewise {len(layered) - 1} more rows: see the report's notes." if len(layered) > 1 else ""
+        warn(f"{layered[0].model}: {layered[0].note}{more}")
     makers = section_makers(study, correction or Correction(), maps)
     hidden = None if progress is None else not progress
     with tqdm(total=len(makers), desc="report: sections", unit="section", disable=hidden, delay=2, leave=False) as bar:

@@ -17,6 +17,7 @@ from .parts import add_partitions, read_partitions
 from .per_voxel import score_to_frame, voxel_frames, voxels_to_xarray
 from .properties import set_properties
 from .result import Failure, FoldResult, Result, Summary, UnitResult, layers_text
+from .row_notes import RowLayers, RowNote, row_layers, row_notes
 
 __all__ = [
     "Entry",
@@ -25,6 +26,8 @@ __all__ = [
     "Result",
     "ResultsDatabase",
     "ResultsError",
+    "RowLayers",
+    "RowNote",
     "RunFacts",
     "SUFFIXES",
     "Summary",
@@ -43,6 +46,8 @@ __all__ = [
     "orphans",
     "read_partitions",
     "remove_orphans",
+    "row_layers",
+    "row_notes",
     "score_to_frame",
     "set_properties",
     "run_facts",

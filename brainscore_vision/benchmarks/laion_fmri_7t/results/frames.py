@@ -57,12 +57,13 @@ def to_xarray(results: Sequence[Result]) -> xr.Dataset:
     -------
     xarray.Dataset
         Over (model, benchmark): ``score``, ``error``, ``raw``, ``raw_error``, ``ceiling``, ``ceiling_error``, ``seconds``,
-        ``peak_memory_bytes``, ``hides_sign`` (1: some subject's raw score is negative, and the published normalization squares
-        it). Over (model, benchmark, subject): ``subject_score``, ``subject_raw``, ``subject_ceiling``, ``alpha``,
-        ``mean_eigenvalue`` (where alpha counts it), ``n_train`` ... Besides over ``limit`` (low, high): ``over_subjects``,
-        95 % by t, and per subject ``interval``, over test stimuli. Besides over ``normalization``: ``normalized`` and
-        ``subject_normalized``. Subjects of benchmarks with folds are means over folds. nan: there is no such number.
-        ``layers`` over (model, benchmark): what was scored, as text. Along ``model``, the coordinates ``requested_model``,
+        ``peak_memory_bytes``, ``benchmark_version``, ``n_dropped_stimuli``, ``visual_degrees``, ``hides_sign`` (1: some
+        subject's raw score is negative, and the published normalization squares it). Over (model, benchmark, subject):
+        ``subject_score``, ``subject_raw``, ``subject_ceiling``, ``alpha``, ``mean_eigenvalue`` (where alpha counts it),
+        ``n_train`` ... Besides over ``limit`` (low, high): ``over_subjects``, 95 % by t, and per subject ``interval``, over
+        test stimuli. Besides over ``normalization``: ``normalized`` and ``subject_normalized``. Subjects of benchmarks with
+        folds are means over folds. nan: there is no such number. ``layers`` and ``dataset_fingerprint`` over (model,
+        benchmark): what was scored, and on which data, as text. Along ``model``, the coordinates ``requested_model``,
         ``model_source``, ``model_revision`` and ``network_digest`` say which network it is, as far as that is known, and
         ``property_<name>`` what a list of models says.
         ``attrs['datasets']`` says which data, and whether they are simulated.
@@ -118,6 +119,9 @@ def to_xarray(results: Sequence[Result]) -> xr.Dataset:
             put("over_subjects", value, **cell, limit=limit)
         put("seconds", result.seconds, **cell)
         put("peak_memory_bytes", result.peak_memory_bytes, **cell)
+        put("benchmark_version", result.benchmark_version, **cell)
+        put("n_dropped_stimuli", result.n_dropped_stimuli, **cell)
+        put("visual_degrees", result.visual_degrees, **cell)
         for name, value in result.normalizations.items():
             put("normalized", value, **cell, normalization=name)
         for subject, unit in result.by_subject().items():
@@ -130,11 +134,12 @@ def to_xarray(results: Sequence[Result]) -> xr.Dataset:
                 put("interval", value, **own, limit=limit)
             for name, value in unit.normalizations.items():
                 put("subject_normalized", value, **own, normalization=name)
-    layers = np.full((len(models), len(benchmarks)), "", dtype=object)
-    for (model, benchmark), result in seen.items():
-        layers[models.index(model), benchmarks.index(benchmark)] = result.layer
-    if layers.any():
-        arrays["layers"] = xr.DataArray(layers, {d: coords[d] for d in ("model", "benchmark")}, ["model", "benchmark"])
+    for name, attribute in (("layers", "layer"), ("dataset_fingerprint", "dataset_fingerprint")):
+        texts = np.full((len(models), len(benchmarks)), "", dtype=object)
+        for (model, benchmark), result in seen.items():
+            texts[models.index(model), benchmarks.index(benchmark)] = getattr(result, attribute)
+        if texts.any():
+            arrays[name] = xr.DataArray(texts, {d: coords[d] for d in ("model", "benchmark")}, ["model", "benchmark"])
     sources = {}
     for name in SOURCE:
         known = {result.model: getattr(result, name) for result in results if getattr(result, name) is not None}
@@ -164,7 +169,7 @@ def _provenance(result: Result) -> str:
 def _rows(result: Result) -> list[dict]:
     about = _about(result)
     run = {
-        "n_dropped_stimuli": len(result.dropped_stimuli),
+        "n_dropped_stimuli": result.n_dropped_stimuli,
         "notes": json.dumps(result.notes, ensure_ascii=False) if result.notes else None,
         "started": result.started.isoformat(),
         "seconds": result.seconds,
@@ -215,6 +220,7 @@ def _about(result: Result) -> dict:
         "features_digest": result.features_digest,
         "layers": result.layer or None,
         "layer_choice": result.layer_choice,
+        "visual_degrees": result.visual_degrees,
         "benchmark": result.benchmark,
         "benchmark_version": result.benchmark_version,
     }

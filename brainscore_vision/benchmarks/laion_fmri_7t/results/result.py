@@ -122,6 +122,8 @@ class Result:
         ``fold_0`` ...; empty for benchmarks with one split.
     properties : dict of str to str or number
         What a list of models says of the model (:mod:`.properties`): ``family``, ``parameters`` ...
+    visual_degrees : float or None
+        How wide the model's input is; None for tables of features, and where it is not known.
     dropped_stimuli : tuple of str
         Stimuli that were left out because the model has no features for them.
     notes : tuple of str
@@ -161,6 +163,7 @@ class Result:
     layers: dict[str, str | list[str]] = field(default_factory=dict)
     layer_choice: str | None = None
     model_code: str | None = None
+    visual_degrees: float | None = None
     properties: dict[str, str | int | float | bool] = field(default_factory=dict)
 
     @property
@@ -172,6 +175,11 @@ class Result:
     def n_notes(self) -> int:
         """How many ``notes`` there are."""
         return len(self.notes)
+
+    @property
+    def n_dropped_stimuli(self) -> int:
+        """How many ``dropped_stimuli`` there are."""
+        return len(self.dropped_stimuli)
 
     @property
     def hides_sign(self) -> bool:
@@ -210,7 +218,7 @@ class Summary(NamedTuple):
 
     Attributes
     ----------
-    n_notes : int
+    n_notes, n_dropped_stimuli : int
     """
 
     id: int
@@ -240,6 +248,8 @@ class Summary(NamedTuple):
     seconds: float
     peak_memory_bytes: int
     n_notes: int
+    n_dropped_stimuli: int
+    visual_degrees: float | None
     model_code: str | None
     properties: dict[str, str | int | float | bool]
 

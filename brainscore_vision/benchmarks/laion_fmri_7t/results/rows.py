@@ -138,7 +138,8 @@ def read_results(tables: SimpleNamespace, rows: Sequence[ResultRow], names: Name
 
 _MEANS = """
 SELECT result_id, value, error, raw, raw_error, ceiling, ceiling_error, json_extract(details, '$.network_digest'),
-    COALESCE(json_array_length(details, '$.notes'), 0)
+    COALESCE(json_array_length(details, '$.notes'), 0), COALESCE(json_array_length(details, '$.dropped_stimuli'), 0),
+    json_extract(details, '$.visual_degrees')
 FROM score WHERE level = 'mean' {which}
 """
 _HIDE_SIGN = "SELECT DISTINCT result_id FROM score WHERE level = 'subject' AND raw < 0 AND value > 0 {which}"
@@ -170,7 +171,7 @@ def read_summaries(tables: SimpleNamespace, rows: Sequence[ResultRow], names: Na
             names.benchmarks[row.benchmark],
             names.datasets[row.dataset],
         )
-        _, *numbers, digest, n_notes = means[row.id]
+        _, *numbers, digest, n_notes, n_dropped, degrees = means[row.id]
         _, n, mean, squares = subjects.get(row.id, (row.id, 0, 0.0, 0.0))
         interval = None
         if n > 1:
@@ -200,6 +201,8 @@ def read_summaries(tables: SimpleNamespace, rows: Sequence[ResultRow], names: Na
             seconds,
             peak,
             n_notes,
+            n_dropped,
+            degrees,
             row.model_code,
             names.properties.get(model.requested, {}),
         )
@@ -257,6 +260,7 @@ def _result(row: ResultRow, layers: dict, names: Names, tree: Node, run: dict) -
         layer_choice=row.layer_choice,
         network_digest=row.network_digest or details.get("network_digest"),  # version 1 keeps it among the details
         features_digest=details.get("features_digest"),
+        visual_degrees=details.get("visual_degrees"),
         model_code=row.model_code,
         properties=names.properties.get(model.requested, {}),
         benchmark=benchmark.identifier,

@@ -1,0 +1,172 @@
+"""Rows whose numbers are of several layers, stimuli or versions: whoever reads them is told, whatever shows them."""
+
+import json
+import re
+from functools import partial
+
+import pytest
+from plugin_testing.layered_results import FOLDS, KINDS, MIXED, NOTE, OOD, OWN, TAU, V1, fill_layers
+from plugin_testing.made_up_scores import made_up_score
+from plugin_testing.models import small_network
+from plugin_testing.scored_cells import facts
+
+from brainscore_vision.benchmarks.laion_fmri_7t import score_model
+from brainscore_vision.benchmarks.laion_fmri_7t.results import row_layers, row_notes, to_xarray
+
+
+@pytest.fixture
+def fill(tmp_path):
+    return partial(fill_layers, tmp_path / "results.db")
+
+
+@pytest.fixture
+def mixed(fill):
+    return fill({"net": MIXED, "other": dict.fromkeys(MIXED, "2")})
+
+
+# Which rows
+
+
+def test_layers_of_one_region_are_said_with_what_they_were_for(mixed):
+    for results in (mixed.results(), mixed.summaries(intervals=False)):
+        (note,) = row_notes(results)
+        assert note.model == "net"
+        assert set(note.benchmarks) == {TAU, OOD, OWN}
+        assert note.text.startswith(NOTE)
+        assert "with one --layers" in note.text
+
+
+def test_other_layers_of_other_regions_are_no_news(fill):
+    assert row_notes(fill({"net": {V1: "0", TAU: "4", OOD: "4"}}).results()) == []
+
+
+def test_layers_that_are_not_known_are_those_that_are(fill):
+    known = fill({"net": {V1: None, TAU: "4", OOD: None}}).results()
+    assert row_notes(known) == []
+    assert [str(one) for one in row_layers(known)] == ["", "4"]
+
+
+def test_unknown_layers_beside_several_are_said(fill):
+    (note,) = row_notes(fill({"net": {OWN: None, TAU: "4", OOD: "5"}}).results())
+    assert f"4 ({TAU}), 5 ({OOD}), unknown ({OWN})" in note.text
+
+
+def test_layers_that_were_chosen_for_each_benchmark_are_no_mistake(fill):
+    """The mean over folds names the second layer of its region ``IT (4)``, whichever it is."""
+    (note,) = row_notes(fill({"net": {TAU: "3", FOLDS: {"IT": "3", "IT (4)": "4"}}}, choice="auto").results())
+    assert f"3 ({FOLDS}, {TAU}), 4 ({FOLDS})" in note.text
+    assert "chosen by --layers auto" in note.text
+    assert "again" not in note.text
+
+
+def test_many_benchmarks_are_counted(fill):
+    cells = {**dict.fromkeys((OWN, OOD, *KINDS), "4"), TAU: "0"}
+    (note,) = row_notes(fill({"net": cells}).results())
+    assert re.search(r", 4 \(\S+, \S+, \S+ and 1 more\)", note.text)
+
+
+def test_models_of_one_name_have_their_own_rows(fill):
+    database = fill({"net": {TAU: "0"}})
+    database.add(score := made_up_score("net", OOD, 0.5), facts(score, model="another.py:net"))
+    assert row_notes(database.results()) == []
+
+
+def test_stimuli_and_versions(fill):
+    database = fill({"net": {TAU: "0"}}, dropped_stimuli=["a", "b"])
+    score = made_up_score("other", TAU, 0.3)
+    database.add(score, facts(score, benchmark_version=2))
+    for results in (database.results(), database.summaries()):
+        assert [(note.model, note.benchmarks) for note in row_notes(results)] == [("net", (TAU,))] * 2
+        left_out, older = (note.text for note in row_notes(results))
+        assert left_out.startswith("2 stimuli were left out")
+        assert older == f"{TAU} is version 1 here, and 2 elsewhere. Score it again."
+
+
+def test_fields_of_view(fill, tiny_dataset):
+    """Of a network that was made in Python, whose name and weights are the same."""
+    database = fill({})
+    for degrees, cell in ((8, TAU), (9.2, OOD), (8, V1)):
+        model = small_network({"V1": "conv", "IT": "pool"}, seed=1, identifier="net", visual_degrees=degrees)
+        score = score_model(model, cell, dataset=tiny_dataset)
+        assert score.attrs["visual_degrees"] == degrees
+        database.add(score, facts(score, model="net"))
+    for results in (database.results(), database.summaries()):
+        assert {result.model for result in results} == {"net"}
+        (note,) = row_notes(results)
+        assert set(note.benchmarks) == {TAU, OOD, V1}
+        assert f"in degrees: 8 ({TAU}, {V1}), 9.2 ({OOD})" in note.text
+    degrees = to_xarray(database.results())["visual_degrees"].sel(model="net")
+    assert degrees.sel(benchmark=[TAU, OOD]).values.tolist() == [8, 9.2]
+    features = score_model("LAION_fMRI-CLIP", TAU, dataset=tiny_dataset)
+    assert "visual_degrees" not in features.attrs
+
+
+# Where they are said
+
+
+def test_the_matrix_marks_the_numbers(run, mixed):
+    code, out, _ = run("results", mixed.path)
+    assert code == 0
+    net, other = (next(line for line in out.splitlines() if line.startswith(name)) for name in ("net", "other"))
+    assert (net.count("†"), other.count("†")) == (3, 0)
+    assert f"† net: {NOTE}" in out
+    values = {result.benchmark: f"{result.value:.3f}" for result in mixed.results(["net"])}
+    assert [values[name] + " †" in net for name in (TAU, OOD, OWN, V1)] == [True, True, True, False]
+
+
+def test_a_table_names_its_dataset_apart_from_others_of_one_name(run, fill):
+    database = fill({"net": {TAU: "0"}})
+    score = made_up_score("net", TAU, 0.2)
+    score.attrs["dataset"] |= {"fingerprint": "fedcba9876543210"}
+    database.add(score, facts(score))
+    for option in ((), ("--long",)):
+        _, out, _ = run("results", database.path, *option)
+        for fingerprint in ("0123456789abcdef", "fedcba9876543210"):
+            assert out.count(f"simulated (simulated), fingerprint {fingerprint}") == 1
+
+
+def test_a_comparison_says_that_its_rows_are_of_several_layers(run, mixed):
+    code, out, err = run("compare", mixed.path, "net", "other")
+    assert (code, out.count("LAION_fMRI")) == (0, 4)
+    assert f"Note on net: {NOTE}" in err
+    assert "on other" not in err
+    _, out, err = run(
+        "compare", mixed.path, "net", "other", "--benchmark", "*-tau-*", "--benchmark", "*-ood-*", "--json"
+    )
+    assert "Note on net" in err
+    _, out, err = run("compare", mixed.path, "net", "other", "--benchmark", "LAION_fMRI.*-tau-*")
+    assert "Note on" not in err
+
+
+def test_comparisons_on_two_datasets_are_told_apart(run, fill):
+    database = fill({"net": {TAU: "0"}, "other": {TAU: "1"}})
+    for model in ("net", "other"):
+        score = made_up_score(model, TAU, 0.2)
+        score.attrs["dataset"] |= {"fingerprint": "fedcba9876543210"}
+        database.add(score, facts(score))
+    _, out, _ = run("compare", database.path, "net", "other")
+    assert out.count("0123456789abcdef") == out.count("fedcba9876543210") == 1
+    rows = [json.loads(line) for line in run("compare", database.path, "net", "other", "--json")[1].splitlines()]
+    assert [row["dataset_fingerprint"] for row in rows] == ["0123456789abcdef", "fedcba9876543210"]
+
+
+def test_versions_of_a_benchmark_are_not_compared(run, fill):
+    database = fill({"net": {TAU: "0", V1: "0"}, "other": {V1: "1"}})
+    score = made_up_score("other", TAU, 0.3)
+    database.add(score, facts(score, benchmark_version=2))
+    code, out, err = run("compare", database.path, "net", "other")
+    assert (code, TAU in out, V1 in out) == (0, False, True)
+    assert f"Left out: {TAU}: two scores are compared on the same version of the benchmark; received 1 and 2." in err
+
+
+def test_arrays_say_it_number_by_number(mixed, fill):
+    database = fill({"third": {TAU: "7"}}, dropped_stimuli=["a"])
+    score = made_up_score("third", OOD, 0.3)
+    score.attrs["dataset"] |= {"fingerprint": "fedcba9876543210"}
+    database.add(score, facts(score, benchmark_version=2))
+    arrays = to_xarray(database.results())
+    assert [arrays["layers"].sel(model="net", benchmark=name).item() for name in (TAU, OOD)] == ["0", "4"]
+    third = arrays.sel(model="third", benchmark=[TAU, OOD])
+    assert third["dataset_fingerprint"].values.tolist() == ["0123456789abcdef", "fedcba9876543210"]
+    assert third["benchmark_version"].values.tolist() == [1, 2]
+    assert third["n_dropped_stimuli"].values.tolist() == [1, 0]
