@@ -154,6 +154,19 @@ def test_an_interrupted_run_goes_on_in_spite_of_small_noise(scoring, stop, noise
     assert len(seen) == N_IMAGES + N_STIMULI - 16
 
 
+def test_a_lock_whose_holder_was_killed_at_its_end_is_removed_by_the_next_run(scoring, isolated_home):
+    benchmark, model, _ = scoring
+    with pytest.raises(KeyboardInterrupt):
+        benchmark(model(stop=KeyboardInterrupt()))
+    spool = isolated_home / "brain-score" / "stimulus_kernels" / "spool"
+    (features,) = spool.iterdir()
+    benchmark(model())
+    assert not list(spool.iterdir())
+    (spool / f".lock-{features.name}").touch()
+    benchmark(model())
+    assert not list(spool.iterdir())
+
+
 def test_an_interrupted_run_of_another_model_is_not_taken_up(scoring):
     benchmark, model, seen = scoring
     with pytest.raises(KeyboardInterrupt):

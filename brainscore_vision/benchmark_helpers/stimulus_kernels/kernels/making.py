@@ -306,7 +306,8 @@ class ModelKernels:
         Those of a run that was killed while it recorded wait for the run that takes it up, whatever else is scored before.
         """
         leftovers = self._options.spool / self._identity.key
-        if leftovers.exists() and all(is_complete(path) for path in leftovers.glob("*.features")) and self._own_spool():
+        is_there = leftovers.exists() or _lock_of(leftovers).exists()
+        if is_there and all(is_complete(path) for path in leftovers.glob("*.features")) and self._own_spool():
             shutil.rmtree(leftovers, ignore_errors=True)
 
     def _record(self, pool: StimulusPool, part: StimulusPart, labels: Sequence[str]) -> None:
