@@ -25,6 +25,7 @@ import numpy as np
 from .comparisons import DEFAULT_ALPHAS, RELATIVE_ALPHAS, Resampled, RidgeMetric, poorly_known
 from .engine import Job, Run
 from .errors import ModelOutputError, ResponsesError, StimulusKernelError
+from .features.recording import committed_layers
 from .kernels.compute import Compute
 from .kernels.kernel import StimulusKernel
 from .options import EngineOptions
@@ -62,6 +63,8 @@ class Partition:
         ``n_groups`` of similar test stimuli, as many as test stimuli where they are independent.
     dropped_stimuli : tuple of str
         Left out because one of the models has no features for them.
+    layers : tuple of (str, list of str or None)
+        What each model records for the region; None of models that are no ModelCommitment.
     """
 
     subject: str
@@ -77,6 +80,7 @@ class Partition:
     n_groups: int
     n_neuroids: int
     dropped_stimuli: tuple[str, ...] = ()
+    layers: tuple[str | list[str] | None, str | list[str] | None] = (None, None)
 
     def interval(self, part: str) -> tuple[float, float]:
         """95 % over other test stimuli (:func:`~.statistics.bootstrap.interval_of`)."""
@@ -96,6 +100,7 @@ class MeanPartition:
     draws: Mapping[str, np.ndarray]
     n_test: int
     n_groups: int
+    layers: tuple[str | list[str] | None, str | list[str] | None] = (None, None)
 
     @classmethod
     def of(cls, partitions: Sequence[Partition]) -> MeanPartition:
@@ -107,6 +112,7 @@ class MeanPartition:
             draws={part: np.mean([p.draws[part] for p in partitions], axis=0) for part in PARTS},
             n_test=min(p.n_test for p in partitions),
             n_groups=min(p.n_groups for p in partitions),
+            layers=partitions[0].layers,
         )
 
     interval = Partition.interval
@@ -153,6 +159,7 @@ def partition(
             f"alphas=relative."
         )
     models = str(model_a.identifier), str(model_b.identifier)
+    recorded = [committed_layers(model, [task.model_region for task in tasks]) for model in (model_a, model_b)]
     with Run((model_a, model_b), tasks, options if options is not None else EngineOptions()) as run:
         run.check_data()
         for job in run.jobs:
@@ -160,7 +167,8 @@ def partition(
             _check_explainable(job.task)
         for item in run.each_kernel():
             for job, found in _partitions(run.kernels(item), item.jobs, models, run.compute):
-                yield job.position, replace(found, dropped_stimuli=job.dropped)
+                layers = tuple(own.get(job.task.model_region) for own in recorded)
+                yield job.position, replace(found, dropped_stimuli=job.dropped, layers=layers)
 
 
 def _resampled(task: SubjectTask) -> Resampled:

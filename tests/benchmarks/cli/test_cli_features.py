@@ -217,6 +217,11 @@ def test_partitions_in_a_file_of_an_earlier_version(run, tmp_path):
     assert read_partitions(database).empty
     run("partition", "LAION_fMRI-CLIP", "LAION_fMRI-DINOv2", CELL, "--no-store", "--results", results)
     assert len(read_partitions(database)) == 6 * 6
+    for query in (*(f"ALTER TABLE parts DROP COLUMN layers_{one}" for one in "ab"), "PRAGMA user_version = 3"):
+        database.connection.execute_sql(query)  # as version 3 wrote it
+    assert read_partitions(database)["layers_a"].isna().all()
+    run("partition", "LAION_fMRI-CLIP", "LAION_fMRI-DINOv2", CELL, "--no-store", "--results", results)
+    assert len(read_partitions(database)) == 2 * 6 * 6
 
 
 @pytest.mark.parametrize(

@@ -185,17 +185,22 @@ def test_lists_may_have_arguments(tmp_path):
     assert listed([str(file)]) == ["nets.py:make(width=64, note='#1')", "torchvision:alexnet@none-3"]
 
 
-def test_two_networks_are_partitioned(run, tiny_dataset):
+def test_two_networks_are_partitioned(run, tiny_dataset, tmp_path):
     parts = partition(
         SMALL, SMALL + "-1", V1, tiny_dataset, ENGINE, layers_a={"V1": "blocks.1"}, layers_b={"V1": "blocks.2"}
     )
     arguments = ["--layers-a", "V1=blocks.1", "--layers-b", "V1=blocks.2", "--dataset", tiny_dataset, "--no-store"]
-    code, out, _ = run("partition", SMALL, SMALL + "-1", V1, *arguments, "--json")
+    results = tmp_path / "results.db"
+    code, out, _ = run("partition", SMALL, SMALL + "-1", V1, *arguments, "--json", "--results", results)
     assert code == 0
     rows = {row["subject"]: row for row in map(json.loads, out.splitlines())}
     assert rows["mean"]["models"] == [SMALL, SMALL + "-1"]
     assert rows["mean"]["layers"] == [{"V1": "blocks.1"}, {"V1": "blocks.2"}]
     assert rows["sub-01"]["total"] == pytest.approx(parts["sub-01"].values["total"])
+    assert parts["mean"].layers == parts["sub-01"].layers == ("blocks.1", "blocks.2")
+    for row in map(json.loads, run("results", results, "--partitions", "--json")[1].splitlines()):
+        assert (row["layers_a"], row["layers_b"]) == ("blocks.1", "blocks.2")
+    assert "blocks.2" in run("results", results, "--partitions")[1]
 
 
 def test_networks_are_listed(run):

@@ -338,12 +338,15 @@ def _show_partitions(database, as_json: bool) -> None:
         _notes.print(f"No partition is in {shlex.quote(str(database.path))}.")
         return
     names = ("model_a", "model_b", "benchmark", "subject", "part")
+    layers = [name for name in ("layers_a", "layers_b") if any(row[name] for row in rows)]
     columns = [*map(Column, names), Column("value", number=True), Column("scored (UTC)", minor=True)]
+    columns += [Column(name.replace("_", " of "), minor=True) for name in layers]
     table = [
         [
             *(row[name] for name in names),
             interval(row["value"], (row["interval_low"], row["interval_high"])),
             row["started"][:16].replace("T", " "),
+            *(row[name] or "" for name in layers),
         ]
         for row in rows
     ]

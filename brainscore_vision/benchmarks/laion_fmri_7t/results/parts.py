@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
@@ -22,7 +23,8 @@ from .schema import reading, writing
 _QUERY = """
 SELECT a.identifier AS model_a, b.identifier AS model_b, a.requested AS requested_a, b.requested AS requested_b,
     benchmark.identifier AS benchmark, dataset.fingerprint AS dataset_fingerprint, dataset.is_simulated, parts.subject,
-    parts.part, parts.value, parts.interval_low, parts.interval_high, parts.weight, run.started, run.seconds
+    parts.part, parts.value, parts.interval_low, parts.interval_high, parts.weight, parts.layers_a, parts.layers_b,
+    run.started, run.seconds
 FROM parts
 JOIN run ON parts.run_id = run.id
 JOIN benchmark ON parts.benchmark_id = benchmark.id
@@ -84,6 +86,7 @@ def add_partitions(
                 "model_a": first,
                 "model_b": second,
             }
+            of |= dict(zip(("layers_a", "layers_b"), next(iter(parts.values())).layers, strict=True))
             for subject, one in parts.items():
                 for part in PARTS:
                     low, high = one.interval(part)
@@ -99,4 +102,11 @@ def read_partitions(database: ResultsDatabase) -> pd.DataFrame:
         if not database.connection.table_exists("parts"):
             return pd.DataFrame()
         cursor = database.connection.execute_sql(_QUERY)
-        return pd.DataFrame(cursor.fetchall(), columns=[column[0] for column in cursor.description])
+        found = pd.DataFrame(cursor.fetchall(), columns=[column[0] for column in cursor.description])
+        return found.assign(**{name: found[name].map(_names) for name in ("layers_a", "layers_b")})
+
+
+def _names(layers: str | None) -> str | None:
+    """A layer, or several joined by commas."""
+    names = None if layers is None else json.loads(layers)
+    return ", ".join(names) if isinstance(names, list) else names
