@@ -65,6 +65,7 @@ SETTINGS = (
     *(re.Pattern, operator.attrgetter, operator.itemgetter, operator.methodcaller),
 )
 """What their ``repr`` tells whole."""
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), enum.Enum, PurePath, np.generic)
 SEQUENCES = (list, tuple, collections.deque, collections.UserList)
 OF_SETTINGS = {"argparse", "collections", "dataclasses", "functools", "string", "types"}
 """Modules of the standard library whose objects hold settings; others are locks, files, loggers, counters ..."""
@@ -283,7 +284,7 @@ def _add(found: Places, place: tuple[str, ...], value, seen: Seen, whole: bool =
         elif isinstance(value, SEQUENCES):
             inner = {str(i): part for i, part in enumerate(value)}
         elif isinstance(value, set | frozenset):
-            what = repr(sorted(map(repr, value))).encode()
+            what = repr(sorted(repr(i) if _plain([i]) else _named(i) for i in value)).encode()
         elif isinstance(value, Mapping) and value is not os.environ:
             keys = {key: repr(key) for key in value if isinstance(key, (*SETTINGS, tuple))}
             keys |= {key: key.__qualname__ for key in value if inspect.isclass(key) or inspect.isroutine(key)}
@@ -313,16 +314,23 @@ def _add(found: Places, place: tuple[str, ...], value, seen: Seen, whole: bool =
 
 
 def _plain(items) -> bool:
-    return all(isinstance(item, bool | int | float | str | bytes | type(None)) for item in items)
+    """Whether ``repr`` tells all of them."""
+    return all(isinstance(i, _PLAIN) or (isinstance(i, tuple) and _plain(i)) for i in items)
+
+
+def _named(value) -> str:
+    """The name of a function or class, else that of an object's class: ``repr`` may tell where it lies in memory."""
+    return getattr(value, "__qualname__", type(value).__qualname__)
 
 
 def _table(value) -> dict | None:
     """What a table of pandas or an array of xarray holds, with the names of its rows; None of anything else."""
     pandas, xarray = (sys.modules.get(name) for name in ("pandas", "xarray"))
     if pandas and isinstance(value, pandas.DataFrame):
-        whole = {"values": value.to_numpy()} if value.dtypes.nunique() == 1 else {}
-        columns = {f"column {i}": value.iloc[:, i].to_numpy() for i in range(value.shape[1])}
-        return {"index": value.index, "columns": value.columns, **(whole or columns)}
+        names = {"index": value.index, "columns": value.columns}
+        if value.dtypes.nunique() == 1:
+            return {**names, "values": value.to_numpy()}
+        return names | {f"column {i}": value.iloc[:, i].to_numpy() for i in range(value.shape[1])}
     if pandas and isinstance(value, pandas.Series):
         return {"index": value.index, "values": value.to_numpy()}
     if pandas and isinstance(value, pandas.Index | pandas.api.extensions.ExtensionArray):
