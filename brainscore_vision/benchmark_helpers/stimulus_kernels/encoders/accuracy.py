@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..comparisons import Resampled
 from ..responses import Responses, pearson_per_neuroid
-from ..statistics.bootstrap import INTERVAL, N_DRAWS, correlation_draws, count_groups, interval_of, ridge_draws
+from ..statistics.bootstrap import N_DRAWS, correlation_draws, count_groups, interval_of, ridge_draws
 from ..statistics.normalizations import SumsOfDraws, explained_part, normalize_correlations
 from ..tasks import SubjectTask
 
@@ -81,19 +81,24 @@ def accuracy_of(check, encoder) -> Accuracy:
         for name, of_name in draws.items():
             limits = interval_of(summary[name]["value"], of_name, len(task.test_ids), n_groups)
             summary[name]["low"], summary[name]["high"] = limits
-        low, high = _intervals(check.predicted, test, resampled.counts)
+        low, high = _intervals(correlations, check.predicted, test, resampled.counts, n_groups)
         values |= {"correlation_low": low, "correlation_high": high}
     return Accuracy(task, encoder.task.train_ids, test.neuroids, encoder.alphas, encoder.unit, values, summary)
 
 
-def _intervals(predicted: np.ndarray, test: Responses, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile intervals (95 %) of each voxel's correlation over resampled stimuli."""
-    found = []
+def _intervals(
+    correlations: np.ndarray, predicted: np.ndarray, test: Responses, counts: np.ndarray, n_groups: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intervals (95 %) of each voxel's correlation over other stimuli (:func:`~..statistics.bootstrap.interval_of`)."""
+    found: list[tuple[float, float]] = []
     for start in range(0, predicted.shape[1], VOXELS_AT_ONCE):
         columns = slice(start, start + VOXELS_AT_ONCE)
         draws = correlation_draws(predicted[:, columns], test.values[:, columns], counts)
-        found.append(np.quantile(draws, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], axis=0))
-    low, high = np.concatenate(found, axis=1)
+        found += [
+            interval_of(r, of_voxel, len(predicted), n_groups)
+            for r, of_voxel in zip(correlations[columns], draws.T, strict=True)
+        ]
+    low, high = np.clip(np.transpose(found), -1, 1)  # those by t are symmetric
     return low, high
 
 
