@@ -68,7 +68,7 @@ def test_layers_stand_wherever_results_are_shown(run, database, tmp_path):
     with xr.open_dataset(tmp_path / "r.nc") as read:
         assert read["layers"].sel(benchmark=V1).values.tolist() == ["blocks.1"]
     page = write_report(database, tmp_path / "page").read_text("utf-8")
-    assert f"<td>V1=blocks.1, IT={DEEP}</td>" in page
+    assert f"<td>V1: blocks.1; IT: {DEEP}</td>" in page
     assert f"layer {DEEP}" in page
     code, _, err = run("record", database.path, "--allow-simulated", "--db", tmp_path / "board.sqlite3")
     assert (code, "2 new" in err) == (0, True)
@@ -186,12 +186,13 @@ def test_lists_may_have_arguments(tmp_path):
 
 
 def test_two_networks_are_partitioned(run, tiny_dataset, tmp_path):
+    cell = V1.removesuffix("ridge") + "ridgecv"
     parts = partition(
-        SMALL, SMALL + "-1", V1, tiny_dataset, ENGINE, layers_a={"V1": "blocks.1"}, layers_b={"V1": "blocks.2"}
+        SMALL, SMALL + "-1", cell, tiny_dataset, ENGINE, layers_a={"V1": "blocks.1"}, layers_b={"V1": "blocks.2"}
     )
     arguments = ["--layers-a", "V1=blocks.1", "--layers-b", "V1=blocks.2", "--dataset", tiny_dataset, "--no-store"]
     results = tmp_path / "results.db"
-    code, out, _ = run("partition", SMALL, SMALL + "-1", V1, *arguments, "--json", "--results", results)
+    code, out, _ = run("partition", SMALL, SMALL + "-1", cell, *arguments, "--json", "--results", results)
     assert code == 0
     rows = {row["subject"]: row for row in map(json.loads, out.splitlines())}
     assert rows["mean"]["models"] == [SMALL, SMALL + "-1"]
