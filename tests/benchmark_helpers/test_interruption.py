@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 import time
 
 import numpy as np
@@ -30,11 +31,13 @@ def folder(tmp_path, monkeypatch):
 def score(folder, home, seen, result=None, pause=0.004):
     """Score in a child process; every image shown is a line in ``seen``."""
     os.environ["BRAINSCORE_HOME"] = str(home)
+    now = threading.local()  # a state, and no setting of the model's
+    now.pause = pause
 
     def note(values, ids):
         with open(seen, "a") as file:
             file.write("".join(f"{i}\n" for i in ids))
-        time.sleep(pause)
+        time.sleep(now.pause)
         return values, ids
 
     with threadpool_limits(1):
@@ -106,11 +109,12 @@ def test_a_killed_run_is_taken_up_where_it_was(folder, tmp_path):
 def test_looking_ahead_takes_nothing_from_a_killed_run(folder, tmp_path, monkeypatch):
     """What will be needed is asked before scoring, by Brain-Score and by sweeps."""
     monkeypatch.setenv("BRAINSCORE_HOME", str(tmp_path / "home"))
-    seen, stop_at = [], N_STIMULI + 4 * BLOCK
+    seen, now = [], threading.local()
+    now.stop_at = N_STIMULI + 4 * BLOCK
 
     def note(values, ids):
         seen.extend(ids)
-        if len(seen) > stop_at:
+        if len(seen) > now.stop_at:
             raise KeyboardInterrupt
         return values, ids
 
@@ -121,7 +125,7 @@ def test_looking_ahead_takes_nothing_from_a_killed_run(folder, tmp_path, monkeyp
     left = sorted((tmp_path / "home").rglob("*.features"))
     assert left
     seen.clear()
-    stop_at = 1000
+    now.stop_at = 1000
     benchmark.preallocate_memory(model)
     assert missing_kernels(model, benchmark.resolve().tasks, benchmark.options)
     assert sorted((tmp_path / "home").rglob("*.features")) == left
