@@ -295,6 +295,7 @@ def test_metadata_are_nested_and_read_without_weights(kept, tiny_dataset):
     metadata = encoder_metadata(path)
     assert list(metadata) == ["fmri", "encoding_model", "roi"]
     about, n = metadata["encoding_model"], encoder.n_voxels
+    assert repr(encoder) == f"<Encoder of sub-01 from {encoder.about['identifier']}: V1, IT; {n} voxels>"
     names = (
         "correlation_results",
         "correlation_low",
