@@ -4,6 +4,7 @@ import gc
 import shutil
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -188,3 +189,19 @@ def _simulated(config, seed: int) -> Path:
 def shared_home(request) -> Path:
     """A ``LAION_FMRI_7T_HOME`` for tests that take the default simulated dataset, so that it is made once for all."""
     return request.config.laion_shared / "home"
+
+
+@pytest.fixture
+def layered(tmp_path):
+    """``layered({model: {benchmark: layer}})``: a results file with made-up scores."""
+    from plugin_testing.layered_results import fill_layers
+
+    return partial(fill_layers, tmp_path / "results.db")
+
+
+@pytest.fixture
+def mixed(layered):
+    """A results file with a model that was scored in several layers of a region, and another one."""
+    from plugin_testing.layered_results import MIXED
+
+    return layered({"net": MIXED, "other": dict.fromkeys(MIXED, "2")})

@@ -1,6 +1,7 @@
 """Small networks whose layers answer what a test wants, and their features as the engine records them."""
 
 import functools
+from collections import OrderedDict
 
 import numpy as np
 import torch
@@ -66,3 +67,10 @@ def answering(answer):
 
 
 conv = functools.partial(nn.Conv2d, 3, 6, 5, stride=4, padding=2)
+
+
+def sequence(*modules):
+    """Modules that are made by name: ``(("conv", make), ...)``, with the same weights each time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        return nn.Sequential(OrderedDict((name, make()) for name, make in modules))

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from .errors import ResponsesError
+from .named_rows import row_index
 from .statistics.ceilings import ExplainableVariance, NoiseCeiling
 
 ROUNDING = 1e-13
@@ -105,10 +105,8 @@ class Responses:
 
     def _check_rows(self, name: str, given) -> None:
         """Refuse a table whose rows have other names than the stimuli, or the same in another order."""
-        rows = given.index if isinstance(given, pd.DataFrame | pd.Series) else None
-        if isinstance(given, xr.DataArray) and given.ndim and "stimulus_id" in given.coords:
-            rows = given["stimulus_id"].to_index()
-        if rows is None or isinstance(rows, pd.RangeIndex):
+        rows = row_index(given)
+        if rows is None or pd.api.types.infer_dtype(rows) != "string":  # numbers are places
             return
         names, ids = [str(row) for row in rows], [str(stimulus_id) for stimulus_id in self.stimulus_ids]
         if names != ids:

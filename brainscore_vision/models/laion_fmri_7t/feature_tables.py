@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.named_rows import row_index
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_as
 from brainscore_vision.data.laion_fmri_7t.released.embeddings import EMBEDDING, image_ids, open_embedding, valid_rows
 from brainscore_vision.data.laion_fmri_7t.text_files import read_csv, read_lines
@@ -371,7 +371,7 @@ def _refuse_masked(values, name: str, what: str) -> None:
 
 def _check_rows(features, ids, found: np.ndarray, name: str) -> None:
     """Refuse a DataFrame, or an array of xarray's, whose rows have other names than the ids, or the same in another order."""
-    index = _row_index(features)
+    index = row_index(features, ID_KEYS)
     if index is None:
         return
     if pd.api.types.infer_dtype(index) != "string":
@@ -392,17 +392,6 @@ def _check_rows(features, ids, found: np.ndarray, name: str) -> None:
             f"{name}: rows that are named have the ids given, in their order; from row {first} on, the names differ from "
             f"them ({named[first : first + 1]} and {found[first : first + 1].tolist()}). Give {own} as ids."
         )
-
-
-def _row_index(features) -> pd.Index | None:
-    """What names the rows of a DataFrame or of an array of xarray's, such as Brain-Score's assemblies."""
-    if isinstance(features, xr.DataArray) and features.ndim:
-        # a level of a multi-index is no entry of coords in older xarray, but can be asked for
-        named = (features[key] for key in ID_KEYS if hasattr(features, key))
-        values = next((one.values for one in named if one.dims == features.dims[:1]), None)
-        return features.indexes.get(features.dims[0]) if values is None else pd.Index(values)
-    index = getattr(features, "index", None)
-    return index if isinstance(index, pd.Index) else None
 
 
 def _dense(features):

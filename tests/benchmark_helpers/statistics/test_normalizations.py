@@ -34,7 +34,7 @@ from brainscore_vision.data.laion_fmri_7t.simulation import SCALES, Truth, simul
 from brainscore_vision.data.laion_fmri_7t.simulation.scales import LostTrials, Scale
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
-SEED = 1
+SEEDS = (0, 1)
 MANY_OOD = Scale(
     name="many-ood",
     shared_laion=16,
@@ -55,11 +55,11 @@ MANY_OOD = Scale(
 
 @pytest.fixture(scope="module")
 def many_ood(tmp_path_factory):
-    """Folder of a simulated dataset of scale MANY_OOD."""
+    """Folders of simulated datasets of scale MANY_OOD, one per seed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SCALES, MANY_OOD.name, MANY_OOD)
-        folder = tmp_path_factory.mktemp("many-ood") / "dataset"
-        return simulate(folder, scale=MANY_OOD.name, seed=SEED, progress=False, workers=1)
+        folder = tmp_path_factory.mktemp("many-ood")
+        return [simulate(folder / str(seed), scale=MANY_OOD.name, seed=seed, progress=False) for seed in SEEDS]
 
 
 # What a Score says, computed again with scikit-learn, scipy and plain numpy.
@@ -177,7 +177,8 @@ def prediction_of_the_truth(root, subject, region, noise_of=None):
 
 def mean_over_everything(many_ood, **options):
     cells = [
-        prediction_of_the_truth(many_ood, subject, region, **options)
+        prediction_of_the_truth(root, subject, region, **options)
+        for root in many_ood
         for subject in DEFAULT_SUBJECTS
         for region in ("V1", "V2", "V4", "IT")
     ]
@@ -201,11 +202,12 @@ def test_the_ceiling_of_twelve_repetitions_would_hide_a_third_of_it(many_ood):
 
 
 def test_an_unrelated_model_scores_nothing(many_ood):
-    ids = open_dataset(many_ood).pool_stimuli("shared")
-    model = FeatureModel(random_features(ids, 30, SEED))
-    score = score_model(model, "LAION_fMRI.IT-ood-ridgecv[normalization=explained_variance]", dataset=many_ood)
-    assert score.item() == pytest.approx(0, abs=0.05)
-    assert score.attrs["normalizations"]["correlation"] == pytest.approx(0, abs=0.05)
+    for root, seed in zip(many_ood, SEEDS, strict=True):
+        ids = open_dataset(root).pool_stimuli("shared")
+        model = FeatureModel(random_features(ids, 30, seed))
+        score = score_model(model, "LAION_fMRI.IT-ood-ridgecv[normalization=explained_variance]", dataset=root)
+        assert score.item() == pytest.approx(0, abs=0.05)
+        assert score.attrs["normalizations"]["correlation"] == pytest.approx(0, abs=0.05)
 
 
 def in_memory(rng, n_train, n_test, features, signal, ncsnr, n_repetitions):

@@ -182,13 +182,17 @@ def test_equal_dissimilarities_are_ties_in_any_units(make):
     "make", [one_hot, counts, gains_of_one_pattern, two_features, some_of_many_labels, images_shown_twice]
 )
 def test_only_dissimilarities_that_differ_are_lost_in_rounding(make):
+    def lost(features):
+        kernel = kernel_from_features(features, names(100))
+        return similarity.lost_in_rounding(*similarity.pearson_dissimilarities(kernel, names(100)))
+
     rng = np.random.default_rng(11)
     values = make(rng, 100).astype(float)
     for same in (values, 0.7 * values + 1e3, rng.standard_normal((100, 300)), rng.standard_normal((100, 300)) + 1e3):
-        assert similarity.lost_in_rounding(kernel_from_features(same, names(100)), names(100)) == ()
+        assert lost(same) == ()
     for largest in (1e5, 1e6, 1e7):
         unequal = rng.integers(0, 256, (100, 27)) * np.r_[largest, np.ones(26)]
-        (note,) = similarity.lost_in_rounding(kernel_from_features(unequal, names(100)), names(100))
+        (note,) = lost(unequal)
         assert "rounding makes equal" in note
 
 

@@ -218,9 +218,8 @@ def test_code_in_a_package_beside_the_file_makes_another_model(file, tmp_path):
     revisions = []
     for factor in (2, 2, 33):  # of another length: Python knows compiled files by seconds and size
         part.write_text(f"def squash(x):\n    return {factor} * x\n")
-        revisions.append(
-            in_child(lambda: find_model(f"{file}:make").made().revision)
-        )  # which has not imported the part
+        # a child, which has not imported the part
+        revisions.append(in_child(lambda: find_model(f"{file}:make").made().revision))
     assert revisions[0] == revisions[1] != revisions[2]
 
 

@@ -1,10 +1,8 @@
 """Reports on models that were scored in several layers of one region: numbers, means and figures say so."""
 
 import re
-from functools import partial
 
-import pytest
-from plugin_testing.layered_results import KINDS, MIXED, NOTE, OOD, OWN, TAU, fill_layers
+from plugin_testing.layered_results import KINDS, MIXED, NOTE, OOD, OWN, TAU
 
 from brainscore_vision.benchmarks.laion_fmri_7t.report import write_report
 from brainscore_vision.benchmarks.laion_fmri_7t.report.comparison_figures import Correction
@@ -12,16 +10,6 @@ from brainscore_vision.benchmarks.laion_fmri_7t.report.score_tables import leade
 from brainscore_vision.benchmarks.laion_fmri_7t.report.sections import section_makers
 from brainscore_vision.benchmarks.laion_fmri_7t.report.study import read_study
 from brainscore_vision.benchmarks.laion_fmri_7t.results import row_notes
-
-
-@pytest.fixture
-def fill(tmp_path):
-    return partial(fill_layers, tmp_path / "results.db")
-
-
-@pytest.fixture
-def mixed(fill):
-    return fill({"net": MIXED, "other": dict.fromkeys(MIXED, "2")})
 
 
 def test_a_report_marks_numbers_and_means(mixed, without_maps, tmp_path):
@@ -41,9 +29,9 @@ def test_a_report_names_each_layer_of_a_model(mixed):
     assert layers == {"net": f"V1: 0; IT: 0 ({TAU}), 3 ({OWN}), 4 ({OOD})", "other": "V1, IT: 2"}
 
 
-def test_figures_that_set_results_against_each_other_say_it(fill):
+def test_figures_that_set_results_against_each_other_say_it(layered):
     study = read_study(
-        fill({"net": {**MIXED, **dict(zip(KINDS, "45", strict=True))}, "other": dict.fromkeys(MIXED, "2")})
+        layered({"net": {**MIXED, **dict(zip(KINDS, "45", strict=True))}, "other": dict.fromkeys(MIXED, "2")})
     )
     sections = {section.anchor: section for section in (make() for make in section_makers(study, Correction())[:-3])}
     for anchor, layers in (("gap", "0, 4"), ("categories", "4, 5")):
@@ -51,8 +39,8 @@ def test_figures_that_set_results_against_each_other_say_it(fill):
         assert f"The layer differs too: net in IT ({layers})." in figure.caption
 
 
-def test_a_report_of_one_layer_per_region_says_nothing(fill, without_maps, tmp_path):
-    told, database = [], fill({"net": dict.fromkeys(MIXED, "2")})
+def test_a_report_of_one_layer_per_region_says_nothing(layered, without_maps, tmp_path):
+    told, database = [], layered({"net": dict.fromkeys(MIXED, "2")})
     page = write_report(database, tmp_path / "page", warn=told.append, progress=False).read_text("utf-8")
     assert told == []
     assert "†" not in page

@@ -2,27 +2,14 @@
 
 import json
 import re
-from functools import partial
 
-import pytest
-from plugin_testing.layered_results import FOLDS, KINDS, MIXED, NOTE, OOD, OWN, TAU, V1, fill_layers
+from plugin_testing.layered_results import FOLDS, KINDS, NOTE, OOD, OWN, TAU, V1
 from plugin_testing.made_up_scores import made_up_score
 from plugin_testing.models import small_network
 from plugin_testing.scored_cells import facts
 
 from brainscore_vision.benchmarks.laion_fmri_7t import score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.results import row_layers, row_notes, to_xarray
-
-
-@pytest.fixture
-def fill(tmp_path):
-    return partial(fill_layers, tmp_path / "results.db")
-
-
-@pytest.fixture
-def mixed(fill):
-    return fill({"net": MIXED, "other": dict.fromkeys(MIXED, "2")})
-
 
 # Which rows
 
@@ -36,43 +23,43 @@ def test_layers_of_one_region_are_said_with_what_they_were_for(mixed):
         assert "with one --layers" in note.text
 
 
-def test_other_layers_of_other_regions_are_no_news(fill):
-    assert row_notes(fill({"net": {V1: "0", TAU: "4", OOD: "4"}}).results()) == []
+def test_other_layers_of_other_regions_are_no_news(layered):
+    assert row_notes(layered({"net": {V1: "0", TAU: "4", OOD: "4"}}).results()) == []
 
 
-def test_layers_that_are_not_known_are_those_that_are(fill):
-    known = fill({"net": {V1: None, TAU: "4", OOD: None}}).results()
+def test_layers_that_are_not_known_are_those_that_are(layered):
+    known = layered({"net": {V1: None, TAU: "4", OOD: None}}).results()
     assert row_notes(known) == []
     assert [str(one) for one in row_layers(known)] == ["", "4"]
 
 
-def test_unknown_layers_beside_several_are_said(fill):
-    (note,) = row_notes(fill({"net": {OWN: None, TAU: "4", OOD: "5"}}).results())
+def test_unknown_layers_beside_several_are_said(layered):
+    (note,) = row_notes(layered({"net": {OWN: None, TAU: "4", OOD: "5"}}).results())
     assert f"4 ({TAU}), 5 ({OOD}), unknown ({OWN})" in note.text
 
 
-def test_layers_that_were_chosen_for_each_benchmark_are_no_mistake(fill):
+def test_layers_that_were_chosen_for_each_benchmark_are_no_mistake(layered):
     """The mean over folds names the second layer of its region ``IT (4)``, whichever it is."""
-    (note,) = row_notes(fill({"net": {TAU: "3", FOLDS: {"IT": "3", "IT (4)": "4"}}}, choice="auto").results())
+    (note,) = row_notes(layered({"net": {TAU: "3", FOLDS: {"IT": "3", "IT (4)": "4"}}}, choice="auto").results())
     assert f"3 ({FOLDS}, {TAU}), 4 ({FOLDS})" in note.text
     assert "chosen by --layers auto" in note.text
     assert "again" not in note.text
 
 
-def test_many_benchmarks_are_counted(fill):
+def test_many_benchmarks_are_counted(layered):
     cells = {**dict.fromkeys((OWN, OOD, *KINDS), "4"), TAU: "0"}
-    (note,) = row_notes(fill({"net": cells}).results())
+    (note,) = row_notes(layered({"net": cells}).results())
     assert re.search(r", 4 \(\S+, \S+, \S+ and 1 more\)", note.text)
 
 
-def test_models_of_one_name_have_their_own_rows(fill):
-    database = fill({"net": {TAU: "0"}})
+def test_models_of_one_name_have_their_own_rows(layered):
+    database = layered({"net": {TAU: "0"}})
     database.add(score := made_up_score("net", OOD, 0.5), facts(score, model="another.py:net"))
     assert row_notes(database.results()) == []
 
 
-def test_stimuli_and_versions(fill):
-    database = fill({"net": {TAU: "0"}}, dropped_stimuli=["a", "b"])
+def test_stimuli_and_versions(layered):
+    database = layered({"net": {TAU: "0"}}, dropped_stimuli=["a", "b"])
     score = made_up_score("other", TAU, 0.3)
     database.add(score, facts(score, benchmark_version=2))
     for results in (database.results(), database.summaries()):
@@ -82,9 +69,9 @@ def test_stimuli_and_versions(fill):
         assert older == f"{TAU} is version 1 here, and 2 elsewhere. Score it again."
 
 
-def test_fields_of_view(fill, tiny_dataset):
+def test_fields_of_view(layered, tiny_dataset):
     """Of a network that was made in Python, whose name and weights are the same."""
-    database = fill({})
+    database = layered({})
     for degrees, cell in ((8, TAU), (9.2, OOD), (8, V1)):
         model = small_network({"V1": "conv", "IT": "pool"}, seed=1, identifier="net", visual_degrees=degrees)
         score = score_model(model, cell, dataset=tiny_dataset)
@@ -114,8 +101,8 @@ def test_the_matrix_marks_the_numbers(run, mixed):
     assert [values[name] + " †" in net for name in (TAU, OOD, OWN, V1)] == [True, True, True, False]
 
 
-def test_a_table_names_its_dataset_apart_from_others_of_one_name(run, fill):
-    database = fill({"net": {TAU: "0"}})
+def test_a_table_names_its_dataset_apart_from_others_of_one_name(run, layered):
+    database = layered({"net": {TAU: "0"}})
     score = made_up_score("net", TAU, 0.2)
     score.attrs["dataset"] |= {"fingerprint": "fedcba9876543210"}
     database.add(score, facts(score))
@@ -138,8 +125,8 @@ def test_a_comparison_says_that_its_rows_are_of_several_layers(run, mixed):
     assert "Note on" not in err
 
 
-def test_comparisons_on_two_datasets_are_told_apart(run, fill):
-    database = fill({"net": {TAU: "0"}, "other": {TAU: "1"}})
+def test_comparisons_on_two_datasets_are_told_apart(run, layered):
+    database = layered({"net": {TAU: "0"}, "other": {TAU: "1"}})
     for model in ("net", "other"):
         score = made_up_score(model, TAU, 0.2)
         score.attrs["dataset"] |= {"fingerprint": "fedcba9876543210"}
@@ -150,8 +137,8 @@ def test_comparisons_on_two_datasets_are_told_apart(run, fill):
     assert [row["dataset_fingerprint"] for row in rows] == ["0123456789abcdef", "fedcba9876543210"]
 
 
-def test_versions_of_a_benchmark_are_not_compared(run, fill):
-    database = fill({"net": {TAU: "0", V1: "0"}, "other": {V1: "1"}})
+def test_versions_of_a_benchmark_are_not_compared(run, layered):
+    database = layered({"net": {TAU: "0", V1: "0"}, "other": {V1: "1"}})
     score = made_up_score("other", TAU, 0.3)
     database.add(score, facts(score, benchmark_version=2))
     code, out, err = run("compare", database.path, "net", "other")
@@ -159,8 +146,8 @@ def test_versions_of_a_benchmark_are_not_compared(run, fill):
     assert f"Left out: {TAU}: two scores are compared on the same version of the benchmark; received 1 and 2." in err
 
 
-def test_arrays_say_it_number_by_number(mixed, fill):
-    database = fill({"third": {TAU: "7"}}, dropped_stimuli=["a"])
+def test_arrays_say_it_number_by_number(mixed, layered):
+    database = layered({"third": {TAU: "7"}}, dropped_stimuli=["a"])
     score = made_up_score("third", OOD, 0.3)
     score.attrs["dataset"] |= {"fingerprint": "fedcba9876543210"}
     database.add(score, facts(score, benchmark_version=2))

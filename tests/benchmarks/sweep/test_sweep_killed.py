@@ -74,37 +74,33 @@ def test_a_killed_worker_costs_its_task_alone(start, undisturbed, seen_twice, tm
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-@pytest.mark.usefixtures("sweeps_here")  # the one that goes on
-def test_a_sweep_that_ends_early_goes_on_where_it_was(start, run, undisturbed, seen_twice, tiny_dataset, tmp_path, how):
-    first = start(["healthy", "blocked"], "--workers", "2")
-    until(lambda: first.process.poll() is not None or (tmp_path / "blocked is looking").exists(), "the second model")
-    assert first.process.poll() is None, first.output.read_text()
-    done = until(first.values, "a score")
-    workers = first.descendants()
+def test_a_sweep_that_ends_early_goes_on_where_it_was(start, undisturbed, seen_twice, tmp_path, how):
+    run = start(["healthy", "blocked"], "--workers", "2")
+    until(lambda: run.process.poll() is not None or (tmp_path / "blocked is looking").exists(), "the second model")
+    assert run.process.poll() is None, run.output.read_text()
+    done = until(run.values, "a score")
+    workers = run.descendants()
     assert workers
     if how == signal.SIGINT:
-        os.killpg(first.process.pid, how)  # as a terminal does: to every process of the sweep
+        os.killpg(run.process.pid, how)  # as a terminal does: to every process of the sweep
     else:
-        os.kill(first.process.pid, how)
-    code, output = first.end()
+        os.kill(run.process.pid, how)
+    code, output = run.end()
     assert code == {signal.SIGKILL: -9, signal.SIGINT: 130}[how], output
     assert "Traceback" not in output
     until(lambda: not any(worker.is_running() for worker in workers), "the workers to end")
 
-    done = {**done, **first.values()}  # what came back at the last moment is kept too
-    kept = {r.id for r in ResultsDatabase(first.results).results()}
+    done = {**done, **run.values()}  # what came back at the last moment is kept too
+    first = {r.id for r in ResultsDatabase(run.results).results()}
     (tmp_path / "go").touch()
-    models = [f"{tmp_path / 'sweep_made.py'}:{name}" for name in ("healthy", "blocked")]
-    cells = [argument for cell in CELLS for argument in ("--benchmarks", cell)]
-    code, _, output = run(
-        "sweep", *models, *cells, "--dataset", tiny_dataset, "--results", first.results, "--workers", 1, "--no-check"
-    )
+    again = start(["healthy", "blocked"], "--workers", "1")
+    code, output = again.end()
     assert code == 0, output
-    assert first.values().items() >= done.items()
-    results = ResultsDatabase(first.results).results(latest=False)
+    assert again.values().items() >= done.items()
+    results = ResultsDatabase(run.results).results(latest=False)
     assert len(results) == 2 * len(CELLS)
-    assert kept < {r.id for r in results}
+    assert first < {r.id for r in results}
     for r in results:
         assert r.value == pytest.approx(undisturbed[r.benchmark], abs=1e-9)
-    assert f"{len(kept)} cells are done already" in output
+    assert f"{len(first)} cells are done already" in output
     assert seen_twice("healthy") == seen_twice("blocked") == set()

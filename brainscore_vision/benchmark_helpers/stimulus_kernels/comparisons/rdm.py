@@ -51,8 +51,8 @@ class RDMMetric:
         for task in tasks:
             if resampled is None or not resampled.is_for(task.test_ids, task.bootstrap_groups):
                 resampled = Resampled.of(task.test_ids, task.bootstrap_groups, self.bootstrap_draws)
-                ranks = similarity.rdm_ranks(kernel, task.test_ids)
-                lost = similarity.lost_in_rounding(kernel, task.test_ids)
+                dissimilarities = similarity.pearson_dissimilarities(kernel, task.test_ids)
+                ranks, lost = similarity.tied_ranks(*dissimilarities), similarity.lost_in_rounding(*dissimilarities)
                 for note in lost:
                     warn_of_model("rounding of RDMs", note)
                 model_ranks, model_classes = similarity.unit_ranks(ranks), rank_classes(ranks)

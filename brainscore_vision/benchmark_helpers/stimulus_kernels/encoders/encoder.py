@@ -43,7 +43,7 @@ class SelectionError(StimulusKernelError):
     """A region or voxel that an encoder does not have."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Encoder:
     """Predicts a subject's responses; made by fitting one, or by opening a file.
 
@@ -63,13 +63,13 @@ class Encoder:
     """
 
     path: Path
-    about: dict = field(repr=False)
-    metadata: dict = field(repr=False)
-    parts: list[Part] = field(repr=False)
-    model: object = field(default=None, repr=False)
-    plain: Plain | None = field(default=None, repr=False)
-    _recorders: dict = field(default_factory=dict, repr=False)
-    _weights: tuple | None = field(default=None, repr=False)
+    about: dict
+    metadata: dict
+    parts: list[Part]
+    model: object = None
+    plain: Plain | None = None
+    _recorders: dict = field(default_factory=dict)
+    _weights: tuple | None = None
 
     @classmethod
     def open(cls, path: Path, model=None, plain: Plain | None = None, check_images: bool = False) -> Encoder:

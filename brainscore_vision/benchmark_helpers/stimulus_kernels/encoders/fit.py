@@ -130,15 +130,14 @@ def fit_regions(
             else:
                 found = ridge.select_alpha(decomposition, coordinates, metric.grid, unit)
                 alphas, dual = np.full(len(mean), found.alpha), found.dual_coefficients
-            held_out, n = np.empty(len(alphas)), len(train_ids)
+            held_out = np.empty(len(alphas))
             for alpha in np.unique(alphas):
-                of_alpha = alphas == alpha
-                errors = ridge.leave_one_out_errors(decomposition, coordinates[:, of_alpha], float(alpha * unit))
-                measured = train.values[:, of_alpha].astype(float)
-                about_others = (measured - mean[of_alpha]) * (
-                    n / (n - 1)
-                ) - errors  # the others' mean falls where one is high
-                held_out[of_alpha] = _correlations(about_others, measured)
+                chosen = alphas == alpha
+                deviations = train.values[:, chosen] - mean[chosen]
+                left_out = ridge.left_out_deviations(
+                    decomposition, coordinates[:, chosen], deviations, float(alpha * unit)
+                )
+                held_out[chosen] = _correlations(left_out, deviations)
             predicted = np.empty((0, len(alphas)))
             if task.test_ids:
                 predicted = ridge.predict(decomposition, kernel.block(task.test_ids, train_ids), dual)

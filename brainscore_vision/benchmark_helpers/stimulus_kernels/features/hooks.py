@@ -14,9 +14,6 @@ import difflib
 import functools
 import inspect
 import logging
-import operator
-import sys
-import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 
@@ -26,6 +23,7 @@ from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 from ..errors import ModelOutputError, StimulusKernelError, UnmappedRegionError
 from .ahead import Ahead, same_bits
 from .answers import LayerAnswer
+from .as_written import AS_WRITTEN
 from .held_state import held_state, same_state
 from .locks import alone_with
 from .prepared import explained, failure, images_of
@@ -41,9 +39,6 @@ REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
 
 MOST_LOOKS = 3
 """Passes in which is looked whether a network holds what it did not hold before: some keep a shape or a grid from the first."""
-
-PRODUCTS = ("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
-"""Parts of torch.backends that may multiply float32 with fewer digits."""
 
 _TRIES = 6
 """Times that an image is prepared again while something changes: that often, no other thread is the reason."""
@@ -594,50 +589,6 @@ def replaced(owner, name: str, value) -> Iterator[None]:
             setattr(owner, name, before)
         else:
             delattr(owner, name)
-
-
-class _AsWritten:
-    """Inside, networks compute what their code says: with all digits of float32, and not as torch.compile would have it.
-
-    No TF32 and no bfloat16 inside of convolutions and products of float32, which answer with three digits instead of seven: a
-    GPU's convolutions use TF32 unless told otherwise, and programs allow the others: set_float32_matmul_precision("high").
-    Compiled code calls no hooks. The settings are the process': they are as they were when the last thread is out.
-    """
-
-    def __init__(self):
-        self._lock, self._n_inside, self._changes = threading.Lock(), 0, contextlib.ExitStack()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._n_inside:
-                self._set()
-            self._n_inside += 1
-
-    def __exit__(self, *error) -> None:
-        with self._lock:
-            self._n_inside -= 1
-            if not self._n_inside:
-                self._changes.close()
-
-    def _set(self) -> None:
-        from torch import backends, compiler, get_float32_matmul_precision, set_float32_matmul_precision
-
-        if hasattr(backends, "fp32_precision"):  # torch 2.9
-            for owner in [operator.attrgetter(name)(backends) for name in PRODUCTS]:
-                self._changes.callback(setattr, owner, "fp32_precision", owner.fp32_precision)
-                owner.fp32_precision = "ieee"
-        else:
-            self._changes.callback(set_float32_matmul_precision, get_float32_matmul_precision())
-            set_float32_matmul_precision("highest")
-            kept = {name: getattr(backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic")}
-            self._changes.enter_context(backends.cudnn.flags(**kept, allow_tf32=False))
-        if (
-            "torch._dynamo" in sys.modules
-        ):  # something may be compiled; to ask torch for a stance takes a second otherwise
-            self._changes.enter_context(compiler.set_stance("force_eager"))
-
-
-AS_WRITTEN = _AsWritten()
 
 
 class _Copying(MutableMapping):

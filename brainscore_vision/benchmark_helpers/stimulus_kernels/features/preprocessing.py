@@ -51,21 +51,12 @@ FEW = 64
 
 DEEPEST = 40
 
-SETTINGS = (
-    *(bool, int, float, complex, str, bytes, bytearray, type(None), enum.Enum, PurePath, np.generic, range, slice),
-    *(
-        array.array,
-        datetime.date,
-        datetime.time,
-        datetime.timedelta,
-        datetime.tzinfo,
-        decimal.Decimal,
-        fractions.Fraction,
-    ),
-    *(re.Pattern, operator.attrgetter, operator.itemgetter, operator.methodcaller),
-)
+PLAIN = (bool, int, float, complex, str, bytes, type(None), enum.Enum, PurePath, np.generic)
+TIMES = (datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo)
+NUMBERS = (range, slice, bytearray, array.array, decimal.Decimal, fractions.Fraction)
+GETTERS = (re.Pattern, operator.attrgetter, operator.itemgetter, operator.methodcaller)
+SETTINGS = (*PLAIN, *TIMES, *NUMBERS, *GETTERS)
 """What their ``repr`` tells whole."""
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), enum.Enum, PurePath, np.generic)
 SEQUENCES = (list, tuple, collections.deque, collections.UserList)
 OF_SETTINGS = {"argparse", "collections", "dataclasses", "functools", "string", "types"}
 """Modules of the standard library whose objects hold settings; others are locks, files, loggers, counters ..."""
@@ -315,7 +306,7 @@ def _add(found: Places, place: tuple[str, ...], value, seen: Seen, whole: bool =
 
 def _plain(items) -> bool:
     """Whether ``repr`` tells all of them."""
-    return all(isinstance(i, _PLAIN) or (isinstance(i, tuple) and _plain(i)) for i in items)
+    return all(isinstance(i, PLAIN) or (isinstance(i, tuple) and _plain(i)) for i in items)
 
 
 def _named(value) -> str:

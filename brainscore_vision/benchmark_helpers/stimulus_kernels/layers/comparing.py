@@ -51,8 +51,7 @@ class LayerRidge(RidgeMetric):
             train = task.load_responses().select(train_ids)
             coordinates, mean = decomposition.coordinates(train.values)
             alpha = ridge.sampled_alpha(decomposition, coordinates, self.grid, unit)
-            prediction = (train.values - mean) * (n / (n - 1))
-            prediction -= ridge.leave_one_out_errors(decomposition, coordinates, alpha * unit)
+            prediction = ridge.left_out_deviations(decomposition, coordinates, train.values - mean, alpha * unit)
             correlations, explainable = pearson_per_neuroid(prediction, train.values, task.subject), train.explainable()
             if not explainable.is_positive:
                 raise ResponsesError(

@@ -20,7 +20,8 @@ from PIL import Image
 
 from ..errors import ModelOutputError, UnmappedRegionError
 from ..features.answers import LayerAnswer, check_features
-from ..features.hooks import AS_WRITTEN, CALL_MARK, REFUSALS, LayerReader, image_axes, pytorch_wrapper, remedy
+from ..features.as_written import AS_WRITTEN
+from ..features.hooks import CALL_MARK, REFUSALS, LayerReader, image_axes, pytorch_wrapper, remedy
 from ..features.prepared import failure
 from ..features.probe import Probe
 from ..features.recording import library

@@ -43,6 +43,7 @@ __all__ = [
     "RidgeDecomposition",
     "decompose",
     "leave_one_out_errors",
+    "left_out_deviations",
     "predict",
     "promising_penalties",
     "sampled_alpha",
@@ -234,6 +235,31 @@ def predict(
     prediction = centred @ dual_coefficients
     prediction += response_mean
     return prediction
+
+
+def left_out_deviations(
+    decomposition: RidgeDecomposition, coordinates: np.ndarray, deviations: np.ndarray, alpha: float
+) -> np.ndarray:
+    """What a fit on the others predicts for each training stimulus, less the others' mean response.
+
+    The others' mean falls where a response is high, ȳ₋ᵢ = ȳ - (yᵢ - ȳ)/(n - 1): with it, features that know nothing would
+    predict the opposite.
+
+    Parameters
+    ----------
+    decomposition : RidgeDecomposition
+    coordinates : numpy.ndarray of float64, shape (n, targets)
+        As for :func:`leave_one_out_errors`.
+    deviations : numpy.ndarray, shape (n, targets)
+        Responses less their mean over stimuli.
+    alpha : float
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n, targets)
+    """
+    n = len(deviations)
+    return deviations * (n / (n - 1)) - leave_one_out_errors(decomposition, coordinates, alpha)
 
 
 def leave_one_out_errors(decomposition: RidgeDecomposition, coordinates: np.ndarray, alpha: float) -> np.ndarray:

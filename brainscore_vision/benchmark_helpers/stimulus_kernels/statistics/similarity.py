@@ -53,7 +53,11 @@ def pearson_dissimilarities(kernel: StimulusKernel, stimulus_ids: Sequence[str])
     ------
     ModelOutputError
         A pattern that is constant over its features, as far as rounding lets see, has no correlation with another.
+    StimulusKernelError
+        Fewer than three stimuli.
     """
+    if len(stimulus_ids) < 3:
+        raise StimulusKernelError(f"Comparing RDMs needs at least 3 stimuli, received {len(stimulus_ids)}.")
     rows = kernel.positions(stimulus_ids)
     n, epsilon, mean = len(rows), np.finfo(float).eps, kernel.row_mean[rows]
     own = np.diagonal(kernel.gram)[rows]
@@ -90,18 +94,15 @@ def pearson_dissimilarities(kernel: StimulusKernel, stimulus_ids: Sequence[str])
 
 def rdm_ranks(kernel: StimulusKernel, stimulus_ids: Sequence[str]) -> np.ndarray:
     """Ranks of the upper triangle of a Pearson RDM, from 1, with mid-ranks for ties; float64, shape (n (n-1) / 2,)."""
-    if len(stimulus_ids) < 3:
-        raise StimulusKernelError(f"Comparing RDMs needs at least 3 stimuli, received {len(stimulus_ids)}.")
     return tied_ranks(*pearson_dissimilarities(kernel, stimulus_ids))
 
 
-def lost_in_rounding(kernel: StimulusKernel, stimulus_ids: Sequence[str]) -> tuple[str, ...]:
-    """A note where rounding hides which of two dissimilarities is larger, though they differ.
+def lost_in_rounding(dissimilarities: np.ndarray, rounding: np.ndarray) -> tuple[str, ...]:
+    """A note where rounding hides which of two :func:`pearson_dissimilarities` is larger, though they differ.
 
     Equal ones differ by far less than the bound of their rounding (of 20,000 pairs of features of 0 and 1, and of others with
     ties, at most one by a tenth of it). Ties of ever larger differences are those of features that are lost beside others.
     """
-    dissimilarities, rounding = pearson_dissimilarities(kernel, stimulus_ids)
     order = np.argsort(dissimilarities)
     apart, known = np.diff(dissimilarities[order]), rounding[order][1:] + rounding[order][:-1]
     hidden, tied = np.mean((apart > UNEQUAL * known) & (apart <= known)), np.mean(apart <= known)

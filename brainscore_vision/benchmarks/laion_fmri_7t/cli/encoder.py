@@ -256,8 +256,12 @@ def _print(about: dict, metadata: dict) -> None:
     below = [
         f"Fitted to {len(model['train_stimuli'])} images ({model['train']}). Median r and explained variance: on {of_split}, "
         f"by a fit on {len(model['accuracy_train_stimuli'])} others; explained variance as a part of what can be explained.",
-        *(f"Loss ({loss.get('layer', 'all layers')}): {loss['says']}." for loss in about["loss"]),
+        *(f"Loss{_of_layer(loss)}: {loss['says']}." for loss in about["loss"]),
         *about.get("notes", ()),
         model.get("comment", ""),
     ]
     print_table(f"{about['identifier']} → {about['subject']}, network {about['network']}", columns, rows, *below)
+
+
+def _of_layer(loss: dict) -> str:
+    return f" ({loss['layer']})" if "layer" in loss else ""  # files of earlier versions do not say

@@ -30,6 +30,8 @@ def print_matrix(found: Sequence, sort: str, title: str) -> None:
         ``mean``, ``model`` or a benchmark, by its identifier or its heading.
     title : str
     """
+    from ..results import row_notes
+
     benchmarks = in_order(dict.fromkeys(result.benchmark for result in found))
     cells = {(result.model, result.benchmark): result for result in found}
     models = list(dict.fromkeys(result.model for result in found))
@@ -37,8 +39,6 @@ def print_matrix(found: Sequence, sort: str, title: str) -> None:
     common, headings = short_names(benchmarks)
     by = by_benchmark(sort, benchmarks, headings)
     orders = ranked(models, values, by)
-    from ..results import row_notes
-
     notes, rows = row_notes(found), []
     noted = {(note.model, name) for note in notes for name in note.benchmarks}
     for model in chain(*orders):

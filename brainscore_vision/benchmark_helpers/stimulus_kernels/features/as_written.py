@@ -1,0 +1,53 @@
+"""Settings of torch's under which networks compute what their code says, whatever the program that uses them has set."""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+import sys
+import threading
+
+PRODUCTS = ("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
+"""Parts of torch.backends that may multiply float32 with fewer digits."""
+
+
+class _AsWritten:
+    """Inside, networks compute what their code says: with all digits of float32, and not as torch.compile would have it.
+
+    No TF32 and no bfloat16 inside of convolutions and products of float32, which answer with three digits instead of seven: a
+    GPU's convolutions use TF32 unless told otherwise, and programs allow the others: set_float32_matmul_precision("high").
+    Compiled code calls no hooks. The settings are the process': they are as they were when the last thread is out.
+    """
+
+    def __init__(self):
+        self._lock, self._n_inside, self._changes = threading.Lock(), 0, contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._n_inside:
+                self._set()
+            self._n_inside += 1
+
+    def __exit__(self, *error) -> None:
+        with self._lock:
+            self._n_inside -= 1
+            if not self._n_inside:
+                self._changes.close()
+
+    def _set(self) -> None:
+        from torch import backends, compiler, get_float32_matmul_precision, set_float32_matmul_precision
+
+        if hasattr(backends, "fp32_precision"):  # torch 2.9
+            for owner in [operator.attrgetter(name)(backends) for name in PRODUCTS]:
+                self._changes.callback(setattr, owner, "fp32_precision", owner.fp32_precision)
+                owner.fp32_precision = "ieee"
+        else:
+            self._changes.callback(set_float32_matmul_precision, get_float32_matmul_precision())
+            set_float32_matmul_precision("highest")
+            kept = {name: getattr(backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic")}
+            self._changes.enter_context(backends.cudnn.flags(**kept, allow_tf32=False))
+        if "torch._dynamo" in sys.modules:  # else nothing is compiled, and to ask would take a second
+            self._changes.enter_context(compiler.set_stance("force_eager"))
+
+
+AS_WRITTEN = _AsWritten()
