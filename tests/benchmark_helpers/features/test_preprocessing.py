@@ -494,3 +494,74 @@ def test_other_files_of_the_user_count_and_where_they_lie_does_not(tmp_path, mon
         record.write_text("helpers.py,,\n")
     installed = [digest(i, helpers) for i, helpers in ((5, HELPERS), (6, HELPERS.replace("= 1", "= 2")))]
     assert installed[0] == installed[1]
+
+
+class Unfinished(dict):
+    """As a configuration of omegaconf's with a value that is still to be given."""
+
+    def __getitem__(self, key):
+        if super().__getitem__(key) == "???":
+            raise KeyError(f"Missing mandatory value: {key}")
+        return super().__getitem__(key)
+
+    def values(self):
+        return [self[key] for key in self]
+
+    def items(self):
+        return [(key, self[key]) for key in self]
+
+
+class Holding(torch.nn.Module):
+    def __init__(self, made, held=None):
+        super().__init__()
+        self.backbone, self.out = made, torch.nn.Identity()
+        if isinstance(held, torch.Tensor):
+            self.register_buffer("buffer", held)
+        self.held = held
+
+    def forward(self, images):
+        return self.out(self.backbone(images))
+
+
+def numbers(first=1.0):
+    return torch.tensor([[first, 0.0], [0.0, 3.0]])
+
+
+IN_NETWORKS = {
+    "sparse": lambda first: numbers(first).to_sparse(),
+    "sparse rows": lambda first: numbers(first).to_sparse_csr(),
+    "nested": lambda first: torch.nested.nested_tensor([numbers(first)[0], numbers()[1, :1]]),
+    "jagged": lambda first: torch.nested.nested_tensor([numbers(first)[0], numbers()[1, :1]], layout=torch.jagged),
+    "unfinished": lambda first: Unfinished(width=first, checkpoint="???"),
+}
+BACKBONES = {
+    "traced": lambda network: torch.jit.trace(network, torch.zeros(2, 3, 32, 32)),
+    "scripted": torch.jit.script,
+    "frozen": lambda network: torch.jit.freeze(torch.jit.script(network)),
+}
+
+
+@pytest.fixture(scope="module")
+def plain_score(tmp_path_factory):
+    folder = make_images(tmp_path_factory.mktemp("held"), N_IMAGES)
+    return folder, make_benchmark(folder, store=False)(holding()).item()
+
+
+def holding(make=lambda network: network, held=None):
+    network = small_network({}).activations_model._model.eval()
+    return committed(Holding(make(network), held).eval(), {"V1": "out"}, "holding")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore:.*[Ss]parse.*beta", "ignore:.*nested tensors.*prototype")
+@pytest.mark.parametrize("way", [*IN_NETWORKS, *BACKBONES])
+def test_what_a_network_holds_changes_no_score(plain_score, way):
+    folder, score = plain_score
+    model = holding(BACKBONES[way]) if way in BACKBONES else holding(held=IN_NETWORKS[way](1.0))
+    assert make_benchmark(folder, store=False)(model).item() == pytest.approx(score, rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*[Ss]parse.*beta", "ignore:.*nested tensors.*prototype")
+@pytest.mark.parametrize("way", IN_NETWORKS)
+def test_what_a_network_holds_counts(way):
+    digests = [structure_digest(holding(held=IN_NETWORKS[way](first))) for first in (1.0, 1.0, 2.0)]
+    assert digests[0] == digests[1] != digests[2]

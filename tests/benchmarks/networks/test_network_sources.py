@@ -216,6 +216,28 @@ def test_a_part_in_training_mode_is_named():
         as_brain_model(made, layers=LAYERS)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("where", ["alone", "in a module", "said to be in evaluation mode"])
+def test_an_exported_program_has_no_modes(where):
+    exported = torch.export.export(network(), (torch.zeros(2, 3, 64, 64),)).module()
+    if where != "alone":
+        exported.training = where == "in a module"
+        exported = torch.nn.Sequential(exported)
+        exported.training = False
+    with pytest.raises(ModelSourceError, match=r"torch\.export.*has no eval\(\).*before it was exported") as error:
+        as_brain_model(exported, layers=LAYERS)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_a_frozen_script_is_refused_in_one_line_but_in_a_module_of_the_users():
+    frozen = torch.jit.freeze(torch.jit.script(network()))
+    for layers, message in (({"IT": ""}, "record a module of your own that calls it"), (LAYERS, "has no 'conv'")):
+        with pytest.raises(ModelSourceError, match=message):
+            as_brain_model(frozen, layers=layers)
+    assert as_brain_model(torch.nn.Sequential(frozen, torch.nn.Identity()).eval(), layers={"IT": "1"})
+
+
 def test_layers_that_are_never_called(file):
     with pytest.raises(
         ModelSourceError, match="never calls 'unused'. The nearest of the layers that it calls are 'conv'"

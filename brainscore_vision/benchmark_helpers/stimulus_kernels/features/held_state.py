@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Mapping
 
@@ -31,7 +32,7 @@ def held_state(network) -> list[tuple]:
             continue
         seen.add(id(value))
         if isinstance(value, Mapping):
-            inner = list(value.values())
+            inner = [read_item(value, key) for key in value]
         elif isinstance(value, list | tuple | set | frozenset | deque):
             inner = list(value)
         elif isinstance(value, torch.nn.Module) or (not isinstance(value, type) and is_own(type(value).__module__)):
@@ -41,6 +42,13 @@ def held_state(network) -> list[tuple]:
         state.append((None, len(inner)))
         waiting += inner
     return state
+
+
+def read_item(mapping: Mapping, key):
+    """An item of a mapping, or "unreadable", as a setting that is still to be given: mappings raise what they like."""
+    with contextlib.suppress(Exception):
+        return mapping[key]
+    return "unreadable"
 
 
 def same_state(state: list[tuple], other: list[tuple]) -> bool:

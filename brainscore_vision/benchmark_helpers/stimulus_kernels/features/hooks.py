@@ -355,7 +355,7 @@ class LayerReader:
                 except RuntimeError as error:  # torch.jit.script allows no hooks
                     raise ModelOutputError(
                         f"Layers are recorded by hooks, which {name!r} of {self._identifier} does not take ({error}). "
-                        f"Commit the network as it was before torch.jit.script."
+                        f"Commit the network as it was before torch.jit.script, or record a module of your own that calls it."
                     ) from error
                 hooked.callback(handle.remove)
             if looks:

@@ -75,6 +75,7 @@ def _tensor_state(tensor) -> tuple:
         or tensor.layout is not torch.strided
         or tensor.is_meta
         or tensor.is_quantized
+        or tensor.is_nested
     ):
         return id(tensor), written
     values = tensor.detach().reshape(-1)  # assignments to .data count no writing
@@ -137,6 +138,8 @@ def add_tensor(content, name: str, value) -> None:
     content.update(f"\0{name}\0".encode())
     if isinstance(value, torch.ScriptObject) and hasattr(value, "__getstate__"):  # how quantised layers hold weights
         value = value.__getstate__()
+    if isinstance(value, torch.Tensor) and value.is_nested:
+        value = list(value.unbind())
     if isinstance(value, list | tuple | dict):
         items = sorted(value.items(), key=str) if isinstance(value, dict) else enumerate(value)
         for key, part in items:

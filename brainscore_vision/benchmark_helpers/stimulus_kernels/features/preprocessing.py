@@ -35,6 +35,7 @@ from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 from brainscore_vision.model_interface import BrainModel
 from brainscore_vision.utils import LazyLoad
 
+from .held_state import read_item
 from .lookup import LookupModel
 from .network import add_tensor, held_in, models_in, modules_in
 from .prepared import is_own
@@ -256,6 +257,8 @@ def _add(found: Places, place: tuple[str, ...], value, seen: Seen, whole: bool =
         what = repr(value).encode()
     elif (table := _table(value)) is not None:
         inner = table
+    elif torch and isinstance(value, torch.Tensor):  # sparse ones have no nbytes, nested ones no shape
+        what = ARRAY + _array(value)
     elif all(hasattr(value, name) for name in ("dtype", "shape", "nbytes", "__array__")) and not inspect.isclass(value):
         what, items = ARRAY + _array(value), np.ravel(value).tolist() if value.dtype == object else ()
         if _plain(items):
@@ -279,7 +282,7 @@ def _add(found: Places, place: tuple[str, ...], value, seen: Seen, whole: bool =
         elif isinstance(value, Mapping) and value is not os.environ:
             keys = {key: repr(key) for key in value if isinstance(key, (*SETTINGS, tuple))}
             keys |= {key: key.__qualname__ for key in value if inspect.isclass(key) or inspect.isroutine(key)}
-            inner = {name: value[key] for key, name in keys.items()}
+            inner = {name: read_item(value, key) for key, name in keys.items()}
         elif isinstance(value, functools.partial):
             inner = {"func": value.func, "args": value.args, "keywords": value.keywords}
         elif isinstance(value, types.MethodType):
@@ -296,7 +299,7 @@ def _add(found: Places, place: tuple[str, ...], value, seen: Seen, whole: bool =
             inner = _attributes(value, whole)
     # the names of all that it holds: a list that grows is another one, as a whole; networks may keep what they have seen
     if whole and torch and isinstance(value, torch.nn.Module):
-        names = list(value._modules)
+        names = list(value._modules.keys())  # of TorchScript, it cannot be iterated
     else:  # the order of a mapping may be that of steps
         names = list(inner) if isinstance(value, Mapping) else sorted(inner)
     found[place] = b"\0".join([what, kind.__qualname__.encode(), repr(names).encode()])
@@ -332,9 +335,11 @@ def _table(value) -> dict | None:
 
 
 def _array(value) -> bytes:
-    content = hashlib.blake2b(f"{value.dtype} {tuple(value.shape)}".encode(), digest_size=DIGEST_BYTES)
-    torch = sys.modules.get("torch")
-    if torch and isinstance(value, torch.Tensor):
+    content, torch = hashlib.blake2b(digest_size=DIGEST_BYTES), sys.modules.get("torch")
+    is_tensor = torch and isinstance(value, torch.Tensor)
+    if not (is_tensor and value.is_nested):
+        content.update(f"{value.dtype} {tuple(value.shape)}".encode())
+    if is_tensor:
         if value.numel() * value.element_size() <= MOST_BYTES:
             add_tensor(content, "", value)
     elif value.nbytes <= MOST_BYTES and value.dtype != object:

@@ -210,7 +210,14 @@ def as_network(
         raise ModelSourceError(
             f"A network is a torch.nn.Module; received a {type(module).__name__}{_hint(module, torch)}."
         )
-    training = next((name for name, part in module.named_modules() if part.training), None)
+    for part in module.modules():  # torch.export replaces both in the object
+        if isinstance(part, torch.fx.GraphModule) and {"train", "eval"} <= vars(part).keys():
+            raise ModelSourceError(
+                f"A network is scored in evaluation mode, and a program of torch.export has no eval(); this "
+                f"{type(module).__name__} is or holds one. Give the network as it was before it was exported."
+            )
+    # a frozen script has no mode any more
+    training = next((name for name, part in module.named_modules() if getattr(part, "training", False)), None)
     if training is not None:
         where = f"its {training!r} is" if training else "it is"
         raise ModelSourceError(
