@@ -322,6 +322,78 @@ def test_cka_needs_company(study, model):
     assert model.looks == []
 
 
+@pytest.mark.parametrize("change", [lambda ids: ids[::-1], lambda ids: ids[:-1]], ids=["order", "number"])
+def test_cka_compares_subjects_on_the_same_stimuli(study, model, change):
+    apart = study.benchmark(METRICS["cka"])
+    first, second, third = apart.resolve().tasks
+    apart._make_tasks = lambda: [first, dataclasses.replace(second, test_ids=change(second.test_ids)), third]
+    for use in (lambda: apart(model), lambda: apart.ceiling):
+        with pytest.raises(ResponsesError, match="the same stimuli, in one order; .* 44 of anna and 4[34] of ben"):
+            use()
+    assert model.looks == []
+
+
+def halved(study, subject, change=lambda half: half):
+    """Of the responses, with noise of their own; the second one changed."""
+
+    def load(stimulus_ids):
+        whole = study.responses[subject].select(stimulus_ids)
+        noise = np.random.default_rng(5).standard_normal((2, *whole.values.shape)) / 4
+        first, second = (
+            dataclasses.replace(whole, values=whole.values + one, n_repetitions=whole.n_repetitions // 2)
+            for one in noise
+        )
+        return first, change(second)
+
+    return load
+
+
+WRONG_HALVES = {
+    "of other stimuli": (
+        lambda half: half.select(half.stimulus_ids[:-5]),
+        "the same of the test stimuli .* 44 and 39 .*'common-39'",
+    ),
+    "of another subject": (lambda half: dataclasses.replace(half, subject="ben"), "a half of ben"),
+    "of other neuroids": (lambda half: neuroids_of(half, slice(1, None)), "neuroids"),
+    "of neuroids in another order": (lambda half: neuroids_of(half, slice(None, None, -1)), "neuroids"),
+}
+
+
+def neuroids_of(half, columns):
+    return dataclasses.replace(
+        half,
+        values=half.values[:, columns],
+        neuroids=half.neuroids.iloc[columns],
+        noise_ceiling=dataclasses.replace(half.noise_ceiling, fraction=half.noise_ceiling.fraction[columns]),
+        noise_variance=half.noise_variance[columns],
+    )
+
+
+def with_halves(study, metric, change):
+    benchmark = study.benchmark(METRICS[metric])
+    tasks = benchmark.resolve().tasks
+    benchmark._make_tasks = lambda: [
+        dataclasses.replace(t, load_halves=halved(study, t.subject, change if t.subject == "anna" else lambda h: h))
+        for t in tasks
+    ]
+    return benchmark
+
+
+@pytest.mark.parametrize("metric", ["rdm", "cka"])
+def test_halves_are_paired_by_their_stimuli(study, metric):
+    right = with_halves(study, metric, lambda half: half).ceiling.attrs["reliability"]
+    turned = with_halves(study, metric, lambda half: half.select(half.stimulus_ids[::-1])).ceiling.attrs["reliability"]
+    assert turned == right
+    assert min(right.values()) > 0.8
+
+
+@pytest.mark.parametrize("wrong", WRONG_HALVES)
+def test_halves_are_of_the_same_stimuli_and_neuroids_of_the_subject(study, wrong):
+    change, message = WRONG_HALVES[wrong]
+    with pytest.raises(ResponsesError, match=f"halves.*{message}.*load_halves"):
+        with_halves(study, "rdm", change).ceiling  # noqa: B018 - asking for it is what fails
+
+
 # Assemblies of several subjects
 
 

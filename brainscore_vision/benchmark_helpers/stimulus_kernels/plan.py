@@ -54,7 +54,7 @@ class Plan:
                 f"The normalization of {self.identifier} is one that its metric has, "
                 f"{', '.join(self.metric.normalizations)}; received {self.normalization!r}."
             )
-        self.metric.check_subjects(subjects)
+        self.metric.check_tasks(self.tasks)
 
     @property
     def metric(self):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from .errors import StimulusKernelError
+from .errors import ResponsesError, StimulusKernelError
 from .pool import StimulusPool
 from .responses import Responses
 from .statistics.bootstrap import Draws
@@ -37,7 +37,7 @@ class SubjectTask:
         makes tasks equal, so a frozen dataclass with ``__call__`` serves better than a closure.
     load_halves : callable or None
         ``load_halves(stimulus_ids) -> (Responses, Responses)``: averages over two halves of each stimulus's trials, of the
-        stimuli asked for that have two or more; called by metrics that report the reliability of RDMs.
+        stimuli asked for that have two or more, in any order; called by metrics that report the reliability of RDMs.
     bootstrap_groups : tuple of str or None
         Label of each test stimulus's group, in their order: stimuli of one group (near-duplicates, a series) are resampled
         together. None, or labels that all differ: the test stimuli are independent examples of their kind.
@@ -71,6 +71,35 @@ class SubjectTask:
                 f"{len(self.bootstrap_groups)} labels."
             )
 
+    def halves(self, responses: Responses) -> tuple[Responses, Responses] | None:
+        """What :attr:`load_halves` gives for the test stimuli, both in one order; None without it.
+
+        Raises
+        ------
+        ResponsesError
+            They are not of the subject and the neuroids of ``responses``, or not of the same test stimuli.
+        """
+        if self.load_halves is None:
+            return None
+        first, second = self.load_halves(self.test_ids)
+        for half in (first, second):
+            same = _same_neuroids(half.neuroids, responses.neuroids)
+            if half.subject != responses.subject or not same:
+                raise ResponsesError(
+                    f"The halves of {self.subject}'s trials in {self.region} are of the {len(responses.neuroids)} neuroids of "
+                    f"its responses, in their order; received a half of {half.subject} with {len(half.neuroids)} neuroids"
+                    f"{'' if same else ', other ones or in another order'}. Check load_halves."
+                )
+        of_first, of_second = set(first.stimulus_ids), set(second.stimulus_ids)
+        odd = sorted((of_first ^ of_second) | (of_first - set(self.test_ids)))
+        if odd:
+            raise ResponsesError(
+                f"Both halves of a subject's trials have the same of the test stimuli that are asked for; those of "
+                f"{self.subject} in {self.region} have {len(of_first)} and {len(of_second)} stimuli, and one of them alone, or "
+                f"no test, has {odd[0]!r}. Check load_halves."
+            )
+        return first, second.select(first.stimulus_ids)
+
     def without(self, stimulus_ids: Collection[str]) -> SubjectTask:
         """The same task with some of its training and test stimuli left out."""
         if not stimulus_ids:
@@ -84,6 +113,13 @@ class SubjectTask:
             test_ids=tuple(s for s in self.test_ids if s not in left_out),
             bootstrap_groups=groups,
         )
+
+
+def _same_neuroids(neuroids: pd.DataFrame, others: pd.DataFrame) -> bool:
+    """Whether there are as many, and what both tables say of them is the same."""
+    both = neuroids.columns.intersection(others.columns)
+    one, other = (table[both].reset_index(drop=True).astype(object) for table in (neuroids, others))
+    return len(neuroids) == len(others) and one.equals(other)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,11 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     SubjectTask,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.engine import evaluate
-from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError, UnmappedRegionError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import (
+    ResponsesError,
+    StimulusKernelError,
+    UnmappedRegionError,
+)
 from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.layer_map import LayerMap
 from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.mapping import map_layers
 
@@ -281,6 +285,8 @@ def test_what_cannot_be_mapped_is_refused_before_any_pass(study):
         map_layers(model, [*tasks, *tasks], "all", "ridgecv", QUIET)
     with pytest.raises(UnmappedRegionError, match="without one"):
         map_layers(CountingModel(), tasks, "all", "ridgecv", QUIET)
+    with pytest.raises(ResponsesError, match="the 28 of anna and 28 of ben are other ones"):
+        map_layers(model, list(study.tasks(RidgeMetric(), own_pool=True)), "all", "cka", QUIET)
     assert n_seen(model) == 0
 
 

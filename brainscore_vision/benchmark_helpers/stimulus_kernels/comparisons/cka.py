@@ -33,7 +33,8 @@ class CKAMetric:
     """Unbiased linear CKA (Kornblith et al. 2019; Song et al. 2012), divided by the agreement between subjects.
 
     The published ceiling of a subject is the mean CKA of its responses with those of each other subject: representations of
-    different subjects have no common neuroids to average over, so that pairs are what there is.
+    different subjects have no common neuroids to average over, so that pairs are what there is. All subjects have the same
+    ``test_ids``.
 
     Attributes
     ----------
@@ -44,12 +45,20 @@ class CKAMetric:
     bootstrap_draws: int = N_DRAWS
     normalizations = SIMILARITY_NORMALIZATIONS
 
-    def check_subjects(self, subjects: Sequence[str]) -> None:
-        """Raise if there are too few to agree."""
-        if len(subjects) < 2:
+    def check_tasks(self, tasks: Sequence[SubjectTask]) -> None:
+        """Raise if there are too few subjects to agree, or if they have no common stimuli to agree on."""
+        if len(tasks) < 2:
             raise ResponsesError(
                 f"The ceiling of cka is the agreement between subjects and needs at least two of them; "
-                f"received {list(subjects)}. Add a subject, or use rdm-pearson."
+                f"received {[task.subject for task in tasks]}. Add a subject, or use rdm-pearson."
+            )
+        first = tasks[0]
+        other = next((task for task in tasks if task.test_ids != first.test_ids), None)
+        if other is not None:
+            raise ResponsesError(
+                f"The ceiling of cka is the agreement between subjects on the same stimuli, in one order; the "
+                f"{len(first.test_ids)} of {first.subject} and {len(other.test_ids)} of {other.subject} are other ones, or in "
+                f"another order. Give all subjects one list, or use rdm-pearson."
             )
 
     def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
@@ -90,8 +99,8 @@ class CKAMetric:
         return normalized
 
     def ceilings(self, tasks: Sequence[SubjectTask]) -> list[dict[str, float]]:
-        """Each subject's ceiling by normalisation, in order; needs no model. The tasks share their stimuli."""
-        self.check_subjects([task.subject for task in tasks])
+        """Each subject's ceiling by normalisation, in order; needs no model."""
+        self.check_tasks(tasks)
         measured = [_measured_cka(task, task.load_responses().select(task.test_ids)) for task in tasks]
         pairs = _agreement([one.kernel for one in measured])
         return [

@@ -17,11 +17,10 @@ FEWEST_FOR_RELIABILITY = 5
 
 def averaged_halves(task: SubjectTask, responses: Responses) -> Halves | None:
     """Averages of the test stimuli with two or more trials, over all of them and over two halves; None of too few such."""
-    if task.load_halves is None:
+    halves = task.halves(responses)
+    if halves is None or len(halves[0].stimulus_ids) < FEWEST_FOR_RELIABILITY:
         return None
-    first, second = task.load_halves(task.test_ids)
-    if len(first.stimulus_ids) < FEWEST_FOR_RELIABILITY:
-        return None
+    first, second = halves
     averages = responses.select(first.stimulus_ids), first, second
     return Halves(first.stimulus_ids, *(one.values for one in averages), *(one.n_repetitions for one in averages))
 

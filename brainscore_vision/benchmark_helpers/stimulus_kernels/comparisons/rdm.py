@@ -42,7 +42,7 @@ class RDMMetric:
     bootstrap_draws: int = N_DRAWS
     normalizations = SIMILARITY_NORMALIZATIONS
 
-    def check_subjects(self, subjects: Sequence[str]) -> None:
+    def check_tasks(self, tasks: Sequence[SubjectTask]) -> None:
         """Any number will do."""
 
     def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:

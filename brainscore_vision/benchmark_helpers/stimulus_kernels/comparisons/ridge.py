@@ -81,7 +81,7 @@ class RidgeMetric:
         """What the numbers of :attr:`grid` count, for a training kernel: a penalty is a number times this."""
         return decomposition.mean_eigenvalue if self.is_relative else 1.0
 
-    def check_subjects(self, subjects: Sequence[str]) -> None:
+    def check_tasks(self, tasks: Sequence[SubjectTask]) -> None:
         """Any number will do."""
 
     def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:

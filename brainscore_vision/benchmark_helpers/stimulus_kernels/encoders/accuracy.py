@@ -69,7 +69,7 @@ def accuracy_of(check, encoder) -> Accuracy:
         "leave_one_out_correlation": encoder.held_out,
         "noise_ceiling_singletrial": one_trial.fraction,
         "noise_ceiling_testset": test.test_ceiling().fraction,
-        **_split_halves(task),
+        **_split_halves(task, test),
     }
     normalized = normalize_correlations(correlations, test.noise_ceiling, at_test)
     summary = {name: {"value": number.value} for name, number in normalized.items()}
@@ -102,13 +102,12 @@ def _intervals(
     return low, high
 
 
-def _split_halves(task: SubjectTask) -> dict[str, np.ndarray]:
+def _split_halves(task: SubjectTask, test: Responses) -> dict[str, np.ndarray]:
     """Correlation per voxel of averages over two halves of the trials, and of both together (Spearman 1910; Brown 1910)."""
-    if task.load_halves is None:
+    halves = task.halves(test)
+    if halves is None or len(halves[0].stimulus_ids) < 3:
         return {}
-    first, second = task.load_halves(task.test_ids)
-    if len(first.stimulus_ids) < 3:
-        return {}
+    first, second = halves
     half = pearson_per_neuroid(first.values.astype(float), second.values, task.subject)
     return {"splithalf_uncorrected": half, "splithalf_corrected": 2 * half / (1 + np.abs(half))}
 

@@ -83,11 +83,18 @@ class _OnTraining:
 
     normalization = "published"
 
+    def check_tasks(self, tasks: Sequence[SubjectTask]) -> None:
+        """As for the training stimuli."""
+        super().check_tasks(_as_test(tasks))
+
     def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
         """Results of tasks that share ``kernel``."""
-        own = [replace(task, test_ids=task.train_ids, train_ids=()) for task in tasks]
-        results = super().evaluate(kernel, own, compute)
+        results = super().evaluate(kernel, _as_test(tasks), compute)
         yield from zip(tasks, (result for _, result in results), strict=True)
+
+
+def _as_test(tasks: Sequence[SubjectTask]) -> list[SubjectTask]:
+    return [replace(task, test_ids=task.train_ids, train_ids=()) for task in tasks]
 
 
 @dataclass(frozen=True)

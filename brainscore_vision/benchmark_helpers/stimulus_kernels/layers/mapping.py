@@ -134,9 +134,6 @@ def map_layers(
     options = options if options is not None else EngineOptions()
     comparison, tasks = _comparison(metric), list(tasks)
     regions, subjects = _check_tasks(tasks)
-    comparison.check_subjects(subjects)
-    choice = choose(list_layers(model), layers, model.identifier)
-    skipped, scored = dict(choice.skipped), {}
     tasks = [
         replace(
             task,
@@ -148,6 +145,10 @@ def map_layers(
         )
         for task in tasks
     ]
+    for region in regions:
+        comparison.check_tasks([task for task in tasks if task.region == region])
+    choice = choose(list_layers(model), layers, model.identifier)
+    skipped, scored = dict(choice.skipped), {}
     order, best = [layer.name for layer in choice.layers], {}
     results: dict[str, dict[tuple[str, str], SubjectResult]] = defaultdict(dict)
     for pool in dict.fromkeys(task.pool for task in tasks):
