@@ -8,8 +8,14 @@ import pytest
 from plugin_testing.models import FeatureModel, pixel_features
 from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling, Responses, RidgeMetric, SubjectTask
-from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
+from brainscore_vision.benchmark_helpers.stimulus_kernels import (
+    EngineOptions,
+    NoiseCeiling,
+    Responses,
+    RidgeMetric,
+    SubjectTask,
+)
+from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ResponsesError, StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import PARTS, MeanPartition, partition, parts_of
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.banded import WeightedFit
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import resampled_counts
@@ -73,6 +79,23 @@ def test_parts_of_neuroids_and_of_subjects_are_means(parted):
         assert one.per_neuroid[part].mean() == pytest.approx(one.values[part])
         assert MeanPartition.of([one, other]).values[part] == pytest.approx((one.values[part] + other.values[part]) / 2)
         assert one.draws[part].mean() == pytest.approx(one.values[part])
+
+
+def test_a_model_that_says_nothing_of_the_test_stimuli_explains_nothing(tmp_path):
+    """Labels, each of one image: all that differs between predictions is rounding."""
+    (task, _) = make_benchmark(make_images(tmp_path / "images", N_IMAGES)).resolve().tasks
+    ids = task.pool.stimulus_ids
+    labels = dict(zip(ids, np.eye(len(ids)), strict=True))
+    models = [
+        FeatureModel(pixel_features, visual_degrees=8.0, identifier="pixels"),
+        FeatureModel(labels, visual_degrees=8.0, identifier="labels"),
+    ]
+    ((_, found),) = partition(*models, [task], EngineOptions(store=False, progress=False))
+    assert (found.values["b"], found.values["shared"] + found.values["unique_b"]) == (0.0, 0.0)
+    assert found.values["a"] > 0.3
+    assert found.interval("b") == (0.0, 0.0)
+    with pytest.raises(ResponsesError, match="predictions of 4 of 4 neuroids of A are constant over the 8 test"):
+        make_benchmark(tmp_path / "images", store=False)(models[1])
 
 
 def test_penalties_that_are_absolute_are_refused(tmp_path):

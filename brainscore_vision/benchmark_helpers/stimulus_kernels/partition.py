@@ -251,7 +251,7 @@ def parts_of(
     at_test, n = test.explainable(), len(task.test_ids)
     total = float(at_test.explainable.sum())
     explained = [
-        explained_part(pearson_per_neuroid(fit.prediction, test.values, task.subject), at_test.variance, n)
+        explained_part(pearson_per_neuroid(fit.prediction, test.values, task.subject, 0.0), at_test.variance, n)
         for fit in fits
     ]
     values = {part: float(one.sum() / total) for part, one in commonality(*explained).items()}

@@ -150,7 +150,9 @@ class Responses:
         return ExplainableVariance.of(self.values, self.n_repetitions, self.noise_variance)
 
 
-def pearson_per_neuroid(prediction: np.ndarray, measured: np.ndarray, subject: str) -> np.ndarray:
+def pearson_per_neuroid(
+    prediction: np.ndarray, measured: np.ndarray, subject: str, of_constant: float | None = None
+) -> np.ndarray:
     """Pearson correlation over stimuli of each neuroid.
 
     Parameters
@@ -158,6 +160,8 @@ def pearson_per_neuroid(prediction: np.ndarray, measured: np.ndarray, subject: s
     prediction, measured : numpy.ndarray, shape (n, neuroids)
     subject : str
         For messages.
+    of_constant : float, optional
+        What predictions that do not vary have instead of a correlation; None: they are refused.
 
     Returns
     -------
@@ -179,10 +183,15 @@ def pearson_per_neuroid(prediction: np.ndarray, measured: np.ndarray, subject: s
     ):
         # equal predictions may differ by rounding, whose correlation would be a number without meaning
         constant = np.flatnonzero(~(norm > ROUNDING * np.linalg.norm(values, axis=0)))
-        if len(constant):
+        if len(constant) and (of_constant is None or values is measured):
             raise ResponsesError(
                 f"A correlation needs values that vary, but the {what} of {len(constant)} of {len(norm)} neuroids of "
                 f"{subject} are constant over the {len(prediction)} test stimuli (the first: neuroid {constant[0]}). "
-                f"Leave constant neuroids out, or check the model's features for these stimuli."
+                f"Leave constant neuroids out, or check that the model's features tell these stimuli apart by something that "
+                f"training stimuli differ in."
             )
-    return np.einsum("ij,ij->j", predicted, centred) / (predicted_norm * measured_norm)
+    predicted_norm[constant] = 1.0
+    correlations = np.einsum("ij,ij->j", predicted, centred) / (predicted_norm * measured_norm)
+    if len(constant):
+        correlations[constant] = of_constant
+    return correlations

@@ -111,3 +111,52 @@ def test_the_exact_choice_or_a_warning(make, p, way, monkeypatch):
         assert 0.1 < lost / np.sum(small**2) < 10
     if (make, p) == (one_far_larger, 5):
         assert selection.alpha != exact_choice_of(make, p)  # there is reason to warn
+
+
+N_TRAIN, N_TEST = 60, 20
+
+
+def of_labels(mixed):
+    """Labels one-hot, as they are or turned in space: no test image has a label that a training image has."""
+    labels = np.r_[np.arange(N_TRAIN) % 13, 13 + np.arange(N_TEST)]
+    turned = np.linalg.qr(np.random.default_rng(3).standard_normal((33, 33)))[0]
+    return (turned if mixed else np.eye(33))[labels]
+
+
+def fit_of(features, alpha):
+    """A decomposition, coordinates of responses, their deviations, and the kernel of test and training stimuli."""
+    gram = kernel_from_features(features, list(map(str, range(len(features))))).gram
+    responses = np.random.default_rng(4).standard_normal((N_TRAIN, 5))
+    decomposed = ridge.decompose(gram, np.arange(N_TRAIN))
+    coordinates, mean = decomposed.coordinates(responses)
+    dual = decomposed.dual_coefficients(coordinates, alpha)
+    return decomposed, coordinates, responses - mean, gram[N_TRAIN:, :N_TRAIN], dual
+
+
+@pytest.mark.parametrize("alpha", [1e-10, 1.0, 1e10])
+@pytest.mark.parametrize("unit", [1e-8, 1.0, 1e6])
+@pytest.mark.parametrize("mixed", [False, True], ids=["as they are", "turned"])
+def test_what_training_stimuli_say_nothing_of_is_one_prediction(alpha, unit, mixed):
+    decomposed, _, _, cross, dual = fit_of(unit * of_labels(mixed), alpha)
+    assert (np.ptp(ridge.predict(decomposed, cross, dual), axis=0) == 0).all()
+
+
+@pytest.mark.parametrize("alpha", [1e-10, 1.0, 1e10])
+@pytest.mark.parametrize("turned", [False, True], ids=["as they are", "turned"])
+def test_stimuli_that_say_nothing_of_each_other_are_one_prediction_when_left_out(alpha, turned):
+    features = np.eye(N_TRAIN + N_TEST)
+    if turned:
+        features = np.linalg.qr(np.random.default_rng(3).standard_normal(features.shape))[0]
+    decomposed, coordinates, deviations, _, _ = fit_of(features, alpha)
+    left_out = ridge.left_out_deviations(decomposed, coordinates, deviations, alpha)
+    assert (np.ptp(left_out, axis=0) == 0).all()
+
+
+@pytest.mark.parametrize("alpha", [1e-10, 1.0, 1e10, 1e40])
+@pytest.mark.parametrize("make", [lambda x: x, lambda x: 1e-8 * x, lambda x: x * np.logspace(0, -6, 90)], ids="abc")
+def test_small_predictions_are_as_they_are(make, alpha):
+    features = make(np.random.default_rng(5).standard_normal((N_TRAIN + N_TEST, 90)))
+    decomposed, _, _, cross, dual = fit_of(features, alpha)
+    centred = cross - decomposed.column_mean
+    centred -= centred.mean(axis=1, keepdims=True)
+    np.testing.assert_array_equal(ridge.predict(decomposed, cross, dual), centred @ dual)

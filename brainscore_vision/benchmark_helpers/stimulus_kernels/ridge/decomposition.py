@@ -219,6 +219,8 @@ class RidgeDecomposition:
         Λ, of r × r.
     column_mean : numpy.ndarray of float64, shape (n,)
         r, the mean of K_TT over its rows.
+    size : float
+        The largest entry of K_TT: what its rounding is a part of.
     exact : bool
         Whether penalties are to be compared without samples.
     """
@@ -226,6 +228,7 @@ class RidgeDecomposition:
     basis: MatrixBasis | ReflectedBasis
     middle: Spectrum | BandMatrix
     column_mean: np.ndarray
+    size: float
     exact: bool = False
 
     @property
@@ -424,7 +427,7 @@ def decompose(
         )
     if found is None:
         found = _eigenvectors(_reflected(kernel, train, constant.vector, product), constant, compute, size)
-    return RidgeDecomposition(*found, column_mean, compute.exact)
+    return RidgeDecomposition(*found, column_mean, size, compute.exact)
 
 
 def way_to_decompose(n: int, compute: Compute, n_features: int | None = None) -> str:
@@ -472,7 +475,7 @@ def _on_device(
     spectrum = Spectrum(compute.place(spectrum.eigenvalues), compute)
     vectors = torch.nn.functional.pad(complement, (0, 0, 1, 0))
     vectors.addr_(vector, constant.beta * (vector @ vectors), alpha=-1.0)
-    return RidgeDecomposition(MatrixBasis(vectors, compute), spectrum, column_mean, compute.exact)
+    return RidgeDecomposition(MatrixBasis(vectors, compute), spectrum, column_mean, size, compute.exact)
 
 
 def _low_rank(reflected: np.ndarray, constant: ConstantReflection) -> tuple[MatrixBasis, Spectrum] | None:

@@ -72,6 +72,9 @@ ROUGH = 16
 MARGIN = 6.0
 """Standard errors by which a penalty has to be worse than the sample's best to be dropped."""
 
+ROUNDINGS = 8 * float(np.finfo(float).eps)
+"""Times what it is a part of: more than rounding makes of it. Of a sum of n, √n times as much."""
+
 SEED = 20260516
 
 COLUMNS = 1024
@@ -230,14 +233,27 @@ def predict(
     Returns
     -------
     numpy.ndarray of float64, shape (n_query, neuroids)
+        The same number for all query stimuli where only rounding tells them apart: the features of none of them have anything
+        to do with those of the training stimuli.
     """
     compute = decomposition.compute
     centred = compute.place(cross_kernel) - compute.place(decomposition.column_mean)
     # dual coefficients sum to zero: what all stimuli share only costs digits
     centred -= centred.mean(axis=1, keepdims=True)
-    prediction = host(centred @ compute.place(dual_coefficients))
+    dual = compute.place(dual_coefficients)
+    prediction = host(centred @ dual)
+    size = max(decomposition.size, float(np.abs(cross_kernel).max(initial=0.0)))
+    lengths = host(compute.numerics.einsum("ij,ij->j", dual, dual)) ** 0.5
+    _round(prediction, ROUNDINGS * size * lengths)
     prediction += response_mean
     return prediction
+
+
+def _round(predictions: np.ndarray, rounding: np.ndarray) -> None:
+    """Give all stimuli one prediction where theirs, of shape (n, neuroids), vary by no more than ``rounding``; in place."""
+    if len(predictions) > 1:
+        same = predictions.std(axis=0) <= rounding
+        predictions[:, same] = predictions[:, same].mean(axis=0)
 
 
 def left_out_deviations(
@@ -260,9 +276,12 @@ def left_out_deviations(
     Returns
     -------
     numpy.ndarray of float64, shape (n, targets)
+        The same number for all stimuli where only rounding tells them apart.
     """
     n = len(deviations)
-    return deviations * (n / (n - 1)) - leave_one_out_errors(decomposition, coordinates, alpha)
+    predicted = deviations * (n / (n - 1)) - leave_one_out_errors(decomposition, coordinates, alpha)
+    _round(predicted, ROUNDINGS * np.sqrt(n) * deviations.std(axis=0))
+    return predicted
 
 
 def leave_one_out_errors(decomposition: RidgeDecomposition, coordinates: np.ndarray, alpha: float) -> np.ndarray:

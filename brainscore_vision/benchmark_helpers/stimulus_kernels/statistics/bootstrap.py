@@ -177,7 +177,6 @@ def correlation_and_variance_draws(
     Parameters
     ----------
     prediction, measured : numpy.ndarray, shape (n, neuroids)
-        Neither constant over stimuli.
     counts : numpy.ndarray of float64, shape (draws, n)
 
     Returns
@@ -379,8 +378,12 @@ def _unit_midranks(weights: np.ndarray) -> np.ndarray:
 
 
 def _standardised(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean 0 and variance 1 over stimuli, and the spread before: keeps the sums of a draw free of cancellation."""
+    """Mean 0 and variance 1 over stimuli, and the spread before: keeps the sums of a draw free of cancellation.
+
+    What does not vary is 0.
+    """
     centred = values - values.mean(axis=0, dtype=float)
+    centred[:, np.ptp(values, axis=0) == 0] = 0.0
     spread = centred.std(axis=0)
-    centred /= spread
+    centred /= np.where(spread > 0, spread, 1.0)
     return centred, spread
