@@ -1,5 +1,7 @@
 """Families of test images in scores: what is drawn, and what is said where there are too few."""
 
+import copy
+
 import numpy as np
 import pytest
 from plugin_testing.models import FeatureModel, random_features
@@ -52,7 +54,7 @@ def test_one_family_has_no_interval_and_says_so(scores):
     (note,) = (note for note in scores[GABOR].attrs["notes"] if "come in" in note)
     assert note.startswith("The 3 test images come in 1 group of similar ones: ")
     assert np.isfinite(scores[GABOR].item())  # the value itself does not change
-    with pytest.raises(ComparisonError, match="come in too few groups"):
+    with pytest.raises(ComparisonError, match="are few or come in too few groups"):
         compare(scores[GABOR], scores[GABOR])
 
 
@@ -70,15 +72,38 @@ def test_a_partition_draws_the_families_that_a_score_draws(tiny_dataset):
 
 def test_few_families_are_rough():
     ids = tuple(f"image {i}" for i in range(20))
-    few = Resampled.of(ids, tuple(str(i % 4) for i in range(20)), 5)
+    few = Resampled.of(ids, tuple(str(i % 5) for i in range(20)), 5)
     assert few.counts.shape == (5, 20)
     assert few.notes == (
-        "The 20 test images come in 4 groups of similar ones: intervals, by t over whole groups, are a little too narrow, and "
+        "The 20 test images come in 5 groups of similar ones: intervals, by t over whole groups, are a little too narrow, and "
         "p values too small.",
     )
     many = tuple(f"image {i}" for i in range(60))
     enough = Resampled.of(many, tuple(str(i % 30) for i in range(60)), 5)
     assert enough.notes == Resampled.of(ids, None, 5).notes == ()
+
+
+@pytest.mark.parametrize(("n", "groups"), [(3, None), (4, None), (12, 3), (12, 4)])
+def test_fewer_than_five_groups_have_no_interval_and_no_comparison(n, groups):
+    """Draws of three groups would all be alike: an interval of width 0, and p = 0 of any difference."""
+    ids = tuple(f"image {i}" for i in range(n))
+    found = Resampled.of(ids, groups and tuple(str(i % groups) for i in range(n)), 5)
+    assert found.counts is None
+    (note,) = found.notes
+    said = (
+        f"The {n} test images come in {groups} groups of similar ones: " if groups else f"The {n} test images are few: "
+    )
+    assert note == (
+        f"{said}what other images would give cannot be told from fewer than 5, so there is no interval, and no p value of a "
+        f"difference between models."
+    )
+
+
+def test_draws_of_three_groups_that_an_earlier_version_kept_are_not_compared(scores):
+    one, other = (copy.deepcopy(scores[TAU]) for _ in "ab")
+    other.attrs["sub-01"].attrs["n_stimulus_groups"] = one.attrs["sub-01"].attrs["n_stimulus_groups"] = 3
+    with pytest.raises(ComparisonError, match="are few or come in too few groups"):
+        compare(one, other)
 
 
 def test_voxels_that_noise_predicts_are_few(scores):

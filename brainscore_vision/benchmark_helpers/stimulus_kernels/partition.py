@@ -31,7 +31,7 @@ from .kernels.kernel import StimulusKernel
 from .options import EngineOptions
 from .responses import Responses, pearson_per_neuroid
 from .ridge.banded import Target, WeightedFit, banded_fits
-from .statistics.bootstrap import BLOCK_BYTES, correlation_and_variance_draws, count_groups, interval_of
+from .statistics.bootstrap import BLOCK_BYTES, FEWEST_GROUPS, correlation_and_variance_draws, count_groups, interval_of
 from .statistics.normalizations import explained_part, ratio_draws
 from .tasks import SubjectTask
 from .wording import warn_once
@@ -175,9 +175,10 @@ def _resampled(task: SubjectTask) -> Resampled:
     """The test stimuli, drawn as those of scores are; raise if there are too few groups to draw from."""
     resampled = Resampled.of(task.test_ids, task.bootstrap_groups, task.metric.bootstrap_draws)
     if resampled.counts is None:
+        n_groups = count_groups(task.test_ids, task.bootstrap_groups)
         raise StimulusKernelError(
-            f"A partition has intervals over test stimuli, which draw whole groups of similar ones, three or more; the "
-            f"{len(task.test_ids)} of {task.subject} come in {len(set(task.bootstrap_groups))}. Choose a split with more."
+            f"A partition has intervals over test stimuli, which draw whole groups of similar ones, {FEWEST_GROUPS} or more; "
+            f"the {len(task.test_ids)} of {task.subject} come in {n_groups}. Choose a split with more."
         )
     for note in resampled.notes:
         warn_once(note)

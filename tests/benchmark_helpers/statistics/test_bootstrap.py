@@ -79,8 +79,8 @@ def test_names_of_groups_do_not_matter():
 
 
 def test_groups_that_cannot_be_resampled():
-    with pytest.raises(StimulusKernelError, match="at least 3 groups of test stimuli, received 2 with 9"):
-        resampled_counts(names(9), 10, list("aaaaabbbb"))
+    with pytest.raises(StimulusKernelError, match="at least 5 groups of test stimuli, received 4 with 9"):
+        resampled_counts(names(9), 10, list("aaaabbbcd"))
     with pytest.raises(StimulusKernelError, match="Each test stimulus has a group; received 3 labels for 9"):
         resampled_counts(names(9), 10, list("abc"))
 
@@ -125,9 +125,9 @@ def test_median_draws_of_families():
 
 
 def test_draws_of_few_stimuli_are_not_degenerate():
-    assert ((resampled_counts(names(4), 300) > 0).sum(axis=1) >= 3).all()
-    with pytest.raises(StimulusKernelError, match="at least 3 test stimuli, received 2"):
-        resampled_counts(names(2))
+    assert ((resampled_counts(names(5), 300) > 0).sum(axis=1) >= 3).all()
+    with pytest.raises(StimulusKernelError, match="at least 5 test stimuli, received 4"):
+        resampled_counts(names(4))
 
 
 def test_correlations_are_those_of_the_resampled_rows():

@@ -185,7 +185,7 @@ def test_metrics_without_draws(scores):
     assert compare(*without).n_positive + compare(*without).n_negative > 0
     for score in without:
         del score.attrs[score.attrs["raw_subjects"]["subject"].values[0]].attrs["bootstrap"]
-    with pytest.raises(ComparisonError, match="needs each subject's draws .* come in too few groups"):
+    with pytest.raises(ComparisonError, match="needs each subject's draws .* are few or come in too few groups"):
         compare(*without)
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..statistics.bootstrap import (
-    MIN_DISTINCT,
+    FEWEST_GROUPS,
     Draws,
     count_groups,
     has_few_groups,
+    has_groups,
     resampled_counts,
     stimuli_digest,
 )
@@ -40,15 +41,19 @@ class Resampled:
     @classmethod
     def of(cls, test_ids: tuple[str, ...], groups: tuple[str, ...] | None, n_draws: int) -> Resampled:
         n_groups = count_groups(test_ids, groups)
-        if not has_few_groups(len(test_ids), n_groups):
-            return cls(test_ids, groups, n_draws, resampled_counts(test_ids, n_draws, groups))
         kind = "group" if n_groups == 1 else "groups"
-        of_groups = f"The {len(test_ids)} test images come in {n_groups} {kind} of similar ones"
-        if n_groups < MIN_DISTINCT:
-            note = f"{of_groups}: what other images would give cannot be told, so there is no interval and no p value."
+        are = f"come in {n_groups} {kind} of similar ones" if has_groups(groups) else "are few"
+        found = f"The {len(test_ids)} test images {are}"
+        if n_groups < FEWEST_GROUPS:
+            note = (
+                f"{found}: what other images would give cannot be told from fewer than {FEWEST_GROUPS}, so there is no "
+                f"interval, and no p value of a difference between models."
+            )
             return cls(test_ids, groups, n_draws, None, (note,))
-        note = f"{of_groups}: intervals, by t over whole groups, are a little too narrow, and p values too small."
-        return cls(test_ids, groups, n_draws, resampled_counts(test_ids, n_draws, groups), (note,))
+        notes = ()
+        if has_few_groups(len(test_ids), n_groups):
+            notes = (f"{found}: intervals, by t over whole groups, are a little too narrow, and p values too small.",)
+        return cls(test_ids, groups, n_draws, resampled_counts(test_ids, n_draws, groups), notes)
 
     def is_for(self, test_ids: tuple[str, ...], groups: tuple[str, ...] | None) -> bool:
         return (test_ids, groups) == (self.test_ids, self.groups)

@@ -33,6 +33,10 @@ INTERVAL = 0.95
 MIN_DISTINCT = 3
 """A draw with fewer distinct groups says nothing about a correlation and is drawn again."""
 
+FEWEST_GROUPS = 5
+"""Of fewer there are no draws: as no draw has fewer than ``MIN_DISTINCT``, those of three groups are all alike, and those of
+four have little more than half of the variance that they should (METHODS.md)."""
+
 FEW_GROUPS = 30
 """With fewer groups than these, the middle 95 % of draws are too narrow: of 7, they cover some 80 % (METHODS.md)."""
 
@@ -139,16 +143,16 @@ def resampled_counts(
     Raises
     ------
     StimulusKernelError
-        Fewer than ``MIN_DISTINCT`` groups, or another number of labels than of stimuli.
+        Fewer than ``FEWEST_GROUPS`` groups, or another number of labels than of stimuli.
     """
     if groups is not None and len(groups) != len(stimulus_ids):
         raise StimulusKernelError(
             f"Each test stimulus has a group; received {len(groups)} labels for {len(stimulus_ids)} stimuli."
         )
     n = count_groups(stimulus_ids, groups)
-    if n < MIN_DISTINCT:
+    if n < FEWEST_GROUPS:
         what = f"groups of test stimuli, received {n} with" if has_groups(groups) else "test stimuli, received"
-        raise StimulusKernelError(f"Resampling needs at least {MIN_DISTINCT} {what} {len(stimulus_ids)}.")
+        raise StimulusKernelError(f"Resampling needs at least {FEWEST_GROUPS} {what} {len(stimulus_ids)}.")
     rng = np.random.default_rng(int(stimuli_digest(stimulus_ids, n_draws, groups), 16))
     counts = np.empty((n_draws, n))
     open_rows = np.arange(n_draws)

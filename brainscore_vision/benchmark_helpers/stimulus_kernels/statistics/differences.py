@@ -27,7 +27,7 @@ from brainscore_core.metrics import Score
 from scipy import special
 
 from ..errors import StimulusKernelError
-from .bootstrap import INTERVAL
+from .bootstrap import FEWEST_GROUPS, INTERVAL
 
 UNIT_NOTE = (
     "penalties (alpha) are in the unit of the features here, so that a model may differ from itself with its features times a "
@@ -321,11 +321,11 @@ def _units(score: Score) -> list[Score]:
 def _stimuli(score: Score) -> list:
     """Digests of what was resampled, fold by fold and subject by subject."""
     parts = _units(score)
-    if any("bootstrap" not in part.attrs for part in parts):
+    if any("bootstrap" not in part.attrs or _n_groups(part) < FEWEST_GROUPS for part in parts):
         raise ComparisonError(
             f"A comparison needs each subject's draws over stimuli, which {score.attrs.get('benchmark_identifier')} has "
-            f"none of: its test stimuli come in too few groups, or it was scored by an earlier version. Choose another "
-            f"benchmark, or score it again."
+            f"none of: its test stimuli are few or come in too few groups, or it was scored by an earlier version. Choose "
+            f"another benchmark, or score it again."
         )
     return [part.attrs["bootstrap_stimuli"] for part in parts]
 
@@ -349,15 +349,17 @@ def _paired(fold_a: Score, fold_b: Score) -> dict[str, PairedDraws]:
     found = {}
     for subject in _subjects(fold_a):
         a, b = fold_a.attrs[subject], fold_b.attrs[subject]
-        n_groups = (
-            a.attrs.get("n_stimulus_groups") or a.attrs["n_test"]
-        )  # older results say how many stimuli, all apart
         draws = (part.attrs["bootstrap"].values for part in (a, b))
-        found[subject] = paired_draws(a.item(), b.item(), *draws, n_groups)
+        found[subject] = paired_draws(a.item(), b.item(), *draws, _n_groups(a))
         if all("bootstrap_median" in part.attrs for part in (a, b)):
             roots = zip(*map(_root, (a, b)), strict=True)
             found[subject] = squares(found[subject], *(each for pair in roots for each in pair))
     return found
+
+
+def _n_groups(part: Score) -> int:
+    """How many groups of stimuli were drawn; older results say how many stimuli, all apart."""
+    return part.attrs.get("n_stimulus_groups") or part.attrs["n_test"]
 
 
 def _root(part: Score) -> tuple[float, np.ndarray]:
