@@ -9,8 +9,9 @@ import xarray as xr
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from brainscore_vision.benchmark_helpers.validate_error import assert_valid_uncertainty
 from brainscore_vision.metric_helpers.bootstrap_error import bootstrap_error
-from plugin_testing.models import CountingModel, FeatureModel, random_features
+from plugin_testing.models import CountingModel, FeatureModel, random_features, small_network
 from plugin_testing.second_dataset import DEGREES, N_COMMON, N_FOLDS, N_OWN, SITES, Study, assembly
+from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
 from scipy.stats import spearmanr
 from sklearn.linear_model import RidgeCV
 
@@ -21,9 +22,12 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     KFoldNeuralBenchmark,
     RDMMetric,
     RidgeMetric,
+    StimulusPart,
+    StimulusPool,
     block_diagonal_concat,
     score_benchmarks,
 )
+from brainscore_vision.benchmark_helpers.stimulus_kernels.engine import evaluate
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ResponsesError, StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import probe_ids
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels import making as records
@@ -228,6 +232,36 @@ def test_each_image_is_shown_once_however_many_ask_for_it(study, model, monkeypa
         alone = dict(score_benchmarks(CountingModel(visual_degrees=DEGREES), [benchmark], QUIET))[benchmark]
         assert score.item() == alone.item()
     assert results[benchmarks[0]].item() == results[benchmarks[1]].item() != results[benchmarks[2]].item()
+
+
+@pytest.mark.parametrize("apart", ["images", "widths"])
+@pytest.mark.parametrize("store", [False, True], ids=["not kept", "kept"])
+def test_stimuli_of_one_name_are_other_ones_where_they_are_shown_otherwise(tmp_path, apart, store):
+    """Each person saw images of their own, called alike, or the same ones at another distance."""
+    folders = [make_images(tmp_path / name, N_IMAGES, seed) for name, seed in (("anna", 0), ("ben", 1))]
+    tasks = [make_benchmark(folder).resolve().tasks[i] for i, folder in enumerate(folders)]
+    first, second = tasks[0].pool, tasks[1].pool
+    ids = first.stimulus_ids
+    part = StimulusPart("all", ids)
+    if apart == "widths":
+        second = dataclasses.replace(first, visual_degrees=4.0)
+    tasks = [
+        dataclasses.replace(
+            task,
+            pool=StimulusPool("all", (part,), pool.visual_degrees, pool.provider),
+            train_ids=ids[:22],
+            test_ids=ids[22:],
+            load_responses=dataclasses.replace(task.load_responses, stimulus_ids=ids),
+        )
+        for task, pool in zip(tasks, (first, second), strict=True)
+    ]
+
+    def scores(chosen):
+        model = small_network({"V1": "conv"}, identifier="of two")
+        options = EngineOptions(progress=False, store=store)
+        return {result.subject: float(result.correlations.mean()) for _, result in evaluate(model, chosen, options)}
+
+    assert scores(tasks) == scores(tasks[1:]) | scores(tasks[:1])
 
 
 def test_own_pools_hold_the_common_images_and_the_subjects(study, model):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
@@ -18,19 +18,22 @@ class StimulusPart:
     Attributes
     ----------
     name : str
-        Unique within a run.
+        For progress.
     stimulus_ids : tuple of str
+    shown : tuple or None
+        Width and provider of the pool that holds them, which fills it in: stimuli that are called alike are others elsewhere.
     """
 
     name: str
     stimulus_ids: tuple[str, ...]
+    shown: tuple | None = field(default=None, repr=False)
 
     def __post_init__(self):
         object.__setattr__(self, "stimulus_ids", tuple(self.stimulus_ids))
 
 
 class StimulusProvider(Protocol):
-    """Where the images of a pool come from. Pools are equal only if their providers are."""
+    """Where the images of a pool come from. Pools, and their parts, are equal only if their providers are."""
 
     def load_stimuli(self, stimulus_ids: Sequence[str]) -> StimulusSet:
         """The given stimuli in their order, one image file each, as they were shown to the subjects."""
@@ -63,7 +66,8 @@ class StimulusPool:
     stimulus_ids: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
-        object.__setattr__(self, "parts", tuple(self.parts))
+        shown = self.visual_degrees, self.provider
+        object.__setattr__(self, "parts", tuple(replace(part, shown=shown) for part in self.parts))
         ids = tuple(stimulus_id for part in self.parts for stimulus_id in part.stimulus_ids)
         if len(set(ids)) != len(ids):
             raise StimulusKernelError(
