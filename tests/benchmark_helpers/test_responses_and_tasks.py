@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from plugin_testing.models import FeatureModel, pixel_features
 from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
 
@@ -108,6 +109,82 @@ def test_rows_with_names_are_those_of_the_stimuli(values, table):
         responses(values, counts=counts[::-1])
 
 
+def assembled(values, ids, key="image_id"):
+    return NeuroidAssembly(
+        values,
+        coords={
+            key: ("presentation", ids),
+            "object_name": ("presentation", ["x"] * 10),
+            "neuroid_id": ("neuroid", list("abc")),
+        }
+        | {"region": ("neuroid", ["IT"] * 3)},
+        dims=("presentation", "neuroid"),
+    )
+
+
+NUMBERED = {
+    "numbers": lambda v, ids: pd.DataFrame(v, index=ids.astype(int)),
+    "floats": lambda v, ids: pd.DataFrame(v, index=ids.astype(float)),
+    "bytes": lambda v, ids: pd.DataFrame(v, index=[name.encode() for name in ids]),
+    "categories": lambda v, ids: pd.DataFrame(v, index=pd.CategoricalIndex(ids)),
+    "categories of numbers": lambda v, ids: pd.DataFrame(v, index=pd.CategoricalIndex(ids.astype(int))),
+    "strings": lambda v, ids: pd.DataFrame(v, index=pd.Index(ids, dtype="string")),
+    "levels": lambda v, ids: pd.DataFrame(v, index=pd.MultiIndex.from_arrays([["x"] * 10, ids])),
+    "levels with numbers": lambda v, ids: pd.DataFrame(
+        v, index=pd.MultiIndex.from_arrays([["x"] * 10, ids.astype(int)])
+    ),
+    "xarray": lambda v, ids: xr.DataArray(v, dims=("image", "voxel"), coords={"image": ids.astype(int)}),
+    "xarray, another coordinate": lambda v, ids: xr.DataArray(v, dims=("i", "j"), coords={"name": ("i", ids)}),
+    "assembly": assembled,
+    "assembly of stimuli": lambda v, ids: assembled(v, ids, "stimulus_id"),
+}
+
+
+@pytest.mark.parametrize("first", ["1000", "0001"])
+@pytest.mark.parametrize("kind", NUMBERED)
+def test_names_of_rows_of_any_kind_are_those_of_the_stimuli(values, kind, first):
+    """Tables that were read from files, or made by groupby and value_counts, have their rows in an order of their own."""
+    ids, order = np.array([f"{int(first) + 3 * i:04d}" for i in range(10)]), np.random.default_rng(2).permutation(10)
+    found = responses(NUMBERED[kind](values, ids), tuple(ids))
+    np.testing.assert_array_equal(found.values, values)
+    with pytest.raises(
+        ResponsesError, match="Rows of values are those of stimulus_ids, in their order; for ann they say"
+    ):
+        responses(NUMBERED[kind](values[order], ids[order]), tuple(ids))
+    if "xarray" not in kind and "assembly" not in kind:
+        with pytest.raises(ResponsesError, match="Rows of n_repetitions"):
+            responses(values, tuple(ids), NUMBERED[kind](np.full((10, 1), 4), ids[order])[0])
+
+
+@pytest.mark.parametrize("index", [range(10), range(5, 15), [7, 3, 9, 1, 0, 2, 4, 5, 6, 8]], ids=str)
+def test_numbers_beside_names_are_places(values, index):
+    np.testing.assert_array_equal(responses(pd.DataFrame(values, index=index)).values, values)
+
+
+def test_a_default_index_beside_numbers_is_of_places(values):
+    ids = tuple(str(i) for i in (3, 1, 2, 0, 4, 5, 6, 7, 8, 9))
+    np.testing.assert_array_equal(responses(pd.DataFrame(values), ids).values, values)
+
+
+def test_neuroids_with_names_are_those_of_their_table(values):
+    neuroids = pd.DataFrame({"voxel": range(3)}, index=["u", "v", "w"])
+    given = responses(values)
+    for columns, variance in (
+        (["u", "v", "w"], pd.Series([1.0, 2, 3], index=["u", "v", "w"])),
+        (range(3), [1.0, 2, 3]),
+    ):
+        frame = pd.DataFrame(values, index=IDS, columns=columns)
+        found = dataclasses.replace(given, neuroids=neuroids, values=frame, noise_variance=variance)
+        np.testing.assert_array_equal(found.values, values)
+        np.testing.assert_array_equal(found.noise_variance, [1, 2, 3])
+    with pytest.raises(ResponsesError, match="Columns of values .* the rows of neuroids in another order"):
+        dataclasses.replace(given, neuroids=neuroids, values=pd.DataFrame(values, columns=["w", "v", "u"]))
+    with pytest.raises(ResponsesError, match="Rows of noise_variance .* the rows of neuroids in another order"):
+        dataclasses.replace(given, neuroids=neuroids, noise_variance=pd.Series([1.0, 2, 3], index=["w", "v", "u"]))
+    numbered = pd.DataFrame(values, columns=[2, 0, 1])  # as a column of neuroids says, which has a default index
+    np.testing.assert_array_equal(dataclasses.replace(given, values=numbered).values, values)
+
+
 @pytest.mark.parametrize("counts", [4, np.full(10, "4"), [4] * 9 + [0], [4] * 9 + [np.nan]], ids=str)
 def test_repetitions_are_a_number_for_each_stimulus(values, counts):
     with pytest.raises(ResponsesError, match="a number of 1 or more for each stimulus; that of ann is"):
@@ -120,6 +197,10 @@ def test_lists_say_variances_and_groups(values):
     np.testing.assert_array_equal(listed.noise_variance, variances)
     for groups in (["a", "a", "b"], np.array(["a", "a", "b"]), pd.Series(["a", "a", "b"])):
         assert task(IDS[3:], IDS[:3], bootstrap_groups=groups).bootstrap_groups == ("a", "a", "b")
+    named = pd.Series(["a", "a", "b"], index=IDS[:3])
+    assert task(IDS[3:], IDS[:3], bootstrap_groups=named).bootstrap_groups == ("a", "a", "b")
+    with pytest.raises(StimulusKernelError, match="bootstrap_groups are those of test_ids, in their order; for ann"):
+        task(IDS[3:], IDS[:3], bootstrap_groups=named[::-1])
 
 
 def test_responses_of_another_subject_are_refused(tmp_path):

@@ -323,3 +323,19 @@ def test_what_xarray_calls_no_number_is_none(tmp_path, features):
         written(np.rint(100 * np.nan_to_num(holes, nan=-9.99)).astype(int), {"_FillValue": -999}).rows(IDS)
     with pytest.raises(TableError, match=r"packed as in netCDF files \(scale_factor 0.001"):
         written(holes, {"dtype": "i2", "scale_factor": 0.001, "_FillValue": -999})
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        lambda f, ids: pd.DataFrame(f, index=pd.CategoricalIndex(ids)),
+        lambda f, ids: pd.DataFrame(f, index=[name.encode() for name in ids]),
+        lambda f, ids: pd.DataFrame(f, index=pd.MultiIndex.from_arrays([range(len(ids)), ids])),
+        lambda f, ids: xr.DataArray(f, dims=("image", "feature"), coords={"name": ("image", list(ids))}),
+    ],
+    ids=["categories", "bytes", "levels", "another coordinate"],
+)
+def test_names_of_rows_of_any_kind_are_the_ids_given(features, named):
+    np.testing.assert_array_equal(FeatureTable.of_arrays(named(features, IDS), IDS).rows(IDS), features)
+    with pytest.raises(TableError, match="the names differ from them"):
+        FeatureTable.of_arrays(named(features[::-1], IDS[::-1]), IDS)

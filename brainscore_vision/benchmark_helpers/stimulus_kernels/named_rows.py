@@ -4,23 +4,67 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 
-def row_index(values, names: Sequence[str] = ("stimulus_id",)) -> pd.Index | None:
-    """What names the rows of a DataFrame, a Series or an array of xarray's, such as Brain-Score's assemblies; None of others.
+def row_indexes(values, names: Sequence[str] = ("stimulus_id",)) -> list[pd.Index]:
+    """What may name the rows of a DataFrame, a Series or an array of xarray's, such as Brain-Score's assemblies.
 
     Parameters
     ----------
     values : object
     names : sequence of str
-        Coordinates of an xarray that name its rows: the first that is there, else the index of its first dimension.
+        Coordinates of an xarray that name its rows: the first that is there, else all coordinates of its first dimension.
     """
     if isinstance(values, xr.DataArray) and values.ndim:
         # a level of a multi-index is no entry of coords in older xarray, but can be asked for
         named = (values[key] for key in names if hasattr(values, key))
         found = next((one.values for one in named if one.dims == values.dims[:1]), None)
-        return values.indexes.get(values.dims[0]) if found is None else pd.Index(found)
+        if found is not None:
+            return [pd.Index(found)]
+        own = values.indexes.get(values.dims[0])
+        others = [one.to_index() for one in values.coords.values() if one.dims == values.dims[:1]]
+        return [level for index in (*([] if own is None else [own]), *others) for level in _levels(index)]
     index = getattr(values, "index", None)
-    return index if isinstance(index, pd.Index) else None
+    return _levels(index) if isinstance(index, pd.Index) else []
+
+
+def _levels(index: pd.Index) -> list[pd.Index]:
+    several = isinstance(index, pd.MultiIndex)
+    return [index.get_level_values(i) for i in range(index.nlevels)] if several else [index]
+
+
+def misnamed_rows(indexes: Sequence[pd.Index], ids: Sequence[str]) -> tuple[int, list[str]] | None:
+    """The first row that is not called as its id, and what rows are called; None where all are right, or nothing names them.
+
+    Words name rows; numbers, and each of several indexes, where some are ids. A default index counts places.
+    """
+    ids = [str(one).strip() for one in ids]
+    as_numbers, wrong = [str(int(one)) if one.isdecimal() else one for one in ids], None
+    for index in indexes:
+        if isinstance(index, pd.RangeIndex) and index.equals(pd.RangeIndex(len(index))):
+            continue
+        rows = [_text(one) for one in index]
+        words = pd.api.types.infer_dtype(np.asarray(index, dtype=object)) in ("string", "bytes")
+        wanted = ids if words else as_numbers
+        if rows == wanted:
+            return None
+        if wrong is None and ((words and len(indexes) == 1) or set(rows) & set(wanted)):
+            pairs = enumerate(zip(rows, wanted, strict=False))
+            wrong = next((i for i, (row, one) in pairs if row != one), min(len(rows), len(wanted))), rows
+    return wrong
+
+
+def _text(name) -> str:
+    if isinstance(name, bytes):
+        return name.decode(errors="replace").strip()
+    is_whole = isinstance(name, (float, np.floating)) and float(name).is_integer()
+    return str(int(name)) if is_whole else str(name).strip()
+
+
+def in_another_order(index, other) -> bool:
+    """Whether two indexes have the same names, and not in one order."""
+    both = isinstance(index, pd.Index) and isinstance(other, pd.Index)
+    return both and len(index) == len(other) and not index.equals(other) and set(index) == set(other)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import ResponsesError
-from .named_rows import row_index
+from .named_rows import in_another_order, misnamed_rows, row_indexes
 from .statistics.ceilings import ExplainableVariance, NoiseCeiling
 
 ROUNDING = 1e-13
@@ -81,6 +81,16 @@ class Responses:
         """Make arrays of lists and tables; refuse values that are no real and finite numbers, or hidden behind a mask."""
         for name in ("values", "n_repetitions"):
             self._check_rows(name, getattr(self, name))
+        for what, given in (
+            ("Columns of values", getattr(self.values, "columns", None)),
+            ("Rows of noise_variance", getattr(self.noise_variance, "index", None)),
+        ):
+            index = self.neuroids.index
+            if not isinstance(index, pd.RangeIndex) and in_another_order(given, index):  # a default index counts places
+                raise ResponsesError(
+                    f"{what} are those of neuroids, in their order; for {self.subject} they are the rows of neuroids in "
+                    f"another order. Sort one by the other (frame[neuroids.index]), or give an array without names."
+                )
         masked = int(np.ma.count_masked(self.values)) if np.ma.is_masked(self.values) else 0
         for name in ("stimulus_ids", "values", "n_repetitions"):
             object.__setattr__(self, name, np.asarray(getattr(self, name)))
@@ -105,15 +115,14 @@ class Responses:
 
     def _check_rows(self, name: str, given) -> None:
         """Refuse a table whose rows have other names than the stimuli, or the same in another order."""
-        rows = row_index(given)
-        if rows is None or pd.api.types.infer_dtype(rows) != "string":  # numbers are places
-            return
-        names, ids = [str(row) for row in rows], [str(stimulus_id) for stimulus_id in self.stimulus_ids]
-        if names != ids:
-            first = next((pair for pair in zip(names, ids, strict=False) if pair[0] != pair[1]), (len(names), len(ids)))
+        wrong = misnamed_rows(row_indexes(given), self.stimulus_ids)
+        if wrong is not None:
+            i, names = wrong
+            both = i < min(len(names), len(self.stimulus_ids))
+            said, wanted = (names[i], str(self.stimulus_ids[i])) if both else (len(names), len(self.stimulus_ids))
             raise ResponsesError(
-                f"Rows of {name} are those of stimulus_ids, in their order; for {self.subject} they say {first[0]!r} where "
-                f"stimulus_ids say {first[1]!r}. Sort the table by the ids (frame.loc[ids]), or give an array without names."
+                f"Rows of {name} are those of stimulus_ids, in their order; for {self.subject} they say {said!r} where "
+                f"stimulus_ids say {wanted!r}. Sort the table by the ids (frame.loc[ids]), or give an array without names."
             )
 
     def select(self, stimulus_ids: Sequence[str]) -> Responses:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import ResponsesError, StimulusKernelError
+from .named_rows import misnamed_rows, row_indexes
 from .pool import StimulusPool
 from .responses import Responses
 from .statistics.bootstrap import Draws
@@ -62,6 +63,11 @@ class SubjectTask:
             raise StimulusKernelError(
                 f"What a model is fitted on is no test; {len(both)} of {len(self.test_ids)} test stimuli of {self.subject} are "
                 f"training stimuli too, the first: {both[0]!r}. Take them out of train_ids or test_ids."
+            )
+        if misnamed_rows(row_indexes(self.bootstrap_groups), self.test_ids) is not None:
+            raise StimulusKernelError(
+                f"bootstrap_groups are those of test_ids, in their order; for {self.subject} the rows of the table have other "
+                f"names, or another order. Sort it by the ids (groups.loc[list(test_ids)]), or give a list."
             )
         if isinstance(self.bootstrap_groups, np.ndarray | list | pd.Series):
             object.__setattr__(self, "bootstrap_groups", tuple(np.asarray(self.bootstrap_groups).tolist()))

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.named_rows import row_index
+from brainscore_vision.benchmark_helpers.stimulus_kernels.named_rows import in_another_order, misnamed_rows, row_indexes
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_as
 from brainscore_vision.data.laion_fmri_7t.released.embeddings import EMBEDDING, image_ids, open_embedding, valid_rows
 from brainscore_vision.data.laion_fmri_7t.text_files import read_csv, read_lines
@@ -371,22 +371,14 @@ def _refuse_masked(values, name: str, what: str) -> None:
 
 def _check_rows(features, ids, found: np.ndarray, name: str) -> None:
     """Refuse a DataFrame, or an array of xarray's, whose rows have other names than the ids, or the same in another order."""
-    index = row_index(features, ID_KEYS)
-    if index is None:
-        return
-    if pd.api.types.infer_dtype(index) != "string":
-        own = getattr(ids, "index", None)  # of a Series: numbers tell only whether it is in another order
-        if isinstance(own, pd.Index) and not own.equals(index) and own.sort_values().equals(index.sort_values()):
-            raise TableError(
-                f"{name}: the rows of a DataFrame have the ids given, in their order; its index and that of the ids are the "
-                f"same rows in another order. Sort one by the other (frame.loc[ids.index])."
-            )
-        return
-    named = [str(value).strip() for value in index]
-    if named != found.tolist():
-        first = next(
-            (i for i, (own, given) in enumerate(zip(named, found.tolist(), strict=False)) if own != given), len(found)
+    if in_another_order(getattr(ids, "index", None), getattr(features, "index", None)):  # of a Series
+        raise TableError(
+            f"{name}: the rows of a DataFrame have the ids given, in their order; its index and that of the ids are the same "
+            f"rows in another order. Sort one by the other (frame.loc[ids.index])."
         )
+    wrong = misnamed_rows(row_indexes(features, ID_KEYS), found.tolist())
+    if wrong is not None:
+        first, named = wrong
         own = "list(frame.index)" if hasattr(features, "index") else "their coordinate"
         raise TableError(
             f"{name}: rows that are named have the ids given, in their order; from row {first} on, the names differ from "
