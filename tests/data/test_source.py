@@ -297,8 +297,10 @@ class TestFingerprint:
         else:
             path = folder / "stimuli" / "manifest.csv"
             path.write_text(path.read_text().replace(f"{OOD[0]},{OOD[0]}", f"{OOD[0]},{OOD[1]}"))
-        fresh = source._open_folder(folder, "fresh")  # another name: an image alone does not open another dataset
-        assert fresh.fingerprint() != before
+        found = open_dataset(folder).fingerprint()  # in the same process, as a notebook is
+        assert found != before
+        assert source._open_folder(folder, "fresh").fingerprint() == found
+        assert open_dataset(open_dataset(folder)).fingerprint() == found
 
     def test_of_published_needs_no_download(self):
         assert len(open_dataset("published").fingerprint()) == 16

@@ -81,6 +81,7 @@ class Dataset:
         self._files: dict[str, AssemblyFile] = {}
         self._responses = ResponseCache(cache_bytes)
         self._fingerprint: str | None = None
+        self._of_responses: str | None = None
         self._checked_splits: set[tuple[str, str]] = set()
         self._checked_pools: set[str] = set()
 
@@ -119,16 +120,20 @@ class Dataset:
         Returns
         -------
         str
-            16 hexadecimal digits, computed once. Independent of where the files lie and when they were written. Of the
-            trials, it sees all coordinates and the values at a few places.
+            16 hexadecimal digits, computed once after the dataset was opened, in this process or again. Independent of where
+            the files lie and when they were written. Of the trials, it sees all coordinates and the values at a few places.
         """
         if self._fingerprint is None:
-            digest = hashlib.sha1()
-            for subject in self.subjects:
-                digest.update(f"{subject} {self._assemblies.digest(subject)}\n".encode())
-            digest.update(f"{self._splits.fingerprint(self.subjects)}\n{self._stimuli.fingerprint()}".encode())
+            if self._of_responses is None:
+                digests = (f"{subject} {self._assemblies.digest(subject)}\n" for subject in self.subjects)
+                self._of_responses = f"{''.join(digests)}{self._splits.fingerprint(self.subjects)}\n"
+            digest = hashlib.sha1(f"{self._of_responses}{self._stimuli.fingerprint()}".encode())
             self._fingerprint = digest.hexdigest()[:16]
         return self._fingerprint
+
+    def look_again(self) -> None:
+        """Images may have been made again: unlike assemblies, splits and tables, they open no other dataset."""
+        self._fingerprint = None
 
     def assembly_file(self, subject: str) -> AssemblyFile:
         """A subject's trials on disk; a published assembly is downloaded on first use.

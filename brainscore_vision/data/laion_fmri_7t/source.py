@@ -51,6 +51,7 @@ def open_dataset(dataset: "str | Path | Dataset | None" = None) -> Dataset:
         If ``simulated:FOLDER`` holds measured responses.
     """
     if isinstance(dataset, Dataset):
+        dataset.look_again()
         return dataset
     dataset = _chosen(dataset)
     if dataset == PUBLISHED:
@@ -122,6 +123,7 @@ def _chosen(dataset: "str | Path | None") -> "str | Path":
 def _opened(key: str, state: tuple, make) -> Dataset:
     if key not in _open or _open[key][0] != state:
         _open[key] = state, make()
+    _open[key][1].look_again()
     return _open[key][1]
 
 
