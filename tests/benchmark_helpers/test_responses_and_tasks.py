@@ -11,6 +11,7 @@ from plugin_testing.models import FeatureModel, pixel_features
 from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import (
+    MultiSubjectNeuralBenchmark,
     NoiseCeiling,
     Responses,
     RidgeMetric,
@@ -211,3 +212,70 @@ def test_responses_of_another_subject_are_refused(tmp_path):
     model = FeatureModel(pixel_features, visual_degrees=8.0, identifier="a")
     with pytest.raises(ResponsesError, match=f"those that {second.subject}'s task loads for V1 say {first.subject}"):
         list(evaluate(model, mixed, benchmark.options))
+
+
+@dataclasses.dataclass(frozen=True)
+class Holds:
+    """A loader or a provider that holds what has no hash."""
+
+    held: object
+
+    def __call__(self):
+        raise AssertionError("asked")
+
+
+@pytest.mark.parametrize("field", ["load_responses", "load_halves", "pool"])
+@pytest.mark.parametrize("held", [np.ones(3), {"a": "b"}], ids=["array", "dictionary"])
+def test_what_makes_a_task_has_a_hash(field, held):
+    what = StimulusPool("all", (StimulusPart("all", IDS),), 8, Holds(held)) if field == "pool" else Holds(held)
+    said = f"{'the provider of its pool' if field == 'pool' else field} of ann is a Holds without .*eq=False"
+    with pytest.raises(StimulusKernelError, match=said):
+        dataclasses.replace(task(IDS[:7], IDS[7:]), **{field: what})
+    without = dataclasses.make_dataclass("Without", ["held"], eq=False, namespace={"__call__": Holds.__call__})(held)
+    assert dataclasses.replace(task(IDS[:7], IDS[7:]), load_responses=without).load_responses is without
+
+
+def test_responses_are_loaded_by_a_function(values):
+    with pytest.raises(StimulusKernelError, match=r"load_responses of ann is a function .* received a Responses"):
+        dataclasses.replace(task(IDS[:7], IDS[7:]), load_responses=responses(values))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: {"load_responses": lambda: [t.load_responses()]}, "Responses; that of A in V1 gives a list"),
+        (
+            lambda t: {"test_ids": (*t.test_ids, "image 99")},
+            "1 of 33 training and test stimuli of A are not in pool A, the first: 'image 99'",
+        ),
+    ],
+    ids=["a list", "another stimulus"],
+)
+def test_what_is_wrong_with_a_task_is_said_before_a_model_sees_images(tmp_path, change, message):
+    benchmark = make_benchmark(make_images(tmp_path / "images", N_IMAGES), store=False)
+    first = benchmark.resolve().tasks[0]
+    model = FeatureModel(pixel_features, visual_degrees=8.0, identifier="a")
+    with pytest.raises(StimulusKernelError, match=message):
+        list(evaluate(model, [dataclasses.replace(first, **change(first))], benchmark.options))
+    assert model.looks == []
+
+
+def test_tasks_are_made_by_a_function(tmp_path):
+    benchmark = make_benchmark(tmp_path)
+    with pytest.raises(
+        StimulusKernelError,
+        match="a function that returns tasks, called when scoring starts; received a list. Give lambda: tasks",
+    ):
+        MultiSubjectNeuralBenchmark(benchmark.info, [])
+
+
+@pytest.mark.parametrize("alphas", [[1.0, 10.0], np.array([1.0, 10.0]), (1.0, 10.0)], ids=["list", "array", "tuple"])
+def test_penalties_may_be_listed(alphas):
+    metric = RidgeMetric(alphas)
+    assert (metric, hash(metric)) == (RidgeMetric((1.0, 10.0)), hash(RidgeMetric((1.0, 10.0))))
+    assert RidgeMetric(1.0) == RidgeMetric((1.0,))
+
+
+def test_a_pool_may_have_one_part():
+    part = StimulusPart("all", IDS)
+    assert StimulusPool("all", part, 8, None) == StimulusPool("all", (part,), 8, None)

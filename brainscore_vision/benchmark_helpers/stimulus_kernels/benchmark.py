@@ -135,6 +135,11 @@ class MultiSubjectNeuralBenchmark(KernelBenchmark):
     def __init__(self, info, make_tasks, normalization: str = "published", options: EngineOptions | None = None):
         super().__init__(info, options)
         self.normalization = check_normalization(normalization)
+        if not callable(make_tasks):
+            raise StimulusKernelError(
+                f"make_tasks of {self.identifier} is a function that returns tasks, called when scoring starts; received a "
+                f"{type(make_tasks).__name__}. Give lambda: tasks."
+            )
         self._make_tasks = make_tasks
 
     def resolve(self) -> Plan:

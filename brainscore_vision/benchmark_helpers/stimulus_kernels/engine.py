@@ -21,6 +21,7 @@ from .kernels.making import ModelKernels
 from .kernels.shared import SharedKernels
 from .options import EngineOptions
 from .pool import StimulusPart, StimulusPool
+from .responses import Responses
 from .tasks import SubjectResult, SubjectTask
 from .wording import warn_once
 
@@ -116,7 +117,20 @@ class Run:
                 pool.provider.load_stimuli(pool.stimulus_ids)
                 pool.provider.content_hashes(pool.stimulus_ids)
         for task in sorted({job.task for job in self.jobs}, key=lambda task: (task.subject, task.region)):
+            known = set(task.pool.stimulus_ids)
+            outside = [name for name in (*task.train_ids, *task.test_ids) if name not in known]
+            if outside:
+                raise StimulusKernelError(
+                    f"A model is shown the stimuli of a task's pool; {len(outside)} of "
+                    f"{len(task.train_ids) + len(task.test_ids)} training and test stimuli of {task.subject} are not in "
+                    f"{task.pool.name}, the first: {outside[0]!r}. Add them to its parts."
+                )
             responses = task.load_responses()
+            if not isinstance(responses, Responses):
+                raise ResponsesError(
+                    f"A task's load_responses returns Responses; that of {task.subject} in {task.region} gives a "
+                    f"{type(responses).__name__}."
+                )
             if responses.subject != task.subject:
                 raise ResponsesError(
                     f"A task's responses are its subject's; those that {task.subject}'s task loads for {task.region} say "

@@ -66,8 +66,9 @@ class StimulusPool:
     stimulus_ids: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
+        parts = [self.parts] if isinstance(self.parts, StimulusPart) else self.parts
         shown = self.visual_degrees, self.provider
-        object.__setattr__(self, "parts", tuple(replace(part, shown=shown) for part in self.parts))
+        object.__setattr__(self, "parts", tuple(replace(part, shown=shown) for part in parts))
         ids = tuple(stimulus_id for part in self.parts for stimulus_id in part.stimulus_ids)
         if len(set(ids)) != len(ids):
             raise StimulusKernelError(

@@ -58,6 +58,7 @@ class SubjectTask:
     def __post_init__(self):
         object.__setattr__(self, "train_ids", tuple(self.train_ids))
         object.__setattr__(self, "test_ids", tuple(self.test_ids))
+        self._check_parts()
         both = sorted(set(self.train_ids).intersection(self.test_ids))
         if both:
             raise StimulusKernelError(
@@ -76,6 +77,28 @@ class SubjectTask:
                 f"bootstrap_groups labels each test stimulus; {self.subject} has {len(self.test_ids)} of them and "
                 f"{len(self.bootstrap_groups)} labels."
             )
+
+    def _check_parts(self) -> None:
+        """Tasks are found by what they are made of, so that all of it has a hash."""
+        if not callable(self.load_responses):
+            raise StimulusKernelError(
+                f"load_responses of {self.subject} is a function without arguments that returns its Responses, called when its "
+                f"turn comes; received a {type(self.load_responses).__name__}."
+            )
+        provider = getattr(self.pool, "provider", None)
+        for name, part in (
+            ("load_responses", self.load_responses),
+            ("load_halves", self.load_halves),
+            ("the provider of its pool", provider),
+        ):
+            try:
+                hash(part)
+            except TypeError as error:
+                raise StimulusKernelError(
+                    f"Equal tasks are evaluated once, so that what they are made of has a hash; {name} of {self.subject} is a "
+                    f"{type(part).__name__} without ({error}). Where it holds arrays or dictionaries, make its class a "
+                    f"dataclass(eq=False); otherwise, a dataclass(frozen=True)."
+                ) from error
 
     def halves(self, responses: Responses) -> tuple[Responses, Responses] | None:
         """What :attr:`load_halves` gives for the test stimuli, both in one order; None without it.

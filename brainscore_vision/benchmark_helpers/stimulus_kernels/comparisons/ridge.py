@@ -77,6 +77,8 @@ class RidgeMetric:
     normalizations = NORMALIZATIONS
 
     def __post_init__(self):
+        if not isinstance(self.alphas, str):
+            object.__setattr__(self, "alphas", tuple(np.ravel(self.alphas).tolist()))
         if not is_grid(self.alphas):
             raise StimulusKernelError(
                 f"alphas are positive numbers, at least one, or {RELATIVE!r}; received {self.alphas!r}."
