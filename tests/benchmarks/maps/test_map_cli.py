@@ -66,7 +66,12 @@ def test_a_difference(run, file, tmp_path):
         ((), 2, "--out for volumes, --figure for a picture"),
         (("--value", "r2", "--out", "x"), 2, "--value is one of correlation, explained_variance"),
         (("--out", "x"), 1, "A map is of one model; --model with these benchmarks fits 2.*: one, two"),
-        (("--model", "three", "--out", "x"), 1, "'three' .* fits 0"),
+        (("--model", "three", "--out", "x"), 1, "'three' .* fits 0.*scores of: one, two"),
+        (
+            ("--model", "one", "--benchmark", "LAION_fMRI.V1-tau-cka", "--out", "x"),
+            1,
+            f"--benchmark 'LAION_fMRI.V1-tau-cka' fits no score of one. The file has .*{re.escape(RIDGE)}",
+        ),
         (("--model", "one", "--out", "x"), 1, "one benchmark, in several regions.*--benchmark"),
         (
             ("--model", "one", "--benchmark", RIDGE, "--out", "x.nii.gz"),

@@ -180,6 +180,12 @@ def _scores(database, model: str | None, benchmarks: list[str], option: str, dat
 
     results = database.results([] if model is None else [model], benchmarks)
     names = list(dict.fromkeys(result.model for result in results))
+    of_model = database.results([model]) if model is not None and benchmarks and not names else []
+    if of_model:
+        typed, known = (
+            ", ".join(dict.fromkeys(each)) for each in (map(repr, benchmarks), (r.benchmark for r in of_model))
+        )
+        raise MapError(f"--benchmark {typed} fits no score of {model}. The file has its scores of: {known}.")
     if len(names) != 1:
         known = ", ".join(dict.fromkeys(result.model for result in database.results())) or "none"
         asked = "" if model is None else f" {model!r}"
