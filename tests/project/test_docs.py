@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from plugin_testing.doc_blocks import Block, Runner, blocks, with_outputs
 from plugin_testing.install_check import REPOSITORY
-from plugin_testing.s3 import s3_server
+from plugin_testing.s3 import put_files, s3_server
 from plugin_testing.shown_output import difference
 from sphinx.cmd.build import build_main
 
@@ -45,18 +45,21 @@ WRITE = "LAION_FMRI_WRITE_DOCS"
 """Set to 1 (`make docs-outputs`), pages are written with what their blocks print now."""
 
 
+@pytest.fixture(scope="module")
+def server(released):
+    """The simulated release in a bucket, without the images: the endpoint's address."""
+    with pytest.MonkeyPatch.context() as environment, s3_server(environment, BUCKET) as client:
+        files = (path for path in released.rglob("*") if path.is_file() and path.suffix != ".json")
+        put_files(BUCKET, released, (path for path in files if path.name != "task-images_stimuli.h5"))
+        yield client.meta.endpoint_url
+
+
 @pytest.fixture
-def bucket(request, monkeypatch):
-    """The simulated release in a bucket, without the images; only for the page that downloads."""
-    released = request.getfixturevalue("released")
-    with s3_server(monkeypatch, BUCKET) as client:
-        for path in sorted(released.rglob("*")):
-            if path.is_file() and path.suffix != ".json" and path.name != "task-images_stimuli.h5":
-                key = path.relative_to(released).as_posix()
-                client.put_object(Bucket=BUCKET, Key=key, Body=path.read_bytes(), ACL="public-read")
-        monkeypatch.setenv("LAION_FMRI_ENDPOINT", client.meta.endpoint_url)
-        monkeypatch.setattr(layout, "RELEASED_SESSIONS", layout.expected_sessions(released))
-        yield released
+def bucket(server, released, monkeypatch):
+    """The release's folder, where the bucket is what commands ask; only for the pages that download."""
+    monkeypatch.setenv("LAION_FMRI_ENDPOINT", server)
+    monkeypatch.setattr(layout, "RELEASED_SESSIONS", layout.expected_sessions(released))
+    return released
 
 
 @pytest.fixture
