@@ -91,7 +91,11 @@ def runner(run, capsys, monkeypatch, sweeps_here, tiny_dataset, tmp_path, reques
     return Runner(run, capsys.readouterr, monkeypatch.setenv, {"laion-fmri": agree})
 
 
-@pytest.mark.parametrize("page", [*PAGES, *IN_FOLDERS], ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(PAGES[0], marks=pytest.mark.slow), *PAGES[1:], *IN_FOLDERS],
+    ids=lambda page: page.relative_to(REPOSITORY).as_posix(),
+)
 def test_blocks_run_and_print_what_is_shown(page, runner, tmp_path):
     if not blocks(page.read_text("utf-8")):
         pytest.skip("no code")

@@ -215,6 +215,7 @@ def test_rates_of_several_processes_are_averaged():
 
 
 def test_the_command_forecasts_unless_it_is_not_to_look_at_models(run, tmp_path, tiny_dataset):
+    """In real processes, one of which a model kills."""
     file = write_models(tmp_path)
     common = ["sweep", f"{file}:healthy", f"{file}:deadly", "-b", V1, "--dataset", tiny_dataset, "--dry-run"]
     common += ["--results", tmp_path / "results.db", "--workers", 1]
