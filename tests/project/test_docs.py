@@ -12,6 +12,7 @@ from plugin_testing.doc_blocks import Block, Runner, blocks, with_outputs
 from plugin_testing.install_check import REPOSITORY
 from plugin_testing.s3 import put_files, s3_server
 from plugin_testing.shown_output import difference
+from plugin_testing.sweeps_here import sweep_here
 from sphinx.cmd.build import build_main
 
 from brainscore_vision.data.laion_fmri_7t import simulation
@@ -63,8 +64,9 @@ def bucket(server, released, monkeypatch):
 
 
 @pytest.fixture
-def runner(run, capsys, monkeypatch, sweeps_here, tiny_dataset, tmp_path, request):
+def runner(run, capsys, monkeypatch, tiny_dataset, tmp_path, request):
     """Runs blocks on the tiny simulated dataset, which is also what ``simulated`` names."""
+    sweep_here(monkeypatch)  # and forecast as long as people's sweeps do: a page shows what comes of it
     monkeypatch.setenv("COLUMNS", "140")
     monkeypatch.setattr(simulation, "ensure_default", lambda **_: tiny_dataset)
     monkeypatch.setattr(simulation, "default_folder", lambda: tiny_dataset)

@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 import pytest
 from plugin_testing.sweep_models import CELLS, write_models
+from plugin_testing.sweeps_here import measure_shortly
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import CommitmentRecorder
@@ -24,8 +25,7 @@ V1, IT, OWN = CELLS
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    monkeypatch.setattr(forecast, "MODEL_SECONDS", 0.05)
-    monkeypatch.setattr(forecast, "CELL_SECONDS", 0.05)
+    measure_shortly(monkeypatch)
 
 
 @pytest.fixture

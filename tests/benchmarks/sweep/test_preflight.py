@@ -7,12 +7,12 @@ from concurrent.futures.process import BrokenProcessPool
 import numpy as np
 import pytest
 from plugin_testing.sweep_models import CELLS, write_models
-from plugin_testing.sweeps_here import Executor
+from plugin_testing.sweeps_here import Executor, measure_shortly
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import find_model
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
-from brainscore_vision.benchmarks.laion_fmri_7t.sweep import check_names, forecast, make_plan
+from brainscore_vision.benchmarks.laion_fmri_7t.sweep import check_names, make_plan
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep.cluster import LocalWorkers
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep.preflight import (
     Preflight,
@@ -105,8 +105,7 @@ def test_of_models_side_by_side_the_one_whose_process_dies_is_found(plan, monkey
             return future
 
     monkeypatch.setattr("brainscore_vision.benchmarks.laion_fmri_7t.sweep.preflight.ProcessPoolExecutor", Mortal)
-    monkeypatch.setattr(forecast, "MODEL_SECONDS", 0.05)
-    monkeypatch.setattr(forecast, "CELL_SECONDS", 0.05)
+    measure_shortly(monkeypatch)
     planned = plan({"MODELS:network": None, "MODELS:deadly": None, "MODELS:healthy": None})
     with Preflight(ENGINE, LocalWorkers(n=2, threads=1, memory=0)) as preflight:
         found = list(preflight.check(planned.models))
