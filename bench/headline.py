@@ -50,14 +50,16 @@ def stages() -> dict[str, list]:
     """Name of a stage to what it calls: (owner, name of the function)."""
     from brainscore_vision.benchmark_helpers.stimulus_kernels import engine
     from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels import making
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore
     from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit
 
     return {
         "checking the data": [(engine.Run, "check_data")],
         "showing images": [(making.ModelKernels, "prepare")],
         "kernels": [(making, "build_kernel")],
+        "kernels to and from the disk": [(KernelStore, "save"), (KernelStore, "load")],
         "decompositions": [(fit, "decompose")],
-        "fits": [(fit, "select_alpha")],
+        "fits": [(fit, "select_alpha"), (fit, "predict")],
     }
 
 
@@ -94,20 +96,24 @@ def child(arguments: argparse.Namespace) -> None:
     spent["imports"] = time.monotonic() - start
     time_stages(spent)
     profile = cProfile.Profile() if arguments.profile else None
+    outcomes: dict = {}
+
+    def write() -> None:
+        spent["all"] = time.monotonic() - start
+        arguments.json.write_text(json.dumps({"seconds": spent, "outcomes": outcomes}))
+
     with profile or contextlib.nullcontext():
-        scores = score_all(
+        for name, score in score_all(
             arguments.model,
             headline(arguments.child == "cpu"),
             arguments.folder,
             EngineOptions(device=arguments.device),
             layers=parse_layers(arguments.layers) if arguments.layers else None,
-        )
-        outcomes = {
-            name: {subject: vars(outcome) for subject, outcome in our_outcomes(score, SUBJECTS).items()}
-            for name, score in scores
-        }
-    spent["all"] = time.monotonic() - start
-    arguments.json.write_text(json.dumps({"seconds": spent, "outcomes": outcomes}))
+        ):
+            outcomes[name] = {subject: vars(outcome) for subject, outcome in our_outcomes(score, SUBJECTS).items()}
+            write()  # a run that is stopped has told what it knew
+            sys.stderr.write(f"{spent['all']:7.1f} s: {name} ({', '.join(f'{k} {v:.1f}' for k, v in spent.items())})\n")
+    write()
     if profile:
         text = io.StringIO()
         pstats.Stats(profile, stream=text).sort_stats("cumulative").print_stats(70)

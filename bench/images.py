@@ -26,9 +26,10 @@ from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper, load_preprocess_images
 from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.ahead import _use_one_processor, worker_count
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.ahead import _use_one_processor
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import CommitmentRecorder
 from brainscore_vision.benchmark_helpers.stimulus_kernels.options import available_processors
+from brainscore_vision.benchmark_helpers.stimulus_kernels.parallel import worker_count
 from brainscore_vision.data.laion_fmri_7t.simulation import SCALES, images
 from brainscore_vision.data.laion_fmri_7t.simulation.stimuli_ids import stimulus_table
 

@@ -20,7 +20,7 @@ MAY_IMPORT = {HELPERS: set(), DATA: {HELPERS}, BENCHMARKS: {HELPERS, DATA}, MODE
 """Folder of this plugin -> other folders of this plugin that it may import."""
 
 ROOMS = {
-    "features": {"errors", "files", "options", "pool", "wording"},
+    "features": {"errors", "files", "options", "parallel", "pool", "wording"},
     "kernels": {"errors", "files", "options", "pool", "wording", "features"},
     "ridge": {"errors", "kernels"},
     "statistics": {"errors", "kernels"},
@@ -32,6 +32,7 @@ ROOMS = {
         "files",
         "kernels",
         "options",
+        "parallel",
         "responses",
         "ridge",
         "statistics",

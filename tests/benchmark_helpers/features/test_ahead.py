@@ -387,23 +387,6 @@ def test_few_images_wait(monkeypatch):
     assert len(under_way) == len(set(under_way)) == 100
 
 
-@pytest.mark.parametrize(
-    ("processors", "limit", "variable", "expected"),
-    [
-        *[(8, None, "", 8), (8, 3, "", 3), (8, 3, "5", 3), (8, None, "5", 5), (8, None, "6,2", 6)],
-        *[(1, None, "", 2), (99, None, "", 32)],
-    ],
-)
-def test_threads_are_as_many_as_processors_may_be_used(processors, limit, variable, expected, monkeypatch):
-    monkeypatch.setattr(ahead.os, "sched_getaffinity", lambda _: set(range(processors)))
-    monkeypatch.setenv("OMP_NUM_THREADS", variable)
-    token = ahead.PROCESSORS.set(limit)
-    try:
-        assert ahead.worker_count() == expected
-    finally:
-        ahead.PROCESSORS.reset(token)
-
-
 def test_threads_leave_the_network_its_processors(stimuli):
     threads = {}
 

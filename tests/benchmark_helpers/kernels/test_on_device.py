@@ -82,7 +82,7 @@ def test_the_decomposition_is_that_of_the_cpu(device, n, p):
         dual = selection.dual_coefficients
         predictions.append(ridge.predict(decomposition, kernel[np.ix_(cross, train)], dual, mean))
         errors.append(ridge.leave_one_out_errors(decomposition, coordinates, 0.5))
-        np.testing.assert_allclose(decomposition.expand(coordinates), responses - mean, atol=1e-10)
+        np.testing.assert_allclose(host(decomposition.expand(coordinates)), responses - mean, atol=1e-10)
     np.testing.assert_allclose(*predictions, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(*errors, rtol=1e-8, atol=1e-10)
 
@@ -187,5 +187,5 @@ def test_hooks_on_batches_decide_what_the_features_are(scored_on, device):
         return scored_on(device, model)
 
     found, expected = pooled(device), pooled("cpu")
-    assert found.item() == pytest.approx(expected.item(), abs=1e-9)
+    assert found.item() == pytest.approx(expected.item(), abs=1e-6)  # two libraries' convolutions
     assert expected.item() != pytest.approx(scored_on("cpu").item(), abs=1e-3)

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from plugin_testing.people import killed_child
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.parallel import ordered_map
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
 from brainscore_vision.data.laion_fmri_7t.simulation import (
     SCALES,
@@ -24,7 +25,6 @@ from brainscore_vision.data.laion_fmri_7t.simulation import (
     simulate,
     write,
 )
-from brainscore_vision.data.laion_fmri_7t.simulation.parallel import ordered_map
 from brainscore_vision.data.laion_fmri_7t.simulation.scales import get_scale
 from brainscore_vision.data.laion_fmri_7t.simulation.stimuli_ids import stimulus_table
 

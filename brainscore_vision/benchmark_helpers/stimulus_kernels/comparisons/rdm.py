@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..kernels.compute import Compute
 from ..kernels.kernel import StimulusKernel
+from ..parallel import ordered_map, spare_workers
 from ..responses import Responses
 from ..statistics import similarity
 from ..statistics.bootstrap import N_DRAWS, rank_classes, rdm_draws
 from ..statistics.ceilings import NoiseCeiling
 from ..statistics.influence import Estimate
 from ..statistics.normalizations import SIMILARITY_NORMALIZATIONS, Normalized, scaled_similarity
-from ..statistics.rsa_ceilings import nili_bounds, rdm_reliability, split_half_reliability
+from ..statistics.rsa_ceilings import Halves, nili_bounds, rdm_reliability, split_half_reliability
 from ..tasks import Results, SubjectResult, SubjectTask
 from ..wording import warn_of_model
 from .halves import (
@@ -47,6 +48,9 @@ class RDMMetric:
 
     def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
         """Results of tasks that share ``kernel``."""
+        yield from ordered_map(_result, self._read(kernel, tasks), spare_workers())
+
+    def _read(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask]) -> Iterator[_Compared]:
         resampled = None
         for task in tasks:
             if resampled is None or not resampled.is_for(task.test_ids, task.bootstrap_groups):
@@ -55,25 +59,10 @@ class RDMMetric:
                 ranks, lost = similarity.tied_ranks(*dissimilarities), similarity.lost_in_rounding(*dissimilarities)
                 for note in lost:
                     warn_of_model("rounding of RDMs", note)
-                model_ranks, model_classes = similarity.unit_ranks(ranks), rank_classes(ranks)
+                of_model = similarity.unit_ranks(ranks), rank_classes(ranks)
             responses = task.load_responses().select(task.test_ids)
-            ranks = similarity.response_ranks(responses.values)
-            measured, draws = _measured_rdm(task, responses, ranks), None
-            if resampled.counts is not None:
-                raw_draws = rdm_draws(model_classes, rank_classes(ranks), resampled.counts)
-                values = {"published": raw_draws / rdm_ceiling(responses.noise_ceiling)}
-                if measured.reliability is not None:
-                    values["reliability"] = raw_draws / measured.reliability.draws(resampled.counts)
-                draws = resampled.draws(values)
-            yield (
-                task,
-                replace(
-                    similarity_result(task, kernel, responses, float(model_ranks @ similarity.unit_ranks(ranks))),
-                    draws=draws,
-                    measured=measured,
-                    notes=(*lost, *resampled.notes, *unreliable(task, measured.reliability)),
-                ),
-            )
+            halves = averaged_halves(task, responses)  # read here: files are not for several threads at once
+            yield _Compared(task, kernel, responses, halves, *of_model, resampled, lost)
 
     def normalize(self, results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
         """Each subject's numbers by normalisation, in order."""
@@ -108,7 +97,7 @@ class RDMMetric:
             ``split_half_reliability`` and ``reliability`` (with halves of the trials), per subject.
         """
         subjects, details = [task.subject for task in tasks], {}
-        measured = list(map(_measured_rdm, tasks)) if measured is None else measured
+        measured = list(map(_measured, tasks)) if measured is None else measured
         if len(tasks) > 1 and len({task.test_ids for task in tasks}) == 1:
             bounds = nili_bounds([one.ranks for one in measured])
             for name, values in zip(("nili_lower", "nili_upper"), bounds, strict=True):
@@ -116,6 +105,38 @@ class RDMMetric:
         if all(one.split_half is not None for one in measured):
             details["split_half_reliability"] = {s: one.split_half for s, one in zip(subjects, measured, strict=True)}
         return details | reliability_details(subjects, measured)
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """Two RDMs to compare: the model's, as ranks of length one and as classes, and that of responses."""
+
+    task: SubjectTask
+    kernel: StimulusKernel
+    responses: Responses
+    halves: Halves | None
+    model_ranks: np.ndarray
+    model_classes: np.ndarray
+    resampled: Resampled
+    notes: tuple[str, ...]
+
+
+def _result(one: _Compared) -> tuple[SubjectTask, SubjectResult]:
+    ranks, counts = similarity.response_ranks(one.responses.values), one.resampled.counts
+    measured, draws = _measured_rdm(one.task, ranks, one.halves), None
+    if counts is not None:
+        raw_draws = rdm_draws(one.model_classes, rank_classes(ranks), counts)
+        values = {"published": raw_draws / rdm_ceiling(one.responses.noise_ceiling)}
+        if measured.reliability is not None:
+            values["reliability"] = raw_draws / measured.reliability.draws(counts)
+        draws = one.resampled.draws(values)
+    raw = float(one.model_ranks @ similarity.unit_ranks(ranks))
+    return one.task, replace(
+        similarity_result(one.task, one.kernel, one.responses, raw),
+        draws=draws,
+        measured=measured,
+        notes=(*one.notes, *one.resampled.notes, *unreliable(one.task, measured.reliability)),
+    )
 
 
 def rdm_ceiling(published: NoiseCeiling) -> float:
@@ -142,13 +163,12 @@ class MeasuredRDM:
     reliability: Estimate | None
 
 
-def _measured_rdm(
-    task: SubjectTask, responses: Responses | None = None, ranks: np.ndarray | None = None
-) -> MeasuredRDM:
-    if responses is None:
-        responses = task.load_responses().select(task.test_ids)
-        ranks = similarity.response_ranks(responses.values)
-    halves = averaged_halves(task, responses)
+def _measured(task: SubjectTask) -> MeasuredRDM:
+    responses = task.load_responses().select(task.test_ids)
+    return _measured_rdm(task, similarity.response_ranks(responses.values), averaged_halves(task, responses))
+
+
+def _measured_rdm(task: SubjectTask, ranks: np.ndarray, halves: Halves | None) -> MeasuredRDM:
     if halves is None:
         return MeasuredRDM(_compact(ranks), None, None)
     split_half = split_half_reliability(*(similarity.response_ranks(half) for half in (halves.first, halves.second)))

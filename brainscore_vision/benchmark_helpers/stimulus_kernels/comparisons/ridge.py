@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,8 @@ import numpy as np
 from ..errors import StimulusKernelError
 from ..kernels.compute import Compute
 from ..kernels.kernel import StimulusKernel
-from ..responses import pearson_per_neuroid
+from ..parallel import ordered_map, spare_workers
+from ..responses import Responses, pearson_per_neuroid
 from ..ridge import fit as ridge
 from ..statistics.bootstrap import N_DRAWS, median_draws, ridge_draws
 from ..statistics.ceilings import ENOUGH_STANDARD_ERRORS, ExplainableVariance
@@ -41,6 +42,20 @@ def is_grid(alphas) -> bool:
     if isinstance(alphas, str):
         return alphas == RELATIVE
     return len(alphas) > 0 and all(np.isfinite(a) and a > 0 for a in alphas)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What a task's statistics are made of."""
+
+    task: SubjectTask
+    test: Responses
+    prediction: np.ndarray
+    alpha: float
+    unit: float | None
+    n_features: int
+    resampled: Resampled
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -86,6 +101,11 @@ class RidgeMetric:
 
     def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
         """Results of tasks that share ``kernel`` and their training stimuli."""
+        # what is known of a prediction is computed by other processors, if there are some, while the next fit is made
+        workers = 1 if compute.max_memory is not None else spare_workers()
+        yield from ordered_map(self._result, self._predictions(kernel, tasks, compute), workers)
+
+    def _predictions(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Iterator[_Fit]:
         train_ids = tasks[0].train_ids
         train_rows = kernel.positions(train_ids)
         decomposition = ridge.decompose(kernel.gram, train_rows, compute, kernel.n_features)
@@ -95,10 +115,10 @@ class RidgeMetric:
         resampled, edges = None, []
         for task in tasks:
             responses = task.load_responses()
-            train, test = responses.select(train_ids), responses.select(task.test_ids)
+            test = responses.select(task.test_ids)
             if task.load_responses not in fitted:  # tasks that differ in their test stimuli alone share a fit
                 fitted.clear()
-                coordinates, _ = decomposition.coordinates(train.values)
+                coordinates, _ = decomposition.coordinates(responses.select(train_ids).values)
                 selection = ridge.select_alpha(decomposition, coordinates, self.grid, unit)
                 at_edge = self.at_edge(task, selection.alpha, unit)
                 edges += at_edge
@@ -106,38 +126,40 @@ class RidgeMetric:
             selection, notes = fitted[task.load_responses]
             cross = kernel.block(task.test_ids, train_ids)
             prediction = ridge.predict(decomposition, cross, selection.dual_coefficients)
-            correlations = pearson_per_neuroid(prediction, test.values, task.subject)
             if resampled is None or not resampled.is_for(task.test_ids, task.bootstrap_groups):
                 resampled = Resampled.of(task.test_ids, task.bootstrap_groups, self.bootstrap_draws)
-            draws, at_test = None, test.explainable()
-            if resampled.counts is not None:
-                sums = SumsOfDraws(correlations, test.noise_ceiling, at_test)
-                values = ridge_draws(prediction, test.values, test.n_repetitions, sums, resampled.counts)
-                medians = median_draws(prediction, test.values, correlations, resampled.counts, task.bootstrap_groups)
-                draws = resampled.draws(values, medians)
-            yield (
-                task,
-                SubjectResult(
-                    subject=task.subject,
-                    n_train=len(train_ids),
-                    n_test=len(task.test_ids),
-                    n_features=kernel.n_features,
-                    neuroids=test.neuroids,
-                    published_ceiling=test.noise_ceiling,
-                    at_test=at_test,
-                    correlations=correlations,
-                    p_values=p_values(prediction, test.values, correlations, task.bootstrap_groups),
-                    alpha=selection.alpha,
-                    mean_eigenvalue=unit if self.is_relative else None,
-                    draws=draws,
-                    notes=(*notes, *resampled.notes, *poorly_known(task, at_test)),
-                ),
-            )
+            own_unit = unit if self.is_relative else None
+            yield _Fit(task, test, prediction, selection.alpha, own_unit, kernel.n_features, resampled, notes)
         if edges:  # the Scores have all of them
             warn_of_model(
                 "edge of the grid",
                 f"{edges[0]}{' The same holds for other subjects or regions.' if len(edges) > 1 else ''}",
             )
+
+    def _result(self, fit: _Fit) -> tuple[SubjectTask, SubjectResult]:
+        task, test, prediction, resampled = fit.task, fit.test, fit.prediction, fit.resampled
+        correlations = pearson_per_neuroid(prediction, test.values, task.subject)
+        draws, at_test = None, test.explainable()
+        if resampled.counts is not None:
+            sums = SumsOfDraws(correlations, test.noise_ceiling, at_test)
+            values = ridge_draws(prediction, test.values, test.n_repetitions, sums, resampled.counts)
+            medians = median_draws(prediction, test.values, correlations, resampled.counts, task.bootstrap_groups)
+            draws = resampled.draws(values, medians)
+        return task, SubjectResult(
+            subject=task.subject,
+            n_train=len(task.train_ids),
+            n_test=len(task.test_ids),
+            n_features=fit.n_features,
+            neuroids=test.neuroids,
+            published_ceiling=test.noise_ceiling,
+            at_test=at_test,
+            correlations=correlations,
+            p_values=p_values(prediction, test.values, correlations, task.bootstrap_groups),
+            alpha=fit.alpha,
+            mean_eigenvalue=fit.unit,
+            draws=draws,
+            notes=(*fit.notes, *resampled.notes, *poorly_known(task, at_test)),
+        )
 
     def _unresolved(self, decomposition, kernel: StimulusKernel, train_rows: np.ndarray) -> tuple[str, ...]:
         """A note if rounding hides features from the kernel that one of the penalties would let through."""

@@ -24,6 +24,7 @@ from ..features.lookup import LookupModel
 from ..features.network import network_digest
 from ..features.recording import answers_by_layers, committed_layers
 from ..files import ProcessLock, cannot_write, make_folder, remove_abandoned, replacing
+from ..kernels.compute import host
 from ..kernels.kernel import StimulusKernel, column_blocks, kernel_from_features
 from ..kernels.making import ENCODER_SPOOL, private_spool
 from ..options import EngineOptions
@@ -142,7 +143,7 @@ def fit_regions(
             if task.test_ids:
                 predicted = ridge.predict(decomposition, kernel.block(task.test_ids, train_ids), dual)
             notes = _at_edge(metric, task, alphas, unit)
-            fits[task] = RegionFit(task, dual, mean, alphas, unit, predicted, held_out, notes)
+            fits[task] = RegionFit(task, host(dual), mean, alphas, unit, predicted, held_out, notes)
     return fits
 
 

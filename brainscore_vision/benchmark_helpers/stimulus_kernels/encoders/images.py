@@ -16,9 +16,9 @@ from brainscore_vision.benchmark_helpers.screen import ImageConverter
 from PIL import Image
 
 from ..errors import StimulusKernelError
-from ..features.ahead import worker_count
 from ..features.decoding import UNREADABLE, open_image, strict_decoding
 from ..features.screen import place_on_model_screen
+from ..parallel import worker_count
 
 PIECE = 256
 """Images that lie on disk at once."""

@@ -8,32 +8,16 @@ decode, resize and normalise: two of them prepare JPEGs of 1000 pixels twice as 
 from __future__ import annotations
 
 import functools
-import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import ContextVar
 
 import numpy as np
 
-from ..options import available_processors
+from ..parallel import worker_count
 
 WAITING_BYTES = 2**26
-"""Prepared images that wait for the network take as much at most, beside one batch."""
-
-MOST_WORKERS = 32
-
-
-PROCESSORS: ContextVar[int | None] = ContextVar("processors", default=None)
-"""How many processors this part of a program may use. None: as many as the process may, or ``OMP_NUM_THREADS``."""
-
-
-def worker_count() -> int:
-    """Threads that prepare images: one per processor, and two at least."""
-    available = available_processors()
-    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    most = PROCESSORS.get() or (int(asked) if asked.isdecimal() else MOST_WORKERS)
-    return max(2, min(MOST_WORKERS, available, most))
+"""Prepared images that wait for the network take as much at most, or as much as a batch, beside one batch."""
 
 
 class Ahead:
@@ -91,7 +75,7 @@ class Ahead:
         first = next(iter(images.values()))
         if any((image.shape, image.dtype) != (first.shape, first.dtype) for image in images.values()):
             return None
-        self._room = max(1, WAITING_BYTES // max(1, first.numel() * first.element_size()))
+        self._room = max(len(coming), WAITING_BYTES // max(1, first.numel() * first.element_size()))
         return [images[str(path)] for path in paths]
 
     def _go_on(self) -> None:

@@ -49,6 +49,10 @@ FIRST_BLOCK = CPU_BATCH = 8
 """Stimuli that are shown first where the width of the layers is not known yet, and at once to a network on the CPU: answers to
 more do not fit in the memory that is near the processor."""
 
+GPU_BATCH = 256
+"""Images that a GPU sees at once where its memory allows: for each batch, the thread that drives the network waits as often for
+the interpreter's lock, which the threads that prepare images hold in turn."""
+
 BATCH_BYTES = 64 * 2**20
 """What a batch's answer may take in a network on the CPU: the activations around a wide layer take several times as much."""
 
@@ -120,6 +124,7 @@ class CommitmentRecorder:
         _check_layers(model, self._layers)
         self.labels = {region: _label(layers) for region, layers in self._layers.items()}
         self._answer_bytes: dict[str, int] = {}
+        self._times_own = 1
 
     def keep_on(self, device: str) -> bool:
         """Whether features can stay on a device; they do from now on, and are tensors there."""
@@ -127,6 +132,21 @@ class CommitmentRecorder:
         if keeps:
             self._reader.keeps = True
         return keeps
+
+    def enlarge_batches(self, n_bytes: int, room: int) -> int:
+        """Show a GPU several of the extractor's own batches at once from now on: how many.
+
+        Parameters
+        ----------
+        n_bytes : int
+            What the network takes to answer to one of them.
+        room : int
+            What it may take.
+        """
+        own = self.model.activations_model._extractor._batch_size
+        while 2 * self._times_own * own <= GPU_BATCH and 2 * self._times_own * n_bytes <= room:
+            self._times_own *= 2
+        return self._times_own
 
     @property
     def notes(self) -> dict[str, list[str]]:
@@ -139,11 +159,11 @@ class CommitmentRecorder:
         """Images that the network sees at once when these layers are recorded.
 
         Usually the extractor's own batch size. PyTorch networks on the CPU, which lose by large batches, get smaller ones:
-        ``CPU_BATCH`` images, or as many as fit in ``BATCH_BYTES``.
+        ``CPU_BATCH`` images, or as many as fit in ``BATCH_BYTES``. GPUs may get larger ones (:meth:`enlarge_batches`).
         """
         own = self.model.activations_model._extractor._batch_size
         if not self._may_shrink():
-            return own
+            return own * self._times_own
         if not set(layers) <= self._answer_bytes.keys():
             return min(own, FIRST_BLOCK)
         fitting = BATCH_BYTES // sum(self._answer_bytes[layer] for layer in layers)

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from ..errors import StimulusKernelError, StorageError
 from ..files import NO_ROOM, cannot_write, make_folder
-from .ahead import worker_count
+from ..parallel import worker_count
 from .decoding import UNREADABLE, is_jpeg, open_image, strict_decoding
 
 

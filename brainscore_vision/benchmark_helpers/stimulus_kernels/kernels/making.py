@@ -42,6 +42,9 @@ SOME_BATCHES, MOST_TIMED = 192, 256
 LONGER = 4
 """Times the seconds that a model is to be shown images: what it may take to see some batches."""
 
+ROOM_SHARE = 8
+"""A network's pass over a batch takes this part of a GPU's free memory at most, where batches are enlarged."""
+
 PRIVATE_SPOOL, ENCODER_SPOOL = "features-", "encoder-"
 """Folders of features that no later run finds, and of encoders without a path, begin so."""
 
@@ -406,6 +409,8 @@ class ModelKernels:
         with noticing_changes(self._model), self.compute.measuring() as peak:
             self._recorder.record(self._place(pool, probe_ids(pool.parts[0])), list(batches), sink)
         self._batch_bytes = peak.n_bytes
+        if self._on_device:
+            self._batch_bytes *= self._recorder.enlarge_batches(peak.n_bytes, self.compute.free_bytes() // ROOM_SHARE)
         return batches
 
     def _is_this_model(self, pool: StimulusPool, label: str, stored: Probe) -> bool:

@@ -85,7 +85,7 @@ class MatrixBasis:
     vectors : numpy.ndarray or torch.Tensor of float64, shape (n, r)
         Orthonormal columns, each orthogonal to the constant vector; r at most n - 1. A tensor stays on its GPU.
     compute : Compute
-        Where the vectors are.
+        Where the vectors are, and what is multiplied by them.
     """
 
     vectors: np.ndarray
@@ -105,17 +105,17 @@ class MatrixBasis:
 
     def coordinates(self, values: np.ndarray) -> np.ndarray:
         """Vᵀ C, for C of shape (n, m)."""
-        return host(self.vectors.T @ self.compute.place(values))
+        return self.vectors.T @ values
 
     def combine(self, coordinates: np.ndarray) -> np.ndarray:
         """V C, for C of shape (r, m)."""
-        return host(self.vectors @ self.compute.place(coordinates))
+        return self.vectors @ coordinates
 
     def rows(self, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
         """Some rows of V, or all, in blocks of shape (rows, r)."""
         for start in range(0, len(self.vectors) if rows is None else len(rows), BASIS_ROWS):
             block = slice(start, start + BASIS_ROWS)
-            yield host(self.vectors[block if rows is None else rows[block]])
+            yield self.vectors[block if rows is None else rows[block]]
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,7 @@ class ReflectedBasis:
 
     constant: ConstantReflection
     reflections: BlockReflections
+    compute = Compute()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -175,11 +176,14 @@ class Spectrum:
 
     Attributes
     ----------
-    eigenvalues : numpy.ndarray of float64, shape (r,)
+    eigenvalues : numpy.ndarray or torch.Tensor of float64, shape (r,)
         Ascending, not negative; those below n·ε·λ_max are zero.
+    compute : Compute
+        Where they are.
     """
 
     eigenvalues: np.ndarray
+    compute: Compute = Compute()
 
     @property
     def trace(self) -> float:
@@ -191,17 +195,19 @@ class Spectrum:
 
     def half_solve(self, right: np.ndarray, alpha: float) -> np.ndarray:
         """R C with R Rᵀ = (Λ+α)⁻¹, for C of shape (r, m)."""
-        return right / np.sqrt(self.eigenvalues + alpha)[:, None]
+        return right / ((self.eigenvalues + alpha) ** 0.5)[:, None]
 
     def weights(self, blocks: Iterable[np.ndarray], alphas: np.ndarray) -> np.ndarray:
         """The diagonal of V (Λ+α)⁻¹ Vᵀ for rows V of shape (m, r), in blocks of rows, and each α; shape (m, n_alphas)."""
-        inverse = 1.0 / (self.eigenvalues[:, None] + alphas[None, :])
-        return np.concatenate([(rows * rows) @ inverse for rows in blocks])
+        inverse = 1.0 / (self.eigenvalues[:, None] + self.compute.place(alphas)[None, :])
+        return self.compute.numerics.concatenate([(rows * rows) @ inverse for rows in blocks])
 
 
 @dataclass(frozen=True)
 class RidgeDecomposition:
     """A training kernel as V Λ Vᵀ in the complement of the constant vector.
+
+    Coordinates, and what is made of them, stay where V is: arrays, or tensors on a GPU.
 
     Where V has fewer than n - 1 columns, Λ is zero on everything that they do not reach: K̃ + α is α alone there.
 
@@ -223,6 +229,11 @@ class RidgeDecomposition:
     exact: bool = False
 
     @property
+    def compute(self) -> Compute:
+        """Where V is."""
+        return self.basis.compute
+
+    @property
     def is_complete(self) -> bool:
         """Whether V reaches all responses."""
         n, rank = self.basis.shape
@@ -237,8 +248,12 @@ class RidgeDecomposition:
         """Vᵀ (Y - Ȳ) and Ȳ, of responses of shape (n, neuroids).
 
         Shape (r, neuroids) and (neuroids,). If V is not complete, what it does not reach follows below: n rows more.
+        Ȳ is an array.
         """
         mean = responses.mean(axis=0, dtype=float)
+        if self.compute.device != "cpu":  # float64 there alone: responses travel in their own precision
+            centred = self.compute.place(responses) - self.compute.place(mean)
+            return self.basis.coordinates(centred), mean
         centred = np.subtract(responses, mean, order="C")
         inside = self.basis.coordinates(centred)
         if self.is_complete:
@@ -277,8 +292,8 @@ class RidgeDecomposition:
         """
         if not isinstance(self.middle, Spectrum):
             return 0.0  # a band is made only where no eigenvalue is set to zero
-        (n, rank), eigenvalues, epsilon = self.basis.shape, self.middle.eigenvalues, np.finfo(float).eps
-        coordinates, _ = self.coordinates(sketch)
+        (n, rank), epsilon = self.basis.shape, np.finfo(float).eps
+        coordinates, eigenvalues = host(self.coordinates(sketch)[0]), host(self.middle.eigenvalues)
         lost = np.sum(coordinates[:rank][eigenvalues == 0] ** 2) + np.sum(coordinates[rank:] ** 2)
         lost /= sketch.shape[1]
         # a vector of the others leaks into these directions by the error of K over its eigenvalue (Davis & Kahan 1970)
@@ -312,7 +327,7 @@ class RidgeDecomposition:
 
     def at(self, rows: np.ndarray) -> StimuliOfDecomposition:
         """Some training stimuli, by their positions, for what is asked about each."""
-        return StimuliOfDecomposition(self, rows, np.concatenate(list(self.basis.rows(rows))))
+        return StimuliOfDecomposition(self, rows, self.compute.numerics.concatenate(list(self.basis.rows(rows))))
 
     def _weights(self, blocks: Iterable[np.ndarray], alphas: np.ndarray) -> np.ndarray:
         if self.is_complete:
@@ -332,7 +347,7 @@ class StimuliOfDecomposition:
     ----------
     decomposition : RidgeDecomposition
     rows : numpy.ndarray of int, shape (m,)
-    vectors : numpy.ndarray of float64, shape (m, r)
+    vectors : numpy.ndarray or torch.Tensor of float64, shape (m, r)
         Their rows of V.
     """
 
@@ -454,6 +469,7 @@ def _on_device(
     reflected.addr_(vector, product, alpha=-1.0).addr_(product, vector, alpha=-1.0)
     eigenvalues, complement = torch.linalg.eigh(reflected[1:, 1:])
     spectrum = _spectrum(host(eigenvalues), size)
+    spectrum = Spectrum(compute.place(spectrum.eigenvalues), compute)
     vectors = torch.nn.functional.pad(complement, (0, 0, 1, 0))
     vectors.addr_(vector, constant.beta * (vector @ vectors), alpha=-1.0)
     return RidgeDecomposition(MatrixBasis(vectors, compute), spectrum, column_mean, compute.exact)

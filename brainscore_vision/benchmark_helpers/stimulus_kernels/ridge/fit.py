@@ -36,6 +36,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..kernels.compute import host
 from .decomposition import RidgeDecomposition, StimuliOfDecomposition, decompose
 
 __all__ = [
@@ -85,8 +86,8 @@ class AlphaSelection:
     ----------
     alpha : float
         As the grid has it: the penalty is ``alpha`` times the unit of the grid.
-    dual_coefficients : numpy.ndarray of float64, shape (n, neuroids)
-        The fit with this penalty, for :func:`predict`.
+    dual_coefficients : numpy.ndarray or torch.Tensor of float64, shape (n, neuroids)
+        The fit with this penalty, for :func:`predict`; where the decomposition is.
     evaluated : tuple of float
         What samples left of the grid (see :func:`promising_penalties`), between which exact errors decided.
     errors : tuple of float
@@ -107,7 +108,7 @@ def select_alpha(
     Parameters
     ----------
     decomposition : RidgeDecomposition
-    coordinates : numpy.ndarray of float64, shape (rows, neuroids)
+    coordinates : numpy.ndarray or torch.Tensor of float64, shape (rows, neuroids)
         Vᵀ (Y - Ȳ), as :meth:`RidgeDecomposition.coordinates` gives them.
     alphas : sequence of float
         The grid, positive.
@@ -133,7 +134,7 @@ def select_alpha(
             _mean_squared_error(decomposition, coordinates, a, d) for a, d in zip(penalties, diagonal.T, strict=True)
         ]
         best = int(np.argmin(errors))
-    dual = np.empty((decomposition.basis.shape[0], coordinates.shape[1]))
+    dual = decomposition.compute.empty((decomposition.basis.shape[0], coordinates.shape[1]))
     for columns in _blocks(coordinates):
         dual[:, columns] = decomposition.dual_coefficients(coordinates[:, columns], float(penalties[best]))
     return AlphaSelection(float(alphas[best]), dual, tuple(alphas.tolist()), tuple(errors))
@@ -153,16 +154,17 @@ def select_alphas(
     -------
     alphas : numpy.ndarray of float64, shape (neuroids,)
         As the grid has them.
-    dual_coefficients : numpy.ndarray of float64, shape (n, neuroids)
+    dual_coefficients : numpy.ndarray or torch.Tensor of float64, shape (n, neuroids)
+        Where the decomposition is.
     """
     alphas = np.asarray(alphas, dtype=float)
     diagonal = decomposition.weights(alphas * unit)
     squares = np.empty((len(alphas), coordinates.shape[1]))
-    dual = np.empty((decomposition.basis.shape[0], coordinates.shape[1]))
+    dual = decomposition.compute.empty((decomposition.basis.shape[0], coordinates.shape[1]))
     for columns in _blocks(coordinates):
         for i, alpha in enumerate(alphas * unit):
             errors = _errors(decomposition, coordinates[:, columns], alpha, diagonal[:, i])
-            squares[i, columns] = np.einsum("ij,ij->j", errors, errors)
+            squares[i, columns] = host(decomposition.compute.numerics.einsum("ij,ij->j", errors, errors))
     best = squares.argmin(axis=0)
     for i in np.unique(best):
         (columns,) = np.nonzero(best == i)
@@ -193,7 +195,7 @@ def sampled_alpha(
         return float(alphas[0])
     if n_neuroids > FEW_MIXTURES and not decomposition.exact:
         signs = np.random.default_rng(SEED).choice(np.array([-1.0, 1.0]), size=(n_neuroids, FEW_MIXTURES))
-        coordinates = coordinates @ signs
+        coordinates = coordinates @ decomposition.compute.place(signs)
     n = decomposition.basis.shape[0]
     by_mixture, _ = _squared_errors(decomposition, decomposition, coordinates, alphas * unit, np.ones(n))
     return float(alphas[by_mixture.mean(axis=0).argmin()])
@@ -219,7 +221,7 @@ def predict(
     ----------
     cross_kernel : numpy.ndarray of float64, shape (n_query, n)
         K_QT.
-    dual_coefficients : numpy.ndarray of float64, shape (n, neuroids)
+    dual_coefficients : numpy.ndarray or torch.Tensor of float64, shape (n, neuroids)
         V (Λ+α)⁻¹ Vᵀ (Y - Ȳ), as :meth:`RidgeDecomposition.dual_coefficients` gives them.
     response_mean : numpy.ndarray of float64, shape (neuroids,), optional
         Ȳ. Without it, predictions are those of Y - Ȳ: all that a correlation needs, with every digit kept where
@@ -229,10 +231,11 @@ def predict(
     -------
     numpy.ndarray of float64, shape (n_query, neuroids)
     """
-    centred = cross_kernel - decomposition.column_mean
+    compute = decomposition.compute
+    centred = compute.place(cross_kernel) - compute.place(decomposition.column_mean)
     # dual coefficients sum to zero: what all stimuli share only costs digits
     centred -= centred.mean(axis=1, keepdims=True)
-    prediction = centred @ dual_coefficients
+    prediction = host(centred @ compute.place(dual_coefficients))
     prediction += response_mean
     return prediction
 
@@ -279,11 +282,11 @@ def leave_one_out_errors(decomposition: RidgeDecomposition, coordinates: np.ndar
     """
     diagonal = decomposition.weights(np.array([alpha]))[:, 0]
     return np.concatenate(
-        [_errors(decomposition, coordinates[:, c], alpha, diagonal) for c in _blocks(coordinates)], axis=1
+        [host(_errors(decomposition, coordinates[:, c], alpha, diagonal)) for c in _blocks(coordinates)], axis=1
     )
 
 
-def _errors(decomposition, coordinates, alpha, diagonal) -> np.ndarray:
+def _errors(decomposition, coordinates, alpha, diagonal):
     errors = decomposition.expand(decomposition.solve(coordinates, alpha))
     errors /= diagonal[:, None]
     return errors
@@ -293,7 +296,7 @@ def _mean_squared_error(decomposition, coordinates, alpha, diagonal) -> float:
     total = 0.0
     for columns in _blocks(coordinates):
         errors = _errors(decomposition, coordinates[:, columns], alpha, diagonal)
-        total += np.einsum("ij,ij->", errors, errors)
+        total += float(decomposition.compute.numerics.einsum("ij,ij->", errors, errors))
     return float(total / (len(diagonal) * coordinates.shape[1]))
 
 
@@ -326,7 +329,8 @@ def promising_penalties(decomposition: RidgeDecomposition, coordinates: np.ndarr
     if len(alphas) == 1 or n_neuroids <= 2 * MIXTURES:
         return left
     rng = np.random.default_rng(SEED)
-    mixtures = coordinates @ rng.choice(np.array([-1.0, 1.0]), size=(n_neuroids, MIXTURES))
+    signs = rng.choice(np.array([-1.0, 1.0]), size=(n_neuroids, MIXTURES))
+    mixtures = coordinates @ decomposition.compute.place(signs)
     if n > 2 * STIMULI:
         left = _left(decomposition, mixtures, alphas, _draw_stimuli(decomposition, mixtures, alphas, rng))
     if len(left) > 1:
@@ -388,7 +392,7 @@ def _rough_errors(
     Shape (n, n_alphas). For standard normal vectors g and R Rᵀ = (K̃+α)⁻¹, the squares of V R Vᵀ g have the weights d as
     expectation, with the same relative precision for small ones (Johnson & Lindenstrauss 1984).
     """
-    n, width = decomposition.basis.shape[0], mixtures.shape[1]
+    n, width, numerics = decomposition.basis.shape[0], mixtures.shape[1], decomposition.compute.numerics
     vectors, _ = decomposition.coordinates(rng.standard_normal((n, width)))
     together, rough = max(1, COLUMNS // (2 * width)), []
     for start in range(0, len(alphas), together):
@@ -397,8 +401,8 @@ def _rough_errors(
             for alpha in alphas[start : start + together]
             for part in (decomposition.solve(mixtures, alpha), decomposition.half_solve(vectors, alpha))
         ]
-        expanded = decomposition.expand(np.concatenate(solved, axis=1)).reshape(n, -1, 2, width)
-        squares = np.einsum("iakm,iakm->iak", expanded, expanded)
+        expanded = decomposition.expand(numerics.concatenate(solved, axis=1)).reshape(n, -1, 2, width)
+        squares = host(numerics.einsum("iakm,iakm->iak", expanded, expanded))
         rough.append(squares[:, :, 0] / squares[:, :, 1] ** 2)
     return np.concatenate(rough, axis=1)
 
@@ -421,16 +425,16 @@ def _squared_errors(
     counts: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Squared leave-one-out errors: sums over stimuli, (mixtures, n_alphas), and means over mixtures, (rows, n_alphas)."""
-    n_mixtures = mixtures.shape[1]
-    together = max(1, COLUMNS // n_mixtures)
+    n_mixtures, compute = mixtures.shape[1], decomposition.compute
+    together, counts = max(1, COLUMNS // n_mixtures), compute.place(counts)
     diagonal = at.weights(alphas)
     by_mixture, by_stimulus = np.empty((n_mixtures, len(alphas))), np.empty((len(counts), len(alphas)))
     for start in range(0, len(alphas), together):
         chosen = slice(start, start + together)
-        solved = np.concatenate([decomposition.solve(mixtures, alpha) for alpha in alphas[chosen]], axis=1)
+        solved = compute.numerics.concatenate([decomposition.solve(mixtures, a) for a in alphas[chosen]], axis=1)
         errors = at.expand(solved).reshape(len(counts), -1, n_mixtures)
         errors /= diagonal[:, chosen, None]
         errors *= errors
-        by_mixture[:, chosen] = np.tensordot(counts, errors, axes=1).T
-        by_stimulus[:, chosen] = errors.mean(axis=2)
+        by_mixture[:, chosen] = host(counts @ errors.reshape(len(counts), -1)).reshape(-1, n_mixtures).T
+        by_stimulus[:, chosen] = host(errors.mean(axis=2))
     return by_mixture, by_stimulus

@@ -57,10 +57,14 @@ def whole_images(
     """
     height, width = size
     mode, resample = ("L" if len(mean) == 1 else "RGB"), Image.Resampling[interpolation.upper()]
-    images = [image.convert(mode).resize((width, height), resample) for image in load_images(paths)]
+    images = [_in_mode(image, mode).resize((width, height), resample) for image in load_images(paths)]
     values = np.stack([np.asarray(image, dtype=np.float32).reshape(height, width, len(mean)) for image in images])
     values = (values / 255 - np.asarray(mean, dtype=np.float32)) / np.asarray(std, dtype=np.float32)
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    return image if image.mode == mode else image.convert(mode)  # which would be a copy
 
 
 def transformed_images(paths: Sequence, transform: Callable) -> np.ndarray:

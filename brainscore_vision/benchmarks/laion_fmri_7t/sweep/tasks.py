@@ -24,11 +24,11 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     score_plans,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StorageError
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.ahead import PROCESSORS
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.lookup import LookupModel
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import plugin_revision
 from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import forecast
+from brainscore_vision.benchmark_helpers.stimulus_kernels.parallel import PROCESSORS
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import one_of_many
 from brainscore_vision.data.laion_fmri_7t.released.features import DatasetModel
 

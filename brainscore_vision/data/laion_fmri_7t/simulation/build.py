@@ -8,6 +8,8 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.parallel import ordered_map
+
 from ..assemblies.writer import AssemblyWriter
 from ..assemblies.zscore import zscore_in_place
 from ..constants import SUBJECTS
@@ -15,7 +17,6 @@ from ..packaging.layout import SubjectFiles
 from ..stimuli.sources import IMAGE_FOLDER, MANIFEST
 from . import images
 from .feature_files import write_embeddings, write_segmentations
-from .parallel import ordered_map
 from .scales import Scale
 from .sessions import schedule, session_betas
 from .splits import stimulus_groups, write_splits

@@ -12,11 +12,12 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.parallel import ordered_map
+
 from .. import ids
 from ..released.features import CAPTIONS, EMBEDDING_MODELS, FEATURE_FILES, SEGMENTATION_MASKS, SEGMENTATION_TABLE
 from ..stimuli.sources import RELEASED_METADATA
 from .images import render
-from .parallel import ordered_map
 from .rng import generator
 from .scales import Scale
 from .visual_features import columns_of

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import LockingError, ProcessLock
+from brainscore_vision.benchmark_helpers.stimulus_kernels.options import available_processors
 
 from ..constants import SUBJECTS
 from ..errors import DatasetError
 from ..packaging.layout import MARKER
 from ..stimuli.sources import IMAGE_FOLDER
 from .build import build
-from .parallel import worker_count
 from .regions import POPULATIONS
 from .scales import Scale, get_scale
 
@@ -67,6 +67,23 @@ def simulate(
         If the folder holds something else, the arguments are invalid or the disk has too little room.
     """
     return make_once(root, describe(scale, seed, pixels), progress, workers)
+
+
+def worker_count(workers: int | None) -> int:
+    """The number of threads to use; None means as many as the process may use processors, at most 16.
+
+    Raises
+    ------
+    DatasetError
+        If it is not a whole number of at least 1.
+    """
+    if workers is None:
+        return min(16, available_processors())
+    if not isinstance(workers, int) or workers < 1:
+        raise DatasetError(
+            f"workers is the number of threads, a whole number from 1, or None for all processors; got {workers!r}."
+        )
+    return workers
 
 
 def ensure_default() -> Path:

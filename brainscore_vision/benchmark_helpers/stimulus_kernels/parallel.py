@@ -6,34 +6,35 @@ the time: forked processes, where there are any, need no guard either.
 """
 
 import multiprocessing
+import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
 from typing import TypeVar
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.options import available_processors
-
-from ..errors import DatasetError
+from .options import available_processors
 
 Task, Result = TypeVar("Task"), TypeVar("Result")
 
+MOST_WORKERS = 32
 
-def worker_count(workers: int | None) -> int:
-    """The number of threads to use; None means as many as the process may use processors, at most 16.
+PROCESSORS: ContextVar[int | None] = ContextVar("processors", default=None)
+"""How many processors this part of a program may use. None: as many as the process may, or ``OMP_NUM_THREADS``."""
 
-    Raises
-    ------
-    DatasetError
-        If it is not a whole number of at least 1.
-    """
-    if workers is None:
-        return min(16, available_processors())
-    if not isinstance(workers, int) or workers < 1:
-        raise DatasetError(
-            f"workers is the number of threads, a whole number from 1, or None for all processors; got {workers!r}."
-        )
-    return workers
+
+def worker_count() -> int:
+    """Threads that share a work: one per processor, and two at least."""
+    available = available_processors()
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    most = PROCESSORS.get() or (int(asked) if asked.isdecimal() else MOST_WORKERS)
+    return max(2, min(MOST_WORKERS, available, most))
+
+
+def spare_workers() -> int:
+    """Threads for what can be computed beside other work that uses all processors in part: one of two processors."""
+    return max(1, worker_count() // 2)
 
 
 def ordered_map(
@@ -51,7 +52,9 @@ def ordered_map(
         waiting: deque = deque()
         try:
             for task in tasks:
-                waiting.append(pool.submit(function, task))
+                # threads see the settings of this part of the program; processes are copies of all of it
+                run = (function,) if isinstance(pool, ProcessPoolExecutor) else (copy_context().run, function)
+                waiting.append(pool.submit(*run, task))
                 if len(waiting) > workers:
                     yield waiting.popleft().result()
             while waiting:
