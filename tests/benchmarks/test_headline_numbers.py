@@ -4,8 +4,7 @@ The kept numbers are of the default simulated dataset (version 5). Published val
 and intervals were, on the same data, to the last bit those of the engine of commit 448bd46, and through it those of commit
 587d092 on version 4; explained_variance and correlation are new with the ceilings from the test images, reliability is new.
 Since families of test images are drawn together, the intervals of ood cells and of per-subject cells are others; the rest
-stayed to 2e-15. The network's are those of AlexNet on images of 112 pixels, made by the code that gave the kept ones of 224
-pixels. On one machine the code gives the numbers to 1e-12; other processors order their sums otherwise, and single
+stayed to 2e-15. On one machine the code gives the numbers to 1e-12; other processors order their sums otherwise, and single
 precision ends early in a network.
 """
 
@@ -22,9 +21,8 @@ TOLERANCE = {"pixels": 1e-9, "untrained AlexNet": 1e-4, "CLIP": 1e-9, "nouns": 1
 @pytest.mark.parametrize("model", MODELS)
 def test_headline_numbers_are_kept(model, shared_home, monkeypatch):
     monkeypatch.setenv("LAION_FMRI_7T_HOME", str(shared_home))
-    monkeypatch.setenv(
-        "BRAINSCORE_HOME", str(shared_home / "brain-score")
-    )  # the notebook scores pixels on these cells too
+    # the notebook scores pixels on these cells too
+    monkeypatch.setenv("BRAINSCORE_HOME", str(shared_home / "brain-score"))
     kept = json.loads(KEPT.read_text())[model]
     found = numbers_of_model(model, identifiers_for(model, REGISTERED), "simulated")
     assert sorted(found) == sorted(kept)

@@ -15,7 +15,7 @@ KEPT = Path(__file__).parents[1] / "benchmarks" / "headline_numbers.json"
 
 MODELS = {
     "pixels": "pixels",
-    "untrained AlexNet": f"{sources.__name__}:untrained_alexnet(image_size=112)",  # a fourth of the passes' time
+    "untrained AlexNet": f"{sources.__name__}:untrained_alexnet",
     "CLIP": "LAION_fMRI-CLIP",
     "nouns": "LAION_fMRI-nouns",
 }

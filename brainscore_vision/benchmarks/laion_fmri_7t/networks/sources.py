@@ -146,8 +146,8 @@ def with_whole_path(model: str) -> str:
     return f"{Path(place).expanduser().resolve()}:{call}"
 
 
-def untrained_alexnet(image_size: int = 224):
-    """AlexNet with random weights (seeded), committed to regions: needs no download. It sees ``image_size`` pixels a side."""
+def untrained_alexnet():
+    """AlexNet with random weights (seeded), committed to regions: needs no download."""
     import torch
     import torchvision
     from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper, load_preprocess_images
@@ -158,9 +158,7 @@ def untrained_alexnet(image_size: int = 224):
         network = torchvision.models.alexnet(weights=None)
     identifier = f"alexnet-untrained-seed{UNTRAINED_ALEXNET_SEED}"
     activations = PytorchWrapper(
-        identifier=identifier,
-        model=network,
-        preprocessing=functools.partial(load_preprocess_images, image_size=image_size),
+        identifier=identifier, model=network, preprocessing=functools.partial(load_preprocess_images, image_size=224)
     )
     return ModelCommitment(
         identifier=identifier,
