@@ -27,8 +27,9 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ResponsesError, StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import probe_ids
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels import making as records
+from brainscore_vision.benchmark_helpers.stimulus_kernels.plan import Plan
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
-from brainscore_vision.benchmark_helpers.stimulus_kernels.scores import N_BOOTSTRAP
+from brainscore_vision.benchmark_helpers.stimulus_kernels.scores import N_BOOTSTRAP, TAKEN
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import similarity
 
 QUIET = EngineOptions(store=False, progress=False)
@@ -262,6 +263,19 @@ def test_a_score_names_model_and_benchmark(scores):
     for score in scores.values():
         assert score.attrs["benchmark_identifier"] == "Second2026.IT"
         assert score.attrs["model_identifier"] == CountingModel(visual_degrees=DEGREES).identifier
+
+
+def test_no_subject_is_called_as_something_else_in_a_score(study, scores, model):
+    """It would replace it, or be replaced."""
+    folds = KFoldNeuralBenchmark(
+        study.benchmark(METRICS["ridge"]).info, [study.benchmark(METRICS["ridge"], options=QUIET)]
+    )
+    for score in (*scores.values(), folds(model)):
+        names = set(score.attrs).union(*(score.attrs[subject].attrs for subject in SITES if subject in score.attrs))
+        assert {"raw", "error", "device"} <= names - set(SITES) - {"fold_0"} <= TAKEN
+    (task, *_) = study.benchmark(METRICS["ridge"]).resolve().tasks
+    with pytest.raises(StimulusKernelError, match="where 'raw' is something else. Give the subject of x another name"):
+        Plan("x", (dataclasses.replace(task, subject="raw"),), "published")
 
 
 # What cannot be scored
