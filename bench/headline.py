@@ -50,14 +50,16 @@ def stages() -> dict[str, list]:
     """Name of a stage to what it calls: (owner, name of the function)."""
     from brainscore_vision.benchmark_helpers.stimulus_kernels import engine
     from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels import making
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore
     from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit
 
     return {
         "checking the data": [(engine.Run, "check_data")],
         "showing images": [(making.ModelKernels, "prepare")],
         "kernels": [(making, "build_kernel")],
+        "kernels to and from the disk": [(KernelStore, "save"), (KernelStore, "load")],
         "decompositions": [(fit, "decompose")],
-        "fits": [(fit, "select_alpha")],
+        "fits": [(fit, "select_alpha"), (fit, "predict")],
     }
 
 

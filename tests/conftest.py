@@ -152,9 +152,10 @@ def run(monkeypatch, capsys):
 @pytest.fixture
 def sweeps_here(monkeypatch):
     """Commands check and score the models of sweeps in this process; that they start others is tested where it matters."""
-    from plugin_testing.sweeps_here import sweep_here
+    from plugin_testing.sweeps_here import measure_shortly, sweep_here
 
     sweep_here(monkeypatch)
+    measure_shortly(monkeypatch)
 
 
 @pytest.fixture(scope="session")

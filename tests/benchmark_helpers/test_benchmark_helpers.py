@@ -1,6 +1,8 @@
 """The helpers on a dataset that is not LAION-fMRI: aggregation, sharing of work, assemblies of several subjects."""
 
 import dataclasses
+import os
+import threading
 from collections import Counter
 
 import numpy as np
@@ -27,12 +29,15 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     block_diagonal_concat,
     score_benchmarks,
 )
+from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import rdm as rdm_metric
+from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import ridge as ridge_metric
 from brainscore_vision.benchmark_helpers.stimulus_kernels.engine import evaluate
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ResponsesError, StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import probe_ids
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels import making as records
+from brainscore_vision.benchmark_helpers.stimulus_kernels.plan import Plan
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
-from brainscore_vision.benchmark_helpers.stimulus_kernels.scores import N_BOOTSTRAP
+from brainscore_vision.benchmark_helpers.stimulus_kernels.scores import N_BOOTSTRAP, TAKEN
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import similarity
 
 QUIET = EngineOptions(store=False, progress=False)
@@ -296,6 +301,48 @@ def test_a_score_names_model_and_benchmark(scores):
     for score in scores.values():
         assert score.attrs["benchmark_identifier"] == "Second2026.IT"
         assert score.attrs["model_identifier"] == CountingModel(visual_degrees=DEGREES).identifier
+
+
+@pytest.mark.parametrize("name", ["ridgecv", "rdm"])
+def test_more_processors_change_no_number(study, scores, model, name, monkeypatch):
+    """They compute statistics beside the fits."""
+    threads = set()
+
+    def bootstrapped(*arguments):
+        threads.add(threading.current_thread())
+        return counts(*arguments)
+
+    module = {"ridgecv": ridge_metric, "rdm": rdm_metric}[name]
+    function = {"ridgecv": "ridge_draws", "rdm": "rdm_draws"}[name]
+    counts = getattr(module, function)
+    monkeypatch.setattr(module, function, bootstrapped)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    benchmark = study.benchmark(METRICS[name], options=QUIET)
+    found, expected = benchmark(model), scores[name]
+    assert threading.main_thread() not in threads
+    assert found.item() == expected.item()
+    for subject in SITES:
+        own, other = found.attrs[subject], expected.attrs[subject]
+        assert own.attrs["interval"] == other.attrs["interval"]
+        np.testing.assert_array_equal(own.attrs["bootstrap"], other.attrs["bootstrap"])
+    few = benchmark.preallocate_memory(model, raise_if_oom=False).evaluation
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    more = few - benchmark.preallocate_memory(model, raise_if_oom=False).evaluation
+    assert (more > 0) == (name == "ridgecv")
+
+
+def test_no_subject_is_called_as_something_else_in_a_score(study, scores, model):
+    """It would replace it, or be replaced."""
+    folds = KFoldNeuralBenchmark(
+        study.benchmark(METRICS["ridge"]).info, [study.benchmark(METRICS["ridge"], options=QUIET)]
+    )
+    for score in (*scores.values(), folds(model)):
+        names = set(score.attrs).union(*(score.attrs[subject].attrs for subject in SITES if subject in score.attrs))
+        assert {"raw", "error", "device"} <= names - set(SITES) - {"fold_0"} <= TAKEN
+    (task, *_) = study.benchmark(METRICS["ridge"]).resolve().tasks
+    with pytest.raises(StimulusKernelError, match="where 'raw' is something else. Give the subject of x another name"):
+        Plan("x", (dataclasses.replace(task, subject="raw"),), "published")
 
 
 # What cannot be scored

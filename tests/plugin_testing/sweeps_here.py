@@ -5,7 +5,7 @@ from concurrent.futures import Future
 import pytest
 from distributed import LocalCluster
 
-from brainscore_vision.benchmarks.laion_fmri_7t.sweep import cluster, preflight
+from brainscore_vision.benchmarks.laion_fmri_7t.sweep import cluster, forecast, preflight
 
 
 class Executor:
@@ -36,6 +36,12 @@ def _workers(workers, allowed_deaths: int) -> LocalCluster:
         resources={cluster.RESOURCE: cluster.offered_bytes(workers.memory)},
         dashboard_address="127.0.0.1:0",
     )
+
+
+def measure_shortly(patch: pytest.MonkeyPatch) -> None:
+    """Forecast from a few images and fits, where sweeps measure each model and cell for two seconds."""
+    patch.setattr(forecast, "MODEL_SECONDS", 0.05)
+    patch.setattr(forecast, "CELL_SECONDS", 0.05)
 
 
 def sweep_here(patch: pytest.MonkeyPatch) -> None:

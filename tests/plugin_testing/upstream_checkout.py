@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from plugin_testing.install_check import FOLDERS, REPOSITORY, installed_package
+from plugin_testing.install_check import installed_package
 
 MODELS = """from brainscore_vision import model_registry
 from plugin_testing.models import small_network
@@ -49,18 +49,14 @@ benchmark_registry["Other2026-i2n"] = lambda: Other(
 
 
 def make_checkout(root: Path) -> Path:
-    """Make the checkout in the folder ``root``, which must not exist, of the installed library; return the library in it."""
+    """Make the checkout in the folder ``root``, which must not exist, of the installed library; return the library in it.
+
+    The plugin's folders in it are the installed ones, which are those of this checkout (`install_check`).
+    """
     library = root / "brainscore_vision"
-    ours = {installed_package() / folder for folder in FOLDERS}
-
-    def left_out(folder, names):
-        return [name for name in names if name == "__pycache__" or Path(folder, name) in ours]
-
-    shutil.copytree(installed_package(), library, ignore=left_out, copy_function=_link)
-    for folder in FOLDERS:
-        shutil.copytree(
-            REPOSITORY / "brainscore_vision" / folder, library / folder, ignore=shutil.ignore_patterns("__pycache__")
-        )
+    shutil.copytree(
+        installed_package(), library, copy_function=_link
+    )  # with the byte code, which is that of these files
     for kind, text in (("models", MODELS), ("benchmarks", BENCHMARKS)):
         (library / kind / "made_up").mkdir()
         (library / kind / "made_up" / "__init__.py").write_text(text)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from plugin_testing.doc_blocks import Block, Runner, blocks, with_outputs
 from plugin_testing.install_check import REPOSITORY
-from plugin_testing.s3 import s3_server
+from plugin_testing.s3 import put_files, s3_server
 from plugin_testing.shown_output import difference
+from plugin_testing.sweeps_here import sweep_here
 from sphinx.cmd.build import build_main
 
 from brainscore_vision.data.laion_fmri_7t import simulation
@@ -45,23 +46,27 @@ WRITE = "LAION_FMRI_WRITE_DOCS"
 """Set to 1 (`make docs-outputs`), pages are written with what their blocks print now."""
 
 
-@pytest.fixture
-def bucket(request, monkeypatch):
-    """The simulated release in a bucket, without the images; only for the page that downloads."""
-    released = request.getfixturevalue("released")
-    with s3_server(monkeypatch, BUCKET) as client:
-        for path in sorted(released.rglob("*")):
-            if path.is_file() and path.suffix != ".json" and path.name != "task-images_stimuli.h5":
-                key = path.relative_to(released).as_posix()
-                client.put_object(Bucket=BUCKET, Key=key, Body=path.read_bytes(), ACL="public-read")
-        monkeypatch.setenv("LAION_FMRI_ENDPOINT", client.meta.endpoint_url)
-        monkeypatch.setattr(layout, "RELEASED_SESSIONS", layout.expected_sessions(released))
-        yield released
+@pytest.fixture(scope="module")
+def server(released):
+    """The simulated release in a bucket, without the images: the endpoint's address."""
+    with pytest.MonkeyPatch.context() as environment, s3_server(environment, BUCKET) as client:
+        files = (path for path in released.rglob("*") if path.is_file() and path.suffix != ".json")
+        put_files(BUCKET, released, (path for path in files if path.name != "task-images_stimuli.h5"))
+        yield client.meta.endpoint_url
 
 
 @pytest.fixture
-def runner(run, capsys, monkeypatch, sweeps_here, tiny_dataset, tmp_path, request):
+def bucket(server, released, monkeypatch):
+    """The release's folder, where the bucket is what commands ask; only for the pages that download."""
+    monkeypatch.setenv("LAION_FMRI_ENDPOINT", server)
+    monkeypatch.setattr(layout, "RELEASED_SESSIONS", layout.expected_sessions(released))
+    return released
+
+
+@pytest.fixture
+def runner(run, capsys, monkeypatch, tiny_dataset, tmp_path, request):
     """Runs blocks on the tiny simulated dataset, which is also what ``simulated`` names."""
+    sweep_here(monkeypatch)  # and forecast as long as people's sweeps do: a page shows what comes of it
     monkeypatch.setenv("COLUMNS", "140")
     monkeypatch.setattr(simulation, "ensure_default", lambda **_: tiny_dataset)
     monkeypatch.setattr(simulation, "default_folder", lambda: tiny_dataset)
@@ -88,7 +93,11 @@ def runner(run, capsys, monkeypatch, sweeps_here, tiny_dataset, tmp_path, reques
     return Runner(run, capsys.readouterr, monkeypatch.setenv, {"laion-fmri": agree})
 
 
-@pytest.mark.parametrize("page", [*PAGES, *IN_FOLDERS], ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(PAGES[0], marks=pytest.mark.slow), *PAGES[1:], *IN_FOLDERS],
+    ids=lambda page: page.relative_to(REPOSITORY).as_posix(),
+)
 def test_blocks_run_and_print_what_is_shown(page, runner, tmp_path):
     if not blocks(page.read_text("utf-8")):
         pytest.skip("no code")

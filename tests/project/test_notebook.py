@@ -77,7 +77,8 @@ def executed(tmp_path_factory, shared_home):
     for cell in code_cells(notebook):
         cell.outputs, cell.execution_count = [], None
     notebook.cells += [nbformat.v4.new_code_cell(source) for source in ("import sys\nprint(sys.executable)", COLLECT)]
-    environment = {**os.environ, "LAION_FMRI_7T_HOME": str(shared_home)}
+    homes = {"LAION_FMRI_7T_HOME": str(shared_home), "BRAINSCORE_HOME": str(shared_home / "brain-score")}
+    environment = {**os.environ, **homes}
     execute(notebook, tmp_path_factory.mktemp("notebook"), environment)
     clean(notebook)
     interpreter, scores = (cell.outputs[0].text for cell in notebook.cells[-2:])

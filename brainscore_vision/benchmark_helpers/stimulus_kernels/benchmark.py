@@ -20,6 +20,7 @@ from .errors import StimulusKernelError
 from .features.lookup import LookupModel
 from .features.network import network_digest
 from .features.recording import committed_layers
+from .kernels.compute import device_name
 from .memory import MemoryForecast, forecast, is_check_skipped, preflight_line
 from .options import EngineOptions
 from .plan import FoldsPlan, Plan
@@ -192,8 +193,9 @@ def score_plans(
     places = [(i, j) for i, plan in enumerate(plans) for j in range(len(plan.tasks))]
     results: list[list] = [[None] * len(plan.tasks) for plan in plans]
     tasks = [task for plan in plans for task in plan.tasks]
-    network = network_digest(model)
-    for position, result in evaluate(model, tasks, options if options is not None else EngineOptions()):
+    options = options if options is not None else EngineOptions()
+    network, device = network_digest(model), device_name(options.device)
+    for position, result in evaluate(model, tasks, options):
         i, j = places[position]
         results[i][j] = result
         if all(done is not None for done in results[i]):
@@ -201,6 +203,7 @@ def score_plans(
             results[i] = []  # values per neuroid and draws live on in the Score alone
             score.attrs["model_identifier"] = model.identifier
             score.attrs["benchmark_identifier"] = plans[i].identifier
+            score.attrs.update(device=device, exact=options.exact)
             if network is not None:
                 score.attrs["network_digest"] = network
             if not isinstance(model, LookupModel):  # which sees nothing

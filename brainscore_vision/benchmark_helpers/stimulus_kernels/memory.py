@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import psutil
 
 from .comparisons import RidgeMetric
+from .comparisons.ridge import beside
 from .engine import Run
 from .free_memory import available_bytes
 from .kernels.compute import BYTES, Compute
@@ -18,9 +19,13 @@ from .kernels.kernel import COLUMN_BLOCK
 from .options import EngineOptions
 from .ridge.decomposition import BAND_WIDTH, way_to_decompose
 from .ridge.fit import MIXTURES, NEUROID_BLOCK
+from .statistics.bootstrap import BLOCK_BYTES
 from .tasks import SubjectTask
 
 GIB = 1024**3
+STATISTICS_BLOCKS = 8
+"""Blocks of ``BLOCK_BYTES`` that a thread holds at once while it computes what is known of a prediction."""
+
 SAMPLING_SECONDS = 0.001
 SKIP_VARIABLE = "BRAINSCORE_SKIP_MEMORY_CHECK"
 """Brain-Score's: 1 scores without looking at memory before."""
@@ -193,7 +198,10 @@ def stage_bytes(task: SubjectTask, n_neuroids: int, compute: Compute, n_features
     factors = 2 * len(task.metric.grid) * n_train * BAND_WIDTH * BYTES if way == "band" else 0
     responses = n_train * n_neuroids * (4 + 2 * BYTES)
     products = 2 * n_train * max(MIXTURES, min(n_neuroids, NEUROID_BLOCK)) * BYTES
-    return accumulation, kernel + decomposition, kernel + square + responses + max(products, factors)
+    evaluation, workers = kernel + square + responses + max(products, factors), beside(compute)
+    if workers > 1:  # predictions and responses to test stimuli that wait, and what each thread makes of one
+        evaluation += (workers + 1) * n_test * n_neuroids * (4 + BYTES) + workers * STATISTICS_BLOCKS * BLOCK_BYTES
+    return accumulation, kernel + decomposition, evaluation
 
 
 class ResidentPeak:

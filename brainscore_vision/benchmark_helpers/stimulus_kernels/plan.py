@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from brainscore_core.metrics import Score
 
 from .errors import StimulusKernelError
-from .scores import aggregate_ceilings, aggregate_scores, subject_score
+from .scores import TAKEN, aggregate_ceilings, aggregate_scores, subject_score
 from .tasks import SubjectResult, SubjectTask
 
 
@@ -42,6 +42,12 @@ class Plan:
         if not subjects or len(set(subjects)) != len(subjects):
             raise StimulusKernelError(
                 f"{self.identifier} needs at least one subject and each of them once; received {subjects}."
+            )
+        taken = [subject for subject in subjects if subject in TAKEN]
+        if taken:
+            raise StimulusKernelError(
+                f"A Score holds each subject's own Score under its name in attrs, where {taken[0]!r} is something else. Give "
+                f"the subject of {self.identifier} another name."
             )
         metrics = list(dict.fromkeys(task.metric for task in self.tasks))
         if len(metrics) > 1:

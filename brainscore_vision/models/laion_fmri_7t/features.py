@@ -102,8 +102,9 @@ class StimulusFeatureModel(LookupModel):
         return self.table.columns
 
     def known(self, stimulus_ids: Sequence[str]) -> Collection[str]:
-        rows = self.table.usable(stimulus_ids)
-        self._renamed |= {s: str(self.table.ids[row]) for s, row in rows.items() if self.table.ids[row] != s}
+        table = self.table
+        rows = table.usable(stimulus_ids)
+        self._renamed |= {s: str(table.ids[row]) for s, row in rows.items() if table.ids[row] != s}
         return [stimulus_id for stimulus_id in stimulus_ids if stimulus_id in rows]
 
     def features_for(self, stimulus_ids: Sequence[str]) -> np.ndarray:

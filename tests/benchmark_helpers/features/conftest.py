@@ -1,15 +1,18 @@
-"""A few images, as paths, as networks get them, and as a stimulus set."""
+"""A few images, as paths, as networks get them, and as a stimulus set.
+
+Brain-Score is imported in the fixtures: pytest reads this file before the session's homes are set (../../conftest.py) where
+a test of this folder is named on its command line.
+"""
 
 import numpy as np
 import pytest
-import torch
-from brainscore_vision.model_helpers.activations.pytorch import load_preprocess_images
 from PIL import Image
-from plugin_testing.layer_networks import N_IMAGES
 
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory):
+    from plugin_testing.layer_networks import N_IMAGES
+
     folder = tmp_path_factory.mktemp("images")
     pixels = np.random.default_rng(2).integers(0, 256, (N_IMAGES, 32, 32, 3), dtype=np.uint8)
     for i, image in enumerate(pixels):
@@ -20,6 +23,9 @@ def paths(tmp_path_factory):
 @pytest.fixture(scope="module")
 def images(paths):
     """The images as the networks get them."""
+    import torch
+    from brainscore_vision.model_helpers.activations.pytorch import load_preprocess_images
+
     return torch.from_numpy(load_preprocess_images(paths, image_size=32))
 
 

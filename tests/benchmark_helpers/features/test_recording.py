@@ -200,6 +200,23 @@ def test_batches_of_other_frameworks_keep_their_size(folder, monkeypatch):
     assert (recorder.batch_size(["conv"]), recorder.growth()) == (7, 1.0)
 
 
+def test_a_gpu_sees_several_batches_at_once(folder, record, monkeypatch):
+    stimuli, sizes = stimulus_set(folder, N_STIMULI), []
+
+    def count(batch):
+        sizes.append(len(batch["conv"]))
+        return batch
+
+    expected = record(CommitmentRecorder(small_network({"V1": "conv"}), ["V1"]), stimuli)["V1"]
+    monkeypatch.setattr(CommitmentRecorder, "_may_shrink", lambda self: False)  # as on a GPU
+    recorder = CommitmentRecorder(small_network({"V1": "conv"}, misbehave=count), ["V1"])
+    assert recorder.enlarge_batches(n_bytes=10, room=45) == 4
+    np.testing.assert_allclose(record(recorder, stimuli)["V1"], expected, rtol=0, atol=1e-6)
+    assert set(sizes) == {4 * 7}
+    assert recorder.enlarge_batches(n_bytes=0, room=0) == 32  # 224 images
+    assert recorder.enlarge_batches(n_bytes=0, room=0) == 32
+
+
 def wrap(model, around):
     """Commit ``around(wrapper)`` in the place of a model's wrapper."""
     mapped = model.layer_model._layer_model

@@ -354,13 +354,6 @@ def test_a_process_prints_records_alone(process, tiny_dataset):
     assert done.stderr.splitlines() == [f"Simulated data ({tiny_dataset}): scores on them say nothing about brains."]
 
 
-def test_a_process_ends_with_its_code(process):
-    done = process("score", "pixels", "LAION_fMRI.V1-ood-rigde")
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1
-
-
 @pytest.mark.parametrize(
     ("command", "said"),
     [

@@ -7,7 +7,7 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 import pytest
-from plugin_testing.s3 import Faults, s3_server
+from plugin_testing.s3 import Faults, put_files, s3_server
 
 from brainscore_vision.data.laion_fmri_7t.bucket import BUCKET, KINDS
 from brainscore_vision.data.laion_fmri_7t.inventory import take_inventory
@@ -25,12 +25,7 @@ def server(released, faults):
     """The simulated release in a bucket that lacks captions, the images private."""
     with pytest.MonkeyPatch.context() as environment, s3_server(environment, BUCKET, faults) as client:
         files = (path for path in released.rglob("*") if path.is_file() and path.name != FEATURE_FILES[CAPTIONS])
-        for path in sorted(files):
-            private = path.name in ("task-images_stimuli.h5", "task-images_metadata.csv")
-            key = path.relative_to(released).as_posix()
-            client.put_object(
-                Bucket=BUCKET, Key=key, Body=path.read_bytes(), ACL="private" if private else "public-read"
-            )
+        put_files(BUCKET, released, files, private=("task-images_stimuli.h5", "task-images_metadata.csv"))
         yield client.meta.endpoint_url
 
 

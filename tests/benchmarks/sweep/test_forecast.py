@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 import pytest
 from plugin_testing.sweep_models import CELLS, write_models
+from plugin_testing.sweeps_here import measure_shortly
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import CommitmentRecorder
@@ -24,8 +25,7 @@ V1, IT, OWN = CELLS
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    monkeypatch.setattr(forecast, "MODEL_SECONDS", 0.05)
-    monkeypatch.setattr(forecast, "CELL_SECONDS", 0.05)
+    measure_shortly(monkeypatch)
 
 
 @pytest.fixture
@@ -215,6 +215,7 @@ def test_rates_of_several_processes_are_averaged():
 
 
 def test_the_command_forecasts_unless_it_is_not_to_look_at_models(run, tmp_path, tiny_dataset):
+    """In real processes, one of which a model kills."""
     file = write_models(tmp_path)
     common = ["sweep", f"{file}:healthy", f"{file}:deadly", "-b", V1, "--dataset", tiny_dataset, "--dry-run"]
     common += ["--results", tmp_path / "results.db", "--workers", 1]

@@ -124,8 +124,9 @@ def test_damage_is_named_there_too(tmp_path, no_locks):
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
 def test_a_process_scores_data_that_cannot_be_locked(tmp_path, tiny_dataset, run, number):
-    """The libraries' own locks fail, as the system lets them fail."""
-    arguments = ["score", "pixels", "LAION_fMRI.V1-ood-ridge", "--json", "--no-store", "--dataset", str(tiny_dataset)]
+    """The libraries' own locks fail, as the system lets them fail; embeddings lie in a file of their own."""
+    arguments = ["score", "LAION_fMRI-CLIP", "LAION_fMRI.V1-ood-ridge", "--json", "--no-store", "--dataset"]
+    arguments.append(str(tiny_dataset))
     command = [sys.executable, "-W", "ignore", "-c"]
     code = f"import sys; from brainscore_vision.benchmarks.laion_fmri_7t.cli import main; sys.argv[1:] = {arguments}; main()"
     _, free, _ = run(*arguments)

@@ -103,9 +103,7 @@ class RidgeMetric:
 
     def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
         """Results of tasks that share ``kernel`` and their training stimuli."""
-        # what is known of a prediction is computed by other processors, if there are some, while the next fit is made
-        workers = 1 if compute.max_memory is not None else spare_workers()
-        yield from ordered_map(self._result, self._predictions(kernel, tasks, compute), workers)
+        yield from ordered_map(self._result, self._predictions(kernel, tasks, compute), beside(compute))
 
     def _predictions(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Iterator[_Fit]:
         train_ids = tasks[0].train_ids
@@ -205,6 +203,11 @@ class RidgeMetric:
     def ceiling_details(self, tasks: Sequence[SubjectTask], measured: Sequence | None = None) -> dict:
         """Nothing beside the ceilings."""
         return {}
+
+
+def beside(compute: Compute) -> int:
+    """Threads that compute what is known of a prediction while the next fit is made; one does both where memory is short."""
+    return 1 if compute.max_memory is not None else spare_workers()
 
 
 def alpha_text(alpha: float, is_relative: bool, form: str = "g") -> str:

@@ -97,6 +97,7 @@ def failure(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
 
 
+@functools.lru_cache(maxsize=4096)
 def is_installed(file: str) -> bool:
     """Whether a file of code belongs to Python or to an installed package; others are the user's."""
     parents = Path(file).parents

@@ -18,6 +18,7 @@ import hashlib
 import inspect
 import io
 import itertools
+import linecache
 import operator
 import os
 import random
@@ -349,10 +350,27 @@ def _array(value) -> bytes:
 
 def _source(function: types.FunctionType) -> bytes:
     """Its text without comments; what Python made of it where no text is known that it was made of."""
-    code, made = function.__code__, _of_code(function.__code__)
+    code, file = function.__code__, function.__code__.co_filename
+    if file.startswith("<") and file not in linecache.cache:  # typed in, or made by exec
+        return _of_code(code)
+    try:
+        found = os.stat(file)
+    except (OSError, ValueError):
+        return _text(code)
+    return _text_of_file(code, file, code.co_qualname, (found.st_ino, found.st_mtime_ns, found.st_size))
+
+
+@functools.lru_cache(maxsize=4096)
+def _text_of_file(code: types.CodeType, *of_the_file) -> bytes:
+    """`_text`, looked up once while the file stays as it is; equal code may be in several files, or twice in one."""
+    return _text(code)
+
+
+def _text(code: types.CodeType) -> bytes:
+    made = _of_code(code)
     try:
         lines, _ = inspect.findsource(code)
-    except (OSError, TypeError):  # typed in, or made by exec
+    except (OSError, TypeError):
         return made
     same = [one for one in _codes_in("".join(lines)).get(code.co_qualname, ()) if _of_code(one) == made]
     if not same:  # the file has changed since it was imported

@@ -69,6 +69,11 @@ def library():
     return brain_transformation
 
 
+def commitment() -> type | tuple:
+    """ModelCommitment; while nobody has imported it, no model is one, and this is empty, which ``isinstance`` takes too."""
+    return library().ModelCommitment if "brainscore_vision.model_helpers.brain_transformation" in sys.modules else ()
+
+
 class RegionRecorder:
     """Records one region after the other, through the BrainModel interface alone."""
 
@@ -261,13 +266,13 @@ def recorder_for(model, regions: Sequence[str]) -> RegionRecorder | CommitmentRe
         return LookupRecorder(model, regions)
     for part, value in held_in(model):
         _check_wrapper(part, value)
-    if type(model) is library().ModelCommitment and answers_by_layers(model):
+    if type(model) is commitment() and answers_by_layers(model):
         layers = [layer for region in regions for layer in _committed(model, region)]
         with recording_alone(model):
             by_batches = _gives_batches(model.activations_model, layers)
         if by_batches:
             return CommitmentRecorder(model, regions)
-    if isinstance(model, library().ModelCommitment):
+    if isinstance(model, commitment()):
         for region in regions:
             _committed(model, region)
     return RegionRecorder(model, regions)
@@ -275,7 +280,7 @@ def recorder_for(model, regions: Sequence[str]) -> RegionRecorder | CommitmentRe
 
 def committed_layers(model, regions: Sequence[str]) -> dict[str, str | list[str]]:
     """The layers that a ModelCommitment records for regions: a name, or a list of several. Empty for other models."""
-    if not isinstance(model, library().ModelCommitment):
+    if not isinstance(model, commitment()):
         return {}
     layers = {region: region_layers(model).get(region) for region in dict.fromkeys(regions)}
     return {region: names if isinstance(names, str) else list(names) for region, names in layers.items() if names}
@@ -288,7 +293,7 @@ def region_layers(model: ModelCommitment) -> dict:
 
 def committed_regions(model) -> tuple[str, ...]:
     """Regions that the library's ModelCommitment has layers for; none of other models, which do not say."""
-    return tuple(region_layers(model)) if type(model) is library().ModelCommitment else ()
+    return tuple(region_layers(model)) if type(model) is commitment() else ()
 
 
 def _check_wrapper(model, wrapper) -> None:
@@ -408,7 +413,7 @@ def answers_by_layers(model) -> bool:
 
     Subclasses, other objects in place of its parts, and methods that were set on one of these may do anything else.
     """
-    if not isinstance(model, library().ModelCommitment):
+    if not isinstance(model, commitment()):
         return False
     aligned = model.layer_model
     mapped = getattr(aligned, "_layer_model", None)

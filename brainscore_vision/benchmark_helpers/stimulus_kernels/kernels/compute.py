@@ -140,6 +140,15 @@ class Compute:
         )
 
 
+def device_name(device: str) -> str:
+    """What "cpu" or "cuda" is here: "cpu", also where there is no GPU, or the GPU's own name."""
+    if device == "cpu":
+        return device
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+
+
 def host(values) -> np.ndarray:
     """Values as an array; a tensor on a GPU is copied into memory that a GPU can write at full speed."""
     if isinstance(values, np.ndarray):

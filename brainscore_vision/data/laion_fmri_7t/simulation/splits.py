@@ -4,9 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.model_selection import KFold
-from sklearn.neighbors import NearestNeighbors
 
 from ..constants import N_FOLDS
 from ..ids import ood_type, parse
@@ -24,6 +21,8 @@ def write_splits(folder: Path, pool: str, stimulus_ids: np.ndarray, features: np
     `stimulus_ids` are those of the pool, sorted; `features` is (n_stimuli, n_features) float32, standardised.
     Out-of-distribution stimuli are in the test set of `ood` and nowhere else.
     """
+    from sklearn.model_selection import KFold  # a second, which data that are there already need not cost
+
     kinds = [ood_type(stimulus_id) for stimulus_id in stimulus_ids]
     ood = np.array([kind is not None for kind in kinds])
     inside, components = stimulus_ids[~ood], _principal_components(features[~ood])
@@ -79,6 +78,8 @@ def _typical(components: np.ndarray, rng: np.random.Generator) -> tuple[float, n
     rest, the one is taken whose means and second moments are most like the pool's. Gives the least distance to a
     nearest neighbour, and the chosen rows.
     """
+    from sklearn.neighbors import NearestNeighbors
+
     distances, _ = NearestNeighbors(n_neighbors=2, algorithm="brute").fit(components).kneighbors(components)
     nearest = distances[:, 1]
     threshold = float(np.quantile(nearest, 0.25))
@@ -91,6 +92,8 @@ def _typical(components: np.ndarray, rng: np.random.Generator) -> tuple[float, n
 
 def _clusters(components: np.ndarray, seed: int) -> np.ndarray:
     """Cluster (0..4) of each stimulus by k-means, the largest first; none has fewer than four stimuli."""
+    from sklearn.cluster import KMeans
+
     attempts = [
         KMeans(N_FOLDS, n_init=1, random_state=attempt).fit(components)
         for attempt in generator(seed, "clusters").integers(2**31, size=12)
