@@ -1,14 +1,10 @@
 """The revision of a function's model: what it makes counts, and not the text of its file."""
 
-from collections import OrderedDict
-
 import numpy as np
 import pytest
-import torch
 from plugin_testing.people import in_child
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
-from brainscore_vision.benchmarks.laion_fmri_7t import as_brain_model
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import find_model
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.network import as_network
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.revision import MADE, Made, code_revision
@@ -336,18 +332,3 @@ def test_results_of_earlier_versions_are_known_while_the_file_is_the_same(file, 
     assert {r.model for r in database.results(latest=False)} == {"net"}
     file.write_text(SOURCE.replace("3, width, 3)", "3, width, 5)"))
     assert planned(file, database, tiny_dataset, **made_now(file)) == (1, 0)
-
-
-def test_models_of_one_name_that_were_made_in_python_are_two_models(tmp_path, tiny_dataset):
-    """Of the same weights: one of them sees smaller images."""
-    database, engine = ResultsDatabase(tmp_path / "results.db"), EngineOptions(store=False, progress=False)
-    network = torch.nn.Sequential(OrderedDict(conv=torch.nn.Conv2d(3, 4, 3))).eval()
-    for size in (32, 24, 32):
-        model = as_brain_model(network, "net", layers=LAYERS, image_size=size)
-        done = score_all(model, [V1], dataset=tiny_dataset, engine=engine)
-        list(add_scores(database, done, model="net", benchmarks=[V1], dataset=tiny_dataset))
-    first, second, third = database.results(latest=False)
-    assert first.network_digest == second.network_digest
-    assert first.model == third.model != second.model
-    assert of_two_networks(first, second)
-    assert not of_two_networks(first, third)

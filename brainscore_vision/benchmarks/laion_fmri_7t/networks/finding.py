@@ -56,10 +56,10 @@ class ModelSource:
         if self._as_network(made) is not None:
             raise self._without_layers()
         model = check_model(made)
-        source = {} if self.source is None else {"model_source": self.source}
-        with contextlib.suppress(AttributeError):  # an object that takes no attributes
-            for name, fact in {**source, **self._facts(model)}.items():
-                setattr(model, name, fact)
+        if self.source is not None:
+            with contextlib.suppress(AttributeError):  # an object that takes no attributes
+                for name, fact in {"model_source": self.source, **self._facts(model)}.items():
+                    setattr(model, name, fact)
         return model
 
     def check_layers(self, layers, regions: Sequence[str] = ()) -> None:
@@ -96,11 +96,10 @@ class ModelSource:
         return Made.of(self._as_network(made) or check_model(made))
 
     def _facts(self, made) -> dict[str, str]:
-        """What Scores of a factory's model, or of one that was made in Python, say: what was made, and by which code."""
-        if self.source is not None and not is_factory(self.source):
+        """What Scores of a factory's model say: what was made, and by which code."""
+        if self.source is None or not is_factory(self.source):
             return {}
-        code = None if self.source is None else code_revision(self.source)
-        facts = {"model_revision": Made.of(made).revision, "model_code": code}
+        facts = {"model_revision": Made.of(made).revision, "model_code": code_revision(self.source)}
         return {name: fact for name, fact in facts.items() if fact is not None} if facts["model_revision"] else {}
 
     def _as_network(self, made) -> Network | None:
