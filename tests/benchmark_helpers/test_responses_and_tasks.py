@@ -8,11 +8,13 @@ import pytest
 import xarray as xr
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from plugin_testing.models import FeatureModel, pixel_features
-from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
+from plugin_testing.small_benchmark import N_IMAGES, Images, make_benchmark, make_images
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import (
+    CKAMetric,
     MultiSubjectNeuralBenchmark,
     NoiseCeiling,
+    RDMMetric,
     Responses,
     RidgeMetric,
     StimulusPart,
@@ -196,8 +198,12 @@ def test_lists_say_variances_and_groups(values):
     variances = responses(values).noise_variance
     listed = dataclasses.replace(responses(values), noise_variance=variances.tolist())
     np.testing.assert_array_equal(listed.noise_variance, variances)
-    for groups in (["a", "a", "b"], np.array(["a", "a", "b"]), pd.Series(["a", "a", "b"])):
+    labels = ["a", "a", "b"]
+    tables = pd.Series(labels), pd.DataFrame({"family": labels}), pd.Index(labels), pd.Categorical(labels)
+    for groups in (labels, np.array(labels), *tables, xr.DataArray(labels, dims="stimulus")):
         assert task(IDS[3:], IDS[:3], bootstrap_groups=groups).bootstrap_groups == ("a", "a", "b")
+    of_pairs = [("a", 1), ("a", 1), ("b", 2)]
+    assert task(IDS[3:], IDS[:3], bootstrap_groups=of_pairs).bootstrap_groups == tuple(of_pairs)
     named = pd.Series(["a", "a", "b"], index=IDS[:3])
     assert task(IDS[3:], IDS[:3], bootstrap_groups=named).bootstrap_groups == ("a", "a", "b")
     with pytest.raises(StimulusKernelError, match="bootstrap_groups are those of test_ids, in their order; for ann"):
@@ -279,3 +285,75 @@ def test_penalties_may_be_listed(alphas):
 def test_a_pool_may_have_one_part():
     part = StimulusPart("all", IDS)
     assert StimulusPool("all", part, 8, None) == StimulusPool("all", (part,), 8, None)
+
+
+@pytest.mark.parametrize(
+    ("groups", "found"),
+    [
+        (["a", "b"], "2 labels"),
+        (["a", None, "b"], "3 labels, 1 of them missing"),
+        (np.array([0, np.nan, np.nan]), "3 labels, 2 of them missing"),
+        ({IDS[0]: "a", IDS[1]: "a", IDS[2]: "b"}, "a dict"),
+        ("aab", "a str"),
+        (np.zeros((3, 2)), "a ndarray"),
+    ],
+    ids=["too few", "None", "nan", "dict", "text", "two columns"],
+)
+def test_each_test_stimulus_has_a_label(groups, found):
+    with pytest.raises(StimulusKernelError, match=f"for the 3 of ann received {found}. Give a list of as many labels"):
+        task(IDS[3:], IDS[:3], bootstrap_groups=groups)
+
+
+def test_properties_of_stimuli_are_no_names(values):
+    """What several rows have in common, and what is no coordinate."""
+    category = {"category": ("stimulus", ["face", "house"] * 5)}
+    for table in (
+        xr.DataArray(values, dims=("stimulus", "voxel"), attrs={"stimulus_id": "as in the paper"}),
+        xr.DataArray(values, dims=("stimulus", "voxel"), coords=category),
+        pd.DataFrame(values, index=["ses-01"] * 10),
+    ):
+        np.testing.assert_array_equal(responses(table).values, values)
+
+
+@pytest.mark.parametrize("degrees", [0, -1, 400, np.nan, "8", None, True], ids=str)
+def test_the_width_of_a_pool_is_an_angle(degrees):
+    with pytest.raises(StimulusKernelError, match="above 0 and below 180; that of all is .* as people saw it"):
+        StimulusPool("all", StimulusPart("all", IDS), degrees, None)
+
+
+@pytest.mark.parametrize("metric", [RidgeMetric, RDMMetric, CKAMetric])
+@pytest.mark.parametrize("draws", [0, 1, -5, 2.5, True], ids=str)
+def test_draws_are_some(metric, draws):
+    with pytest.raises(StimulusKernelError, match=f"bootstrap_draws is a whole number, at least 2 .* received {draws}"):
+        metric(bootstrap_draws=draws)
+
+
+@pytest.mark.parametrize("hashes", [lambda ids: {}, list], ids=["none", "a list"])
+def test_every_image_has_a_hash(tmp_path, monkeypatch, hashes):
+    benchmark = make_benchmark(make_images(tmp_path / "images", N_IMAGES), store=False)
+    monkeypatch.setattr(Images, "content_hashes", lambda self, ids: hashes(ids))
+    model = FeatureModel(pixel_features, visual_degrees=8.0, identifier="a")
+    with pytest.raises(StimulusKernelError, match="content_hashes of a provider answers with a dictionary .* 'image "):
+        benchmark(model)
+    assert model.looks == []
+
+
+def test_every_stimulus_has_an_image(tmp_path, monkeypatch):
+    def load(provider, stimulus_ids, original=Images.load_stimuli):
+        stimuli = original(provider, stimulus_ids)
+        del stimuli.stimulus_paths["image 3"]
+        return stimuli
+
+    benchmark = make_benchmark(make_images(tmp_path / "images", N_IMAGES), store=False)
+    monkeypatch.setattr(Images, "load_stimuli", load)
+    model = FeatureModel(pixel_features, visual_degrees=8.0, identifier="a")
+    with pytest.raises(StimulusKernelError, match="that of pool A lacks 1 of 32, the first: 'image 3'"):
+        benchmark(model)
+    assert model.looks == []
+
+
+def test_neuroids_are_a_table(values):
+    with pytest.raises(
+        ResponsesError, match="neuroids is a DataFrame with a row for each neuroid; that of ann is a NoneType"
+    ):
+        dataclasses.replace(responses(values), neuroids=None)

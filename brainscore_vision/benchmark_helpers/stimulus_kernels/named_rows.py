@@ -19,9 +19,8 @@ def row_indexes(values, names: Sequence[str] = ("stimulus_id",)) -> list[pd.Inde
         Coordinates of an xarray that name its rows: the first that is there, else all coordinates of its first dimension.
     """
     if isinstance(values, xr.DataArray) and values.ndim:
-        # a level of a multi-index is no entry of coords in older xarray, but can be asked for
-        named = (values[key] for key in names if hasattr(values, key))
-        found = next((one.values for one in named if one.dims == values.dims[:1]), None)
+        named = (_coordinate(values, key) for key in names)
+        found = next((one.values for one in named if one is not None and one.dims == values.dims[:1]), None)
         if found is not None:
             return [pd.Index(found)]
         own = values.indexes.get(values.dims[0])
@@ -29,6 +28,13 @@ def row_indexes(values, names: Sequence[str] = ("stimulus_id",)) -> list[pd.Inde
         return [level for index in (*([] if own is None else [own]), *others) for level in _levels(index)]
     index = getattr(values, "index", None)
     return _levels(index) if isinstance(index, pd.Index) else []
+
+
+def _coordinate(values: xr.DataArray, name: str) -> xr.DataArray | None:
+    try:
+        return values[name]  # a level of a multi-index is no entry of coords in older xarray, but can be asked for
+    except KeyError:
+        return None
 
 
 def _levels(index: pd.Index) -> list[pd.Index]:
@@ -39,7 +45,8 @@ def _levels(index: pd.Index) -> list[pd.Index]:
 def misnamed_rows(indexes: Sequence[pd.Index], ids: Sequence[str]) -> tuple[int, list[str]] | None:
     """The first row that is not called as its id, and what rows are called; None where all are right, or nothing names them.
 
-    Words name rows; numbers, and each of several indexes, where some are ids. A default index counts places.
+    Words that all differ name rows; other words, numbers, and each of several indexes, where some are ids. A default index
+    counts places.
     """
     ids = [str(one).strip() for one in ids]
     as_numbers, wrong = [str(int(one)) if one.isdecimal() else one for one in ids], None
@@ -51,7 +58,8 @@ def misnamed_rows(indexes: Sequence[pd.Index], ids: Sequence[str]) -> tuple[int,
         wanted = ids if words else as_numbers
         if rows == wanted:
             return None
-        if wrong is None and ((words and len(indexes) == 1) or set(rows) & set(wanted)):
+        are_names = words and len(indexes) == 1 and len(set(rows)) == len(rows)
+        if wrong is None and (are_names or set(rows) & set(wanted)):
             pairs = enumerate(zip(rows, wanted, strict=False))
             wrong = next((i for i, (row, one) in pairs if row != one), min(len(rows), len(wanted))), rows
     return wrong

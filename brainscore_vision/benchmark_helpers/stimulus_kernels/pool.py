@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Protocol
 
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 
 from .errors import StimulusKernelError
+
+WIDEST = 180
+"""Degrees of visual angle."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,12 @@ class StimulusPool:
     stimulus_ids: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
+        degrees = self.visual_degrees
+        if isinstance(degrees, bool) or not isinstance(degrees, Real) or not 0 < degrees < WIDEST:
+            raise StimulusKernelError(
+                f"visual_degrees of a pool is how wide its stimuli were, in degrees, above 0 and below {WIDEST}; that of "
+                f"{self.name} is {degrees!r}. Give the width on the screen as people saw it."
+            )
         parts = [self.parts] if isinstance(self.parts, StimulusPart) else self.parts
         shown = self.visual_degrees, self.provider
         object.__setattr__(self, "parts", tuple(replace(part, shown=shown) for part in parts))

@@ -79,6 +79,11 @@ class Responses:
 
     def _check_values(self) -> None:
         """Make arrays of lists and tables; refuse values that are no real and finite numbers, or hidden behind a mask."""
+        if not isinstance(self.neuroids, pd.DataFrame):
+            raise ResponsesError(
+                f"neuroids is a DataFrame with a row for each neuroid; that of {self.subject} is a "
+                f"{type(self.neuroids).__name__}. Give a number to each: pd.DataFrame({{'neuroid_id': range(N)}})."
+            )
         for name in ("values", "n_repetitions"):
             self._check_rows(name, getattr(self, name))
         for what, given in (

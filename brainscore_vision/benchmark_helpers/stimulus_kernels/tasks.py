@@ -65,18 +65,29 @@ class SubjectTask:
                 f"What a model is fitted on is no test; {len(both)} of {len(self.test_ids)} test stimuli of {self.subject} are "
                 f"training stimuli too, the first: {both[0]!r}. Take them out of train_ids or test_ids."
             )
-        if misnamed_rows(row_indexes(self.bootstrap_groups), self.test_ids) is not None:
+        if self.bootstrap_groups is not None:
+            object.__setattr__(self, "bootstrap_groups", self._labels(self.bootstrap_groups))
+
+    def _labels(self, groups) -> tuple:
+        """Labels of groups, of whatever holds them, checked."""
+        if misnamed_rows(row_indexes(groups), self.test_ids) is not None:
             raise StimulusKernelError(
                 f"bootstrap_groups are those of test_ids, in their order; for {self.subject} the rows of the table have other "
                 f"names, or another order. Sort it by the ids (groups.loc[list(test_ids)]), or give a list."
             )
-        if isinstance(self.bootstrap_groups, np.ndarray | list | pd.Series):
-            object.__setattr__(self, "bootstrap_groups", tuple(np.asarray(self.bootstrap_groups).tolist()))
-        if self.bootstrap_groups is not None and len(self.bootstrap_groups) != len(self.test_ids):
-            raise StimulusKernelError(
-                f"bootstrap_groups labels each test stimulus; {self.subject} has {len(self.test_ids)} of them and "
-                f"{len(self.bootstrap_groups)} labels."
-            )
+        labels = groups if isinstance(groups, list | tuple) else np.asarray(groups)
+        if isinstance(labels, np.ndarray):
+            labels = (labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels).tolist()
+        found = f"a {type(groups).__name__}"
+        if isinstance(labels, list | tuple) and not any(isinstance(label, list) for label in labels):
+            missing = sum(label is None or label != label for label in labels)
+            found = f"{len(labels)} labels{f', {missing} of them missing' if missing else ''}"
+            if len(labels) == len(self.test_ids) and not missing:
+                return tuple(labels)
+        raise StimulusKernelError(
+            f"bootstrap_groups labels each test stimulus, in the order of test_ids; for the {len(self.test_ids)} of "
+            f"{self.subject} received {found}. Give a list of as many labels; a stimulus by itself has one of its own."
+        )
 
     def _check_parts(self) -> None:
         """Tasks are found by what they are made of, so that all of it has a hash."""

@@ -25,7 +25,7 @@ from .halves import (
     unreliable,
     with_reliability,
 )
-from .resampled import Resampled
+from .resampled import Resampled, check_draws
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,9 @@ class CKAMetric:
 
     bootstrap_draws: int = N_DRAWS
     normalizations = SIMILARITY_NORMALIZATIONS
+
+    def __post_init__(self):
+        check_draws(self.bootstrap_draws)
 
     def check_tasks(self, tasks: Sequence[SubjectTask]) -> None:
         """Raise if there are too few subjects to agree, or if they have no common stimuli to agree on."""

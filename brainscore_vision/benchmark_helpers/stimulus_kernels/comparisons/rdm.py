@@ -27,7 +27,7 @@ from .halves import (
     unreliable,
     with_reliability,
 )
-from .resampled import Resampled
+from .resampled import Resampled, check_draws
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,9 @@ class RDMMetric:
 
     bootstrap_draws: int = N_DRAWS
     normalizations = SIMILARITY_NORMALIZATIONS
+
+    def __post_init__(self):
+        check_draws(self.bootstrap_draws)
 
     def check_tasks(self, tasks: Sequence[SubjectTask]) -> None:
         """Any number will do."""

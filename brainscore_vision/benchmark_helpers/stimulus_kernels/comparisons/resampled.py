@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 
+from ..errors import StimulusKernelError
 from ..statistics.bootstrap import (
     FEWEST_GROUPS,
     Draws,
@@ -15,6 +17,14 @@ from ..statistics.bootstrap import (
     resampled_counts,
     stimuli_digest,
 )
+
+
+def check_draws(n_draws: int) -> None:
+    """Raise StimulusKernelError if no interval comes of so many draws."""
+    if isinstance(n_draws, bool) or not isinstance(n_draws, Integral) or n_draws < 2:
+        raise StimulusKernelError(
+            f"bootstrap_draws is a whole number, at least 2 and 1,000 as a rule; received {n_draws!r}."
+        )
 
 
 @dataclass(frozen=True)

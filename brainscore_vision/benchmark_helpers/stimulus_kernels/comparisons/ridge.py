@@ -25,7 +25,7 @@ from ..statistics.normalizations import (
 from ..statistics.significance import p_values
 from ..tasks import Results, SubjectResult, SubjectTask
 from ..wording import warn_of_model
-from .resampled import Resampled
+from .resampled import Resampled, check_draws
 
 DEFAULT_ALPHAS = tuple(10.0**exponent for exponent in range(-10, 11))
 """21 penalties from 1e-10 to 1e10: wide, because the trace of K grows with the width of the layer."""
@@ -77,6 +77,7 @@ class RidgeMetric:
     normalizations = NORMALIZATIONS
 
     def __post_init__(self):
+        check_draws(self.bootstrap_draws)
         if not isinstance(self.alphas, str):
             object.__setattr__(self, "alphas", tuple(np.ravel(self.alphas).tolist()))
         if not is_grid(self.alphas):
