@@ -436,7 +436,10 @@ WRONG_HALVES = {
     ),
     "of another subject": (lambda half: dataclasses.replace(half, subject="ben"), "a half of ben"),
     "of other neuroids": (lambda half: neuroids_of(half, slice(1, None)), "neuroids"),
-    "of neuroids in another order": (lambda half: neuroids_of(half, slice(None, None, -1)), "neuroids"),
+    "of neuroids in another order": (
+        lambda half: neuroids_of(half, slice(None, None, -1)),
+        "which are others or in another order by their 'voxel'",
+    ),
 }
 
 

@@ -293,11 +293,13 @@ def test_a_pool_may_have_one_part():
         (["a", "b"], "2 labels"),
         (["a", None, "b"], "3 labels, 1 of them missing"),
         (np.array([0, np.nan, np.nan]), "3 labels, 2 of them missing"),
+        (pd.Series(["a", pd.NA, "b"], dtype="string"), "3 labels, 1 of them missing"),
+        ([{"a"}, {"a"}, {"b"}], "3 labels"),
         ({IDS[0]: "a", IDS[1]: "a", IDS[2]: "b"}, "a dict"),
         ("aab", "a str"),
         (np.zeros((3, 2)), "a ndarray"),
     ],
-    ids=["too few", "None", "nan", "dict", "text", "two columns"],
+    ids=["too few", "None", "nan", "NA", "sets", "dict", "text", "two columns"],
 )
 def test_each_test_stimulus_has_a_label(groups, found):
     with pytest.raises(StimulusKernelError, match=f"for the 3 of ann received {found}. Give a list of as many labels"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -80,9 +80,13 @@ class SubjectTask:
             labels = (labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels).tolist()
         found = f"a {type(groups).__name__}"
         if isinstance(labels, list | tuple) and not any(isinstance(label, list) for label in labels):
-            missing = sum(label is None or label != label for label in labels)
+            missing = sum(pd.api.types.is_scalar(label) and pd.isna(label) for label in labels)
             found = f"{len(labels)} labels{f', {missing} of them missing' if missing else ''}"
-            if len(labels) == len(self.test_ids) and not missing:
+            if (
+                len(labels) == len(self.test_ids)
+                and not missing
+                and all(isinstance(label, Hashable) for label in labels)
+            ):
                 return tuple(labels)
         raise StimulusKernelError(
             f"bootstrap_groups labels each test stimulus, in the order of test_ids; for the {len(self.test_ids)} of "
@@ -123,12 +127,13 @@ class SubjectTask:
             return None
         first, second = self.load_halves(self.test_ids)
         for half in (first, second):
-            same = _same_neuroids(half.neuroids, responses.neuroids)
-            if half.subject != responses.subject or not same:
+            other = _other_column(half.neuroids, responses.neuroids)
+            if half.subject != responses.subject or other is not None:
                 raise ResponsesError(
                     f"The halves of {self.subject}'s trials in {self.region} are of the {len(responses.neuroids)} neuroids of "
                     f"its responses, in their order; received a half of {half.subject} with {len(half.neuroids)} neuroids"
-                    f"{'' if same else ', other ones or in another order'}. Check load_halves."
+                    f"{f', which are others or in another order by their {other!r}' if other else ''}. Check load_halves, and "
+                    f"leave out what is another number in each half, such as a noise ceiling."
                 )
         of_first, of_second = set(first.stimulus_ids), set(second.stimulus_ids)
         odd = sorted((of_first ^ of_second) | (of_first - set(self.test_ids)))
@@ -155,11 +160,13 @@ class SubjectTask:
         )
 
 
-def _same_neuroids(neuroids: pd.DataFrame, others: pd.DataFrame) -> bool:
-    """Whether there are as many, and what both tables say of them is the same."""
+def _other_column(neuroids: pd.DataFrame, others: pd.DataFrame) -> str | None:
+    """A column of which two tables say something else, empty for another number of rows; None where they are the same."""
+    if len(neuroids) != len(others):
+        return ""
     both = neuroids.columns.intersection(others.columns)
     one, other = (table[both].reset_index(drop=True).astype(object) for table in (neuroids, others))
-    return len(neuroids) == len(others) and one.equals(other)
+    return next((str(column) for column in both if not one[column].equals(other[column])), None)
 
 
 @dataclass(frozen=True)
