@@ -1,6 +1,7 @@
 """The helpers on a dataset that is not LAION-fMRI: aggregation, sharing of work, assemblies of several subjects."""
 
 import dataclasses
+import functools
 import os
 import threading
 from collections import Counter
@@ -11,7 +12,7 @@ import xarray as xr
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from brainscore_vision.benchmark_helpers.validate_error import assert_valid_uncertainty
 from brainscore_vision.metric_helpers.bootstrap_error import bootstrap_error
-from plugin_testing.models import CountingModel, FeatureModel, random_features, small_network
+from plugin_testing.models import CountingModel, FeatureModel, pixel_features, random_features, small_network
 from plugin_testing.second_dataset import DEGREES, N_COMMON, N_FOLDS, N_OWN, SITES, Study, assembly
 from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
 from scipy.stats import spearmanr
@@ -27,7 +28,9 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     StimulusPart,
     StimulusPool,
     block_diagonal_concat,
+    compare,
     score_benchmarks,
+    score_plans,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import rdm as rdm_metric
 from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import ridge as ridge_metric
@@ -35,7 +38,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.engine import evaluate
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ResponsesError, StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import probe_ids
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels import making as records
-from brainscore_vision.benchmark_helpers.stimulus_kernels.plan import Plan
+from brainscore_vision.benchmark_helpers.stimulus_kernels.plan import FoldsPlan, Plan
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
 from brainscore_vision.benchmark_helpers.stimulus_kernels.scores import N_BOOTSTRAP, TAKEN
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import similarity
@@ -301,6 +304,35 @@ def test_a_score_names_model_and_benchmark(scores):
     for score in scores.values():
         assert score.attrs["benchmark_identifier"] == "Second2026.IT"
         assert score.attrs["model_identifier"] == CountingModel(visual_degrees=DEGREES).identifier
+
+
+def test_folds_with_test_stimuli_in_common_are_taken_for_one(study, model):
+    """As of ShuffleSplit: many of them would otherwise give intervals as narrow as one likes."""
+    plan = study.benchmark(METRICS["ridge"], options=QUIET).resolve()
+    other = FeatureModel(functools.partial(pixel_features, size=2), visual_degrees=DEGREES, identifier="other")
+
+    def folds(*parts):
+        tasks = [
+            tuple(dataclasses.replace(t, test_ids=t.test_ids[part], bootstrap_groups=None) for t in plan.tasks)
+            for part in parts
+        ]
+        return FoldsPlan("x", tuple(dataclasses.replace(plan, tasks=of_fold) for of_fold in tasks))
+
+    def half_widths(*parts):
+        ((_, a),), ((_, b),) = (list(score_plans(m, [folds(*parts)], QUIET)) for m in (model, other))
+        notes.append(a.attrs.get("notes", ()))
+        return {s: d.interval[1] - d.value for s, d in compare(a, b).subjects.items()}
+
+    notes = []
+    first, second = slice(0, 12), slice(6, 18)
+    alone = [half_widths(part) for part in (first, second)]
+    both, twice = half_widths(first, second), half_widths(first, first)
+    apart = half_widths(first, slice(12, 18))
+    for subject in SITES:
+        assert both[subject] == pytest.approx(np.mean([one[subject] for one in alone]))
+        assert twice[subject] <= alone[0][subject]
+        assert apart[subject] < both[subject]
+    assert ["Folds have some of their test stimuli in common" in " ".join(said) for said in notes] == [0, 0, 1, 0, 0]
 
 
 @pytest.mark.parametrize("name", ["ridgecv", "rdm"])

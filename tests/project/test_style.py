@@ -23,7 +23,7 @@ ROOMS = {
     "features": {"errors", "files", "options", "parallel", "pool", "wording"},
     "kernels": {"errors", "files", "options", "pool", "wording", "features"},
     "ridge": {"errors", "kernels"},
-    "statistics": {"errors", "kernels"},
+    "statistics": {"errors", "kernels", "named_rows"},
     "encoders": {
         "comparisons",
         "engine",

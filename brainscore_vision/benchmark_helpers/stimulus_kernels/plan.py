@@ -11,6 +11,11 @@ from .errors import StimulusKernelError
 from .scores import TAKEN, aggregate_ceilings, aggregate_scores, subject_score
 from .tasks import SubjectResult, SubjectTask
 
+OVERLAP = (
+    "Folds have some of their test stimuli in common: the error over folds is too small, and comparisons take folds for one in "
+    "their intervals, which are too wide rather than too narrow."
+)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -142,4 +147,14 @@ class FoldsPlan:
             start += len(fold.tasks)
         score = aggregate_scores(scores, over="fold")
         score.attrs.update(self.folds[0].facts, normalization=self.folds[0].normalization)
+        if self.overlap:
+            score.attrs["folds_overlap"] = True
+            score.attrs["notes"] = [*score.attrs.get("notes", ()), OVERLAP]
         return score
+
+    @property
+    def overlap(self) -> bool:
+        """Whether folds have some of their test stimuli in common, and not all, for any subject."""
+        of_subjects = zip(*(fold.tasks for fold in self.folds), strict=True)
+        different = [{frozenset(task.test_ids) for task in tasks} for tasks in of_subjects]
+        return any(len(frozenset().union(*tests)) < sum(map(len, tests)) for tests in different)

@@ -20,7 +20,7 @@ N_BOOTSTRAP = 200
 
 TAKEN = frozenset(
     "alpha benchmark_identifier bootstrap bootstrap_median bootstrap_stimuli ceiling comment dataset device "
-    "dropped_stimuli error error_nan_reason error_over exact features_digest interval interval_over_subjects "
+    "dropped_stimuli error error_nan_reason error_over exact features_digest folds_overlap interval interval_over_subjects "
     "layer_choice layers layers_chosen mean_eigenvalue model_code model_identifier model_revision model_source n_bootstrap "
     "n_features n_neuroids n_significant_voxels n_stimulus_groups n_test n_train network_digest normalization "
     "normalizations notes p_values raw raw_folds raw_subjects visual_degrees".split()

@@ -2,6 +2,7 @@
 
 import netCDF4
 import numpy as np
+import pandas as pd
 import pytest
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import reliability_from_sums, reliability_from_trials
@@ -180,3 +181,19 @@ def test_report_and_picture(tiny_dataset, tmp_path):
         ceiling_picture(rows, tmp_path / f"ceilings{suffix}")
     assert (tmp_path / "ceilings.svg").read_text().lstrip().startswith("<?xml")
     assert (tmp_path / "ceilings.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_rows_of_trials_are_those_of_their_stimuli():
+    rng = np.random.default_rng(12)
+    trials = rng.standard_normal((60, 4))
+    trials = (trials - trials.mean(axis=0)) / trials.std(axis=0)
+    ids = np.repeat([f"image {i}" for i in range(20)], 3)
+    expected = reliability_from_trials(trials, ids).noise_variance
+    np.testing.assert_array_equal(
+        reliability_from_trials(pd.DataFrame(trials, index=ids), ids).noise_variance, expected
+    )
+    with pytest.raises(ResponsesError, match="Rows of trials are those of stimulus_ids, in their order"):
+        reliability_from_trials(pd.DataFrame(trials, index=ids), ids[::-1])
+    trials[7, 2] = np.nan
+    with pytest.raises(ResponsesError, match="1 of 60 hold nan or infinity"):
+        reliability_from_trials(trials, ids)

@@ -154,7 +154,8 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
                 f"with the same settings and data."
             )
     pairs = [_paired(*folds) for folds in zip(_folds(score_a), _folds(score_b), strict=True)]
-    differences = {subject: _over_folds([fold[subject] for fold in pairs]) for subject in pairs[0]}
+    over = _over_overlapping_folds if score_a.attrs.get("folds_overlap") else _over_folds
+    differences = {subject: over([fold[subject] for fold in pairs]) for subject in pairs[0]}
     values = np.array([difference.value for difference in differences.values()])
     n_positive, n_negative = int((values > 0).sum()), int((values < 0).sum())
     n_different = n_positive + n_negative
@@ -371,6 +372,21 @@ def _root(part: Score) -> tuple[float, np.ndarray]:
 def _over_folds(folds: list[PairedDraws]) -> PairedDraws:
     """Mean over folds, whose test stimuli are drawn independently."""
     return _mean(folds, df=sum(fold.df for fold in folds))
+
+
+def _over_overlapping_folds(folds: list[PairedDraws]) -> PairedDraws:
+    """Mean over folds with test stimuli in common: it varies at most as if the folds varied together."""
+    mean = _mean(folds, df=min(fold.df for fold in folds))
+    widened = {
+        name: np.mean([getattr(fold, name).std() for fold in folds]) * _of_length_one(getattr(mean, name))
+        for name in ("draws", "null_draws")
+    }
+    return replace(mean, **widened)
+
+
+def _of_length_one(draws: np.ndarray) -> np.ndarray:
+    centred = draws - draws.mean()
+    return centred / (centred.std() or 1.0)
 
 
 def _over_subjects(subjects: list[PairedDraws]) -> PairedDraws:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ResponsesError
+from ..named_rows import misnamed_rows, row_indexes
 from .ceilings import NoiseCeiling, mean_inverse_repetitions
 
 ZSCORE_TOLERANCE = 0.1
@@ -138,6 +139,16 @@ def reliability_from_trials(trials: np.ndarray, stimulus_ids: np.ndarray) -> Rel
     values = np.asarray(trials, dtype=float)
     if len(values) != len(stimulus_ids):
         raise ResponsesError(f"Each trial has a stimulus: {len(values)} trials, {len(stimulus_ids)} stimulus ids.")
+    if misnamed_rows(row_indexes(trials), stimulus_ids) is not None:
+        raise ResponsesError(
+            "Rows of trials are those of stimulus_ids, in their order; the table has other names, or another order. Take "
+            "stimulus_ids from the table, or give an array without names."
+        )
+    n_missing = np.count_nonzero(~np.isfinite(values).all(axis=1))
+    if n_missing:
+        raise ResponsesError(
+            f"Trials are finite numbers; {n_missing} of {len(values)} hold nan or infinity. Leave these trials or neuroids out."
+        )
     variance = values.var(axis=0)
     off = np.flatnonzero(~(np.abs(variance - 1) < ZSCORE_TOLERANCE))
     if len(off):
