@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+import tqdm.auto
 from plugin_testing.models import FeatureModel, pixel_features
 from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
 from threadpoolctl import threadpool_limits
@@ -31,6 +32,9 @@ def folder(tmp_path, monkeypatch):
 def score(folder, home, seen, result=None, pause=0.004):
     """Score in a child process; every image shown is a line in ``seen``."""
     os.environ["BRAINSCORE_HOME"] = str(home)
+    # that of tqdm is shared with the parent: a child that is killed while it holds it would stop all others for ever
+    for bar in (tqdm.std.tqdm, tqdm.auto.tqdm):
+        bar.set_lock(threading.RLock())
     now = threading.local()  # a state, and no setting of the model's
     now.pause = pause
 
