@@ -335,7 +335,10 @@ def test_every_image_has_a_hash(tmp_path, monkeypatch, hashes):
     benchmark = make_benchmark(make_images(tmp_path / "images", N_IMAGES), store=False)
     monkeypatch.setattr(Images, "content_hashes", lambda self, ids: hashes(ids))
     model = FeatureModel(pixel_features, visual_degrees=8.0, identifier="a")
-    with pytest.raises(StimulusKernelError, match="content_hashes of a provider answers with a dictionary .* 'image "):
+    with pytest.raises(
+        StimulusKernelError,
+        match="content_hashes of its provider in pool A is a .* that lacks 32 of 32, the first: 'image ",
+    ):
         benchmark(model)
     assert model.looks == []
 
@@ -349,7 +352,9 @@ def test_every_stimulus_has_an_image(tmp_path, monkeypatch):
     benchmark = make_benchmark(make_images(tmp_path / "images", N_IMAGES), store=False)
     monkeypatch.setattr(Images, "load_stimuli", load)
     model = FeatureModel(pixel_features, visual_degrees=8.0, identifier="a")
-    with pytest.raises(StimulusKernelError, match="that of pool A lacks 1 of 32, the first: 'image 3'"):
+    with pytest.raises(
+        StimulusKernelError, match="stimulus_paths .* in pool A is a dict that lacks 1 of 32, the first: 'image 3'"
+    ):
         benchmark(model)
     assert model.looks == []
 

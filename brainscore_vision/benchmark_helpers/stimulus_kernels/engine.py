@@ -114,14 +114,8 @@ class Run:
         """
         if any(recorder.needs_images for recorder in self._recorders):
             for pool in dict.fromkeys(job.task.pool for job in self.jobs):
-                paths = pool.provider.load_stimuli(pool.stimulus_ids).stimulus_paths
-                without = [stimulus_id for stimulus_id in pool.stimulus_ids if stimulus_id not in paths]
-                if without:
-                    raise StimulusKernelError(
-                        f"stimulus_paths of what a provider loads names an image file for each stimulus; that of {pool.name} "
-                        f"lacks {len(without)} of {len(pool.stimulus_ids)}, the first: {without[0]!r}."
-                    )
-                pool.provider.content_hashes(pool.stimulus_ids)
+                pool.load_stimuli(pool.stimulus_ids)
+                pool.content_hashes(pool.stimulus_ids)
         for task in sorted({job.task for job in self.jobs}, key=lambda task: (task.subject, task.region)):
             known = set(task.pool.stimulus_ids)
             outside = [name for name in (*task.train_ids, *task.test_ids) if name not in known]

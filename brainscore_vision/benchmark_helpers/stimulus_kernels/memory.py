@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import psutil
 
 from .comparisons import RidgeMetric
-from .comparisons.ridge import beside
 from .engine import Run
 from .free_memory import available_bytes
 from .kernels.compute import BYTES, Compute
@@ -198,7 +197,7 @@ def stage_bytes(task: SubjectTask, n_neuroids: int, compute: Compute, n_features
     factors = 2 * len(task.metric.grid) * n_train * BAND_WIDTH * BYTES if way == "band" else 0
     responses = n_train * n_neuroids * (4 + 2 * BYTES)
     products = 2 * n_train * max(MIXTURES, min(n_neuroids, NEUROID_BLOCK)) * BYTES
-    evaluation, workers = kernel + square + responses + max(products, factors), beside(compute)
+    evaluation, workers = kernel + square + responses + max(products, factors), compute.beside
     if workers > 1:  # predictions and responses to test stimuli that wait, and what each thread makes of one
         evaluation += (workers + 1) * n_test * n_neuroids * (4 + BYTES) + workers * STATISTICS_BLOCKS * BLOCK_BYTES
     return accumulation, kernel + decomposition, evaluation

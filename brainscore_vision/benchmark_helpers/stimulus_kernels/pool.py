@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Protocol
@@ -12,7 +12,7 @@ from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from .errors import StimulusKernelError
 
 WIDEST = 180
-"""Degrees of visual angle."""
+"""Degrees of visual angle: no screen that is looked at is wider."""
 
 
 @dataclass(frozen=True)
@@ -85,3 +85,38 @@ class StimulusPool:
                 f"A pool holds each stimulus once; {self.name} repeats {len(ids) - len(set(ids))} of {len(ids)}."
             )
         object.__setattr__(self, "stimulus_ids", ids)
+
+    def load_stimuli(self, stimulus_ids: Sequence[str]) -> StimulusSet:
+        """Some of the stimuli, in their order, as the provider gives them.
+
+        Raises
+        ------
+        StimulusKernelError
+            The provider names no image file for one of them.
+        """
+        stimuli = self.provider.load_stimuli(stimulus_ids)
+        self._check_answer("stimulus_paths of what its provider loads", stimuli.stimulus_paths, stimulus_ids)
+        return stimuli
+
+    def content_hashes(self, stimulus_ids: Sequence[str]) -> dict[str, str]:
+        """Stimulus id to the hash of what is shown, of some of the stimuli, as the provider gives them.
+
+        Raises
+        ------
+        StimulusKernelError
+            The provider has none of one of them.
+        """
+        hashes = self.provider.content_hashes(stimulus_ids)
+        self._check_answer("content_hashes of its provider", hashes, stimulus_ids)
+        return hashes
+
+    def _check_answer(self, what: str, answer, stimulus_ids: Sequence[str]) -> None:
+        missing = list(stimulus_ids)
+        if isinstance(answer, Mapping):
+            missing = [stimulus_id for stimulus_id in stimulus_ids if stimulus_id not in answer]
+        if missing:
+            raise StimulusKernelError(
+                f"A pool's images and their hashes are in dictionaries by stimulus; {what} in {self.name} is a "
+                f"{type(answer).__name__} that lacks {len(missing)} of {len(stimulus_ids)}, the first: {missing[0]!r}. Add "
+                f"them, or leave these stimuli out of the pool."
+            )

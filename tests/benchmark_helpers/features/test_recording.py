@@ -213,8 +213,11 @@ def test_a_gpu_sees_several_batches_at_once(folder, record, monkeypatch):
     assert recorder.enlarge_batches(n_bytes=10, room=45) == 4
     np.testing.assert_allclose(record(recorder, stimuli)["V1"], expected, rtol=0, atol=1e-6)
     assert set(sizes) == {4 * 7}
-    assert recorder.enlarge_batches(n_bytes=0, room=0) == 32  # 224 images
-    assert recorder.enlarge_batches(n_bytes=0, room=0) == 32
+    assert recorder.enlarge_batches(n_bytes=40, room=79) == 1  # measured with the batches of now
+    assert recorder.enlarge_batches(n_bytes=40, room=80) == 2
+    assert recorder.enlarge_batches(n_bytes=0, room=0) == 4  # 224 images
+    assert recorder.enlarge_batches(n_bytes=0, room=0) == 1
+    assert recorder.batch_size(["conv"]) == 32 * 7
 
 
 def wrap(model, around):

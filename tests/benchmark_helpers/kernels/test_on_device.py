@@ -187,5 +187,6 @@ def test_hooks_on_batches_decide_what_the_features_are(scored_on, device):
         return scored_on(device, model)
 
     found, expected = pooled(device), pooled("cpu")
-    assert found.item() == pytest.approx(expected.item(), abs=1e-6)  # two libraries' convolutions
+    of_two_libraries = 1e-6 if device == "cuda" else 1e-9  # convolutions
+    assert found.item() == pytest.approx(expected.item(), abs=of_two_libraries)
     assert expected.item() != pytest.approx(scored_on("cpu").item(), abs=1e-3)

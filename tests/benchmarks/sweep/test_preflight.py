@@ -92,6 +92,14 @@ def test_a_network_whose_layers_are_to_be_chosen_sees_one_image(plan):
     assert (one.problems, one.made.revision is not None) == ((), True)
 
 
+def test_a_process_that_dies_is_left_to_the_workers(plan):
+    planned = plan({"MODELS:deadly": None, "MODELS:network": None})
+    with Preflight(ENGINE) as preflight:
+        dead, alive = preflight.check(planned.models)
+    assert (dead.made, dead.problems) == (None, ())
+    assert alive.made is not None
+
+
 def test_of_models_side_by_side_the_one_whose_process_dies_is_found(plan, monkeypatch):
     class Mortal(Executor):
         dead = False

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..kernels.compute import Compute
 from ..kernels.kernel import StimulusKernel
-from ..parallel import ordered_map, spare_workers
+from ..parallel import ordered_map
 from ..responses import Responses
 from ..statistics import similarity
 from ..statistics.bootstrap import N_DRAWS, rank_classes, rdm_draws
@@ -51,7 +51,7 @@ class RDMMetric:
 
     def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
         """Results of tasks that share ``kernel``."""
-        yield from ordered_map(_result, self._read(kernel, tasks), spare_workers())
+        yield from ordered_map(_result, self._read(kernel, tasks), compute.beside)
 
     def _read(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask]) -> Iterator[_Compared]:
         resampled = None

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import StimulusKernelError
 from ..kernels.compute import Compute
 from ..kernels.kernel import StimulusKernel
-from ..parallel import ordered_map, spare_workers
+from ..parallel import ordered_map
 from ..responses import Responses, pearson_per_neuroid
 from ..ridge import fit as ridge
 from ..statistics.bootstrap import N_DRAWS, median_draws, ridge_draws
@@ -104,7 +104,7 @@ class RidgeMetric:
 
     def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
         """Results of tasks that share ``kernel`` and their training stimuli."""
-        yield from ordered_map(self._result, self._predictions(kernel, tasks, compute), beside(compute))
+        yield from ordered_map(self._result, self._predictions(kernel, tasks, compute), compute.beside)
 
     def _predictions(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Iterator[_Fit]:
         train_ids = tasks[0].train_ids
@@ -204,11 +204,6 @@ class RidgeMetric:
     def ceiling_details(self, tasks: Sequence[SubjectTask], measured: Sequence | None = None) -> dict:
         """Nothing beside the ceilings."""
         return {}
-
-
-def beside(compute: Compute) -> int:
-    """Threads that compute what is known of a prediction while the next fit is made; one does both where memory is short."""
-    return 1 if compute.max_memory is not None else spare_workers()
 
 
 def alpha_text(alpha: float, is_relative: bool, form: str = "g") -> str:

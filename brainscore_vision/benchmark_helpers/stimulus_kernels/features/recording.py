@@ -134,19 +134,19 @@ class CommitmentRecorder:
         return keeps
 
     def enlarge_batches(self, n_bytes: int, room: int) -> int:
-        """Show a GPU several of the extractor's own batches at once from now on: how many.
+        """Show a GPU several of the extractor's own batches at once from now on: how many times as many images as until now.
 
         Parameters
         ----------
         n_bytes : int
-            What the network takes to answer to one of them.
+            What the network takes to answer to a batch of the size until now.
         room : int
             What it may take.
         """
-        own = self.model.activations_model._extractor._batch_size
-        while 2 * self._times_own * own <= GPU_BATCH and 2 * self._times_own * n_bytes <= room:
+        before, own = self._times_own, self.model.activations_model._extractor._batch_size
+        while 2 * self._times_own * own <= GPU_BATCH and 2 * self._times_own // before * n_bytes <= room:
             self._times_own *= 2
-        return self._times_own
+        return self._times_own // before
 
     @property
     def notes(self) -> dict[str, list[str]]:

@@ -21,6 +21,7 @@ from scipy.linalg import blas
 from threadpoolctl import ThreadpoolController
 
 from ..errors import StimulusKernelError
+from ..parallel import spare_workers
 
 _logger = logging.getLogger(__name__)
 
@@ -72,6 +73,11 @@ class Compute:
         import torch
 
         return torch
+
+    @property
+    def beside(self) -> int:
+        """Threads that compute what is known of one comparison while the next is made; one does both where memory is short."""
+        return 1 if self.max_memory is not None else spare_workers()
 
     def place(self, values: np.ndarray):
         """Values where the operations run: an array, or a torch tensor of the same shape and type."""

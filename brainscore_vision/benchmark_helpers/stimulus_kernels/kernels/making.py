@@ -478,8 +478,8 @@ class ModelKernels:
             named.stimulus_paths, named.identifier = {}, None
             return named
         placed = place_on_model_screen(
-            stimuli=pool.provider.load_stimuli(stimulus_ids),
-            content_hashes=pool.provider.content_hashes(stimulus_ids),
+            stimuli=pool.load_stimuli(stimulus_ids),
+            content_hashes=pool.content_hashes(stimulus_ids),
             source_degrees=pool.visual_degrees,
             target_degrees=self._identity.visual_degrees,
             folders=(self._options.screen, self._options.spool / "screen"),

@@ -242,7 +242,7 @@ def predict(
     centred -= centred.mean(axis=1, keepdims=True)
     dual = compute.place(dual_coefficients)
     prediction = host(centred @ dual)
-    size = max(decomposition.size, float(np.abs(cross_kernel).max(initial=0.0)))
+    size = max(decomposition.size, float(cross_kernel.max(initial=0.0)), -float(cross_kernel.min(initial=0.0)))
     lengths = host(compute.numerics.einsum("ij,ij->j", dual, dual)) ** 0.5
     _round(prediction, ROUNDINGS * size * lengths)
     prediction += response_mean

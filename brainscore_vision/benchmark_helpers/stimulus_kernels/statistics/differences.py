@@ -378,13 +378,13 @@ def _over_overlapping_folds(folds: list[PairedDraws]) -> PairedDraws:
     """Mean over folds with test stimuli in common: it varies at most as if the folds varied together."""
     mean = _mean(folds, df=min(fold.df for fold in folds))
     widened = {
-        name: np.mean([getattr(fold, name).std() for fold in folds]) * _of_length_one(getattr(mean, name))
+        name: np.mean([getattr(fold, name).std() for fold in folds]) * _of_spread_one(getattr(mean, name))
         for name in ("draws", "null_draws")
     }
     return replace(mean, **widened)
 
 
-def _of_length_one(draws: np.ndarray) -> np.ndarray:
+def _of_spread_one(draws: np.ndarray) -> np.ndarray:
     centred = draws - draws.mean()
     return centred / (centred.std() or 1.0)
 

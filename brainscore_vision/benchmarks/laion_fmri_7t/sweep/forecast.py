@@ -280,7 +280,7 @@ def _images_to_prepare(to_show, candidate, engine: EngineOptions) -> tuple[int, 
         n_unchecked += len(unchecked)
         n_unfitted += len(unchecked) if degrees[0] != degrees[1] else 0
         if checked:
-            stimuli, hashes = pool.provider.load_stimuli(checked), pool.provider.content_hashes(checked)
+            stimuli, hashes = pool.load_stimuli(checked), pool.content_hashes(checked)
             n_unfitted += count_unfitted(stimuli, hashes, *degrees, (engine.screen, engine.spool / "screen"))
     return n_unchecked, n_unfitted
 

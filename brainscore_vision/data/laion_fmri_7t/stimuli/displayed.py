@@ -8,12 +8,10 @@ content alone.
 import hashlib
 import json
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 
 from tqdm import tqdm
@@ -21,7 +19,7 @@ from tqdm import tqdm
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.decoding import UNREADABLE
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_state
-from brainscore_vision.benchmark_helpers.stimulus_kernels.options import available_processors
+from brainscore_vision.benchmark_helpers.stimulus_kernels.parallel import ordered_map, worker_count
 
 from ..errors import DatasetError
 from ..home import keep, kept
@@ -33,7 +31,6 @@ _VERSION = 3
 """Of the index. Version 1 believed JPEGs by their last bytes, and other files by what the process had set;
 version 2 knew files by size and modification time alone."""
 
-_MOST_WORKERS = 16
 _SHOWN = 3
 _warned: set[str] = set()
 
@@ -220,24 +217,10 @@ def _in_threads(
 
     Decoders leave Python's lock to others, so threads do.
     """
-    workers = min(available_processors(), _MOST_WORKERS)
-    waiting: deque = deque()
-    items = iter(items)
-    with (
-        ThreadPoolExecutor(workers) as executor,
-        tqdm(total=total, desc=title, unit="image", disable=None if total else True) as bar,
-    ):
-        try:
-            while True:
-                for stimulus_id, item in islice(items, 2 * workers - len(waiting)):
-                    waiting.append((stimulus_id, executor.submit(function, item)))
-                if not waiting:
-                    return
-                stimulus_id, future = waiting.popleft()
-                yield stimulus_id, future.result()
-                bar.update()
-        finally:
-            executor.shutdown(cancel_futures=True)
+    with tqdm(total=total, desc=title, unit="image", disable=None if total else True) as bar:
+        for found in ordered_map(lambda item: (item[0], function(item[1])), items, worker_count()):
+            yield found
+            bar.update()
 
 
 def _or_reason(function: Callable) -> object:
