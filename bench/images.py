@@ -72,7 +72,7 @@ def main() -> None:
         model = commitment(given.network, given.layer)
         wrapper, label = model.activations_model, given.layer
         ahead, in_turn = (CommitmentRecorder(model, ["V1"]) for _ in range(2))
-        in_turn._reader._one_by_one = False
+        in_turn._reader.images.one_by_one = False
         batch = torch.randn(BATCH, 3, 224, 224)
 
         def alone():

@@ -21,9 +21,9 @@ from torchvision.transforms import v2
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features import ahead, recording
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.ahead import Ahead
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.hooks import LayerReader
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.preprocessing import noticing_changes
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import CommitmentRecorder
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.shown import ShownImages
 from brainscore_vision.benchmarks.laion_fmri_7t import as_brain_model
 
 N = 43
@@ -60,13 +60,13 @@ def model_of(preprocessing, batch_size=7, forward=None):
 
 def recorder_of(preprocessing, said=None, **options) -> CommitmentRecorder:
     recorder = CommitmentRecorder(model_of(preprocessing, **options), ["V1"])
-    recorder._reader._say = print if said is None else said.append
+    recorder._reader.images._say = print if said is None else said.append
     return recorder
 
 
 def features(preprocessing, stimuli, said=None, **options):
     recorder = recorder_of(preprocessing, said, **options)
-    return record(recorder, stimuli)[0]["V1"], recorder._reader._one_by_one
+    return record(recorder, stimuli)[0]["V1"], recorder._reader.images.one_by_one
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def in_turn(monkeypatch):
 
     def features_in_turn(preprocessing, stimuli, **options):
         with monkeypatch.context() as patch:
-            patch.setattr(LayerReader, "_compare", lambda *_: None)
+            patch.setattr(ShownImages, "_compare", lambda *_: None)
             return features(preprocessing, stimuli, **options)[0]
 
     return features_in_turn
@@ -126,7 +126,7 @@ def test_networks_made_here_prepare_ahead(stimuli):
     for options in ({}, {"preprocessing": transforms.Compose([transforms.Resize(SIZE), transforms.ToTensor()])}):
         recorder = CommitmentRecorder(as_brain_model(network, layers={"V1": "conv"}, **options), ["V1"])
         record(recorder, stimuli)
-        assert recorder._reader._one_by_one is True
+        assert recorder._reader.images.one_by_one is True
 
 
 # Where anybody could tell
@@ -279,7 +279,7 @@ def test_a_preprocessing_that_was_seen_to_change_stays_in_turn(stimuli):
     with noticing_changes(recorder.model):
         record(recorder, stimuli)
     record(recorder, stimuli)
-    assert recorder._reader._one_by_one is False
+    assert recorder._reader.images.one_by_one is False
     assert len(said) == 1
 
 
@@ -308,7 +308,7 @@ def test_stimuli_that_the_extractor_exchanges_are_the_ones_shown(stimuli, in_tur
     other = of_paths(paths[::-1])
     found = record(exchanged(prepared), other)[0]["V1"]
     recorder = exchanged(prepared)
-    recorder._reader._one_by_one = False
+    recorder._reader.images.one_by_one = False
     np.testing.assert_array_equal(found, record(recorder, other)[0]["V1"])
 
 

@@ -573,12 +573,3 @@ def test_a_layer_that_is_called_again_later_is_waited_for(stimuli):
     found, _ = record(recorder_for(committed(network, {"V1": "relu"}, batch_size=2), ["V1"]), stimuli)
     whole, _ = record(recorder_for(committed(reused(), {"V1": "relu"}, batch_size=N_IMAGES), ["V1"]), stimuli)
     np.testing.assert_allclose(found["V1"], whole["V1"], rtol=1e-6)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "uint8"])
-def test_a_batch_is_what_torch_stacks(dtype):
-    images = [torch.rand(3, 5, 7).mul(200).to(getattr(torch, dtype)).transpose(1, 2) for _ in range(4)]
-    batch = hooks._stacked(images)
-    assert batch.dtype == images[0].dtype
-    assert torch.equal(batch, torch.stack(images))
-    assert batch.data_ptr() % hooks.ALIGNMENT == 0

@@ -21,29 +21,21 @@ import numpy as np
 from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 
 from ..errors import ModelOutputError, StimulusKernelError, UnmappedRegionError
-from .ahead import Ahead, same_bits
 from .answers import LayerAnswer
 from .as_written import AS_WRITTEN
 from .held_state import held_state, same_state
 from .locks import alone_with
-from .prepared import explained, failure, images_of
+from .prepared import explained, failure
+from .shown import ShownImages
 
 CALL_MARK = "#"
 """``relu#0`` is the first call of a module ``relu`` in a pass, ``relu#1`` the second."""
-
-ALIGNMENT = 64
-"""Bytes, as torch's allocator has it."""
 
 REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
 """What networks raise for inputs of a size that they are not made for."""
 
 MOST_LOOKS = 3
 """Passes in which is looked whether a network holds what it did not hold before: some keep a shape or a grid from the first."""
-
-_TRIES = 6
-"""Times that an image is prepared again while something changes: that often, no other thread is the reason."""
-
-_KEEPS = "are prepared by code that keeps something from one to the next, or draws lots"
 
 _logger = logging.getLogger(__name__)
 
@@ -63,6 +55,8 @@ class LayerReader:
 
     Attributes
     ----------
+    images : ShownImages
+        What the network is shown.
     read : tuple of str
         Layers that were read last.
     keeps : bool
@@ -74,15 +68,11 @@ class LayerReader:
 
     def __init__(self, wrapper: PytorchWrapper, identifier: str, say: Callable[[str], None] = _logger.warning):
         self._wrapper, self._identifier, self._say = wrapper, identifier, say
+        self.images = ShownImages(wrapper, identifier, say)
         self.read: tuple[str, ...] = ()
         self.keeps, self.kept = False, {}
         self._notes: dict[str, list[str]] = {}
         self._axes: dict[str, int] = {}
-        self._prepared_note: str | None = None
-        self._ahead: Ahead | None = None
-        self._state: Callable[[], object] = lambda: None
-        self._one_by_one: bool | None = None  # whether images may be prepared one by one; None: not known yet
-        self._ready: list | None = None
         self._rows: Counter = Counter()
         self._answers: Counter = Counter()
         self._n_calls: dict[str, int] = {}
@@ -128,7 +118,7 @@ class LayerReader:
             plain = plain_hooks and _is_plain(wrapper, "get_activations") and ask == wrapper.get_activations
             if prepare is not None:
                 prepare = explained(prepare, self._identifier)
-                replace(extractor, "preprocess", functools.partial(self._prepare, prepare) if plain else prepare)
+                replace(extractor, "preprocess", functools.partial(self.images.prepare, prepare) if plain else prepare)
             if plain:
                 replace(extractor, "get_activations", self.get_activations)
             else:
@@ -137,42 +127,6 @@ class LayerReader:
                 copying = functools.partial(self._register_copying, wrapper.register_hook)
                 replace(wrapper, "register_hook", self._register_hook if plain_hooks else copying)
             yield
-
-    @property
-    def prepares_ahead(self) -> bool:
-        """Whether images can be prepared before they are asked for, as far as the images shown until now tell."""
-        return bool(self._one_by_one)
-
-    @contextlib.contextmanager
-    def ahead(self, paths: Sequence[str], state: Callable[[], object]) -> Iterator[None]:
-        """Inside, images are prepared before they are asked for, by several threads, where nobody can tell the difference.
-
-        The first batch is prepared in both ways. Where images are not the same to the last bit, or ``state()`` is not the same
-        before and after, all are prepared as the wrapper does it, from then on.
-
-        Parameters
-        ----------
-        paths : sequence of str
-            Images in the order in which they will be shown.
-        state : callable
-            Gives what the preparation of images may change, to be compared, or None if that is not known.
-        """
-        prepare = getattr(self._wrapper._extractor, "preprocess", None)
-        if self._one_by_one and state() is None:  # noticed since
-            self._prepare_in_turn(_KEEPS)
-        if prepare is None or self._one_by_one is False:
-            yield
-            return
-
-        def prepare_one(path):
-            return images_of(prepare(path), 1, self._identifier)[0]
-
-        with Ahead(prepare_one, paths) as self._ahead:
-            self._state = state
-            try:
-                yield
-            finally:
-                self._ahead = self._ready = None
 
     def get_activations(self, images, layer_names: Sequence[str]) -> OrderedDict:
         """Answers of layers to one batch of preprocessed images.
@@ -194,7 +148,7 @@ class LayerReader:
             A layer, or a call of it, that does not happen.
         """
         self.read, self.kept = tuple(layer_names), {}
-        batch = self._batch(images)
+        batch = self.images.as_batch(images)
         # layers that whole passes called once have answered when they are called: the layers behind them are not needed, unless
         # they clear away what those before them have left in the network
         stops = all(self._n_calls.get(name) == 1 for name in layer_names) and self._leaves_nothing.get(self.read, False)
@@ -211,8 +165,8 @@ class LayerReader:
             self._find_axes(batch, new, tensors)
         activations = OrderedDict()
         for name in layer_names:
-            if self._prepared_note:
-                self._note(name, self._prepared_note)
+            if self.images.note:
+                self._note(name, self.images.note)
             self._note_calls(name, calls)
             tensor, axis = tensors.pop(name), self._axes[name]
             if tensor.ndim <= axis or tensor.shape[axis] != len(batch):
@@ -223,52 +177,6 @@ class LayerReader:
                 answer = answer.reshape(len(batch), -1)[:, :1].cpu()
             activations[name] = np.ascontiguousarray(answer.numpy())
         return activations
-
-    def _prepare(self, prepare, paths):
-        """In place of the extractor's preprocessing."""
-        if self._ahead is not None and self._one_by_one:
-            self._ready = self._ahead.take(paths)
-            if self._ready is not None:
-                return np.empty(
-                    (len(paths), 0)
-                )  # the extractor copies what it gets; the images go to the network directly
-        images, note = images_of(prepare(paths), len(paths), self._identifier)
-        self._prepared_note = note
-        if self._ahead is not None and self._one_by_one is not False:
-            images = np.stack(list(images))  # as the extractor does; the preprocessing may use their memory again
-            self._compare(prepare, paths, images)
-        return images
-
-    def _compare(self, prepare, paths, images) -> None:
-        """Find out whether images can be prepared one by one, of a batch that was prepared as a whole."""
-        if self._one_by_one:  # until now
-            self._prepare_in_turn("could not be prepared ahead, and could be prepared later")
-        elif len(set(paths)) > 1:
-            before = self._state()
-            found = None if before is None else self._ahead.take(paths, go_on=False)
-            same = found is not None and all(map(same_bits, images, found))
-            kept = before is None or (
-                self._state() != before and any(self._keeps(prepare, path) for path in set(paths))
-            )
-            if kept:
-                self._prepare_in_turn(_KEEPS)
-            elif not same:
-                self._prepare_in_turn("are other ones when they are prepared one by one")
-            else:
-                self._one_by_one = True
-
-    def _keeps(self, prepare, path) -> bool:
-        """Whether preparing an image changes something each time: other threads may draw from the same generators."""
-        for _ in range(_TRIES):
-            before = self._state()
-            prepare([path])
-            if self._state() == before:
-                return False
-        return True
-
-    def _prepare_in_turn(self, why: str) -> None:
-        self._one_by_one = False
-        self._say(f"Images of {self._identifier} {why}: one processor prepares them, batch by batch, which is slower.")
 
     def _counted(self, get_activations, images, layer_names):
         """In place of a ``get_activations`` that is not PytorchWrapper's: what it asks for, with the calls of each layer."""
@@ -302,27 +210,6 @@ class LayerReader:
 
     def _register_copying(self, register, layer, layer_name, target_dict, *arguments, **options):
         return register(layer, layer_name, _Copying(target_dict, self._count), *arguments, **options)
-
-    def _batch(self, images):
-        """Images as one tensor on the network's device, in the precision that most of its weights have."""
-        import torch
-
-        images, self._ready = self._ready or images, None
-        images = [image if isinstance(image, torch.Tensor) else torch.from_numpy(image) for image in images]
-        network, device = self._wrapper._model, self._wrapper._device
-        if device.type == "cuda" and images[0].device.type == "cpu":
-            batch = torch.empty((len(images), *images[0].shape), dtype=images[0].dtype, pin_memory=True)
-            batch = torch.stack(images, out=batch).to(device, non_blocking=True)
-        else:
-            batch = _stacked(images).to(device)
-        for tensors in (network.parameters(), network.buffers()):
-            sizes: Counter = Counter()
-            for tensor in tensors:
-                if tensor.is_floating_point():
-                    sizes[tensor.dtype] += tensor.numel()
-            if sizes:
-                return batch.to(sizes.most_common(1)[0][0])
-        return batch
 
     def _pass(self, batch, layer_names: Sequence[str], stop_after: int | None = None) -> tuple[dict, Counter]:
         """Show a batch; the answers of layers, their tensors copied, and how often each module was called.
@@ -542,24 +429,6 @@ def pytorch_wrapper(activations_model) -> PytorchWrapper | None:
     extractor = getattr(activations_model, "_extractor", None)
     owner = getattr(getattr(extractor, "get_activations", None), "__self__", None)
     return owner if isinstance(owner, PytorchWrapper) else None
-
-
-def _stacked(images: Sequence):
-    """Tensors of one shape as one tensor. On the CPU one thread copies, into memory that is aligned as torch's.
-
-    torch.stack has all threads wait for each other: on a busy machine as long as a fifth of AlexNet's pass.
-    """
-    import torch
-
-    first = images[0]
-    if first.device.type != "cpu" or first.dtype == torch.bfloat16:  # which numpy does not know
-        return torch.stack(images)
-    arrays = [image.detach().numpy() for image in images]
-    n_bytes = sum(array.nbytes for array in arrays)
-    memory = np.empty(n_bytes + ALIGNMENT, np.uint8)
-    memory = memory[-memory.ctypes.data % ALIGNMENT :][:n_bytes]
-    batch = memory.view(arrays[0].dtype).reshape(len(arrays), *arrays[0].shape)
-    return torch.from_numpy(np.stack(arrays, out=batch))
 
 
 def _is_plain(wrapper: PytorchWrapper, *methods: str) -> bool:

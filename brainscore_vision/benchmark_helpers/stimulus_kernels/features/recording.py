@@ -183,7 +183,7 @@ class CommitmentRecorder:
     @property
     def waiting_bytes(self) -> int:
         """Of images that are prepared before the network asks for them."""
-        return WAITING_BYTES if self._reader is not None and self._reader.prepares_ahead else 0
+        return WAITING_BYTES if self._reader is not None and self._reader.images.one_by_one else 0
 
     def _may_shrink(self) -> bool:
         wrapper = pytorch_wrapper(self.model.activations_model)
@@ -210,7 +210,7 @@ class CommitmentRecorder:
     def _ahead(self, paths: Sequence[str]):
         if self._reader is None:
             return contextlib.nullcontext()
-        return self._reader.ahead(paths, functools.partial(preparing_state, self.model))
+        return self._reader.images.ahead(paths, functools.partial(preparing_state, self.model))
 
     def _look_at(self, block, layers, layers_of, rows, n_unique: int, sink: Sink) -> None:
         extractor, counted, held = self.model.activations_model._extractor, [], []

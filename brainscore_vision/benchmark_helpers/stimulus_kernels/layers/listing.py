@@ -21,10 +21,11 @@ from PIL import Image
 from ..errors import ModelOutputError, UnmappedRegionError
 from ..features.answers import LayerAnswer, check_features
 from ..features.as_written import AS_WRITTEN
-from ..features.hooks import CALL_MARK, REFUSALS, LayerReader, image_axes, pytorch_wrapper, remedy
+from ..features.hooks import CALL_MARK, REFUSALS, image_axes, pytorch_wrapper, remedy
 from ..features.prepared import failure
 from ..features.probe import Probe
 from ..features.recording import library
+from ..features.shown import ShownImages
 
 N_IMAGES, N_FEWER = 8, 2
 IMAGE_SIZE = 256
@@ -217,7 +218,7 @@ def _pass(wrapper, identifier: str, images) -> list[_Call]:
     import torch
 
     network, calls, counts, begun = wrapper._model, [], {}, []
-    batch = LayerReader(wrapper, identifier)._batch(images)
+    batch = ShownImages(wrapper, identifier).as_batch(images)
 
     def before(name, _module, _inputs):
         begun.append(name)

@@ -1,0 +1,163 @@
+"""Images on their way to a PyTorch network: prepared ahead by threads where nobody can tell, and laid into one tensor."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
+
+from .ahead import Ahead, same_bits
+from .prepared import images_of
+
+ALIGNMENT = 64
+"""Bytes, as torch's allocator has it."""
+
+_TRIES = 6
+"""Times that an image is prepared again while something changes: that often, no other thread is the reason."""
+
+_KEEPS = "are prepared by code that keeps something from one to the next, or draws lots"
+
+_logger = logging.getLogger(__name__)
+
+
+class ShownImages:
+    """What the network in a PytorchWrapper is shown. Holds nothing of the wrapper's that outlives :meth:`ahead`.
+
+    Parameters
+    ----------
+    wrapper : PytorchWrapper
+    identifier : str
+        Of the model, for messages.
+
+    Attributes
+    ----------
+    note : str or None
+        What a Score should say of the images that were prepared last.
+    one_by_one : bool or None
+        Whether images may be prepared one by one; None: not known yet.
+    """
+
+    def __init__(self, wrapper: PytorchWrapper, identifier: str, say: Callable[[str], None] = _logger.warning):
+        self._wrapper, self._identifier, self._say = wrapper, identifier, say
+        self.note: str | None = None
+        self.one_by_one: bool | None = None
+        self._ahead: Ahead | None = None
+        self._state: Callable[[], object] = lambda: None
+        self._ready: list | None = None
+
+    @contextlib.contextmanager
+    def ahead(self, paths: Sequence[str], state: Callable[[], object]) -> Iterator[None]:
+        """Inside, images are prepared before they are asked for, by several threads, where nobody can tell the difference.
+
+        The first batch is prepared in both ways. Where images are not the same to the last bit, or ``state()`` is not the same
+        before and after, all are prepared as the wrapper does it, from then on.
+
+        Parameters
+        ----------
+        paths : sequence of str
+            Images in the order in which they will be shown.
+        state : callable
+            Gives what the preparation of images may change, to be compared, or None if that is not known.
+        """
+        prepare = getattr(self._wrapper._extractor, "preprocess", None)
+        if self.one_by_one and state() is None:  # noticed since
+            self._prepare_in_turn(_KEEPS)
+        if prepare is None or self.one_by_one is False:
+            yield
+            return
+
+        def prepare_one(path):
+            return images_of(prepare(path), 1, self._identifier)[0]
+
+        with Ahead(prepare_one, paths) as self._ahead:
+            self._state = state
+            try:
+                yield
+            finally:
+                self._ahead = self._ready = None
+
+    def prepare(self, preprocess: Callable, paths: Sequence[str]):
+        """In place of the extractor's ``preprocess``."""
+        if self._ahead is not None and self.one_by_one:
+            self._ready = self._ahead.take(paths)
+            if self._ready is not None:  # they go to the network directly; the extractor copies what it gets
+                return np.empty((len(paths), 0))
+        images, self.note = images_of(preprocess(paths), len(paths), self._identifier)
+        if self._ahead is not None and self.one_by_one is not False:
+            images = np.stack(list(images))  # as the extractor does; the preprocessing may use their memory again
+            self._compare(preprocess, paths, images)
+        return images
+
+    def _compare(self, prepare, paths, images) -> None:
+        """Find out whether images can be prepared one by one, of a batch that was prepared as a whole."""
+        if self.one_by_one:  # until now
+            self._prepare_in_turn("could not be prepared ahead, and could be prepared later")
+        elif len(set(paths)) > 1:
+            before = self._state()
+            found = None if before is None else self._ahead.take(paths, go_on=False)
+            same = found is not None and all(map(same_bits, images, found))
+            kept = before is None or (
+                self._state() != before and any(self._keeps(prepare, path) for path in set(paths))
+            )
+            if kept:
+                self._prepare_in_turn(_KEEPS)
+            elif not same:
+                self._prepare_in_turn("are other ones when they are prepared one by one")
+            else:
+                self.one_by_one = True
+
+    def _keeps(self, prepare, path) -> bool:
+        """Whether preparing an image changes something each time: other threads may draw from the same generators."""
+        for _ in range(_TRIES):
+            before = self._state()
+            prepare([path])
+            if self._state() == before:
+                return False
+        return True
+
+    def _prepare_in_turn(self, why: str) -> None:
+        self.one_by_one = False
+        self._say(f"Images of {self._identifier} {why}: one processor prepares them, batch by batch, which is slower.")
+
+    def as_batch(self, images):
+        """Images as one tensor on the network's device, in the precision that most of its weights have."""
+        import torch
+
+        images, self._ready = self._ready or images, None
+        images = [image if isinstance(image, torch.Tensor) else torch.from_numpy(image) for image in images]
+        network, device = self._wrapper._model, self._wrapper._device
+        if device.type == "cuda" and images[0].device.type == "cpu":
+            batch = torch.empty((len(images), *images[0].shape), dtype=images[0].dtype, pin_memory=True)
+            batch = torch.stack(images, out=batch).to(device, non_blocking=True)
+        else:
+            batch = _stacked(images).to(device)
+        for tensors in (network.parameters(), network.buffers()):
+            sizes: Counter = Counter()
+            for tensor in tensors:
+                if tensor.is_floating_point():
+                    sizes[tensor.dtype] += tensor.numel()
+            if sizes:
+                return batch.to(sizes.most_common(1)[0][0])
+        return batch
+
+
+def _stacked(images: Sequence):
+    """Tensors of one shape as one tensor. On the CPU one thread copies, into memory that is aligned as torch's.
+
+    torch.stack has all threads wait for each other: on a busy machine as long as a fifth of AlexNet's pass.
+    """
+    import torch
+
+    first = images[0]
+    if first.device.type != "cpu" or first.dtype == torch.bfloat16:  # which numpy does not know
+        return torch.stack(images)
+    arrays = [image.detach().numpy() for image in images]
+    n_bytes = sum(array.nbytes for array in arrays)
+    memory = np.empty(n_bytes + ALIGNMENT, np.uint8)
+    memory = memory[-memory.ctypes.data % ALIGNMENT :][:n_bytes]
+    batch = memory.view(arrays[0].dtype).reshape(len(arrays), *arrays[0].shape)
+    return torch.from_numpy(np.stack(arrays, out=batch))
