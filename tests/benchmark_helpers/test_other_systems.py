@@ -15,7 +15,7 @@ from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import N_STIMULI
 from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import forecast, resident_bytes
 from brainscore_vision.benchmarks.laion_fmri_7t.results.facts import peak_memory_bytes
-from brainscore_vision.data.laion_fmri_7t.simulation.write import worker_count
+from brainscore_vision.data.laion_fmri_7t.simulation.write import processors_of
 
 NOT_EVERYWHERE = {
     *("posix_fallocate", "posix_fadvise", "sched_getaffinity", "sched_setaffinity", "memfd_create", "copy_file_range"),
@@ -77,7 +77,7 @@ def test_memory_is_known(mac, tmp_path):
     expected = forecast(small_network({"V1": "conv"}), benchmark.resolve().tasks, benchmark.options)
     assert expected.resident == pytest.approx(held, rel=0.3)
     assert peak_memory_bytes() >= held / 2
-    assert worker_count(None) >= 1
+    assert processors_of(None) >= 1
 
 
 def unguarded(text: str) -> list[int]:

@@ -54,9 +54,8 @@ def make_checkout(root: Path) -> Path:
     The plugin's folders in it are the installed ones, which are those of this checkout (`install_check`).
     """
     library = root / "brainscore_vision"
-    shutil.copytree(
-        installed_package(), library, copy_function=_link
-    )  # with the byte code, which is that of these files
+    # with the byte code, which is that of these files
+    shutil.copytree(installed_package(), library, copy_function=_link)
     for kind, text in (("models", MODELS), ("benchmarks", BENCHMARKS)):
         (library / kind / "made_up").mkdir()
         (library / kind / "made_up" / "__init__.py").write_text(text)

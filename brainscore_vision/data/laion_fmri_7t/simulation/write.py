@@ -69,7 +69,7 @@ def simulate(
     return make_once(root, describe(scale, seed, pixels), progress, workers)
 
 
-def worker_count(workers: int | None) -> int:
+def processors_of(workers: int | None) -> int:
     """The number of threads to use; None means as many as the process may use processors, at most 16.
 
     Raises
@@ -143,7 +143,7 @@ def make_once(
     change : callable, optional
         Called with the folder when it is filled; its changes are a part of what appears in one step.
     """
-    scale, workers = scale_of(mark), worker_count(workers)
+    scale, workers = scale_of(mark), processors_of(workers)
     root = Path(root).expanduser().absolute()
     if _is_finished(root, mark):
         return root
