@@ -19,8 +19,7 @@ import xarray as xr
 from tqdm.auto import tqdm
 
 from ..errors import ModelOutputError, StimulusKernelError
-from ..features.hooks import pytorch_wrapper
-from ..features.network import network_digest, weights_state
+from ..features.network import network_digest, pytorch_wrapper, weights_state
 from ..features.preprocessing import noticing_changes, preprocessing_digest, same_code, structure_digest
 from ..features.recording import CPU_BATCH, answers_by_layers, library, recorder_for, recording_alone
 from ..files import replacing

@@ -22,11 +22,9 @@ from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 
 from ..errors import ModelOutputError, StimulusKernelError, UnmappedRegionError
 from .answers import LayerAnswer
-from .as_written import AS_WRITTEN
-from .held_state import held_state, same_state
-from .locks import alone_with
-from .prepared import explained, failure
-from .shown import ShownImages
+from .as_written import AS_WRITTEN, alone_with
+from .preprocessing import failure, held_state, same_state
+from .shown import ShownImages, explained
 
 CALL_MARK = "#"
 """``relu#0`` is the first call of a module ``relu`` in a pass, ``relu#1`` the second."""
@@ -420,15 +418,6 @@ def _module(wrapper: PytorchWrapper, name: str):
 def layer_names(wrapper: PytorchWrapper) -> list[str]:
     """Names of a network's modules, those that hold others too."""
     return [name for name, _ in wrapper._model.named_modules() if name]
-
-
-def pytorch_wrapper(activations_model) -> PytorchWrapper | None:
-    """The PytorchWrapper that answers for an activations model: itself, or the one that its extractor calls."""
-    if isinstance(activations_model, PytorchWrapper):
-        return activations_model
-    extractor = getattr(activations_model, "_extractor", None)
-    owner = getattr(getattr(extractor, "get_activations", None), "__self__", None)
-    return owner if isinstance(owner, PytorchWrapper) else None
 
 
 def _is_plain(wrapper: PytorchWrapper, *methods: str) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import StimulusKernelError
 from ..features.lookup import LookupModel
-from ..features.plugin import find_plugin
+from ..features.network import find_plugin
 from ..pool import StimulusPart, StimulusPool
 
 ENGINE_VERSION = 2

@@ -14,13 +14,8 @@ from types import SimpleNamespace
 from brainscore_vision.model_interface import BrainModel
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.hooks import (
-    LayerReader,
-    layer_names,
-    pytorch_wrapper,
-    resolve_layer,
-)
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.hooks import LayerReader, layer_names, resolve_layer
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest, pytorch_wrapper
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import answers_by_layers, region_layers
 
 from .errors import ModelSourceError

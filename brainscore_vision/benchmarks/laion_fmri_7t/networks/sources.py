@@ -21,7 +21,7 @@ from brainscore_vision.model_interface import BrainModel
 
 import brainscore_vision
 from brainscore_vision import load_model
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.plugin import find_plugin
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import find_plugin
 
 from .errors import ModelImportError, ModelSourceError
 from .libraries import LIBRARIES, is_network_of
