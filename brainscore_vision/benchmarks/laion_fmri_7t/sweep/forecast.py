@@ -26,9 +26,12 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     missing_kernels,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.engine import Run
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.image_files import (
+    count_unfitted,
+    place_on_model_screen,
+)
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import Probe
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.screen import count_unfitted, place_on_model_screen
 from brainscore_vision.benchmark_helpers.stimulus_kernels.free_memory import available_bytes
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.compute import Compute
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.kernel import build_kernel
