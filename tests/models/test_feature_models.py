@@ -14,8 +14,7 @@ from plugin_testing.models import FeatureModel
 from brainscore_vision import load_model, score
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, StimulusKernelError
-from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import ModelIdentity
-from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore, ModelIdentity
 from brainscore_vision.benchmarks.laion_fmri_7t import benchmark, compare, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError

@@ -28,11 +28,10 @@ from ..pool import StimulusPart, StimulusPool
 from ..wording import warn_once
 from .compute import Compute, host
 from .device_features import DeviceFeatures, DeviceRoom
-from .identity import ModelIdentity, content_hashes, features_key, kernel_key
 from .kernel import FeatureSource, StimulusKernel, build_kernel
 from .shared import SharedKernels
 from .spool import FeatureSpool, is_complete
-from .store import KernelStore
+from .store import KernelStore, ModelIdentity, content_hashes, features_key, kernel_key
 
 LOCK_POLL_SECONDS = 0.1
 
