@@ -32,8 +32,8 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     score_benchmarks,
     score_plans,
 )
-from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import rdm as rdm_metric
 from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import ridge as ridge_metric
+from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import rsa as rdm_metric
 from brainscore_vision.benchmark_helpers.stimulus_kernels.engine import evaluate
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ResponsesError, StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import probe_ids

@@ -16,10 +16,15 @@ from .options import EngineOptions
 from .plan import Plan
 from .pool import StimulusPart, StimulusPool
 from .responses import Responses
-from .statistics.ceilings import NoiseCeiling
+from .statistics.ceilings import (
+    NORMALIZATIONS,
+    SIMILARITY_NORMALIZATIONS,
+    NoiseCeiling,
+    Reliability,
+    reliability_from_sums,
+    reliability_from_trials,
+)
 from .statistics.differences import Comparison, compare
-from .statistics.normalizations import NORMALIZATIONS, SIMILARITY_NORMALIZATIONS
-from .statistics.reliability import Reliability, reliability_from_sums, reliability_from_trials
 from .tasks import SubjectTask
 
 __all__ = [

@@ -24,7 +24,7 @@ from .kernels.compute import device_name
 from .memory import MemoryForecast, forecast, is_check_skipped, preflight_line
 from .options import EngineOptions
 from .plan import FoldsPlan, Plan
-from .statistics.normalizations import check_normalization
+from .statistics.ceilings import check_normalization
 
 _logger = logging.getLogger(__name__)
 

@@ -33,7 +33,7 @@ class Responses:
     noise_ceiling : NoiseCeiling
         As published with the data, at the repetitions that it refers to.
     noise_variance : numpy.ndarray of float64, shape (neuroids,), optional
-        σ², of a single trial around its stimulus (:func:`.statistics.reliability.noise_variance`). Without it, what
+        σ², of a single trial around its stimulus (:func:`.statistics.ceilings.noise_variance`). Without it, what
         ``noise_ceiling`` leaves of the variance of all these ``values``.
     """
 

@@ -10,10 +10,8 @@ from brainscore_core.metrics import Score
 from brainscore_vision.metric_helpers.bootstrap_error import bootstrap_error, declare_no_error
 
 from .errors import StimulusKernelError
-from .statistics.bootstrap import interval_of
-from .statistics.differences import t_interval
-from .statistics.normalizations import Normalized
-from .statistics.significance import count_significant
+from .statistics.bootstrap import count_significant, interval_of, t_interval
+from .statistics.ceilings import Normalized
 from .tasks import SubjectResult
 
 N_BOOTSTRAP = 200

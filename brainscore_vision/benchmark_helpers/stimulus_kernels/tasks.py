@@ -187,7 +187,7 @@ class SubjectResult:
     similarity : float or None
         Where the metric compares representations as wholes.
     p_values : numpy.ndarray of float64, shape (neuroids,), or None
-        One-sided, of each correlation; see :mod:`.statistics.significance`.
+        One-sided, of each correlation; see :mod:`.statistics.bootstrap`.
     alpha : float or None
         The ridge penalty, or how many mean eigenvalues it is.
     mean_eigenvalue : float or None

@@ -86,7 +86,7 @@ class Cell:
         "shared" or "persubject".
     subjects : tuple of str
     normalization : str
-        See :mod:`brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations`.
+        See :mod:`brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings`.
     noise_ceiling_threshold : float
         Percent.
     alphas : tuple of float, "relative" or None

@@ -15,17 +15,17 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap i
     median_draws,
     resampled_counts,
     ridge_draws,
+    t_interval,
 )
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import ExplainableVariance
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import (
+    ExplainableVariance,
+    SumsOfDraws,
+    normalize_correlations,
+)
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import (
     ComparisonError,
     paired_draws,
     squares,
-    t_interval,
-)
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations import (
-    SumsOfDraws,
-    normalize_correlations,
 )
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS, benchmark, compare, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.printing import as_row

@@ -27,7 +27,7 @@ from brainscore_core.metrics import Score
 from scipy import special
 
 from ..errors import StimulusKernelError
-from .bootstrap import FEWEST_GROUPS, INTERVAL
+from .bootstrap import FEWEST_GROUPS, INTERVAL, t_interval
 
 UNIT_NOTE = (
     "penalties (alpha) are in the unit of the features here, so that a model may differ from itself with its features times a "
@@ -261,17 +261,6 @@ def _p_value(value: float, standard_error: float, df: float) -> float:
     if value == 0:
         return 1.0
     return float(2 * special.stdtr(df, -abs(value) / standard_error)) if standard_error > 0 else 0.0
-
-
-def t_interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % interval of the mean of two or more independent, normal values (Student 1908)."""
-    half = t_factor(len(values)) * values.std(ddof=1) / np.sqrt(len(values))
-    return float(values.mean() - half), float(values.mean() + half)
-
-
-def t_factor(n: int) -> float:
-    """Standard errors from the mean of ``n`` values to the ends of :func:`t_interval`."""
-    return float(special.stdtrit(n - 1, (1 + INTERVAL) / 2))
 
 
 def _t_over_subjects(values: np.ndarray) -> Difference:

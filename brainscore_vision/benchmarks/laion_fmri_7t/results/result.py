@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import t_interval
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import t_interval
 
 
 @dataclass(frozen=True)
