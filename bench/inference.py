@@ -24,8 +24,8 @@ from brainscore_core.metrics import Score
 from scipy.stats import norm, rankdata
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling, compare
+from brainscore_vision.benchmark_helpers.stimulus_kernels.plan import standard_error
 from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import pearson_per_neuroid
-from brainscore_vision.benchmark_helpers.stimulus_kernels.scores import standard_error
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import bootstrap, similarity
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import (
     count_significant,

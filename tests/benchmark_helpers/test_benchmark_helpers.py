@@ -38,9 +38,8 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.engine import evaluate
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ResponsesError, StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import probe_ids
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels import making as records
-from brainscore_vision.benchmark_helpers.stimulus_kernels.plan import FoldsPlan, Plan
+from brainscore_vision.benchmark_helpers.stimulus_kernels.plan import N_BOOTSTRAP, TAKEN, FoldsPlan, Plan
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
-from brainscore_vision.benchmark_helpers.stimulus_kernels.scores import N_BOOTSTRAP, TAKEN
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import similarity
 
 QUIET = EngineOptions(store=False, progress=False)

@@ -7,9 +7,9 @@ that says what to compare; the engine shows the model each image once (:mod:`.fe
 """
 
 from .assemblies import block_diagonal_concat, to_assembly
-from .benchmark import KFoldNeuralBenchmark, MultiSubjectNeuralBenchmark, score_benchmarks, score_plans
+from .benchmark import KFoldNeuralBenchmark, MultiSubjectNeuralBenchmark, score_benchmarks
 from .comparisons import DEFAULT_ALPHAS, RELATIVE, RELATIVE_ALPHAS, CKAMetric, RDMMetric, RidgeMetric
-from .engine import missing_kernels, prepare_kernels
+from .engine import missing_kernels, prepare_kernels, score_plans
 from .features.lookup import LookupModel
 from .kernels.kernel import StimulusKernel, build_kernel, kernel_from_features
 from .options import EngineOptions

@@ -10,7 +10,7 @@ from plugin_testing.scored_cells import ONE_SUBJECT, copied
 from plugin_testing.scored_cells import scores as small_scores
 from plugin_testing.svg_panels import Panel
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.scores import standard_error
+from brainscore_vision.benchmark_helpers.stimulus_kernels.plan import standard_error
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import adjusted
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import parse

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.scores import standard_error
+from brainscore_vision.benchmark_helpers.stimulus_kernels.plan import standard_error
 
 from ..results import Result
 from .drawing import (
