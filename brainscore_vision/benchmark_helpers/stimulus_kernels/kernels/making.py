@@ -27,10 +27,9 @@ from ..options import EngineOptions
 from ..pool import StimulusPart, StimulusPool
 from ..wording import warn_once
 from .compute import Compute, host
-from .device_features import DeviceFeatures, DeviceRoom
 from .kernel import FeatureSource, StimulusKernel, build_kernel
 from .shared import SharedKernels
-from .spool import FeatureSpool, is_complete
+from .spool import DeviceFeatures, DeviceRoom, FeatureSpool, is_complete
 from .store import KernelStore, ModelIdentity, content_hashes, features_key, kernel_key
 
 LOCK_POLL_SECONDS = 0.1
