@@ -6,11 +6,12 @@ degrees of freedom, with G the independent groups of test stimuli, and se the st
 √(G / (G - 1)): draws of G groups vary by so much less than other groups would. A tail of t has no smallest value, which a
 share of draws has: a table of any length can be corrected for its length with the draws that are there.
 
-``published`` is a square, a difference of which is (a² - b²) = (a + b)(a - b) with a and b the medians over √(median √NC).
-Swapping the models' predictions of some stimuli leaves a + b as it is, to first order, and changes a - b: under the null
-hypothesis of models that could be swapped, the sum is a fact of the data and only the difference varies. So se is that of
-(a + b)(a* - b*), with the draws of :func:`.bootstrap.median_draws`. The squares' own draws vary too much where a and b are
-near 0 or neuroids are few.
+``published`` is a square, a difference of which is (a² - b²) = (|a| + |b|)(|a| - |b|) with a and b the medians over
+√(median √NC). Swapping the models' predictions of some stimuli leaves a + b as it is, to first order, and changes a - b: under
+the null hypothesis of models that could be swapped, the sum is a fact of the data and only the difference varies. So se is
+that of (|a| + |b|)(|a|* - |b|*), with the draws of :func:`.bootstrap.median_draws` times the signs of a and b: of models whose
+signs differ, equal squares are the null hypothesis, which a large a - b says nothing against. The squares' own draws vary too
+much where a and b are near 0 or neuroids are few.
 
 The interval of a difference is D ± t se, se without the null hypothesis: for ``published``, that of 2 (a a* - b b*). The middle
 95 % of draws would be too narrow where groups are few: draws of G groups vary less than others would, and normal limits are
@@ -252,7 +253,7 @@ def squares(paired: PairedDraws, root_a: float, root_b: float, a: np.ndarray, b:
     return replace(
         paired,
         draws=2 * widening * (root_a * a - root_b * b),
-        null_draws=widening * (root_a + root_b) * (a - b),
+        null_draws=widening * (abs(root_a) + abs(root_b)) * (np.copysign(1, root_a) * a - np.copysign(1, root_b) * b),
     )
 
 
