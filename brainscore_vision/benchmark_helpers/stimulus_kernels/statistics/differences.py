@@ -155,8 +155,9 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
                 f"with the same settings and data."
             )
     pairs = [_paired(*folds) for folds in zip(_folds(score_a), _folds(score_b), strict=True)]
-    over = _over_overlapping_folds if score_a.attrs.get("folds_overlap") else _over_folds
-    differences = {subject: over([fold[subject] for fold in pairs]) for subject in pairs[0]}
+    differences = {
+        subject: _over_folds([fold[subject] for fold in pairs], _overlap(score_a, subject)) for subject in pairs[0]
+    }
     values = np.array([difference.value for difference in differences.values()])
     n_positive, n_negative = int((values > 0).sum()), int((values < 0).sum())
     n_different = n_positive + n_negative
@@ -359,24 +360,53 @@ def _root(part: Score) -> tuple[float, np.ndarray]:
     return part.attrs["raw"].item() / scale, part.attrs["bootstrap_median"].values / scale
 
 
-def _over_folds(folds: list[PairedDraws]) -> PairedDraws:
-    """Mean over folds, whose test stimuli are drawn independently."""
-    return _mean(folds, df=sum(fold.df for fold in folds))
+@dataclass(frozen=True)
+class Overlap:
+    """What folds have in common.
+
+    Attributes
+    ----------
+    shares : numpy.ndarray of float64, shape (folds, folds)
+        Correlation of two folds' differences over other stimuli.
+    same : numpy.ndarray of bool, shape (folds, folds)
+        Whether two folds have the same draws, which tell their correlation themselves.
+    """
+
+    shares: np.ndarray
+    same: np.ndarray
 
 
-def _over_overlapping_folds(folds: list[PairedDraws]) -> PairedDraws:
-    """Mean over folds with test stimuli in common: it varies at most as if the folds varied together."""
-    mean = _mean(folds, df=min(fold.df for fold in folds))
-    widened = {
-        name: np.mean([getattr(fold, name).std() for fold in folds]) * _of_spread_one(getattr(mean, name))
-        for name in ("draws", "null_draws")
-    }
+def _overlap(score: Score, subject: str) -> Overlap | None:
+    """What a subject's folds have in common; None if nothing. Earlier versions said no more than that there is something."""
+    said = score.attrs.get("folds_overlap")
+    if not said:
+        return None
+    drawn = np.array([fold.attrs[subject].attrs["bootstrap_stimuli"] for fold in _folds(score)])
+    shares = np.ones((len(drawn), len(drawn))) if said is True else np.asarray(said[subject], dtype=np.float64)
+    return Overlap(shares, drawn[:, None] == drawn)
+
+
+def _over_folds(folds: list[PairedDraws], overlap: Overlap | None) -> PairedDraws:
+    """Mean over folds, which are drawn independently where their draws are not the same.
+
+    Where they have stimuli in common nevertheless, the mean's draws are spread to Var = Σ ρ_kl s_k s_l / K², and the degrees
+    of freedom, those of K folds together, are divided by the mean of Σ_l ρ_kl.
+    """
+    df = sum(fold.df for fold in folds)
+    if overlap is None:
+        return _mean(folds, df)
+    mean, widened = _mean(folds, df / overlap.shares.sum(axis=1).mean()), {}
+    for name in ("draws", "null_draws"):
+        draws = np.array([getattr(fold, name) for fold in folds])
+        covariance, spread = np.atleast_2d(np.cov(draws)), draws.std(axis=1, ddof=1)
+        covariance = np.where(overlap.same, covariance, overlap.shares * np.outer(spread, spread))
+        widened[name] = np.sqrt(covariance.mean()) * _of_spread_one(getattr(mean, name))
     return replace(mean, **widened)
 
 
 def _of_spread_one(draws: np.ndarray) -> np.ndarray:
     centred = draws - draws.mean()
-    return centred / (centred.std() or 1.0)
+    return centred / (centred.std(ddof=1) or 1.0)
 
 
 def _over_subjects(subjects: list[PairedDraws]) -> PairedDraws:
