@@ -433,6 +433,8 @@ def test_no_subject_is_called_as_something_else_in_a_score(study, scores, model)
     (task, *_) = study.benchmark(METRICS["ridge"]).resolve().tasks
     with pytest.raises(StimulusKernelError, match="where 'raw' is something else. Give the subject of x another name"):
         Plan("x", (dataclasses.replace(task, subject="raw"),), "published")
+    with pytest.raises(StimulusKernelError, match="no slash, .* received 'site/ann'.*such as 'site-ann'"):
+        Plan("x", (dataclasses.replace(task, subject="site/ann"),), "published")
 
 
 # What cannot be scored
