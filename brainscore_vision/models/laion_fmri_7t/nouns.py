@@ -272,8 +272,8 @@ def _width(table: pd.DataFrame, path: Path) -> float:
     if len(largest) >= FEWEST_WITH_BOXES and largest.iloc[-1] > (1 + WIDTH_TOLERANCE) * largest.iloc[-2]:
         raise TableError(
             f"{path}: boxes are in pixels of images that all have one width, which the largest coordinates reach; those of "
-            f"{largest.index[-1]!r} go to {largest.iloc[-1]:g}, and of all other images to {largest.iloc[-2]:g} at most. Correct "
-            f"the boxes of this image. {DOWNLOAD_AGAIN}"
+            f"{largest.index[-1]!r} go to {largest.iloc[-1]:g}, and of all other images to {largest.iloc[-2]:g} at most. "
+            f"Correct the boxes of this image. {DOWNLOAD_AGAIN}"
         )
     return largest.max() if len(largest) and largest.max() > 1 else 1.0
 
