@@ -60,11 +60,10 @@ from brainscore_vision.benchmarks.laion_fmri_7t.checks.shuffled_labels import PI
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import DEFAULT_THRESHOLD
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import partition_all, score_all
 from brainscore_vision.data.laion_fmri_7t.constants import N_FOLDS
-from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.ids import ood_type
 from brainscore_vision.data.laion_fmri_7t.simulation import SCALES, Scale, Truth, simulate
 from brainscore_vision.data.laion_fmri_7t.simulation.scales import LostTrials
-from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+from brainscore_vision.data.laion_fmri_7t.source import Dataset, open_dataset
 from brainscore_vision.models.laion_fmri_7t import EmbeddingModel, StimulusFeatureModel
 
 REGIONS = ("V1", "V2", "V4", "IT")

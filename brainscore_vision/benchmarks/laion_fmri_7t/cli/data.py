@@ -37,7 +37,7 @@ def status(dataset: DatasetOption = None, as_json: JsonOption = False) -> None:
     """
     from brainscore_vision.data.laion_fmri_7t.inventory import is_simulated, take_inventory
     from brainscore_vision.data.laion_fmri_7t.source import PUBLISHED
-    from brainscore_vision.data.laion_fmri_7t.stimuli.places import BUNDLED_VARIABLE, STIMULI_VARIABLE
+    from brainscore_vision.data.laion_fmri_7t.stimuli.sources import BUNDLED_VARIABLE, STIMULI_VARIABLE
 
     folder, why = find_folder(dataset)
     items = take_inventory(folder) if folder is not None else []
@@ -264,7 +264,7 @@ def find_folder(dataset: str | None) -> tuple[Path | None, str]:
     from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
     from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
     from brainscore_vision.data.laion_fmri_7t.source import DATASET_VARIABLE, PUBLISHED, SIMULATED
-    from brainscore_vision.data.laion_fmri_7t.stimuli.places import laion_fmri_folder
+    from brainscore_vision.data.laion_fmri_7t.stimuli.sources import laion_fmri_folder
 
     said = "--dataset" if dataset is not None else DATASET_VARIABLE
     chosen = dataset if dataset is not None else os.environ.get(DATASET_VARIABLE) or None

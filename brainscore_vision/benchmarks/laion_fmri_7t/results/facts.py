@@ -30,7 +30,7 @@ class RunFacts:
     model_revision : str or None
         Which model was behind the name: of what a function made, else of its code; see :mod:`~..networks.revision`.
     dataset_fingerprint : str
-        See :meth:`brainscore_vision.data.laion_fmri_7t.dataset.Dataset.fingerprint`; empty if the data could not be opened.
+        See :meth:`brainscore_vision.data.laion_fmri_7t.source.Dataset.fingerprint`; empty if the data could not be opened.
     benchmark_version : int
     started : datetime.datetime
         With a time zone; kept as UTC.
