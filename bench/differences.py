@@ -35,7 +35,6 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     partition,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.compute import Compute
-from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import pearson_per_neuroid
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.banded import banded_fits
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import similarity
@@ -54,6 +53,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.rsa_ceiling
     rdm_reliability,
     split_half_reliability,
 )
+from brainscore_vision.benchmark_helpers.stimulus_kernels.tasks import pearson_per_neuroid
 from brainscore_vision.benchmarks.laion_fmri_7t import LAIONfMRICKA, LAIONfMRIRSA, compare, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.benchmark import RegionResponses
 from brainscore_vision.benchmarks.laion_fmri_7t.checks.shuffled_labels import PIXELS

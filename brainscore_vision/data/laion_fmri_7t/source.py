@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_state
-from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import Responses
+from brainscore_vision.benchmark_helpers.stimulus_kernels.tasks import Responses
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import warn_once
 
 from .assemblies.averages import TrialMoments, read_half_responses, read_moments, read_responses, reliable_voxels

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .get import SubjectsOption, bucket, get, names
-from .groups import Group
-from .options import DatasetOption, alone
+from .options import DatasetOption, Group, alone
 from .tables import Column, print_table
 
 if TYPE_CHECKING:

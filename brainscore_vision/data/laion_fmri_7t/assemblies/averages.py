@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import Responses
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import NoiseCeiling
+from brainscore_vision.benchmark_helpers.stimulus_kernels.tasks import Responses
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import warn_once
 
 from ..constants import PUBLISHED_REPETITIONS, REGION_UNIONS, REGIONS
