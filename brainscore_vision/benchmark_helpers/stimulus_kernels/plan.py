@@ -5,8 +5,10 @@ One loop aggregates subjects, folds, and their ceilings.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import combinations
 
 import numpy as np
 import xarray as xr
@@ -16,7 +18,7 @@ from brainscore_vision.metric_helpers.bootstrap_error import bootstrap_error, de
 from .errors import StimulusKernelError
 from .statistics.bootstrap import count_significant, interval_of, t_interval
 from .statistics.ceilings import Normalized
-from .tasks import SubjectResult, SubjectTask
+from .tasks import SubjectResult, SubjectTask, in_one_order
 
 N_BOOTSTRAP = 200
 
@@ -30,9 +32,12 @@ TAKEN = frozenset(
 """Names in ``Score.attrs``, beside those of subjects."""
 
 OVERLAP = (
-    "Folds have some of their test stimuli in common: the error over folds is too small, and comparisons take folds for one in "
-    "their intervals, which are too wide rather than too narrow."
+    "Folds have test stimuli, or groups of them, in common: their mean varies {:.0%} more than that of folds that have none. "
+    "Intervals of comparisons say so; the error over folds does not, and is too small."
 )
+
+SMALL_WIDENING = 1.05
+"""Less is not worth a note."""
 
 
 def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], normalization: str) -> Score:
@@ -224,6 +229,12 @@ class Plan:
             raise StimulusKernelError(
                 f"{self.identifier} needs at least one subject and each of them once; received {subjects}."
             )
+        divided = [subject for subject in subjects if "/" in subject]
+        if divided:
+            raise StimulusKernelError(
+                f"A subject's name has no slash, which parts folds from subjects in tables and files; received {divided[0]!r}. "
+                f"Give the subject of {self.identifier} another name, such as {divided[0].replace('/', '-')!r}."
+            )
         taken = [subject for subject in subjects if subject in TAKEN]
         if taken:
             raise StimulusKernelError(
@@ -241,6 +252,7 @@ class Plan:
                 f"The normalization of {self.identifier} is one that its metric has, "
                 f"{', '.join(self.metric.normalizations)}; received {self.normalization!r}."
             )
+        object.__setattr__(self, "tasks", in_one_order(self.tasks, {}))
         self.metric.check_tasks(self.tasks)
 
     @property
@@ -305,6 +317,9 @@ class FoldsPlan:
                 f"The folds of a benchmark have the same subjects in one order; those of {self.identifier} have {found}. Sort "
                 f"them, or make a benchmark of each."
             )
+        orders: dict = {}
+        folds = tuple(replace(fold, tasks=in_one_order(fold.tasks, orders)) for fold in self.folds)
+        object.__setattr__(self, "folds", folds)
 
     @property
     def tasks(self) -> tuple[SubjectTask, ...]:
@@ -323,14 +338,42 @@ class FoldsPlan:
             start += len(fold.tasks)
         score = aggregate_scores(scores, over="fold")
         score.attrs.update(self.folds[0].facts, normalization=self.folds[0].normalization)
-        if self.overlap:
-            score.attrs["folds_overlap"] = True
-            score.attrs["notes"] = [*score.attrs.get("notes", ()), OVERLAP]
+        overlaps = self._overlaps()
+        if any(np.any(shares > np.eye(len(shares))) for shares in overlaps.values()):
+            score.attrs["folds_overlap"] = {subject: shares.tolist() for subject, shares in overlaps.items()}
+        drawn = zip(*(fold.tasks for fold in self.folds), strict=True)
+        widening = max(
+            _widening(shares, [(task.test_ids, task.bootstrap_groups) for task in tasks])
+            for shares, tasks in zip(overlaps.values(), drawn, strict=True)
+        )
+        if widening > SMALL_WIDENING:
+            score.attrs["notes"] = [*score.attrs.get("notes", ()), OVERLAP.format(widening - 1)]
         return score
 
-    @property
-    def overlap(self) -> bool:
-        """Whether folds have some of their test stimuli in common, and not all, for any subject."""
-        of_subjects = zip(*(fold.tasks for fold in self.folds), strict=True)
-        different = [{frozenset(task.test_ids) for task in tasks} for tasks in of_subjects]
-        return any(len(frozenset().union(*tests)) < sum(map(len, tests)) for tests in different)
+    def _overlaps(self) -> dict[str, np.ndarray]:
+        """Subject -> how much of what is drawn two folds have in common, shape (folds, folds).
+
+        The correlation of two folds' scores over other stimuli, if each is a mean over stimuli and stimuli of one group are
+        alike: the cosine of how many stimuli of each group are in either.
+        """
+        found = {}
+        for tasks in zip(*(fold.tasks for fold in self.folds), strict=True):
+            stimuli = [Counter(task.test_ids) for task in tasks]
+            groups = [Counter(task.bootstrap_groups or task.test_ids) for task in tasks]
+            found[tasks[0].subject] = np.maximum(_cosines(stimuli), _cosines(groups))
+        return found
+
+
+def _cosines(counts: Sequence[Counter]) -> np.ndarray:
+    norms = [np.sqrt(sum(number**2 for number in one.values())) for one in counts]
+    found = np.eye(len(counts))
+    for i, j in combinations(range(len(counts)), 2):
+        common = sum(counts[i][name] * counts[j][name] for name in counts[i].keys() & counts[j].keys())
+        found[i, j] = found[j, i] = common / (norms[i] * norms[j])
+    return found
+
+
+def _widening(shares: np.ndarray, drawn: Sequence) -> float:
+    """How many times as much a mean over folds varies as if folds that are drawn apart had nothing in common."""
+    apart = np.array([[one != other for other in drawn] for one in drawn])
+    return float(np.sqrt(1 + (shares * apart).sum() / len(shares)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -322,7 +322,7 @@ def _parse_options(text: str) -> dict:
 
 
 def _subjects(subjects) -> tuple[str, ...]:
-    subjects = (subjects,) if isinstance(subjects, str) else tuple(subjects)
+    subjects = tuple(subjects) if isinstance(subjects, Iterable) and not isinstance(subjects, str) else (subjects,)
     unknown = [s for s in subjects if s not in SUBJECTS]
     if unknown or not subjects or len(set(subjects)) != len(subjects):
         raise IdentifierError(

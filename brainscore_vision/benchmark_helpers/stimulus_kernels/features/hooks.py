@@ -29,6 +29,9 @@ from .shown import ShownImages, explained
 CALL_MARK = "#"
 """``relu#0`` is the first call of a module ``relu`` in a pass, ``relu#1`` the second."""
 
+NOTES_ATTRIBUTE = "notes_on_images"
+"""Of a wrapper, where whoever made it chose how images are prepared: what a Score says of that, sentences."""
+
 REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
 """What networks raise for inputs of a size that they are not made for."""
 
@@ -79,8 +82,9 @@ class LayerReader:
         self._n_stopping = 0  # batches of which layers behind the recorded ones are not needed
 
     def notes_on(self, layers: Sequence[str]) -> list[str]:
-        """What was chosen for the user in the answers of layers, one sentence each."""
-        return [note for layer in layers for note in self._notes.get(layer, ())]
+        """What was chosen for the user in the images or in the answers of layers, one sentence each."""
+        of_images = getattr(self._wrapper, NOTES_ATTRIBUTE, ())
+        return [*of_images, *(note for layer in layers for note in self._notes.get(layer, ()))]
 
     def may_keep(self, device: str) -> bool:
         """Whether answers can stay on a device: the network's own, of a wrapper without ways of its own.

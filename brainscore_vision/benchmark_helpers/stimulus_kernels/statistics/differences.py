@@ -6,11 +6,12 @@ degrees of freedom, with G the independent groups of test stimuli, and se the st
 √(G / (G - 1)): draws of G groups vary by so much less than other groups would. A tail of t has no smallest value, which a
 share of draws has: a table of any length can be corrected for its length with the draws that are there.
 
-``published`` is a square, a difference of which is (a² - b²) = (a + b)(a - b) with a and b the medians over √(median √NC).
-Swapping the models' predictions of some stimuli leaves a + b as it is, to first order, and changes a - b: under the null
-hypothesis of models that could be swapped, the sum is a fact of the data and only the difference varies. So se is that of
-(a + b)(a* - b*), with the draws of :func:`.bootstrap.median_draws`. The squares' own draws vary too much where a and b are
-near 0 or neuroids are few.
+``published`` is a square, a difference of which is (a² - b²) = (|a| + |b|)(|a| - |b|) with a and b the medians over
+√(median √NC). Swapping the models' predictions of some stimuli leaves a + b as it is, to first order, and changes a - b: under
+the null hypothesis of models that could be swapped, the sum is a fact of the data and only the difference varies. So se is
+that of (|a| + |b|)(|a|* - |b|*), with the draws of :func:`.bootstrap.median_draws` times the signs of a and b: of models whose
+signs differ, equal squares are the null hypothesis, which a large a - b says nothing against. The squares' own draws vary too
+much where a and b are near 0 or neuroids are few.
 
 The interval of a difference is D ± t se, se without the null hypothesis: for ``published``, that of 2 (a a* - b b*). The middle
 95 % of draws would be too narrow where groups are few: draws of G groups vary less than others would, and normal limits are
@@ -154,8 +155,9 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
                 f"with the same settings and data."
             )
     pairs = [_paired(*folds) for folds in zip(_folds(score_a), _folds(score_b), strict=True)]
-    over = _over_overlapping_folds if score_a.attrs.get("folds_overlap") else _over_folds
-    differences = {subject: over([fold[subject] for fold in pairs]) for subject in pairs[0]}
+    differences = {
+        subject: _over_folds([fold[subject] for fold in pairs], _overlap(score_a, subject)) for subject in pairs[0]
+    }
     values = np.array([difference.value for difference in differences.values()])
     n_positive, n_negative = int((values > 0).sum()), int((values < 0).sum())
     n_different = n_positive + n_negative
@@ -252,7 +254,7 @@ def squares(paired: PairedDraws, root_a: float, root_b: float, a: np.ndarray, b:
     return replace(
         paired,
         draws=2 * widening * (root_a * a - root_b * b),
-        null_draws=widening * (root_a + root_b) * (a - b),
+        null_draws=widening * (abs(root_a) + abs(root_b)) * (np.copysign(1, root_a) * a - np.copysign(1, root_b) * b),
     )
 
 
@@ -358,24 +360,53 @@ def _root(part: Score) -> tuple[float, np.ndarray]:
     return part.attrs["raw"].item() / scale, part.attrs["bootstrap_median"].values / scale
 
 
-def _over_folds(folds: list[PairedDraws]) -> PairedDraws:
-    """Mean over folds, whose test stimuli are drawn independently."""
-    return _mean(folds, df=sum(fold.df for fold in folds))
+@dataclass(frozen=True)
+class Overlap:
+    """What folds have in common.
+
+    Attributes
+    ----------
+    shares : numpy.ndarray of float64, shape (folds, folds)
+        Correlation of two folds' differences over other stimuli.
+    same : numpy.ndarray of bool, shape (folds, folds)
+        Whether two folds have the same draws, which tell their correlation themselves.
+    """
+
+    shares: np.ndarray
+    same: np.ndarray
 
 
-def _over_overlapping_folds(folds: list[PairedDraws]) -> PairedDraws:
-    """Mean over folds with test stimuli in common: it varies at most as if the folds varied together."""
-    mean = _mean(folds, df=min(fold.df for fold in folds))
-    widened = {
-        name: np.mean([getattr(fold, name).std() for fold in folds]) * _of_spread_one(getattr(mean, name))
-        for name in ("draws", "null_draws")
-    }
+def _overlap(score: Score, subject: str) -> Overlap | None:
+    """What a subject's folds have in common; None if nothing. Earlier versions said no more than that there is something."""
+    said = score.attrs.get("folds_overlap")
+    if not said:
+        return None
+    drawn = np.array([fold.attrs[subject].attrs["bootstrap_stimuli"] for fold in _folds(score)])
+    shares = np.ones((len(drawn), len(drawn))) if said is True else np.asarray(said[subject], dtype=np.float64)
+    return Overlap(shares, drawn[:, None] == drawn)
+
+
+def _over_folds(folds: list[PairedDraws], overlap: Overlap | None) -> PairedDraws:
+    """Mean over folds, which are drawn independently where their draws are not the same.
+
+    Where they have stimuli in common nevertheless, the mean's draws are spread to Var = Σ ρ_kl s_k s_l / K², and the degrees
+    of freedom, those of K folds together, are divided by the mean of Σ_l ρ_kl.
+    """
+    df = sum(fold.df for fold in folds)
+    if overlap is None:
+        return _mean(folds, df)
+    mean, widened = _mean(folds, df / overlap.shares.sum(axis=1).mean()), {}
+    for name in ("draws", "null_draws"):
+        draws = np.array([getattr(fold, name) for fold in folds])
+        covariance, spread = np.atleast_2d(np.cov(draws)), draws.std(axis=1, ddof=1)
+        covariance = np.where(overlap.same, covariance, overlap.shares * np.outer(spread, spread))
+        widened[name] = np.sqrt(covariance.mean()) * _of_spread_one(getattr(mean, name))
     return replace(mean, **widened)
 
 
 def _of_spread_one(draws: np.ndarray) -> np.ndarray:
     centred = draws - draws.mean()
-    return centred / (centred.std() or 1.0)
+    return centred / (centred.std(ddof=1) or 1.0)
 
 
 def _over_subjects(subjects: list[PairedDraws]) -> PairedDraws:

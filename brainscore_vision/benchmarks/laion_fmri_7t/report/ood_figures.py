@@ -8,6 +8,7 @@ from matplotlib.figure import SubFigure
 
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
 
+from ..results.order import adjusted_means
 from .drawing import ON_DARK, ON_LIGHT, Figure, bare_grid, colour_bar, draw, listing, panel_grid, row_labels
 from .study import ORDERED, TOP, Study, layer_caption
 from .variants import OOD_PREFIX, Variant
@@ -44,7 +45,7 @@ def ood_figure(study: Study, group: Variant) -> Figure:
             axes.set_xticks(np.arange(len(OOD_TYPES)) + 0.5, OOD_TYPES, rotation=35, ha="right", rotation_mode="anchor")
         colour_bar(canvas, panels, norm, COLOUR_MAP, "ceiled score")
 
-    hardest = listing(f"{r} {OOD_TYPES[int(np.argmin(_column_means(grids[r])))]}" for r in regions)
+    hardest = listing(f"{region} {hardest_kind(grid)}" for region, grid in grids.items() if np.isfinite(grid).any())
     many = f" The first {TOP} of {len(ranked)} are shown." if len(ranked) > TOP else ""
     empty = " Empty: not scored." if any(np.isnan(grid).any() for grid in grids.values()) else ""
     if any((grid == 1).any() for grid in marked.values()):
@@ -74,11 +75,13 @@ def _grid(study: Study, models, kinds, region: str, number) -> np.ndarray:
     return grid
 
 
-def _column_means(grid: np.ndarray) -> np.ndarray:
-    scored = np.isfinite(grid).any(axis=0)
-    means = np.full(grid.shape[1], np.inf)
-    means[scored] = np.nanmean(grid[:, scored], axis=0)
-    return means
+def hardest_kind(grid: np.ndarray) -> str:
+    """The kind whose scores are lowest, gaps apart: a kind that weak models alone were scored on is not hard for that."""
+    values = {
+        (OOD_TYPES[column], row): grid[row, column] for row, column in zip(*np.nonzero(np.isfinite(grid)), strict=True)
+    }
+    means = adjusted_means(values)[0]
+    return min(means, key=means.get)
 
 
 def _paint_grid(axes, grid: np.ndarray, marked: np.ndarray, norm: Normalize) -> None:
