@@ -42,6 +42,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels import making 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.plan import N_BOOTSTRAP, TAKEN, FoldsPlan, Plan
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import similarity
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import ComparisonError
 
 QUIET = EngineOptions(store=False, progress=False)
 METRICS = {"ridge": RidgeMetric((1.0,)), "ridgecv": RidgeMetric(), "rdm": RDMMetric(), "cka": CKAMetric()}
@@ -382,6 +383,20 @@ def test_groups_that_are_in_several_folds_are_drawn_once(study, model):
         assert reordered[subject] > 0.8 * together[subject]
 
 
+def test_scores_of_other_responses_are_not_compared(study, model, monkeypatch):
+    """Nothing else tells them apart: a dataset of one's own has no fingerprint."""
+    own = study.benchmark(METRICS["ridge"], "explained_variance", options=QUIET)
+    before, again = own(model), own(model)
+    assert compare(before, again).mean.value == 0
+    changed = {
+        subject: dataclasses.replace(r, values=r.values + np.random.default_rng(3).standard_normal(r.values.shape))
+        for subject, r in study.responses.items()
+    }
+    monkeypatch.setattr(study, "responses", changed)
+    with pytest.raises(ComparisonError, match="the same responses; on Second2026.IT those of the two .* other noise"):
+        compare(before, own(model))
+
+
 def test_folds_of_earlier_versions_are_taken_for_one(study, model):
     plan = study.benchmark(METRICS["ridge"], options=QUIET).resolve()
     parts = [(range(0, 12), None), (range(6, 18), None)]
@@ -433,6 +448,8 @@ def test_no_subject_is_called_as_something_else_in_a_score(study, scores, model)
     (task, *_) = study.benchmark(METRICS["ridge"]).resolve().tasks
     with pytest.raises(StimulusKernelError, match="where 'raw' is something else. Give the subject of x another name"):
         Plan("x", (dataclasses.replace(task, subject="raw"),), "published")
+    with pytest.raises(StimulusKernelError, match="no slash, .* received 'site/ann'.*such as 'site-ann'"):
+        Plan("x", (dataclasses.replace(task, subject="site/ann"),), "published")
 
 
 # What cannot be scored

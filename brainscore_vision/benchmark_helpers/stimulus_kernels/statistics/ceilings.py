@@ -28,7 +28,7 @@ and divide a sum over neuroids by a sum, which is stable where single neuroids' 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -61,13 +61,18 @@ class NoiseCeiling:
         NC between 0 and 1.
     mean_inverse_repetitions : float
         m, the mean over stimuli of 1/n_repetitions that ``fraction`` refers to.
+    named : object
+        The Series, or array of xarray's, that was given, whose rows name the neuroids; None for a plain array.
     """
 
     fraction: np.ndarray
     mean_inverse_repetitions: float
+    named: object = field(default=None, repr=False, compare=False)
 
     def __post_init__(self):
         fraction = np.asarray(self.fraction, dtype=float)
+        if self.named is None and not isinstance(self.fraction, np.ndarray):
+            object.__setattr__(self, "named", self.fraction)
         if not ((fraction >= 0) & (fraction <= 1)).all():
             known = fraction[~np.isnan(fraction)]
             extent = f"values from {known.min():g} to {known.max():g}" if len(known) else "no values"
@@ -86,7 +91,7 @@ class NoiseCeiling:
     def from_ncsnr(cls, ncsnr: np.ndarray, mean_inverse_repetitions: float) -> NoiseCeiling:
         """NC = ncsnr² / (ncsnr² + m)."""
         squared = np.square(np.asarray(ncsnr, dtype=float))
-        return cls(squared / (squared + mean_inverse_repetitions), mean_inverse_repetitions)
+        return cls(squared / (squared + mean_inverse_repetitions), mean_inverse_repetitions, named=ncsnr)
 
     @property
     def ncsnr(self) -> np.ndarray:

@@ -35,9 +35,17 @@ UNIT_NOTE = (
     "number (METHODS.md, Ridge); alphas='relative' does not depend on the unit."
 )
 
+OVERLAP_NOTE = (
+    "folds have test stimuli, or groups of them, in common; intervals and p values of the mean over folds count these as often "
+    "as they are there (METHODS.md, Uncertainty)."
+)
 
 ROUNDING = float(np.finfo(np.float32).eps)
 """Scores that differ by a smaller part of them differ by rounding alone: features are recorded in single precision."""
+
+
+CEILING_ROUNDING = 1e-6
+"""Ceilings of the same responses differ by less."""
 
 
 class ComparisonError(StimulusKernelError):
@@ -154,10 +162,10 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
                 f"Two scores are compared on the same {name}; received {values[0]!r} and {values[1]!r}. Score both models "
                 f"with the same settings and data."
             )
+    _check_ceilings(score_a, score_b)
     pairs = [_paired(*folds) for folds in zip(_folds(score_a), _folds(score_b), strict=True)]
-    differences = {
-        subject: _over_folds([fold[subject] for fold in pairs], _overlap(score_a, subject)) for subject in pairs[0]
-    }
+    overlaps = {subject: _overlap(score_a, score_b, subject) for subject in pairs[0]}
+    differences = {subject: _over_folds([fold[subject] for fold in pairs], overlaps[subject]) for subject in pairs[0]}
     values = np.array([difference.value for difference in differences.values()])
     n_positive, n_negative = int((values > 0).sum()), int((values < 0).sum())
     n_different = n_positive + n_negative
@@ -177,26 +185,44 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
         hides_sign=any(map(_hides_sign, (score_a, score_b))),
         notes=(
             *_other_training(score_a, score_b),
+            *((OVERLAP_NOTE,) if any(one is not None and one.is_apart for one in overlaps.values()) else ()),
             *((UNIT_NOTE,) if any(map(_depends_on_unit, (score_a, score_b))) else ()),
         ),
     )
 
 
+def _check_ceilings(score_a: Score, score_b: Score) -> None:
+    """Refuse scores of other responses, where no dataset has a fingerprint that says so: those have other ceilings."""
+    if _dataset(score_a) is not None:
+        return
+    for a, b in zip(_units(score_a), _units(score_b), strict=True):
+        ceilings = [np.ravel(unit.attrs["ceiling"].attrs.get("raw", unit.attrs["ceiling"].item())) for unit in (a, b)]
+        if len(ceilings[0]) != len(ceilings[1]) or not np.allclose(*ceilings, rtol=CEILING_ROUNDING, equal_nan=True):
+            raise ComparisonError(
+                f"Two scores are compared on the same responses; on {score_a.attrs.get('benchmark_identifier')} those of the "
+                f"two models have other noise ceilings, so that the data have changed in between. Score both models again."
+            )
+
+
 def _other_training(score_a: Score, score_b: Score) -> tuple[str, ...]:
     """A note if training stimuli were left out for one model alone."""
-    pairs = [
-        (subject, *(fold.attrs[subject].attrs.get("n_train") for fold in folds))
-        for folds in zip(_folds(score_a), _folds(score_b), strict=True)
-        for subject in _subjects(folds[0])
+    numbers = [
+        (subject, *(fold.attrs[subject].attrs.get("n_train") for fold in pair))
+        for pair in zip(_folds(score_a), _folds(score_b), strict=True)
+        for subject in _subjects(pair[0])
     ]
-    other = [pair for pair in pairs if pair[1] != pair[2]]
-    if not other:
-        return ()
-    subject, n_a, n_b = other[0]
-    return (
-        f"the two were fitted to other numbers of training stimuli ({n_a} and {n_b} of {subject}): part of the difference may "
-        f"be due to that.",
-    )
+    end = "part of the difference may be due to that."
+    for subject, n_a, n_b in numbers:
+        if n_a != n_b:
+            return (f"the two were fitted to other numbers of training stimuli ({n_a} and {n_b} of {subject}): {end}",)
+    left_out = [{*score.attrs.get("dropped_stimuli", ())} for score in (score_a, score_b)]
+    if left_out[0] != left_out[1]:  # training stimuli: the test stimuli are the same
+        alone = len(left_out[0] - left_out[1]), len(left_out[1] - left_out[0])
+        return (
+            f"the two were fitted to other training stimuli ({alone[0]} are left out for the first alone, {alone[1]} for the "
+            f"second alone): {end}",
+        )
+    return ()
 
 
 def _depends_on_unit(score: Score) -> bool:
@@ -375,15 +401,20 @@ class Overlap:
     shares: np.ndarray
     same: np.ndarray
 
+    @property
+    def is_apart(self) -> bool:
+        """Whether folds that are drawn apart have something in common."""
+        return bool((self.shares * ~self.same).any())
 
-def _overlap(score: Score, subject: str) -> Overlap | None:
+
+def _overlap(score_a: Score, score_b: Score, subject: str) -> Overlap | None:
     """What a subject's folds have in common; None if nothing. Earlier versions said no more than that there is something."""
-    said = score.attrs.get("folds_overlap")
+    said = [score.attrs["folds_overlap"] for score in (score_a, score_b) if score.attrs.get("folds_overlap")]
     if not said:
         return None
-    drawn = np.array([fold.attrs[subject].attrs["bootstrap_stimuli"] for fold in _folds(score)])
-    shares = np.ones((len(drawn), len(drawn))) if said is True else np.asarray(said[subject], dtype=np.float64)
-    return Overlap(shares, drawn[:, None] == drawn)
+    drawn = np.array([fold.attrs[subject].attrs["bootstrap_stimuli"] for fold in _folds(score_a)])
+    known = next((one[subject] for one in said if one is not True), np.ones((len(drawn), len(drawn))))
+    return Overlap(np.asarray(known, dtype=np.float64), drawn[:, None] == drawn)
 
 
 def _over_folds(folds: list[PairedDraws], overlap: Overlap | None) -> PairedDraws:
