@@ -25,7 +25,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t import (
     score_model,
 )
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import IdentifierError
-from brainscore_vision.benchmarks.laion_fmri_7t.networks.revision import code_revision
+from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import code_revision
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.sources import (
     ModelImportError,
     ModelSourceError,

@@ -29,7 +29,6 @@ from .features import (
     name_options_as_typed,
     partition,
 )
-from .groups import Group
 from .layers import layers as map_layers
 from .map import map_voxels
 from .networks import networks
@@ -38,6 +37,7 @@ from .options import (
     DatasetOption,
     DeviceOption,
     ExactOption,
+    Group,
     JsonOption,
     LayersOption,
     MemoryOption,

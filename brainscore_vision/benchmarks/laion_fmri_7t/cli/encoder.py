@@ -11,11 +11,11 @@ import typer
 
 from .ceilings import known_picture
 from .features import name_options_as_typed
-from .groups import Group
 from .options import (
     AlphasOption,
     DatasetOption,
     DeviceOption,
+    Group,
     JsonOption,
     LayersOption,
     MemoryOption,
