@@ -13,6 +13,7 @@ subjects done, 1 some failed or differ, 2 wrong usage.
 import argparse
 import sys
 import warnings
+from itertools import chain
 from pathlib import Path
 
 from tqdm import tqdm
@@ -20,7 +21,9 @@ from tqdm import tqdm
 if not sys.warnoptions:  # whoever asks for warnings gets them
     warnings.simplefilter("ignore", FutureWarning)  # those of other packages, when they are imported
 
+from brainscore_vision.data.laion_fmri_7t.bucket import sessions_named
 from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
+from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
 from brainscore_vision.data.laion_fmri_7t.packaging import command
 from brainscore_vision.data.laion_fmri_7t.packaging.build import BuildOptions
 from brainscore_vision.data.laion_fmri_7t.packaging.volumes import ANATOMICAL, MASK_DEFINITIONS
@@ -42,7 +45,13 @@ def parser() -> argparse.ArgumentParser:
         add(f"--{action}", dest="actions", action="append_const", const=action, help=text)
     masks = "; ".join(f"{name}: {text}" for name, text in MASK_DEFINITIONS.items())
     add("--mask", choices=MASK_DEFINITIONS, default=ANATOMICAL, help=f"brain mask. {masks}. Default: {ANATOMICAL}")
-    add("--sessions", nargs="+", metavar="ses-XX", help="default: all of the release; the assembly names them")
+    add(
+        "--sessions",
+        nargs="+",
+        type=_sessions,
+        metavar="ses-XX",
+        help="ses-01 ses-02 or 1-5; default: all of the release; the assembly names them",
+    )
     add(
         "--regions",
         nargs="+",
@@ -59,6 +68,13 @@ def parser() -> argparse.ArgumentParser:
     return arguments
 
 
+def _sessions(text: str) -> tuple[str, ...]:
+    try:
+        return sessions_named(text.split(","))
+    except DatasetError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def main(argv: list[str] | None = None) -> int:
     given = parser().parse_args(argv)
     root = given.folder or laion_fmri_folder()
@@ -67,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
         return command.WRONG_USAGE
     options = BuildOptions(
         mask=given.mask,
-        sessions=tuple(sorted(given.sessions)) if given.sessions else None,
+        sessions=tuple(sorted({*chain.from_iterable(given.sessions)})) if given.sessions else None,
         regions=tuple(name.replace("-", "") for text in given.regions for name in text.split(",") if name),
         scratch=given.scratch,
         start_over=given.start_over,

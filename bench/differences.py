@@ -44,8 +44,8 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap i
     resampled_counts,
     ridge_draws,
 )
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import ExplainableVariance
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations import (
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import (
+    ExplainableVariance,
     SumsOfDraws,
     normalize_correlations,
 )

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.hooks import pytorch_wrapper
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import pytorch_wrapper
 from brainscore_vision.benchmarks.laion_fmri_7t import fit_encoder, load_encoder
 
 ROUNDS, BATCH = {32: 20, 128: 5}, 32

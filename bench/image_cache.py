@@ -40,7 +40,7 @@ def prepare_from(file: str, positions: dict, paths) -> np.ndarray:
 
 def main() -> None:
     from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import CommitmentRecorder
-    from brainscore_vision.benchmark_helpers.stimulus_kernels.options import available_processors
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.parallel import available_processors
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=128)

@@ -28,8 +28,7 @@ from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.ahead import _use_one_processor
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import CommitmentRecorder
-from brainscore_vision.benchmark_helpers.stimulus_kernels.options import available_processors
-from brainscore_vision.benchmark_helpers.stimulus_kernels.parallel import worker_count
+from brainscore_vision.benchmark_helpers.stimulus_kernels.parallel import available_processors, worker_count
 from brainscore_vision.data.laion_fmri_7t.simulation import SCALES, images
 from brainscore_vision.data.laion_fmri_7t.simulation.stimuli_ids import stimulus_table
 

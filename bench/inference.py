@@ -24,17 +24,20 @@ from brainscore_core.metrics import Score
 from scipy.stats import norm, rankdata
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling, compare
+from brainscore_vision.benchmark_helpers.stimulus_kernels.plan import standard_error
 from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import pearson_per_neuroid
-from brainscore_vision.benchmark_helpers.stimulus_kernels.scores import standard_error
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import bootstrap, similarity
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import ExplainableVariance
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import t_interval
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations import (
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import (
+    count_significant,
+    p_values,
+    t_interval,
+)
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import (
+    ExplainableVariance,
     SumsOfDraws,
     normalize_correlations,
     scaled_similarity,
 )
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.significance import count_significant, p_values
 
 LATENTS, CEILING, SUBJECTS, DRAWS = 30, 0.4, 5, 400
 STRENGTHS = {"good models": 1.0, "weak models": 0.1, "unrelated models": 0.0}

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling
 from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import pearson_per_neuroid
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import bootstrap
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import ExplainableVariance
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations import (
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import (
+    ExplainableVariance,
     SumsOfDraws,
     normalize_correlations,
 )

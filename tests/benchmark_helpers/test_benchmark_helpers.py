@@ -8,6 +8,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import scipy.stats
 import xarray as xr
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from brainscore_vision.benchmark_helpers.validate_error import assert_valid_uncertainty
@@ -32,15 +33,14 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     score_benchmarks,
     score_plans,
 )
-from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import rdm as rdm_metric
 from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import ridge as ridge_metric
+from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import rsa as rdm_metric
 from brainscore_vision.benchmark_helpers.stimulus_kernels.engine import evaluate
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ResponsesError, StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import probe_ids
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels import making as records
-from brainscore_vision.benchmark_helpers.stimulus_kernels.plan import FoldsPlan, Plan
+from brainscore_vision.benchmark_helpers.stimulus_kernels.plan import N_BOOTSTRAP, TAKEN, FoldsPlan, Plan
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
-from brainscore_vision.benchmark_helpers.stimulus_kernels.scores import N_BOOTSTRAP, TAKEN
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import similarity
 
 QUIET = EngineOptions(store=False, progress=False)
@@ -306,33 +306,91 @@ def test_a_score_names_model_and_benchmark(scores):
         assert score.attrs["model_identifier"] == CountingModel(visual_degrees=DEGREES).identifier
 
 
-def test_folds_with_test_stimuli_in_common_are_taken_for_one(study, model):
+def folds_of(plan, *parts):
+    """The plan of folds that test parts of the stimuli: (positions, labels of groups or None)."""
+    tasks = [
+        tuple(
+            dataclasses.replace(t, test_ids=[t.test_ids[i] for i in positions], bootstrap_groups=labels)
+            for t in plan.tasks
+        )
+        for positions, labels in parts
+    ]
+    return FoldsPlan("x", tuple(dataclasses.replace(plan, tasks=of_fold) for of_fold in tasks))
+
+
+def compared(model, plan):
+    """Half widths of intervals of the differences to another model by subject, without t's factor; and notes."""
+    other = FeatureModel(functools.partial(pixel_features, size=2), visual_degrees=DEGREES, identifier="other")
+    ((_, a),), ((_, b),) = (list(score_plans(m, [plan], QUIET)) for m in (model, other))
+    return {s: d.interval[1] - d.value for s, d in compare(a, b).subjects.items()}, " ".join(a.attrs.get("notes", ()))
+
+
+def t_factor(df):
+    return scipy.stats.t.ppf(0.975, df)
+
+
+def test_folds_with_test_stimuli_in_common_vary_together(study, model):
     """As of ShuffleSplit: many of them would otherwise give intervals as narrow as one likes."""
     plan = study.benchmark(METRICS["ridge"], options=QUIET).resolve()
-    other = FeatureModel(functools.partial(pixel_features, size=2), visual_degrees=DEGREES, identifier="other")
-
-    def folds(*parts):
-        tasks = [
-            tuple(dataclasses.replace(t, test_ids=t.test_ids[part], bootstrap_groups=None) for t in plan.tasks)
-            for part in parts
-        ]
-        return FoldsPlan("x", tuple(dataclasses.replace(plan, tasks=of_fold) for of_fold in tasks))
-
-    def half_widths(*parts):
-        ((_, a),), ((_, b),) = (list(score_plans(m, [folds(*parts)], QUIET)) for m in (model, other))
-        notes.append(a.attrs.get("notes", ()))
-        return {s: d.interval[1] - d.value for s, d in compare(a, b).subjects.items()}
-
-    notes = []
-    first, second = slice(0, 12), slice(6, 18)
-    alone = [half_widths(part) for part in (first, second)]
-    both, twice = half_widths(first, second), half_widths(first, first)
-    apart = half_widths(first, slice(12, 18))
+    first, second, last = ((range(*ends), None) for ends in ((0, 12), (6, 18), (12, 18)))
+    alone = {}
+    for name, part in (("first", first), ("second", second), ("last", last)):
+        widths, said = compared(model, folds_of(plan, part))
+        assert "in common" not in said
+        alone[name] = {s: width / t_factor(len(part[0]) - 1) for s, width in widths.items()}
+    both, said = compared(model, folds_of(plan, first, second))
+    assert "Folds have test stimuli, or groups of them, in common: their mean varies 22% more" in said
+    apart, said = compared(model, folds_of(plan, first, last))
+    assert "in common" not in said
     for subject in SITES:
-        assert both[subject] == pytest.approx(np.mean([one[subject] for one in alone]))
-        assert twice[subject] <= alone[0][subject]
-        assert apart[subject] < both[subject]
-    assert ["Folds have some of their test stimuli in common" in " ".join(said) for said in notes] == [0, 0, 1, 0, 0]
+        a, b, c = (alone[name][subject] for name in ("first", "second", "last"))
+        expected = np.sqrt(a**2 + b**2 + 2 * 0.5 * a * b) / 2  # half of each fold's stimuli are in the other
+        assert both[subject] == pytest.approx(expected * t_factor(22 / 1.5))
+        assert apart[subject] == pytest.approx(np.sqrt(a**2 + c**2) / 2 * t_factor(16), rel=0.2)  # by draws
+
+
+def test_the_same_test_stimuli_have_the_same_draws_in_any_order(study, model):
+    """A fixed test set in ten folds, such as those of a learning curve, tells no more than once."""
+    plan = study.benchmark(METRICS["ridge"], options=QUIET).resolve()
+    rng = np.random.default_rng(8)
+    ordered = list(range(18))
+    orders = [ordered, *(rng.permutation(ordered).tolist() for _ in range(4))]
+    once, _ = compared(model, folds_of(plan, (ordered, None)))
+    for parts in ([(ordered, None)] * 5, [(order, None) for order in orders]):
+        five, said = compared(model, folds_of(plan, *parts))
+        assert "in common" not in said
+        assert five == pytest.approx(once)
+    of_subjects = [
+        dataclasses.replace(t, test_ids=[t.test_ids[i] for i in order])
+        for t, order in zip(plan.tasks, orders, strict=False)
+    ]
+    shuffled = dataclasses.replace(plan, tasks=tuple(of_subjects))
+    assert [t.test_ids for t in shuffled.tasks] == [of_subjects[0].test_ids] * len(of_subjects)
+
+
+def test_groups_that_are_in_several_folds_are_drawn_once(study, model):
+    """Images that come in series, one of each in each fold."""
+    plan = study.benchmark(METRICS["ridge"], options=QUIET).resolve()
+    series = [f"series {i}" for i in range(6)]
+    parts = [(range(6 * k, 6 * k + 6), series) for k in range(3)]
+    alone = [compared(model, folds_of(plan, part))[0] for part in parts]
+    together, said = compared(model, folds_of(plan, *parts))
+    assert "their mean varies 73% more" in said  # the root of 3
+    reordered, _ = compared(model, folds_of(plan, parts[0], (parts[1][0], series[::-1]), parts[2]))
+    for subject in SITES:
+        assert together[subject] == pytest.approx(np.mean([one[subject] for one in alone]))
+        assert reordered[subject] > 0.8 * together[subject]
+
+
+def test_folds_of_earlier_versions_are_taken_for_one(study, model):
+    plan = study.benchmark(METRICS["ridge"], options=QUIET).resolve()
+    parts = [(range(0, 12), None), (range(6, 18), None)]
+    other = FeatureModel(functools.partial(pixel_features, size=2), visual_degrees=DEGREES, identifier="other")
+    ((_, a),), ((_, b),) = (list(score_plans(m, [folds_of(plan, *parts)], QUIET)) for m in (model, other))
+    a.attrs["folds_overlap"] = b.attrs["folds_overlap"] = True
+    alone = [compared(model, folds_of(plan, part))[0] for part in parts]
+    for subject, difference in compare(a, b).subjects.items():
+        assert difference.interval[1] - difference.value == pytest.approx(np.mean([one[subject] for one in alone]))
 
 
 @pytest.mark.parametrize("name", ["ridgecv", "rdm"])
@@ -375,6 +433,8 @@ def test_no_subject_is_called_as_something_else_in_a_score(study, scores, model)
     (task, *_) = study.benchmark(METRICS["ridge"]).resolve().tasks
     with pytest.raises(StimulusKernelError, match="where 'raw' is something else. Give the subject of x another name"):
         Plan("x", (dataclasses.replace(task, subject="raw"),), "published")
+    with pytest.raises(StimulusKernelError, match="no slash, .* received 'site/ann'.*such as 'site-ann'"):
+        Plan("x", (dataclasses.replace(task, subject="site/ann"),), "published")
 
 
 # What cannot be scored
@@ -435,15 +495,17 @@ def test_cka_needs_company(study, model):
     assert model.looks == []
 
 
-@pytest.mark.parametrize("change", [lambda ids: ids[::-1], lambda ids: ids[:-1]], ids=["order", "number"])
-def test_cka_compares_subjects_on_the_same_stimuli(study, model, change):
+def test_cka_compares_subjects_on_the_same_stimuli(study, model):
     apart = study.benchmark(METRICS["cka"])
     first, second, third = apart.resolve().tasks
-    apart._make_tasks = lambda: [first, dataclasses.replace(second, test_ids=change(second.test_ids)), third]
+    expected = apart(CountingModel(visual_degrees=DEGREES)).raw.item()
+    apart._make_tasks = lambda: [first, dataclasses.replace(second, test_ids=second.test_ids[:-1]), third]
     for use in (lambda: apart(model), lambda: apart.ceiling):
-        with pytest.raises(ResponsesError, match="the same stimuli, in one order; .* 44 of anna and 4[34] of ben"):
+        with pytest.raises(ResponsesError, match="the same stimuli, in one order; .* 44 of anna and 43 of ben"):
             use()
     assert model.looks == []
+    apart._make_tasks = lambda: [first, dataclasses.replace(second, test_ids=second.test_ids[::-1]), third]
+    assert apart(model).raw.item() == pytest.approx(expected, rel=1e-12)  # another order is no other stimuli
 
 
 def halved(study, subject, change=lambda half: half):

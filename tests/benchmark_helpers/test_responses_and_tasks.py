@@ -184,8 +184,26 @@ def test_neuroids_with_names_are_those_of_their_table(values):
         dataclasses.replace(given, neuroids=neuroids, values=pd.DataFrame(values, columns=["w", "v", "u"]))
     with pytest.raises(ResponsesError, match="Rows of noise_variance .* the rows of neuroids in another order"):
         dataclasses.replace(given, neuroids=neuroids, noise_variance=pd.Series([1.0, 2, 3], index=["w", "v", "u"]))
-    numbered = pd.DataFrame(values, columns=[2, 0, 1])  # as a column of neuroids says, which has a default index
-    np.testing.assert_array_equal(dataclasses.replace(given, values=numbered).values, values)
+    ncsnr = pd.Series([0.5, 1.0, 2.0], index=["u", "v", "w"])
+    assert dataclasses.replace(given, neuroids=neuroids, noise_ceiling=NoiseCeiling.from_ncsnr(ncsnr, 0.25))
+    for ceiling in (NoiseCeiling.from_ncsnr(ncsnr[::-1], 0.25), NoiseCeiling(ncsnr[::-1] / 2, 0.25)):
+        with pytest.raises(ResponsesError, match="Rows of noise_ceiling .* the rows of neuroids in another order"):
+            dataclasses.replace(given, neuroids=neuroids, noise_ceiling=ceiling)
+    in_a_column = neuroids.reset_index(names="name")
+    for frame in (pd.DataFrame(values, columns=["w", "v", "u"]), pd.DataFrame(values, columns=["u", "v", "w"])):
+        table = xr.DataArray(frame, dims=("stimulus_id", "voxel")).drop_vars("stimulus_id")
+        for named in (frame, table):
+            if frame.columns[0] == "u":
+                assert dataclasses.replace(given, neuroids=in_a_column, values=named)
+                continue
+            for of in (neuroids, in_a_column):
+                with pytest.raises(ResponsesError, match="Columns of values .* the rows of neuroids in another order"):
+                    dataclasses.replace(given, neuroids=of, values=named)
+    numbered = pd.DataFrame(values, columns=[2, 0, 1])
+    with pytest.raises(ResponsesError, match="Columns of values .* the rows of neuroids in another order"):
+        dataclasses.replace(given, values=numbered)
+    elsewhere = pd.DataFrame({"voxel": [7, 5, 6]})  # which columns number otherwise
+    np.testing.assert_array_equal(dataclasses.replace(given, neuroids=elsewhere, values=numbered).values, values)
 
 
 @pytest.mark.parametrize("counts", [4, np.full(10, "4"), [4] * 9 + [0], [4] * 9 + [np.nan]], ids=str)

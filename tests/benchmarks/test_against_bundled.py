@@ -15,8 +15,11 @@ from PIL import Image
 from plugin_testing.bundled import BothSides, Compared, both_sides, bundled_plugin, small_network, their_outcomes
 
 from brainscore_vision import load_model
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import ExplainableVariance, NoiseCeiling
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations import normalize_correlations
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import (
+    ExplainableVariance,
+    NoiseCeiling,
+    normalize_correlations,
+)
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 FLOAT32 = {"rel": 1e-6, "abs": 1e-7}

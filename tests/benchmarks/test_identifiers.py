@@ -226,6 +226,8 @@ def test_the_nearest_valid_name_is_offered(name, nearest):
         (lambda: LAIONfMRI("V1", "tau", subjects=("sub-01", "sub-01")), "each once", "sub-01, sub-01"),
         (lambda: LAIONfMRI("V1", "tau", subjects=()), "each once", "none"),
         (lambda: LAIONfMRI("V1", "tau", subjects=(1,)), "subjects are some of", "1"),
+        (lambda: LAIONfMRI("V1", "tau", subjects=1), "subjects are some of", "1"),
+        (lambda: LAIONfMRI("V1", "tau", subjects=[["sub-01"]]), "subjects are some of", "sub-01"),
         (lambda: LAIONfMRI("V1", "tau", noise_ceiling_threshold=100), "in percent, from 0 to below 100", "100"),
         (lambda: LAIONfMRI("V1", "tau", noise_ceiling_threshold=-1), "in percent", "-1"),
         (lambda: LAIONfMRI("V1", "tau", noise_ceiling_threshold=float("nan")), "in percent", "nan"),

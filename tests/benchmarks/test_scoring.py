@@ -20,6 +20,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t import (
     LAIONfMRI,
     LAIONfMRIRSA,
     benchmark,
+    find_model,
     load_assembly,
     score_model,
 )
@@ -326,6 +327,76 @@ def test_a_file_may_import_its_neighbours(tmp_path, monkeypatch):
     assert sys.modules["neighbour_of_model"] is before
     assert not {str(tmp_path / "1"), str(tmp_path / "2")} & set(sys.path)
     assert type(pickle.loads(pickle.dumps(made[1]))) is type(made[1])  # what was imported first stays importable
+
+
+TWO_CHECKOUTS = """
+import sys
+from pathlib import Path
+
+root = str(Path(__file__).resolve().parent.parent)
+if root not in sys.path:
+    sys.path.insert(0, root)
+
+from source_of_a_model.blocks import Block
+
+
+def make():
+    return Block()
+"""
+
+
+def test_two_checkouts_of_a_project_that_put_themselves_on_the_path(tmp_path):
+    for number in (1, 2):
+        source = tmp_path / str(number) / "source_of_a_model"
+        (tmp_path / str(number) / "models").mkdir(parents=True)
+        source.mkdir()
+        (source / "__init__.py").touch()
+        (source / "blocks.py").write_text(f"class Block:\n    number = {number}\n")
+        (tmp_path / str(number) / "models" / "net.py").write_text(TWO_CHECKOUTS)
+    path = list(sys.path)
+    makers = {number: locate_model(f"{tmp_path / str(number) / 'models' / 'net.py'}:make") for number in (1, 2)}
+    assert [makers[number]().number for number in (1, 2, 1)] == [1, 2, 1]
+    assert sys.path == path
+    (tmp_path / "1" / "source_of_a_model" / "blocks.py").write_text("class Block:\n    number = 'edited'\n")
+    assert locate_model(f"{tmp_path / '1' / 'models' / 'net.py'}:make")().number == "edited"
+    assert makers[2]().number == 2
+
+
+IMPORTS_WHEN_SHOWN = """
+import torch
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.pool, self.out = torch.nn.AdaptiveAvgPool2d(4), torch.nn.Identity()
+
+    def forward(self, images):
+        from gate_of_a_model import gate
+
+        return self.out(gate(self.pool(images)))
+
+
+def make():
+    return Net().eval()
+"""
+
+
+def test_what_a_network_imports_when_it_is_shown_images_is_its_own(tmp_path, tiny_dataset):
+    """In one process, from two folders, with the model made before the other one is; and again, from the first."""
+    for folder, factor in (("one", 1), ("two", -1)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "net.py").write_text(IMPORTS_WHEN_SHOWN)
+        (tmp_path / folder / "gate_of_a_model.py").write_text(
+            f"def gate(x):\n    return ({factor} * (x - 0.1)).relu()\n"
+        )
+    models = {f: find_model(f"{tmp_path / f / 'net.py'}:make").model({"IT": "out"}) for f in ("one", "two")}
+    found = [
+        float(score_model(models[folder], "LAION_fMRI.IT-tau-ridgecv[subjects=sub-01]", dataset=tiny_dataset).raw)
+        for folder in ("one", "two", "one")
+    ]
+    assert found[0] == found[2] != found[1]
+    assert not {str(tmp_path / "one"), str(tmp_path / "two")} & set(sys.path)
 
 
 def test_a_package_without_the_module_is_a_wrong_name(tmp_path, monkeypatch):

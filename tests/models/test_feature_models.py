@@ -14,8 +14,7 @@ from plugin_testing.models import FeatureModel
 from brainscore_vision import load_model, score
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, StimulusKernelError
-from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import ModelIdentity
-from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore, ModelIdentity
 from brainscore_vision.benchmarks.laion_fmri_7t import benchmark, compare, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
@@ -304,7 +303,12 @@ def test_models_that_were_fitted_to_other_stimuli_are_compared_with_a_note(tiny_
     whole = StimulusFeatureModel.from_arrays(features, ids, "whole")
     first, second = (score_model(model, cell, dataset=tiny_dataset) for model in (whole, part))
     assert any(f"({len(train)} and {len(train) - 16} of sub-01)" in note for note in compare(first, second).notes)
-    assert not any("other numbers of training stimuli" in note for note in compare(first, first).notes)
+    assert not any("training stimuli" in note for note in compare(first, first).notes)
+    kept = [i for i, s in enumerate(ids) if s not in train[16:32]]  # as many, and other ones
+    other = StimulusFeatureModel.from_arrays(features[kept], [ids[i] for i in kept], "other", missing="drop")
+    third = score_model(other, cell, dataset=tiny_dataset)
+    (note,) = [note for note in compare(second, third).notes if "training stimuli" in note]
+    assert "other training stimuli (16 are left out for the first alone, 16 for the second alone)" in note
 
 
 def test_no_drop_is_not_mentioned(tiny_dataset):

@@ -223,6 +223,21 @@ def rewrite_masks(path, change):
             file.create_dataset(name, data=data)
 
 
+@pytest.mark.parametrize("weight", ["box", "area"])
+def test_boxes_of_one_image_beyond_all_others_are_wrong(segmentations, weight):
+    """A zero too many, or detections of an image with more pixels, would make all other areas smaller."""
+    path, masks = segmentations
+    table = pd.read_csv(path)
+    table.loc[4, ["box_x0", "box_y0", "box_x1", "box_y1", "localized"]] = [0, 0, 20, 20, 1]  # in a third image
+    for x1 in (20, 200):
+        table.loc[5, "box_x1"] = x1
+        table.to_csv(path, index=False)
+        if x1 == 20:
+            assert described(read_nouns(path, weight=weight, masks=masks), NSD) == pytest.approx({"dog": 0.25})
+    with pytest.raises(TableError, match=f"those of '{NSD}' go to 200, and of all other images to 20 at most"):
+        read_nouns(path, weight=weight, masks=masks)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -7,19 +7,24 @@ that says what to compare; the engine shows the model each image once (:mod:`.fe
 """
 
 from .assemblies import block_diagonal_concat, to_assembly
-from .benchmark import KFoldNeuralBenchmark, MultiSubjectNeuralBenchmark, score_benchmarks, score_plans
+from .benchmark import KFoldNeuralBenchmark, MultiSubjectNeuralBenchmark, score_benchmarks
 from .comparisons import DEFAULT_ALPHAS, RELATIVE, RELATIVE_ALPHAS, CKAMetric, RDMMetric, RidgeMetric
-from .engine import missing_kernels, prepare_kernels
+from .engine import missing_kernels, prepare_kernels, score_plans
 from .features.lookup import LookupModel
 from .kernels.kernel import StimulusKernel, build_kernel, kernel_from_features
 from .options import EngineOptions
 from .plan import Plan
 from .pool import StimulusPart, StimulusPool
 from .responses import Responses
-from .statistics.ceilings import NoiseCeiling
+from .statistics.ceilings import (
+    NORMALIZATIONS,
+    SIMILARITY_NORMALIZATIONS,
+    NoiseCeiling,
+    Reliability,
+    reliability_from_sums,
+    reliability_from_trials,
+)
 from .statistics.differences import Comparison, compare
-from .statistics.normalizations import NORMALIZATIONS, SIMILARITY_NORMALIZATIONS
-from .statistics.reliability import Reliability, reliability_from_sums, reliability_from_trials
 from .tasks import SubjectTask
 
 __all__ = [

@@ -15,16 +15,12 @@ from dataclasses import dataclass
 from brainscore_core.benchmarks import Benchmark
 from brainscore_core.metrics import Score
 
-from .engine import evaluate
+from .engine import score_plans
 from .errors import StimulusKernelError
-from .features.lookup import LookupModel
-from .features.network import network_digest
-from .features.recording import committed_layers
-from .kernels.compute import device_name
 from .memory import MemoryForecast, forecast, is_check_skipped, preflight_line
 from .options import EngineOptions
 from .plan import FoldsPlan, Plan
-from .statistics.normalizations import check_normalization
+from .statistics.ceilings import check_normalization
 
 _logger = logging.getLogger(__name__)
 
@@ -172,50 +168,6 @@ class KFoldNeuralBenchmark(KernelBenchmark):
 
     def resolve(self) -> FoldsPlan:
         return FoldsPlan(self.identifier, tuple(fold.resolve() for fold in self.folds))
-
-
-def score_plans(
-    model, plans: Sequence[Plan | FoldsPlan], options: EngineOptions | None = None
-) -> Iterator[tuple[int, Score]]:
-    """Score one model on several plans that share forward passes, kernels and decompositions.
-
-    Parameters
-    ----------
-    model : brainscore_vision.model_interface.BrainModel
-    plans : sequence of Plan or FoldsPlan
-    options : EngineOptions, optional
-
-    Yields
-    ------
-    tuple of int and Score
-        Position of the plan, and its Score, as soon as its last task is done: not in the order given.
-    """
-    places = [(i, j) for i, plan in enumerate(plans) for j in range(len(plan.tasks))]
-    results: list[list] = [[None] * len(plan.tasks) for plan in plans]
-    tasks = [task for plan in plans for task in plan.tasks]
-    options = options if options is not None else EngineOptions()
-    network, device = network_digest(model), device_name(options.device)
-    for position, result in evaluate(model, tasks, options):
-        i, j = places[position]
-        results[i][j] = result
-        if all(done is not None for done in results[i]):
-            score = plans[i].score(results[i])
-            results[i] = []  # values per neuroid and draws live on in the Score alone
-            score.attrs["model_identifier"] = model.identifier
-            score.attrs["benchmark_identifier"] = plans[i].identifier
-            score.attrs.update(device=device, exact=options.exact)
-            if network is not None:
-                score.attrs["network_digest"] = network
-            if not isinstance(model, LookupModel):  # which sees nothing
-                score.attrs["visual_degrees"] = float(model.visual_degrees())
-            for fact in ("model_source", "model_revision", "model_code"):
-                if getattr(model, fact, None) is not None:
-                    score.attrs[fact] = getattr(model, fact)
-            layers = committed_layers(model, [task.model_region for task in plans[i].tasks])
-            if layers and (isinstance(plans[i], FoldsPlan) or "layers" not in score.attrs):  # folds may differ
-                score.attrs["layers"] = layers
-                score.attrs["layer_choice"] = getattr(model, "layer_choice", "own")
-            yield i, score
 
 
 def score_benchmarks(

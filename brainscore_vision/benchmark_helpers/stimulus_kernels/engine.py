@@ -1,4 +1,4 @@
-"""From models and tasks to kernels and results: each image is shown once, each kernel is made once.
+"""From models and plans to kernels, results and Scores: each image is shown once, each kernel is made once.
 
 :class:`Run` walks over the kernels that tasks need, in the order that costs least: by pool (features of parts that later
 pools need stay on disk, others go), then by recorded layer. One kernel per model is in memory at a time, so memory does not
@@ -12,14 +12,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
+from brainscore_core.metrics import Score
+
 from .errors import ModelOutputError, ResponsesError, StimulusKernelError
 from .features.lookup import LookupModel, check_enough, check_known
-from .features.network import models_in
-from .features.recording import committed_regions, recorder_for
+from .features.network import models_in, network_digest
+from .features.recording import committed_layers, committed_regions, recorder_for
+from .kernels.compute import device_name
 from .kernels.kernel import StimulusKernel
 from .kernels.making import ModelKernels
 from .kernels.shared import SharedKernels
 from .options import EngineOptions
+from .plan import FoldsPlan, Plan
 from .pool import StimulusPart, StimulusPool
 from .responses import Responses
 from .tasks import SubjectResult, SubjectTask
@@ -265,6 +269,50 @@ def _for_others(recorder, regions: Sequence[str]) -> list[str]:
     """Labels that no task asks for."""
     wanted = {recorder.labels[region] for region in regions}
     return [label for label in dict.fromkeys(recorder.labels.values()) if label not in wanted]
+
+
+def score_plans(
+    model, plans: Sequence[Plan | FoldsPlan], options: EngineOptions | None = None
+) -> Iterator[tuple[int, Score]]:
+    """Score one model on several plans that share forward passes, kernels and decompositions.
+
+    Parameters
+    ----------
+    model : brainscore_vision.model_interface.BrainModel
+    plans : sequence of Plan or FoldsPlan
+    options : EngineOptions, optional
+
+    Yields
+    ------
+    tuple of int and Score
+        Position of the plan, and its Score, as soon as its last task is done: not in the order given.
+    """
+    places = [(i, j) for i, plan in enumerate(plans) for j in range(len(plan.tasks))]
+    results: list[list] = [[None] * len(plan.tasks) for plan in plans]
+    tasks = [task for plan in plans for task in plan.tasks]
+    options = options if options is not None else EngineOptions()
+    network, device = network_digest(model), device_name(options.device)
+    for position, result in evaluate(model, tasks, options):
+        i, j = places[position]
+        results[i][j] = result
+        if all(done is not None for done in results[i]):
+            score = plans[i].score(results[i])
+            results[i] = []  # values per neuroid and draws live on in the Score alone
+            score.attrs["model_identifier"] = model.identifier
+            score.attrs["benchmark_identifier"] = plans[i].identifier
+            score.attrs.update(device=device, exact=options.exact)
+            if network is not None:
+                score.attrs["network_digest"] = network
+            if not isinstance(model, LookupModel):  # which sees nothing
+                score.attrs["visual_degrees"] = float(model.visual_degrees())
+            for fact in ("model_source", "model_revision", "model_code"):
+                if getattr(model, fact, None) is not None:
+                    score.attrs[fact] = getattr(model, fact)
+            layers = committed_layers(model, [task.model_region for task in plans[i].tasks])
+            if layers and (isinstance(plans[i], FoldsPlan) or "layers" not in score.attrs):  # folds may differ
+                score.attrs["layers"] = layers
+                score.attrs["layer_choice"] = getattr(model, "layer_choice", "own")
+            yield i, score
 
 
 def evaluate(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Iterator[tuple[int, SubjectResult]]:

@@ -19,11 +19,6 @@ def engine_home() -> Path:
     return expanded(os.environ.get("BRAINSCORE_HOME") or "~/.brain-score") / "stimulus_kernels"
 
 
-def available_processors() -> int:
-    """Processors that this process may run on; those of the machine where the system does not say (macOS)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @dataclass(frozen=True)
 class EngineOptions:
     """Settings of one run.

@@ -14,14 +14,17 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from typing import TypeVar
 
-from .options import available_processors
-
 Task, Result = TypeVar("Task"), TypeVar("Result")
 
 MOST_WORKERS = 32
 
 PROCESSORS: ContextVar[int | None] = ContextVar("processors", default=None)
 """How many processors this part of a program may use. None: as many as the process may, or ``OMP_NUM_THREADS``."""
+
+
+def available_processors() -> int:
+    """Processors that this process may run on; those of the machine where the system does not say (macOS)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def worker_count() -> int:

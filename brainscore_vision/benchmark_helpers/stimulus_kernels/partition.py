@@ -32,7 +32,7 @@ from .options import EngineOptions
 from .responses import Responses, pearson_per_neuroid
 from .ridge.banded import Target, WeightedFit, banded_fits
 from .statistics.bootstrap import BLOCK_BYTES, FEWEST_GROUPS, correlation_and_variance_draws, count_groups, interval_of
-from .statistics.normalizations import explained_part, ratio_draws
+from .statistics.ceilings import explained_part, ratio_draws
 from .tasks import SubjectTask
 from .wording import warn_once
 

@@ -1,20 +1,202 @@
-"""Plans: what a benchmark compares, found and fixed; a plan makes a Score of its tasks' results."""
+"""Plans: what a benchmark compares, found and fixed; a plan makes a Score, as Brain-Score records it, of its tasks' results.
+
+One loop aggregates subjects, folds, and their ceilings.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import combinations
 
+import numpy as np
+import xarray as xr
 from brainscore_core.metrics import Score
+from brainscore_vision.metric_helpers.bootstrap_error import bootstrap_error, declare_no_error
 
 from .errors import StimulusKernelError
-from .scores import TAKEN, aggregate_ceilings, aggregate_scores, subject_score
-from .tasks import SubjectResult, SubjectTask
+from .statistics.bootstrap import count_significant, interval_of, t_interval
+from .statistics.ceilings import Normalized
+from .tasks import SubjectResult, SubjectTask, in_one_order
+
+N_BOOTSTRAP = 200
+
+TAKEN = frozenset(
+    "alpha benchmark_identifier bootstrap bootstrap_median bootstrap_stimuli ceiling comment dataset device "
+    "dropped_stimuli error error_nan_reason error_over exact features_digest folds_overlap interval interval_over_subjects "
+    "layer_choice layers layers_chosen mean_eigenvalue model_code model_identifier model_revision model_source n_bootstrap "
+    "n_features n_neuroids n_significant_voxels n_stimulus_groups n_test n_train network_digest normalization "
+    "normalizations notes p_values raw raw_folds raw_subjects visual_degrees".split()
+)
+"""Names in ``Score.attrs``, beside those of subjects."""
 
 OVERLAP = (
-    "Folds have some of their test stimuli in common: the error over folds is too small, and comparisons take folds for one in "
-    "their intervals, which are too wide rather than too narrow."
+    "Folds have test stimuli, or groups of them, in common: their mean varies {:.0%} more than that of folds that have none. "
+    "Intervals of comparisons say so; the error over folds does not, and is too small."
 )
+
+SMALL_WIDENING = 1.05
+"""Less is not worth a note."""
+
+
+def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], normalization: str) -> Score:
+    """One subject's Score.
+
+    Returns
+    -------
+    Score
+        Scalar. ``attrs``: ``raw`` and ``ceiling`` (scalar Scores; with per-neuroid values in their own ``attrs['raw']``
+        where the metric has such), ``normalizations`` (dict of name to value), ``alpha`` (with ``mean_eigenvalue``
+        where it counts that), counts, why there is no error over subjects, and where the metric resamples stimuli:
+        ``interval`` (95 %, two floats), ``bootstrap`` (DataArray
+        over draws, in the chosen normalisation), ``bootstrap_stimuli`` (digest; equal ones are paired draws),
+        ``n_stimulus_groups`` (how many independent groups of stimuli are drawn) and, where ``published`` squares a median
+        correlation, ``bootstrap_median`` (DataArray over draws: of the median, for tests). Where the metric compares neuroids:
+        ``p_values`` (DataArray over neuroids, one-sided) and ``n_significant_voxels`` (at 5 % of false discoveries).
+    """
+    if normalization not in normalized:
+        raise StimulusKernelError(
+            f"normalization={normalization!r} does not exist for {result.subject}, which has {', '.join(normalized)}: "
+            f"nothing explainable is known in its responses to {result.n_test} test stimuli. Choose another normalization or "
+            f"a split with more stimuli."
+        )
+    chosen = normalized[normalization]
+    score, raw, ceiling = Score(chosen.value), Score(chosen.raw), Score(chosen.ceiling)
+    if result.correlations is not None:
+        raw.attrs["raw"] = _per_neuroid(result.correlations, result)
+        ceiling.attrs["raw"] = _per_neuroid(result.at_test.fraction, result)
+    for part in (score, raw, ceiling):
+        if not np.isfinite(part.item()):
+            raise StimulusKernelError(f"A score is a finite number; {result.subject} came out as {part.item()}.")
+        declare_no_error(part, reason="one subject's aggregate over neuroids; see interval for resampled stimuli")
+    score.attrs.update(
+        raw=raw,
+        ceiling=ceiling,
+        normalizations={name: values.value for name, values in normalized.items()},
+        n_train=result.n_train,
+        n_test=result.n_test,
+        n_neuroids=len(result.neuroids),
+        n_features=result.n_features,
+    )
+    if result.features_digest:
+        score.attrs["features_digest"] = result.features_digest
+    if result.draws is not None:
+        draws = result.draws.values[normalization] if chosen.draws is None else chosen.draws
+        score.attrs["interval"] = interval_of(chosen.value, draws, result.n_test, result.draws.n_groups)
+        score.attrs["bootstrap"] = xr.DataArray(draws, dims=["draw"])
+        score.attrs["bootstrap_stimuli"] = result.draws.stimuli
+        score.attrs["n_stimulus_groups"] = result.draws.n_groups
+        if normalization == "published" and result.draws.medians is not None:
+            score.attrs["bootstrap_median"] = xr.DataArray(result.draws.medians, dims=["draw"])
+    if result.p_values is not None:
+        score.attrs["p_values"] = _per_neuroid(result.p_values, result)
+        score.attrs["n_significant_voxels"] = count_significant(result.p_values)
+    if result.alpha is not None:
+        score.attrs["alpha"] = result.alpha
+    if result.mean_eigenvalue is not None:
+        score.attrs["mean_eigenvalue"] = result.mean_eigenvalue
+    if result.dropped_stimuli:
+        score.attrs["dropped_stimuli"] = list(result.dropped_stimuli)
+    if result.notes:
+        score.attrs["notes"] = list(result.notes)
+    return score
+
+
+def aggregate_scores(units: Mapping, over: str) -> Score:
+    """Mean Score over subjects or folds.
+
+    Parameters
+    ----------
+    units : mapping of label to Score
+        Each with ``raw`` and ``ceiling`` in its attrs.
+    over : {"subject", "fold"}
+        What the units are.
+
+    Returns
+    -------
+    Score
+        Scalar mean of the units' values. ``attrs``: ``raw``, ``ceiling`` (scalar Scores, means of the units' own),
+        ``raw_<over>s`` (the units' values), ``error`` and its provenance (bootstrap over the units, ``N_BOOTSTRAP``
+        draws), ``normalizations`` (means), ``notes`` (list of str, each once, if there are any), each unit's Score
+        under its label, and with two or more subjects ``interval_over_subjects`` (95 % by t over the subjects' values, two
+        floats): ``error`` over a handful of subjects is too small, and 1.96 of it covers less than it says.
+    """
+    score = _mean(units, over)
+    score.attrs["raw"] = _mean({label: unit.attrs["raw"] for label, unit in units.items()}, over)
+    score.attrs["ceiling"] = aggregate_ceilings({label: unit.attrs["ceiling"] for label, unit in units.items()}, over)
+    names = [  # one that a unit lacks has no mean
+        name
+        for name in next(iter(units.values())).attrs["normalizations"]
+        if all(name in unit.attrs["normalizations"] for unit in units.values())
+    ]
+    score.attrs["normalizations"] = {
+        name: float(np.mean([unit.attrs["normalizations"][name] for unit in units.values()])) for name in names
+    }
+    dropped = {s for unit in units.values() for s in unit.attrs.get("dropped_stimuli", ())}
+    if dropped:
+        score.attrs["dropped_stimuli"] = sorted(dropped)
+    digests = sorted({unit.attrs["features_digest"] for unit in units.values() if "features_digest" in unit.attrs})
+    if digests:  # several: subjects for whom the model knows other stimuli
+        score.attrs["features_digest"] = " ".join(digests)
+    subjects = [s for s in (score, *units.values()) if "raw_subjects" in s.attrs]
+    values = np.mean([s.attrs["raw_subjects"].values for s in subjects], axis=0) if subjects else np.empty(0)
+    if len(values) > 1:  # of folds: over subjects too, each one's mean over folds
+        score.attrs["interval_over_subjects"] = list(t_interval(values))
+    notes = dict.fromkeys(note for unit in units.values() for note in unit.attrs.get("notes", ()))
+    if notes:
+        score.attrs["notes"] = list(notes)
+    for label, unit in units.items():
+        score.attrs[label if isinstance(label, str) else f"{over}_{label}"] = unit
+    return score
+
+
+def aggregate_ceilings(units: Mapping, over: str) -> Score:
+    """Mean ceiling over subjects or folds, with its error and the units' own ceilings."""
+    return _mean(units, over)
+
+
+def standard_error(values: np.ndarray, over: str) -> float:
+    """Standard error of a mean, by Brain-Score's bootstrap over its units.
+
+    Parameters
+    ----------
+    values : numpy.ndarray of float, shape (units,)
+        At least two, all finite.
+    over : {"subject", "fold"}
+        What the units are.
+    """
+    # its own mean looks for nan in each draw, which takes half of the time
+    return bootstrap_error(_Resampled(values, over), over=[over], aggregate=np.mean, n_bootstrap=N_BOOTSTRAP)
+
+
+def _mean(units: Mapping, over: str) -> Score:
+    values = xr.DataArray([unit.item() for unit in units.values()], dims=[over], coords={over: list(units)})
+    if not np.isfinite(values).all():
+        raise StimulusKernelError(f"Each {over} contributes a finite number; received {values.values.tolist()}.")
+    score = Score(float(values.mean()))
+    score.attrs[f"raw_{over}s"] = values
+    if len(values) == 1:
+        return declare_no_error(score, reason=f"a single {over}: nothing to resample")
+    score.attrs["error"] = standard_error(values.values, over)
+    score.attrs["error_over"] = [over]
+    score.attrs["n_bootstrap"] = N_BOOTSTRAP
+    return score
+
+
+class _Resampled:
+    """What ``bootstrap_error`` asks of an array: for a handful of values, xarray's own indexing takes most of the time."""
+
+    def __init__(self, values: np.ndarray, dim: str):
+        self.dims, self.sizes, self._values = (dim,), {dim: len(values)}, values
+
+    def isel(self, indexers: Mapping) -> np.ndarray:
+        return self._values[indexers[self.dims[0]]]
+
+
+def _per_neuroid(values: np.ndarray, result: SubjectResult) -> xr.DataArray:
+    coords = {name: ("neuroid", column.to_numpy()) for name, column in result.neuroids.items()}
+    return xr.DataArray(values, dims=["neuroid"], coords=coords)
 
 
 @dataclass(frozen=True)
@@ -48,6 +230,12 @@ class Plan:
             raise StimulusKernelError(
                 f"{self.identifier} needs at least one subject and each of them once; received {subjects}."
             )
+        divided = [subject for subject in subjects if "/" in subject]
+        if divided:
+            raise StimulusKernelError(
+                f"A subject's name has no slash, which parts folds from subjects in tables and files; received {divided[0]!r}. "
+                f"Give the subject of {self.identifier} another name, such as {divided[0].replace('/', '-')!r}."
+            )
         taken = [subject for subject in subjects if subject in TAKEN]
         if taken:
             raise StimulusKernelError(
@@ -65,6 +253,7 @@ class Plan:
                 f"The normalization of {self.identifier} is one that its metric has, "
                 f"{', '.join(self.metric.normalizations)}; received {self.normalization!r}."
             )
+        object.__setattr__(self, "tasks", in_one_order(self.tasks, {}))
         self.metric.check_tasks(self.tasks)
 
     @property
@@ -129,6 +318,9 @@ class FoldsPlan:
                 f"The folds of a benchmark have the same subjects in one order; those of {self.identifier} have {found}. Sort "
                 f"them, or make a benchmark of each."
             )
+        orders: dict = {}
+        folds = tuple(replace(fold, tasks=in_one_order(fold.tasks, orders)) for fold in self.folds)
+        object.__setattr__(self, "folds", folds)
 
     @property
     def tasks(self) -> tuple[SubjectTask, ...]:
@@ -147,14 +339,42 @@ class FoldsPlan:
             start += len(fold.tasks)
         score = aggregate_scores(scores, over="fold")
         score.attrs.update(self.folds[0].facts, normalization=self.folds[0].normalization)
-        if self.overlap:
-            score.attrs["folds_overlap"] = True
-            score.attrs["notes"] = [*score.attrs.get("notes", ()), OVERLAP]
+        overlaps = self._overlaps()
+        if any(np.any(shares > np.eye(len(shares))) for shares in overlaps.values()):
+            score.attrs["folds_overlap"] = {subject: shares.tolist() for subject, shares in overlaps.items()}
+        drawn = zip(*(fold.tasks for fold in self.folds), strict=True)
+        widening = max(
+            _widening(shares, [(task.test_ids, task.bootstrap_groups) for task in tasks])
+            for shares, tasks in zip(overlaps.values(), drawn, strict=True)
+        )
+        if widening > SMALL_WIDENING:
+            score.attrs["notes"] = [*score.attrs.get("notes", ()), OVERLAP.format(widening - 1)]
         return score
 
-    @property
-    def overlap(self) -> bool:
-        """Whether folds have some of their test stimuli in common, and not all, for any subject."""
-        of_subjects = zip(*(fold.tasks for fold in self.folds), strict=True)
-        different = [{frozenset(task.test_ids) for task in tasks} for tasks in of_subjects]
-        return any(len(frozenset().union(*tests)) < sum(map(len, tests)) for tests in different)
+    def _overlaps(self) -> dict[str, np.ndarray]:
+        """Subject -> how much of what is drawn two folds have in common, shape (folds, folds).
+
+        The correlation of two folds' scores over other stimuli, if each is a mean over stimuli and stimuli of one group are
+        alike: the cosine of how many stimuli of each group are in either.
+        """
+        found = {}
+        for tasks in zip(*(fold.tasks for fold in self.folds), strict=True):
+            stimuli = [Counter(task.test_ids) for task in tasks]
+            groups = [Counter(task.bootstrap_groups or task.test_ids) for task in tasks]
+            found[tasks[0].subject] = np.maximum(_cosines(stimuli), _cosines(groups))
+        return found
+
+
+def _cosines(counts: Sequence[Counter]) -> np.ndarray:
+    norms = [np.sqrt(sum(number**2 for number in one.values())) for one in counts]
+    found = np.eye(len(counts))
+    for i, j in combinations(range(len(counts)), 2):
+        common = sum(counts[i][name] * counts[j][name] for name in counts[i].keys() & counts[j].keys())
+        found[i, j] = found[j, i] = common / (norms[i] * norms[j])
+    return found
+
+
+def _widening(shares: np.ndarray, drawn: Sequence) -> float:
+    """How many times as much a mean over folds varies as if folds that are drawn apart had nothing in common."""
+    apart = np.array([[one != other for other in drawn] for one in drawn])
+    return float(np.sqrt(1 + (shares * apart).sum() / len(shares)))

@@ -33,7 +33,7 @@ class Responses:
     noise_ceiling : NoiseCeiling
         As published with the data, at the repetitions that it refers to.
     noise_variance : numpy.ndarray of float64, shape (neuroids,), optional
-        σ², of a single trial around its stimulus (:func:`.statistics.reliability.noise_variance`). Without it, what
+        σ², of a single trial around its stimulus (:func:`.statistics.ceilings.noise_variance`). Without it, what
         ``noise_ceiling`` leaves of the variance of all these ``values``.
     """
 
@@ -86,16 +86,7 @@ class Responses:
             )
         for name in ("values", "n_repetitions"):
             self._check_rows(name, getattr(self, name))
-        for what, given in (
-            ("Columns of values", getattr(self.values, "columns", None)),
-            ("Rows of noise_variance", getattr(self.noise_variance, "index", None)),
-        ):
-            index = self.neuroids.index
-            if not isinstance(index, pd.RangeIndex) and in_another_order(given, index):  # a default index counts places
-                raise ResponsesError(
-                    f"{what} are those of neuroids, in their order; for {self.subject} they are the rows of neuroids in "
-                    f"another order. Sort one by the other (frame[neuroids.index]), or give an array without names."
-                )
+        self._check_names_of_neuroids()
         masked = int(np.ma.count_masked(self.values)) if np.ma.is_masked(self.values) else 0
         for name in ("stimulus_ids", "values", "n_repetitions"):
             object.__setattr__(self, name, np.asarray(getattr(self, name)))
@@ -117,6 +108,25 @@ class Responses:
                 f"Responses are a finite number for each of stimuli × neuroids; those of {self.subject} are {found}. Leave "
                 f"these neuroids or stimuli out."
             )
+
+    def _check_names_of_neuroids(self) -> None:
+        """Refuse what calls neuroids as the table's index or one of its columns does, in another order."""
+        index = self.neuroids.index
+        called = [] if isinstance(index, pd.RangeIndex) else [index]  # a default index counts places
+        called += [pd.Index(column) for _, column in self.neuroids.items()]
+        columns = getattr(self.values, "columns", None)
+        for what, given in (
+            ("Columns of values", row_indexes(getattr(self.values, "T", None), ()) if columns is None else [columns]),
+            ("Rows of noise_variance", row_indexes(self.noise_variance, ())),
+            ("Rows of noise_ceiling", row_indexes(self.noise_ceiling.named, ())),
+        ):
+            same = any(names.equals(one) for names in given for one in called)
+            other = any(in_another_order(names, one) for names in given for one in called)
+            if other and not same:
+                raise ResponsesError(
+                    f"{what} are those of neuroids, in their order; for {self.subject} they are the rows of neuroids in "
+                    f"another order. Sort one by the other (frame[neuroids.index]), or give an array without names."
+                )
 
     def _check_rows(self, name: str, given) -> None:
         """Refuse a table whose rows have other names than the stimuli, or the same in another order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -187,7 +187,7 @@ class SubjectResult:
     similarity : float or None
         Where the metric compares representations as wholes.
     p_values : numpy.ndarray of float64, shape (neuroids,), or None
-        One-sided, of each correlation; see :mod:`.statistics.significance`.
+        One-sided, of each correlation; see :mod:`.statistics.bootstrap`.
     alpha : float or None
         The ridge penalty, or how many mean eigenvalues it is.
     mean_eigenvalue : float or None
@@ -223,3 +223,24 @@ class SubjectResult:
 
 Results = Iterator[tuple[SubjectTask, SubjectResult]]
 """What a metric yields."""
+
+
+def in_one_order(
+    tasks: Sequence[SubjectTask], orders: dict[tuple[str, ...], tuple[str, ...]]
+) -> tuple[SubjectTask, ...]:
+    """Tasks with the same test stimuli have these in the first one's order, which seeds their draws: they are the same then.
+
+    Parameters
+    ----------
+    tasks : sequence of SubjectTask
+    orders : dict of tuple of str to tuple of str
+        Test stimuli, sorted, to their order; those of ``tasks`` are added.
+    """
+    found = []
+    for task in tasks:
+        order = orders.setdefault(tuple(sorted(task.test_ids)), task.test_ids)
+        if order != task.test_ids:
+            groups = task.bootstrap_groups and dict(zip(task.test_ids, task.bootstrap_groups, strict=True))
+            task = replace(task, test_ids=order, bootstrap_groups=groups and tuple(groups[one] for one in order))
+        found.append(task)
+    return tuple(found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -86,7 +86,7 @@ class Cell:
         "shared" or "persubject".
     subjects : tuple of str
     normalization : str
-        See :mod:`brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations`.
+        See :mod:`brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings`.
     noise_ceiling_threshold : float
         Percent.
     alphas : tuple of float, "relative" or None
@@ -322,7 +322,7 @@ def _parse_options(text: str) -> dict:
 
 
 def _subjects(subjects) -> tuple[str, ...]:
-    subjects = (subjects,) if isinstance(subjects, str) else tuple(subjects)
+    subjects = tuple(subjects) if isinstance(subjects, Iterable) and not isinstance(subjects, str) else (subjects,)
     unknown = [s for s in subjects if s not in SUBJECTS]
     if unknown or not subjects or len(set(subjects)) != len(subjects):
         raise IdentifierError(

@@ -14,7 +14,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import Folds
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.preprocessing import preprocessing_digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import replacing
-from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import ENGINE_VERSION, ModelIdentity, digest
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import ENGINE_VERSION, ModelIdentity, digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.comparing import COMPARISONS, N_DRAWS
 from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.layer_map import VERSION, LayerMap
 from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.listing import Layer, list_layers

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
 from .constants import SUBJECTS
-from .errors import MissingDataError
+from .errors import DatasetError, MissingDataError
 from .packaging.layout import RELEASED_SESSIONS
 
 BUCKET = "laion-fmri"
@@ -231,3 +231,29 @@ def asking(bucket: Bucket) -> Iterator[None]:
             f"{bucket} does not list its files: {error}. Check the connection (and --bucket and --endpoint-url, if you gave "
             "them), and run again."
         ) from error
+
+
+def sessions_named(items: Iterable[str]) -> tuple[str, ...]:
+    """Sessions from ``ses-01``, ``1`` or ``1-5``, as options name them, in order.
+
+    Raises
+    ------
+    DatasetError
+        If one of them is none, or is not of the release.
+    """
+    found = []
+    for item in items:
+        match = re.fullmatch(r"(?:ses-)?(\d+)(?:-(?:ses-)?(\d+))?", item.strip())
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        named = [f"ses-{number:02d}" for number in range(first, min(last, 99) + 1)]
+        if held := [session for session in named if session in HELD_OUT]:
+            raise DatasetError(
+                f"{HELD_OUT[0]} to {HELD_OUT[-1]} are held out; received --sessions {item}, with {held[0]}."
+            )
+        if not named or not set(named) <= set(RELEASED_SESSIONS):
+            raise DatasetError(
+                f"--sessions takes {RELEASED_SESSIONS[0]} to {RELEASED_SESSIONS[-1]} by commas, or 1-{len(RELEASED_SESSIONS)}; "
+                f"received {item!r}."
+            )
+        found += named
+    return tuple(session for session in RELEASED_SESSIONS if session in found)

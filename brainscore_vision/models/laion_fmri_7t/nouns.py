@@ -33,6 +33,9 @@ WEIGHTS = (None, "area", "box", "score")
 NO_NOUN = "(no noun)"
 """Feature of images in which nothing was detected: without it they would have no features at all, and no place in an RDM."""
 
+FEWEST_WITH_BOXES, WIDTH_TOLERANCE = 3, 0.05
+"""Images with boxes, and the part by which one's may be larger than all others', before they are taken to be wrong."""
+
 
 @dataclass(frozen=True)
 class NounTable:
@@ -241,7 +244,7 @@ def _check_same_detections(table: pd.DataFrame, extents: np.ndarray, size: tuple
     both = (table["localized"] == 1).to_numpy() & np.isfinite(boxes).all(axis=1) & np.isfinite(found).all(axis=1)
     if not both.any():
         return
-    boxes, found = boxes[both] * (max(size) / boxes[both].max()), found[both]
+    boxes, found = boxes[both] * (max(size) / _width(table[both], path)), found[both]
     low, high = np.maximum(boxes[:, :2], found[:, :2]), np.minimum(boxes[:, 2:], found[:, 2:])
     common = np.clip(high - low, 0, None).prod(axis=1)
     united = sum((b[:, 2:] - b[:, :2]).prod(axis=1) for b in (boxes, found)) - common
@@ -260,8 +263,19 @@ def _box_areas(table: pd.DataFrame, path: Path) -> np.ndarray:
     if lacking.any():
         raise TableError(f"{path}: localized detections have boxes; {lacking.sum()} have none. {DOWNLOAD_AGAIN}")
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    width = boxes[np.isfinite(boxes)].max(initial=1.0)
-    return np.where(np.isnan(area), 1.0, area / width**2)
+    return np.where(np.isnan(area), 1.0, area / _width(table, path) ** 2)
+
+
+def _width(table: pd.DataFrame, path: Path) -> float:
+    """The images' width: the largest coordinate of their boxes, which other images' boxes reach or nearly so."""
+    largest = table[list(BOX)].max(axis=1).groupby(table["image_name"]).max().dropna().sort_values()
+    if len(largest) >= FEWEST_WITH_BOXES and largest.iloc[-1] > (1 + WIDTH_TOLERANCE) * largest.iloc[-2]:
+        raise TableError(
+            f"{path}: boxes are in pixels of images that all have one width, which the largest coordinates reach; those of "
+            f"{largest.index[-1]!r} go to {largest.iloc[-1]:g}, and of all other images to {largest.iloc[-2]:g} at most. "
+            f"Correct the boxes of this image. {DOWNLOAD_AGAIN}"
+        )
+    return largest.max() if len(largest) and largest.max() > 1 else 1.0
 
 
 def _one_spelling(nouns: pd.Series) -> tuple[pd.Series, list[tuple[str, ...]]]:

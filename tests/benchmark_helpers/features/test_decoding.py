@@ -11,8 +11,8 @@ import pytest
 from PIL import Image, ImageFile
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features import decoding
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.decoding import (
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features import image_files
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.image_files import (
     UNREADABLE,
     check_whole,
     open_image,
@@ -199,7 +199,7 @@ class TestSettings:
         with expected, strict_decoding():
             ImageFile.LOAD_TRUNCATED_IMAGES = True
         assert ImageFile.LOAD_TRUNCATED_IMAGES is True
-        assert decoding._inside == 0
+        assert image_files._inside == 0
 
 
 def test_application_data_are_taken_out_and_pixels_stay():

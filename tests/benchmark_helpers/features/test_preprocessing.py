@@ -37,8 +37,8 @@ from torchvision import transforms as v1
 from torchvision.transforms import v2
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.prepared import is_own
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.preprocessing import (
+    is_own,
     noticing_changes,
     preprocessing_digest,
     structure_digest,

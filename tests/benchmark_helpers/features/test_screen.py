@@ -12,8 +12,11 @@ from brainscore_vision.benchmark_helpers.screen import place_on_screen
 from PIL import Image, ImageFile
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError, StorageError
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features import screen
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.screen import count_unfitted, place_on_model_screen
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features import image_files
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.image_files import (
+    count_unfitted,
+    place_on_model_screen,
+)
 
 SOURCE_DEGREES = 9.2
 
@@ -100,7 +103,7 @@ def test_order_is_kept_and_the_set_has_no_name(images, directory):
 def test_converted_once_for_all_who_show_it(images, directory, monkeypatch):
     place(images, 8, directory)
     before = {path: path.stat().st_mtime_ns for path in files(directory)}
-    monkeypatch.setattr(screen, "ImageConverter", None)  # would raise if it were asked for
+    monkeypatch.setattr(image_files, "ImageConverter", None)  # would raise if it were asked for
     place(dict(list(images.items())[:3]), 8, directory)
     assert {path: path.stat().st_mtime_ns for path in files(directory)} == before
 
@@ -207,7 +210,7 @@ def test_a_full_disk_is_not_taken_for_a_bad_image(images, directory, monkeypatch
     def fill(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(screen.ImageConverter, "apply_ratio", fill)
+    monkeypatch.setattr(image_files.ImageConverter, "apply_ratio", fill)
     with pytest.raises(StorageError, match="no space is left.*BRAINSCORE_HOME"):
         place(images, 8, directory)
 
@@ -222,7 +225,7 @@ def test_an_interrupted_conversion_leaves_nothing(images, directory, monkeypatch
     def interrupt(source, target):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(screen.os, "replace", interrupt)
+    monkeypatch.setattr(image_files.os, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
         place(images, 8, directory)
     assert files(directory) == []

@@ -11,9 +11,8 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOut
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels import compute as computes
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels import making
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.compute import Compute, host
-from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.device_features import DeviceFeatures, DeviceRoom
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.kernel import COLUMN_BLOCK, ArrayFeatures
-from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.spool import FeatureSpool
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.spool import DeviceFeatures, DeviceRoom, FeatureSpool
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -23,13 +23,14 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOut
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import N_STIMULI, Probe, probe_rows
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import replacing
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels import spool
-from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import (
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.making import ModelKernels
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import (
+    WRITING,
+    KernelStore,
     ModelIdentity,
     content_hashes,
     kernel_key,
 )
-from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.making import ModelKernels
-from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import WRITING, KernelStore
 
 
 def model(**options):

@@ -15,17 +15,17 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap i
     median_draws,
     resampled_counts,
     ridge_draws,
+    t_interval,
 )
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import ExplainableVariance
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import (
+    ExplainableVariance,
+    SumsOfDraws,
+    normalize_correlations,
+)
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import (
     ComparisonError,
     paired_draws,
     squares,
-    t_interval,
-)
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations import (
-    SumsOfDraws,
-    normalize_correlations,
 )
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS, benchmark, compare, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.printing import as_row
@@ -194,8 +194,8 @@ def test_something_else_than_a_benchmarks_score(scores):
         compare(scores["good"][CELLS[0]].attrs["sub-01"], scores["bad"][CELLS[0]].attrs["sub-01"])
 
 
-def null_differences(strength, groups=None, n=120, family=1, n_experiments=300, seed=1):
-    """Differences by normalisation of two models that could be swapped."""
+def null_differences(strength, groups=None, n=120, family=1, n_experiments=300, seed=1, signs=(1, 1)):
+    """Differences by normalisation of two models that could be swapped, or could but for the sign of what they predict."""
     rng = np.random.default_rng(seed)
     reference, repetitions, found = NoiseCeiling(np.full(20, 0.5), 0.25), np.full(n, 4), {}
     mixing = rng.standard_normal((8, 20)) / np.sqrt(8)
@@ -205,8 +205,8 @@ def null_differences(strength, groups=None, n=120, family=1, n_experiments=300, 
         counts = resampled_counts([f"{experiment} {i}" for i in range(n)], 200, groups)
         n_groups = n if groups is None else len(set(groups))
         models = []
-        for error in errors:
-            prediction = strength * images + error
+        for sign, error in zip(signs, errors, strict=True):
+            prediction = sign * (strength * images + error)
             r = pearson_per_neuroid(prediction, measured, "a subject")
             medians = median_draws(prediction, measured, r, counts, groups)
             at_test = ExplainableVariance.of(measured, repetitions, np.full(20, 4.0))
@@ -250,9 +250,17 @@ def test_p_values_are_uniform_where_nothing_differs(strength):
     low, high = binom.interval(0.999, 300, 0.05)
     for name, p in null_p_values(strength).items():
         assert (p < 0.05).sum() <= high
-        if strength > 0 or name != "explained_variance":  # signed squares of noise: on the safe side
+        if strength > 0 or name == "correlation":  # squares of noise: on the safe side
             assert (p < 0.05).sum() >= low
             assert kstest(p, "uniform").pvalue > 1e-3
+
+
+def test_equal_squares_of_models_with_opposite_signs_are_no_difference():
+    low, high = binom.interval(0.999, 300, 0.05)
+    p = null_p_values(1.0, signs=(1, -1))
+    assert low <= (p["published"] < 0.05).sum() <= high
+    assert kstest(p["published"], "uniform").pvalue > 1e-3
+    assert (p["correlation"] < 1e-10).all()  # these differ
 
 
 def test_families_of_stimuli_count_once():

@@ -22,8 +22,8 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ResponsesError, StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.compute import Compute
 from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import pearson_per_neuroid
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import ExplainableVariance
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations import (
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import (
+    ExplainableVariance,
     ceiling_of,
     check_normalization,
     normalize_correlations,

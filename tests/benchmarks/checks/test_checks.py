@@ -17,7 +17,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t.cli.app import app
 from brainscore_vision.data.laion_fmri_7t import ids
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
-DISJOINT, OOD, STIMULI, REPETITIONS, CONSTANT, TRIALS, ZSCORE, MAPS, IMAGES, SEALED, SHUFFLED = CHECKS
+DISJOINT, FOLDS, OOD, STIMULI, REPETITIONS, CONSTANT, TRIALS, ZSCORE, MAPS, IMAGES, SEALED, SHUFFLED = CHECKS
 
 
 @pytest.fixture
@@ -52,6 +52,7 @@ def test_a_sound_dataset_passes(tiny_dataset):
     assert list(found) == list(CHECKS)
     assert all(result.passed for result in found.values()), [str(r) for r in found.values() if not r.passed]
     assert "72 splits of 6 pools" in found[DISJOINT].detail
+    assert found[FOLDS].detail == "cluster_k5, random of 6 pools"
     assert "64 x 64 pixels" in found[IMAGES].detail
     assert "transparent pixels on grey" in found[IMAGES].detail
     assert "not sealed; `laion-score data seal" in found[SEALED].detail
@@ -135,6 +136,37 @@ def test_train_and_test_overlap(copy):
     edit_split(copy, "shared", "random_2", lambda split: split["train_ids"].append(split["test_ids"][0]))
     found = failed(copy)
     assert "random_2.json: train and test are disjoint; 1 stimuli are in both" in found[DISJOINT]
+
+
+def test_folds_of_clusters_with_stimuli_in_common(copy):
+    first = json.loads((copy / "splits/sub-06/cluster_k5_0.json").read_text())["variants"][0]["test_ids"][0]
+
+    def change(split):
+        split["train_ids"].remove(first)
+        split["train_ids"].append(split["test_ids"][0])
+        split["test_ids"][0] = first
+
+    edit_split(copy, "sub-06", "cluster_k5_3", change)
+    found = failed(copy)
+    assert found[FOLDS] == f"cluster_k5 of pool sub-06 tests 1 stimuli in several of its folds, first {first!r}"
+    assert DISJOINT not in found
+
+
+def test_random_folds_of_the_first_release_are_said(copy):
+    """They were draws of their own; a score of their mean says it too."""
+    folds = [copy / f"splits/shared/random_{k}.json" for k in range(2)]
+    test = [json.loads(fold.read_text())["variants"][0]["test_ids"] for fold in folds]
+
+    def change(split):
+        split["test_ids"][0], split["train_ids"] = (
+            test[0][0],
+            [*(i for i in split["train_ids"] if i != test[0][0]), test[1][0]],
+        )
+
+    edit_split(copy, "shared", "random_1", change)
+    found = results(copy)[FOLDS]
+    assert found.passed
+    assert "of shared, those of random overlap, as in the dataset's first release" in found.detail
 
 
 def test_ood_in_train(copy):

@@ -10,7 +10,8 @@ from plugin_testing.models import FeatureModel
 from scipy.stats import mannwhitneyu
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, NoiseCeiling, Responses
-from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import Plan, score_plans
+from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import Plan
+from brainscore_vision.benchmark_helpers.stimulus_kernels.engine import score_plans
 from brainscore_vision.benchmarks.laion_fmri_7t import brain_maps
 from brainscore_vision.benchmarks.laion_fmri_7t.benchmark import make_tasks
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import DEFAULT_THRESHOLD, parse

@@ -371,3 +371,50 @@ def test_the_input_that_libraries_say(monkeypatch):
     # a network of timm that was made in Python carries them too
     own = find_model(timm.create_model("test_vit.r160_in1k").eval()).network()
     assert own.preprocessing.keywords == prepare
+
+
+class OnBackbone(torch.nn.Module):
+    """A readout of one's own on networks of timm."""
+
+    def __init__(self, *backbones):
+        super().__init__()
+        self.backbones = torch.nn.ModuleList(backbones)
+
+    def forward(self, images):
+        return torch.cat([backbone(images) for backbone in self.backbones], 1)
+
+
+AROUND = {
+    "0": torch.nn.Sequential,
+    "module": torch.nn.DataParallel,
+    "backbones.0": lambda backbone: OnBackbone(backbone),
+}
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_a_network_around_one_of_timm_is_shown_what_that_was_made_for(name, caplog, tiny_dataset):
+    torch.manual_seed(7)
+    backbone = timm.create_model("test_vit", num_classes=0).eval()
+    bare = as_brain_model(backbone, "bare", layers={"V1": "blocks.1"})
+    ((_, expected),) = score_all(bare, [V1], dataset=tiny_dataset, engine=ENGINE)
+    held = as_brain_model(AROUND[name](backbone).eval(), "held", layers={"V1": f"{name}.blocks.1"})
+    ((_, score),) = score_all(held, [V1], dataset=tiny_dataset, engine=ENGINE)
+    assert float(score.raw) == float(expected.raw)
+    said = (
+        "held: images are resized to 160 × 160 (bicubic) and normalised with means 0.5, 0.5, 0.5 and deviations 0.5, 0.5, 0.5, "
+        f"as timm says for its {name!r}."
+    )
+    assert [note for note in score.attrs["notes"] if note.startswith(said)]
+    assert sum(message.startswith(said) for message in caplog.messages) == 1
+    assert not [note for note in expected.attrs.get("notes", ()) if "normalised" in note]
+
+
+def test_networks_of_timm_that_were_made_for_other_inputs_each_are_shown_the_default(caplog):
+    backbones = (timm.create_model(name, num_classes=0).eval() for name in ("test_vit", "test_resnet"))
+    both = as_brain_model(OnBackbone(*backbones).eval(), "both", layers={"V1": "backbones.0.blocks.1"}, image_size=160)
+    assert both.activations_model._extractor.preprocess.keywords["mean"] == (0.485, 0.456, 0.406)
+    said = (
+        "both: images are resized to 160 × 160 (bilinear) and normalised with means 0.485, 0.456, 0.406 and deviations"
+    )
+    (message,) = [message for message in caplog.messages if message.startswith(said)]
+    assert "the networks of timm in it, 'backbones.0', 'backbones.1', were made for other inputs each" in message

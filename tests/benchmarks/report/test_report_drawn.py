@@ -10,16 +10,18 @@ from plugin_testing.scored_cells import ONE_SUBJECT, copied
 from plugin_testing.scored_cells import scores as small_scores
 from plugin_testing.svg_panels import Panel
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.scores import standard_error
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.significance import adjusted
+from brainscore_vision.benchmark_helpers.stimulus_kernels.plan import standard_error
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import adjusted
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import parse
 from brainscore_vision.benchmarks.laion_fmri_7t.report import ReportError, comparison_figures
 from brainscore_vision.benchmarks.laion_fmri_7t.report.drawing import COLOURS, GREY, INK, NAMED, subject_look
+from brainscore_vision.benchmarks.laion_fmri_7t.report.ood_figures import hardest_kind
 from brainscore_vision.benchmarks.laion_fmri_7t.report.pair_figures import pool_figure, split_figure
 from brainscore_vision.benchmarks.laion_fmri_7t.report.score_figures import ceiling_figure, score_figure
 from brainscore_vision.benchmarks.laion_fmri_7t.report.study import read_study
 from brainscore_vision.benchmarks.laion_fmri_7t.report.variants import Variant
+from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
 
 CLOSE = 5e-4
 """Of what a hundredth of a point is worth on these axes, and more."""
@@ -251,3 +253,13 @@ def test_stars_in_every_figure(study):
             if compared.adjusted[key] < comparison_figures.LEVEL and abs(c.n_positive - c.n_negative) == len(c.subjects)
         ]
         assert comparison_figures.comparison_figure(study, compared).svg.count("★</text>") == len(solid)
+
+
+def test_a_kind_that_weak_models_alone_were_scored_on_is_not_the_hardest():
+    grid = np.full((3, len(OOD_TYPES)), np.nan)
+    columns = [OOD_TYPES.index(kind) for kind in ("unusual", "cropped", "illusion-classic")]
+    grid[0, columns] = 0.254, 0.363, 0.232
+    grid[1, columns[1]] = 0.074  # of a weak model, which makes "cropped" the lowest plain mean
+    assert hardest_kind(grid) == "illusion-classic"
+    grid[2, columns] = 0.1, 0.3, 0.2
+    assert hardest_kind(grid) == "unusual"

@@ -75,6 +75,26 @@ def test_small_leads_are_called_so(tmp_path):
     )
 
 
+def test_leads_that_cannot_be_compared_are_called_so(tmp_path):
+    """Of few test images there are no draws: least is known, and not nothing said."""
+    without = made({"a": 0.9, "b": 0.2}, [IT])
+    for score in without:
+        for subject in DEFAULT_SUBJECTS:
+            del score.attrs[subject].attrs["bootstrap"]
+    (sentence,) = sentences(fill(tmp_path / "results.db", without), tmp_path / "page")
+    assert sentence.endswith("cannot be compared draw by draw, so that the lead may be chance.")
+
+
+def test_squared_negatives_are_said_of_the_best_model(tmp_path):
+    scores = made({"a": 0.9, "b": 0.2}, [IT])
+    scores[0].attrs["sub-03"].attrs["raw"][...] = -0.2
+    folder = tmp_path / "page"
+    (sentence,) = sentences(fill(tmp_path / "results.db", scores), folder)
+    assert "the raw one of one or more subjects is negative, and the published normalization squares it." in sentence
+    assert "a (" in (text := next(folder.rglob("index.html")).read_text("utf-8"))
+    assert ", with a negative raw score squared)" in text
+
+
 def test_equal_models_are_named_together(tmp_path):
     score = made_up_score("a", IT, 0.6)
     tied = [score, renamed(score, "b"), made_up_score("c", IT, 0.5)]

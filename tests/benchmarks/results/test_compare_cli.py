@@ -5,7 +5,7 @@ import json
 import pytest
 from plugin_testing.scored_cells import RIDGE, copied, facts, filled, scores
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.significance import adjusted
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import adjusted
 from brainscore_vision.benchmarks.laion_fmri_7t import compare
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
 

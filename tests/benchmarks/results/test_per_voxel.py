@@ -75,3 +75,8 @@ def test_results_per_voxel_as_arrays(database):
         np.testing.assert_array_equal(of_cell["correlation"].values[place.values], [row.correlation])
     with pytest.raises(ResultsError, match="received several"):
         voxels_to_xarray(frame.loc[[0, 0]])
+    (fingerprint,) = frame["dataset_fingerprint"].unique()
+    assert fingerprint == database.results()[0].dataset_fingerprint
+    rebuilt = frame.assign(dataset_fingerprint=["another", *[fingerprint] * (len(frame) - 1)])
+    with pytest.raises(ResultsError, match="Arrays are of one dataset; .* of 2 fingerprints"):
+        voxels_to_xarray(rebuilt)

@@ -122,6 +122,35 @@ def test_unknown_region_is_refused_before_betas_are_read(made):
         build_subject(made.root, made.subject, replace(OPTIONS, regions=("FFA1", "FFA9")))
 
 
+@pytest.mark.parametrize(
+    ("category", "label", "rule"),
+    [
+        ("mine", "V4", "that of .*'V4', which is a region of the benchmarks"),
+        ("mine", "it", "'it', which is a region of the benchmarks"),
+        ("mine", "face", "'face', which is a category"),
+        ("mine", "mine", "'mine', which is a category"),
+        ("mine", "all", "'all', which is how all are asked for"),
+        ("V4", "foveal", r"that of .*foveal.* is 'V4', which is a region of the benchmarks\. Rename its folder"),
+    ],
+)
+def test_a_mask_whose_name_stands_for_something_else_is_refused(made, category, label, rule):
+    save(made.files.roi(category, label), made.rois["V1v"].astype(np.uint8))
+    with pytest.raises(DatasetError, match=f"has a name of its own; {rule}|{rule}"):
+        build_subject(made.root, made.subject, replace(OPTIONS, regions=("all",)))
+    assert build_subject(made.root, made.subject, OPTIONS).is_new, "nobody asks for it"
+
+
+def test_a_mask_of_other_values_than_0_and_1_is_said(made):
+    fractions = made.rois["FFA1"].astype(np.float32)
+    fractions[fractions > 0] = np.linspace(0.01, 1, int((fractions > 0).sum()))
+    save(made.files.roi("face", "FFA1"), fractions)
+    warnings = build_subject(made.root, made.subject, replace(OPTIONS, regions=("FFA1",))).warnings
+    (said,) = [warning for warning in warnings if "mask of FFA1" in warning]
+    assert (
+        f"0 to 1, and not 0 and 1 alone: all above 0 are taken to be inside ({made.rois['FFA1'].sum()} voxels)" in said
+    )
+
+
 def test_assembly_without_regions_of_interest_stays_up_to_date(made):
     first = build_subject(made.root, made.subject, OPTIONS)
     assert "regions_of_interest" not in read_header(first.path).attributes

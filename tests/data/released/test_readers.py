@@ -169,6 +169,8 @@ class TestSubject:
             (lambda s: s.get_betas("ses-01", mask=np.ones(3, bool)), ValueError, r"got shape \(3,\), bool"),
             (lambda s: s.get_betas("ses-01", stimuli="both"), ValueError, "'shared', 'unique' or None"),
             (lambda s: s.get_betas(None), ValueError, "Name a session.*has ses-01, "),
+            (lambda s: s.get_betas(1), ValueError, "Name a session.*has ses-01, .*Received 1"),
+            (lambda s: s.get_trial_info([1, 2]), ValueError, r"Name a session.*Received \[1, 2\]"),
             (
                 lambda s: s.get_betas("ses-77"),
                 FileNotFoundError,

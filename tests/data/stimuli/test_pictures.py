@@ -11,7 +11,7 @@ from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.model_helpers.activations.pytorch import load_image
 from PIL import Image, ImageCms
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.screen import place_on_model_screen
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.image_files import place_on_model_screen
 from brainscore_vision.data.laion_fmri_7t.constants import BACKGROUND_RGB
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
 from brainscore_vision.data.laion_fmri_7t.stimuli.displayed import displayed_images

@@ -13,19 +13,18 @@ from ..kernels.kernel import StimulusKernel
 from ..parallel import ordered_map
 from ..responses import Responses, pearson_per_neuroid
 from ..ridge import fit as ridge
-from ..statistics.bootstrap import N_DRAWS, median_draws, ridge_draws
-from ..statistics.ceilings import ENOUGH_STANDARD_ERRORS, ExplainableVariance
-from ..statistics.normalizations import (
+from ..statistics.bootstrap import N_DRAWS, Resampled, check_draws, median_draws, p_values, ridge_draws
+from ..statistics.ceilings import (
+    ENOUGH_STANDARD_ERRORS,
     NORMALIZATIONS,
+    ExplainableVariance,
     Normalized,
     SumsOfDraws,
     ceiling_of,
     normalize_correlations,
 )
-from ..statistics.significance import p_values
 from ..tasks import Results, SubjectResult, SubjectTask
 from ..wording import warn_of_model
-from .resampled import Resampled, check_draws
 
 DEFAULT_ALPHAS = tuple(10.0**exponent for exponent in range(-10, 11))
 """21 penalties from 1e-10 to 1e10: wide, because the trace of K grows with the width of the layer."""

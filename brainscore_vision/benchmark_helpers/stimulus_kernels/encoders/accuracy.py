@@ -10,7 +10,7 @@ import pandas as pd
 from ..comparisons import Resampled
 from ..responses import Responses, pearson_per_neuroid
 from ..statistics.bootstrap import N_DRAWS, correlation_draws, count_groups, interval_of, ridge_draws
-from ..statistics.normalizations import SumsOfDraws, explained_part, normalize_correlations
+from ..statistics.ceilings import SumsOfDraws, explained_part, normalize_correlations
 from ..tasks import SubjectTask
 
 VOXELS_AT_ONCE = 512

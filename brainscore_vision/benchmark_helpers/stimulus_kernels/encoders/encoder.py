@@ -1,4 +1,4 @@
-"""Encoders that answer: predicted responses to images, or to features where a model looks features up."""
+"""Encoders that answer: predicted responses to images, or to features where a model looks features up; as a model too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import math
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from numbers import Integral
@@ -16,11 +16,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
+from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
+from brainscore_vision.model_interface import BrainModel
 from tqdm.auto import tqdm
 
-from ..errors import ModelOutputError, StimulusKernelError
-from ..features.hooks import pytorch_wrapper
-from ..features.network import network_digest, weights_state
+from ..errors import ModelOutputError, NotAbleError, StimulusKernelError
+from ..features.lookup import answer_of
+from ..features.network import network_digest, pytorch_wrapper, weights_state
 from ..features.preprocessing import noticing_changes, preprocessing_digest, same_code, structure_digest
 from ..features.recording import CPU_BATCH, answers_by_layers, library, recorder_for, recording_alone
 from ..files import replacing
@@ -478,3 +480,60 @@ def to_device(model, device: str) -> None:
         raise StimulusKernelError(f"{model.identifier} has no PyTorch network that could be moved. Use device='auto'.")
     wrapper._device = torch.device(device)
     wrapper._model = wrapper._model.to(wrapper._device)
+
+
+class EncoderBrain(BrainModel):
+    """Shows images to an encoder; each of its regions answers for the region of the same name.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Of images.
+    identifier : str, optional
+        Default: those of the network and the subject.
+    """
+
+    def __init__(self, encoder: Encoder, identifier: str | None = None):
+        if encoder.about["kind"] != "images":
+            raise NotAbleError(
+                f"A model is shown images; the encoder of {encoder.about['identifier']} takes features. Fit one of a network."
+            )
+        self.encoder = encoder
+        self._identifier = identifier or f"{encoder.about['identifier']}-predicted-{encoder.about['subject']}"
+        self._region: str | None = None
+
+    @property
+    def identifier(self) -> str:
+        return self._identifier
+
+    @property
+    def fitted_stimuli(self) -> Collection[str]:
+        """Stimuli, responses to which are in the encoder: Scores say how many of them are tested on."""
+        return self.encoder.metadata["encoding_model"].get("train_stimuli", ())
+
+    def visual_degrees(self) -> float:
+        """Width of the images that the encoder takes; it fits them to its network's field of view itself."""
+        return self.encoder.about["source_degrees"]
+
+    def start_task(self, task, fitting_stimuli=None) -> None:
+        """Passive viewing is nothing to do; NotAbleError for any other task."""
+        if task != BrainModel.Task.passive:
+            raise NotAbleError(
+                f"{self.identifier} predicts neural responses and has no behavior; received the task {task!r}."
+            )
+
+    def start_recording(self, recording_target, time_bins=None) -> None:
+        """Choose a region of the encoder; KeyError if it has none of that name, as of Brain-Score's own models."""
+        self.encoder.metadata["roi"][str(recording_target)]
+        self._region = str(recording_target)
+
+    def look_at(self, stimuli, number_of_trials: int = 1, require_variance: bool = False) -> NeuroidAssembly:
+        """Predicted responses, (presentation × neuroid); NotAbleError if they are to vary between trials."""
+        if self._region is None:
+            raise StimulusKernelError(f"{self.identifier} is asked to record a region before it looks at stimuli.")
+        if require_variance:
+            raise NotAbleError(
+                f"{self.identifier} predicts the mean response to an image, which does not vary between trials."
+            )
+        values = self.encoder.encode(stimuli, {"roi": [self._region]}, progress=False)
+        return answer_of(values, [str(stimulus_id) for stimulus_id in stimuli["stimulus_id"]], self._region)

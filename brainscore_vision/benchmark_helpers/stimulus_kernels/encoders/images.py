@@ -16,8 +16,7 @@ from brainscore_vision.benchmark_helpers.screen import ImageConverter
 from PIL import Image
 
 from ..errors import StimulusKernelError
-from ..features.decoding import UNREADABLE, open_image, strict_decoding
-from ..features.screen import place_on_model_screen
+from ..features.image_files import UNREADABLE, open_image, place_on_model_screen, strict_decoding
 from ..parallel import worker_count
 
 PIECE = 256

@@ -1,4 +1,6 @@
-"""Settings of torch's under which networks compute what their code says, whatever the program that uses them has set."""
+"""How networks are asked: by one thread at a time, and so that they compute what their code says, whatever the program that
+uses them has set of torch.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,15 @@ import contextlib
 import operator
 import sys
 import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 
 PRODUCTS = ("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
 """Parts of torch.backends that may multiply float32 with fewer digits."""
+
+_locks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_surroundings: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_lock_of_others, _looking_for_locks = threading.RLock(), threading.Lock()
 
 
 class _AsWritten:
@@ -51,3 +59,41 @@ class _AsWritten:
 
 
 AS_WRITTEN = _AsWritten()
+
+
+@contextlib.contextmanager
+def alone_with(owners: Iterable) -> Iterator[None]:
+    """No other thread is inside with one of these models and networks: what is set on them is of one thread at a time.
+
+    What surrounds them (:func:`surround`) is open.
+    """
+    owners = list(owners)
+    locks = {id(lock): lock for lock in map(_lock_of, owners)}
+    with contextlib.ExitStack() as held:
+        for number in sorted(locks):  # in one order everywhere
+            held.enter_context(locks[number])
+        for opened in dict.fromkeys(filter(None, map(_surrounding_of, owners))):
+            held.enter_context(opened())
+        yield
+
+
+def surround(owners: Iterable, opened: Callable[[], contextlib.AbstractContextManager]) -> None:
+    """What ``opened`` makes is open whenever one of these models and networks works: its code may import when it runs."""
+    for owner in owners:
+        with contextlib.suppress(TypeError):  # an object that nothing can refer to weakly
+            _surroundings[owner] = opened
+
+
+def _surrounding_of(owner) -> Callable | None:
+    try:
+        return _surroundings.get(owner)
+    except TypeError:
+        return None
+
+
+def _lock_of(owner):
+    with _looking_for_locks:
+        try:
+            return _locks.setdefault(owner, threading.RLock())
+        except TypeError:  # an object that nothing can refer to weakly
+            return _lock_of_others

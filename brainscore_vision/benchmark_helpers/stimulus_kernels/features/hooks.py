@@ -22,14 +22,15 @@ from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 
 from ..errors import ModelOutputError, StimulusKernelError, UnmappedRegionError
 from .answers import LayerAnswer
-from .as_written import AS_WRITTEN
-from .held_state import held_state, same_state
-from .locks import alone_with
-from .prepared import explained, failure
-from .shown import ShownImages
+from .as_written import AS_WRITTEN, alone_with
+from .preprocessing import failure, held_state, same_state
+from .shown import ShownImages, explained
 
 CALL_MARK = "#"
 """``relu#0`` is the first call of a module ``relu`` in a pass, ``relu#1`` the second."""
+
+NOTES_ATTRIBUTE = "notes_on_images"
+"""Of a wrapper, where whoever made it chose how images are prepared: what a Score says of that, sentences."""
 
 REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
 """What networks raise for inputs of a size that they are not made for."""
@@ -81,8 +82,9 @@ class LayerReader:
         self._n_stopping = 0  # batches of which layers behind the recorded ones are not needed
 
     def notes_on(self, layers: Sequence[str]) -> list[str]:
-        """What was chosen for the user in the answers of layers, one sentence each."""
-        return [note for layer in layers for note in self._notes.get(layer, ())]
+        """What was chosen for the user in the images or in the answers of layers, one sentence each."""
+        of_images = getattr(self._wrapper, NOTES_ATTRIBUTE, ())
+        return [*of_images, *(note for layer in layers for note in self._notes.get(layer, ()))]
 
     def may_keep(self, device: str) -> bool:
         """Whether answers can stay on a device: the network's own, of a wrapper without ways of its own.
@@ -420,15 +422,6 @@ def _module(wrapper: PytorchWrapper, name: str):
 def layer_names(wrapper: PytorchWrapper) -> list[str]:
     """Names of a network's modules, those that hold others too."""
     return [name for name, _ in wrapper._model.named_modules() if name]
-
-
-def pytorch_wrapper(activations_model) -> PytorchWrapper | None:
-    """The PytorchWrapper that answers for an activations model: itself, or the one that its extractor calls."""
-    if isinstance(activations_model, PytorchWrapper):
-        return activations_model
-    extractor = getattr(activations_model, "_extractor", None)
-    owner = getattr(getattr(extractor, "get_activations", None), "__self__", None)
-    return owner if isinstance(owner, PytorchWrapper) else None
 
 
 def _is_plain(wrapper: PytorchWrapper, *methods: str) -> bool:

@@ -1,4 +1,5 @@
-"""Which network a model is: a digest of its weights, or of its table of features.
+"""Which network a model is: the plugin that registers it, the networks that it holds, and a digest of their weights, or of its
+table of features.
 
 Two networks may stand under one identifier: files that name their models alike, weights that were trained further, a
 factory that does not seed them. Scores of the same digest come from the same weights on any machine, whatever their region.
@@ -10,11 +11,16 @@ import hashlib
 import itertools
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
 
+from brainscore_core.plugin_management.import_plugin import ImportPlugin
+from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 from brainscore_vision.model_interface import BrainModel
 from brainscore_vision.utils import LazyLoad
 
-from .hooks import pytorch_wrapper
+import brainscore_vision
+
 from .lookup import LookupModel
 
 DIGEST_BYTES = 8
@@ -88,6 +94,15 @@ def normalised_by_batch(model) -> int:
     torch = sys.modules.get("torch")
     parts = (part for module in modules_in(model) for part in module.modules())
     return sum(isinstance(p, torch.nn.modules.batchnorm._BatchNorm) and p.running_mean is None for p in parts)
+
+
+def pytorch_wrapper(activations_model) -> PytorchWrapper | None:
+    """The PytorchWrapper that answers for an activations model: itself, or the one that its extractor calls."""
+    if isinstance(activations_model, PytorchWrapper):
+        return activations_model
+    extractor = getattr(activations_model, "_extractor", None)
+    owner = getattr(getattr(extractor, "get_activations", None), "__self__", None)
+    return owner if isinstance(owner, PytorchWrapper) else None
 
 
 def models_in(model) -> Iterator[BrainModel]:
@@ -172,3 +187,26 @@ def _tensors_in(value) -> list | None:
         value = value.detach().coalesce()
         return [value.indices(), value.values()]
     return None if value.layout is torch.strided else [value.to_dense()]
+
+
+def find_plugin(identifier: str) -> ImportPlugin:
+    """Brain-Score's own search for the plugin that registers a model, in the text of all plugins.
+
+    It opens every plugin for every name. Hundreds of names are first looked for in one text of them all.
+
+    Raises
+    ------
+    AssertionError
+        Not exactly one does: Brain-Score's way to say it.
+    """
+    folder = Path(brainscore_vision.__file__).parent / "models"
+    if f"model_registry['{identifier}']" not in _registrations(folder, folder.stat().st_mtime_ns):
+        raise AssertionError(f"No registrations found for {identifier}")
+    return ImportPlugin("brainscore_vision", "models", identifier)
+
+
+@lru_cache(maxsize=2)
+def _registrations(folder: Path, changed: int) -> str:
+    """Lines of all plugins that register a model, with one kind of quotation marks."""
+    texts = (path.read_text(encoding="utf-8").replace('"', "'") for path in folder.glob("*/__init__.py"))
+    return "\n".join(line for text in texts for line in text.splitlines() if "model_registry['" in line)

@@ -1,6 +1,8 @@
-"""Which code prepares the images for a model: a digest of its source text and of its settings.
+"""Which code prepares the images for a model: a digest of its source text and of its settings, and what changes meanwhile.
 
 A change that touches few images, such as another treatment of one file format, hides from the features of a handful.
+What counts is the user's: :func:`is_own` tells it from Python and from installed packages. :func:`preparing_state` and
+:func:`held_state` tell whether preparing images, or a network's pass, has left something behind.
 """
 
 from __future__ import annotations
@@ -24,11 +26,13 @@ import os
 import random
 import re
 import sys
+import sysconfig
 import tokenize
+import traceback
 import types
 import weakref
 from collections.abc import Iterator, Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import numpy as np
 from brainscore_vision.model_helpers.activations.core import ActivationsExtractorHelper
@@ -36,10 +40,8 @@ from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 from brainscore_vision.model_interface import BrainModel
 from brainscore_vision.utils import LazyLoad
 
-from .held_state import read_item
 from .lookup import LookupModel
 from .network import add_tensor, held_in, models_in, modules_in
-from .prepared import is_own
 
 DIGEST_BYTES = 8
 FORM = "5:"
@@ -66,6 +68,12 @@ GENERATORS = (np.random.Generator, np.random.BitGenerator, np.random.RandomState
 """Where they stand is no setting; :func:`preparing_state` asks for it."""
 NETWORKS = (BrainModel, PytorchWrapper, ActivationsExtractorHelper)
 """Own what prepares images, and change while they are used."""
+
+PACKAGES = {"site-packages", "dist-packages"}
+BRAIN_SCORE = ("brainscore_core", "brainscore_vision")
+
+HELD_AS_IT_IS = (bool, int, float, complex, str, bytes, type(None))
+"""Of what a network holds, what has no inside."""
 
 HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 """Attributes of a torch module with functions that change what it sees and answers."""
@@ -505,3 +513,79 @@ def _names(code: types.CodeType) -> set[str]:
     """Names that code looks up outside of itself, comprehensions and functions inside it too."""
     inner = (_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
     return set(code.co_names).union(*inner)
+
+
+def failure(error: Exception) -> str:
+    """An error in one line, with the last line of the user's own files that it went through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not is_installed(frame.filename)]
+    where = f" in {own[-1].filename}, line {own[-1].lineno}" if own else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
+
+
+@functools.lru_cache(maxsize=4096)
+def is_installed(file: str) -> bool:
+    """Whether a file of code belongs to Python or to an installed package; others are the user's."""
+    parents = Path(file).parents
+    return Path(sysconfig.get_path("stdlib")) in parents or any(map(_holds_packages, parents))
+
+
+def is_own(module: str) -> bool:
+    """Whether a module is the user's: neither Python's nor an installed package's.
+
+    Of Brain-Score, which may be a checkout, models alone.
+    """
+    package, *inside = module.split(".")
+    if package in sys.stdlib_module_names or (package in BRAIN_SCORE and inside[:1] != ["models"]):
+        return False
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return not (file and is_installed(file))
+
+
+@functools.cache
+def _holds_packages(folder: Path) -> bool:
+    """Whether packages were installed into a folder: its name says so, or what an installer left there (pip's --target)."""
+    return folder.name in PACKAGES or any(folder.glob("*.dist-info/RECORD"))
+
+
+def held_state(network) -> list[tuple]:
+    """What a network's modules hold: attributes, what is in containers and in objects of the user's, and how often tensors
+    were written."""
+    import torch
+
+    state, seen, waiting = [], set(), list(network.modules())
+    while waiting:
+        value = waiting.pop()
+        if type(value) is LazyLoad:  # to ask it for anything, even its class, loads what it stands for
+            continue
+        if isinstance(value, HELD_AS_IT_IS):
+            state.append((None, repr(value)))
+            continue
+        is_tensor = isinstance(value, torch.Tensor)
+        state.append((value, value._version if is_tensor and not value.is_inference() else None))
+        if is_tensor or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Mapping):
+            inner = [read_item(value, key) for key in value]
+        elif isinstance(value, list | tuple | set | frozenset | collections.deque):
+            inner = list(value)
+        elif isinstance(value, torch.nn.Module) or (not isinstance(value, type) and is_own(type(value).__module__)):
+            inner = list(getattr(value, "__dict__", {}).values())
+        else:
+            continue
+        state.append((None, len(inner)))
+        waiting += inner
+    return state
+
+
+def read_item(mapping: Mapping, key):
+    """An item of a mapping, or "unreadable", as a setting that is still to be given: mappings raise what they like."""
+    with contextlib.suppress(Exception):
+        return mapping[key]
+    return "unreadable"
+
+
+def same_state(state: list[tuple], other: list[tuple]) -> bool:
+    """Whether nothing was written or exchanged between two calls of :func:`held_state`."""
+    return len(state) == len(other) and all(a is b and m == n for (a, m), (b, n) in zip(state, other, strict=True))

@@ -29,11 +29,10 @@ from ..errors import ModelOutputError, UnmappedRegionError
 from ..wording import warn_once
 from .ahead import WAITING_BYTES
 from .answers import TIME_BINS, check_features, features_of
-from .hooks import LayerReader, layer_names, pytorch_wrapper, replaced, resolve_layer
-from .locks import alone_with
+from .as_written import alone_with
+from .hooks import LayerReader, layer_names, replaced, resolve_layer
 from .lookup import LookupModel, LookupRecorder
-from .network import held_in, modules_in
-from .plugin import find_plugin
+from .network import find_plugin, held_in, modules_in, pytorch_wrapper
 from .preprocessing import preparing_state
 
 if TYPE_CHECKING:

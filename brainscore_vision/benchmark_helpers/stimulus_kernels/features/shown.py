@@ -1,17 +1,20 @@
-"""Images on their way to a PyTorch network: prepared ahead by threads where nobody can tell, and laid into one tensor."""
+"""Images on their way to a PyTorch network: what a preprocessing may hand over, prepared ahead by threads where nobody can
+tell, and laid into one tensor.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 
+from ..errors import ModelOutputError, StimulusKernelError
 from .ahead import Ahead, same_bits
-from .prepared import images_of
+from .preprocessing import failure
 
 ALIGNMENT = 64
 """Bytes, as torch's allocator has it."""
@@ -161,3 +164,92 @@ def _stacked(images: Sequence):
     memory = memory[-memory.ctypes.data % ALIGNMENT :][:n_bytes]
     batch = memory.view(arrays[0].dtype).reshape(len(arrays), *arrays[0].shape)
     return torch.from_numpy(np.stack(arrays, out=batch))
+
+
+PIXELS = "pixel_values"
+"""Under this name processors of transformers return images."""
+
+
+def explained(preprocess: Callable, model: str) -> Callable:
+    """A preprocessing whose errors name it, and where they happened."""
+
+    def prepare(paths):
+        try:
+            return preprocess(paths)
+        except StimulusKernelError:
+            raise
+        except Exception as error:
+            what = f"fails with {failure(error)}{_culprit(preprocess, paths, error)}"
+            raise _wrong(model, what, "It is called with a list of paths") from error
+
+    return prepare
+
+
+def _culprit(preprocess: Callable, paths, error: Exception) -> str:
+    """Which file an error is about, where it does not say so and the other files are prepared."""
+    failed = []
+    for path in dict.fromkeys(map(str, paths)):
+        try:
+            preprocess([path])
+        except Exception as other:  # noqa: BLE001 - the first error is the one that is raised
+            failed.append((path, str(other)))
+    others = len(set(map(str, paths))) - len(failed)
+    return next((f" for {p}" for p, said in failed if others and said == str(error) and p not in said), "")
+
+
+def images_of(answer, n: int, model: str) -> tuple[object, str | None]:
+    """What a preprocessing answered to ``n`` paths, as a network can take it, and what a Score should say of it.
+
+    Raises
+    ------
+    ModelOutputError
+        Other than ``n`` arrays of one size.
+    """
+    note = None
+    if isinstance(answer, Mapping):
+        names = [PIXELS] if PIXELS in answer else list(answer)
+        if len(names) != 1:
+            shown = ", ".join(map(str, names))
+            raise _wrong(model, f"answers with several arrays ({shown})", f"Return one of them, or name it {PIXELS}")
+        note = f"The preprocessing of {model} answers with a {type(answer).__name__}; its {names[0]!r} is shown."
+        answer = answer[names[0]]
+    if answer is None:
+        raise _wrong(model, "answers nothing", "End it with a return")
+    if not (_is_array(answer) or isinstance(answer, list | tuple)):
+        raise _wrong(model, f"answers with a {type(answer).__name__}", "Return an array")
+    if getattr(answer, "ndim", 1) == 0 or len(answer) != n:
+        size = "one number" if getattr(answer, "ndim", 1) == 0 else f"{len(answer)}"
+        raise _wrong(model, f"answers with {size} to {n} paths", "Return one array per path, in their order")
+    if not _is_array(answer):
+        other = next((image for image in answer if not _is_array(image)), None)
+        if other is not None or any(image is None for image in answer):
+            remedy = {
+                str: "Give the wrapper a preprocessing, such as load_preprocess_images",
+                "Image": "End it with ToTensor and stack the images",
+            }.get(str if isinstance(other, str) else "Image" if hasattr(other, "getbands") else None)
+            raise _wrong(model, f"answers with a list of {type(other).__name__}", remedy or "Return an array")
+        sizes = list(dict.fromkeys(_size(image) for image in answer))
+        if len(sizes) > 1:
+            raise _wrong(model, f"answers with images of {' and '.join(sizes[:3])}", "Resize all to one size")
+    dtype = answer.dtype if _is_array(answer) else answer[0].dtype
+    if isinstance(dtype, np.dtype) and dtype.kind not in "fiub":
+        raise _wrong(model, f"answers with {dtype} and not with numbers", "Return an array")
+    if str(dtype) in ("uint8", "torch.uint8"):
+        note = f"{note or ''} The preprocessing of {model} gives whole numbers from 0 to 255, which its network sees unscaled."
+    return answer, note and note.strip()
+
+
+def _wrong(model: str, what: str, remedy: str) -> ModelOutputError:
+    return ModelOutputError(
+        f"A preprocessing makes of a list of paths as many arrays of one size (images × channels × height × width); that of "
+        f"{model} {what}. {remedy}."
+    )
+
+
+def _is_array(value) -> bool:
+    """A numpy array or a torch tensor; no number that numpy made."""
+    return hasattr(value, "dtype") and hasattr(value, "ndim") and not isinstance(value, np.generic)
+
+
+def _size(image) -> str:
+    return " × ".join(map(str, image.shape)) or "one number"

@@ -17,22 +17,20 @@ from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from tqdm.auto import tqdm
 
 from ..errors import ModelOutputError, StimulusKernelError, StorageError
+from ..features.image_files import place_on_model_screen
 from ..features.network import network_digest, normalised_by_batch
 from ..features.preprocessing import noticing_changes, preprocessing_digest, structure_digest
 from ..features.probe import Probe, probe_ids, probe_rows
 from ..features.recording import CommitmentRecorder
-from ..features.screen import place_on_model_screen
 from ..files import LockingError, ProcessLock, cannot_write
 from ..options import EngineOptions
 from ..pool import StimulusPart, StimulusPool
 from ..wording import warn_once
 from .compute import Compute, host
-from .device_features import DeviceFeatures, DeviceRoom
-from .identity import ModelIdentity, content_hashes, features_key, kernel_key
 from .kernel import FeatureSource, StimulusKernel, build_kernel
 from .shared import SharedKernels
-from .spool import FeatureSpool, is_complete
-from .store import KernelStore
+from .spool import DeviceFeatures, DeviceRoom, FeatureSpool, is_complete
+from .store import KernelStore, ModelIdentity, content_hashes, features_key, kernel_key
 
 LOCK_POLL_SECONDS = 0.1
 

@@ -22,7 +22,7 @@ from ..kernels.kernel import StimulusKernel
 from ..responses import pearson_per_neuroid
 from ..ridge import fit as ridge
 from ..statistics.bootstrap import Draws, resampled_counts, ridge_draws, stimuli_digest
-from ..statistics.normalizations import SumsOfDraws
+from ..statistics.ceilings import SumsOfDraws
 from ..tasks import SubjectResult, SubjectTask
 
 N_DRAWS = 200

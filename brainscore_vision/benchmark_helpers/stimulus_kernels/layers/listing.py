@@ -21,8 +21,9 @@ from PIL import Image
 from ..errors import ModelOutputError, UnmappedRegionError
 from ..features.answers import LayerAnswer, check_features
 from ..features.as_written import AS_WRITTEN
-from ..features.hooks import CALL_MARK, REFUSALS, image_axes, pytorch_wrapper, remedy
-from ..features.prepared import failure
+from ..features.hooks import CALL_MARK, REFUSALS, image_axes, remedy
+from ..features.network import pytorch_wrapper
+from ..features.preprocessing import failure
 from ..features.probe import Probe
 from ..features.recording import library
 from ..features.shown import ShownImages

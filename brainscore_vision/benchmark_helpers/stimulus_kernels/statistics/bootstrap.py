@@ -1,4 +1,4 @@
-"""One subject's number under resampled test stimuli: uncertainty without fitting anything again.
+"""How sure a number is: test stimuli resampled without fitting anything again, intervals from it, and p values of neuroids.
 
 The fit is kept; what varies is which stimuli it is tested on. Symbols, as in METHODS.md: W (draws × stimuli) how often each
 test stimulus occurs in each draw, p and y prediction and measurement of a neuroid, n the number of test stimuli.
@@ -13,20 +13,32 @@ test stimulus occurs in each draw, p and y prediction and measurement of a neuro
 
 The draws of a set of stimuli are the same whatever the model and the subject, so that two models can be compared draw by
 draw.
-"""
+
+**p values.** Under the null hypothesis the prediction has nothing to do with the measurement, and r √(df / (1 − r²)) is
+Student's t with df = n − 2 (Pearson), to which the permutations of stimuli agree (Pitman 1937). Stimuli that come in groups
+are worth fewer independent ones: with c the correlation of two stimuli of one group, of predictions and of measurements of
+a neuroid, 0 if it is negative, and m the ordered pairs of stimuli that share a group,
+
+    n_eff = n / (1 + c_prediction c_measured m / n)
+
+takes the place of n (Clifford, Richardson & Hémon 1989); the tail is that of t with at most as many degrees of freedom as
+there are groups, less 2. Each neuroid has its own: noise has no groups, so that they count for more where there is more
+signal."""
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
-import scipy.sparse
+import scipy.sparse  # scipy.stats is loaded at its first use: lists of results need not wait 0.3 s for it
 from scipy import special
 
 from ..errors import StimulusKernelError
-from .normalizations import SumsOfDraws
+from .ceilings import SumsOfDraws
 
 N_DRAWS = 1000
 INTERVAL = 0.95
@@ -48,6 +60,14 @@ RANK_BINS = 128
 
 DRAWS_AT_ONCE = 8
 """Draws whose pair weights are summed together: their counts of all stimuli fit into a core's first cache."""
+
+CORRECTIONS = ("fdr", "holm", "none")
+
+LEVEL = 0.05
+"""Share of false discoveries (Benjamini & Hochberg 1995) among neuroids that count as significant."""
+
+_WIDTH = 512
+"""Neuroids that are centred at a time."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +121,17 @@ def percentile_interval(draws: np.ndarray) -> tuple[float, float]:
     """The middle 95 % of draws (Efron & Tibshirani 1993, chapter 13)."""
     low, high = np.quantile(draws, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
     return float(low), float(high)
+
+
+def t_interval(values: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the mean of two or more independent, normal values (Student 1908)."""
+    half = t_factor(len(values)) * values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def t_factor(n: int) -> float:
+    """Standard errors from the mean of ``n`` values to the ends of :func:`t_interval`."""
+    return float(special.stdtrit(n - 1, (1 + INTERVAL) / 2))
 
 
 def stimuli_digest(stimulus_ids: Sequence[str], n_draws: int, groups: Sequence[str] | None = None) -> str:
@@ -166,6 +197,61 @@ def _numbered(groups: Sequence[str]) -> np.ndarray:
     """The number of each stimulus's group, in the order in which groups come."""
     numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
     return np.array([numbers[group] for group in groups])
+
+
+def check_draws(n_draws: int) -> None:
+    """Raise StimulusKernelError if no interval comes of so many draws."""
+    if isinstance(n_draws, bool) or not isinstance(n_draws, Integral) or n_draws < 2:
+        raise StimulusKernelError(
+            f"bootstrap_draws is a whole number, at least 2 and 1,000 as a rule; received {n_draws!r}."
+        )
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """The test stimuli of a task, resampled.
+
+    Attributes
+    ----------
+    test_ids : tuple of str
+    groups : tuple of str or None
+    n_draws : int
+    counts : numpy.ndarray of float64, shape (draws, stimuli), or None
+        None if there are too few groups to draw from.
+    notes : tuple of str
+        What a reader of an interval should know of its groups.
+    """
+
+    test_ids: tuple[str, ...]
+    groups: tuple[str, ...] | None
+    n_draws: int
+    counts: np.ndarray | None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, test_ids: tuple[str, ...], groups: tuple[str, ...] | None, n_draws: int) -> Resampled:
+        n_groups = count_groups(test_ids, groups)
+        kind = "group" if n_groups == 1 else "groups"
+        are = f"come in {n_groups} {kind} of similar ones" if has_groups(groups) else "are few"
+        found = f"The {len(test_ids)} test images {are}"
+        if n_groups < FEWEST_GROUPS:
+            note = (
+                f"{found}: what other images would give cannot be told from fewer than {FEWEST_GROUPS}, so there is no "
+                f"interval, and no p value of a difference between models."
+            )
+            return cls(test_ids, groups, n_draws, None, (note,))
+        notes = ()
+        if has_few_groups(len(test_ids), n_groups):
+            notes = (f"{found}: intervals, by t over whole groups, are a little too narrow, and p values too small.",)
+        return cls(test_ids, groups, n_draws, resampled_counts(test_ids, n_draws, groups), notes)
+
+    def is_for(self, test_ids: tuple[str, ...], groups: tuple[str, ...] | None) -> bool:
+        return (test_ids, groups) == (self.test_ids, self.groups)
+
+    def draws(self, values: dict[str, np.ndarray], medians: np.ndarray | None = None) -> Draws:
+        """Values of :attr:`counts`, with what makes them comparable to another model's."""
+        digest = stimuli_digest(self.test_ids, self.n_draws, self.groups)
+        return Draws(values, digest, count_groups(self.test_ids, self.groups), medians)
 
 
 def correlation_draws(prediction: np.ndarray, measured: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -391,3 +477,90 @@ def _standardised(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     spread = centred.std(axis=0)
     centred /= np.where(spread > 0, spread, 1.0)
     return centred, spread
+
+
+def effective_stimuli(prediction: np.ndarray, measured: np.ndarray, groups: Sequence[str] | None) -> np.ndarray:
+    """n_eff: how many independent stimuli the test stimuli are worth for a correlation.
+
+    Parameters
+    ----------
+    prediction, measured : numpy.ndarray, shape (n, neuroids)
+        Neither constant over stimuli.
+    groups : sequence of str or None
+        Label of each stimulus's group.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (neuroids,)
+    """
+    n, n_neuroids = prediction.shape
+    if not has_groups(groups):
+        return np.full(n_neuroids, float(n))
+    n_pairs = sum(count * (count - 1) for count in Counter(groups).values())
+    product = np.ones(n_neuroids)
+    for values in (prediction, measured):
+        for start in range(0, n_neuroids, _WIDTH):
+            columns = slice(start, start + _WIDTH)
+            centred = values[:, columns] - values[:, columns].mean(axis=0, dtype=float)
+            squares = np.square(centred).sum(axis=0)
+            alike = (np.square(sum_groups(centred, groups)).sum(axis=0) - squares) / n_pairs
+            product[columns] *= np.maximum(0.0, alike) / (squares / n)
+    return n / (1 + product * n_pairs / n)
+
+
+def p_values(
+    prediction: np.ndarray, measured: np.ndarray, correlations: np.ndarray, groups: Sequence[str] | None = None
+) -> np.ndarray | None:
+    """One-sided p value of each neuroid, of a correlation that is not positive.
+
+    Parameters
+    ----------
+    prediction, measured, groups
+        As for :func:`effective_stimuli`.
+    correlations : numpy.ndarray of float64, shape (neuroids,)
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (neuroids,), or None
+        None if there are fewer than ``MIN_DISTINCT`` groups: nothing can be said from them.
+    """
+    if count_groups(range(len(prediction)), groups) < MIN_DISTINCT:
+        return None
+    df = np.maximum(1.0, effective_stimuli(prediction, measured, groups) - 2)
+    r = np.clip(correlations, -1, 1)
+    with np.errstate(divide="ignore"):  # r = 1 has t = infinity and p = 0
+        scaled = r * np.sqrt(df / (1 - r * r))
+    return special.stdtr(np.minimum(df, count_groups(range(len(prediction)), groups) - 2), -scaled)
+
+
+def count_significant(values: np.ndarray) -> int:
+    """How many of p values (float64, shape (neuroids,)) are significant at ``LEVEL`` of false discoveries."""
+    return int((scipy.stats.false_discovery_control(values) <= LEVEL).sum())
+
+
+def adjusted(values: Sequence[float], method: str) -> np.ndarray:
+    """p values corrected for how many there are.
+
+    Parameters
+    ----------
+    values : sequence of float
+    method : {"fdr", "holm", "none"}
+        Bound the share of false discoveries (Benjamini & Hochberg 1995), or the chance of a single one (Holm 1979), or correct
+        nothing.
+
+    Returns
+    -------
+    numpy.ndarray of float64
+    """
+    p = np.asarray(values, dtype=float)
+    if method not in CORRECTIONS:
+        raise StimulusKernelError(f"p values are corrected by one of {', '.join(CORRECTIONS)}; received {method!r}.")
+    if method == "none" or not len(p):
+        return p
+    if method == "fdr":
+        return scipy.stats.false_discovery_control(p)
+    order = np.argsort(p)
+    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(steps, 1.0)
+    return corrected

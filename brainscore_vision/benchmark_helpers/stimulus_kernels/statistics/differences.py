@@ -6,11 +6,12 @@ degrees of freedom, with G the independent groups of test stimuli, and se the st
 √(G / (G - 1)): draws of G groups vary by so much less than other groups would. A tail of t has no smallest value, which a
 share of draws has: a table of any length can be corrected for its length with the draws that are there.
 
-``published`` is a square, a difference of which is (a² - b²) = (a + b)(a - b) with a and b the medians over √(median √NC).
-Swapping the models' predictions of some stimuli leaves a + b as it is, to first order, and changes a - b: under the null
-hypothesis of models that could be swapped, the sum is a fact of the data and only the difference varies. So se is that of
-(a + b)(a* - b*), with the draws of :func:`.bootstrap.median_draws`. The squares' own draws vary too much where a and b are
-near 0 or neuroids are few.
+``published`` is a square, a difference of which is (a² - b²) = (|a| + |b|)(|a| - |b|) with a and b the medians over
+√(median √NC). Swapping the models' predictions of some stimuli leaves a + b as it is, to first order, and changes a - b: under
+the null hypothesis of models that could be swapped, the sum is a fact of the data and only the difference varies. So se is
+that of (|a| + |b|)(|a|* - |b|*), with the draws of :func:`.bootstrap.median_draws` times the signs of a and b: of models whose
+signs differ, equal squares are the null hypothesis, which a large a - b says nothing against. The squares' own draws vary too
+much where a and b are near 0 or neuroids are few.
 
 The interval of a difference is D ± t se, se without the null hypothesis: for ``published``, that of 2 (a a* - b b*). The middle
 95 % of draws would be too narrow where groups are few: draws of G groups vary less than others would, and normal limits are
@@ -27,13 +28,17 @@ from brainscore_core.metrics import Score
 from scipy import special
 
 from ..errors import StimulusKernelError
-from .bootstrap import FEWEST_GROUPS, INTERVAL
+from .bootstrap import FEWEST_GROUPS, INTERVAL, t_interval
 
 UNIT_NOTE = (
     "penalties (alpha) are in the unit of the features here, so that a model may differ from itself with its features times a "
     "number (METHODS.md, Ridge); alphas='relative' does not depend on the unit."
 )
 
+OVERLAP_NOTE = (
+    "folds have test stimuli, or groups of them, in common; intervals and p values of the mean over folds count these as often "
+    "as they are there (METHODS.md, Uncertainty)."
+)
 
 ROUNDING = float(np.finfo(np.float32).eps)
 """Scores that differ by a smaller part of them differ by rounding alone: features are recorded in single precision."""
@@ -154,8 +159,8 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
                 f"with the same settings and data."
             )
     pairs = [_paired(*folds) for folds in zip(_folds(score_a), _folds(score_b), strict=True)]
-    over = _over_overlapping_folds if score_a.attrs.get("folds_overlap") else _over_folds
-    differences = {subject: over([fold[subject] for fold in pairs]) for subject in pairs[0]}
+    overlaps = {subject: _overlap(score_a, score_b, subject) for subject in pairs[0]}
+    differences = {subject: _over_folds([fold[subject] for fold in pairs], overlaps[subject]) for subject in pairs[0]}
     values = np.array([difference.value for difference in differences.values()])
     n_positive, n_negative = int((values > 0).sum()), int((values < 0).sum())
     n_different = n_positive + n_negative
@@ -175,6 +180,7 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
         hides_sign=any(map(_hides_sign, (score_a, score_b))),
         notes=(
             *_other_training(score_a, score_b),
+            *((OVERLAP_NOTE,) if any(one is not None and one.is_apart for one in overlaps.values()) else ()),
             *((UNIT_NOTE,) if any(map(_depends_on_unit, (score_a, score_b))) else ()),
         ),
     )
@@ -182,19 +188,23 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
 
 def _other_training(score_a: Score, score_b: Score) -> tuple[str, ...]:
     """A note if training stimuli were left out for one model alone."""
-    pairs = [
-        (subject, *(fold.attrs[subject].attrs.get("n_train") for fold in folds))
-        for folds in zip(_folds(score_a), _folds(score_b), strict=True)
-        for subject in _subjects(folds[0])
+    numbers = [
+        (subject, *(fold.attrs[subject].attrs.get("n_train") for fold in pair))
+        for pair in zip(_folds(score_a), _folds(score_b), strict=True)
+        for subject in _subjects(pair[0])
     ]
-    other = [pair for pair in pairs if pair[1] != pair[2]]
-    if not other:
-        return ()
-    subject, n_a, n_b = other[0]
-    return (
-        f"the two were fitted to other numbers of training stimuli ({n_a} and {n_b} of {subject}): part of the difference may "
-        f"be due to that.",
-    )
+    end = "part of the difference may be due to that."
+    for subject, n_a, n_b in numbers:
+        if n_a != n_b:
+            return (f"the two were fitted to other numbers of training stimuli ({n_a} and {n_b} of {subject}): {end}",)
+    left_out = [{*score.attrs.get("dropped_stimuli", ())} for score in (score_a, score_b)]
+    if left_out[0] != left_out[1]:  # training stimuli: the test stimuli are the same
+        alone = len(left_out[0] - left_out[1]), len(left_out[1] - left_out[0])
+        return (
+            f"the two were fitted to other training stimuli ({alone[0]} are left out for the first alone, {alone[1]} for the "
+            f"second alone): {end}",
+        )
+    return ()
 
 
 def _depends_on_unit(score: Score) -> bool:
@@ -252,7 +262,7 @@ def squares(paired: PairedDraws, root_a: float, root_b: float, a: np.ndarray, b:
     return replace(
         paired,
         draws=2 * widening * (root_a * a - root_b * b),
-        null_draws=widening * (root_a + root_b) * (a - b),
+        null_draws=widening * (abs(root_a) + abs(root_b)) * (np.copysign(1, root_a) * a - np.copysign(1, root_b) * b),
     )
 
 
@@ -261,17 +271,6 @@ def _p_value(value: float, standard_error: float, df: float) -> float:
     if value == 0:
         return 1.0
     return float(2 * special.stdtr(df, -abs(value) / standard_error)) if standard_error > 0 else 0.0
-
-
-def t_interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % interval of the mean of two or more independent, normal values (Student 1908)."""
-    half = t_factor(len(values)) * values.std(ddof=1) / np.sqrt(len(values))
-    return float(values.mean() - half), float(values.mean() + half)
-
-
-def t_factor(n: int) -> float:
-    """Standard errors from the mean of ``n`` values to the ends of :func:`t_interval`."""
-    return float(special.stdtrit(n - 1, (1 + INTERVAL) / 2))
 
 
 def _t_over_subjects(values: np.ndarray) -> Difference:
@@ -369,24 +368,58 @@ def _root(part: Score) -> tuple[float, np.ndarray]:
     return part.attrs["raw"].item() / scale, part.attrs["bootstrap_median"].values / scale
 
 
-def _over_folds(folds: list[PairedDraws]) -> PairedDraws:
-    """Mean over folds, whose test stimuli are drawn independently."""
-    return _mean(folds, df=sum(fold.df for fold in folds))
+@dataclass(frozen=True)
+class Overlap:
+    """What folds have in common.
+
+    Attributes
+    ----------
+    shares : numpy.ndarray of float64, shape (folds, folds)
+        Correlation of two folds' differences over other stimuli.
+    same : numpy.ndarray of bool, shape (folds, folds)
+        Whether two folds have the same draws, which tell their correlation themselves.
+    """
+
+    shares: np.ndarray
+    same: np.ndarray
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether folds that are drawn apart have something in common."""
+        return bool((self.shares * ~self.same).any())
 
 
-def _over_overlapping_folds(folds: list[PairedDraws]) -> PairedDraws:
-    """Mean over folds with test stimuli in common: it varies at most as if the folds varied together."""
-    mean = _mean(folds, df=min(fold.df for fold in folds))
-    widened = {
-        name: np.mean([getattr(fold, name).std() for fold in folds]) * _of_spread_one(getattr(mean, name))
-        for name in ("draws", "null_draws")
-    }
+def _overlap(score_a: Score, score_b: Score, subject: str) -> Overlap | None:
+    """What a subject's folds have in common; None if nothing. Earlier versions said no more than that there is something."""
+    said = [score.attrs["folds_overlap"] for score in (score_a, score_b) if score.attrs.get("folds_overlap")]
+    if not said:
+        return None
+    drawn = np.array([fold.attrs[subject].attrs["bootstrap_stimuli"] for fold in _folds(score_a)])
+    known = next((one[subject] for one in said if one is not True), np.ones((len(drawn), len(drawn))))
+    return Overlap(np.asarray(known, dtype=np.float64), drawn[:, None] == drawn)
+
+
+def _over_folds(folds: list[PairedDraws], overlap: Overlap | None) -> PairedDraws:
+    """Mean over folds, which are drawn independently where their draws are not the same.
+
+    Where they have stimuli in common nevertheless, the mean's draws are spread to Var = Σ ρ_kl s_k s_l / K², and the degrees
+    of freedom, those of K folds together, are divided by the mean of Σ_l ρ_kl.
+    """
+    df = sum(fold.df for fold in folds)
+    if overlap is None:
+        return _mean(folds, df)
+    mean, widened = _mean(folds, df / overlap.shares.sum(axis=1).mean()), {}
+    for name in ("draws", "null_draws"):
+        draws = np.array([getattr(fold, name) for fold in folds])
+        covariance, spread = np.atleast_2d(np.cov(draws)), draws.std(axis=1, ddof=1)
+        covariance = np.where(overlap.same, covariance, overlap.shares * np.outer(spread, spread))
+        widened[name] = np.sqrt(covariance.mean()) * _of_spread_one(getattr(mean, name))
     return replace(mean, **widened)
 
 
 def _of_spread_one(draws: np.ndarray) -> np.ndarray:
     centred = draws - draws.mean()
-    return centred / (centred.std() or 1.0)
+    return centred / (centred.std(ddof=1) or 1.0)
 
 
 def _over_subjects(subjects: list[PairedDraws]) -> PairedDraws:

@@ -13,8 +13,7 @@ import numpy as np
 import scipy  # scipy.stats is loaded at its first use: lists of results need not wait 0.3 s for it
 
 from ..errors import ResponsesError
-from .influence import Estimate, mean_estimate, pair_covariance
-from .similarity import hsic_estimate, unit_ranks
+from .similarity import Estimate, hsic_estimate, mean_estimate, pair_covariance, unit_ranks
 
 LEAST_ENERGY = 0.25
 """Least energy of a pattern's signal, as a fraction of the mean: what is estimated to be less would be divided by."""

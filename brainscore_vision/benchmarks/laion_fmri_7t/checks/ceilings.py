@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling, reliability_from_sums
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import ExplainableVariance
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.reliability import noise_variance
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import ExplainableVariance, noise_variance
 from brainscore_vision.data.laion_fmri_7t.assemblies.averages import TrialMoments
 from brainscore_vision.data.laion_fmri_7t.constants import PUBLISHED_REPETITIONS, REGIONS
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset

@@ -6,14 +6,16 @@ the other checks go on.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
 from brainscore_vision.data.laion_fmri_7t import ids
-from brainscore_vision.data.laion_fmri_7t.constants import REGIONS, SPLIT_FILES
+from brainscore_vision.data.laion_fmri_7t.constants import FOLD_FAMILIES, N_FOLDS, REGIONS, SPLIT_FILES
 from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
 from brainscore_vision.data.laion_fmri_7t.stimuli.displayed import Survey, describe_copies, describe_sizes
@@ -135,6 +137,28 @@ def _disjoint(dataset: Dataset, statistics: dict) -> str:
             raise CheckFailed(f"{name} has {len(common)} stimuli on both sides, first {common[0]!r}")
         count += 1
     return f"{count} splits of {1 + len(dataset.subjects)} pools"
+
+
+def _folds(dataset: Dataset, statistics: dict) -> str:
+    overlapping, pools = [], ("shared", *dataset.subjects)
+    for pool in pools:
+        for family in FOLD_FAMILIES:
+            tests = [set(dataset.split_ids(pool, f"{family}_{fold}")[1]) for fold in range(N_FOLDS)]
+            often = len(set().union(*tests)) < sum(map(len, tests))
+            if often and family == "cluster_k5":
+                repeated = sorted(one for one, n in Counter(chain.from_iterable(tests)).items() if n > 1)
+                raise CheckFailed(
+                    f"{family} of pool {pool} tests {len(repeated)} stimuli in several of its folds, first {repeated[0]!r}"
+                )
+            if often:
+                overlapping.append(pool)
+    said = f"{', '.join(FOLD_FAMILIES)} of {len(pools)} pools"
+    if overlapping:  # right numbers, wide intervals: not a fault of this copy
+        said += (
+            f"; of {', '.join(overlapping)}, those of random overlap, as in the dataset's first release: intervals of their "
+            f"mean count them as one fold"
+        )
+    return said
 
 
 def _no_ood_in_train(dataset: Dataset, statistics: dict) -> str:
@@ -308,6 +332,7 @@ def _shuffled(dataset: Dataset, statistics: dict) -> str:
 
 CHECKS: dict[str, Callable[[Dataset, dict], str]] = {
     "training and test stimuli are disjoint": _disjoint,
+    "folds of clusters test stimuli of their own": _folds,
     "out-of-distribution images are never trained on": _no_ood_in_train,
     "each subject has each stimulus of its pool": _every_stimulus,
     "stimuli were repeated as the release says": _repetitions,

@@ -79,7 +79,7 @@ def clear(
     spool_directory: SpoolOption = None,
 ) -> None:
     """Remove stored kernels, layer maps, and what killed runs left."""
-    from brainscore_vision.benchmark_helpers.stimulus_kernels.features.screen import fitted_images
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.features.image_files import fitted_images
     from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.making import unused_spools
     from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore
     from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.layer_map import kept_maps

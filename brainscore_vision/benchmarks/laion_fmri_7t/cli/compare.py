@@ -43,9 +43,9 @@ def compare(
 
     Example: laion-score compare scores.sqlite alexnet resnet50 --benchmark '*-tau-*' --correct holm
     """
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import adjusted
     from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import ComparisonError
     from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import compare as compare_scores
-    from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.significance import adjusted
 
     from ..networks.sources import with_whole_path
     from ..results import ResultsDatabase, ResultsError, matches, row_notes

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import re
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -182,26 +181,13 @@ def names(text: str | None, option: str, known: tuple[str, ...]) -> tuple[str, .
 
 
 def _sessions(text: str | None) -> tuple[str, ...]:
-    """Sessions from ``ses-01,ses-02``, ``1,2`` or ``1-5``."""
-    from brainscore_vision.data.laion_fmri_7t.bucket import HELD_OUT
-    from brainscore_vision.data.laion_fmri_7t.packaging.layout import RELEASED_SESSIONS
+    from brainscore_vision.data.laion_fmri_7t.bucket import sessions_named
+    from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
 
-    found = []
-    for item in text.split(",") if text is not None else ():
-        match = re.fullmatch(r"(?:ses-)?(\d+)(?:-(?:ses-)?(\d+))?", item.strip())
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        named = [f"ses-{number:02d}" for number in range(first, min(last, 99) + 1)]
-        if held := [session for session in named if session in HELD_OUT]:
-            raise typer.BadParameter(
-                f"{HELD_OUT[0]} to {HELD_OUT[-1]} are held out; received --sessions {item}, with {held[0]}."
-            )
-        if not named or not set(named) <= set(RELEASED_SESSIONS):
-            raise typer.BadParameter(
-                f"--sessions takes {RELEASED_SESSIONS[0]} to {RELEASED_SESSIONS[-1]} by commas, or 1-{len(RELEASED_SESSIONS)}; "
-                f"received {item!r}."
-            )
-        found += named
-    return tuple(session for session in RELEASED_SESSIONS if session in found)
+    try:
+        return sessions_named(text.split(",")) if text is not None else ()
+    except DatasetError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _folder(dataset: Path | None) -> Path:

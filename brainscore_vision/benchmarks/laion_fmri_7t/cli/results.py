@@ -339,7 +339,10 @@ def _show_partitions(database, as_json: bool) -> None:
         return
     names = ("model_a", "model_b", "benchmark", "subject", "part")
     layers = [name for name in ("layers_a", "layers_b") if any(row[name] for row in rows)]
-    columns = [*map(Column, names), Column("value", number=True), Column("scored (UTC)", minor=True)]
+    if len({row["dataset_fingerprint"] for row in rows}) > 1:
+        names = (*names, "dataset_fingerprint")
+    titles = [name.replace("_fingerprint", "") for name in names]
+    columns = [*map(Column, titles), Column("value", number=True), Column("scored (UTC)", minor=True)]
     columns += [Column(name.replace("_", " of "), minor=True) for name in layers]
     table = [
         [

@@ -302,7 +302,7 @@ def _checked(preflight, plan, check) -> list:
 
 def _workers_to_measure(plan, engine, workers: int | None, scheduler: str | None, request, threads: int | None):
     """Processes of this machine to measure, like the sweep's workers, and how many of those the sweep will have."""
-    from brainscore_vision.benchmark_helpers.stimulus_kernels.options import available_processors
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.parallel import available_processors
 
     from ..sweep.cluster import LocalWorkers
     from ..sweep.plan import expected_bytes

@@ -305,6 +305,7 @@ def _dataset(scores: list[Score], dataset) -> Dataset:
 
 def _subjects(scores: list[Score], subjects: Sequence[str]) -> list[str]:
     found = list(dict.fromkeys(subject for score in scores for subject in subjects_of(score)))
+    subjects = [subjects] if isinstance(subjects, str) else subjects
     unknown = [subject for subject in subjects if subject not in found]
     if unknown:
         raise MapError(f"The scores are of {', '.join(found)}; got {', '.join(unknown)}. Name some of these.")

@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 from brainscore_core.metrics import Score
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.normalizations import explained_part
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.significance import adjusted
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import adjusted
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import explained_part
 
 from .errors import MapError
 

@@ -15,13 +15,14 @@ from brainscore_vision.model_interface import BrainModel
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.hooks import (
+    NOTES_ATTRIBUTE,
     LayerReader,
     layer_names,
-    pytorch_wrapper,
     resolve_layer,
 )
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest, pytorch_wrapper
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import answers_by_layers, region_layers
+from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import warn_once
 
 from .errors import ModelSourceError
 from .preparing import InputSettings, check_transform, grey_image, transformed_images
@@ -243,12 +244,14 @@ def as_network(
                 "preprocessing makes images of its own size: leave image_size out, or preprocessing."
             )
         check_transform(preprocessing)
+        note = None
         prepare = functools.partial(transformed_images, transform=preprocessing)
     else:
-        settings = settings or _settings_of(module)
+        held = {} if settings else _held_settings(module)
+        settings = settings or _settings_of(held)
         if image_size is not None:
             settings = replace(settings, size=_size(image_size))
-        prepare = settings.preprocessing()
+        prepare, note = settings.preprocessing(), _note(held, settings)
     if identifier is None:
         digest = network_digest(SimpleNamespace(activations_model=SimpleNamespace(network=module)))
         identifier = f"{name or type(module).__name__}-{digest[:8]}"
@@ -257,6 +260,10 @@ def as_network(
     wrapper = PytorchWrapper(model=module, preprocessing=prepare, identifier=identifier, batch_size=batch_size)
     if preprocessing is None:
         wrapper.image_size = settings.size[0]  # as Brain-Score's models say it
+    if note is not None:
+        note = f"{identifier}: {note}"
+        setattr(wrapper, NOTES_ATTRIBUTE, (note,))
+        warn_once(note)
     return Network(identifier, wrapper, visual_degrees, source)
 
 
@@ -283,8 +290,9 @@ def as_brain_model(
         are put side by side. ``relu#0`` is the first call of a module that is called several times.
     preprocessing : callable, optional
         From one PIL image (RGB) to a tensor or an array of floating point numbers (n_channels, height, width). Default: the
-        whole image is resized to the network's input and normalised as the network's own settings say, where it carries
-        them (timm's ``pretrained_cfg``), else with the mean and standard deviation of ImageNet, 224 × 224, bilinear.
+        whole image is resized to the network's input and normalised as the network's own settings say, where it or a module
+        in it carries them (timm's ``pretrained_cfg``), else with the mean and standard deviation of ImageNet, 224 × 224,
+        bilinear.
     image_size : int or tuple of int, optional
         Height and width of the network's input in pixels, for the default preprocessing.
     visual_degrees : float
@@ -329,12 +337,34 @@ def _hint(value, torch) -> str:
     return ""
 
 
-def _settings_of(module) -> InputSettings:
-    """The input that timm says its networks were made for; else what most networks were."""
+def _held_settings(module, name: str = "") -> dict[str, InputSettings]:
+    """The outermost modules that timm says an input of, by name; "" is the network itself."""
     configuration = getattr(module, "pretrained_cfg", None)
-    if not isinstance(configuration, Mapping) or "input_size" not in configuration:
-        return InputSettings()
-    return settings_of_timm(configuration)
+    if isinstance(configuration, Mapping) and "input_size" in configuration:
+        return {name: settings_of_timm(configuration)}
+    held = {}
+    for child, part in module.named_children():
+        held |= _held_settings(part, f"{name}.{child}" if name else child)
+    return held
+
+
+def _settings_of(held: Mapping[str, InputSettings]) -> InputSettings:
+    """The input that the networks of timm in a network were made for, where it is one; else what most networks were."""
+    settings = set(held.values())
+    return settings.pop() if len(settings) == 1 else InputSettings()
+
+
+def _note(held: Mapping[str, InputSettings], settings: InputSettings) -> str | None:
+    """What a Score says of an input that was chosen by what a network holds."""
+    if "" in held or set(held.values()) <= {InputSettings()}:
+        return None
+    names = ", ".join(map(repr, held))
+    if len(set(held.values())) > 1:
+        return (
+            f"images are {settings}; the networks of timm in it, {names}, were made for other inputs each. Give preprocessing "
+            f"to show other images."
+        )
+    return f"images are {settings}, as timm says for its {names}. Give preprocessing to show other images."
 
 
 def settings_of_timm(configuration: Mapping) -> InputSettings:

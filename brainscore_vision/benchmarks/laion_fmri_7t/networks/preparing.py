@@ -32,6 +32,11 @@ class InputSettings:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     interpolation: str = "bilinear"
 
+    def __str__(self) -> str:
+        height, width = self.size
+        mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
+        return f"resized to {height} × {width} ({self.interpolation}) and normalised with means {mean} and deviations {std}"
+
     def preprocessing(self) -> Callable:
         """From a list of paths to an array, as Brain-Score's PytorchWrapper calls it."""
         # a partial of numbers and text: what tells one preprocessing from another can be seen from outside

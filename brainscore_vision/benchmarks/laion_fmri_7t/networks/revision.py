@@ -13,7 +13,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.preprocessing
     preprocessing_digest,
     structure_digest,
 )
-from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import plugin_revision
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import plugin_revision
 from brainscore_vision.data.laion_fmri_7t.released.features import DatasetModel
 
 from .libraries import LIBRARIES

@@ -12,8 +12,10 @@ import importlib.util
 import inspect
 import re
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
@@ -21,7 +23,8 @@ from brainscore_vision.model_interface import BrainModel
 
 import brainscore_vision
 from brainscore_vision import load_model
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.plugin import find_plugin
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.as_written import surround
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import find_plugin, modules_in
 
 from .errors import ModelImportError, ModelSourceError
 from .libraries import LIBRARIES, is_network_of
@@ -36,12 +39,28 @@ UNTRAINED_ALEXNET_LAYERS = {
 }
 
 
-_neighbours: dict[Path, dict[str, ModuleType]] = {}
-"""Modules that model files have imported from their own folders, by folder: two folders may use one name."""
+@dataclass
+class Neighbourhood:
+    """What the model files of a folder import that is not everybody's.
 
-_read: dict[Path, dict[Path, int]] = {}
-"""Their files, and when these had been written last when they were imported."""
+    Attributes
+    ----------
+    modules : dict of str to module
+        Imported from the folder, or from folders that its files have put on the path: two folders may use one name.
+    read : dict of Path to int
+        Their files, and when these had been written last when they were imported.
+    path : list of str
+        ``sys.path`` as its files have left it.
+    """
 
+    modules: dict[str, ModuleType] = field(default_factory=dict)
+    read: dict[Path, int | None] = field(default_factory=dict)
+    path: list[str] = field(default_factory=list)
+
+
+_neighbourhoods: dict[Path, Neighbourhood] = {}
+_open: list[Path] = []
+_opening = threading.RLock()
 
 TABLE_SUFFIXES = (".h5", ".hdf5", ".npz", ".npy", ".csv", ".tsv", ".parquet")
 """Of files with features."""
@@ -228,7 +247,11 @@ def _check_callable(function, attribute: str, name: str, arguments: list, option
 
 def _made(function: Callable, name: str, folder: Path | None):
     with _beside(folder), _explained(name, folder):
-        return function()
+        made = function()
+    if folder is not None:  # what it imports when it is shown images is its own too
+        opened = functools.partial(_beside, folder, is_made=True)
+        surround((made, *modules_in(made)), opened)
+    return made
 
 
 def _module(place: str, name: str) -> tuple[ModuleType, Path | None]:
@@ -266,42 +289,53 @@ def _module_of_file(path: Path) -> ModuleType:
 
 
 @contextlib.contextmanager
-def _beside(folder: Path | None) -> Iterator[None]:
+def _beside(folder: Path | None, is_made: bool = False) -> Iterator[None]:
     """Modules of a folder can be imported by their names, as Python's own ``python file.py`` has it.
 
     Neighbours of other model files step aside for this time, and so do other modules of a neighbour's name; packages and the
-    standard library do not. Afterwards everything is importable that was before, and what the folder gave besides.
+    standard library do not. Folders that a model file puts on the path are on it for files of this folder alone. Afterwards
+    everything is importable that was before, and what the folder gave besides. ``is_made``: a model works, which has what it
+    imported, so that edited files are not read again.
     """
-    if folder is None:
-        yield
-        return
-    own, read = _neighbours.setdefault(folder, {}), _read.setdefault(folder, {})
-    if any(written != _written(file) for file, written in read.items()):  # one was edited: all are imported again
-        for name, module in own.items():
+    with _opening:
+        if folder is None or _open[-1:] == [folder]:
+            yield
+            return
+        _open.append(folder)
+        try:
+            with _at_home(folder, _neighbourhoods.setdefault(folder, Neighbourhood()), is_made):
+                yield
+        finally:
+            _open.pop()
+
+
+@contextlib.contextmanager
+def _at_home(folder: Path, home: Neighbourhood, is_made: bool) -> Iterator[None]:
+    if not is_made and any(written != _written(file) for file, written in home.read.items()):
+        for name, module in home.modules.items():  # one was edited: all are imported again
             if sys.modules.get(name) is module:
                 del sys.modules[name]
-        own.clear()
-        read.clear()
-    others = {name for place, modules in _neighbours.items() if place != folder for name in modules}
+        home.modules.clear()
+        home.read.clear()
+    others = {name for place, other in _neighbourhoods.items() if place != folder for name in other.modules}
     files = {path.stem for path in folder.glob("*.py")} - sys.stdlib_module_names
     for name in files & sys.modules.keys():
-        if not hasattr(sys.modules[name], "__path__") and not _lies_in(name, folder):
+        if not hasattr(sys.modules[name], "__path__") and not _lies_in(name, {folder}):
             others.add(name)
     aside = {name: sys.modules.pop(name) for name in others if name in sys.modules}
-    sys.modules.update(own)
-    before = set(sys.modules)
-    sys.path.insert(0, str(folder))
+    sys.modules.update(home.modules)
+    before, path = set(sys.modules), list(sys.path)
+    sys.path[:] = [*(home.path or [str(folder)]), *(place for place in path if place not in home.path)]
     importlib.invalidate_caches()  # a file may have been written a moment ago
     try:
         yield
     finally:
-        with contextlib.suppress(ValueError):  # the file may have changed the path itself
-            sys.path.remove(str(folder))
-        new = sys.modules.keys() - before
-        new = [name for name in new if _lies_in(name.partition(".")[0], folder)]
-        own.update((name, sys.modules[name]) for name in new)
+        home.path, sys.path[:] = list(sys.path), path
+        places = {Path(place).absolute() for place in set(home.path) - set(path)} | {folder}
+        new = [name for name in sys.modules.keys() - before if _lies_in(name.partition(".")[0], places)]
+        home.modules.update((name, sys.modules[name]) for name in new)
         files = [Path(file) for name in new if (file := getattr(sys.modules[name], "__file__", None))]
-        read.update((file, _written(file)) for file in files)
+        home.read.update((file, _written(file)) for file in files)
         sys.modules.update(aside)
 
 
@@ -313,11 +347,11 @@ def _written(file: Path) -> int | None:
         return None
 
 
-def _lies_in(name: str, folder: Path) -> bool:
-    """Whether an imported module or package of this name is a file or a folder directly in ``folder``."""
+def _lies_in(name: str, folders: Set[Path]) -> bool:
+    """Whether an imported module or package of this name is a file or a folder directly in one of ``folders``."""
     module = sys.modules.get(name)
     file, inside = getattr(module, "__file__", None), getattr(module, "__path__", ())
-    return any(Path(place).absolute().parent == folder for place in (*inside, *((file,) if file else ())))
+    return any(Path(place).absolute().parent in folders for place in (*inside, *((file,) if file else ())))
 
 
 @contextlib.contextmanager

@@ -54,6 +54,17 @@ class Answer:
         low, high = self.comparison.mean.interval
         return (low > 0 or high < 0) and self.comparison.n_positive == len(self.comparison.subjects)
 
+    @property
+    def doubt(self) -> str:
+        """A sentence on whether the lead may be chance; empty where it may hardly be, or there is none."""
+        if self.second is None or self.is_reliable:
+            return ""
+        if self.comparison is None:
+            return (
+                "Nothing is known of chance: the two cannot be compared draw by draw, so that the lead may be chance."
+            )
+        return "So small a lead may be chance."
+
 
 def answers(study: Study) -> list[Answer]:
     """One per split of the leaderboard, for the region that most people ask about."""

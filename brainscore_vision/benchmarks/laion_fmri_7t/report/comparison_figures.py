@@ -11,8 +11,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import SubFigure
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import Comparison, compare
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import CORRECTIONS, adjusted
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import ComparisonError
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.significance import CORRECTIONS, adjusted
 
 from ..results import ResultsError
 from .drawing import ON_DARK, ON_LIGHT, Figure, bare_grid, colour_bar, draw, listing, panel_grid, row_labels

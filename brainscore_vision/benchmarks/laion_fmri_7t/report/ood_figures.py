@@ -8,7 +8,9 @@ from matplotlib.figure import SubFigure
 
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
 
+from ..results.order import adjusted_means
 from .drawing import ON_DARK, ON_LIGHT, Figure, bare_grid, colour_bar, draw, listing, panel_grid, row_labels
+from .pair_figures import UNITS, shown_normalization
 from .study import ORDERED, TOP, Study, layer_caption
 from .variants import OOD_PREFIX, Variant
 
@@ -29,62 +31,66 @@ def ood_figure(study: Study, group: Variant) -> Figure:
     regions = [r for r in study.regions() if any(v in kinds.values() and own == r for _, v, own in study.cells)]
     ranked = study.models_of(kinds.values(), regions)
     shown = ranked[:TOP]
-    grids = {region: _grid(study, shown, kinds, region, lambda result: result.value) for region in regions}
-    marked = {region: _grid(study, shown, kinds, region, lambda result: result.hides_sign) for region in regions}
+    normalization = shown_normalization(group)
+    label = UNITS.get(normalization, (normalization,))[0].replace("_", " ")
+    grids = {region: _grid(study, shown, kinds, region, normalization) for region in regions}
     finite = np.concatenate([grid[np.isfinite(grid)] for grid in grids.values()])
-    norm = Normalize(min(0.0, float(finite.min())), float(finite.max()))
+    norm = Normalize(finite.min(initial=0.0), finite.max(initial=0.1))
     names = row_labels(shown, 24)
 
     def paint(canvas: SubFigure) -> None:
         panels = panel_grid(canvas, len(regions), N_COLUMNS)
         for index, (region, axes) in enumerate(zip(regions, panels.flat, strict=False)):
-            _paint_grid(axes, grids[region], marked[region], norm)
+            _paint_grid(axes, grids[region], norm)
             axes.set_title(region)
             axes.set_yticks(np.arange(len(shown)) + 0.5, [names[m] for m in shown] if index % N_COLUMNS == 0 else [])
             axes.set_xticks(np.arange(len(OOD_TYPES)) + 0.5, OOD_TYPES, rotation=35, ha="right", rotation_mode="anchor")
-        colour_bar(canvas, panels, norm, COLOUR_MAP, "ceiled score")
+        colour_bar(canvas, panels, norm, COLOUR_MAP, label)
 
-    hardest = listing(f"{r} {OOD_TYPES[int(np.argmin(_column_means(grids[r])))]}" for r in regions)
+    hardest = listing(f"{region} {hardest_kind(grid)}" for region, grid in grids.items() if np.isfinite(grid).any())
     many = f" The first {TOP} of {len(ranked)} are shown." if len(ranked) > TOP else ""
-    empty = " Empty: not scored." if any(np.isnan(grid).any() for grid in grids.values()) else ""
-    if any((grid == 1).any() for grid in marked.values()):
-        empty += " *: the raw score of one or more subjects is negative; the published normalization squares it."
+    empty = " Empty: not scored, or without explainable variance."
+    empty = empty if any(np.isnan(grid).any() for grid in grids.values()) else ""
+    hardest = f" Hardest on average: {hardest}." if hardest else ""
     layers = layer_caption(r for (m, v, _), r in study.cells.items() if m in shown and v in kinds.values())
     rows = -(-len(regions) // N_COLUMNS)
     settings = f" · {group.settings}" if group.settings else ""
     return draw(
         name=f"categories-{group.stem}",
         question=f"Which out-of-distribution categories are hard? {group.cell.metric} · {group.pool_label}{settings}",
-        caption="Colour and number: mean ceiled score over subjects, on the test images of one category; all panels have one "
-        f"colour scale. {ORDERED}{many}{empty} Hardest on average: {hardest}.{layers}",
-        alt=f"Heat map of ceiled scores, {len(shown)} models by nine categories. Hardest on average: {hardest}.",
+        caption=f"Colour and number: {label}, mean over subjects, on the test images of one category, with the ceiling of "
+        f"these images; all panels have one colour scale. {ORDERED}{many}{empty}{hardest}{layers}",
+        alt=f"Heat map of {label}, {len(shown)} models by nine categories.{hardest}",
         height=rows * (1.15 + (0.31 if any("\n" in name for name in names.values()) else 0.24) * max(len(shown), 2)),
         paint=paint,
         simulated=study.is_simulated,
     )
 
 
-def _grid(study: Study, models, kinds, region: str, number) -> np.ndarray:
+def _grid(study: Study, models, kinds, region: str, normalization: str) -> np.ndarray:
     grid = np.full((len(models), len(kinds)), np.nan)  # models, categories
     for row, model in enumerate(models):
         for column, variant in enumerate(kinds.values()):
             result = study.cells.get((model, variant, region))
             if result is not None:
-                grid[row, column] = number(result)
+                grid[row, column] = result.normalizations.get(normalization, np.nan)
     return grid
 
 
-def _column_means(grid: np.ndarray) -> np.ndarray:
-    scored = np.isfinite(grid).any(axis=0)
-    means = np.full(grid.shape[1], np.inf)
-    means[scored] = np.nanmean(grid[:, scored], axis=0)
-    return means
+def hardest_kind(grid: np.ndarray) -> str:
+    """The kind whose scores are lowest, gaps apart: a kind that weak models alone were scored on is not hard for that."""
+    values = {
+        (OOD_TYPES[column], row): grid[row, column] for row, column in zip(*np.nonzero(np.isfinite(grid)), strict=True)
+    }
+    means = adjusted_means(values)[0]
+    return min(means, key=means.get)
 
 
-def _paint_grid(axes, grid: np.ndarray, marked: np.ndarray, norm: Normalize) -> None:
+def _paint_grid(axes, grid: np.ndarray, norm: Normalize) -> None:
     bare_grid(axes, grid, norm, COLOUR_MAP)
     for (row, column), value in np.ndenumerate(grid):
         if np.isfinite(value):
             colour = ON_DARK if norm(value) < 0.55 else ON_LIGHT
-            text = f"{value:.2f}{'*' if marked[row, column] else ''}"
-            axes.text(column + 0.5, row + 0.5, text, size=7.5, color=colour, ha="center", va="center_baseline")
+            axes.text(
+                column + 0.5, row + 0.5, f"{value:.2f}", size=7.5, color=colour, ha="center", va="center_baseline"
+            )

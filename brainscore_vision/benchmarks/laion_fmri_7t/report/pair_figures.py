@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.scores import standard_error
+from brainscore_vision.benchmark_helpers.stimulus_kernels.plan import standard_error
 
 from ..results import Result
 from .drawing import (
@@ -109,7 +109,7 @@ def pool_pairs(study: Study) -> list[tuple[Variant, Variant]]:
     return [pair for pair in pairs if _common_cells(study, *pair)]
 
 
-def _shown(variant: Variant) -> str:
+def shown_normalization(variant: Variant) -> str:
     """The normalization that figures of pairs show: `published` has one ceiling for all images, so that those shown less often
     would seem to be predicted worse."""
     own = variant.cell.normalization
@@ -119,7 +119,7 @@ def _shown(variant: Variant) -> str:
 def _common_cells(study: Study, a: Variant, b: Variant) -> set[tuple[str, str]]:
     """Models and regions with both variants, and with the normalization that is shown: test images that hold no explainable
     variance have none."""
-    cells, name = study.cells, _shown(a)
+    cells, name = study.cells, shown_normalization(a)
     return {
         (model, region)
         for model, variant, region in cells
@@ -166,7 +166,7 @@ def _pairs(study: Study, a: Variant, b: Variant) -> Pairs:
     both = {model for model, _ in common}
     models = [model for model in study.models if model in both]
     looks = model_looks(study.models, models)
-    normalization = _shown(a)
+    normalization = shown_normalization(a)
     results = {
         (model, region): (study.cells[model, a, region], study.cells[model, b, region])
         for model in models

@@ -150,7 +150,8 @@ class Study:
     def winners(self, variant: Variant, regions: Iterable[str]) -> str:
         """The best model of each region, in words: V1 alexnet (0.412) and ..."""
         firsts = [(region, *self.best(variant, region)[0]) for region in regions]
-        return listing(f"{region} {model} ({result.value:.3f})" for region, model, result in firsts)
+        squared = {True: ", with a negative raw score squared", False: ""}
+        return listing(f"{region} {model} ({r.value:.3f}{squared[r.hides_sign]})" for region, model, r in firsts)
 
     def requested(self, model: str) -> str:
         """As what a model was asked for, the last time."""

@@ -14,6 +14,7 @@ from .packing import COUNTS, Node, pack
 from .result import Result
 from .schema import SUBJECT
 
+ABOUT = ("result", "model", "benchmark", "dataset", "dataset_fingerprint")
 VALUES = ("correlation", "noise_ceiling", "p_value")
 SUBJECT_OF, VOXEL = "subject", "voxel"
 _UNITS = (SUBJECT_OF, VOXEL)
@@ -67,13 +68,20 @@ def voxel_frames(database, results: Iterable[Result]) -> Iterator[pd.DataFrame]:
     Yields
     ------
     pandas.DataFrame
-        A row per voxel (and fold): result, model, benchmark, fold, subject, ``correlation`` on the test stimuli,
+        A row per voxel (and fold): result, model, benchmark, dataset and its fingerprint, fold, subject, ``correlation`` on the
+        test stimuli,
         ``noise_ceiling`` estimated from these stimuli (fraction of variance; may be below 0 for a voxel with little signal),
         ``p_value`` of the correlation (one-sided, before any correction; missing in results of earlier versions), and the
         voxel's coordinates in the dataset.
     """
     for result in results:
-        about = {"result": result.id, "model": result.model, "benchmark": result.benchmark}
+        about = {
+            "result": result.id,
+            "model": result.model,
+            "benchmark": result.benchmark,
+            "dataset": result.dataset.get("name"),
+            "dataset_fingerprint": result.dataset_fingerprint,
+        }
         frame = _voxels_below(database.tree(result.id), about)
         if frame is not None:
             yield frame
@@ -99,7 +107,12 @@ def voxels_to_xarray(frame: pd.DataFrame) -> xr.Dataset:
     ResultsError
         Several results of one model on one benchmark.
     """
-    own = [name for name in frame.columns if name not in ("result", "model", "benchmark", "fold", *VALUES)]
+    if "dataset_fingerprint" in frame and frame["dataset_fingerprint"].nunique() > 1:
+        raise ResultsError(
+            f"Arrays are of one dataset; the table is of {', '.join(map(str, frame['dataset'].unique()))}, of "
+            f"{frame['dataset_fingerprint'].nunique()} fingerprints. Choose the rows of one (dataset_fingerprint)."
+        )
+    own = [name for name in frame.columns if name not in (*ABOUT, "fold", *VALUES)]
     label = frame["benchmark"] + frame["fold"].map(lambda fold: "" if pd.isna(fold) else f" {fold}")
     voxels = frame[own].drop_duplicates(ignore_index=True)
     positions = frame[own].merge(voxels.reset_index(names="position"), on=own, how="left")["position"].to_numpy()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import t_interval
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import t_interval
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class UnitResult:
     n_train, n_test, n_neuroids, n_features, n_significant_voxels : int or None
         None where several folds differ; the last also where the Score does not say it.
     normalizations : dict of str to float
+    fold_hides_sign : bool
+        Of a mean over folds, whether one of them :attr:`hides_sign`.
     """
 
     value: float
@@ -43,11 +45,12 @@ class UnitResult:
     n_features: int | None
     normalizations: dict[str, float]
     n_significant_voxels: int | None = None
+    fold_hides_sign: bool = False
 
     @property
     def hides_sign(self) -> bool:
         """Whether a negative raw score became a positive one: the published normalization squares it."""
-        return self.raw < 0 < self.value
+        return self.fold_hides_sign or self.raw < 0 < self.value
 
 
 @dataclass(frozen=True)
@@ -314,6 +317,7 @@ def _mean(units: list[UnitResult]) -> UnitResult:
             for name in units[0].normalizations
             if all(name in u.normalizations for u in units)
         },
+        fold_hides_sign=any(u.hides_sign for u in units),
     )
 
 

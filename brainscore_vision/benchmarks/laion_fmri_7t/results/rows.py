@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import peewee
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import t_factor
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import t_factor
 
 from .facts import RunFacts
 from .packing import COUNTS, Node

@@ -26,16 +26,18 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     missing_kernels,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.engine import Run
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.image_files import (
+    count_unfitted,
+    place_on_model_screen,
+)
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import Probe
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.screen import count_unfitted, place_on_model_screen
-from brainscore_vision.benchmark_helpers.stimulus_kernels.free_memory import available_bytes
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.compute import Compute
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.kernel import build_kernel
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.making import scratch_spool
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.spool import FeatureSpool
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore
-from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import forecast_of, resident_bytes
+from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import available_bytes, forecast_of, resident_bytes
 from brainscore_vision.benchmark_helpers.stimulus_kernels.parallel import PROCESSORS
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.decomposition import way_to_decompose
 from brainscore_vision.data.laion_fmri_7t.assemblies.averages import ResponseCache

@@ -26,7 +26,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StorageError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.lookup import LookupModel
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
-from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.identity import plugin_revision
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import plugin_revision
 from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import forecast
 from brainscore_vision.benchmark_helpers.stimulus_kernels.parallel import PROCESSORS
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import one_of_many

@@ -13,7 +13,7 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.reliability import noise_variance
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import noise_variance
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import warn_once
 
 from ..constants import SUBJECTS

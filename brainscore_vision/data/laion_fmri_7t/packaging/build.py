@@ -17,7 +17,7 @@ from ..assemblies.header import read_header
 from ..assemblies.region_table import RegionTable, region_table
 from ..assemblies.writer import AssemblyWriter
 from ..assemblies.zscore import ZscoreCounts, zscore_in_place
-from ..constants import CATEGORIES, OTHER_REGION, ROIS, SUBJECTS
+from ..constants import CATEGORIES, OTHER_REGION, REGIONS, ROIS, SUBJECTS
 from ..errors import DatasetError, SchemaError
 from .layout import NOISE_CEILING_MAPS, SubjectFiles, dataset_mark, expected_sessions, require, sessions_in_sidecar
 from .regions import RULES, RegionRule, assign_regions, roi_labels, rules_text
@@ -159,13 +159,20 @@ def _make_plan(files: SubjectFiles, sessions: tuple[str, ...], options: BuildOpt
     """Read a subject's masks and maps; an error if one is missing, broken or on another grid."""
     mask, grid = read_brain_mask(files, options.mask)
     rois = files.roi_files()
+    _check_names(rois, options)
     wanted, warnings = _wanted_regions(files, options.regions)
     masks, used = {}, []
     for label in dict.fromkeys((*roi_labels(options.rules), *(rois if options.regions else ()))):
         if label not in rois:
             continue  # assign_regions names all missing masks together
-        inside = read_volume(rois[label], grid)[0] > 0
+        values = read_volume(rois[label], grid)[0]
+        inside = values > 0
         masks[label] = inside[mask]
+        if len(np.unique(values)) > 2 or values.min() < 0:
+            warnings.append(
+                f"the mask of {label} holds {len(np.unique(values)):,} different values, {values.min():g} to {values.max():g}, "
+                f"and not 0 and 1 alone: all above 0 are taken to be inside ({inside.sum():,} voxels)"
+            )
         used.append(rois[label])
         n_outside = int((inside & ~mask).sum())
         if n_outside:
@@ -209,6 +216,24 @@ def _make_plan(files: SubjectFiles, sessions: tuple[str, ...], options: BuildOpt
         attributes["regions_of_interest"] = " ".join(sorted(options.regions))
     sources = tuple(SourceFile.of(path, files.root) for path in used)
     return _Plan(neuroids, voxels, grid, sources, attributes, tuple(warnings), table)
+
+
+def _check_names(rois: dict[str, Path], options: BuildOptions) -> None:
+    """Raise DatasetError if assemblies would hold a region of interest that nobody could ask for by its name."""
+    taken = {name.casefold(): "a region of the benchmarks" for name in (*REGIONS, OTHER_REGION)}
+    taken |= {name.casefold(): "a category" for name in (*CATEGORIES, *(path.parent.name for path in rois.values()))}
+    taken[ALL] = "how all are asked for"
+    for label, path in rois.items() if options.regions else ():
+        if kind := taken.get(label.casefold()):
+            raise DatasetError(
+                f"A region of interest has a name of its own; that of {path} is {label!r}, which is {kind}. Give it another "
+                f"label, such as label-my{label}_mask."
+            )
+        if path.parent.name.casefold() in map(str.casefold, REGIONS):
+            raise DatasetError(
+                f"A category of regions of interest has a name of its own; that of {path} is {path.parent.name!r}, which is a "
+                f"region of the benchmarks. Rename its folder."
+            )
 
 
 def _wanted_regions(files: SubjectFiles, names: tuple[str, ...]) -> tuple[list[str], list[str]]:

@@ -445,11 +445,13 @@ class Subject:
     def _by_session(self, session: Sessions, read: Callable) -> object:
         if isinstance(session, str) and session:
             return read(session)
-        if session is None or not len(session):
+        sessions = list(session) if isinstance(session, Iterable) and not isinstance(session, str) else []
+        if not sessions or not all(isinstance(one, str) for one in sessions):
             raise DatasetError(
-                f"Name a session, or a list of them; {self.subject_id} has {', '.join(self.get_sessions())}."
+                f"Name a session, or a list of them; {self.subject_id} has {', '.join(self.get_sessions())}. Received "
+                f"{session!r}."
             )
-        return {one: read(one) for one in session}
+        return {one: read(one) for one in sessions}
 
     def _of_session(self, session: str, path: Callable[[str], Path], kind: str) -> Path:
         if session not in RELEASED_SESSIONS:

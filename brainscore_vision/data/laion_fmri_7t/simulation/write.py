@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import LockingError, ProcessLock
-from brainscore_vision.benchmark_helpers.stimulus_kernels.options import available_processors
+from brainscore_vision.benchmark_helpers.stimulus_kernels.parallel import available_processors
 
 from ..constants import SUBJECTS
 from ..errors import DatasetError

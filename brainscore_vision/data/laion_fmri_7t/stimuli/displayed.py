@@ -17,7 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.decoding import UNREADABLE
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.image_files import UNREADABLE
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_state
 from brainscore_vision.benchmark_helpers.stimulus_kernels.parallel import ordered_map, worker_count
 

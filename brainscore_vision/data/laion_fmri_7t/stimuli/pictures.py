@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.decoding import (
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.image_files import (
     check_whole,
     open_image,
     strict_decoding,
@@ -80,7 +80,7 @@ def picture(content: bytes) -> Picture:
     StimulusKernelError
         If another thread changed Pillow's settings meanwhile.
     OSError, ValueError and the like
-        ``decoding.UNREADABLE``: if it is no image, or not a whole one.
+        ``image_files.UNREADABLE``: if it is no image, or not a whole one.
     """
     with strict_decoding():
         check_whole(content)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.decoding import (
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.image_files import (
     UNREADABLE,
     open_image,
     strict_decoding,

@@ -1,4 +1,4 @@
-"""What tells models apart in a kernel's key."""
+"""What tells models apart in a kernel's key: the files of a plugin, but for those that only describe it."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 import brainscore_vision
-from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels import identity
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels import store
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def revision(tmp_path, monkeypatch):
             with (folder / name).open("a") as file:
                 file.write(text)
         found = SimpleNamespace(plugins_dir=folder.parent, plugin_dirname="pixels")
-        monkeypatch.setattr(identity, "find_plugin", lambda _: found)
-        return identity.plugin_revision("pixels")
+        monkeypatch.setattr(store, "find_plugin", lambda _: found)
+        return store.plugin_revision("pixels")
 
     return changed
 
