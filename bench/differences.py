@@ -35,7 +35,6 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     partition,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.compute import Compute
-from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import pearson_per_neuroid
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.banded import banded_fits
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import similarity
@@ -54,17 +53,17 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.rsa_ceiling
     rdm_reliability,
     split_half_reliability,
 )
+from brainscore_vision.benchmark_helpers.stimulus_kernels.tasks import pearson_per_neuroid
 from brainscore_vision.benchmarks.laion_fmri_7t import LAIONfMRICKA, LAIONfMRIRSA, compare, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.benchmark import RegionResponses
 from brainscore_vision.benchmarks.laion_fmri_7t.checks.shuffled_labels import PIXELS
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import DEFAULT_THRESHOLD
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import partition_all, score_all
 from brainscore_vision.data.laion_fmri_7t.constants import N_FOLDS
-from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.ids import ood_type
 from brainscore_vision.data.laion_fmri_7t.simulation import SCALES, Scale, Truth, simulate
 from brainscore_vision.data.laion_fmri_7t.simulation.scales import LostTrials
-from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+from brainscore_vision.data.laion_fmri_7t.source import Dataset, open_dataset
 from brainscore_vision.models.laion_fmri_7t import EmbeddingModel, StimulusFeatureModel
 
 REGIONS = ("V1", "V2", "V4", "IT")

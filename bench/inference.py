@@ -25,7 +25,6 @@ from scipy.stats import norm, rankdata
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling, compare
 from brainscore_vision.benchmark_helpers.stimulus_kernels.plan import standard_error
-from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import pearson_per_neuroid
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import bootstrap, similarity
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import (
     count_significant,
@@ -38,6 +37,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings im
     normalize_correlations,
     scaled_similarity,
 )
+from brainscore_vision.benchmark_helpers.stimulus_kernels.tasks import pearson_per_neuroid
 
 LATENTS, CEILING, SUBJECTS, DRAWS = 30, 0.4, 5, 400
 STRENGTHS = {"good models": 1.0, "weak models": 0.1, "unrelated models": 0.0}

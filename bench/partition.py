@@ -27,13 +27,13 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     SubjectTask,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import PARTS, commonality, parts_of
-from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import pearson_per_neuroid
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.banded import Target, WeightedFit, banded_fits
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import (
     correlation_draws,
     percentile_interval,
     resampled_counts,
 )
+from brainscore_vision.benchmark_helpers.stimulus_kernels.tasks import pearson_per_neuroid
 
 N_TEST = (24, 82, 224, 371)
 EXPLAINABLE = (0.3, 0.5)

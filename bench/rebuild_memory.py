@@ -22,8 +22,7 @@ import pandas as pd
 from measure import machine, run_measured
 
 from brainscore_vision.data.laion_fmri_7t.packaging.layout import NOISE_CEILING_MAPS, SubjectFiles
-from brainscore_vision.data.laion_fmri_7t.simulation.anatomy import AFFINE, write_anatomy
-from brainscore_vision.data.laion_fmri_7t.simulation.raw_volumes import RawVolumes
+from brainscore_vision.data.laion_fmri_7t.simulation.raw_volumes import AFFINE, RawVolumes, write_anatomy
 from brainscore_vision.data.laion_fmri_7t.simulation.regions import brain_mask
 from brainscore_vision.data.laion_fmri_7t.simulation.scales import SCALES
 from brainscore_vision.data.laion_fmri_7t.simulation.voxels import draw_voxels

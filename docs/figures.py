@@ -9,13 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling
-from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import pearson_per_neuroid
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import bootstrap
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import (
     ExplainableVariance,
     SumsOfDraws,
     normalize_correlations,
 )
+from brainscore_vision.benchmark_helpers.stimulus_kernels.tasks import pearson_per_neuroid
 
 VOXELS = 60
 NCSNR = 0.6

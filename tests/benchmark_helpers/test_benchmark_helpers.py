@@ -42,6 +42,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels import making 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.plan import N_BOOTSTRAP, TAKEN, FoldsPlan, Plan
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import similarity
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import ComparisonError
 
 QUIET = EngineOptions(store=False, progress=False)
 METRICS = {"ridge": RidgeMetric((1.0,)), "ridgecv": RidgeMetric(), "rdm": RDMMetric(), "cka": CKAMetric()}
@@ -380,6 +381,20 @@ def test_groups_that_are_in_several_folds_are_drawn_once(study, model):
     for subject in SITES:
         assert together[subject] == pytest.approx(np.mean([one[subject] for one in alone]))
         assert reordered[subject] > 0.8 * together[subject]
+
+
+def test_scores_of_other_responses_are_not_compared(study, model, monkeypatch):
+    """Nothing else tells them apart: a dataset of one's own has no fingerprint."""
+    own = study.benchmark(METRICS["ridge"], "explained_variance", options=QUIET)
+    before, again = own(model), own(model)
+    assert compare(before, again).mean.value == 0
+    changed = {
+        subject: dataclasses.replace(r, values=r.values + np.random.default_rng(3).standard_normal(r.values.shape))
+        for subject, r in study.responses.items()
+    }
+    monkeypatch.setattr(study, "responses", changed)
+    with pytest.raises(ComparisonError, match="the same responses; on Second2026.IT those of the two .* other noise"):
+        compare(before, own(model))
 
 
 def test_folds_of_earlier_versions_are_taken_for_one(study, model):

@@ -14,7 +14,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t import compare
 from brainscore_vision.benchmarks.laion_fmri_7t.benchmark import make_tasks
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import parse
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import partition, score_all
-from brainscore_vision.data.laion_fmri_7t.families import families
+from brainscore_vision.data.laion_fmri_7t.ids import families
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 OOD, GABOR, TAU = (f"LAION_fMRI.V1-{split}-ridge[subjects=sub-01]" for split in ("ood", "ood_gabor", "tau"))

@@ -39,7 +39,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import (
 )
 from brainscore_vision.benchmarks.laion_fmri_7t.report.variants import Variant
 from brainscore_vision.data.laion_fmri_7t import source
-from brainscore_vision.data.laion_fmri_7t.assemblies import header as assembly_header
+from brainscore_vision.data.laion_fmri_7t.assemblies import file as assembly_file
 from brainscore_vision.data.laion_fmri_7t.constants import CATEGORIES, OOD_TYPES, ROIS
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
@@ -346,7 +346,7 @@ def untouchable(monkeypatch, tmp_path):
         monkeypatch.setattr(module, name, touched)
     for module in (source, sys.modules[benchmark.__module__]):  # the package's attribute of that name is the function
         monkeypatch.setattr(module, "open_dataset", touched)
-    monkeypatch.setattr(assembly_header, "open_netcdf", touched)
+    monkeypatch.setattr(assembly_file, "open_netcdf", touched)
     monkeypatch.setenv("LAION_FMRI_DATASET", str(tmp_path / "nowhere"))
     return touched
 

@@ -25,7 +25,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t import (
     score_model,
 )
 from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import IdentifierError
-from brainscore_vision.benchmarks.laion_fmri_7t.networks.revision import code_revision
+from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import code_revision
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.sources import (
     ModelImportError,
     ModelSourceError,
@@ -360,6 +360,36 @@ def test_two_checkouts_of_a_project_that_put_themselves_on_the_path(tmp_path):
     (tmp_path / "1" / "source_of_a_model" / "blocks.py").write_text("class Block:\n    number = 'edited'\n")
     assert locate_model(f"{tmp_path / '1' / 'models' / 'net.py'}:make")().number == "edited"
     assert makers[2]().number == 2
+
+
+@pytest.mark.parametrize("loaded", ["before", "between", "after"])
+def test_a_fork_beside_the_file_comes_before_the_installed_package(tmp_path, monkeypatch, loaded):
+    """As Python has it of ``python model.py``, whatever else the process has loaded; and it stays the file's own."""
+    installed, repo = tmp_path / "installed", tmp_path / "repo"
+    for place, content in ((installed, "'installed'"), (repo, "'fork'")):
+        package = place / "package_with_a_fork"
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text("from .inner import name\n")
+        (package / "inner.py").write_text(f"name = {content}\n")
+    (repo / "package_with_a_fork" / "own.py").touch()
+    (repo / "net.py").write_text(
+        "import package_with_a_fork as found\n\ndef make():\n    import package_with_a_fork.own\n"
+        "    return package_with_a_fork.name, found.name\n"
+    )
+    monkeypatch.syspath_prepend(installed)
+
+    def load():
+        assert importlib.import_module("package_with_a_fork").name == "installed"
+        assert "package_with_a_fork.own" not in sys.modules
+
+    if loaded == "before":
+        load()
+    make = locate_model(f"{repo / 'net.py'}:make")
+    if loaded == "between":
+        load()
+    assert make() == make() == ("fork", "fork")
+    load()
+    assert make() == ("fork", "fork")
 
 
 IMPORTS_WHEN_SHOWN = """

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
-from brainscore_vision.data.laion_fmri_7t.families import families, family
+from brainscore_vision.data.laion_fmri_7t.ids import families, family
 
 TOGETHER = (
     ("shared_4rep_OOD_shape_blob_round-01.png", "shared_4rep_OOD_shape_blob_round-12.png"),

@@ -12,10 +12,9 @@ from plugin_testing.data_factory import OOD, SHARED, make_trials, unique, write_
 
 from brainscore_vision.data.laion_fmri_7t import source
 from brainscore_vision.data.laion_fmri_7t.assemblies.file import AssemblyFile
-from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError, SchemaError
 from brainscore_vision.data.laion_fmri_7t.home import laion_home
-from brainscore_vision.data.laion_fmri_7t.source import open_dataset, simulated_name
+from brainscore_vision.data.laion_fmri_7t.source import Dataset, open_dataset, simulated_name
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from plugin_testing.raw_release import AFFINE, SHAPE, HandMade, save
 
 from brainscore_vision.data.laion_fmri_7t import released
-from brainscore_vision.data.laion_fmri_7t.assemblies.header import read_header
+from brainscore_vision.data.laion_fmri_7t.assemblies.file import read_header
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError
 from brainscore_vision.data.laion_fmri_7t.packaging.build import BuildOptions, build_subject
 from brainscore_vision.data.laion_fmri_7t.packaging.layout import SubjectFiles

@@ -15,7 +15,6 @@ from .kernels.kernel import StimulusKernel, build_kernel, kernel_from_features
 from .options import EngineOptions
 from .plan import Plan
 from .pool import StimulusPart, StimulusPool
-from .responses import Responses
 from .statistics.ceilings import (
     NORMALIZATIONS,
     SIMILARITY_NORMALIZATIONS,
@@ -25,7 +24,7 @@ from .statistics.ceilings import (
     reliability_from_trials,
 )
 from .statistics.differences import Comparison, compare
-from .tasks import SubjectTask
+from .tasks import Responses, SubjectTask
 
 __all__ = [
     "CKAMetric",

@@ -8,7 +8,7 @@ import numpy as np
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly, walk_coords
 
 from .errors import ResponsesError
-from .responses import Responses
+from .tasks import Responses
 
 DIMS = ("presentation", "neuroid")
 

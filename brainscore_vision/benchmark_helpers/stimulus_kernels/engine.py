@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from brainscore_core.metrics import Score
@@ -17,16 +17,14 @@ from brainscore_core.metrics import Score
 from .errors import ModelOutputError, ResponsesError, StimulusKernelError
 from .features.lookup import LookupModel, check_enough, check_known
 from .features.network import models_in, network_digest
-from .features.recording import committed_layers, committed_regions, recorder_for
+from .features.recording import committed_layers
 from .kernels.compute import device_name
 from .kernels.kernel import StimulusKernel
-from .kernels.making import ModelKernels
-from .kernels.shared import SharedKernels
+from .kernels.making import ModelKernels, recorder_of
 from .options import EngineOptions
 from .plan import FoldsPlan, Plan
 from .pool import StimulusPart, StimulusPool
-from .responses import Responses
-from .tasks import SubjectResult, SubjectTask
+from .tasks import Responses, SubjectResult, SubjectTask
 from .wording import warn_once
 
 
@@ -86,7 +84,7 @@ class Run:
         for model in models:
             _check_interface(model)
         regions = [task.model_region for task in tasks]
-        self._recorders = [_recorder(model, regions, options) for model in models]
+        self._recorders = [recorder_of(model, regions, options) for model in models]
         self._makers = [
             ModelKernels(model, recorder, options, _for_others(recorder, regions))
             for model, recorder in zip(models, self._recorders, strict=True)
@@ -175,7 +173,7 @@ class Run:
             if i + 1 == len(work) or work[i + 1].pool is not item.pool:
                 needed_later = {part for later in work[i + 1 :] for part in later.pool.parts}
                 for maker in self._makers:
-                    maker.drop(part for part in item.pool.parts if part not in needed_later)
+                    maker.drop([part for part in item.pool.parts if part not in needed_later])
 
     def kernels(self, item: KernelWork) -> tuple[StimulusKernel, ...]:
         """The kernel of each model for an item of :meth:`each_kernel`. Keep no reference: the next one needs the memory."""
@@ -242,14 +240,6 @@ class Run:
 def kernel_name(label: str, pool: StimulusPool) -> str:
     """A kernel in messages and lists."""
     return f"{label}, {pool.name}"
-
-
-def _recorder(model, regions: Sequence[str], options: EngineOptions):
-    """Of the regions that tasks need; where kernels are shared with other machines, of all that the model is committed to."""
-    if options.store and SharedKernels.configured(str(model.identifier)) is not None:
-        with suppress(StimulusKernelError):  # what is wrong with a region that nobody asks for here is no error here
-            return recorder_for(model, [*regions, *committed_regions(model)])
-    return recorder_for(model, regions)
 
 
 def _check_interface(model) -> None:

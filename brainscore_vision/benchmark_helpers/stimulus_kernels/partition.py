@@ -29,11 +29,10 @@ from .features.recording import committed_layers
 from .kernels.compute import Compute
 from .kernels.kernel import StimulusKernel
 from .options import EngineOptions
-from .responses import Responses, pearson_per_neuroid
 from .ridge.banded import Target, WeightedFit, banded_fits
 from .statistics.bootstrap import BLOCK_BYTES, FEWEST_GROUPS, correlation_and_variance_draws, count_groups, interval_of
 from .statistics.ceilings import explained_part, ratio_draws
-from .tasks import SubjectTask
+from .tasks import Responses, SubjectTask, pearson_per_neuroid
 from .wording import warn_once
 
 PARTS = ("total", "unique_a", "unique_b", "shared", "a", "b")

@@ -35,11 +35,10 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import Bench
 from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import MemoryForecast, forecast
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_as
 from brainscore_vision.data.laion_fmri_7t.constants import BIBTEX, FOLD_FAMILIES, N_FOLDS, SUBJECTS, VISUAL_DEGREES
-from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
-from brainscore_vision.data.laion_fmri_7t.families import families
+from brainscore_vision.data.laion_fmri_7t.ids import families
 from brainscore_vision.data.laion_fmri_7t.released.features import bind
-from brainscore_vision.data.laion_fmri_7t.source import open_dataset, simulated_name
+from brainscore_vision.data.laion_fmri_7t.source import Dataset, open_dataset, simulated_name
 
 from .identifiers import DEFAULT_THRESHOLD, MODEL_REGIONS, STORED_REGIONS, Cell, IdentifierError, parse
 

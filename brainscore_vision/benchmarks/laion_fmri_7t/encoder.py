@@ -19,10 +19,9 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.encoder impor
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.file import EncoderFileError, read_header
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.fit import EncoderSettings, fit
 from brainscore_vision.data.laion_fmri_7t.constants import BIBTEX, FOLD_FAMILIES
-from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, SchemaError
 from brainscore_vision.data.laion_fmri_7t.ids import is_ood
-from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+from brainscore_vision.data.laion_fmri_7t.source import Dataset, open_dataset
 from brainscore_vision.data.laion_fmri_7t.stimuli.pictures import picture
 
 from .benchmark import build

@@ -21,8 +21,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.listing import 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.mapping import committed_to
 from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.mapping import map_layers as map_layers_of_tasks
 from brainscore_vision.data.laion_fmri_7t.constants import FOLD_FAMILIES, SUBJECTS
-from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
-from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+from brainscore_vision.data.laion_fmri_7t.source import Dataset, open_dataset
 
 from .benchmark import make_tasks, stimulus_pool, warn_once_of_simulation
 from .identifiers import DEFAULT_THRESHOLD, STORED_REGIONS, Cell, IdentifierError

@@ -6,9 +6,8 @@ from typing import NamedTuple
 from . import ids
 from .assemblies.published import PER_SUBJECT, local_copy
 from .constants import OOD_TYPES, REGIONS
-from .dataset import Dataset
 from .errors import MissingDataError
-from .source import PUBLISHED
+from .source import PUBLISHED, Dataset
 from .splits import SHARED_POOL
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from .assemblies.header import AssemblyHeader
-from .dataset import Dataset
+from .assemblies.file import AssemblyHeader
 from .errors import DatasetError, MissingDataError
 from .packaging.layout import SubjectFiles, require
 from .packaging.volumes import MASK_DEFINITIONS, Grid, mask_digest, read_brain_mask, read_volume
-from .stimuli.places import laion_fmri_folder
+from .source import Dataset
+from .stimuli.sources import laion_fmri_folder
 
 IN_REGION = 0.99
 """Share of voxels that lie in their region of interest in the mask that an assembly counts in; in another, most miss it."""

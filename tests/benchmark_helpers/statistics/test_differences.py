@@ -9,7 +9,6 @@ from plugin_testing.models import FeatureModel, random_features
 from scipy.stats import binom, kstest, ttest_1samp
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import Comparison, NoiseCeiling
-from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import pearson_per_neuroid
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap import (
     correlation_draws,
     median_draws,
@@ -27,6 +26,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences
     paired_draws,
     squares,
 )
+from brainscore_vision.benchmark_helpers.stimulus_kernels.tasks import pearson_per_neuroid
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS, benchmark, compare, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.printing import as_row
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all

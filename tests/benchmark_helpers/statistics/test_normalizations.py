@@ -21,7 +21,6 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ResponsesError, StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.compute import Compute
-from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import pearson_per_neuroid
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import (
     ExplainableVariance,
     ceiling_of,
@@ -29,6 +28,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings im
     normalize_correlations,
     scaled_similarity,
 )
+from brainscore_vision.benchmark_helpers.stimulus_kernels.tasks import pearson_per_neuroid
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS, benchmark, score_model
 from brainscore_vision.data.laion_fmri_7t.simulation import SCALES, Truth, simulate
 from brainscore_vision.data.laion_fmri_7t.simulation.scales import LostTrials, Scale

@@ -81,7 +81,7 @@ def test_status_of_an_empty_folder_expects_the_releases_sessions(tmp_path):
 
 
 def test_status_without_anything_named(monkeypatch):
-    monkeypatch.setattr("brainscore_vision.data.laion_fmri_7t.stimuli.places.laion_fmri_folder", lambda: None)
+    monkeypatch.setattr("brainscore_vision.data.laion_fmri_7t.stimuli.sources.laion_fmri_folder", lambda: None)
     text = data("status")
     assert "published (nothing else is named" in text
     assert "sub-03: not downloaded" in text

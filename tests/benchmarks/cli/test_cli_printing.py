@@ -7,6 +7,7 @@ from brainscore_core.metrics import Score
 from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.layer_map import LayerMap
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.layers import _print_map
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.printing import print_scores
+from brainscore_vision.benchmarks.laion_fmri_7t.cli.tables import plain_console
 
 SUBJECTS = ["sub-01", "sub-03", "sub-05"]
 
@@ -36,6 +37,17 @@ def test_the_lines_below_a_table_say_what_the_number_is_and_which_layer_each_ben
     assert "Layers of net: IT=a (IT-tau), IT=b (IT-ood)" in out
     assert "Chosen on some (IT-tau)" in out
     assert "Chosen on others (IT-ood)" in out
+
+
+def test_names_are_printed_as_they_are(capsys):
+    """No emoji, no colours, no markup."""
+    print_scores({name: {"IT-tau": score("a", "of :cat:")} for name in ("net.py:a:cat", "net.py:cat:", "[red]net")})
+    plain_console().print("net.py:b: LAION [bold]")
+    plain_console(stderr=True).print("net.py:car:")
+    found = capsys.readouterr()
+    assert {"net.py:a:cat", "net.py:cat:", "[red]net"} <= set(found.out.replace("│", " ").replace("┃", " ").split())
+    assert "of :cat:" in found.out
+    assert (found.out.splitlines()[-1], found.err) == ("net.py:b: LAION [bold]", "net.py:car:\n")
 
 
 def test_one_layer_for_all_benchmarks_stands_once(capsys):

@@ -5,9 +5,8 @@ import pytest
 from plugin_testing.people import in_child
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
-from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import find_model
+from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import MADE, Made, code_revision, find_model
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.network import as_network
-from brainscore_vision.benchmarks.laion_fmri_7t.networks.revision import MADE, Made, code_revision
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase, add_scores, of_two_networks
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep import check_names, make_plan

@@ -10,9 +10,10 @@ from plugin_testing.data_factory import make_trials, write_trials
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ResponsesError
 from brainscore_vision.data.laion_fmri_7t.assemblies import file as assembly_file
-from brainscore_vision.data.laion_fmri_7t.assemblies.averages import ResponseCache, read_responses
+from brainscore_vision.data.laion_fmri_7t.assemblies.averages import read_responses
 from brainscore_vision.data.laion_fmri_7t.assemblies.file import AssemblyFile
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError, SchemaError
+from brainscore_vision.data.laion_fmri_7t.source import ResponseCache
 
 LAYOUTS = {
     "contiguous": {},

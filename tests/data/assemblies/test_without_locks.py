@@ -15,8 +15,7 @@ import pytest
 from plugin_testing.data_factory import make_trials, write_trials
 from plugin_testing.people import in_child, without_locks
 
-from brainscore_vision.data.laion_fmri_7t.assemblies.file import AssemblyFile
-from brainscore_vision.data.laion_fmri_7t.assemblies.header import DIMENSIONS
+from brainscore_vision.data.laion_fmri_7t.assemblies.file import DIMENSIONS, AssemblyFile
 from brainscore_vision.data.laion_fmri_7t.assemblies.neuroid_assembly import read_assembly
 from brainscore_vision.data.laion_fmri_7t.errors import SchemaError
 

@@ -18,7 +18,7 @@ from plugin_testing.install_check import REPOSITORY
 from plugin_testing.raw_release import ROIS, SHAPE, HandMade, save
 from plugin_testing.s3 import s3_server
 
-from brainscore_vision.data.laion_fmri_7t.assemblies.header import open_netcdf, read_header
+from brainscore_vision.data.laion_fmri_7t.assemblies.file import open_netcdf, read_header
 from brainscore_vision.data.laion_fmri_7t.bucket import BUCKET
 from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError, SchemaError

@@ -9,8 +9,7 @@ import pytest
 from plugin_testing.raw_release import HandMade, save
 
 from brainscore_vision.data.laion_fmri_7t.assemblies.averages import read_responses
-from brainscore_vision.data.laion_fmri_7t.assemblies.file import AssemblyFile
-from brainscore_vision.data.laion_fmri_7t.assemblies.header import open_netcdf, read_header
+from brainscore_vision.data.laion_fmri_7t.assemblies.file import AssemblyFile, open_netcdf, read_header
 from brainscore_vision.data.laion_fmri_7t.constants import OTHER_REGION, REGIONS
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
 from brainscore_vision.data.laion_fmri_7t.packaging.build import BuildOptions, build_subject

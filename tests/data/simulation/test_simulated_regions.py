@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainscore_vision.data.laion_fmri_7t.assemblies.header import read_header
+from brainscore_vision.data.laion_fmri_7t.assemblies.file import read_header
 from brainscore_vision.data.laion_fmri_7t.constants import OTHER_REGION, SUBJECTS
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
 from brainscore_vision.data.laion_fmri_7t.released.features import FEATURE_FILES, SEGMENTATION_TABLE

@@ -20,7 +20,7 @@ from brainscore_vision import load_stimulus_set
 from brainscore_vision.data.laion_fmri_7t.assemblies.published import BUCKET
 from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
-from brainscore_vision.data.laion_fmri_7t.stimuli.places import PRIVATE_COPY
+from brainscore_vision.data.laion_fmri_7t.stimuli.sources import PRIVATE_COPY
 
 STIMULI = [*SHARED, *OOD, *unique("sub-01"), *unique("sub-03")]
 

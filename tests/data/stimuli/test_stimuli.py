@@ -17,9 +17,9 @@ from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDat
 from brainscore_vision.data.laion_fmri_7t.stimuli import displayed
 from brainscore_vision.data.laion_fmri_7t.stimuli.displayed import displayed_images
 from brainscore_vision.data.laion_fmri_7t.stimuli.pictures import composite
-from brainscore_vision.data.laion_fmri_7t.stimuli.released import ReleasedStimuli
 from brainscore_vision.data.laion_fmri_7t.stimuli.sources import (
     ManifestStimuli,
+    ReleasedStimuli,
     find_stimuli,
     make_stimulus_set,
     stimulus_fingerprints,

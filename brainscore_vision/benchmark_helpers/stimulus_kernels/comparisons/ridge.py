@@ -11,7 +11,6 @@ from ..errors import StimulusKernelError
 from ..kernels.compute import Compute
 from ..kernels.kernel import StimulusKernel
 from ..parallel import ordered_map
-from ..responses import Responses, pearson_per_neuroid
 from ..ridge import fit as ridge
 from ..statistics.bootstrap import N_DRAWS, Resampled, check_draws, median_draws, p_values, ridge_draws
 from ..statistics.ceilings import (
@@ -23,7 +22,7 @@ from ..statistics.ceilings import (
     ceiling_of,
     normalize_correlations,
 )
-from ..tasks import Results, SubjectResult, SubjectTask
+from ..tasks import Responses, Results, SubjectResult, SubjectTask, pearson_per_neuroid
 from ..wording import warn_of_model
 
 DEFAULT_ALPHAS = tuple(10.0**exponent for exponent in range(-10, 11))

@@ -15,13 +15,12 @@ from ..errors import ResponsesError
 from ..kernels.compute import Compute
 from ..kernels.kernel import StimulusKernel
 from ..parallel import ordered_map
-from ..responses import Responses
 from ..statistics import similarity
 from ..statistics.bootstrap import N_DRAWS, Resampled, check_draws, rank_classes, rdm_draws
 from ..statistics.ceilings import SIMILARITY_NORMALIZATIONS, NoiseCeiling, Normalized, scaled_similarity
 from ..statistics.rsa_ceilings import Halves, cka_reliability, nili_bounds, rdm_reliability, split_half_reliability
 from ..statistics.similarity import Estimate, mean_estimate
-from ..tasks import Results, SubjectResult, SubjectTask
+from ..tasks import Responses, Results, SubjectResult, SubjectTask
 from ..wording import warn_of_model
 
 FEWEST_FOR_RELIABILITY = 5

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from ..comparisons import Resampled
-from ..responses import Responses, pearson_per_neuroid
 from ..statistics.bootstrap import N_DRAWS, correlation_draws, count_groups, interval_of, ridge_draws
 from ..statistics.ceilings import SumsOfDraws, explained_part, normalize_correlations
-from ..tasks import SubjectTask
+from ..tasks import Responses, SubjectTask, pearson_per_neuroid
 
 VOXELS_AT_ONCE = 512
 

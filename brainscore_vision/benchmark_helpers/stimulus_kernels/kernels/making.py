@@ -21,7 +21,7 @@ from ..features.image_files import place_on_model_screen
 from ..features.network import network_digest, normalised_by_batch
 from ..features.preprocessing import noticing_changes, preprocessing_digest, structure_digest
 from ..features.probe import Probe, probe_ids, probe_rows
-from ..features.recording import CommitmentRecorder
+from ..features.recording import CommitmentRecorder, committed_regions, recorder_for
 from ..files import LockingError, ProcessLock, cannot_write
 from ..options import EngineOptions
 from ..pool import StimulusPart, StimulusPool
@@ -551,3 +551,13 @@ def _from(stimuli, start: int):
     rest = type(stimuli)(stimuli.iloc[start:].reset_index(drop=True))
     rest.stimulus_paths, rest.identifier = stimuli.stimulus_paths, None
     return rest
+
+
+def recorder_of(model, regions: Sequence[str], options: EngineOptions):
+    """Recorder of what tasks need; where kernels are shared with other machines, of all that the model is committed to."""
+    if options.store and SharedKernels.configured(str(model.identifier)) is not None:
+        with contextlib.suppress(
+            StimulusKernelError
+        ):  # what is wrong with a region that nobody asks for here is no error here
+            return recorder_for(model, [*regions, *committed_regions(model)])
+    return recorder_for(model, regions)

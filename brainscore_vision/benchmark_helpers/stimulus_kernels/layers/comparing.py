@@ -19,11 +19,10 @@ from ..comparisons import RELATIVE, CKAMetric, RDMMetric, Results, RidgeMetric
 from ..errors import ResponsesError
 from ..kernels.compute import Compute
 from ..kernels.kernel import StimulusKernel
-from ..responses import pearson_per_neuroid
 from ..ridge import fit as ridge
 from ..statistics.bootstrap import Draws, resampled_counts, ridge_draws, stimuli_digest
 from ..statistics.ceilings import SumsOfDraws
-from ..tasks import SubjectResult, SubjectTask
+from ..tasks import SubjectResult, SubjectTask, pearson_per_neuroid
 
 N_DRAWS = 200
 """Resamplings of the training stimuli behind each interval."""

@@ -22,9 +22,8 @@ from ..errors import ModelOutputError, StimulusKernelError, UnmappedRegionError
 from ..features.recording import library
 from ..options import EngineOptions
 from ..pool import StimulusPool
-from ..responses import Responses
 from ..statistics.bootstrap import percentile_interval
-from ..tasks import SubjectResult, SubjectTask
+from ..tasks import Responses, SubjectResult, SubjectTask
 from ..wording import asked_as
 from .choosing import choose
 from .comparing import COMPARISONS, values_and_draws

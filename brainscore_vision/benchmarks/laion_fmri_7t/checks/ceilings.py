@@ -12,7 +12,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling, r
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import ExplainableVariance, noise_variance
 from brainscore_vision.data.laion_fmri_7t.assemblies.averages import TrialMoments
 from brainscore_vision.data.laion_fmri_7t.constants import PUBLISHED_REPETITIONS, REGIONS
-from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
+from brainscore_vision.data.laion_fmri_7t.source import Dataset
 
 REPETITIONS = {"nc_4rep": 4, "nc_12rep": 12}
 """Published map -> repetitions of the images that it was estimated from and refers to."""

@@ -9,9 +9,9 @@ import numpy as np
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
 from brainscore_vision.data.laion_fmri_7t.assemblies.published import PER_SUBJECT, SHARED, fetch
-from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
 from brainscore_vision.data.laion_fmri_7t.packaging.verify import compare_assemblies
+from brainscore_vision.data.laion_fmri_7t.source import Dataset
 
 from ..networks.errors import ModelImportError
 from ..scoring import score_all

@@ -16,8 +16,8 @@ import numpy as np
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
 from brainscore_vision.data.laion_fmri_7t import ids
 from brainscore_vision.data.laion_fmri_7t.constants import FOLD_FAMILIES, N_FOLDS, REGIONS, SPLIT_FILES
-from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
+from brainscore_vision.data.laion_fmri_7t.source import Dataset
 from brainscore_vision.data.laion_fmri_7t.stimuli.displayed import Survey, describe_copies, describe_sizes
 from brainscore_vision.data.laion_fmri_7t.stimuli.seal import SEAL, differences, read_seal
 from brainscore_vision.data.laion_fmri_7t.stimuli.sources import survey_images

@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import pearson_per_neuroid
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
+from brainscore_vision.benchmark_helpers.stimulus_kernels.tasks import pearson_per_neuroid
 from brainscore_vision.data.laion_fmri_7t.constants import REGIONS
-from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
+from brainscore_vision.data.laion_fmri_7t.source import Dataset
 
 from ..identifiers import DEFAULT_THRESHOLD
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from .cache import app as cache
 from .ceilings import ceilings
@@ -30,7 +29,6 @@ from .features import (
     name_options_as_typed,
     partition,
 )
-from .groups import Group
 from .layers import layers as map_layers
 from .map import map_voxels
 from .networks import networks
@@ -39,6 +37,7 @@ from .options import (
     DatasetOption,
     DeviceOption,
     ExactOption,
+    Group,
     JsonOption,
     LayersOption,
     MemoryOption,
@@ -64,6 +63,7 @@ from .report import report
 from .results import ResultsOption, kept
 from .results import results as show_results
 from .sweep import sweep
+from .tables import plain_console
 
 
 class FrontDoor(Group):
@@ -82,7 +82,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+errors = plain_console(stderr=True)
 """Nothing is wrapped or read as markup: paths have to survive."""
 
 PACKAGES = ("laion-fmri-7t", "brainscore-vision", "brainscore-core", "numpy", "torch")

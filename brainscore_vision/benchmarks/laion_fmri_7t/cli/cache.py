@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from .groups import Group
+from .options import Group
 from .tables import Column, print_table
 
 app = typer.Typer(cls=Group, help="List, verify or clear the kernels that are kept on disk.", no_args_is_help=True)

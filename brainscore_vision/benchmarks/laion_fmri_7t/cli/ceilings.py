@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from .options import DatasetOption, JsonOption, SubjectsOption, writable
-from .tables import Column, print_table
+from .tables import Column, plain_console, print_table
 
 PICTURES = (".svg", ".png", ".pdf")
 
@@ -58,4 +57,4 @@ def ceilings(
         used = "used: what a split uses, over all voxels and from its test images."
         print_table(title, columns, [list(row.values()) for row in cells], used)
     ceiling_picture(rows, out)
-    Console(stderr=True).print(f"Picture in {out}", highlight=False, markup=False)
+    plain_console(stderr=True).print(f"Picture in {out}")

@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from .options import CorrectOption, JsonOption
-from .tables import SIGN_HIDDEN, SIGN_MARK, Column, print_table
+from .tables import SIGN_HIDDEN, SIGN_MARK, Column, plain_console, print_table
 
 LEGEND = (
     "p: no difference on other images of this kind (these subjects). corrected: for all benchmarks of this table.",
     "people: no difference in other people (on these images; t over subjects). both: other people and other images.",
     "agree: subjects whose difference has the sign of the mean. They saw the same images, so that all agree often by chance.",
 )
-_notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+_notes = plain_console(stderr=True)
 
 
 def compare(

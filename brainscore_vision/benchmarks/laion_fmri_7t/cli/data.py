@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .get import SubjectsOption, bucket, get, names
-from .groups import Group
-from .options import DatasetOption, alone
+from .options import DatasetOption, Group, alone
 from .tables import Column, print_table
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def status(dataset: DatasetOption = None, as_json: JsonOption = False) -> None:
     """
     from brainscore_vision.data.laion_fmri_7t.inventory import is_simulated, take_inventory
     from brainscore_vision.data.laion_fmri_7t.source import PUBLISHED
-    from brainscore_vision.data.laion_fmri_7t.stimuli.places import BUNDLED_VARIABLE, STIMULI_VARIABLE
+    from brainscore_vision.data.laion_fmri_7t.stimuli.sources import BUNDLED_VARIABLE, STIMULI_VARIABLE
 
     folder, why = find_folder(dataset)
     items = take_inventory(folder) if folder is not None else []
@@ -264,7 +263,7 @@ def find_folder(dataset: str | None) -> tuple[Path | None, str]:
     from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
     from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
     from brainscore_vision.data.laion_fmri_7t.source import DATASET_VARIABLE, PUBLISHED, SIMULATED
-    from brainscore_vision.data.laion_fmri_7t.stimuli.places import laion_fmri_folder
+    from brainscore_vision.data.laion_fmri_7t.stimuli.sources import laion_fmri_folder
 
     said = "--dataset" if dataset is not None else DATASET_VARIABLE
     chosen = dataset if dataset is not None else os.environ.get(DATASET_VARIABLE) or None

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from .ceilings import known_picture
 from .features import name_options_as_typed
-from .groups import Group
 from .options import (
     AlphasOption,
     DatasetOption,
     DeviceOption,
+    Group,
     JsonOption,
     LayersOption,
     MemoryOption,
@@ -30,7 +29,7 @@ from .options import (
     read_layers,
     writable,
 )
-from .tables import Column, interval, print_table, value
+from .tables import Column, interval, plain_console, print_table, value
 
 OUTPUTS = (".nc", ".csv", ".npy", ".parquet")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".jp2", ".avif", ".tga")
@@ -38,7 +37,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", "
 app = typer.Typer(
     cls=Group, help="Predict responses to any image: fit, run, show, list encoders.", no_args_is_help=True
 )
-errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+errors = plain_console(stderr=True)
 
 FileArgument = Annotated[Path, typer.Argument(metavar="ENCODER", help="A file that `encoder fit` wrote.")]
 

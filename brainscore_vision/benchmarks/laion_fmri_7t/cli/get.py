@@ -210,8 +210,7 @@ def _folder(dataset: Path | None) -> Path:
 
 def _images(folder: Path) -> str:
     """Where images are that go with the folder's files, or how to ask for them."""
-    from brainscore_vision.data.laion_fmri_7t.stimuli.places import find_images
-    from brainscore_vision.data.laion_fmri_7t.stimuli.sources import MissingStimuli
+    from brainscore_vision.data.laion_fmri_7t.stimuli.sources import MissingStimuli, find_images
 
     found = find_images(folder / "stimuli", fetch=False)
     return HOW_TO_ASK if isinstance(found, MissingStimuli) else f"Images: taken from {found.folder}."

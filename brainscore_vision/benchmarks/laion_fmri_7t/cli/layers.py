@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from .ceilings import known_picture
 from .features import name_options_as_typed
@@ -25,9 +24,9 @@ from .options import (
     alone,
     engine_options,
 )
-from .tables import Column, interval, print_table, value
+from .tables import Column, interval, plain_console, print_table, value
 
-errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+errors = plain_console(stderr=True)
 
 
 def layers(

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from .ceilings import known_picture
+from .tables import plain_console
 
-_notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+_notes = plain_console(stderr=True)
 
 
 def map_voxels(

@@ -7,12 +7,11 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from .options import JsonOption
-from .tables import Column, print_table
+from .tables import Column, plain_console, print_table
 
-_notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+_notes = plain_console(stderr=True)
 
 
 def networks(

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from brainscore_core.metrics import Score
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ..results import layers_text
-from .tables import SIGN_HIDDEN, value
+from .tables import SIGN_HIDDEN, plain_console, value
 
 _MEANINGS = {
     "published": "of each subject raw² / ceiling (ridge; raw is the median correlation over voxels) or raw / ceiling "
@@ -41,7 +40,7 @@ def print_scores(scores: Mapping[str, Mapping[str, Score]]) -> None:
 
     The first model has all benchmarks; where another lacks one, its column has a dash.
     """
-    console = Console()
+    console = plain_console()
     if not console.is_terminal:  # nobody's window is too narrow
         console.width = 300
     models, benchmarks = list(scores), list(next(iter(scores.values())))

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from .options import JsonOption, alone
-from .tables import SIGN_HIDDEN, Column, print_table, value
+from .tables import SIGN_HIDDEN, Column, plain_console, print_table, value
 
 DEFAULT_FILE = "leaderboard.sqlite3"
 """The name has "sqlite3" in it because Brain-Score's own code recognises a file by this word."""
@@ -116,7 +115,7 @@ def record(
     message = (
         f"Nothing was written to {place_name(place)}; it would be" if dry_run else f"Written to {place_name(place)}"
     )
-    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"{message}: {counts}.")
+    plain_console(stderr=True).print(f"{message}: {counts}.")
 
 
 def _as_row(recording) -> dict:

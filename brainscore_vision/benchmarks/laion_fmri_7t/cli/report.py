@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from .options import CorrectOption
+from .tables import plain_console
 
 
 def report(
@@ -60,7 +60,7 @@ def report(
     from ..report import Correction, write_report
     from ..results import ResultsDatabase
 
-    errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    errors = plain_console(stderr=True)
     page = write_report(
         ResultsDatabase(results, create=False),
         out,

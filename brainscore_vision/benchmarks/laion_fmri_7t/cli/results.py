@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from .matrix import MEAN, MODEL, by_benchmark, print_matrix
 from .options import alone
-from .tables import SIGN_HIDDEN, SIGN_MARK, Column, interval, print_table, value
+from .tables import SIGN_HIDDEN, SIGN_MARK, Column, interval, plain_console, print_table, value
 
 ResultsOption = Annotated[
     Path | None,
@@ -31,7 +30,7 @@ ResultsOption = Annotated[
 SIGNIFICANT = "significant: voxels whose correlation is above 0, at 5 % of false discoveries in a subject and region."
 _CONDITION = re.compile(r"([^=!<>]+)(!=|<=|>=|=|<|>)(.*)")
 _COMPARED = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-_notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+_notes = plain_console(stderr=True)
 
 
 def results(

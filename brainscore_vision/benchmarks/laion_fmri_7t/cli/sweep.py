@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from .features import name_options_as_typed
 from .options import (
@@ -29,11 +28,11 @@ from .options import (
     grid,
     read_layers,
 )
-from .tables import Column, print_table
+from .tables import Column, plain_console, print_table
 
 _COMMENT = re.compile(r"(^|\s)#.*")
 
-errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+errors = plain_console(stderr=True)
 
 
 def sweep(

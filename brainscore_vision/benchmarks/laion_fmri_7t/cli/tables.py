@@ -42,6 +42,11 @@ NARROWEST = 16
 GAP = 2
 
 
+def plain_console(stderr: bool = False) -> Console:
+    """Prints users' names as they are: without markup, colours for numbers, or an emoji for ``:cat:``."""
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
 def print_table(title: str, columns: Sequence[Column], rows: Iterable[Sequence[str]], *below: str) -> None:
     """Print a table whose names and numbers stay whole, and lines below it.
 
@@ -50,7 +55,7 @@ def print_table(title: str, columns: Sequence[Column], rows: Iterable[Sequence[s
     of rows take a second.
     """
     table = [[" ".join(cell.split()) for cell in row] for row in rows]
-    headings, console, shown, said = [c.name for c in columns], Console(), list(range(len(columns))), list(below)
+    headings, console, shown, said = [c.name for c in columns], plain_console(), list(range(len(columns))), list(below)
     widths = [max(map(cell_len, cells)) for cells in zip(headings, *table, strict=True)]
     if console.is_terminal and _total(widths, shown) > console.width:
         words = [max(column.name.split(), key=cell_len, default="") for column in columns]
@@ -75,7 +80,7 @@ def print_table(title: str, columns: Sequence[Column], rows: Iterable[Sequence[s
 
 def print_tables(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]], *below: str) -> None:
     """:func:`print_table` with the first column in each of several tables, where the terminal has no room for all others."""
-    console = Console()
+    console = plain_console()
     if not console.is_terminal:
         print_table(title, columns, rows, *below)
         return

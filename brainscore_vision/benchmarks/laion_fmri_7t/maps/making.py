@@ -18,8 +18,7 @@ from brainscore_core.metrics import Score
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import replacing
 from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.layer_map import LayerMap
-from brainscore_vision.data.laion_fmri_7t.dataset import Dataset
-from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+from brainscore_vision.data.laion_fmri_7t.source import Dataset, open_dataset
 
 from ..identifiers import IdentifierError, parse
 from .errors import MapError

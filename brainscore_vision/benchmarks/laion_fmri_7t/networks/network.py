@@ -60,7 +60,7 @@ class Network:
     layers : mapping of str to str or list of str
         What regions are mapped to already, where it was taken from a BrainModel.
     facts : mapping of str to str
-        What its Scores say besides: which code made it, and what was made (:mod:`.revision`).
+        What its Scores say besides: which code made it, and what was made (:mod:`.finding`).
     """
 
     identifier: str

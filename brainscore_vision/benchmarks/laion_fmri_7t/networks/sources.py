@@ -8,6 +8,7 @@ import difflib
 import functools
 import hashlib
 import importlib
+import importlib.machinery
 import importlib.util
 import inspect
 import re
@@ -61,6 +62,9 @@ class Neighbourhood:
 _neighbourhoods: dict[Path, Neighbourhood] = {}
 _open: list[Path] = []
 _opening = threading.RLock()
+
+NEVER_ASIDE = {"brainscore_core", "brainscore_vision", "torch", "torchvision", "numpy", "pandas", "xarray", "PIL"}
+"""Packages that this one works with: a second copy of them would not know the objects of the first."""
 
 TABLE_SUFFIXES = (".h5", ".hdf5", ".npz", ".npy", ".csv", ".tsv", ".parquet")
 """Of files with features."""
@@ -292,8 +296,9 @@ def _module_of_file(path: Path) -> ModuleType:
 def _beside(folder: Path | None, is_made: bool = False) -> Iterator[None]:
     """Modules of a folder can be imported by their names, as Python's own ``python file.py`` has it.
 
-    Neighbours of other model files step aside for this time, and so do other modules of a neighbour's name; packages and the
-    standard library do not. Folders that a model file puts on the path are on it for files of this folder alone. Afterwards
+    Neighbours of other model files step aside for this time, and so do other modules and packages of a neighbour's name, such
+    as an installed one where a fork of it stands beside the file; the standard library and what this package works with do
+    not. Folders that a model file puts on the path are on it for files of this folder alone. Afterwards
     everything is importable that was before, and what the folder gave besides. ``is_made``: a model works, which has what it
     imported, so that edited files are not read again.
     """
@@ -318,10 +323,9 @@ def _at_home(folder: Path, home: Neighbourhood, is_made: bool) -> Iterator[None]
         home.modules.clear()
         home.read.clear()
     others = {name for place, other in _neighbourhoods.items() if place != folder for name in other.modules}
-    files = {path.stem for path in folder.glob("*.py")} - sys.stdlib_module_names
-    for name in files & sys.modules.keys():
-        if not hasattr(sys.modules[name], "__path__") and not _lies_in(name, {folder}):
-            others.add(name)
+    own = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
+    own = {name for name in own - sys.stdlib_module_names - NEVER_ASIDE if not _lies_in(name, {folder})}
+    others |= {name for name in sys.modules if name.partition(".")[0] in own}
     aside = {name: sys.modules.pop(name) for name in others if name in sys.modules}
     sys.modules.update(home.modules)
     before, path = set(sys.modules), list(sys.path)
@@ -336,6 +340,9 @@ def _at_home(folder: Path, home: Neighbourhood, is_made: bool) -> Iterator[None]
         home.modules.update((name, sys.modules[name]) for name in new)
         files = [Path(file) for name in new if (file := getattr(sys.modules[name], "__file__", None))]
         home.read.update((file, _written(file)) for file in files)
+        for name in home.modules:  # a package is of one place, with all its modules
+            if importlib.machinery.PathFinder.find_spec(name.partition(".")[0]) is not None:
+                sys.modules.pop(name, None)
         sys.modules.update(aside)
 
 

@@ -4,7 +4,7 @@
 ``.score(id)`` gives the whole Score again. The tables are explained in the README of the benchmarks.
 """
 
-from .adding import add_failures, add_scores
+from .adding import add_failures, add_scores, set_properties
 from .database import ResultsDatabase, matches
 from .entry import Entry, make_entry
 from .errors import ResultsError
@@ -15,7 +15,6 @@ from .maintenance import orphans, remove_orphans, verify
 from .names import of_two_networks, tell_apart
 from .parts import add_partitions, read_partitions
 from .per_voxel import score_to_frame, voxel_frames, voxels_to_xarray
-from .properties import set_properties
 from .result import Failure, FoldResult, Result, Summary, UnitResult, layers_text
 from .row_notes import RowLayers, RowNote, row_layers, row_notes
 

@@ -1,9 +1,11 @@
-"""Scores on their way into a database: added as they are done, and what could not be scored with the reason."""
+"""Scores on their way into a database: added as they are done, and what could not be scored with the reason; what is known of
+models, as a list of models gives it: a name, a family, the number of parameters, training data.
+"""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from brainscore_core.metrics import Score
@@ -13,9 +15,12 @@ from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 from ..benchmark import VERSION
 from ..identifiers import IdentifierError, parse
-from ..networks.revision import code_revision
+from ..networks.finding import code_revision
 from .database import ResultsDatabase
 from .facts import run_facts
+from .schema import migrate, writing
+
+Property = str | int | float | bool
 
 
 def add_scores(
@@ -143,3 +148,18 @@ def dataset_fingerprint(benchmark: str | None, dataset=None) -> str:
         return open_dataset(chosen).fingerprint()
     except (DatasetError, IdentifierError):  # often just what failed, so that it must not hide the failure
         return ""
+
+
+def set_properties(database: ResultsDatabase, properties: Mapping[str, Mapping[str, Property]]) -> None:
+    """Keep what is known of models, by the name that they are asked for; what was known of these models before goes.
+
+    Results have them as :attr:`~.result.Result.properties`.
+    """
+    with writing(database.connection):
+        migrate(database.connection)
+        table = database.tables.Property
+        database.connection.create_tables([table])  # a file of an earlier version lacks it
+        for requested, own in properties.items():
+            table.delete().where(table.requested == requested).execute()
+            for name, value in own.items():
+                table.create(requested=requested, name=name, value=value)

@@ -28,9 +28,9 @@ class RunFacts:
         As it was asked for: a registered identifier, ``file.py:function``, a table of features. The model's own identifier,
         which may differ, is in its Score.
     model_revision : str or None
-        Which model was behind the name: of what a function made, else of its code; see :mod:`~..networks.revision`.
+        Which model was behind the name: of what a function made, else of its code; see :mod:`~..networks.finding`.
     dataset_fingerprint : str
-        See :meth:`brainscore_vision.data.laion_fmri_7t.dataset.Dataset.fingerprint`; empty if the data could not be opened.
+        See :meth:`brainscore_vision.data.laion_fmri_7t.source.Dataset.fingerprint`; empty if the data could not be opened.
     benchmark_version : int
     started : datetime.datetime
         With a time zone; kept as UTC.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
-from ..networks.revision import MADE
+from ..networks.finding import MADE
 from .result import Result, Summary
 
 NAME = "name"

@@ -13,7 +13,7 @@ from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 from ..benchmark import VERSION
 from ..identifiers import parse
-from ..networks.revision import code_revision
+from ..networks.finding import code_revision
 from .database import ResultsDatabase
 from .entry import without_dataset
 from .facts import run_facts

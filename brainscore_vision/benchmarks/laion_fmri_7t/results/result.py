@@ -108,7 +108,7 @@ class Result:
         :func:`~brainscore_vision.benchmark_helpers.stimulus_kernels.features.network.network_digest` and
         :class:`~brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe.Probe`. None where nothing is known.
     model_code : str or None
-        Where ``model_revision`` is of what was made (:class:`~..networks.revision.Made`): hash of the code that made it.
+        Where ``model_revision`` is of what was made (:class:`~..networks.finding.Made`): hash of the code that made it.
     benchmark : str
         Without the dataset that the identifier may name, which ``dataset`` describes.
     value, raw, ceiling : float

@@ -40,7 +40,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import K
 from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import available_bytes, forecast_of, resident_bytes
 from brainscore_vision.benchmark_helpers.stimulus_kernels.parallel import PROCESSORS
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.decomposition import way_to_decompose
-from brainscore_vision.data.laion_fmri_7t.assemblies.averages import ResponseCache
+from brainscore_vision.data.laion_fmri_7t.source import ResponseCache
 
 from ..identifiers import parse
 from ..networks.finding import find_model

@@ -14,10 +14,9 @@ from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from ..benchmark import build
 from ..identifiers import IdentifierError, parse
 from ..networks.errors import ModelSourceError
-from ..networks.finding import find_model
+from ..networks.finding import MADE, Made, code_revision, find_model
 from ..networks.network import AUTO, OWN
 from ..networks.region_layers import layers_for
-from ..networks.revision import MADE, Made, code_revision
 from ..networks.sources import with_whole_path
 from ..scoring import build_all, resolve_all
 from .errors import UnknownNamesError
@@ -60,7 +59,7 @@ class ModelPlan:
     model : str
         As :func:`~..networks.finding.find_model` takes it; files with their whole path.
     revision : str or None
-        See :func:`~..networks.revision.code_revision`.
+        See :func:`~..networks.finding.code_revision`.
     todo, done : tuple of Target
     networks : frozenset of str
         Digests of the networks that ``done`` was scored with, as far as they are known.

@@ -17,9 +17,8 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.engine import Run
 
 from ..identifiers import parse
-from ..networks.finding import ModelSource, find_model
+from ..networks.finding import Made, ModelSource, find_model
 from ..networks.network import AUTO
-from ..networks.revision import Made
 from ..results import ResultsDatabase, run_facts
 from ..scoring import build_all, prepare
 from .cluster import LocalWorkers

@@ -1,21 +1,19 @@
 """What scoring needs of single trials: averages over repetitions, over halves of them, and sums for reliability."""
 
 import logging
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.responses import Responses
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import NoiseCeiling
+from brainscore_vision.benchmark_helpers.stimulus_kernels.tasks import Responses
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import warn_once
 
 from ..constants import PUBLISHED_REPETITIONS, REGION_UNIONS, REGIONS
 from ..errors import DatasetError, SchemaError
-from .file import AssemblyFile
-from .header import NOISE_CEILINGS
+from .file import NOISE_CEILINGS, AssemblyFile
 
 _logger = logging.getLogger(__name__)
 
@@ -213,33 +211,3 @@ def _responses(
     return Responses(
         file.header.neuroids["subject_id"].iloc[0], stimulus_ids, values, counts, neuroids, ceiling, noise_variance
     )
-
-
-class ResponseCache:
-    """Least recently used responses, kept within a number of bytes.
-
-    Parameters
-    ----------
-    max_bytes : int
-        Responses larger than this are not kept at all.
-    """
-
-    def __init__(self, max_bytes: int = 512 * 2**20):
-        self.max_bytes = max_bytes
-        self._entries: OrderedDict[tuple, tuple[Responses, ...]] = OrderedDict()
-
-    def get(self, key: tuple, make: Callable[[], tuple[Responses, ...]]) -> tuple[Responses, ...]:
-        """The entry under `key`, made by ``make()`` if it is not there."""
-        if key in self._entries:
-            self._entries.move_to_end(key)
-            return self._entries[key]
-        entry = make()
-        if _n_bytes(entry) <= self.max_bytes:
-            self._entries[key] = entry
-            while sum(map(_n_bytes, self._entries.values())) > self.max_bytes:
-                self._entries.popitem(last=False)
-        return entry
-
-
-def _n_bytes(entry: tuple[Responses, ...]) -> int:
-    return sum(r.values.nbytes + r.stimulus_ids.nbytes + r.n_repetitions.nbytes for r in entry)

@@ -9,8 +9,7 @@ from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidA
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import has_locks, read_hdf5
 
 from ..constants import ASSEMBLY_IDENTIFIER
-from .file import AssemblyFile
-from .header import DATA_VARIABLE, DIMENSIONS
+from .file import DATA_VARIABLE, DIMENSIONS, AssemblyFile
 
 
 def read_assembly(file: AssemblyFile) -> NeuroidAssembly:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..constants import ASSEMBLY_IDENTIFIER
-from .header import (
+from .file import (
     DATA_VARIABLE,
     DIMENSIONS,
     NEUROID_REQUIRED,

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..assemblies.header import read_header
+from ..assemblies.file import read_header
 from ..assemblies.region_table import RegionTable, region_table
 from ..assemblies.writer import AssemblyWriter
 from ..assemblies.zscore import ZscoreCounts, zscore_in_place

@@ -11,8 +11,7 @@ from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidA
 from brainscore_core.supported_data_standards.brainio.packaging import package_data_assembly_locally
 
 from .. import ids
-from ..assemblies.file import AssemblyFile
-from ..assemblies.header import DIMENSIONS, PRESENTATION_OPTIONAL
+from ..assemblies.file import DIMENSIONS, PRESENTATION_OPTIONAL, AssemblyFile
 from ..assemblies.published import PER_SUBJECT, SHARED
 from ..constants import OTHER_REGION, STIMULUS_SET_IDENTIFIER
 from .trials import count_repetitions

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..assemblies.file import BLOCK_BYTES
-from ..assemblies.header import (
+from ..assemblies.file import (
+    BLOCK_BYTES,
     DATA_VARIABLE,
     DIMENSIONS,
     PRESENTATION_OPTIONAL,

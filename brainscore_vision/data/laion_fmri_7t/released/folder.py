@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..errors import DatasetError, MissingDataError
 from ..source import DATASET_VARIABLE, PUBLISHED, SIMULATED
-from ..stimuli.places import laion_fmri_folder
+from ..stimuli.sources import laion_fmri_folder
 
 
 class DataDirNotSetError(MissingDataError):

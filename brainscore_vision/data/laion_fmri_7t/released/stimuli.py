@@ -12,8 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from ..stimuli.pictures import picture
-from ..stimuli.released import read_metadata
-from ..stimuli.sources import HOW_TO_GET_STIMULI, RELEASED_METADATA, StimulusSource, find_stimuli
+from ..stimuli.sources import HOW_TO_GET_STIMULI, RELEASED_METADATA, StimulusSource, find_stimuli, read_metadata
 from .captions import Captions
 from .embeddings import Embeddings
 from .folder import StimuliNotDownloadedError, UnknownNameError, data_folder

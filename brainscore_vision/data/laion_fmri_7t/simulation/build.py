@@ -102,7 +102,7 @@ def write_subject(
     bar: tqdm,
 ) -> None:
     """Write one subject's anatomy, assembly and truth; `groups` and the rows of `features` are those of the ids."""
-    from .anatomy import write_anatomy  # needs nibabel, without which finished datasets can be scored
+    from .raw_volumes import write_anatomy
 
     trials = schedule(scale, stimulus_ids, subject, seed)
     voxels = draw_voxels(scale, subject, seed)

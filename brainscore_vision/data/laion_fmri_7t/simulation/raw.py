@@ -16,8 +16,7 @@ from tqdm import tqdm
 from ..constants import SUBJECTS
 from ..errors import DatasetError
 from ..packaging.layout import NOISE_CEILING_MAPS, SubjectFiles, dataset_mark
-from ..stimuli.released import IMAGES_DATASET
-from ..stimuli.sources import IMAGE_FOLDER, MANIFEST, RELEASED_IMAGES, RELEASED_METADATA
+from ..stimuli.sources import IMAGE_FOLDER, IMAGES_DATASET, MANIFEST, RELEASED_IMAGES, RELEASED_METADATA
 from .feature_files import write_captions
 from .raw_volumes import RawVolumes
 from .regions import brain_mask
