@@ -1,10 +1,10 @@
 """Fixtures of the whole suite, and the guard against testing a stale install."""
 
+import functools
 import gc
 import shutil
 import sys
 import tempfile
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -131,6 +131,18 @@ def plugins_searched_once():
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def commands_built_once():
+    """Typer reads the signatures and docstrings of all commands each time that the application is called."""
+    import typer.testing
+
+    build = functools.cache(typer.main.get_command)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", build)
+        patch.setattr(typer.testing, "_get_command", build)
+        yield
+
+
 @pytest.fixture
 def run(monkeypatch, capsys):
     """``run(*arguments) -> (exit code, standard output, standard error)`` of the entry point."""
@@ -197,7 +209,7 @@ def layered(tmp_path):
     """``layered({model: {benchmark: layer}})``: a results file with made-up scores."""
     from plugin_testing.layered_results import fill_layers
 
-    return partial(fill_layers, tmp_path / "results.db")
+    return functools.partial(fill_layers, tmp_path / "results.db")
 
 
 @pytest.fixture

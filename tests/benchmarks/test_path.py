@@ -14,7 +14,10 @@ from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 from brainscore_vision.data.laion_fmri_7t import source, splits
 from brainscore_vision.data.laion_fmri_7t.assemblies.file import AssemblyFile
 
-CELLS = ("LAION_fMRI.V1-tau-ridgecv", "LAION_fMRI.IT-ood-ridge", "LAION_fMRI.V4-rdm-pearson", "LAION_fMRI.V2-cka")
+CELLS = tuple(
+    f"LAION_fMRI.{cell}[subjects=sub-01+sub-03]"
+    for cell in ("V1-tau-ridgecv", "IT-ood-ridge", "V4-rdm-pearson", "V2-cka")
+)
 UNKEPT = EngineOptions(store=False, progress=False)
 
 

@@ -35,15 +35,8 @@ class Run:
         self.output = folder / "output.txt"
         models = [f"{folder / 'sweep_made.py'}:{name}" for name in functions]
         benchmarks = [argument for cell in cells for argument in ("--benchmarks", cell)]
-        command = [
-            sys.executable,
-            "-m",
-            "brainscore_vision.benchmarks.laion_fmri_7t.cli",
-            "sweep",
-            *models,
-            *benchmarks,
-        ]
-        command += ["--dataset", str(dataset), "--results", str(self.results), *options]
+        self.arguments = ["sweep", *models, *benchmarks, "--dataset", str(dataset), "--results", str(self.results)]
+        command = [sys.executable, "-m", "brainscore_vision.benchmarks.laion_fmri_7t.cli", *self.arguments, *options]
         paths = [str(REPOSITORY / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
         with open(self.output, "w") as output:
             self.process = subprocess.Popen(

@@ -29,7 +29,7 @@ PLUGIN = REPOSITORY / "brainscore_vision"
 IN_FOLDERS = {
     PLUGIN / "benchmarks" / "laion_fmri_7t" / "README.md": """
         export LAION_FMRI_DATASET=tiny
-        laion-score sweep models.csv --benchmarks 'LAION_fMRI.IT-*-ridgecv' --results scores.sqlite --workers 1
+        laion-score sweep models.csv --benchmarks 'LAION_fMRI.IT-*-ridgecv' --results scores.sqlite --workers 1 --no-check
         """,
     PLUGIN / "data" / "laion_fmri_7t" / "README.md": """
         laion-fmri download-stimuli

@@ -39,6 +39,12 @@ def seeded(make, **options):
         return make(weights=None, **options)
 
 
+def vgg_without_classifier(weights):
+    """Its layers until the classifier, whose 120 million weights take a second to be made."""
+    layers = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["A"], batch_norm=True)
+    return nn.Sequential(OrderedDict(features=layers))
+
+
 def overwriting(change):
     """A convolution whose answer a function changes in place, under another shape or name."""
     return Own(lambda self, x: change(self.conv(x)).sum(), conv=conv)
@@ -61,7 +67,7 @@ OVERWRITTEN = {
     "numpy": (lambda: overwriting(lambda y: torch.from_numpy(np.multiply(y.numpy(), 0, out=y.numpy()))), "conv"),
     "a slice": (lambda: overwriting(lambda y: y[:, :2].fill_(9)), "conv"),
     "AlexNet": (lambda: seeded(torchvision.models.alexnet), "features.0"),
-    "VGG": (lambda: seeded(torchvision.models.vgg11_bn), "features.1"),
+    "VGG": (lambda: seeded(vgg_without_classifier), "features.1"),
     "ResNet's convolution": (lambda: seeded(torchvision.models.resnet18), "bn1"),
     "ResNet's bn2": (lambda: seeded(torchvision.models.resnet18), "layer2.0.bn2"),
     "ResNet's shortcut": (lambda: seeded(torchvision.models.resnet18), "layer2.0.downsample"),

@@ -98,9 +98,9 @@ def test_the_tables_definition_is_found(root, monkeypatch, definition):
 def test_the_command_checks_both_and_fails_where_data_are_others(run, root, published):
     code, out, _ = run("check", "--dataset", root, "--real", "--published", published, "--model", MODEL)
     lines = out.splitlines()
-    assert len(lines) == 14
-    assert lines[11].startswith("ok    assemblies are those that Brain-Score publishes")
-    assert lines[13].startswith(f"FAIL  {MODEL} scores as in the published table")  # made-up responses are others
+    assert len(lines) == 15
+    assert lines[12].startswith("ok    assemblies are those that Brain-Score publishes")
+    assert lines[14].startswith(f"FAIL  {MODEL} scores as in the published table")  # made-up responses are others
     assert code == 1
     code, _, error = run("check", "--dataset", root, "--published", published)
     assert code == 2

@@ -332,8 +332,8 @@ def test_no_command_shows_the_help(run):
 def process(tmp_path):
     def run(*arguments, **environment):
         return subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", cli.__package__, *map(str, arguments)],
-            env={**os.environ, **environment},
+            [sys.executable, "-m", "laion_score", *map(str, arguments)],
+            env={**os.environ, "PYTHONWARNINGS": "", **environment},
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -349,7 +349,7 @@ def test_a_process_prints_records_alone(process, tiny_dataset):
     (record,) = records(done.stdout)
     assert record["benchmark"] == V1
     assert record["model"] == "pixels"
-    # no bars where nobody watches, and one line that says that the data are made up
+    # no warning of a library, no bars where nobody watches, and one line that says that the data are made up
     assert "\r" not in done.stderr
     assert done.stderr.splitlines() == [f"Simulated data ({tiny_dataset}): scores on them say nothing about brains."]
 

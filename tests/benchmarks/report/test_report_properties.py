@@ -22,6 +22,8 @@ from brainscore_vision.benchmarks.laion_fmri_7t.report.property_figures import p
 from brainscore_vision.benchmarks.laion_fmri_7t.report.study import read_study
 from brainscore_vision.benchmarks.laion_fmri_7t.report.variants import Variant
 
+pytestmark = pytest.mark.usefixtures("without_maps")
+
 IT_OOD = "LAION_fMRI.IT-ood-ridgecv"
 SHARES = {"small": 0.5, "large": 0.7, "middle": 0.6, "other": 0.4}
 

@@ -16,6 +16,8 @@ from brainscore_vision.benchmarks.laion_fmri_7t.report.study import read_study
 from brainscore_vision.benchmarks.laion_fmri_7t.report.variants import Variant
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
 
+pytestmark = pytest.mark.usefixtures("without_maps")
+
 
 @pytest.fixture
 def database(tmp_path):

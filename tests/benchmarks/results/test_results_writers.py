@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import stat
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -109,10 +110,13 @@ def test_an_object_survives_a_fork_and_pickling(path, row):
 
 def test_writers_killed_at_any_moment_do_no_harm(path, row):
     rng = np.random.default_rng(1)
+    begun = time.monotonic()
+    start(add_some, path, row, "undisturbed", len(CELLS)).join()
+    duration = time.monotonic() - begun
     killed = 0
     for attempt in range(20 * N_KILLS):
         child = start(add_some, path, row, f"attempt {attempt}", len(CELLS))
-        child.join(timeout=float(rng.uniform(0, 0.3)))
+        child.join(timeout=float(rng.uniform(0, duration)))
         if child.is_alive():
             os.kill(child.pid, signal.SIGKILL)
             child.join()

@@ -1,5 +1,8 @@
 """The forecast of a sweep: what can be counted is exact, and what is measured is measured with the sweep's own code."""
 
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
 import h5py
 import numpy as np
 import pytest
@@ -8,7 +11,7 @@ from plugin_testing.sweeps_here import measure_shortly
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import CommitmentRecorder
-from brainscore_vision.benchmarks.laion_fmri_7t.sweep import Settings, check_names, forecast, make_plan
+from brainscore_vision.benchmarks.laion_fmri_7t.sweep import Settings, check_names, forecast, make_plan, preflight
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep.forecast import (
     CellRates,
     Forecast,
@@ -214,8 +217,10 @@ def test_rates_of_several_processes_are_averaged():
     assert MachineRates.mean([one, two]) == MachineRates(*np.full(8, 2.0), {kind: CellRates(5, 2.0, 2.0, 2.0)})
 
 
-def test_the_command_forecasts_unless_it_is_not_to_look_at_models(run, tmp_path, tiny_dataset):
-    """In real processes, one of which a model kills."""
+def test_the_command_forecasts_unless_it_is_not_to_look_at_models(run, tmp_path, tiny_dataset, monkeypatch):
+    """In real processes, one of which a model kills; forked, so that each costs no imports."""
+    fork = multiprocessing.get_context("fork")
+    monkeypatch.setattr(preflight, "_processes", lambda n: ProcessPoolExecutor(n, mp_context=fork))
     file = write_models(tmp_path)
     common = ["sweep", f"{file}:healthy", f"{file}:deadly", "-b", V1, "--dataset", tiny_dataset, "--dry-run"]
     common += ["--results", tmp_path / "results.db", "--workers", 1]

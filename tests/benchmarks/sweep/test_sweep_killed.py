@@ -73,31 +73,32 @@ def test_a_killed_worker_costs_its_task_alone(start, undisturbed, seen_twice, tm
     assert "3 failures" in output
 
 
+@pytest.mark.usefixtures("sweeps_here")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_sweep_that_ends_early_goes_on_where_it_was(start, undisturbed, seen_twice, tmp_path, how):
-    run = start(["healthy", "blocked"], "--workers", "2")
-    until(lambda: run.process.poll() is not None or (tmp_path / "blocked is looking").exists(), "the second model")
-    assert run.process.poll() is None, run.output.read_text()
-    done = until(run.values, "a score")
-    workers = run.descendants()
+def test_a_sweep_that_ends_early_goes_on_where_it_was(start, undisturbed, seen_twice, tmp_path, how, run):
+    sweep = start(["healthy", "blocked"], "--workers", "2")
+    until(lambda: sweep.process.poll() is not None or (tmp_path / "blocked is looking").exists(), "the second model")
+    assert sweep.process.poll() is None, sweep.output.read_text()
+    done = until(sweep.values, "a score")
+    workers = sweep.descendants()
     assert workers
     if how == signal.SIGINT:
-        os.killpg(run.process.pid, how)  # as a terminal does: to every process of the sweep
+        os.killpg(sweep.process.pid, how)  # as a terminal does: to every process of the sweep
     else:
-        os.kill(run.process.pid, how)
-    code, output = run.end()
+        os.kill(sweep.process.pid, how)
+    code, output = sweep.end()
     assert code == {signal.SIGKILL: -9, signal.SIGINT: 130}[how], output
     assert "Traceback" not in output
     until(lambda: not any(worker.is_running() for worker in workers), "the workers to end")
 
-    done = {**done, **run.values()}  # what came back at the last moment is kept too
-    first = {r.id for r in ResultsDatabase(run.results).results()}
+    done = {**done, **sweep.values()}  # what came back at the last moment is kept too
+    first = {r.id for r in ResultsDatabase(sweep.results).results()}
     (tmp_path / "go").touch()
-    again = start(["healthy", "blocked"], "--workers", "1")
-    code, output = again.end()
+    code, *output = run(*sweep.arguments, "--no-check", "--workers", "1")
+    output = "".join(output)
     assert code == 0, output
-    assert again.values().items() >= done.items()
-    results = ResultsDatabase(run.results).results(latest=False)
+    assert sweep.values().items() >= done.items()
+    results = ResultsDatabase(sweep.results).results(latest=False)
     assert len(results) == 2 * len(CELLS)
     assert first < {r.id for r in results}
     for r in results:
