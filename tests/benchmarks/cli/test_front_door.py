@@ -62,9 +62,9 @@ def test_the_check_of_imports_sees_them():
 
 
 def test_the_first_line_is_our_own_and_the_process_ends_with_its_code():
-    done = front("score", "no_such_file.py:make", REGISTERED[0])
+    done = front("score", "no-such-model", REGISTERED[0])
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("laion-score: There is no file")
+    assert done.stderr.startswith("laion-score: A model is")
     assert done.stderr.count("\n") == 1
 
 
