@@ -483,11 +483,25 @@ def test_no_subject_is_called_as_something_else_in_a_score(study, scores, model)
             ),
             "the same subjects in one order; .* have anna, ben, cleo and cleo, ben, anna",
         ),
+        *(
+            (
+                lambda s, folds=folds: KFoldNeuralBenchmark(
+                    s.benchmark(METRICS["ridge"]).info, [s.benchmark(metric, region=r) for metric, r in folds]
+                ).resolve(),
+                f"differ in their stimuli alone; those of Second2026.IT have 2 {said}",
+            )
+            for folds, said in (
+                (((RidgeMetric((1.0,)), "IT"), (RidgeMetric((2.0,)), "IT")), "metrics"),
+                (((RidgeMetric((1.0,)), "IT"), (RDMMetric(), "IT")), "metrics"),
+                (((RidgeMetric((1.0,)), "IT"), (RidgeMetric((1.0,)), "V4")), "regions that the model is asked for"),
+            )
+        ),
         (lambda s: RidgeMetric(()), "alphas are positive numbers, at least one"),
         (lambda s: RidgeMetric((1.0, -1.0)), "alphas are positive numbers"),
     ],
     ids=["no subject", "subject twice", "normalization of another metric", "unknown normalization", "no fold"]
-    + ["folds of two normalizations", "folds of two orders", "no alpha", "negative alpha"],
+    + ["folds of two normalizations", "folds of two orders", "folds of other penalties", "folds of other metrics"]
+    + ["folds of other regions", "no alpha", "negative alpha"],
 )
 def test_a_benchmark_that_makes_no_sense(study, model, make, message):
     with pytest.raises(StimulusKernelError, match=f"(?s){message}"):

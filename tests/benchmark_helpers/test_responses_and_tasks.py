@@ -1,6 +1,7 @@
 """What people say of a dataset of their own: responses, and which stimuli are for training and for the test."""
 
 import dataclasses
+from collections import namedtuple
 
 import numpy as np
 import pandas as pd
@@ -257,6 +258,20 @@ def test_what_makes_a_task_has_a_hash(field, held):
         dataclasses.replace(task(IDS[:7], IDS[7:]), **{field: what})
     without = dataclasses.make_dataclass("Without", ["held"], eq=False, namespace={"__call__": Holds.__call__})(held)
     assert dataclasses.replace(task(IDS[:7], IDS[7:]), load_responses=without).load_responses is without
+
+
+@pytest.mark.parametrize("field", ["load_responses", "load_halves", "pool"])
+def test_what_makes_a_task_equals_nothing_of_another_class(field):
+    """Named tuples of two classes with one content are equal: one's responses would be taken for the other's."""
+    kind = type("Raw", (namedtuple("Raw", ["subject"]),), {"__call__": Holds.__call__})
+    what = StimulusPool("all", (StimulusPart("all", IDS),), 8, kind("ann")) if field == "pool" else kind("ann")
+    with pytest.raises(StimulusKernelError, match="of ann is a Raw, which equals any tuple of the same content"):
+        dataclasses.replace(task(IDS[:7], IDS[7:]), **{field: what})
+
+
+def test_a_subject_is_a_name():
+    with pytest.raises(StimulusKernelError, match="A subject is a name; received 1. Give '1'"):
+        dataclasses.replace(task(IDS[:7], IDS[7:]), subject=1)
 
 
 def test_responses_are_loaded_by_a_function(values):

@@ -36,6 +36,13 @@ OVERLAP = (
     "Intervals of comparisons say so; the error over folds does not, and is too small."
 )
 
+FOLDS_SHARE = {
+    "metrics": lambda task: task.metric,
+    "regions": lambda task: task.region,
+    "regions that the model is asked for": lambda task: task.model_region,
+    "widths of stimuli in degrees": lambda task: task.pool.visual_degrees,
+}
+
 SMALL_WIDENING = 1.05
 """Less is not worth a note."""
 
@@ -304,7 +311,8 @@ class FoldsPlan:
     Raises
     ------
     StimulusKernelError
-        Folds of different subjects, or of the same in another order: each subject has a mean over folds.
+        Folds of different subjects, or of the same in another order: each subject has a mean over folds. Folds of different
+        metrics, regions or widths of stimuli, a mean of which would say nothing.
     """
 
     identifier: str
@@ -318,6 +326,13 @@ class FoldsPlan:
                 f"The folds of a benchmark have the same subjects in one order; those of {self.identifier} have {found}. Sort "
                 f"them, or make a benchmark of each."
             )
+        for what, of in FOLDS_SHARE.items():
+            found = list(dict.fromkeys(of(task) for fold in self.folds for task in fold.tasks))
+            if len(found) > 1:
+                raise StimulusKernelError(
+                    f"The folds of a benchmark differ in their stimuli alone; those of {self.identifier} have {len(found)} "
+                    f"{what}: {' and '.join(map(str, found))}. Make a benchmark of each."
+                )
         orders: dict = {}
         folds = tuple(replace(fold, tasks=in_one_order(fold.tasks, orders)) for fold in self.folds)
         object.__setattr__(self, "folds", folds)

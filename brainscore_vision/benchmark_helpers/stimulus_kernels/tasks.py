@@ -226,6 +226,10 @@ def pearson_per_neuroid(
     return correlations
 
 
+ALIKE = (tuple, str, bytes, int, float, complex, frozenset)
+"""Classes whose objects, and those of classes of theirs such as a NamedTuple, are equal by content whatever their class."""
+
+
 @dataclass(frozen=True)
 class SubjectTask:
     """What has to be compared for one subject. Equal tasks have equal results.
@@ -305,6 +309,8 @@ class SubjectTask:
 
     def _check_parts(self) -> None:
         """Tasks are found by what they are made of, so that all of it has a hash."""
+        if not isinstance(self.subject, str):
+            raise StimulusKernelError(f"A subject is a name; received {self.subject!r}. Give {str(self.subject)!r}.")
         if not callable(self.load_responses):
             raise StimulusKernelError(
                 f"load_responses of {self.subject} is a function without arguments that returns its Responses, called when its "
@@ -324,6 +330,13 @@ class SubjectTask:
                     f"{type(part).__name__} without ({error}). Where it holds arrays or dictionaries, make its class a "
                     f"dataclass(eq=False); otherwise, a dataclass(frozen=True)."
                 ) from error
+            if isinstance(part, ALIKE):
+                raise StimulusKernelError(
+                    f"Equal tasks are evaluated once, so that what they are made of is equal to nothing of another class; "
+                    f"{name} of {self.subject} is a {type(part).__name__}, which equals any "
+                    f"{next(kind.__name__ for kind in ALIKE if isinstance(part, kind))} of the same content. Make its class a "
+                    f"dataclass(frozen=True)."
+                )
 
     def halves(self, responses: Responses) -> tuple[Responses, Responses] | None:
         """What :attr:`load_halves` gives for the test stimuli, both in one order; None without it.
