@@ -20,7 +20,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.hooks import 
     layer_names,
     resolve_layer,
 )
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest, pytorch_wrapper
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import asked, network_digest, pytorch_wrapper
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import answers_by_layers, region_layers
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import warn_once
 
@@ -218,7 +218,7 @@ def as_network(
                 f"{type(module).__name__} is or holds one. Give the network as it was before it was exported."
             )
     # a frozen script has no mode any more
-    training = next((name for name, part in module.named_modules() if getattr(part, "training", False)), None)
+    training = next((name for name, part in module.named_modules() if asked(part, "training", False)), None)
     if training is not None:
         where = f"its {training!r} is" if training else "it is"
         raise ModelSourceError(
@@ -339,7 +339,7 @@ def _hint(value, torch) -> str:
 
 def _held_settings(module, name: str = "") -> dict[str, InputSettings]:
     """The outermost modules that timm says an input of, by name; "" is the network itself."""
-    configuration = getattr(module, "pretrained_cfg", None)
+    configuration = asked(module, "pretrained_cfg")
     if isinstance(configuration, Mapping) and "input_size" in configuration:
         return {name: settings_of_timm(configuration)}
     held = {}
