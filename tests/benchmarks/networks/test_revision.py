@@ -1,5 +1,9 @@
 """The revision of a function's model: what it makes counts, and not the text of its file."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -267,6 +271,18 @@ GAINS = {
         "act(self.conv(x))",
     ),
     "options of optparse": ("OPTIONS = optparse.Values(dict(gain=11.0))", "", "OPTIONS.gain * self.conv(x)"),
+    "decorator that is a class": (
+        "class Scale:\n    def __init__(self, f, gain):\n        functools.update_wrapper(self, f)\n"
+        "        self.f, self.gain = f, gain\n    def __call__(self, x):\n        return self.gain * self.f(x)\n"
+        "act = Scale(lambda x: x, 11.0)",
+        "",
+        "act(self.conv(x))",
+    ),
+    "looked up in its module": (
+        "import sys\ndef act(x):\n    return 11.0 * x",
+        "",
+        "getattr(sys.modules[__name__], 'act')(self.conv(x))",
+    ),
     "looked up in globals()": ("def act(x):\n    return 11.0 * x", "", "globals()['act'](self.conv(x))"),
 }
 
@@ -299,6 +315,33 @@ def test_a_method_that_is_set_on_a_library_counts(monkeypatch):
     changed = [Made.of(as_network(one, "a")).revision for one in networks]
     assert changed[0] != known[0]
     assert changed[1] == known[1]
+
+
+def test_the_adapter_that_is_active_counts():
+    network = torch.nn.Sequential(torch.nn.Linear(3, 3)).eval()
+    revisions = []
+    for active, off in (("a", False), ("b", False), ("a", True)):
+        network[0]._active_adapter, network[0]._disable_adapters = [active], off
+        revisions.append(Made.of(as_network(network, "a")).revision)
+    assert len(set(revisions)) == 3
+
+
+def test_two_names_of_a_module_of_the_users_count_in_every_process_alike(file, tmp_path):
+    (tmp_path / "mine.py").write_text("def squash(x):\n    return x\n\n\ndef gate(x):\n    return 2 * x\n")
+    text = SOURCE.replace("import torch\n", "import torch, mine\n", 1)
+    file.write_text(text.replace("squash(self.conv(x))", "mine.squash(mine.gate(self.conv(x)))"))
+    program = (
+        "from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import find_model\n"
+        f"print(find_model({str(file) + ':make'!r}).made().revision)"
+    )
+    made = {
+        subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True
+        ).stdout
+        for seed in "123"
+    }
+    assert len(made) == 1
+    assert MADE in made.pop()
 
 
 def test_a_hook_on_all_modules_counts():

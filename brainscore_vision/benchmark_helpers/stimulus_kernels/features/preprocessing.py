@@ -85,6 +85,9 @@ UNSET = object()
 HELD_AS_IT_IS = (bool, int, float, complex, str, bytes, type(None))
 """Of what a network holds, what has no inside."""
 
+ADAPTERS = ("_active_adapter", "_disable_adapters")
+"""Private attributes of peft's layers that decide what they answer."""
+
 HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 """Attributes of a torch module with functions that change what it sees and answers."""
 
@@ -316,8 +319,10 @@ def _add(found: Places, place: tuple[str, ...], value, seen: Seen, whole: bool =
             what, inner = _source(value), _bound(value)
         elif inspect.isclass(value):
             what, inner = value.__qualname__.encode(), _own_members(value)
-        elif "__wrapped__" in asked(value, "__dict__", {}):  # functools.lru_cache
-            inner = {"wrapped": value.__wrapped__}
+        elif "__wrapped__" in asked(
+            value, "__dict__", {}
+        ):  # functools.lru_cache, and decorators that are the user's classes
+            inner = {"wrapped": value.__wrapped__, **(_attributes(value, whole) if is_own(kind.__module__) else {})}
         else:
             inner = _attributes(value, whole)
     # the names of all that it holds: a list that grows is another one, as a whole; networks may keep what they have seen
@@ -443,7 +448,8 @@ def _bound(function: types.FunctionType) -> dict:
         with contextlib.suppress(ValueError):  # nothing was put into it yet
             bound[name] = cell.cell_contents
     names = _names(code)
-    looked_up = names | (_texts(code) if "globals" in names else set())
+    by_text = "globals" in names or {"modules", "__name__"} <= names  # sys.modules[__name__]
+    looked_up = names | (_texts(code) if by_text else set())
     for name in looked_up & known.keys():
         value = known[name]
         if isinstance(value, types.ModuleType):
@@ -461,8 +467,8 @@ def _bound(function: types.FunctionType) -> dict:
             of_a_library = inspect.isroutine(value) and not is_own(value.__module__ or "")  # set by what decorates it
             if not name.startswith("_") and not of_a_library and not isinstance(value, types.MappingProxyType):
                 bound[f"attribute {name}"] = value
-        if code.co_name != "__init__":  # what that imports is in what it makes
-            bound |= {f"import {path.name}": text for path, text in _imported(code).items()}
+        if code.co_name != "__init__" and (texts := _imported(code)):  # what that imports is in what it makes
+            bound["imports"] = sorted(texts.values())
     return bound
 
 
@@ -514,7 +520,7 @@ def _used_of(module: types.ModuleType, names: set[str], above: tuple = ()):
     """What code that looks up these names may use of a module of the user's; modules in it likewise. Others as they are."""
     if not is_own(module.__name__) or module in above:
         return module
-    used = {name: part for name in names if (part := asked(module, name, UNSET)) is not UNSET}
+    used = {name: part for name in sorted(names) if (part := asked(module, name, UNSET)) is not UNSET}
     return {n: _used_of(v, names, (*above, module)) if isinstance(v, types.ModuleType) else v for n, v in used.items()}
 
 
@@ -569,6 +575,7 @@ def _attributes(value, whole: bool = False) -> dict:
             with contextlib.suppress(Exception):
                 kept["state"] = value.__getstate__()
     if is_module:
+        kept |= {name: held[name] for name in ADAPTERS if name in held}
         torchs = vars(torch.nn.Module())
         kept = {name: part for name, part in kept.items() if name not in torchs}
         kept |= {**dict(value.named_buffers(recurse=False)), **dict(value._modules.items())}
