@@ -351,7 +351,8 @@ def evaluate(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Ite
 def _fitted_to(model, task: SubjectTask) -> Iterator[str]:
     """A note of each model in a model that was fitted to responses to test stimuli."""
     for part in models_in(model):
-        seen = set(asked(part, "fitted_stimuli") or ()).intersection(task.test_ids)
+        fitted = asked(part, "fitted_stimuli")
+        seen = set(() if fitted is None else fitted).intersection(task.test_ids)
         if seen:
             note = (
                 f"{part.identifier} was fitted to responses to {len(seen)} of the {len(task.test_ids)} test stimuli of "

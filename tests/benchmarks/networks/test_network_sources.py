@@ -1,6 +1,7 @@
 """From the name of a network, or a network itself, to a BrainModel; and one line for whatever is wrong with it."""
 
 import functools
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torchvision
 from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper, load_preprocess_images
 from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 from plugin_testing.models import CountingModel
+from plugin_testing.people import in_child
 from torchvision.transforms.functional import InterpolationMode
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
@@ -418,3 +420,32 @@ def test_networks_of_timm_that_were_made_for_other_inputs_each_are_shown_the_def
     )
     (message,) = [message for message in caplog.messages if message.startswith(said)]
     assert "the networks of timm in it, 'backbones.0', 'backbones.1', were made for other inputs each" in message
+
+
+def test_a_package_beside_a_file_is_not_exchanged_for_an_installed_one_in_silence(tmp_path):
+    """Python gives the one beside, and the installed one where that was imported before: the order would decide."""
+    (tmp_path / "timm").mkdir()
+    (tmp_path / "timm" / "__init__.py").write_text("def gain():\n    return 2\n")
+    file = tmp_path / "net.py"
+    file.write_text("import timm, torch\n\n\ndef make():\n    return torch.nn.Conv2d(3, timm.gain(), 3).eval()\n")
+
+    def made_after(*others):
+        for name in [name for name in sys.modules if name.partition(".")[0] == "timm"]:
+            del sys.modules[name]  # of this child
+        for other in others:
+            find_model(other)
+        return find_model(f"{file}:make").network().module.out_channels
+
+    assert in_child(lambda: made_after()) == 2
+    assert in_child(lambda: problem(lambda: made_after("timm:resnet10t@none"))).startswith(
+        f"{file} imports timm, a package"
+    )
+    (tmp_path / "timm").rename(tmp_path / "own_timm")
+    file.write_text(file.read_text().replace("import timm", "import own_timm as timm"))
+    assert in_child(lambda: made_after("timm:resnet10t@none")) == 2
+
+
+def problem(call):
+    with pytest.raises(ValueError, match=".") as raised:
+        call()
+    return str(raised.value)

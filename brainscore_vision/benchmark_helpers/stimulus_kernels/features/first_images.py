@@ -31,10 +31,12 @@ SMALL = 2**16
 CERTAIN = (str, bytes, bool, int, type(None), PurePath, enum.Enum, type, types.ModuleType)
 """Say nothing of the values of images: names, counts, switches."""
 
-LIBRARIES = (sys.stdlib_module_names - OF_SETTINGS) | {"torch", *BRAIN_SCORE}
+LIBRARIES = (sys.stdlib_module_names - OF_SETTINGS) | {"torch", "pandas", "xarray", *BRAIN_SCORE}
 """Packages whose objects have nothing inside that a user's model learns."""
 
-MOST_ITEMS = 64
+MOST_ITEMS, MANY = 64, 1024
+"""Items of a container that are asked whether they may say something, and of one that is looked into."""
+
 MOST_NAMED = 5
 TORCHS = ("_parameters", "_buffers", "_modules")
 
@@ -68,7 +70,8 @@ class Held:
                 self._kept.append((name, value, _copy(value)))
             elif isinstance(value, dict | list):
                 self._kept.append((name, value, _items(value)))
-                waiting += [(_joined(name, key), part) for key, part in _items(value).items()]
+                few = _items(value) if len(value) <= MANY else {}  # a large one is a table
+                waiting += [(_joined(name, key), part) for key, part in few.items()]
             elif isinstance(value, tuple):
                 waiting += [(_joined(name, i), part) for i, part in enumerate(value)]
             elif isinstance(asked(value, "__dict__"), dict) and (id(value) in own or _has_inside(value)):

@@ -149,10 +149,10 @@ def structure_digest(model, steady: bool = False) -> str:
     Counted are, of each torch module, its class, its settings (a stride, a slope, a function that it calls, an attribute of any
     name, but no device), all of its buffers, its forward hooks and a ``forward`` of its own; of wrappers of networks, what they
     hand to ``forward`` and the hooks of their extractors; of wrappers and models whose classes are the user's, these and their
-    attributes; methods of the user's that were set on others; torch.autocast around it all. Functions and the user's classes
-    count by their source text without comments, with what these name, as in :func:`preprocessing_digest`; functions and classes
-    of installed packages by their names. ``steady``: without what changed while images were shown (:func:`noticing_changes`),
-    such as a counter.
+    attributes; methods of the user's that were set on others, hooks on all modules, torch.autocast around it all. Functions and
+    the user's classes count by their source text without comments, with what these name, and the user's files that they import
+    when they run, as in :func:`preprocessing_digest`; functions and classes of installed packages by their names. ``steady``:
+    without what changed while images were shown (:func:`noticing_changes`), such as a counter.
     """
     content, places = hashlib.blake2b(digest_size=DIGEST_BYTES), _steady.get(id(model)) if steady else None
     for place, what in sorted(_structure(model).items()):
@@ -492,6 +492,12 @@ def _imported(code: types.CodeType) -> dict[Path, str]:
                 found[path], inner = _read_code(path, path.stat().st_mtime_ns)
                 waiting += inner
     return found
+
+
+def imported_by(file: Path) -> set[str]:
+    """Names of modules that a file of code imports, at once or in its functions."""
+    _, codes = _read_code(file, file.stat().st_mtime_ns)
+    return set().union(*map(_imports, codes))
 
 
 @functools.lru_cache(maxsize=1024)

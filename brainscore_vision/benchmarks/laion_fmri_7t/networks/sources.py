@@ -25,6 +25,11 @@ import brainscore_vision
 from brainscore_vision import load_model
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.as_written import surround
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import find_plugin, modules_in
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.preprocessing import (
+    BRAIN_SCORE,
+    imported_by,
+    is_installed,
+)
 
 from .errors import ModelImportError, ModelSourceError
 from .libraries import LIBRARIES, is_network_of
@@ -262,7 +267,9 @@ def _module(place: str, name: str) -> tuple[ModuleType, Path | None]:
             raise ModelSourceError(f"There is no file {Path(place).expanduser()}; received {name!r}.")
         folder = path.resolve().parent  # of a link, where the file is, as Python has it
         with _beside(folder), _explained(name, folder):
-            return _module_of_file(path), folder
+            module = _module_of_file(path)
+            _check_packages(path, folder)
+            return module, folder
     try:
         with _explained(name, None, ModuleNotFoundError):
             return importlib.import_module(place), None
@@ -272,6 +279,22 @@ def _module(place: str, name: str) -> tuple[ModuleType, Path | None]:
         file = Path(*place.split(".")).with_suffix(".py")
         hint = f" Did you mean the file, {file}:{split_call(name)[1]}?" if file.is_file() else ""
         raise ModelSourceError(f"There is no module {place!r}; received {name!r}.{hint}") from error
+
+
+def _check_packages(file: Path, folder: Path) -> None:
+    """Raise ModelImportError if a file imports a package that stands beside it and got an installed one of that name.
+
+    Python gives the one beside, unless the other was imported before: which models come first would decide.
+    """
+    beside = {init.parent.name for init in folder.glob("*/__init__.py")} - {*sys.stdlib_module_names, *BRAIN_SCORE}
+    for name in sorted(beside & {module.partition(".")[0] for module in imported_by(file)}):
+        got = getattr(sys.modules.get(name), "__file__", None)
+        if got and is_installed(got) and not _lies_in(name, {folder}):
+            raise ModelImportError(
+                f"{file} imports {name}, a package that stands beside it, and this process has {Path(got).parent} already, "
+                f"which another model or program imported before. Score it in a command of its own, or call its package "
+                f"otherwise."
+            )
 
 
 def _module_of_file(path: Path) -> ModuleType:
