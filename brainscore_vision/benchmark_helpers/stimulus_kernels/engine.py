@@ -16,7 +16,7 @@ from brainscore_core.metrics import Score
 
 from .errors import ModelOutputError, ResponsesError, StimulusKernelError
 from .features.lookup import LookupModel, check_enough, check_known
-from .features.network import models_in, network_digest
+from .features.network import asked, models_in, network_digest
 from .features.recording import committed_layers
 from .kernels.compute import device_name
 from .kernels.kernel import StimulusKernel
@@ -296,12 +296,12 @@ def score_plans(
             if not isinstance(model, LookupModel):  # which sees nothing
                 score.attrs["visual_degrees"] = float(model.visual_degrees())
             for fact in ("model_source", "model_revision", "model_code"):
-                if getattr(model, fact, None) is not None:
-                    score.attrs[fact] = getattr(model, fact)
+                if (value := asked(model, fact)) is not None:
+                    score.attrs[fact] = value
             layers = committed_layers(model, [task.model_region for task in plans[i].tasks])
             if layers and (isinstance(plans[i], FoldsPlan) or "layers" not in score.attrs):  # folds may differ
                 score.attrs["layers"] = layers
-                score.attrs["layer_choice"] = getattr(model, "layer_choice", "own")
+                score.attrs["layer_choice"] = asked(model, "layer_choice", "own")
             yield i, score
 
 
@@ -341,7 +341,8 @@ def evaluate(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Ite
 def _fitted_to(model, task: SubjectTask) -> Iterator[str]:
     """A note of each model in a model that was fitted to responses to test stimuli."""
     for part in models_in(model):
-        seen = set(getattr(part, "fitted_stimuli", ())).intersection(task.test_ids)
+        fitted = asked(part, "fitted_stimuli")
+        seen = set(() if fitted is None else fitted).intersection(task.test_ids)
         if seen:
             note = (
                 f"{part.identifier} was fitted to responses to {len(seen)} of the {len(task.test_ids)} test stimuli of "

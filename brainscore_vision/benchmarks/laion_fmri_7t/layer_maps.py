@@ -228,6 +228,7 @@ def _bare(network: Network):
 
 def _kept_map(network: Network, tasks, layers, metric: str, dataset: Dataset, engine, say, about: dict) -> LayerMap:
     """The map of tasks, from the store if it is there."""
+    network.check()
     model = _bare(network)
     path = _place(model, tasks, layers, metric, dataset, engine)
     found = None if path is None else _read(path)

@@ -38,6 +38,7 @@ from torchvision.transforms import v2
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.preprocessing import (
+    held_state,
     is_own,
     noticing_changes,
     preprocessing_digest,
@@ -565,3 +566,48 @@ def test_what_a_network_holds_changes_no_score(plain_score, way):
 def test_what_a_network_holds_counts(way):
     digests = [structure_digest(holding(held=IN_NETWORKS[way](first))) for first in (1.0, 1.0, 2.0)]
     assert digests[0] == digests[1] != digests[2]
+
+
+class OfItems(dict):
+    __getattr__ = dict.__getitem__
+
+
+class OfAny(dict):
+    __getattr__ = dict.get
+
+
+class Stubborn:
+    __slots__ = ("empty", "gain")
+
+    def __init__(self, gain):
+        self.gain = gain
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+
+def stubborn(gain):
+    return Stubborn(gain)
+
+
+@pytest.mark.parametrize("make", [OfItems, OfAny, stubborn])
+def test_attributes_are_asked_of_objects_that_answer_in_their_own_way(make):
+    """Attribute dictionaries of many a laboratory raise KeyError for what they lack, or say None."""
+
+    def network(gain):
+        model = small_network({"V1": "conv"})
+        model.options = model.activations_model._model.options = make(gain=gain)
+        return model
+
+    first, same, other = network(1.0), network(1.0), network(2.0)
+    with noticing_changes(first):
+        pass
+    assert structure_digest(first) == structure_digest(same) != structure_digest(other)
+    assert held_state(first.activations_model._model)
+
+    def prepared(gain):
+        model = FeatureModel(pixel_features)
+        model.options = make(gain=np.array([gain]))
+        return preprocessing_digest(model)
+
+    assert prepared(1.0) == prepared(1.0) != prepared(2.0)

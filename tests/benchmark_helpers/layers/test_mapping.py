@@ -27,6 +27,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import (
     StimulusKernelError,
     UnmappedRegionError,
 )
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.spool import FeatureSpool
 from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.layer_map import LayerMap
 from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.mapping import map_layers
 
@@ -251,22 +252,21 @@ def test_the_figure_has_one_line_per_region_and_marks_the_best_layer(study):
     assert [text.get_text() for text in axes.get_xticklabels()] == list(found.layers)
 
 
-def test_an_interrupted_map_goes_on_where_it_was(study):
+def test_an_interrupted_map_goes_on_where_it_was(study, monkeypatch):
     tasks, model = list(study.tasks(RidgeMetric())), make_network(8)
     network = model.activations_model._model
 
-    def interrupt(module, *_):
-        if (
-            module is network.layers[3] and network.n_seen > 70
-        ):  # the made images and the handful before the pass are fewer
-            raise KeyboardInterrupt
+    append = FeatureSpool.append
 
-    hook = torch.nn.modules.module.register_module_forward_hook(interrupt)  # of all modules: the network is as it was
-    try:
+    def interrupt(spool, features):
+        if network.n_seen > 70:  # the made images and the handful before the pass are fewer
+            raise KeyboardInterrupt
+        append(spool, features)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FeatureSpool, "append", interrupt)
         with pytest.raises(KeyboardInterrupt):
             map_layers(model, tasks, "all", "ridgecv", QUIET)
-    finally:
-        hook.remove()
     n_seen(model)
     found = map_layers(model, tasks, "all", "ridgecv", QUIET)
     resumed = n_seen(model)

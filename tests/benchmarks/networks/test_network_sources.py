@@ -1,6 +1,7 @@
 """From the name of a network, or a network itself, to a BrainModel; and one line for whatever is wrong with it."""
 
 import functools
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torchvision
 from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper, load_preprocess_images
 from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 from plugin_testing.models import CountingModel
+from plugin_testing.people import in_child
 from torchvision.transforms.functional import InterpolationMode
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
@@ -418,3 +420,25 @@ def test_networks_of_timm_that_were_made_for_other_inputs_each_are_shown_the_def
     )
     (message,) = [message for message in caplog.messages if message.startswith(said)]
     assert "the networks of timm in it, 'backbones.0', 'backbones.1', were made for other inputs each" in message
+
+
+def test_a_fork_beside_a_file_makes_one_model_whatever_was_loaded_before(tmp_path):
+    """Python gives the one beside; and timm's own networks stay timm's."""
+    (tmp_path / "timm").mkdir()
+    (tmp_path / "timm" / "__init__.py").write_text("def gain(x):\n    return 2 * x\n")
+    file = tmp_path / "net.py"
+    file.write_text(
+        "import timm, torch\n\n\nclass Net(torch.nn.Identity):\n    def forward(self, x):\n        return timm.gain(x)\n\n\n"
+        "def make():\n    return Net().eval()\n"
+    )
+
+    def revisions(*names):
+        for name in [name for name in sys.modules if name.partition(".")[0] == "timm"]:
+            del sys.modules[name]  # of this child
+        return {name: find_model(name).network().facts.get("model_revision") for name in names}
+
+    own, theirs = f"{file}:make", "timm:test_vit@none"
+    found = [in_child(lambda names=names: revisions(*names)) for names in ((own,), (theirs, own), (own, theirs, own))]
+    assert len({one[own] for one in found}) == 1
+    (tmp_path / "timm" / "__init__.py").write_text("def gain(x):\n    return 3 * x\n")
+    assert in_child(lambda: revisions(theirs, own))[own] != found[0][own]

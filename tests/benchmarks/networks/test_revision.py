@@ -1,10 +1,16 @@
 """The revision of a function's model: what it makes counts, and not the text of its file."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+import torch
 from plugin_testing.people import in_child
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.hooks import LayerReader
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import MADE, Made, code_revision, find_model
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.network import as_network
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase, add_scores, of_two_networks
@@ -195,6 +201,90 @@ SETTINGS = {
     "what forward is given": ("make_wrapped", '"factor": 15', '"factor": 16'),
 }
 
+GAINS_SOURCE = """
+import functools
+import optparse
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+{before}
+
+
+class Net(nn.Module):
+    {inside}
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.__set__ = 11.0
+
+    def forward(self, x):
+        return {answer}
+
+
+def make():
+    torch.manual_seed(0)
+    return Net().eval()
+"""
+GAINS = {
+    "partial in a class": ("", "act = functools.partial(F.leaky_relu, negative_slope=11.0)", "Net.act(self.conv(x))"),
+    "static partial in a class": (
+        "",
+        "act = staticmethod(functools.partial(F.leaky_relu, negative_slope=11.0))",
+        "self.act(self.conv(x))",
+    ),
+    "partial method": (
+        "",
+        "step = functools.partialmethod(lambda self, x, g: torch.tanh(g * x), g=11.0)",
+        "self.step(self.conv(x))",
+    ),
+    "descriptor of the user's": (
+        "class Lazy:\n"
+        "    def __init__(self, func, gain):\n        self.func, self.gain = func, gain\n"
+        "    def __get__(self, owner, kind=None):\n        return self.func(self.gain)",
+        "gain = Lazy(float, 11.0)",
+        "self.gain * self.conv(x)",
+    ),
+    "class method of another class": (
+        "class Other:\n    gain = 11.0\n    @classmethod\n    def act(cls, x):\n        return cls.gain * x",
+        "act = Other.act",
+        "self.act(self.conv(x))",
+    ),
+    "number of a name with underscores": ("", "__gain__ = 11.0", "self.__gain__ * self.conv(x)"),
+    "attribute of a name with underscores": ("", "", "self.__set__ * self.conv(x)"),
+    "scripted function": (
+        "@torch.jit.script\ndef act(x):\n    return torch.tanh(11.0 * x)",
+        "",
+        "act(self.conv(x))",
+    ),
+    "traced function": (
+        "act = torch.jit.trace(lambda x: torch.tanh(11.0 * x), torch.zeros(1))",
+        "",
+        "act(self.conv(x))",
+    ),
+    "attribute of a function": (
+        "def act(x):\n    return act.gain * x\nact.gain = 11.0",
+        "",
+        "act(self.conv(x))",
+    ),
+    "options of optparse": ("OPTIONS = optparse.Values(dict(gain=11.0))", "", "OPTIONS.gain * self.conv(x)"),
+    "decorator that is a class": (
+        "class Scale:\n    def __init__(self, f, gain):\n        functools.update_wrapper(self, f)\n"
+        "        self.f, self.gain = f, gain\n    def __call__(self, x):\n        return self.gain * self.f(x)\n"
+        "act = Scale(lambda x: x, 11.0)",
+        "",
+        "act(self.conv(x))",
+    ),
+    "looked up in its module": (
+        "import sys\ndef act(x):\n    return 11.0 * x",
+        "",
+        "getattr(sys.modules[__name__], 'act')(self.conv(x))",
+    ),
+    "looked up in globals()": ("def act(x):\n    return 11.0 * x", "", "globals()['act'](self.conv(x))"),
+}
+
 
 @pytest.mark.parametrize("change", SETTINGS)
 def test_what_no_weight_tells_makes_another_model(file, change):
@@ -204,6 +294,91 @@ def test_what_no_weight_tells_makes_another_model(file, change):
     assert known.startswith(MADE)
     assert revision(file, SETTINGS_SOURCE, call) == known
     assert revision(file, SETTINGS_SOURCE.replace(before, after), call) != known
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("form", GAINS)
+def test_a_gain_counts_however_it_is_written(file, form):
+    before, inside, answer = GAINS[form]
+    text = GAINS_SOURCE.format(before=before, inside=inside, answer=answer)
+    known = revision(file, text)
+    assert revision(file, text) == known
+    assert "11.0" in before + inside or "__set__" in answer
+    assert revision(file, text.replace("11.0", "12.0")) != known
+
+
+def test_a_method_that_is_set_on_a_library_counts(monkeypatch):
+    networks = torch.nn.Sequential(torch.nn.Softplus()).eval(), torch.nn.Sequential(torch.nn.ReLU()).eval()
+    known = [Made.of(as_network(one, "a")).revision for one in networks]
+    monkeypatch.setattr(torch.nn.Softplus, "forward", lambda self, x: 11 * x)
+    changed = [Made.of(as_network(one, "a")).revision for one in networks]
+    assert changed[0] != known[0]
+    assert changed[1] == known[1]
+
+
+def test_the_adapter_that_is_active_counts():
+    network = torch.nn.Sequential(torch.nn.Linear(3, 3)).eval()
+    revisions = []
+    for active, off in (("a", False), ("b", False), ("a", True)):
+        network[0]._active_adapter, network[0]._disable_adapters = [active], off
+        revisions.append(Made.of(as_network(network, "a")).revision)
+    assert len(set(revisions)) == 3
+
+
+def test_two_names_of_a_module_of_the_users_count_in_every_process_alike(file, tmp_path):
+    (tmp_path / "mine.py").write_text("def squash(x):\n    return x\n\n\ndef gate(x):\n    return 2 * x\n")
+    text = SOURCE.replace("import torch\n", "import torch, mine\n", 1)
+    file.write_text(text.replace("squash(self.conv(x))", "mine.squash(mine.gate(self.conv(x)))"))
+    program = (
+        "from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import find_model\n"
+        f"print(find_model({str(file) + ':make'!r}).made().revision)"
+    )
+    made = {
+        subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True
+        ).stdout
+        for seed in "123"
+    }
+    assert len(made) == 1
+    assert MADE in made.pop()
+
+
+def test_a_hook_on_all_modules_counts():
+    network = torch.nn.Sequential(torch.nn.ReLU()).eval()
+    known = Made.of(as_network(network, "a")).revision
+    hook = torch.nn.modules.module.register_module_forward_hook(lambda module, inputs, output: 11 * output)
+    try:
+        changed = Made.of(as_network(network, "a")).revision
+    finally:
+        hook.remove()
+    assert changed != known
+    assert Made.of(as_network(network, "a")).revision == known
+
+
+IMPORTING = SOURCE.replace("        return squash(", "        from mine.ops import gate\n\n        return gate(")
+
+
+def test_what_forward_imports_counts_before_and_after_it_did(file, tmp_path):
+    """The module's file and what that imports of the user's, without their comments."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    ops, gains = folder / "ops.py", folder / "gains.py"
+
+    def now(gate, gain):
+        ops.write_text(f"import math\nfrom .gains import GAIN\n\n\ndef gate(x):\n    return {gate}\n")
+        gains.write_text(f"GAIN = {gain}  # as it was\n")
+        return in_child(lambda: revision(file, IMPORTING))  # nothing was imported before
+
+    known = now("GAIN * x", 11)
+    assert now("GAIN * x  # a remark", 11) == known
+    assert now("GAIN * x + 1", 11) != known
+    assert now("GAIN * x", 12) != known
+    found = find_model(f"{file}:make")
+    before = found.made().revision
+    model = found.model()
+    with torch.no_grad():
+        LayerReader(model.activations_model, "net").get_activations([torch.zeros(3, 32, 32)], ["conv"])
+    assert Made.of(model).revision == before == found.made().revision
 
 
 def test_code_in_a_package_beside_the_file_makes_another_model(file, tmp_path):

@@ -7,6 +7,7 @@ factory that does not seed them. Scores of the same digest come from the same we
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import sys
@@ -51,7 +52,7 @@ def network_digest(model) -> str | None:
     if isinstance(model, LookupModel):
         content.update(str(model.features_version).encode())
         return content.hexdigest()
-    modules, versions = list(modules_in(model)), [getattr(part, "features_version", None) for part in models_in(model)]
+    modules, versions = list(modules_in(model)), [asked(part, "features_version") for part in models_in(model)]
     for version in (version for version in versions if version is not None):
         content.update(f"{version}\0".encode())
     for module in modules:
@@ -96,12 +97,22 @@ def normalised_by_batch(model) -> int:
     return sum(isinstance(p, torch.nn.modules.batchnorm._BatchNorm) and p.running_mean is None for p in parts)
 
 
+def asked(value, name: str, default=None):
+    """An attribute of an object of a user's, or ``default`` where it has none.
+
+    ``getattr`` passes on what a ``__getattr__`` of theirs raises, such as the KeyError of ``__getattr__ = dict.__getitem__``.
+    """
+    with contextlib.suppress(Exception):
+        return getattr(value, name, default)
+    return default
+
+
 def pytorch_wrapper(activations_model) -> PytorchWrapper | None:
     """The PytorchWrapper that answers for an activations model: itself, or the one that its extractor calls."""
     if isinstance(activations_model, PytorchWrapper):
         return activations_model
-    extractor = getattr(activations_model, "_extractor", None)
-    owner = getattr(getattr(extractor, "get_activations", None), "__self__", None)
+    extractor = asked(activations_model, "_extractor")
+    owner = asked(asked(extractor, "get_activations"), "__self__")
     return owner if isinstance(owner, PytorchWrapper) else None
 
 
@@ -122,13 +133,13 @@ def models_in(model) -> Iterator[BrainModel]:
 def held_in(model) -> Iterator[tuple[BrainModel, object]]:
     """Each model in a model with itself, with what extracts its activations, and with each of its attributes."""
     for part in models_in(model):
-        for value in (part, getattr(part, "activations_model", None), *_attributes(part)):
+        for value in (part, asked(part, "activations_model"), *_attributes(part)):
             yield part, value
 
 
 def _attributes(value) -> list:
     """Values of attributes, but for those that Brain-Score loads when anything is asked of them, even their class."""
-    return [part for part in getattr(value, "__dict__", {}).values() if type(part) is not LazyLoad]
+    return [part for part in asked(value, "__dict__", {}).values() if type(part) is not LazyLoad]
 
 
 def modules_in(model) -> Iterator:
@@ -138,7 +149,7 @@ def modules_in(model) -> Iterator:
         return
     seen = set()
     # in this order, which the digests of results that people have depend on
-    owners = [owner for part in models_in(model) for owner in (part, getattr(part, "activations_model", None))]
+    owners = [owner for part in models_in(model) for owner in (part, asked(part, "activations_model"))]
     # and networks that another object wraps, such as Brain-Score's without cache
     owners = [*owners, *(wrapper for owner in owners if (wrapper := pytorch_wrapper(owner)) is not None)]
     for value in (held for owner in owners for held in (owner, *_attributes(owner))):

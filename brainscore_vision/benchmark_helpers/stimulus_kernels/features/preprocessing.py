@@ -21,6 +21,7 @@ import inspect
 import io
 import itertools
 import linecache
+import numbers
 import operator
 import os
 import random
@@ -40,8 +41,9 @@ from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 from brainscore_vision.model_interface import BrainModel
 from brainscore_vision.utils import LazyLoad
 
+from .as_written import alone_with
 from .lookup import LookupModel
-from .network import add_tensor, held_in, models_in, modules_in
+from .network import add_tensor, asked, held_in, models_in, modules_in
 
 DIGEST_BYTES = 8
 FORM = "5:"
@@ -62,8 +64,14 @@ GETTERS = (re.Pattern, operator.attrgetter, operator.itemgetter, operator.method
 SETTINGS = (*PLAIN, *TIMES, *NUMBERS, *GETTERS)
 """What their ``repr`` tells whole."""
 SEQUENCES = (list, tuple, collections.deque, collections.UserList)
-OF_SETTINGS = {"argparse", "collections", "dataclasses", "functools", "string", "types"}
+OF_SETTINGS = {"argparse", "collections", "dataclasses", "functools", "optparse", "string", "types"}
 """Modules of the standard library whose objects hold settings; others are locks, files, loggers, counters ..."""
+WRAPPING = {
+    staticmethod | classmethod: "__func__",
+    property: "fget",
+    functools.cached_property | functools.singledispatchmethod: "func",
+}
+"""What stands for a method in a class, and the attribute that holds its function."""
 GENERATORS = (np.random.Generator, np.random.BitGenerator, np.random.RandomState, random.Random)
 """Where they stand is no setting; :func:`preparing_state` asks for it."""
 NETWORKS = (BrainModel, PytorchWrapper, ActivationsExtractorHelper)
@@ -72,8 +80,14 @@ NETWORKS = (BrainModel, PytorchWrapper, ActivationsExtractorHelper)
 PACKAGES = {"site-packages", "dist-packages"}
 BRAIN_SCORE = ("brainscore_core", "brainscore_vision")
 
+UNSET = object()
+"""What a slot holds that nothing was put into."""
+
 HELD_AS_IT_IS = (bool, int, float, complex, str, bytes, type(None))
 """Of what a network holds, what has no inside."""
+
+ADAPTERS = ("_active_adapter", "_disable_adapters")
+"""Private attributes of peft's layers that decide what they answer."""
 
 HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 """Attributes of a torch module with functions that change what it sees and answers."""
@@ -113,7 +127,8 @@ def preprocessing_digest(model) -> str | None:
     What changes while it is used is no setting: what a function assigns outside of itself, and what was another value after
     images were shown than before (:func:`noticing_changes`): counters, caches, the last parameters of a random transform.
     """
-    found = _places(model)
+    with alone_with([model, *modules_in(model)]):
+        found = _places(model)
     if not found:
         return None
     content, changing = hashlib.blake2b(digest_size=DIGEST_BYTES), _changing.get(id(model), set())
@@ -136,13 +151,15 @@ def structure_digest(model, steady: bool = False) -> str:
     Counted are, of each torch module, its class, its settings (a stride, a slope, a function that it calls, an attribute of any
     name, but no device), all of its buffers, its forward hooks and a ``forward`` of its own; of wrappers of networks, what they
     hand to ``forward`` and the hooks of their extractors; of wrappers and models whose classes are the user's, these and their
-    attributes; methods of the user's that were set on others; torch.autocast around it all. Functions and the user's classes
-    count by their source text without comments, with what these name, as in :func:`preprocessing_digest`; functions and classes
-    of installed packages by their names. ``steady``: without what changed while images were shown (:func:`noticing_changes`),
-    such as a counter.
+    attributes; methods of the user's that were set on others, hooks on all modules, torch.autocast around it all. Functions and
+    the user's classes count by their source text without comments, with what these name, and the user's files that they import
+    when they run, as in :func:`preprocessing_digest`; functions and classes of installed packages by their names. ``steady``:
+    without what changed while images were shown (:func:`noticing_changes`), such as a counter.
     """
     content, places = hashlib.blake2b(digest_size=DIGEST_BYTES), _steady.get(id(model)) if steady else None
-    for place, what in sorted(_structure(model).items()):
+    with alone_with([model, *modules_in(model)]):  # the modules that its code names are those of its own folder
+        found = _structure(model)
+    for place, what in sorted(found.items()):
         if places is None or place in places:
             content.update(repr((place, what)).encode())
     return FORM + content.hexdigest()
@@ -157,23 +174,27 @@ def _structure(model) -> Places:
     holders = {id(held): held for part, value in held_in(model) for held in (part, value)}.values()
     for i, holder in enumerate(holders):
         kind = type(holder)
-        answers = holder is model or isinstance(holder, NETWORKS) or hasattr(holder, "_extractor")
+        extractor = asked(holder, "_extractor")
+        answers = holder is model or isinstance(holder, NETWORKS) or extractor is not None
         settings = _attributes(holder, whole=True) if answers and is_own(kind.__module__) else {}
-        for part in (holder, getattr(holder, "_extractor", None)) if answers else ():
-            for name, value in getattr(part, "__dict__", {}).items():
+        for part in (holder, extractor) if answers else ():
+            for name, value in asked(part, "__dict__", {}).items():
                 is_method = callable(value) and callable(getattr(type(part), name, None))
-                if is_method and is_own(getattr(value, "__module__", None) or ""):
+                if is_method and is_own(asked(value, "__module__") or ""):
                     settings[f"method {name}"] = value
-        if kwargs := getattr(holder, "_forward_kwargs", None):
+        if kwargs := asked(holder, "_forward_kwargs"):
             settings["kwargs"] = kwargs
         for hooks in ("_batch_activations_hooks", "_stimulus_set_hooks"):
-            of_extractor = getattr(getattr(holder, "_extractor", None), hooks, None) or {}
+            of_extractor = asked(extractor, hooks) or {}
             for j, hook in enumerate(of_extractor.values()):
                 own_settings = {n: v for n, v in getattr(hook, "__dict__", {}).items() if isinstance(v, SETTINGS)}
                 settings[f"{hooks} {j}"] = [hook, own_settings]
         if settings:
             _add(found, ("holder", kind.__qualname__, str(i)), settings, seen, whole=True)
     torch = sys.modules.get("torch")
+    for name in HOOKS if torch else ():
+        if hooks := list(getattr(torch.nn.modules.module, f"_global{name}").values()):
+            _add(found, ("all modules", name), hooks, seen, whole=True)
     for device in ("cpu", "cuda") if torch else ():
         if torch.is_autocast_enabled(device):
             found["autocast", device] = str(torch.get_autocast_dtype(device)).encode()
@@ -241,13 +262,13 @@ def _places(model, seen: Seen | None = None) -> Places:
     """Parts of what prepares a model's images; ``seen`` receives them by their ids."""
     found: Places = {}
     seen = {} if seen is None else seen
-    functions = (getattr(getattr(value, "_extractor", None), "preprocess", None) for _, value in held_in(model))
+    functions = (asked(asked(value, "_extractor"), "preprocess") for _, value in held_in(model))
     for i, function in enumerate({id(f): f for f in functions if callable(f)}.values()):
         _add(found, (str(i),), function, seen)
     if not isinstance(model, LookupModel) and next(modules_in(model), None) is None:
         for i, part in enumerate(models_in(model)):
-            _add(found, (MODEL, str(i)), dict(getattr(part, "__dict__", {})), seen)
-            if (version := getattr(part, "features_version", None)) is not None:  # stands for the arrays of a table
+            _add(found, (MODEL, str(i)), dict(asked(part, "__dict__", {})), seen)
+            if (version := asked(part, "features_version")) is not None:  # stands for the arrays of a table
                 found[MODEL, str(i), "version"] = ARRAY + str(version).encode()
     return found
 
@@ -268,7 +289,7 @@ def _add(found: Places, place: tuple[str, ...], value, seen: Seen, whole: bool =
         inner = table
     elif torch and isinstance(value, torch.Tensor):  # sparse ones have no nbytes, nested ones no shape
         what = ARRAY + _array(value)
-    elif all(hasattr(value, name) for name in ("dtype", "shape", "nbytes", "__array__")) and not inspect.isclass(value):
+    elif _is_array(value):
         what, items = ARRAY + _array(value), np.ravel(value).tolist() if value.dtype == object else ()
         if _plain(items):
             what += repr(items).encode()
@@ -302,8 +323,10 @@ def _add(found: Places, place: tuple[str, ...], value, seen: Seen, whole: bool =
             what, inner = _source(value), _bound(value)
         elif inspect.isclass(value):
             what, inner = value.__qualname__.encode(), _own_members(value)
-        elif "__wrapped__" in getattr(value, "__dict__", {}):  # functools.lru_cache
-            inner = {"wrapped": value.__wrapped__}
+        elif "__wrapped__" in asked(
+            value, "__dict__", {}
+        ):  # functools.lru_cache, and decorators that are the user's classes
+            inner = {"wrapped": value.__wrapped__, **(_attributes(value, whole) if is_own(kind.__module__) else {})}
         else:
             inner = _attributes(value, whole)
     # the names of all that it holds: a list that grows is another one, as a whole; networks may keep what they have seen
@@ -316,6 +339,12 @@ def _add(found: Places, place: tuple[str, ...], value, seen: Seen, whole: bool =
         _add(found, (*place, name), inner[name], seen, whole)
 
 
+def _is_array(value) -> bool:
+    """Of numpy, jax, tensorflow ...; its class says so, as dictionaries whose keys are attributes may say yes to any name."""
+    has_values = not inspect.isclass(value) and hasattr(type(value), "__array__")
+    return has_values and all(asked(value, name) is not None for name in ("dtype", "shape", "nbytes"))
+
+
 def _plain(items) -> bool:
     """Whether ``repr`` tells all of them."""
     return all(isinstance(i, PLAIN) or (isinstance(i, tuple) and _plain(i)) for i in items)
@@ -323,7 +352,7 @@ def _plain(items) -> bool:
 
 def _named(value) -> str:
     """The name of a function or class, else that of an object's class: ``repr`` may tell where it lies in memory."""
-    return getattr(value, "__qualname__", type(value).__qualname__)
+    return asked(value, "__qualname__", type(value).__qualname__)
 
 
 def _table(value) -> dict | None:
@@ -383,11 +412,15 @@ def _text(code: types.CodeType) -> bytes:
     same = [one for one in _codes_in("".join(lines)).get(code.co_qualname, ()) if _of_code(one) == made]
     if not same:  # the file has changed since it was imported
         return made
-    text = "".join(inspect.getblock(lines[same[0].co_firstlineno - 1 :]))
+    text = _without_comments("".join(inspect.getblock(lines[same[0].co_firstlineno - 1 :])))
+    return text.encode() + (made if text.count("lambda") > 1 else b"")  # several of one line
+
+
+def _without_comments(text: str) -> str:
     with contextlib.suppress(tokenize.TokenError, SyntaxError):  # of a lambda, Python gives whole lines
         tokens = tokenize.generate_tokens(io.StringIO(text).readline)
         text = "".join(token.string for token in tokens if token.type not in (tokenize.COMMENT, tokenize.NL))
-    return text.encode() + (made if text.count("lambda") > 1 else b"")  # several of one line
+    return text
 
 
 @functools.lru_cache(maxsize=64)
@@ -419,10 +452,12 @@ def _bound(function: types.FunctionType) -> dict:
         with contextlib.suppress(ValueError):  # nothing was put into it yet
             bound[name] = cell.cell_contents
     names = _names(code)
-    for name in names & known.keys():
+    by_text = "globals" in names or {"modules", "__name__"} <= names  # sys.modules[__name__]
+    looked_up = names | (_texts(code) if by_text else set())
+    for name in looked_up & known.keys():
         value = known[name]
         if isinstance(value, types.ModuleType):
-            value = _used_of(value, names)
+            value = _used_of(value, names | (_texts(code) if "getattr" in names else set()))
         elif (isinstance(value, types.FunctionType) or inspect.isclass(value)) and not (
             value.__module__ == function.__module__ or is_own(value.__module__)
         ):
@@ -431,29 +466,91 @@ def _bound(function: types.FunctionType) -> dict:
     for name in _set_by(code):
         bound.pop(name, None)
         bound.pop(f"global {name}", None)
+    if is_own(function.__module__ or ""):
+        for name, value in vars(function).items():
+            of_a_library = inspect.isroutine(value) and not is_own(value.__module__ or "")  # set by what decorates it
+            if not name.startswith("_") and not of_a_library and not isinstance(value, types.MappingProxyType):
+                bound[f"attribute {name}"] = value
+        if code.co_name != "__init__" and (texts := _imported(code)):  # what that imports is in what it makes
+            bound["imports"] = sorted(texts.values())
     return bound
+
+
+def _imported(code: types.CodeType) -> dict[Path, str]:
+    """Files of the user's that code imports when it runs, and those that these import: their text without comments.
+
+    Looked for beside the code's file and in the folders above it, so that it is the same before and after it was imported.
+    """
+    found, waiting = {}, [code]
+    while waiting:
+        code = waiting.pop()
+        file = Path(code.co_filename)
+        for name in _imports(code) if file.is_file() else ():
+            parts = [part for part in name.split(".") if part]
+            if not parts or parts[0] in (*sys.stdlib_module_names, *BRAIN_SCORE):
+                continue
+            places = [folder.joinpath(*parts) for folder in file.absolute().parents]
+            paths = (path for place in places for path in (place.with_suffix(".py"), place / "__init__.py"))
+            path = next((path for path in paths if path.is_file()), None)
+            if path is not None and path not in found and not is_installed(str(path)):
+                found[path], inner = _read_code(path, path.stat().st_mtime_ns)
+                waiting += inner
+    return found
+
+
+@functools.lru_cache(maxsize=1024)
+def _imports(code: types.CodeType) -> set[str]:
+    """Names of modules that code imports, functions inside it too, and of what it takes from them, which may be modules."""
+    found, module = set(), ""
+    for i in dis.get_instructions(code):
+        if i.opname == "IMPORT_NAME":
+            module = i.argval
+            found.add(module)
+        elif i.opname == "IMPORT_FROM":
+            found.add(f"{module}.{i.argval}")
+    return found.union(*(_imports(constant) for constant in code.co_consts if isinstance(constant, types.CodeType)))
+
+
+@functools.lru_cache(maxsize=256)
+def _read_code(path: Path, written: int) -> tuple[str, list[types.CodeType]]:
+    """A file's text without comments, and its code; no code where Python cannot read it, which its import will say."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    with contextlib.suppress(SyntaxError, ValueError):
+        return _without_comments(text), [compile(text, str(path), "exec", dont_inherit=True)]
+    return text, []
 
 
 def _used_of(module: types.ModuleType, names: set[str], above: tuple = ()):
     """What code that looks up these names may use of a module of the user's; modules in it likewise. Others as they are."""
     if not is_own(module.__name__) or module in above:
         return module
-    used = {name: getattr(module, name) for name in names if hasattr(module, name)}
+    used = {name: part for name in sorted(names) if (part := asked(module, name, UNSET)) is not UNSET}
     return {n: _used_of(v, names, (*above, module)) if isinstance(v, types.ModuleType) else v for n, v in used.items()}
 
 
 def _own_members(kind: type) -> dict:
-    """Methods and constants of a class and its bases, as far as no installed package defines them."""
+    """Methods and constants of a class and its bases, as far as no installed package defines them; of classes of installed
+    packages, methods of the user's that were set on them."""
     members = {}
     for base in reversed(kind.__mro__):
-        if not is_own(base.__module__):
-            continue
+        is_users = is_own(base.__module__)
         for name, value in vars(base).items():
-            for holds in ("__func__", "fget", "func"):  # static and class methods, properties, those of functools
-                value = getattr(value, holds, value)
-            if isinstance(value, types.FunctionType) or not name.startswith("__"):
+            for wrapping, holds in WRAPPING.items():
+                if isinstance(value, wrapping):
+                    value = getattr(value, holds)
+            is_function = isinstance(value, types.FunctionType)
+            if is_users:
+                is_member = is_function or not name.startswith("__") or _is_number(name, value)
+            else:
+                module = value.__module__ if is_function else base.__module__
+                is_member = module != base.__module__ and module in sys.modules and is_own(module)
+            if is_member:
                 members[name] = value
     return members
+
+
+def _is_number(name: str, value) -> bool:
+    return isinstance(value, numbers.Number) and name != "__firstlineno__"  # Python's own
 
 
 def _attributes(value, whole: bool = False) -> dict:
@@ -467,17 +564,22 @@ def _attributes(value, whole: bool = False) -> dict:
         return {}
     if is_module and not whole and next(value.parameters(), None) is not None:
         return {}
-    slots = {name for base in kind.__mro__ for name in _slots(base) if hasattr(value, name)}
-    held = {**{name: getattr(value, name) for name in slots}, **getattr(value, "__dict__", {})}
+    slots = {name: asked(value, name, UNSET) for base in kind.__mro__ for name in _slots(base)}
+    held = {**{name: part for name, part in slots.items() if part is not UNSET}, **asked(value, "__dict__", {})}
     own = _own_members(kind)
     hidden = "__" if own else "_"
-    kept = {name: part for name, part in held.items() if not name.startswith(hidden)}
-    if not is_module:  # estimators keep what they were fitted to in private
-        kept |= {name: part for name, part in held.items() if isinstance(part, np.ndarray)}
+    kept = {
+        name: part for name, part in held.items() if not name.startswith(hidden) or (own and _is_number(name, part))
+    }
+    if (
+        not is_module
+    ):  # estimators keep in private what they were fitted to, and what makes something of functions these
+        kept |= {name: part for name, part in held.items() if isinstance(part, np.ndarray) or _is_own_function(part)}
         if not held and kind.__getstate__ is not object.__getstate__:  # written in C, such as a fitted tree
             with contextlib.suppress(Exception):
                 kept["state"] = value.__getstate__()
     if is_module:
+        kept |= {name: held[name] for name in ADAPTERS if name in held}
         torchs = vars(torch.nn.Module())
         kept = {name: part for name, part in kept.items() if name not in torchs}
         kept |= {**dict(value.named_buffers(recurse=False)), **dict(value._modules.items())}
@@ -487,6 +589,10 @@ def _attributes(value, whole: bool = False) -> dict:
             }  # their keys count up in a process
             kept["program"] = _program(value)
     return {**kept, **({"class": kind} if own else {})}
+
+
+def _is_own_function(value) -> bool:
+    return isinstance(value, types.FunctionType) and is_own(value.__module__ or "")
 
 
 def _program(module) -> str | None:
@@ -507,6 +613,12 @@ def _slots(kind: type) -> tuple[str, ...]:
 def _set_by(code: types.CodeType) -> set[str]:
     """Variables outside of a function that its code sets."""
     return {i.argval for i in dis.get_instructions(code) if i.opname in ("STORE_GLOBAL", "STORE_DEREF")}
+
+
+def _texts(code: types.CodeType) -> set[str]:
+    """Texts in code, which may be names."""
+    inner = (_texts(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
+    return {constant for constant in code.co_consts if isinstance(constant, str)}.union(*inner)
 
 
 def _names(code: types.CodeType) -> set[str]:
@@ -571,7 +683,7 @@ def held_state(network) -> list[tuple]:
         elif isinstance(value, list | tuple | set | frozenset | collections.deque):
             inner = list(value)
         elif isinstance(value, torch.nn.Module) or (not isinstance(value, type) and is_own(type(value).__module__)):
-            inner = list(getattr(value, "__dict__", {}).values())
+            inner = list(asked(value, "__dict__", {}).values())
         else:
             continue
         state.append((None, len(inner)))

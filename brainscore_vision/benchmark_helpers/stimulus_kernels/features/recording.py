@@ -32,7 +32,7 @@ from .answers import TIME_BINS, check_features, features_of
 from .as_written import alone_with
 from .hooks import LayerReader, layer_names, replaced, resolve_layer
 from .lookup import LookupModel, LookupRecorder
-from .network import find_plugin, held_in, modules_in, pytorch_wrapper
+from .network import asked, find_plugin, held_in, modules_in, pytorch_wrapper
 from .preprocessing import preparing_state
 
 if TYPE_CHECKING:
@@ -297,7 +297,7 @@ def committed_regions(model) -> tuple[str, ...]:
 
 def _check_wrapper(model, wrapper) -> None:
     """Raise ModelOutputError for what cannot answer to images, before any is shown."""
-    size = getattr(getattr(wrapper, "_extractor", None), "_batch_size", 1)
+    size = asked(asked(wrapper, "_extractor"), "_batch_size", 1)
     if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
         raise ModelOutputError(
             f"A wrapper shows its network batches of one image or more; batch_size of {model.identifier} is {size!r}. Give "
@@ -313,7 +313,7 @@ def _check_wrapper(model, wrapper) -> None:
 
 
 def _reader(model) -> LayerReader | None:
-    wrapper = pytorch_wrapper(getattr(model, "activations_model", None))
+    wrapper = pytorch_wrapper(asked(model, "activations_model"))
     return None if wrapper is None else LayerReader(wrapper, model.identifier)
 
 
@@ -433,7 +433,7 @@ def _gives_batches(wrapper, layers: Sequence[str]) -> bool:
 
     The wrapper is called with an extractor that answers something that can only be handed on.
     """
-    extractor, answer = getattr(wrapper, "_extractor", None), object()
+    extractor, answer = asked(wrapper, "_extractor"), object()
     if type(extractor) is not ActivationsExtractorHelper:
         return False
     if any(callable(getattr(type(extractor), name, None)) for name in vars(extractor)):  # methods that were set on it

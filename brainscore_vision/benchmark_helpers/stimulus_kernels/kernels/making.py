@@ -17,10 +17,11 @@ from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from tqdm.auto import tqdm
 
 from ..errors import ModelOutputError, StimulusKernelError, StorageError
+from ..features.first_images import Held, first_images_matter, learned_from_first, may_learn
 from ..features.image_files import place_on_model_screen
 from ..features.network import network_digest, normalised_by_batch
 from ..features.preprocessing import noticing_changes, preprocessing_digest, structure_digest
-from ..features.probe import Probe, probe_ids, probe_rows
+from ..features.probe import TOLERANCE, Probe, probe_ids, probe_rows
 from ..features.recording import CommitmentRecorder, committed_regions, recorder_for
 from ..files import LockingError, ProcessLock, cannot_write
 from ..options import EngineOptions
@@ -404,12 +405,38 @@ class ModelKernels:
             for label, features in batch.items():
                 batches[label].append(host(features))
 
+        owners = may_learn(self._model) if self._recorder.needs_images else []
+        before = Held(owners)
         with noticing_changes(self._model), self.compute.measuring() as peak:
             self._recorder.record(self._place(pool, probe_ids(pool.parts[0])), list(batches), sink)
+        if owners:
+            self._check_first_images(pool, owners, before, list(batches))
         self._batch_bytes = peak.n_bytes
         if self._on_device:
             self._batch_bytes *= self._recorder.enlarge_batches(peak.n_bytes, self.compute.free_bytes() // ROOM_SHARE)
         return batches
+
+    def _check_first_images(self, pool: StimulusPool, owners: list, before: Held, labels: list[str]) -> None:
+        """Raise ModelOutputError if features depend on which images were shown first."""
+        ids, shown = pool.parts[0].stimulus_ids, probe_ids(pool.parts[0])
+        others = [one for one in ids if one not in set(shown)][: len(shown)]
+
+        def features(stimulus_ids) -> dict[str, Probe]:
+            found = {label: [] for label in labels}
+
+            def sink(batch):
+                for label, values in batch.items():
+                    found[label].append(host(values))
+
+            self._recorder.record(self._place(pool, stimulus_ids), labels, sink)
+            return {label: Probe.of(np.concatenate(batches)) for label, batches in found.items()}
+
+        def same(one: dict[str, Probe], other: dict[str, Probe]) -> bool:
+            return all(one[label].difference(other[label]) <= TOLERANCE for label in labels)
+
+        learned = others and learned_from_first(owners, before, lambda: features(shown), lambda: features(others), same)
+        if learned:
+            raise ModelOutputError(first_images_matter(self._identity.identifier, learned))
 
     def _is_this_model(self, pool: StimulusPool, label: str, stored: Probe) -> bool:
         probe = self._probe(pool, label)

@@ -168,6 +168,11 @@ def import_timm(source: str):
             f"Networks of timm need the package timm, which is not installed; received {source!r}. Install the extra: "
             f"pip install '.[timm]'."
         ) from error
+    if not hasattr(timm, "list_models"):
+        raise ModelSourceError(
+            f"Networks of timm need the package timm, and this process has another of that name, {timm.__file__}; "
+            f"received {source!r}. Score it in a process of its own."
+        )
     return timm
 
 

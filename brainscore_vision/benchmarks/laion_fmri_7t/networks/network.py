@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import logging
@@ -14,18 +15,25 @@ from types import SimpleNamespace
 from brainscore_vision.model_interface import BrainModel
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.first_images import (
+    Held,
+    first_images_matter,
+    learned_from_first,
+    may_learn,
+    same_arrays,
+)
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.hooks import (
     NOTES_ATTRIBUTE,
     LayerReader,
     layer_names,
     resolve_layer,
 )
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest, pytorch_wrapper
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import asked, network_digest, pytorch_wrapper
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import answers_by_layers, region_layers
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import warn_once
 
 from .errors import ModelSourceError
-from .preparing import InputSettings, check_transform, grey_image, transformed_images
+from .preparing import InputSettings, check_transform, grey_image, noise_image, transformed_images
 
 _logger = logging.getLogger(__name__)
 
@@ -153,13 +161,19 @@ class Network:
                     f"Regions are mapped to layers of the network; {self.identifier} has no {layer!r}. "
                     f"{_nearest(layer, known)} `laion-score layers {self.source or 'MODEL'} --list` shows all."
                 ) from error
-        with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-") as folder:
-            path = f"{folder}/grey.png"
-            grey_image().save(path)
-            images = self.preprocessing([path])
-        try:
+        owners = may_learn(SimpleNamespace(activations_model=self.activations_model))
+        before, images = Held(owners), self._prepared(grey_image())
+
+        def show(images) -> None:
             # what is chosen for the user in answers is said by the passes that are recorded
             LayerReader(wrapper, self.identifier, say=_logger.debug).get_activations(images, list(layers))
+
+        def answers() -> list:
+            return self._answers(show, layers, self._prepared(noise_image()))
+
+        try:
+            show(images)
+            learned = learned_from_first(owners, before, answers, tuple, same_arrays)
         except StimulusKernelError as error:
             raise ModelSourceError(str(error)) from error
         except Exception as error:
@@ -169,6 +183,34 @@ class Network:
                 f"{type(error).__name__}: {' '.join(str(error).split())}. If it wants another size, give image_size; if it "
                 f"wants other channels or values, give preprocessing; if it wants more than images, wrap it in a module."
             ) from error
+        if learned:
+            raise ModelSourceError(first_images_matter(self.identifier, learned))
+
+    def _prepared(self, image):
+        with tempfile.TemporaryDirectory(prefix="laion-fmri-7t-") as folder:
+            image.save(path := f"{folder}/made.png")
+            return self.preprocessing([path])
+
+    def _answers(self, show: Callable, layers: Sequence[str], images) -> list:
+        """Of layers, or of all modules without others inside if there are none, to images."""
+        import torch
+
+        found, wrapper = [], pytorch_wrapper(self.activations_model)
+        modules = [resolve_layer(wrapper, layer)[0] for layer in layers] or [
+            part
+            for part in self.module.modules()
+            if next(part.children(), None) is None and not isinstance(part, torch.jit.ScriptModule)
+        ]
+
+        def take(_module, _inputs, output):
+            if isinstance(output, torch.Tensor) and output.layout is torch.strided and not output.is_quantized:
+                found.append(output.detach().double().cpu().numpy())
+
+        with contextlib.ExitStack() as hooked:
+            for module in modules:
+                hooked.callback(module.register_forward_hook(take).remove)
+            show(images)
+        return found
 
     def _checked(self, layers: Layers) -> dict[str, list[str]]:
         if not isinstance(layers, Mapping) or not layers:
@@ -218,7 +260,7 @@ def as_network(
                 f"{type(module).__name__} is or holds one. Give the network as it was before it was exported."
             )
     # a frozen script has no mode any more
-    training = next((name for name, part in module.named_modules() if getattr(part, "training", False)), None)
+    training = next((name for name, part in module.named_modules() if asked(part, "training", False)), None)
     if training is not None:
         where = f"its {training!r} is" if training else "it is"
         raise ModelSourceError(
@@ -339,7 +381,7 @@ def _hint(value, torch) -> str:
 
 def _held_settings(module, name: str = "") -> dict[str, InputSettings]:
     """The outermost modules that timm says an input of, by name; "" is the network itself."""
-    configuration = getattr(module, "pretrained_cfg", None)
+    configuration = asked(module, "pretrained_cfg")
     if isinstance(configuration, Mapping) and "input_size" in configuration:
         return {name: settings_of_timm(configuration)}
     held = {}

@@ -10,6 +10,13 @@ import numpy as np
 from brainscore_vision.model_helpers.activations.pytorch import load_images
 from PIL import Image
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.first_images import (
+    Held,
+    first_images_matter,
+    learned_from_first,
+    same_arrays,
+)
+
 from .errors import ModelSourceError
 
 
@@ -106,13 +113,14 @@ def check_transform(transform: Callable) -> np.ndarray:
     Raises
     ------
     ModelSourceError
-        It cannot be called, fails, or returns no image.
+        It cannot be called, fails, returns no image, or learns from the first images.
     """
     if not callable(transform):
         raise ModelSourceError(
             f"preprocessing is a function of one PIL image; received a {type(transform).__name__}. Leave it out for the "
             f"network's own, or pass a function, such as a torchvision transform."
         )
+    before = Held([transform])
     try:
         answer = transform(grey_image())
     except Exception as error:
@@ -120,12 +128,23 @@ def check_transform(transform: Callable) -> np.ndarray:
             f"preprocessing is a function of one PIL image; {_name(transform)} fails on a grey one: "
             f"{type(error).__name__}: {' '.join(str(error).split())}"
         ) from error
-    return _checked(answer, transform)
+    checked = _checked(answer, transform)
+    learned = learned_from_first(
+        [transform], before, lambda: [_checked(transform(noise_image()), transform)], tuple, same_arrays
+    )
+    if learned:
+        raise ModelSourceError(first_images_matter(f"preprocessing ({_name(transform)})", learned))
+    return checked
 
 
 def grey_image() -> Image.Image:
     """What a network and its preprocessing are tried with."""
     return Image.new("RGB", (230, 230), (128, 128, 128))
+
+
+def noise_image() -> Image.Image:
+    """Another one of the same size."""
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (230, 230, 3), np.uint8))
 
 
 def _checked(answer, transform: Callable) -> np.ndarray:
