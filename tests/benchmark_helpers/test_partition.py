@@ -15,6 +15,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     RidgeMetric,
     SubjectTask,
 )
+from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import RELATIVE_ALPHAS
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ResponsesError, StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import PARTS, MeanPartition, partition, parts_of
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.banded import WeightedFit
@@ -96,6 +97,24 @@ def test_a_model_that_says_nothing_of_the_test_stimuli_explains_nothing(tmp_path
     assert found.interval("b") == (0.0, 0.0)
     with pytest.raises(ResponsesError, match="predictions of 4 of 4 neuroids of A are constant over the 8 test"):
         make_benchmark(tmp_path / "images", store=False)(models[1])
+
+
+def test_what_a_score_would_note_a_partition_notes(tmp_path):
+    (task, other) = make_benchmark(make_images(tmp_path / "images", N_IMAGES)).resolve().tasks
+    ids = list(dict.fromkeys((*task.pool.stimulus_ids, *other.pool.stimulus_ids)))
+    noise = dict(zip(ids, np.random.default_rng(4).standard_normal((len(ids), 4)), strict=True))
+    models = [
+        FeatureModel(pixel_features, visual_degrees=8.0, identifier="pixels"),
+        FeatureModel(noise, visual_degrees=8.0, identifier="noise"),
+    ]
+    models[1].fitted_stimuli = task.test_ids[:3]
+    found = dict(partition(*models, [task, other], EngineOptions(store=False, progress=False)))
+    assert any(
+        f"noise was fitted to responses to 3 of the {len(task.test_ids)} test stimuli" in n for n in found[0].notes
+    )
+    at_edge = [n for n in found[0].notes if n.startswith("The penalty of the fit of noise to A in V1 is ")]
+    assert bool(at_edge) == (found[0].alphas[1] in (min(RELATIVE_ALPHAS), max(RELATIVE_ALPHAS)))
+    assert set(MeanPartition.of(list(found.values())).notes) == {note for one in found.values() for note in one.notes}
 
 
 def test_penalties_that_are_absolute_are_refused(tmp_path):

@@ -332,13 +332,13 @@ def evaluate(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Ite
             for job in item.jobs:
                 jobs[job.task].append(job)
             for task, result in _results(*run.kernels(item), list(jobs), run.compute):
-                notes = *run.notes(item), *_fitted_to(model, task), *result.notes
+                notes = *run.notes(item), *fitted_to(model, task), *result.notes
                 about = {"notes": notes, "features_digest": run.features_digest(item)}
                 for job in jobs[task]:
                     yield job.position, replace(result, dropped_stimuli=job.dropped, **about)
 
 
-def _fitted_to(model, task: SubjectTask) -> Iterator[str]:
+def fitted_to(model, task: SubjectTask) -> Iterator[str]:
     """A note of each model in a model that was fitted to responses to test stimuli."""
     for part in models_in(model):
         fitted = asked(part, "fitted_stimuli")

@@ -23,13 +23,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .comparisons import DEFAULT_ALPHAS, RELATIVE_ALPHAS, Resampled, RidgeMetric, poorly_known
-from .engine import Job, Run
+from .engine import Job, Run, fitted_to
 from .errors import ModelOutputError, ResponsesError, StimulusKernelError
 from .features.recording import committed_layers
 from .kernels.compute import Compute
 from .kernels.kernel import StimulusKernel
 from .options import EngineOptions
 from .ridge.banded import Target, WeightedFit, banded_fits
+from .ridge.fit import edge_of_grid
 from .statistics.bootstrap import BLOCK_BYTES, FEWEST_GROUPS, correlation_and_variance_draws, count_groups, interval_of
 from .statistics.ceilings import explained_part, ratio_draws
 from .tasks import Responses, SubjectTask, pearson_per_neuroid
@@ -64,6 +65,8 @@ class Partition:
         Left out because one of the models has no features for them.
     layers : tuple of (str, list of str or None)
         What each model records for the region; None of models that are no ModelCommitment.
+    notes : tuple of str
+        What a reader should know of it, one sentence each, as of a Score.
     """
 
     subject: str
@@ -80,6 +83,7 @@ class Partition:
     n_neuroids: int
     dropped_stimuli: tuple[str, ...] = ()
     layers: tuple[str | list[str] | None, str | list[str] | None] = (None, None)
+    notes: tuple[str, ...] = ()
 
     def interval(self, part: str) -> tuple[float, float]:
         """95 % over other test stimuli (:func:`~.statistics.bootstrap.interval_of`)."""
@@ -100,6 +104,7 @@ class MeanPartition:
     n_test: int
     n_groups: int
     layers: tuple[str | list[str] | None, str | list[str] | None] = (None, None)
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, partitions: Sequence[Partition]) -> MeanPartition:
@@ -112,6 +117,7 @@ class MeanPartition:
             n_test=min(p.n_test for p in partitions),
             n_groups=min(p.n_groups for p in partitions),
             layers=partitions[0].layers,
+            notes=tuple(dict.fromkeys(note for p in partitions for note in p.notes)),
         )
 
     interval = Partition.interval
@@ -161,13 +167,15 @@ def partition(
     recorded = [committed_layers(model, [task.model_region for task in tasks]) for model in (model_a, model_b)]
     with Run((model_a, model_b), tasks, options if options is not None else EngineOptions()) as run:
         run.check_data()
-        for job in run.jobs:
-            _resampled(job.task)
-            _check_explainable(job.task)
+        of_data = {job.position: (*_resampled(job.task).notes, *_check_explainable(job.task)) for job in run.jobs}
+        for note in dict.fromkeys(note for notes in of_data.values() for note in notes):
+            warn_once(note)
         for item in run.each_kernel():
             for job, found in _partitions(run.kernels(item), item.jobs, models, run.compute):
                 layers = tuple(own.get(job.task.model_region) for own in recorded)
-                yield job.position, replace(found, dropped_stimuli=job.dropped, layers=layers)
+                fitted = (note for model in (model_a, model_b) for note in fitted_to(model, job.task))
+                notes = (*run.notes(item), *fitted, *of_data[job.position], *_at_edge(found, job.task))
+                yield job.position, replace(found, dropped_stimuli=job.dropped, layers=layers, notes=notes)
 
 
 def _resampled(task: SubjectTask) -> Resampled:
@@ -179,13 +187,11 @@ def _resampled(task: SubjectTask) -> Resampled:
             f"A partition has intervals over test stimuli, which draw whole groups of similar ones, {FEWEST_GROUPS} or more; "
             f"the {len(task.test_ids)} of {task.subject} come in {n_groups}. Choose a split with more."
         )
-    for note in resampled.notes:
-        warn_once(note)
     return resampled
 
 
-def _check_explainable(task: SubjectTask) -> None:
-    """Raise if what is explained cannot be put in relation to what could be; warn if that could be 0."""
+def _check_explainable(task: SubjectTask) -> tuple[str, ...]:
+    """Raise if what is explained cannot be put in relation to what could be; a note if that could be 0."""
     at_test = task.load_responses().select(task.test_ids).explainable()
     if not at_test.is_positive:
         share = 100 * at_test.explainable.sum() / at_test.variance.sum()
@@ -194,8 +200,18 @@ def _check_explainable(task: SubjectTask) -> None:
             f"{at_test.n_stimuli} stimuli in {task.region} of {task.subject} is {share:.1f} % of the variance of averages. "
             f"Choose a split with more test stimuli, or other subjects."
         )
-    for note in poorly_known(task, at_test):
-        warn_once(note)
+    return tuple(poorly_known(task, at_test))
+
+
+def _at_edge(found: Partition, task: SubjectTask) -> Iterator[str]:
+    """A note of each fit whose penalty is an end of the grid."""
+    for fit, alpha in zip((*found.models, "both"), found.alphas, strict=True):
+        edge = edge_of_grid(alpha, RELATIVE_ALPHAS)
+        if edge is not None:
+            yield (
+                f"The penalty of the fit of {fit} to {task.subject} in {task.region} is {alpha:g} mean eigenvalues, the {edge} "
+                f"of its grid: a better one may lie beyond."
+            )
 
 
 def _partitions(

@@ -202,9 +202,12 @@ def test_partitions_are_kept_with_results(run, clip, tmp_path):
             row = rows.loc[record["subject"], part]
             assert row.value == record[part]
             assert [row.interval_low, row.interval_high] == record["intervals"][part]
+            assert row.notes == record["notes"]
     shown = CliRunner().invoke(cli.app, ["results", str(results), "--partitions"])
     assert shown.exit_code == 0, shown.output
     assert shown.output.count("unique_a") == 6
+    assert any(rows.notes)  # few test images: the explainable variance is known roughly
+    assert f"Note on LAION_fMRI-DINOv2 and {rows.model_b.iloc[0]}: The explainable variance of sub-01" in shown.output
     printed = CliRunner().invoke(cli.app, ["results", str(results), "--partitions", "--json"])
     assert [r["value"] for r in records(printed.output)] == rows.value.tolist()
     assert len(ResultsDatabase(results).results()) == 1
@@ -217,9 +220,11 @@ def test_partitions_in_a_file_of_an_earlier_version(run, tmp_path):
     assert read_partitions(database).empty
     run("partition", "LAION_fMRI-CLIP", "LAION_fMRI-DINOv2", CELL, "--no-store", "--results", results)
     assert len(read_partitions(database)) == 6 * 6
-    for query in (*(f"ALTER TABLE parts DROP COLUMN layers_{one}" for one in "ab"), "PRAGMA user_version = 3"):
-        database.connection.execute_sql(query)  # as version 3 wrote it
+    for column in ("layers_a", "layers_b", "notes"):  # as version 3 wrote it
+        database.connection.execute_sql(f"ALTER TABLE parts DROP COLUMN {column}")
+    database.connection.execute_sql("PRAGMA user_version = 3")
     assert read_partitions(database)["layers_a"].isna().all()
+    assert not any(read_partitions(database)["notes"])
     run("partition", "LAION_fMRI-CLIP", "LAION_fMRI-DINOv2", CELL, "--no-store", "--results", results)
     assert len(read_partitions(database)) == 2 * 6 * 6
 

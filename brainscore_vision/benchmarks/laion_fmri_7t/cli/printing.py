@@ -99,11 +99,23 @@ def _has(score: Score, region: str) -> bool:
 
 
 def _notes(scores: Iterable[Score]) -> list[str]:
-    """Notes once each; those that differ in the subject alone are one, with all of their subjects."""
+    def subjects(score: Score) -> list[str]:
+        return score.attrs["raw_subjects"]["subject"].values.tolist() if "raw_subjects" in score.attrs else []
+
+    return gathered_notes((subjects(score), score.attrs.get("notes", ())) for score in scores)
+
+
+def gathered_notes(said: Iterable[tuple[Sequence[str], Iterable[str]]]) -> list[str]:
+    """Notes once each; those that differ in the subject alone are one, with all of their subjects.
+
+    Parameters
+    ----------
+    said : iterable of tuple of (sequence of str, iterable of str)
+        Subjects, and notes that may name one of them.
+    """
     gathered: dict[tuple[str, ...], list[str]] = {}
-    for score in scores:
-        subjects = score.attrs["raw_subjects"]["subject"].values.tolist() if "raw_subjects" in score.attrs else []
-        for note in score.attrs.get("notes", ()):
+    for subjects, notes in said:
+        for note in notes:
             named = [subject for subject in subjects if note.count(subject) == 1]
             key = tuple(note.split(named[0])) if len(named) == 1 else (note,)
             found = gathered.setdefault(key, [])

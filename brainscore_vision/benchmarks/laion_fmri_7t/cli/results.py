@@ -353,6 +353,12 @@ def _show_partitions(database, as_json: bool) -> None:
         for row in rows
     ]
     print_table("Explained variance in parts [95 % over test images]", columns, table)
+    from .printing import gathered_notes
+
+    for models in dict.fromkeys((row["model_a"], row["model_b"]) for row in rows):
+        own = [row for row in rows if (row["model_a"], row["model_b"]) == models and row["subject"] != "mean"]
+        for note in gathered_notes(([row["subject"]], row["notes"]) for row in own):
+            print(f"Note on {' and '.join(models)}: {note}")
 
 
 def _maintain(database, verify: bool, clean: bool) -> None:

@@ -24,7 +24,7 @@ _QUERY = """
 SELECT a.identifier AS model_a, b.identifier AS model_b, a.requested AS requested_a, b.requested AS requested_b,
     benchmark.identifier AS benchmark, dataset.fingerprint AS dataset_fingerprint, dataset.is_simulated, parts.subject,
     parts.part, parts.value, parts.interval_low, parts.interval_high, parts.weight, parts.layers_a, parts.layers_b,
-    run.started, run.seconds
+    parts.notes, run.started, run.seconds
 FROM parts
 JOIN run ON parts.run_id = run.id
 JOIN benchmark ON parts.benchmark_id = benchmark.id
@@ -91,7 +91,8 @@ def add_partitions(
                 for part in PARTS:
                     low, high = one.interval(part)
                     numbers = {"value": one.values[part], "interval_low": low, "interval_high": high}
-                    t.Parts.create(**of, subject=subject, part=part, weight=getattr(one, "weight", None), **numbers)
+                    about = {"weight": getattr(one, "weight", None), "notes": list(one.notes) or None}
+                    t.Parts.create(**of, subject=subject, part=part, **about, **numbers)
         yield benchmark, parts
         started = datetime.now(UTC)
 
@@ -103,7 +104,8 @@ def read_partitions(database: ResultsDatabase) -> pd.DataFrame:
             return pd.DataFrame()
         cursor = database.connection.execute_sql(_QUERY)
         found = pd.DataFrame(cursor.fetchall(), columns=[column[0] for column in cursor.description])
-        return found.assign(**{name: found[name].map(_names) for name in ("layers_a", "layers_b")})
+        found = found.assign(**{name: found[name].map(_names) for name in ("layers_a", "layers_b")})
+        return found.assign(notes=[json.loads(text) if text else [] for text in found["notes"]])
 
 
 def _names(layers: str | None) -> str | None:

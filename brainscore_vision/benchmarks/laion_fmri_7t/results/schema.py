@@ -25,16 +25,17 @@ from .errors import ResultsError
 APPLICATION_ID = 0x4C463754
 """Marks SQLite files as ours (LF7T), in the place that SQLite provides for it."""
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Increased when tables change; also ``PRAGMA user_version`` of a file. Files of earlier versions are read as they are, and
 get what is new (:data:`_ADDED`) when something is added to them."""
 
 _ADDED = {
     "result": dict.fromkeys(("layers", "layer_choice", "model_source", "network_digest", "model_code"), "TEXT"),
     "score": {"n_significant_voxels": "INTEGER"},
-    "parts": {"layers_a": "TEXT", "layers_b": "TEXT"},
+    "parts": {"layers_a": "TEXT", "layers_b": "TEXT", "notes": "TEXT"},
 }
-"""Columns that version 1 does not have, by table; ``model_code`` is new in version 3, those of ``parts`` in version 4."""
+"""Columns that version 1 does not have, by table; ``model_code`` is new in version 3, layers of ``parts`` in version 4, and
+their notes in version 5."""
 
 BUSY_SECONDS = 300
 """How long a writer waits for others."""
@@ -185,6 +186,7 @@ def define_tables(database: peewee.Database) -> SimpleNamespace:
         weight = peewee.DoubleField(null=True)
         layers_a = JSONField(null=True)
         layers_b = JSONField(null=True)
+        notes = JSONField(null=True)
 
     class Property(Table):
         requested = peewee.TextField()
