@@ -453,6 +453,20 @@ def test_no_subject_is_called_as_something_else_in_a_score(study, scores, model)
         Plan("x", (dataclasses.replace(task, subject="site/ann"),), "published")
 
 
+def test_regions_are_not_averaged(study):
+    (first, second, *_) = study.benchmark(METRICS["ridge"]).resolve().tasks
+    other = dataclasses.replace(second, region="V1")
+    with pytest.raises(StimulusKernelError, match="scored alike; those of x have 2 regions: inferior temporal and V1"):
+        Plan("x", (first, other), "published")
+    folds = tuple(Plan("x", (dataclasses.replace(first, region=region),), "published") for region in ("IT", "V1"))
+    with pytest.raises(
+        StimulusKernelError, match="differ in their stimuli alone; those of x have 2 regions: IT and V1"
+    ):
+        FoldsPlan("x", folds)
+    asked = tuple(Plan("x", (dataclasses.replace(first, model_region=name),), "published") for name in ("IT", "IT (a)"))
+    assert len(FoldsPlan("x", asked).folds) == 2  # layers that are chosen for each fold
+
+
 # What cannot be scored
 
 
@@ -537,7 +551,6 @@ def test_images_that_loaders_read_as_they_look_are_shown(tmp_path, mode):
             for folds, said in (
                 (((RidgeMetric((1.0,)), "IT"), (RidgeMetric((2.0,)), "IT")), "metrics"),
                 (((RidgeMetric((1.0,)), "IT"), (RDMMetric(), "IT")), "metrics"),
-                (((RidgeMetric((1.0,)), "IT"), (RidgeMetric((1.0,)), "V4")), "regions that the model is asked for"),
             )
         ),
         (lambda s: RidgeMetric(()), "alphas are positive numbers, at least one"),
@@ -545,7 +558,7 @@ def test_images_that_loaders_read_as_they_look_are_shown(tmp_path, mode):
     ],
     ids=["no subject", "subject twice", "normalization of another metric", "unknown normalization", "no fold"]
     + ["folds of two normalizations", "folds of two orders", "folds of other penalties", "folds of other metrics"]
-    + ["folds of other regions", "no alpha", "negative alpha"],
+    + ["no alpha", "negative alpha"],
 )
 def test_a_benchmark_that_makes_no_sense(study, model, make, message):
     with pytest.raises(StimulusKernelError, match=f"(?s){message}"):
@@ -557,7 +570,7 @@ def test_subjects_of_one_benchmark_are_scored_alike(study, model):
     mixed = study.benchmark(METRICS["ridge"])
     tasks = mixed.resolve().tasks
     mixed._make_tasks = lambda: [tasks[0], dataclasses.replace(tasks[1], metric=METRICS["ridgecv"])]
-    with pytest.raises(StimulusKernelError, match="scored alike; Second2026.IT has 2 metrics"):
+    with pytest.raises(StimulusKernelError, match="scored alike; those of Second2026.IT have 2 metrics"):
         mixed(model)
     assert model.looks == []
 

@@ -23,6 +23,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import (
     StimulusKernelError,
     UnmappedRegionError,
 )
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import recorder_for
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.compute import Compute
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
@@ -545,6 +546,9 @@ def test_an_encoder_is_a_model_of_other_benchmarks(tiny_dataset):
     own = benchmark("LAION_fMRI.V1-tau-ridgecv", subjects=("sub-03",), dataset=tiny_dataset)
     score = score_model(brain, own)
     assert score.attrs["model_identifier"] == "small-network-seed0-predicted-sub-01"
+    fits = [fitted(tiny_dataset, train="all", regions=("V1", "IT"), alphas=(alpha,)) for alpha in (1e-3, 10.0)]
+    again, another = (network_digest(EncoderBrain(fit)) for fit in fits)
+    assert score.attrs["network_digest"] == again != another  # one name, two models
     stimuli = dataset.stimulus_set(task_of("V1", tiny_dataset).test_ids[:4])
     brain.start_recording("IT")
     np.testing.assert_array_equal(brain.look_at(stimuli), encoder.encode(stimuli, {"roi": ["IT"]}))

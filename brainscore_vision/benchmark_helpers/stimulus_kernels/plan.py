@@ -36,11 +36,9 @@ OVERLAP = (
     "Intervals of comparisons say so; the error over folds does not, and is too small."
 )
 
-FOLDS_SHARE = {
+ALIKE = {
     "metrics": lambda task: task.metric,
     "regions": lambda task: task.region,
-    "regions that the model is asked for": lambda task: task.model_region,
-    "widths of stimuli in degrees": lambda task: task.pool.visual_degrees,
 }
 
 SMALL_WIDENING = 1.05
@@ -206,6 +204,16 @@ def _per_neuroid(values: np.ndarray, result: SubjectResult) -> xr.DataArray:
     return xr.DataArray(values, dims=["neuroid"], coords=coords)
 
 
+def _check_alike(rule: str, identifier: str, tasks: Sequence[SubjectTask]) -> None:
+    for what, of in ALIKE.items():
+        found = list(dict.fromkeys(map(of, tasks)))
+        if len(found) > 1:
+            raise StimulusKernelError(
+                f"The {rule}; those of {identifier} have {len(found)} {what}: {' and '.join(map(str, found))}. Make a "
+                f"benchmark of each."
+            )
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a benchmark compares: one task per subject, all with one metric.
@@ -223,7 +231,7 @@ class Plan:
     Raises
     ------
     StimulusKernelError
-        No subject or one twice, several metrics, or a normalisation that the metric does not have.
+        No subject or one twice, several metrics or regions, or a normalisation that the metric does not have.
     """
 
     identifier: str
@@ -249,12 +257,7 @@ class Plan:
                 f"A Score holds each subject's own Score under its name in attrs, where {taken[0]!r} is something else. Give "
                 f"the subject of {self.identifier} another name."
             )
-        metrics = list(dict.fromkeys(task.metric for task in self.tasks))
-        if len(metrics) > 1:
-            raise StimulusKernelError(
-                f"The subjects of a benchmark are scored alike; {self.identifier} has {len(metrics)} metrics: {metrics}. "
-                f"Make a benchmark of each."
-            )
+        _check_alike("subjects of a benchmark are scored alike", self.identifier, self.tasks)
         if self.normalization not in self.metric.normalizations:
             raise StimulusKernelError(
                 f"The normalization of {self.identifier} is one that its metric has, "
@@ -312,7 +315,7 @@ class FoldsPlan:
     ------
     StimulusKernelError
         Folds of different subjects, or of the same in another order: each subject has a mean over folds. Folds of different
-        metrics, regions or widths of stimuli, a mean of which would say nothing.
+        metrics or regions, a mean of which would say nothing.
     """
 
     identifier: str
@@ -326,13 +329,7 @@ class FoldsPlan:
                 f"The folds of a benchmark have the same subjects in one order; those of {self.identifier} have {found}. Sort "
                 f"them, or make a benchmark of each."
             )
-        for what, of in FOLDS_SHARE.items():
-            found = list(dict.fromkeys(of(task) for fold in self.folds for task in fold.tasks))
-            if len(found) > 1:
-                raise StimulusKernelError(
-                    f"The folds of a benchmark differ in their stimuli alone; those of {self.identifier} have {len(found)} "
-                    f"{what}: {' and '.join(map(str, found))}. Make a benchmark of each."
-                )
+        _check_alike("folds of a benchmark differ in their stimuli alone", self.identifier, self.tasks)
         orders: dict = {}
         folds = tuple(replace(fold, tasks=in_one_order(fold.tasks, orders)) for fold in self.folds)
         object.__setattr__(self, "folds", folds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import math
 import shutil
@@ -517,6 +518,17 @@ class EncoderBrain(BrainModel):
     def fitted_stimuli(self) -> Collection[str]:
         """Stimuli, responses to which are in the encoder: Scores say how many of them are tested on."""
         return self.encoder.metadata["encoding_model"].get("train_stimuli", ())
+
+    @property
+    def features_version(self) -> str:
+        """Digest of the network, its code and the weights that it was fitted with: another fit is another model."""
+        about = self.encoder.about
+        content = hashlib.blake2b(repr((about["network"], about.get("preparing"))).encode(), digest_size=16)
+        for part in self.encoder.parts:
+            content.update(repr((part.label, part.layers)).encode())
+            for array in (part.columns, part.centre, part.intercept, part.second, part.checksums):
+                content.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
+        return content.hexdigest()
 
     def visual_degrees(self) -> float:
         """Width of the images that the encoder takes; it fits them to its network's field of view itself."""
