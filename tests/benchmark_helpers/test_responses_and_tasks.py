@@ -21,6 +21,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     StimulusPart,
     StimulusPool,
     SubjectTask,
+    to_assembly,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.engine import evaluate
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ResponsesError, StimulusKernelError
@@ -227,6 +228,14 @@ def test_lists_say_variances_and_groups(values):
     assert task(IDS[3:], IDS[:3], bootstrap_groups=named).bootstrap_groups == ("a", "a", "b")
     with pytest.raises(StimulusKernelError, match="bootstrap_groups are those of test_ids, in their order; for ann"):
         task(IDS[3:], IDS[:3], bootstrap_groups=named[::-1])
+
+
+def test_neuroids_do_not_take_the_names_of_presentations(values):
+    named = dataclasses.replace(responses(values), neuroids=pd.DataFrame({"n_repetitions": range(3)}))
+    with pytest.raises(
+        ResponsesError, match="neuroids of ann have columns n_repetitions, which say something of stimuli"
+    ):
+        to_assembly(named)
 
 
 def test_responses_of_another_subject_are_refused(tmp_path):

@@ -72,6 +72,11 @@ def to_assembly(responses: Responses) -> NeuroidAssembly:
     NeuroidAssembly, (presentation × neuroid)
         A copy. Coordinates: presentation: stimulus_id, n_repetitions, subject_id_pres; neuroid: subject_id and the columns
         of ``neuroids``. One row per stimulus, so there is no repetition.
+
+    Raises
+    ------
+    ResponsesError
+        Columns of ``neuroids`` with the name of a coordinate of presentations.
     """
     n_stimuli, n_neuroids = responses.values.shape
     presentations = {
@@ -80,6 +85,12 @@ def to_assembly(responses: Responses) -> NeuroidAssembly:
         "subject_id_pres": np.full(n_stimuli, responses.subject, dtype=object),
     }
     neuroids = {"subject_id": np.full(n_neuroids, responses.subject, dtype=object)}
+    taken = sorted(presentations.keys() & set(responses.neuroids.columns))
+    if taken:
+        raise ResponsesError(
+            f"An assembly's coordinates have a name each; neuroids of {responses.subject} have columns {', '.join(taken)}, which "
+            f"say something of stimuli in it. Rename them."
+        )
     neuroids |= {name: column.to_numpy() for name, column in responses.neuroids.items()}
     coords = {name: (DIMS[0], values) for name, values in presentations.items()}
     coords |= {name: (DIMS[1], values) for name, values in neuroids.items()}
