@@ -88,8 +88,8 @@ def to_assembly(responses: Responses) -> NeuroidAssembly:
     taken = sorted(presentations.keys() & set(responses.neuroids.columns))
     if taken:
         raise ResponsesError(
-            f"An assembly's coordinates have a name each; neuroids of {responses.subject} have columns {', '.join(taken)}, which "
-            f"say something of stimuli in it. Rename them."
+            f"An assembly's coordinates have a name each; neuroids of {responses.subject} have columns {', '.join(taken)}, "
+            f"which say something of stimuli in it. Rename them."
         )
     neuroids |= {name: column.to_numpy() for name, column in responses.neuroids.items()}
     coords = {name: (DIMS[0], values) for name, values in presentations.items()}
