@@ -76,7 +76,7 @@ def test_revisions(fill):
 
 
 def test_weights(fill, scores):
-    """``module:function`` has no revision: a checkpoint that was trained further, or weights without a seed."""
+    """Without a revision, as of a library's network: a checkpoint that was trained further, or weights without a seed."""
     database = fill((1, V1, "package:make", None), (2, IT, "package:make", None))
     digests = [scores[seed][V1].attrs["network_digest"] for seed in (1, 2)]
     shown = [f"net (network {digest[:8]})" for digest in digests]

@@ -19,7 +19,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import Stimulus
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import N_STIMULI
 from brainscore_vision.benchmarks.laion_fmri_7t import score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.errors import ModelSourceError
-from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import find_model
+from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import code_revision, find_model
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import build_all
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep import (
@@ -366,6 +366,19 @@ def test_a_worker_of_two_sweeps_makes_what_was_edited_between_them(sweep, tmp_pa
         _, database, _ = sweep(["make"], [V1], again=True, file=tmp_path / "with_parts.py")
         digests.append(database.results()[-1].network_digest)
     assert digests[0] != digests[1]
+
+
+def test_a_worker_that_imported_a_module_before_its_edit_scores_nothing(tmp_path, tiny_dataset, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "lab_that_is_edited.py"
+    module.write_text("from plugin_testing.models import CountingModel as make\n")
+    name = f"{module.stem}:make"
+    (plan,) = make_plan(*check_names([name], [V1], dataset=str(tiny_dataset))).models
+    assert tasks._model(plan, "sweep").identifier
+    module.write_text(f"{module.read_text()}# edited\n")
+    assert tasks._model(plan, "while it runs").identifier
+    with pytest.raises(ModelSourceError, match=f"package of {name} was edited since this worker began"):
+        tasks._model(replace(plan, revision=code_revision(name, anew=True)), "another sweep")
 
 
 def test_a_worker_with_another_revision_of_a_plugin_scores_nothing(tiny_dataset):

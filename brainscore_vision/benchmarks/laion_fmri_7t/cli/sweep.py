@@ -145,9 +145,10 @@ def sweep(
 
     Each model sees each image once; its kernels are kept in the store, and every cell is computed from them. What fails is
     recorded with its traceback and does not stop the rest. Stopped or killed, the same command goes on where it was;
-    failures are tried again. A model is scored again if its plugin was edited, or if a file.py that was edited now makes
-    another one (other weights, layers or settings of them, code of its classes or preprocessing); after an edit of something
-    that these import, use --again. `laion-score results FILE` shows the results.
+    failures are tried again. A model is scored again if its plugin was edited, or if a file.py, or a package of a
+    module:function, that was edited now makes another one (other weights, layers or settings of them, code of its classes or
+    preprocessing); after an edit of something else that these import, use --again. `laion-score results FILE` shows the
+    results.
 
     On a SLURM cluster, --slurm submits jobs, each a worker, replaces those that end before the sweep does, and ends them
     with it. Start it where sbatch is, in a terminal that stays (tmux), or in a small job of its own. What jobs print is in
@@ -239,7 +240,7 @@ def sweep(
             raise typer.Exit(1)
         errors.print(
             f"Nothing to do: all {plan.n_done} cells are in {results}. Score them once more with --again, for example if "
-            f"something has changed that a model's file imports or loads: while the file is the same, its models are."
+            f"something has changed that a model's file or package imports or loads: while these are the same, its models are."
         )
         return
     try:
