@@ -448,6 +448,28 @@ def test_command_on_a_scheduler(run, address, model_file, tmp_path, tiny_dataset
     assert "Nothing to do: all 4 cells are in" in err
 
 
+@pytest.mark.usefixtures("sweeps_here")
+def test_an_edited_model_keeps_what_the_list_said_of_it_before(run, address, model_file, tmp_path, tiny_dataset):
+    models, results = tmp_path / "models.csv", tmp_path / "results.db"
+    text = model_file.read_text()
+    seed = '"IT": "pool"}, identifier="network"'
+
+    def swept(width, cell):
+        models.write_text(f"source,width\n{model_file}:network,{width}\n")
+        common = models, "-b", cell, "--dataset", tiny_dataset, "--results", results, "--scheduler", address
+        assert run("sweep", *common)[0] == 0
+        return [(r.benchmark, r.properties["width"]) for r in ResultsDatabase(results).results()]
+
+    assert swept(4, V1) == [(V1, 4)]
+    assert swept(5, V1) == [(V1, 5)]  # nothing to do, and the list was corrected
+    model_file.write_text(f"{text}\n# a remark\n")
+    assert swept(6, V1) == [(V1, 6)]
+    model_file.write_text(text.replace(seed, seed.replace("},", "}, 5,")))
+    assert swept(32, IT) == [(V1, 6), (IT, 32)]
+    model_file.write_text(text)
+    assert swept(7, V1) == [(V1, 7), (IT, 32)]
+
+
 def test_without_a_check_a_model_that_cannot_be_made_is_a_failure(run, address, model_file, tmp_path, tiny_dataset):
     common = [f"{model_file}:late", "-b", V1, "--dataset", tiny_dataset, "--results", tmp_path / "results.db"]
     code, _, err = run("sweep", *common, "--scheduler", address, "--no-check")

@@ -206,7 +206,6 @@ def sweep(
     if not dry_run and (plan.n_todo or properties):
         database = database or ResultsDatabase(results)
         database.check_writable()
-        set_properties(database, properties)
     if request is not None and plan.n_todo and not dry_run:
         from ..sweep.slurm import check_jobs
 
@@ -235,6 +234,8 @@ def sweep(
     if n_broken:
         record_broken(database, plan, checked)
     plan = sound
+    if properties:  # of results that are there already; others get them when they are added
+        set_properties(database, properties, {model.model: model.revisions for model in plan.models})
     if not plan.n_todo:
         if n_broken:
             raise typer.Exit(1)
@@ -246,7 +247,15 @@ def sweep(
     try:
         with interrupts() as check:
             summary = _run(
-                plan, Settings(engine, threads), database, workers, scheduler, request, allowed_deaths, check
+                plan,
+                Settings(engine, threads),
+                database,
+                workers,
+                scheduler,
+                request,
+                allowed_deaths,
+                check,
+                properties,
             )
     except KeyboardInterrupt as interrupt:
         raise _stopped(results, interrupt) from interrupt
@@ -434,7 +443,17 @@ def _gigabytes(text: str) -> int:
     return int(float(found[1]) * 1e9)
 
 
-def _run(plan, settings, database, workers: int | None, scheduler: str | None, request, allowed_deaths: int, check):
+def _run(
+    plan,
+    settings,
+    database,
+    workers: int | None,
+    scheduler: str | None,
+    request,
+    allowed_deaths: int,
+    check,
+    properties,
+):
     from contextlib import ExitStack
     from dataclasses import replace
 
@@ -465,7 +484,7 @@ def _run(plan, settings, database, workers: int | None, scheduler: str | None, r
         if has_dashboard():
             board.line(f"Dashboard: {client.dashboard_link}")
         with board.shown():
-            return run_sweep(client, plan, settings, database, expected, board, check, **keep)
+            return run_sweep(client, plan, settings, database, expected, board, check, **keep, properties=properties)
 
 
 def _of_jobs(request) -> str:

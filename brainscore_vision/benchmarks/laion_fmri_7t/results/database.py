@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,13 +123,16 @@ class ResultsDatabase:
         """
         return self.add_entries([make_entry(score, run)])[0]
 
-    def add_entries(self, entries: Sequence[Entry]) -> list[int]:
-        """Add what :func:`~.entry.make_entry` made of Scores, all or none; returns their ids."""
+    def add_entries(self, entries: Sequence[Entry], properties: Mapping | None = None) -> list[int]:
+        """Add what :func:`~.entry.make_entry` made of Scores, all or none; returns their ids.
+
+        ``properties`` are those that a list of models gives their model (:func:`~.adding.set_properties`), if one does.
+        """
         with writing(self.connection):
             migrate(self.connection)
-            return [self._add(entry) for entry in entries]
+            return [self._add(entry, properties) for entry in entries]
 
-    def _add(self, entry: Entry) -> int:
+    def _add(self, entry: Entry, properties: Mapping | None) -> int:
         t, run = self.tables, entry.run
         described = {"is_simulated": bool(entry.dataset.get("simulated", False)), "description": entry.dataset}
         own = {
@@ -141,6 +144,8 @@ class ResultsDatabase:
             "normalization": entry.normalization,
             **entry.network,
         }
+        if properties:
+            t.Model.update(properties=dict(properties)).where(t.Model.id == own["model"]).execute()
         result = add_rows(t.Result, own)
         add_tree(t, entry.root, result)
         if entry.content is not None:
@@ -336,11 +341,10 @@ def _matching(names: Names, models: Sequence[str], benchmarks: Sequence[str]) ->
     """Ids of the models and of the benchmarks that fit patterns, where there are any."""
     found = {}
     if models:
-        given = {requested: str(own.get(NAME, "")) for requested, own in names.properties.items()}
         found["model"] = [
             i
             for i, model in names.models.items()
-            if matches(models, model.identifier, model.requested, given.get(model.requested, ""))
+            if matches(models, model.identifier, model.requested, str(names.properties[i].get(NAME, "")))
         ]
     if benchmarks:
         found["benchmark"] = [i for i, one in names.benchmarks.items() if matches(benchmarks, one.identifier)]

@@ -30,12 +30,16 @@ SCHEMA_VERSION = 5
 get what is new (:data:`_ADDED`) when something is added to them."""
 
 _ADDED = {
+    "model": {"properties": "TEXT"},
     "result": dict.fromkeys(("layers", "layer_choice", "model_source", "network_digest", "model_code"), "TEXT"),
     "score": {"n_significant_voxels": "INTEGER"},
     "parts": {"layers_a": "TEXT", "layers_b": "TEXT", "notes": "TEXT"},
 }
-"""Columns that version 1 does not have, by table; ``model_code`` is new in version 3, layers of ``parts`` in version 4, and
-their notes in version 5."""
+"""Columns that version 1 does not have, by table; ``model_code`` is new in version 3, layers of ``parts`` in version 4, their
+notes and properties of ``model`` in version 5."""
+
+PROPERTY = "property"
+"""Table of versions before 5: properties of a model by what was asked for alone (``requested``, ``name``, ``value``)."""
 
 BUSY_SECONDS = 300
 """How long a writer waits for others."""
@@ -98,6 +102,7 @@ def define_tables(database: peewee.Database) -> SimpleNamespace:
         identifier = peewee.TextField()
         requested = peewee.TextField()
         revision = peewee.TextField()  # empty where there is none: SQL takes no two NULLs for equal
+        properties = JSONField(null=True)
 
         class Meta:
             indexes = ((("identifier", "requested", "revision"), True),)
@@ -188,14 +193,6 @@ def define_tables(database: peewee.Database) -> SimpleNamespace:
         layers_b = JSONField(null=True)
         notes = JSONField(null=True)
 
-    class Property(Table):
-        requested = peewee.TextField()
-        name = peewee.TextField()
-        value = JSONField()
-
-        class Meta:
-            primary_key = peewee.CompositeKey("requested", "name")
-
     class Failure(Table):
         run = peewee.ForeignKeyField(Run, unique=True)
         requested_model = peewee.TextField()
@@ -206,7 +203,7 @@ def define_tables(database: peewee.Database) -> SimpleNamespace:
         error = peewee.TextField()
         traceback = peewee.TextField()
 
-    tables = [Schema, Model, Benchmark, Dataset, Run, Result, Score, Normalization, Parts, Property, Failure]
+    tables = [Schema, Model, Benchmark, Dataset, Run, Result, Score, Normalization, Parts, Failure]
     database.bind(tables, bind_refs=False, bind_backrefs=False)
     return SimpleNamespace(**{table.__name__: table for table in tables})
 
@@ -322,6 +319,12 @@ def migrate(database: ResultsFile) -> None:
             "UPDATE result SET network_digest = (SELECT json_extract(details, '$.network_digest') FROM score "
             "WHERE score.result_id = result.id AND score.level = 'mean')"
         )
+    if database.table_exists(PROPERTY):
+        database.execute_sql(
+            f"UPDATE model SET properties = (SELECT json_group_object(name, json(value)) FROM {PROPERTY} "
+            f"WHERE {PROPERTY}.requested = model.requested) WHERE requested IN (SELECT requested FROM {PROPERTY})"
+        )
+        database.execute_sql(f"DROP TABLE {PROPERTY}")
     database.execute_sql("UPDATE schema SET version = ?", (SCHEMA_VERSION,))
     database.execute_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
     _renew_view(database)

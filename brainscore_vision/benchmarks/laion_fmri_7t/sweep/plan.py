@@ -65,6 +65,8 @@ class ModelPlan:
         Digests of the networks that ``done`` was scored with, as far as they are known.
     layers : dict, "auto" or None
         Region to layers, as for :func:`~..scoring.score_model`; None for the model's own.
+    revisions : frozenset of (str or None)
+        Of the model in the results that ``done`` has.
     """
 
     model: str
@@ -73,6 +75,7 @@ class ModelPlan:
     done: tuple[Target, ...]
     networks: frozenset[str] = frozenset()
     layers: Mapping | str | None = None
+    revisions: frozenset[str | None] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -184,10 +187,11 @@ def make_plan(
             key = model, target.name, target.version, target.dataset_fingerprint
             same = [r for r in known.get(key, ()) if _has_layers(r, layers) and _is_of(r, model, revision, own)]
             if same:
-                scored[target] = same[-1].network_digest
-        networks = frozenset(scored.values()) - {None}
+                scored[target] = same[-1]
+        networks = frozenset(result.network_digest for result in scored.values()) - {None}
+        revisions = frozenset(result.model_revision for result in scored.values())
         todo = tuple(target for target in targets if target not in scored)
-        plans.append(ModelPlan(model, revision, todo, tuple(scored), networks, layers))
+        plans.append(ModelPlan(model, revision, todo, tuple(scored), networks, layers, revisions))
     return SweepPlan(tuple(plans))
 
 
