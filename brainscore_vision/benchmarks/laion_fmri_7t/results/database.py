@@ -27,6 +27,7 @@ from .rows import (
     add_run,
     add_tree,
     latest_failures,
+    newest,
     one_row,
     read_failures,
     read_names,
@@ -366,20 +367,8 @@ def _cell(names: Names, row: ResultRow) -> tuple[str, str, str, str]:
 
 
 def _latest(names: Names, rows: Iterable[ResultRow]) -> set[int]:
-    """Ids of rows, in the order of adding, that no newer one takes the place of.
-
-    Other code is a new version of the model, whose results replace all. With one code, other layers are another choice,
-    unless it is not known which layers they are.
-    """
-    newest: dict[tuple, dict[str | None, tuple[str, int]]] = {}
-    for row in rows:
-        revision, layers = names.models[row.model].revision, row.layers
-        of_cell = newest.setdefault(_cell(names, row), {})
-        past = [known for known, (other, _) in of_cell.items() if other != revision or None in (known, layers)]
-        for known in past:
-            del of_cell[known]
-        of_cell[layers] = revision, row.id
-    return {result for of_cell in newest.values() for _, result in of_cell.values()}
+    """Ids of rows, in the order of adding, that no newer one takes the place of."""
+    return newest((row.id, _cell(names, row), names.models[row.model].revision, (row.layers,)) for row in rows)
 
 
 def matches(patterns: Sequence[str], *names: str) -> bool:

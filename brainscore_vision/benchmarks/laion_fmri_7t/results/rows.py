@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -278,6 +278,24 @@ def _result(row: ResultRow, layers: dict, names: Names, tree: Node, run: dict) -
         dropped_stimuli=tuple(details.get("dropped_stimuli", ())),
         notes=tuple(details.get("notes", ())),
     )
+
+
+def newest(found: Iterable[tuple[int, Hashable, Hashable, tuple]]) -> set[int]:
+    """Ids of results, in the order of adding, that no newer one of their cell takes the place of.
+
+    Of each result, its id, its cell, the revision of its model, and the layers of each model in it. Another revision is a new
+    version of the model, whose results replace all. Of one revision, other layers are another choice, unless it is not known
+    which layers they are.
+    """
+    kept: dict[Hashable, dict[tuple, tuple[Hashable, int]]] = {}
+    for number, cell, revision, layers in found:
+        of_cell = kept.setdefault(cell, {})
+        for known, (other, _) in list(of_cell.items()):
+            is_choice = any(None not in pair and pair[0] != pair[1] for pair in zip(known, layers, strict=True))
+            if other != revision or not is_choice:
+                del of_cell[known]
+        of_cell[layers] = revision, number
+    return {number for of_cell in kept.values() for _, number in of_cell.values()}
 
 
 def read_failures(tables: SimpleNamespace) -> list[Failure]:

@@ -33,10 +33,12 @@ _ADDED = {
     "model": {"properties": "TEXT"},
     "result": dict.fromkeys(("layers", "layer_choice", "model_source", "network_digest", "model_code"), "TEXT"),
     "score": {"n_significant_voxels": "INTEGER"},
-    "parts": {"layers_a": "TEXT", "layers_b": "TEXT", "notes": "TEXT"},
+    "parts": dict.fromkeys(
+        ("layers_a", "layers_b", "notes", "network_digest_a", "network_digest_b", "dropped_stimuli"), "TEXT"
+    ),
 }
-"""Columns that version 1 does not have, by table; ``model_code`` is new in version 3, layers of ``parts`` in version 4, their
-notes and properties of ``model`` in version 5."""
+"""Columns that version 1 does not have, by table; ``model_code`` is new in version 3, layers of ``parts`` in version 4, what
+else is of ``parts``, and properties of ``model``, in version 5."""
 
 PROPERTY = "property"
 """Table of versions before 5: properties of a model by what was asked for alone (``requested``, ``name``, ``value``)."""
@@ -192,6 +194,9 @@ def define_tables(database: peewee.Database) -> SimpleNamespace:
         layers_a = JSONField(null=True)
         layers_b = JSONField(null=True)
         notes = JSONField(null=True)
+        network_digest_a = peewee.TextField(null=True)
+        network_digest_b = peewee.TextField(null=True)
+        dropped_stimuli = JSONField(null=True)
 
     class Failure(Table):
         run = peewee.ForeignKeyField(Run, unique=True)
