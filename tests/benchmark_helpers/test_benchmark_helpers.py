@@ -13,6 +13,7 @@ import xarray as xr
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from brainscore_vision.benchmark_helpers.validate_error import assert_valid_uncertainty
 from brainscore_vision.metric_helpers.bootstrap_error import bootstrap_error
+from PIL import Image
 from plugin_testing.models import CountingModel, FeatureModel, pixel_features, random_features, small_network
 from plugin_testing.second_dataset import DEGREES, N_COMMON, N_FOLDS, N_OWN, SITES, Study, assembly
 from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
@@ -453,6 +454,49 @@ def test_no_subject_is_called_as_something_else_in_a_score(study, scores, model)
 
 
 # What cannot be scored
+
+
+def _saved(image, path, **how):
+    image.save(path, **how)
+
+
+ODD = {
+    "16 bits": (
+        lambda i, p: _saved(Image.fromarray(np.asarray(i.convert("L")).astype(np.uint16) * 257), p),
+        "mode I;16",
+    ),
+    "transparent": (lambda i, p: i.putalpha(100) or _saved(i, p), "transparent pixels"),
+    "one colour transparent": (lambda i, p: _saved(i, p, transparency=i.getpixel((0, 0))), "transparent pixels"),
+    "turned": (lambda i, p: _saved(i, p, exif=_turned()), "a tag that turns it"),
+}
+
+
+def _turned():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+@pytest.mark.parametrize("how", ODD)
+def test_images_that_loaders_read_otherwise_than_they_look_are_refused(tmp_path, how):
+    study, model = Study(tmp_path), CountingModel(visual_degrees=DEGREES)
+    own = study.benchmark(METRICS["ridge"], options=QUIET)
+    save, looks = ODD[how]
+    for name in study.common[3:5]:
+        with Image.open(tmp_path / f"{name}.png") as image:
+            save(image.copy(), tmp_path / f"{name}.png")
+    with pytest.raises(StimulusKernelError, match=f"2 of 44 of images of all .* 'common-03' \\({looks}\\)"):
+        own(model)
+    assert model.looks == []
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA"])
+def test_images_that_loaders_read_as_they_look_are_shown(tmp_path, mode):
+    study, model = Study(tmp_path), CountingModel(visual_degrees=DEGREES)
+    for name in study.common[3:5]:
+        with Image.open(tmp_path / f"{name}.png") as image:
+            image.convert(mode).save(tmp_path / f"{name}.png")
+    assert study.benchmark(METRICS["ridge"], options=QUIET)(model).item() > 0
 
 
 @pytest.mark.parametrize(

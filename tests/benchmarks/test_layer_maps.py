@@ -82,6 +82,33 @@ def test_a_kept_map_is_of_the_same_code(network, tiny_dataset):
     assert np.allclose(found.scores, expected.scores, atol=1e-6)
 
 
+class Gate(torch.nn.Module):
+    """Turns images round whose mean lies between two numbers, where no made image's may."""
+
+    def __init__(self, low, high):
+        super().__init__()
+        self.low, self.high = low, high
+
+    def forward(self, images):
+        mean = images.mean((1, 2, 3), keepdim=True)
+        return torch.where((mean > self.low) & (mean < self.high), images.flip(-1), images)
+
+
+def test_a_kept_map_is_of_the_same_settings(tiny_dataset):
+    """That images of the dataset alone may show."""
+    torch.manual_seed(3)
+    first = torch.nn.Conv2d(3, 4, 7, stride=8)
+    found = []
+    for low, high in ((1e3, 1e4), (-2.0, 0.5), (1e3, 1e4)):
+        network = torch.nn.Sequential(Gate(low, high), first, torch.nn.ReLU()).eval()
+        found.append(map_layers(network, ["IT"], layers="1", dataset=tiny_dataset, engine=QUIET))
+        fresh = EngineOptions(progress=False, store=False)
+        expected = map_layers(network, ["IT"], layers="1", dataset=tiny_dataset, engine=fresh)
+        assert np.allclose(found[-1].scores, expected.scores, atol=1e-6)
+    assert found[0].scores.equals(found[2].scores)
+    assert not np.allclose(found[0].scores, found[1].scores, atol=0.01)
+
+
 def test_scores_on_both_pools_and_folds_are_of_layers_chosen_without_their_test_images(tiny_dataset):
     dataset = open_dataset(tiny_dataset)
     names = (

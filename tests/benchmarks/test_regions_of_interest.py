@@ -188,6 +188,19 @@ def test_partition_and_encoder_take_regions_of_interest(network, tiny_dataset):
         "LAION_fMRI-CLIP", "LAION_fMRI-nouns", "LAION_fMRI.face-tau-ridgecv", dataset=tiny_dataset, engine=QUIET
     )
     assert list(parts) == ["sub-01", "sub-03", "sub-05", "sub-06", "sub-07", "mean"]
+    best = map_layers(network, ("FFA1",), dataset=tiny_dataset, engine=QUIET).best["FFA1"]
+    given, chosen, turned, both = (
+        partition(*models, FFA, dataset=tiny_dataset, engine=QUIET, **layers)
+        for models, layers in (
+            ((network, "LAION_fMRI-CLIP"), {"layers_a": {"IT": best}}),
+            ((network, "LAION_fMRI-CLIP"), {"layers_a": "auto"}),
+            (("LAION_fMRI-CLIP", network), {"layers_b": "auto"}),
+            ((network, "pixels"), {"layers_a": "auto"}),
+        )
+    )
+    assert chosen["mean"].values == pytest.approx(given["mean"].values)
+    assert turned["mean"].values["unique_b"] == pytest.approx(given["mean"].values["unique_a"])
+    assert both["mean"].values["a"] == pytest.approx(given["mean"].values["a"])
     regions = ("FFA1", "face", "V1")
     encoder = fit_encoder(
         network, "sub-01", regions, "tau", layers={"V1": "1", "IT": "3"}, dataset=tiny_dataset, engine=QUIET

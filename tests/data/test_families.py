@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
@@ -78,6 +79,11 @@ def test_stimuli_with_similar_features_are_a_family_too():
     assert len({found[9], *found[30:]}) == 1
     assert len(set(found)) == 29  # 30 and the gabors, less two
     assert families(ids, features, threshold=1.01) == families(ids)
+    assert families(ids, pd.DataFrame(features, index=ids)) == found
+    with pytest.raises(DatasetError, match="row 0 is another's"):
+        families(ids, pd.DataFrame(features, index=ids)[::-1])
+    with pytest.raises(DatasetError, match="of 1 of .* nan or infinite"):
+        families(ids, np.where(np.arange(len(ids))[:, None] == 2, np.nan, features))
     with pytest.raises(DatasetError, match="received 33 rows for 34 stimuli"):
         families(ids, features[:-1])
 

@@ -36,6 +36,7 @@ ROOMS = {
         "ridge",
         "statistics",
         "tasks",
+        "wording",
     },
     "layers": {
         "comparisons",

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from brainscore_core.metrics import Score
 
 from .errors import ModelOutputError, ResponsesError, StimulusKernelError
+from .features.image_files import check_plain
 from .features.lookup import LookupModel, check_enough, check_known
 from .features.network import asked, models_in, network_digest
 from .features.recording import committed_layers
@@ -116,8 +117,10 @@ class Run:
         """
         if any(recorder.needs_images for recorder in self._recorders):
             for pool in dict.fromkeys(job.task.pool for job in self.jobs):
-                pool.load_stimuli(pool.stimulus_ids)
+                stimuli = pool.load_stimuli(pool.stimulus_ids)
                 pool.content_hashes(pool.stimulus_ids)
+                if not getattr(pool.provider, "images_are_plain", False):
+                    check_plain(stimuli, pool.name)
         for task in sorted({job.task for job in self.jobs}, key=lambda task: (task.subject, task.region)):
             known = set(task.pool.stimulus_ids)
             outside = [name for name in (*task.train_ids, *task.test_ids) if name not in known]

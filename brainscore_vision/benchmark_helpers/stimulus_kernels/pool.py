@@ -37,7 +37,11 @@ class StimulusPart:
 
 
 class StimulusProvider(Protocol):
-    """Where the images of a pool come from. Pools, and their parts, are equal only if their providers are."""
+    """Where the images of a pool come from. Pools, and their parts, are equal only if their providers are.
+
+    Images are plain: RGB or grey with 8 bits, upright, without transparent pixels. This is checked, but for providers with
+    an attribute ``images_are_plain`` that is true.
+    """
 
     def load_stimuli(self, stimulus_ids: Sequence[str]) -> StimulusSet:
         """The given stimuli in their order, one image file each, as they were shown to the subjects."""

@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from brainscore_core.metrics import Score
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
@@ -235,9 +236,10 @@ def _metric(cell: Cell):
 
 @dataclass(frozen=True)
 class DatasetStimuli:
-    """Images of a dataset, as the engine asks for them."""
+    """Images of a dataset, as the engine asks for them: plain copies where a file is not plain."""
 
     dataset: Dataset
+    images_are_plain: ClassVar[bool] = True
 
     def load_stimuli(self, stimulus_ids: Sequence[str]) -> StimulusSet:
         return self.dataset.stimulus_set(stimulus_ids)

@@ -12,7 +12,11 @@ from pathlib import Path
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, StimulusPool, SubjectTask
 from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import FoldsPlan, Plan
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.preprocessing import preprocessing_digest
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.preprocessing import (
+    noticing_changes,
+    preprocessing_digest,
+    structure_digest,
+)
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import replacing
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import ENGINE_VERSION, ModelIdentity, digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.comparing import COMPARISONS, N_DRAWS
@@ -268,14 +272,15 @@ def _place(model, tasks, layers, metric: str, dataset: Dataset, engine: EngineOp
     """File that a map is kept in: its name stands for all that the map depends on. None if it is not to be kept."""
     if not engine.store or engine.random_features != "refuse":
         return None
-    # the code of forward has no digest: answers to made images show it. First, as these give lazy layers their weights
-    answers = [[layer.name, layer.digest] for layer in list_layers(model)]
+    with noticing_changes(model):  # answers come first, as they give lazy layers their weights
+        answers = [[layer.name, layer.digest] for layer in list_layers(model)]
     described = {
         "versions": [ENGINE_VERSION, VERSION, N_DRAWS],
         "model": ModelIdentity.of(model).key,
         "network": network_digest(model),
         "answers": answers,
         "preprocessing": preprocessing_digest(model),
+        "structure": structure_digest(model, steady=True),
         "layers": layers if isinstance(layers, str) else list(layers),
         "metric": metric,
         "dataset": dataset.fingerprint(),

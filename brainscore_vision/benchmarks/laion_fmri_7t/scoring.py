@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from brainscore_core.metrics import Score
 from brainscore_vision.model_interface import BrainModel
@@ -135,11 +136,13 @@ def partition_all(
             )
     first, plans = prepare(model_a, built, layers_a, engine)
     second, others = prepare(model_b, built, layers_b, engine)
-    recorded = [[task.model_region for plan in own for task in plan.tasks] for own in (plans, others)]
-    if recorded[0] != recorded[1]:
+    if not (
+        answers_to(first, plans, others) if layers_a == AUTO else layers_b != AUTO or answers_to(second, others, plans)
+    ):
         raise IdentifierError(
             f"Layers that are chosen ({AUTO}) depend on the benchmark's test images; partition {', '.join(names)} one by one."
         )
+    plans = others if layers_a == AUTO else plans
     _check_names(first, second)
     places = [(i, j) for i, plan in enumerate(plans) for j in range(len(plan.tasks))]
     parts: list[list] = [[None] * len(plan.tasks) for plan in plans]
@@ -148,6 +151,23 @@ def partition_all(
         parts[i][j] = part
         if all(done is not None for done in parts[i]):
             yield names[i], {**{done.subject: done for done in parts[i]}, "mean": MeanPartition.of(parts[i])}
+
+
+def answers_to(model: BrainModel, own: Sequence[Plan], others: Sequence[Plan]) -> bool:
+    """Let a model whose layers were chosen for plans of its ``own`` record them by the names that ``others`` ask for.
+
+    Returns
+    -------
+    bool
+        False if one of the names would stand for several layers; the model is as it was then.
+    """
+    pairs = [zip(plan.tasks, other.tasks, strict=True) for plan, other in zip(own, others, strict=True)]
+    known, wanted = model.layer_model.region_layer_map, {}
+    for task, other in chain.from_iterable(pairs):
+        if wanted.setdefault(other.model_region, known[task.model_region]) != known[task.model_region]:
+            return False
+    known.update(wanted)
+    return True
 
 
 def _check_one(benchmark) -> None:

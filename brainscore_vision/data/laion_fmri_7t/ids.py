@@ -236,7 +236,20 @@ def families(
     named = list(map(family, stimulus_ids))
     if features is None or len(named) < 2:
         return tuple(named)
-    centred = np.asarray(features, dtype=float) - np.mean(features, axis=0)
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.named_rows import misnamed_rows, row_indexes
+
+    if (wrong := misnamed_rows(row_indexes(features), stimulus_ids)) is not None:
+        raise DatasetError(
+            f"Rows of features are those of the stimuli, in their order; row {wrong[0]} is another's, or there are more or "
+            f"fewer. Sort the table by the ids (frame.loc[ids])."
+        )
+    features = np.asarray(features, dtype=float)
+    if not np.isfinite(features).all():
+        raise DatasetError(
+            f"Similarity needs features of each stimulus; of {np.count_nonzero(~np.isfinite(features).all(axis=1))} of "
+            f"{len(features)} stimuli some are nan or infinite. Leave out features that are not known of all."
+        )
+    centred = features - features.mean(axis=0)
     norms = np.linalg.norm(centred, axis=1, keepdims=True)
     if len(centred) != len(named) or not (norms > 0).all():
         raise DatasetError(

@@ -171,6 +171,9 @@ def test_features_in_a_table_are_found_by_their_names(folder):
     with pytest.raises(ImagesError, match="columns f0 to f11; the table lacks 1 of 12, the first: f3"):
         encoder.encode(table.rename(columns={"f3": "g3"}))
     np.testing.assert_array_equal(encoder.encode(table.set_axis(range(12), axis=1)), expected)
+    for numbers in (range(11, -1, -1), range(6, 18)):
+        with pytest.raises(ImagesError, match="are called f0 to f11; the table's columns are called .*to_numpy"):
+            encoder.encode(table.set_axis(numbers, axis=1))
 
 
 def test_an_encoder_is_of_one_subject_and_each_region_once(folder, model):

@@ -151,6 +151,23 @@ def test_other_weights_under_a_recorded_name_are_refused(tmp_path):
     assert len(content(place)["score"]) == 2
 
 
+def test_other_code_under_a_recorded_name_is_refused(tmp_path):
+    """The same weights behind another function; and models without weights, of which the code alone is known."""
+    made = {"model_revision": "made-1a"}, {"model_revision": "made-2b"}
+    code = tuple({"model_revision": revision, "network_digest": None} for revision in "12")
+    for k, (kept, given) in enumerate((made, code)):
+        place = str(tmp_path / f"{k}.db")
+        kept, given = replace(RESULT, **kept), replace(OTHER, **given)
+        record([kept], open_database(place))
+        said = f"with model revision {kept.model_revision}, .*revision {given.model_revision}"
+        with pytest.raises(LeaderboardError, match=said):
+            record([given], open_database(place))
+        record([replace(given, model_revision=kept.model_revision)], open_database(place))
+    with_weights = str(tmp_path / "weights.db")
+    record([RESULT], open_database(with_weights))
+    record([replace(OTHER, model_revision="2")], open_database(with_weights))  # code around the same weights
+
+
 def test_code_may_change_around_the_same_weights():
     check_recordable([RESULT, replace(OTHER, model_revision="2")])
 

@@ -152,6 +152,19 @@ class TestRefused:
         with pytest.raises(MapError, match="one model"):
             brain_maps([scores(tiny_dataset)[name][RIDGE] for name in ("one", "two")])
 
+    def test_two_networks_of_one_name(self, score):
+        """A network before and after training, in two regions, or one minus the other."""
+        score, trained, other = (copied(score) for _ in range(3))
+        score.attrs["network_digest"], trained.attrs["network_digest"] = "aaaa", "bbbb"
+        other.attrs |= {
+            "network_digest": "bbbb",
+            "benchmark_identifier": score.attrs["benchmark_identifier"].replace("V1", "V2"),
+        }
+        with pytest.raises(MapError, match=r"of one network; got one \(network aaaa\) on .* one \(network bbbb\)"):
+            brain_maps([score, other])
+        (made, *_) = brain_maps(score, minus=trained)
+        assert (made.about["Model"], made.about["Minus"]) == ("one (network aaaa)", "one (network bbbb)")
+
     def test_two_kinds_of_benchmarks(self, tiny_dataset):
         with pytest.raises(MapError, match="one benchmark, in several regions"):
             brain_maps([scores(tiny_dataset)["one"][name] for name in (RIDGE, FOLDS)])

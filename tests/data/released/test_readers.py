@@ -260,6 +260,20 @@ class TestStimuli:
         expected = np.asarray(Image.alpha_composite(grey, stored).convert("RGB"))
         np.testing.assert_array_equal(np.asarray(stim.images.get(png)), expected)
 
+    def test_rows_of_the_table_are_those_of_the_images(self, stim, tmp_path):
+        """Where a manifest beside the release's table has another order."""
+        names = stim.images.names()[:6]
+        (tmp_path / "stimuli" / "images").mkdir(parents=True)
+        for name in names:
+            (tmp_path / "stimuli" / "images" / name).write_bytes(stim.images[name])
+        table = stim.metadata.iloc[:6]
+        table.to_csv(tmp_path / "stimuli" / "task-images_metadata.csv", index=False)
+        manifest = table.rename(columns={"image_name": "stimulus_id"}).assign(filename=names)[::-1]
+        manifest.to_csv(tmp_path / "stimuli" / "manifest.csv", index=False)
+        mixed = released.load_stimuli(tmp_path)
+        assert mixed.metadata["image_name"].tolist() == mixed.images.names()
+        assert [mixed.images[row] for row in range(6)] == [stim.images[name] for name in mixed.metadata["image_name"]]
+
     def test_embeddings_in_any_order_and_more_than_once(self, stim):
         names = stim.images.names()
         rows = np.random.default_rng(5).integers(0, len(names), 40)

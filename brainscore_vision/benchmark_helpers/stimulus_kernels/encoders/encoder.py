@@ -326,6 +326,13 @@ def _features(encoder: Encoder, features) -> np.ndarray:
                     f"order (to_numpy())."
                 )
             features = features[names]
+        elif not features.columns.equals(pd.RangeIndex(features.shape[1])):  # which counts places
+            columns = ", ".join(map(repr, features.columns[:3].tolist()))
+            of_fit = f"are called {names[0]} to {names[-1]}" if names else "have no names"
+            raise ImagesError(
+                f"Features of {encoder.about['identifier']} {of_fit}; the table's columns are called {columns} ..., which says "
+                f"nothing of their order. Pass the numbers alone, in the order of the fit (to_numpy())."
+            )
         features = features.to_numpy()
     n = encoder.parts[0].n_features
     if not isinstance(features, np.ndarray) or features.ndim != 2 or features.dtype.kind not in "fiub":

@@ -16,8 +16,9 @@ from brainscore_vision.benchmark_helpers.screen import ImageConverter
 from PIL import Image
 
 from ..errors import StimulusKernelError
-from ..features.image_files import UNREADABLE, open_image, place_on_model_screen, strict_decoding
+from ..features.image_files import UNREADABLE, is_turned, open_image, place_on_model_screen, strict_decoding
 from ..parallel import worker_count
+from ..wording import warn_once
 
 PIECE = 256
 """Images that lie on disk at once."""
@@ -27,6 +28,11 @@ JPEGS = ("JPEG", "MPO")
 
 NOT_IN_PNG = ("F", "I", "CMYK", "YCbCr", "LAB")
 """Modes that Pillow writes to TIFF alone."""
+
+TURNED = (
+    "Pixels are shown as they are stored: {} has a tag by which viewers turn it, and is shown unturned. Turn it first "
+    "(PIL.ImageOps.exif_transpose) if people would see it turned."
+)
 
 Plain = Callable[[bytes], bytes | None]
 """From an encoded image to another encoding of it as it was shown to people; None if it is plain already."""
@@ -173,6 +179,8 @@ def _opened(image, plain: Plain | None) -> Image.Image:
     if isinstance(image, np.ndarray):  # by channels: Pillow reads a transposed array 15 times as slowly
         return Image.merge("RGB", [Image.fromarray(image[..., channel]) for channel in range(3)])
     content = io.BytesIO()
+    if is_turned(image):
+        warn_once(TURNED.format("an image"))
     try:
         if image.mode in ("RGB", "L") and "transparency" not in image.info:
             with strict_decoding():  # a file may be read only now
@@ -191,13 +199,15 @@ def _shown_file(path: Path, folder: Path, plain: Plain | None) -> Path:
     try:
         content = path.read_bytes()
         with strict_decoding(), open_image(content) as image:
-            size, mode = image.size, image.mode
+            size, mode, turned = image.size, image.mode, is_turned(image)
         copy = plain(content) if plain is not None else None
     except UNREADABLE as error:
         raise ImagesError(
             f"Images are files that can be read; {path} is not ({type(error).__name__}: {error})."
         ) from error
     _check_square(*size, str(path))
+    if turned:
+        warn_once(TURNED.format(path))
     if copy is None:
         return path
     target = folder / f"{hashlib.sha1(content).hexdigest()} {mode}.png"

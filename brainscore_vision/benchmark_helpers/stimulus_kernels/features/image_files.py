@@ -24,7 +24,7 @@ import zlib
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +56,7 @@ MOST_PIXELS = 2 * (1024**3 // 4 // 3)
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "JPEG2000", "AVIF", "TGA")
 """What is read, also where a model's package has taught Pillow more."""
 
+_ORIENTATION_TAG = 0x0112
 _JPEG_START = b"\xff\xd8\xff"
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")  # 0xff 0x00 is a data byte
 _START_OF_SCAN, _END, _RESTARTS = 0xDA, 0xD9, range(0xD0, 0xD8)
@@ -121,6 +122,58 @@ def open_image(source: Path | bytes) -> Image.Image:
         image.close()
         raise ValueError(f"an image has between 1 and {MOST_PIXELS:,} pixels; this one has {size}")
     return image
+
+
+def is_turned(image: Image.Image) -> bool:
+    """Whether a tag says to turn an image before it is seen, which viewers do and models' loaders do not.
+
+    A TIFF's tag says how its rows are stored: Pillow obeys it.
+    """
+    try:
+        return image.format != "TIFF" and image.getexif().get(_ORIENTATION_TAG, 1) != 1
+    except UNREADABLE:  # tags that nobody can read turn nothing
+        return False
+
+
+def check_plain(stimuli: StimulusSet, pool: str) -> None:
+    """Refuse images that models' loaders read otherwise than they look: they are no record of what people saw.
+
+    Parameters
+    ----------
+    stimuli : StimulusSet
+    pool : str
+        Name of their pool, for the message.
+
+    Raises
+    ------
+    StimulusKernelError
+        Images of more than 8 bits, with transparent pixels, or with a tag that turns them.
+    """
+    odd = {}
+    with strict_decoding():
+        for stimulus_id in stimuli["stimulus_id"]:
+            with suppress(*UNREADABLE), open_image(Path(stimuli.get_stimulus(stimulus_id))) as image:
+                looks = _otherwise(image)  # what cannot be read is said when it is shown
+                if looks:
+                    odd[stimulus_id] = looks
+    if odd:
+        first, looks = next(iter(odd.items()))
+        raise StimulusKernelError(
+            f"Images of a pool are plain ones, RGB or grey with 8 bits, upright and without transparent pixels, as models' "
+            f"loaders make others of the rest; {len(odd)} of {len(stimuli)} of {pool} are not, the first: {first!r} ({looks}). "
+            f"Save them as people saw them: on the screen's grey, in 8 bits, turned."
+        )
+
+
+def _otherwise(image: Image.Image) -> str:
+    """Why a loader that converts an image to RGB makes another one of it; empty if it does not."""
+    if image.mode not in ("RGB", "L", "1", "P", "RGBX", "LA", "RGBA", "PA", "CMYK", "YCbCr"):
+        return f"mode {image.mode}"
+    if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
+        lowest, _ = image.convert("RGBA").getchannel("A").getextrema()
+        if lowest < 255:
+            return "transparent pixels"
+    return "a tag that turns it" if is_turned(image) else ""
 
 
 def check_whole(content: bytes) -> None:

@@ -571,9 +571,8 @@ def _attributes(value, whole: bool = False) -> dict:
     kept = {
         name: part for name, part in held.items() if not name.startswith(hidden) or (own and _is_number(name, part))
     }
-    if (
-        not is_module
-    ):  # estimators keep in private what they were fitted to, and what makes something of functions these
+    if not is_module:
+        # estimators keep in private what they were fitted to, and what makes something of functions these
         kept |= {name: part for name, part in held.items() if isinstance(part, np.ndarray) or _is_own_function(part)}
         if not held and kind.__getstate__ is not object.__getstate__:  # written in C, such as a fitted tree
             with contextlib.suppress(Exception):

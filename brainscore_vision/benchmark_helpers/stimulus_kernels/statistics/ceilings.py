@@ -90,7 +90,13 @@ class NoiseCeiling:
     @classmethod
     def from_ncsnr(cls, ncsnr: np.ndarray, mean_inverse_repetitions: float) -> NoiseCeiling:
         """NC = ncsnr² / (ncsnr² + m)."""
-        squared = np.square(np.asarray(ncsnr, dtype=float))
+        values = np.asarray(ncsnr, dtype=float)
+        if not (values >= 0).all():
+            raise ResponsesError(
+                f"ncsnr is a ratio of standard deviations, 0 or more; received {np.count_nonzero(~(values >= 0))} of "
+                f"{values.size} that are below 0 or nan. Leave neuroids without one out."
+            )
+        squared = np.square(values)
         return cls(squared / (squared + mean_inverse_repetitions), mean_inverse_repetitions, named=ncsnr)
 
     @property

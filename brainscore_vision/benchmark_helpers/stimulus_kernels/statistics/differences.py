@@ -172,7 +172,7 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
     mean = _over_subjects(list(differences.values()))
     over_subjects = _t_over_subjects(values) if len(values) > 1 else None
     return Comparison(
-        models=_names(score_a, score_b),
+        models=model_names(score_a, score_b),
         benchmark=_SAME["benchmark"](score_a),
         normalization=_SAME["normalization"](score_a),
         subjects={subject: difference.summary() for subject, difference in differences.items()},
@@ -305,7 +305,8 @@ def _p_of_both(mean: PairedDraws, values: np.ndarray, p_over_subjects: float) ->
     return max(_p_value(mean.value, np.sqrt(both), df), p_over_subjects, mean.summary().p_value)
 
 
-def _names(*scores: Score) -> tuple[str, ...]:
+def model_names(*scores: Score) -> tuple[str, ...]:
+    """Identifiers of the Scores' models; where two networks have one, each with its digest."""
     names = [str(score.attrs.get("model_identifier")) for score in scores]
     if len(set(names)) == 1:
         for kind in ("network", "features"):

@@ -256,11 +256,15 @@ def _made(model, layers=None, benchmarks=(), engine=None):
     """A BrainModel of what was found; tables are models already."""
     from ..networks.finding import ModelSource
     from ..networks.network import AUTO
-    from ..scoring import prepare
+    from ..scoring import answers_to, prepare, resolve_all
 
     if not isinstance(model, ModelSource):
         return model
-    return prepare(model, benchmarks, AUTO, engine)[0] if layers == AUTO else model.model(layers)
+    if layers != AUTO:
+        return model.model(layers)
+    made, plans = prepare(model, benchmarks, AUTO, engine)
+    answers_to(made, plans, resolve_all(benchmarks))
+    return made
 
 
 def _dropping(model):

@@ -84,9 +84,10 @@ def layers(
 ) -> None:
     """Find the layers of a network that predict each region best.
 
-    Layers are compared by leave-one-out predictions of the split's training images: no response to a test image is used, so
-    that scores of the chosen layers on test images stay honest. Kernels are kept: the scores that follow need no more
-    passes, and the same command again takes seconds.
+    Layers are compared by leave-one-out predictions of the split's training images: no response to one of its test images is
+    used, so that scores of the chosen layers on these, and on ood, stay honest. Benchmarks of other splits and pools test
+    images that had a say here: for them, let `laion-score score --layers auto` choose, which leaves out each benchmark's
+    test images. Kernels are kept: the scores that follow need no more passes, and the same command again takes seconds.
 
     Example: laion-score layers my_model.py:make --save region_layer_map.json --figure layers.svg --dataset simulated
     """
@@ -185,6 +186,10 @@ def _print_map(found, per_subject: bool) -> None:
         nothing = [region for region in found.regions if not found.mean.loc[found.best[region], region] > 0]
         if nothing:
             below.append(f"No layer scores above 0 in {', '.join(nothing)}: what is best there says little.")
+    below.append(
+        f"Test images of {facts['split']} (pool {facts['pool']}) and of ood had no say. Those of other splits and pools may "
+        f"have had: for these, choose by `laion-score score --layers auto`."
+    )
     below += [f"Left out: {layer}: {reason}" for layer, reason in found.skipped.items()]
     below += [f"Note: {note}" for note in found.notes]
     title = f"{found.model}: {facts['score']}; training images of {facts['split']}, pool {facts['pool']}"

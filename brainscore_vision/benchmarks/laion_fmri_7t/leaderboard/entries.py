@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 from brainscore_vision import load_model_bibtex
 
 from ..benchmark import benchmark
+from ..networks.finding import MADE
 from ..results import Result
 from .checks import NETWORK, benchmark_name, check_recordable, is_registered, model_name, result_name, source
 from .database import writing
@@ -38,6 +39,7 @@ SAME_CEILING = 1e-6
 """Difference, as a fraction of the ceiling, below which two ceilings (or their errors) are one, computed on two machines."""
 
 SIMULATED = "simulated data: says nothing about brains"
+_REVISION = re.compile(r"\bmodel revision ([^;]+)")
 _NETWORK = re.compile(rf"\b{NETWORK} ([0-9a-f]+)")
 
 
@@ -177,20 +179,35 @@ def _write(result: Result, user: tables.User, public: bool) -> Entry:
 
 
 def _check_networks(results: Sequence[Result]) -> None:
-    """Scores of one model in the database are of one network, also those that an earlier command recorded."""
-    own = {model_name(r): r for r in results if r.network_digest}
+    """Scores of one model in the database are of one network and its code, also those that an earlier command recorded."""
+    own = {model_name(r): r for r in results}
     replaced = {(model_name(r), benchmark_name(r)) for r in results}
     query = tables.Score.select().join(tables.Model).where(tables.Model.name.in_(list(own)))
     for entry in query:
         name, benchmark = entry.model.name, entry.benchmark.benchmark.identifier
-        comment = entry.comment or ""
-        kept = _NETWORK.search(comment) if f"data {own[name].dataset_fingerprint}" in comment else None
-        if kept and kept[1] != own[name].network_digest and (name, benchmark) not in replaced:
+        result, comment = own[name], entry.comment or ""
+        if (name, benchmark) in replaced or f"data {result.dataset_fingerprint}" not in comment:
+            continue
+        different = _another(comment, result)
+        if different:
             raise LeaderboardError(
-                f"A model of a leaderboard is one network; the database has {name} on {benchmark} with {kept[0]}, "
-                f"{result_name(own[name])} comes from {source(own[name])}. Score and record that benchmark too, or give the "
-                f"model another identifier."
+                f"A model of a leaderboard is one network; the database has {name} on {benchmark} with {different}, "
+                f"{result_name(result)} comes from {source(result)}. Score and record that benchmark too, or give the model "
+                f"another identifier."
             )
+
+
+def _another(comment: str, result: Result) -> str | None:
+    """What a comment says of a network that is not the result's, by the rule of :func:`~..results.of_two_networks`."""
+    revision, network = (pattern.search(comment) for pattern in (_REVISION, _NETWORK))
+    if revision and revision[1].startswith(MADE) and (result.model_revision or "").startswith(MADE):
+        known = revision, result.model_revision
+    elif network and result.network_digest:
+        known = network, result.network_digest
+    else:
+        known = revision, result.model_revision
+    kept, given = known
+    return kept[0] if kept and given and kept[1] != given else None
 
 
 def _user(email: str) -> tables.User:

@@ -18,6 +18,7 @@ from brainscore_core.metrics import Score
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import replacing
 from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.layer_map import LayerMap
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import model_names
 from brainscore_vision.data.laion_fmri_7t.source import Dataset, open_dataset
 
 from ..identifiers import IdentifierError, parse
@@ -253,7 +254,12 @@ def _check_together(scores: list[Score]) -> None:
         if len({of(score) for score in scores}) > 1:
             found = dict.fromkeys(f"{_model(score)} on {name_of(score)}" for score in scores)
             raise MapError(f"A map is of {what}; got {', '.join(found)}. Choose by --model, --benchmark and --dataset.")
-
+    digests = {score.attrs.get("network_digest") for score in scores} - {None}  # earlier versions do not say it
+    if len(digests) > 1:
+        found = dict.fromkeys(
+            f"{_model(score)} (network {score.attrs.get('network_digest')}) on {name_of(score)}" for score in scores
+        )
+        raise MapError(f"A map is of one network; got {', '.join(found)}. Choose Scores of one of them.")
     seen: dict[str, Score] = {}
     for score in scores:
         if seen.setdefault(name_of(score), score) is not score:
@@ -391,9 +397,10 @@ def _check_voxels(opened: Dataset, subject: str, neuroids: pd.DataFrame) -> None
 
 def _about_scores(scores, minus, value: str, benchmarks: list[str], opened: Dataset) -> dict:
     first = scores[0].attrs
-    about = {**_described(value), "Model": _model(scores[0])}
+    models = model_names(scores[0], minus[0]) if minus else (_model(scores[0]),)
+    about = {**_described(value), "Model": models[0]}
     if minus:
-        about["Minus"] = _model(minus[0])
+        about["Minus"] = models[1]
         about["Description"] = f"{about['Model']} minus {about['Minus']}. {about['Description']}"
     about["Benchmarks"] = benchmarks
     if value == "alpha":

@@ -298,9 +298,9 @@ def _beside(folder: Path | None, is_made: bool = False) -> Iterator[None]:
 
     Neighbours of other model files step aside for this time, and so do other modules and packages of a neighbour's name, such
     as an installed one where a fork of it stands beside the file; the standard library and what this package works with do
-    not. Folders that a model file puts on the path are on it for files of this folder alone. Afterwards
-    everything is importable that was before, and what the folder gave besides. ``is_made``: a model works, which has what it
-    imported, so that edited files are not read again.
+    not. Folders that a model file puts on the path are on it for files of this folder alone. Afterwards everything is
+    importable that was before, and what the folder gave besides. ``is_made``: a model works, which has what it imported, so
+    that edited files are not read again.
     """
     with _opening:
         if folder is None or _open[-1:] == [folder]:
@@ -340,8 +340,11 @@ def _at_home(folder: Path, home: Neighbourhood, is_made: bool) -> Iterator[None]
         home.modules.update((name, sys.modules[name]) for name in new)
         files = [Path(file) for name in new if (file := getattr(sys.modules[name], "__file__", None))]
         home.read.update((file, _written(file)) for file in files)
-        for name in home.modules:  # a package is of one place, with all its modules
-            if importlib.machinery.PathFinder.find_spec(name.partition(".")[0]) is not None:
+        for name in home.modules:  # what others would find under its name is not this one
+            package = name.partition(".")[0]
+            found = importlib.machinery.PathFinder.find_spec(package)
+            ours = getattr(home.modules.get(package), "__file__", None)
+            if found is not None and found.origin is not None and found.origin != ours:
                 sys.modules.pop(name, None)
         sys.modules.update(aside)
 

@@ -112,7 +112,12 @@ class Stimuli:
         """One row per image: image_name, dataset, participant, unique_or_shared, n_reps, in the order of the images."""
         path = next((p for p in self._places(RELEASED_METADATA) if p.is_file()), None)
         table = read_metadata(path) if path is not None else self.images.source.table()
-        return table.rename(columns={"stimulus_id": "image_name"}).drop(columns="filename")
+        table = table.rename(columns={"stimulus_id": "image_name"}).drop(columns="filename")
+        if path is not None and find_stimuli(self.data_dir) is not None:
+            names = self.images.names()
+            if table["image_name"].tolist() != names and set(table["image_name"]) == set(names):
+                table = table.set_index("image_name").loc[names].reset_index()[table.columns]
+        return table
 
     @cached_property
     def images(self) -> Images:
