@@ -445,9 +445,24 @@ def test_the_revision_of_a_model_is_that_of_its_files(tmp_path):
         revisions.append(code_revision(f"{file}:make"))
     assert revisions[0] == revisions[2] != revisions[1]
     assert code_revision("pixels") not in (None, *revisions)
-    assert (
-        code_revision("plugin_testing.models:CountingModel") is code_revision(f"{tmp_path / 'absent.py'}:make") is None
-    )
+    nowhere = f"{tmp_path / 'absent.py'}:make", "no_such_module:make", "sys:make"
+    assert [code_revision(name) for name in nowhere] == [None] * 3
+    assert code_revision("torchvision:alexnet@none") is None
+
+
+def test_the_revision_of_a_module_is_that_of_its_whole_package(tmp_path, monkeypatch):
+    """Found without an import; files that are no code do not count, as weights are large."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "lab_of_mine" / "nets").mkdir(parents=True)
+    (tmp_path / "lab_of_mine" / "nets" / "wide.py").write_text("raise SystemExit\n")
+    (tmp_path / "lab_alone.py").write_text("raise SystemExit\n")
+    for name, edited in (("lab_of_mine.nets.wide:make", "lab_of_mine/parts.py"), ("lab_alone:make", "lab_alone.py")):
+        before = code_revision(name)
+        (tmp_path / "lab_of_mine" / "weights.pt").write_text(name)
+        assert before == code_revision(name, anew=True) == code_revision(f"{name}(width=4)")
+        (tmp_path / edited).write_text("raise SystemExit(1)\n")
+        assert code_revision(name, anew=True) not in (before, None)
+        assert code_revision(name) == before  # what this process has imported
 
 
 def test_the_demos_model_is_the_same_each_time():

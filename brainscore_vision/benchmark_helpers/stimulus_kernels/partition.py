@@ -25,6 +25,7 @@ import numpy as np
 from .comparisons import DEFAULT_ALPHAS, RELATIVE_ALPHAS, Resampled, RidgeMetric, poorly_known
 from .engine import Job, Run, fitted_to
 from .errors import ModelOutputError, ResponsesError, StimulusKernelError
+from .features.network import asked, network_digest
 from .features.recording import committed_layers
 from .kernels.compute import Compute
 from .kernels.kernel import StimulusKernel
@@ -67,6 +68,9 @@ class Partition:
         What each model records for the region; None of models that are no ModelCommitment.
     notes : tuple of str
         What a reader should know of it, one sentence each, as of a Score.
+    network_digests, revisions : tuple of (str or None)
+        Which networks the models are (:func:`~.features.network.network_digest`, their ``model_revision``); None where that is
+        not known.
     """
 
     subject: str
@@ -84,6 +88,8 @@ class Partition:
     dropped_stimuli: tuple[str, ...] = ()
     layers: tuple[str | list[str] | None, str | list[str] | None] = (None, None)
     notes: tuple[str, ...] = ()
+    network_digests: tuple[str | None, str | None] = (None, None)
+    revisions: tuple[str | None, str | None] = (None, None)
 
     def interval(self, part: str) -> tuple[float, float]:
         """95 % over other test stimuli (:func:`~.statistics.bootstrap.interval_of`)."""
@@ -92,7 +98,7 @@ class Partition:
 
 @dataclass(frozen=True)
 class MeanPartition:
-    """Mean of partitions over subjects: ``values`` and ``interval`` as of each of them.
+    """Mean of partitions over subjects: attributes as of each of them, ``dropped_stimuli`` and ``notes`` of all.
 
     The interval says what other test stimuli would give for these subjects, not what other subjects would.
     """
@@ -103,8 +109,11 @@ class MeanPartition:
     draws: Mapping[str, np.ndarray]
     n_test: int
     n_groups: int
+    dropped_stimuli: tuple[str, ...] = ()
     layers: tuple[str | list[str] | None, str | list[str] | None] = (None, None)
     notes: tuple[str, ...] = ()
+    network_digests: tuple[str | None, str | None] = (None, None)
+    revisions: tuple[str | None, str | None] = (None, None)
 
     @classmethod
     def of(cls, partitions: Sequence[Partition]) -> MeanPartition:
@@ -116,8 +125,11 @@ class MeanPartition:
             draws={part: np.mean([p.draws[part] for p in partitions], axis=0) for part in PARTS},
             n_test=min(p.n_test for p in partitions),
             n_groups=min(p.n_groups for p in partitions),
+            dropped_stimuli=tuple(dict.fromkeys(name for p in partitions for name in p.dropped_stimuli)),
             layers=partitions[0].layers,
             notes=tuple(dict.fromkeys(note for p in partitions for note in p.notes)),
+            network_digests=partitions[0].network_digests,
+            revisions=partitions[0].revisions,
         )
 
     interval = Partition.interval
@@ -164,6 +176,10 @@ def partition(
             f"alphas=relative."
         )
     models = str(model_a.identifier), str(model_b.identifier)
+    networks = {
+        "network_digests": (network_digest(model_a), network_digest(model_b)),
+        "revisions": (asked(model_a, "model_revision"), asked(model_b, "model_revision")),
+    }
     recorded = [committed_layers(model, [task.model_region for task in tasks]) for model in (model_a, model_b)]
     with Run((model_a, model_b), tasks, options if options is not None else EngineOptions()) as run:
         run.check_data()
@@ -175,7 +191,7 @@ def partition(
                 layers = tuple(own.get(job.task.model_region) for own in recorded)
                 fitted = (note for model in (model_a, model_b) for note in fitted_to(model, job.task))
                 notes = (*run.notes(item), *fitted, *of_data[job.position], *_at_edge(found, job.task))
-                yield job.position, replace(found, dropped_stimuli=job.dropped, layers=layers, notes=notes)
+                yield job.position, replace(found, dropped_stimuli=job.dropped, layers=layers, notes=notes, **networks)
 
 
 def _resampled(task: SubjectTask) -> Resampled:

@@ -220,13 +220,68 @@ def test_partitions_in_a_file_of_an_earlier_version(run, tmp_path):
     assert read_partitions(database).empty
     run("partition", "LAION_fMRI-CLIP", "LAION_fMRI-DINOv2", CELL, "--no-store", "--results", results)
     assert len(read_partitions(database)) == 6 * 6
-    for column in ("layers_a", "layers_b", "notes"):  # as version 3 wrote it
+    columns = [row[1] for row in database.connection.execute_sql("PRAGMA table_info(parts)")]
+    for column in columns[columns.index("layers_a") :]:  # as version 3 wrote it
         database.connection.execute_sql(f"ALTER TABLE parts DROP COLUMN {column}")
     database.connection.execute_sql("PRAGMA user_version = 3")
     assert read_partitions(database)["layers_a"].isna().all()
     assert not any(read_partitions(database)["notes"])
     run("partition", "LAION_fMRI-CLIP", "LAION_fMRI-DINOv2", CELL, "--no-store", "--results", results)
-    assert len(read_partitions(database)) == 2 * 6 * 6
+    assert len(read_partitions(database)) == 6 * 6  # the newest counts
+    assert len(read_partitions(database, latest=False)) == 2 * 6 * 6
+
+
+NET = """
+import torch
+from brainscore_vision.benchmarks.laion_fmri_7t import as_brain_model
+
+
+def make():
+    torch.manual_seed({seed})
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 7, stride=8), torch.nn.MaxPool2d(8)).eval()
+    return as_brain_model(network, "mynet", layers={{"IT": "0", "V4": "0"}}, image_size=64)
+"""
+
+
+def test_partitions_of_two_networks_of_one_name_are_told_apart(run, tmp_path):
+    """As results are: by what was made, the newest of a benchmark counting."""
+    file, results, v4 = tmp_path / "net.py", tmp_path / "results.db", "LAION_fMRI.V4-tau-ridgecv"
+    database = ResultsDatabase(results)
+    for seed, cells in ((1, (CELL, v4)), (2, (CELL,))):
+        file.write_text(NET.format(seed=seed))
+        run("partition", f"{file}:make", "LAION_fMRI-CLIP", *cells, "--no-store", "--results", results)
+        run("score", f"{file}:make", *cells, "--no-store", "--results", results)
+    scores = {(r.benchmark, r.model_revision): r for r in database.results(latest=False)}
+    rows, every = read_partitions(database), read_partitions(database, latest=False)
+    assert (len(rows), len(every)) == (2 * 36, 3 * 36)
+    assert {(row.benchmark, row.revision_a) for row in every.itertuples()} == set(scores)
+    for row in every.itertuples():
+        of_score = scores[row.benchmark, row.revision_a]
+        assert (row.network_digest_a, row.identifier_a) == (of_score.network_digest, "mynet")
+        assert row.model_a == f"mynet (revision {row.revision_a.removeprefix('made-')[:8]})"
+    newest = {(r.benchmark, r.model_revision) for r in database.results()}
+    assert set(zip(rows.benchmark, rows.revision_a, strict=True)) == newest
+    assert set(rows.model_b) == {"LAION_fMRI-CLIP"}
+    for option, n in (((), 12), (("--all",), 18)):
+        shown = CliRunner().invoke(cli.app, ["results", str(results), "--partitions", *option])
+        assert shown.exit_code == 0, shown.output
+        assert shown.output.count("unique_a") == n
+
+
+def test_partitions_keep_stimuli_that_were_left_out(run, clip, tmp_path):
+    _, values, ids = clip
+    gone = next(i for i in ids if i.startswith("shared_12rep"))
+    keep = [i for i, stimulus_id in enumerate(ids) if stimulus_id != gone]
+    table, results = tmp_path / "mine.npz", tmp_path / "results.db"
+    np.savez(table, features=values[keep], stimulus_ids=np.array(ids)[keep])
+    other = tmp_path / "other.npz"
+    np.savez(other, features=values[:, :3], stimulus_ids=ids)
+    run("partition", table, other, CELL, "--drop-missing", "--no-store", "--results", results)
+    rows = read_partitions(ResultsDatabase(results))
+    assert set(rows.subject) > {"mean"}
+    assert rows.dropped_stimuli.tolist() == [[gone]] * len(rows)
+    assert rows.network_digest_a.nunique() == rows.network_digest_b.nunique() == 1
+    assert set(rows.network_digest_a) != set(rows.network_digest_b)
 
 
 @pytest.mark.parametrize(

@@ -488,6 +488,48 @@ def test_a_comment_costs_no_score(file, tmp_path, tiny_dataset):
     assert len({r.model for r in database.results(latest=False)}) == 2
 
 
+def test_an_edit_anywhere_in_the_package_of_a_module_is_seen(tmp_path, tiny_dataset, monkeypatch):
+    """As of a file; a model is made only where the code is another, or none is known."""
+    monkeypatch.syspath_prepend(tmp_path)
+    lab, name = tmp_path / "lab_in_package", "lab_in_package.nets:make"
+    database = ResultsDatabase(tmp_path / "results.db")
+    lab.mkdir()
+    (lab / "nets.py").write_text(SOURCE.replace("SIZE = 32", "from .sizes import SIZE"))
+
+    def tried(sizes, score=False):
+        (lab / "sizes.py").write_text(sizes)
+
+        def plans():
+            names = check_names([name], [V1], dataset=str(tiny_dataset))
+            if score:
+                done = score_all(name, [V1], dataset=tiny_dataset, engine=EngineOptions(store=False, progress=False))
+                list(add_scores(database, done, model=name, benchmarks=[V1], dataset=tiny_dataset))
+            made = {name: find_model(name).made()}
+            return [make_plan(*names, results=database, **known).n_done for known in ({}, {"made": made})]
+
+        return in_child(plans)  # which imports the package anew
+
+    assert tried("SIZE = 32\n", score=True) == [1, 1]
+    assert tried("SIZE = 32  # as it was\n") == [0, 1]
+    assert tried("SIZE = 48\n") == [0, 0]
+    database.tables.Result.update(model_code=None).execute()  # as earlier versions had it
+    assert tried("SIZE = 32\n") == [0, 1]
+
+
+def test_code_that_nobody_knows_is_not_the_same(tmp_path, tiny_dataset, monkeypatch):
+    database = ResultsDatabase(tmp_path / "results.db")
+    names = "plugin_testing.models:CountingModel", "torchvision:squeezenet1_1@none"
+    for name in names:
+        model = find_model(name).model({"V1": "features.3"} if name == names[1] else None)
+        done = score_all(model, [V1], dataset=tiny_dataset, engine=EngineOptions(store=False, progress=False))
+        list(add_scores(database, done, model=name, benchmarks=[V1], dataset=tiny_dataset))
+    database.tables.Model.update(revision="").execute()
+    monkeypatch.setattr("brainscore_vision.benchmarks.laion_fmri_7t.sweep.plan.code_revision", lambda model: None)
+    layers = {names[0]: None, names[1]: {"V1": "features.3"}}
+    plan = make_plan(*check_names(layers, [V1], dataset=str(tiny_dataset)), results=database)
+    assert [len(model.done) for model in plan.models] == [0, 1]  # the name of a library's network says which it is
+
+
 def test_results_of_earlier_versions_are_known_while_the_file_is_the_same(file, tmp_path, tiny_dataset):
     """They say the file's hash and the network's digest, and nothing of a stride or a preprocessing."""
     database = ResultsDatabase(tmp_path / "results.db")

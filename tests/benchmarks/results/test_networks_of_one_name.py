@@ -16,7 +16,14 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network impor
 from brainscore_vision.benchmarks.laion_fmri_7t import compare
 from brainscore_vision.benchmarks.laion_fmri_7t.report import write_report
 from brainscore_vision.benchmarks.laion_fmri_7t.report.study import read_study
-from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase, tell_apart, to_dataframe, to_xarray
+from brainscore_vision.benchmarks.laion_fmri_7t.results import (
+    ResultsDatabase,
+    set_properties,
+    tell_apart,
+    to_dataframe,
+    to_xarray,
+)
+from brainscore_vision.benchmarks.laion_fmri_7t.results.entry import make_entry
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 from brainscore_vision.models.laion_fmri_7t import combine
 
@@ -76,7 +83,7 @@ def test_revisions(fill):
 
 
 def test_weights(fill, scores):
-    """``module:function`` has no revision: a checkpoint that was trained further, or weights without a seed."""
+    """Without a revision, as of a library's network: a checkpoint that was trained further, or weights without a seed."""
     database = fill((1, V1, "package:make", None), (2, IT, "package:make", None))
     digests = [scores[seed][V1].attrs["network_digest"] for seed in (1, 2)]
     shown = [f"net (network {digest[:8]})" for digest in digests]
@@ -88,6 +95,24 @@ def test_weights(fill, scores):
     both = fill((1, IT, "package:make", None))  # the newest of a benchmark counts, and it is of the first network
     assert names(both) == [("net", V1), ("net", IT)]
     assert len(set(names(both, latest=False))) == 3
+
+
+def test_what_a_list_says_is_of_the_revision_that_it_was_said_of(fill, scores):
+    database = fill((1, V1, "models.py:make", "aaaa0123456"), (2, IT, "models.py:make", "bbbb0123456"))
+    narrow, wide = {"name": "narrow", "width": 4}, {"name": "wide", "width": 32}
+    set_properties(database, {"models.py:make": narrow})
+    set_properties(database, {"models.py:make": wide}, {"models.py:make": {"bbbb0123456"}})
+    assert [r.properties for r in database.results()] == [narrow, wide]
+    assert names(database) == [("narrow", V1), ("wide", IT)]
+    assert names(database, models=["narrow"]) == [("narrow", V1)]
+    for revision, own in (("cccc0123456", {}), ("dddd0123456", {"width": 64})):
+        score = scores[1][V1]
+        database.add_entries([make_entry(score, facts(score, model="models.py:make", model_revision=revision))], own)
+        assert database.results()[-1].properties == own  # a revision of which nothing was said has none
+    assert [r.properties.get("width") for r in database.results(latest=False)] == [4, 32, None, 64]
+    assert [r.properties.get("width") for r in database.summaries(latest=False)] == [4, 32, None, 64]
+    set_properties(database, {"models.py:make": {"width": 1}}, {"another.py:make": {"aaaa0123456"}})
+    assert [r.properties.get("width") for r in database.results(latest=False)] == [4, 32, None, 64]
 
 
 def test_weights_that_are_not_known_are_those_that_are(fill):

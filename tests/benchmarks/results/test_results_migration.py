@@ -27,7 +27,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t.results import (
 )
 
 FORK = multiprocessing.get_context("fork")
-N_KILLS = 12
+N_KILLS = 14
 DIGEST = "71942fcc999315f8"
 
 
@@ -107,6 +107,26 @@ def test_what_version_1_knows_is_the_same_before_and_after(old, score):
     assert rows == [(DIGEST, None)] * 3
     database.add(score, facts(score))
     assert len(database.results()) == 4
+
+
+def test_properties_by_request_alone_are_those_of_all_its_revisions(old, score):
+    """As versions before 5 kept them; from then on, each revision has its own."""
+    database = ResultsDatabase(old)
+    requested = {result.requested_model for result in database.results()}
+    with sqlite3.connect(old) as file:
+        file.execute("CREATE TABLE property (requested TEXT, name TEXT, value TEXT, PRIMARY KEY (requested, name))")
+        file.executemany(
+            "INSERT INTO property VALUES (?, ?, ?)",
+            [(name, *row) for name in requested for row in (("width", "4"), ("family", '"vit"'))],
+        )
+    known = [{"family": "vit", "width": 4}] * 3
+    assert [result.properties for result in database.results()] == known
+    assert [one.properties for one in database.summaries()] == known
+    database.check_writable()
+    assert columns(old, "property") == []
+    assert [result.properties for result in database.results()] == known
+    database.add(score, facts(score, model=requested.pop(), model_revision="another"))
+    assert [result.properties for result in database.results()] == [*known, {}]
 
 
 def test_what_fails_migrates_nothing(old, score):

@@ -19,7 +19,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import Stimulus
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import N_STIMULI
 from brainscore_vision.benchmarks.laion_fmri_7t import score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.errors import ModelSourceError
-from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import find_model
+from brainscore_vision.benchmarks.laion_fmri_7t.networks.finding import code_revision, find_model
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import build_all
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep import (
@@ -368,6 +368,19 @@ def test_a_worker_of_two_sweeps_makes_what_was_edited_between_them(sweep, tmp_pa
     assert digests[0] != digests[1]
 
 
+def test_a_worker_that_imported_a_module_before_its_edit_scores_nothing(tmp_path, tiny_dataset, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "lab_that_is_edited.py"
+    module.write_text("from plugin_testing.models import CountingModel as make\n")
+    name = f"{module.stem}:make"
+    (plan,) = make_plan(*check_names([name], [V1], dataset=str(tiny_dataset))).models
+    assert tasks._model(plan, "sweep").identifier
+    module.write_text(f"{module.read_text()}# edited\n")
+    assert tasks._model(plan, "while it runs").identifier
+    with pytest.raises(ModelSourceError, match=f"package of {name} was edited since this worker began"):
+        tasks._model(replace(plan, revision=code_revision(name, anew=True)), "another sweep")
+
+
 def test_a_worker_with_another_revision_of_a_plugin_scores_nothing(tiny_dataset):
     (plan,) = make_plan(*check_names(["pixels"], [V1], dataset=str(tiny_dataset))).models
     assert tasks._model(plan, "sweep").identifier == "pixels"
@@ -433,6 +446,28 @@ def test_command_on_a_scheduler(run, address, model_file, tmp_path, tiny_dataset
     code, _, err = run("sweep", *common, "--scheduler", address)
     assert code == 0
     assert "Nothing to do: all 4 cells are in" in err
+
+
+@pytest.mark.usefixtures("sweeps_here")
+def test_an_edited_model_keeps_what_the_list_said_of_it_before(run, address, model_file, tmp_path, tiny_dataset):
+    models, results = tmp_path / "models.csv", tmp_path / "results.db"
+    text = model_file.read_text()
+    seed = '"IT": "pool"}, identifier="network"'
+
+    def swept(width, cell):
+        models.write_text(f"source,width\n{model_file}:network,{width}\n")
+        common = models, "-b", cell, "--dataset", tiny_dataset, "--results", results, "--scheduler", address
+        assert run("sweep", *common)[0] == 0
+        return [(r.benchmark, r.properties["width"]) for r in ResultsDatabase(results).results()]
+
+    assert swept(4, V1) == [(V1, 4)]
+    assert swept(5, V1) == [(V1, 5)]  # nothing to do, and the list was corrected
+    model_file.write_text(f"{text}\n# a remark\n")
+    assert swept(6, V1) == [(V1, 6)]
+    model_file.write_text(text.replace(seed, seed.replace("},", "}, 5,")))
+    assert swept(32, IT) == [(V1, 6), (IT, 32)]
+    model_file.write_text(text)
+    assert swept(7, V1) == [(V1, 7), (IT, 32)]
 
 
 def test_without_a_check_a_model_that_cannot_be_made_is_a_failure(run, address, model_file, tmp_path, tiny_dataset):

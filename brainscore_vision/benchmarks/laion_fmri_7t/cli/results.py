@@ -69,7 +69,8 @@ def results(
         bool, typer.Option("--partitions", help="What `laion-score partition --results` added: parts of two models.")
     ] = False,
     every: Annotated[
-        bool, typer.Option("--all", help="Earlier results of the same model, benchmark and dataset too.")
+        bool,
+        typer.Option("--all", help="Earlier results, and partitions, of the same models, benchmark and dataset too."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line instead of a table.")] = False,
     export: Annotated[
@@ -104,7 +105,7 @@ def results(
     if verify or clean:
         alone(context, "--verify" if verify else "--clean", "file", "verify", "clean")
     if partitions:
-        alone(context, "--partitions", "file", "as_json")
+        alone(context, "--partitions", "file", "every", "as_json")
     if failures:
         alone(context, "--failures", "file", "model", "benchmark", "dataset", "long", "every", "as_json")
     if (as_json or subjects) and (export or voxels):
@@ -119,7 +120,7 @@ def results(
         _maintain(database, verify, clean)
         return
     if partitions:
-        _show_partitions(database, as_json)
+        _show_partitions(database, as_json, every)
         return
     conditions = read_conditions(where or ())
     patterns = {"models": model or (), "benchmarks": benchmark or ()}
@@ -324,10 +325,10 @@ def _show_failures(found: list, long: bool, as_json: bool) -> None:
     )
 
 
-def _show_partitions(database, as_json: bool) -> None:
+def _show_partitions(database, as_json: bool, every: bool) -> None:
     from .. import results as store
 
-    frame = store.read_partitions(database)
+    frame = store.read_partitions(database, latest=not every)
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")  # JSON has no nan
     if as_json:
         for row in rows:

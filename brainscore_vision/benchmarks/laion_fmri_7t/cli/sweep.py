@@ -145,9 +145,10 @@ def sweep(
 
     Each model sees each image once; its kernels are kept in the store, and every cell is computed from them. What fails is
     recorded with its traceback and does not stop the rest. Stopped or killed, the same command goes on where it was;
-    failures are tried again. A model is scored again if its plugin was edited, or if a file.py that was edited now makes
-    another one (other weights, layers or settings of them, code of its classes or preprocessing); after an edit of something
-    that these import, use --again. `laion-score results FILE` shows the results.
+    failures are tried again. A model is scored again if its plugin was edited, or if a file.py, or a package of a
+    module:function, that was edited now makes another one (other weights, layers or settings of them, code of its classes or
+    preprocessing); after an edit of something else that these import, use --again. `laion-score results FILE` shows the
+    results.
 
     On a SLURM cluster, --slurm submits jobs, each a worker, replaces those that end before the sweep does, and ends them
     with it. Start it where sbatch is, in a terminal that stays (tmux), or in a small job of its own. What jobs print is in
@@ -205,7 +206,6 @@ def sweep(
     if not dry_run and (plan.n_todo or properties):
         database = database or ResultsDatabase(results)
         database.check_writable()
-        set_properties(database, properties)
     if request is not None and plan.n_todo and not dry_run:
         from ..sweep.slurm import check_jobs
 
@@ -234,18 +234,28 @@ def sweep(
     if n_broken:
         record_broken(database, plan, checked)
     plan = sound
+    if properties:  # of results that are there already; others get them when they are added
+        set_properties(database, properties, {model.model: model.revisions for model in plan.models})
     if not plan.n_todo:
         if n_broken:
             raise typer.Exit(1)
         errors.print(
             f"Nothing to do: all {plan.n_done} cells are in {results}. Score them once more with --again, for example if "
-            f"something has changed that a model's file imports or loads: while the file is the same, its models are."
+            f"something has changed that a model's file or package imports or loads: while these are the same, its models are."
         )
         return
     try:
         with interrupts() as check:
             summary = _run(
-                plan, Settings(engine, threads), database, workers, scheduler, request, allowed_deaths, check
+                plan,
+                Settings(engine, threads),
+                database,
+                workers,
+                scheduler,
+                request,
+                allowed_deaths,
+                check,
+                properties,
             )
     except KeyboardInterrupt as interrupt:
         raise _stopped(results, interrupt) from interrupt
@@ -433,7 +443,17 @@ def _gigabytes(text: str) -> int:
     return int(float(found[1]) * 1e9)
 
 
-def _run(plan, settings, database, workers: int | None, scheduler: str | None, request, allowed_deaths: int, check):
+def _run(
+    plan,
+    settings,
+    database,
+    workers: int | None,
+    scheduler: str | None,
+    request,
+    allowed_deaths: int,
+    check,
+    properties,
+):
     from contextlib import ExitStack
     from dataclasses import replace
 
@@ -464,7 +484,7 @@ def _run(plan, settings, database, workers: int | None, scheduler: str | None, r
         if has_dashboard():
             board.line(f"Dashboard: {client.dashboard_link}")
         with board.shown():
-            return run_sweep(client, plan, settings, database, expected, board, check, **keep)
+            return run_sweep(client, plan, settings, database, expected, board, check, **keep, properties=properties)
 
 
 def _of_jobs(request) -> str:

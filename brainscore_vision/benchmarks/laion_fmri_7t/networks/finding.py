@@ -6,7 +6,10 @@ A model that a function makes is known by a digest of what it made, or of the co
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import importlib.util
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -77,17 +80,21 @@ class Made:
         return cls(MADE + content.hexdigest(), network)
 
 
-def code_revision(model: str) -> str | None:
+def code_revision(model: str, anew: bool = False) -> str | None:
     """Hash of the code behind a name; the model is the same as long as it is.
 
-    Of a registered model, the files of its plugin; of ``file.py:function`` that file, without what it imports; of a table of
-    features, the table. None where nothing says which files make the model, as for ``module:function``, or where they cannot
-    be read.
+    Of a registered model, the files of its plugin; of ``file.py:function`` that file, without what it imports; of
+    ``module:function`` all Python files of the module's outermost package, as they were when this process first asked, since
+    Python imports them once (``anew``: as they are now); of a table of features, the table. None of a library's network, whose
+    name says all, and where files cannot be found or read.
     """
     revision = plugin_revision(model)
     if revision is not None:
         return revision
     place, _ = split_call(model)
+    if place and not place.endswith(".py") and not is_table(model):
+        digest = _package_digest.__wrapped__ if anew else _package_digest
+        return None if place in LIBRARIES else digest(_package(place.partition(".")[0]))
     path = Path(place if place.endswith(".py") else model).expanduser()
     content = hashlib.sha256()
     try:
@@ -97,6 +104,32 @@ def code_revision(model: str) -> str | None:
     except OSError:  # whoever makes the model will say so
         return None
     return content.hexdigest()[:16]
+
+
+def _package(name: str) -> tuple[str, ...]:
+    """Folders of a package, or the file of a module, without importing it; empty where there are none."""
+    try:
+        found = importlib.util.find_spec(name)
+    except (ImportError, ValueError):  # whoever makes the model will say so
+        return ()
+    if found is None:
+        return ()
+    folders = found.submodule_search_locations
+    return tuple(folders) if folders is not None else (found.origin,) if found.has_location else ()
+
+
+@functools.lru_cache(maxsize=64)
+def _package_digest(places: tuple[str, ...]) -> str | None:
+    content, n_files = hashlib.sha256(), 0
+    for place in map(Path, places):
+        try:
+            for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
+                content.update(os.fsencode(path.relative_to(place.parent)))
+                content.update(path.read_bytes())
+                n_files += 1
+        except OSError:
+            return None
+    return content.hexdigest()[:16] if n_files else None
 
 
 def is_factory(source: str) -> bool:

@@ -5,7 +5,7 @@ models, as a list of models gives it: a name, a family, the number of parameters
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from brainscore_core.metrics import Score
@@ -150,16 +150,26 @@ def dataset_fingerprint(benchmark: str | None, dataset=None) -> str:
         return ""
 
 
-def set_properties(database: ResultsDatabase, properties: Mapping[str, Mapping[str, Property]]) -> None:
-    """Keep what is known of models, by the name that they are asked for; what was known of these models before goes.
+def set_properties(
+    database: ResultsDatabase,
+    properties: Mapping[str, Mapping[str, Property]],
+    revisions: Mapping[str, Collection[str | None]] | None = None,
+) -> None:
+    """Keep what is known of models that have results, which have it as :attr:`~.result.Result.properties`.
 
-    Results have them as :attr:`~.result.Result.properties`.
+    Parameters
+    ----------
+    database : ResultsDatabase
+    properties : mapping of str to mapping
+        By the name that a model is asked for; what was known of it before goes.
+    revisions : mapping of str to collection of (str or None), optional
+        By the same names: which of their revisions are meant. None: all.
     """
     with writing(database.connection):
         migrate(database.connection)
-        table = database.tables.Property
-        database.connection.create_tables([table])  # a file of an earlier version lacks it
+        table = database.tables.Model
         for requested, own in properties.items():
-            table.delete().where(table.requested == requested).execute()
-            for name, value in own.items():
-                table.create(requested=requested, name=name, value=value)
+            which = table.requested == requested
+            if revisions is not None:
+                which &= table.revision.in_([revision or "" for revision in revisions.get(requested, ())])
+            table.update(properties=dict(own)).where(which).execute()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from .rows import (
     add_run,
     add_tree,
     latest_failures,
+    newest,
     one_row,
     read_failures,
     read_names,
@@ -123,13 +124,16 @@ class ResultsDatabase:
         """
         return self.add_entries([make_entry(score, run)])[0]
 
-    def add_entries(self, entries: Sequence[Entry]) -> list[int]:
-        """Add what :func:`~.entry.make_entry` made of Scores, all or none; returns their ids."""
+    def add_entries(self, entries: Sequence[Entry], properties: Mapping | None = None) -> list[int]:
+        """Add what :func:`~.entry.make_entry` made of Scores, all or none; returns their ids.
+
+        ``properties`` are those that a list of models gives their model (:func:`~.adding.set_properties`), if one does.
+        """
         with writing(self.connection):
             migrate(self.connection)
-            return [self._add(entry) for entry in entries]
+            return [self._add(entry, properties) for entry in entries]
 
-    def _add(self, entry: Entry) -> int:
+    def _add(self, entry: Entry, properties: Mapping | None) -> int:
         t, run = self.tables, entry.run
         described = {"is_simulated": bool(entry.dataset.get("simulated", False)), "description": entry.dataset}
         own = {
@@ -141,6 +145,8 @@ class ResultsDatabase:
             "normalization": entry.normalization,
             **entry.network,
         }
+        if properties:
+            t.Model.update(properties=dict(properties)).where(t.Model.id == own["model"]).execute()
         result = add_rows(t.Result, own)
         add_tree(t, entry.root, result)
         if entry.content is not None:
@@ -336,11 +342,10 @@ def _matching(names: Names, models: Sequence[str], benchmarks: Sequence[str]) ->
     """Ids of the models and of the benchmarks that fit patterns, where there are any."""
     found = {}
     if models:
-        given = {requested: str(own.get(NAME, "")) for requested, own in names.properties.items()}
         found["model"] = [
             i
             for i, model in names.models.items()
-            if matches(models, model.identifier, model.requested, given.get(model.requested, ""))
+            if matches(models, model.identifier, model.requested, str(names.properties[i].get(NAME, "")))
         ]
     if benchmarks:
         found["benchmark"] = [i for i, one in names.benchmarks.items() if matches(benchmarks, one.identifier)]
@@ -362,20 +367,8 @@ def _cell(names: Names, row: ResultRow) -> tuple[str, str, str, str]:
 
 
 def _latest(names: Names, rows: Iterable[ResultRow]) -> set[int]:
-    """Ids of rows, in the order of adding, that no newer one takes the place of.
-
-    Other code is a new version of the model, whose results replace all. With one code, other layers are another choice,
-    unless it is not known which layers they are.
-    """
-    newest: dict[tuple, dict[str | None, tuple[str, int]]] = {}
-    for row in rows:
-        revision, layers = names.models[row.model].revision, row.layers
-        of_cell = newest.setdefault(_cell(names, row), {})
-        past = [known for known, (other, _) in of_cell.items() if other != revision or None in (known, layers)]
-        for known in past:
-            del of_cell[known]
-        of_cell[layers] = revision, row.id
-    return {result for of_cell in newest.values() for _, result in of_cell.values()}
+    """Ids of rows, in the order of adding, that no newer one takes the place of."""
+    return newest((row.id, _cell(names, row), names.models[row.model].revision, (row.layers,)) for row in rows)
 
 
 def matches(patterns: Sequence[str], *names: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -17,14 +18,17 @@ from ..networks.finding import code_revision
 from .database import ResultsDatabase
 from .entry import without_dataset
 from .facts import run_facts
-from .rows import add_run, one_row
+from .names import names_of
+from .rows import add_run, newest, one_row, read_names
 from .schema import reading, writing
 
 _QUERY = """
-SELECT a.identifier AS model_a, b.identifier AS model_b, a.requested AS requested_a, b.requested AS requested_b,
-    benchmark.identifier AS benchmark, dataset.fingerprint AS dataset_fingerprint, dataset.is_simulated, parts.subject,
-    parts.part, parts.value, parts.interval_low, parts.interval_high, parts.weight, parts.layers_a, parts.layers_b,
-    parts.notes, run.started, run.seconds
+SELECT parts.run_id, parts.model_a_id, parts.model_b_id, a.identifier AS model_a, b.identifier AS model_b,
+    a.requested AS requested_a, b.requested AS requested_b, NULLIF(a.revision, '') AS revision_a,
+    NULLIF(b.revision, '') AS revision_b, parts.network_digest_a, parts.network_digest_b, benchmark.identifier AS benchmark,
+    dataset.fingerprint AS dataset_fingerprint, dataset.is_simulated, parts.subject, parts.part, parts.value,
+    parts.interval_low, parts.interval_high, parts.weight, parts.layers_a, parts.layers_b, parts.dropped_stimuli, parts.notes,
+    run.started, run.seconds
 FROM parts
 JOIN run ON parts.run_id = run.id
 JOIN benchmark ON parts.benchmark_id = benchmark.id
@@ -61,7 +65,7 @@ def add_partitions(
         The database cannot be written, which is found out before anything is fitted.
     """
     database.check_writable()
-    revisions = [code_revision(model) or "" for model in models]
+    codes = [code_revision(model) for model in models]
     started = datetime.now(UTC)
     for benchmark, parts in partitions:
         facts = open_dataset(parse(benchmark, dataset=dataset).dataset).describe()
@@ -69,10 +73,10 @@ def add_partitions(
         t = database.tables
         with writing(database.connection):
             database.connection.create_tables([t.Parts])  # a file of an earlier version lacks it
-            names = next(iter(parts.values())).models
+            any_part = next(iter(parts.values()))
             first, second = (
-                one_row(t.Model, identifier=name, requested=asked, revision=revision)
-                for name, asked, revision in zip(names, models, revisions, strict=True)
+                one_row(t.Model, identifier=name, requested=asked, revision=made or code or "")
+                for name, asked, made, code in zip(any_part.models, models, any_part.revisions, codes, strict=True)
             )
             of = {
                 "run": add_run(t, run),
@@ -86,26 +90,75 @@ def add_partitions(
                 "model_a": first,
                 "model_b": second,
             }
-            of |= dict(zip(("layers_a", "layers_b"), next(iter(parts.values())).layers, strict=True))
+            of |= dict(zip(("layers_a", "layers_b"), any_part.layers, strict=True))
+            of |= dict(zip(("network_digest_a", "network_digest_b"), any_part.network_digests, strict=True))
             for subject, one in parts.items():
                 for part in PARTS:
                     low, high = one.interval(part)
                     numbers = {"value": one.values[part], "interval_low": low, "interval_high": high}
-                    about = {"weight": getattr(one, "weight", None), "notes": list(one.notes) or None}
+                    about = {name: list(getattr(one, name)) or None for name in ("dropped_stimuli", "notes")}
+                    about["weight"] = getattr(one, "weight", None)
                     t.Parts.create(**of, subject=subject, part=part, **about, **numbers)
         yield benchmark, parts
         started = datetime.now(UTC)
 
 
-def read_partitions(database: ResultsDatabase) -> pd.DataFrame:
-    """A row per partition, subject (``mean`` among them) and part, in the order of adding; columns as in the README."""
+def read_partitions(database: ResultsDatabase, latest: bool = True) -> pd.DataFrame:
+    """A row per partition, subject (``mean`` among them) and part, in the order of adding; columns as in the README.
+
+    ``latest``: of several partitions of two models on one benchmark and dataset, the newest alone, as of results
+    (:meth:`~.database.ResultsDatabase.results`). Networks of one name are told apart as there (:mod:`.names`).
+    """
     with reading(database.connection):
         if not database.connection.table_exists("parts"):
             return pd.DataFrame()
         cursor = database.connection.execute_sql(_QUERY)
-        found = pd.DataFrame(cursor.fetchall(), columns=[column[0] for column in cursor.description])
-        found = found.assign(**{name: found[name].map(_names) for name in ("layers_a", "layers_b")})
-        return found.assign(notes=[json.loads(text) if text else [] for text in found["notes"]])
+        found = pd.DataFrame(cursor.fetchall(), columns=[column[0] for column in cursor.description], dtype=object)
+        properties = read_names(database.tables).properties
+    if latest:
+        found = found[found["run_id"].isin(_newest(found.drop_duplicates("run_id")))].reset_index(drop=True)
+    sides = [
+        _Side(
+            properties[row[f"model_{side}_id"]],
+            row[f"model_{side}"],
+            row[f"requested_{side}"],
+            row[f"revision_{side}"],
+            row["dataset_fingerprint"],
+            row[f"network_digest_{side}"],
+            row["benchmark"],
+        )
+        for side in "ab"
+        for row in found.to_dict("records")
+    ]
+    names, n = names_of(sides), len(found)
+    found = found.assign(identifier_a=found["model_a"], identifier_b=found["model_b"])
+    found = found.assign(model_a=names[:n], model_b=names[n:])
+    found = found.assign(**{name: found[name].map(_names) for name in ("layers_a", "layers_b")})
+    lists = {name: [json.loads(text) if text else [] for text in found[name]] for name in ("dropped_stimuli", "notes")}
+    return found.assign(**lists).drop(columns=["run_id", "model_a_id", "model_b_id"]).infer_objects()
+
+
+class _Side(NamedTuple):
+    """What :func:`~.names.names_of` asks of a result, of one model of a partition; layers have columns of their own."""
+
+    properties: dict
+    model_identifier: str
+    requested_model: str
+    model_revision: str | None
+    dataset_fingerprint: str
+    network_digest: str | None
+    benchmark: str
+    model_code: None = None
+    layers: None = None
+    layer: None = None
+
+
+def _newest(partitions: pd.DataFrame) -> set[int]:
+    """Runs of the partitions that no newer one takes the place of; ``partitions`` has one row of each."""
+    cell = ["model_a", "model_b", "requested_a", "requested_b", "benchmark", "dataset_fingerprint"]
+    facts = cell, ["revision_a", "revision_b"], ["layers_a", "layers_b"]
+    columns = (partitions[names].itertuples(index=False, name=None) for names in facts)
+    return newest(zip(partitions["run_id"], *columns, strict=True))
 
 
 def _names(layers: str | None) -> str | None:

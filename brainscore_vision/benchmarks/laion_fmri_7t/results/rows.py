@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -18,7 +18,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.bootstrap i
 from .facts import RunFacts
 from .packing import COUNTS, Node
 from .result import Failure, FoldResult, Result, Summary, UnitResult
-from .schema import FOLD, SUBJECT
+from .schema import FOLD, PROPERTY, SUBJECT
 
 _BATCH = 500
 """SQLite bounds how many values one query may name."""
@@ -70,23 +70,25 @@ def _stored(table, values: Mapping) -> dict:
 class Names:
     """The rows of the small tables that results refer to, by id: ``models``, ``benchmarks``, ``datasets``.
 
-    ``properties`` are by the name that a model was asked for.
+    ``properties`` are those of ``models``.
     """
 
     models: dict[int, object]
     benchmarks: dict[int, object]
     datasets: dict[int, object]
-    properties: dict[str, dict] = field(default_factory=dict)
+    properties: dict[int, dict] = field(default_factory=dict)
 
 
 def read_names(tables: SimpleNamespace) -> Names:
     """All models with their properties, benchmarks and datasets."""
-    properties: dict[str, dict] = {}
-    if tables.Property.table_exists():  # a file of an earlier version lacks it
-        for row in tables.Property.select():
-            properties.setdefault(row.requested, {})[row.name] = row.value
+    database, of_request = tables.Model._meta.database, {}
+    if database.table_exists(PROPERTY):
+        for requested, name, text in database.execute_sql(f"SELECT requested, name, value FROM {PROPERTY}"):
+            of_request.setdefault(requested, {})[name] = json.loads(text)
     small = (tables.Model, tables.Benchmark, tables.Dataset)
-    return Names(*({row.id: row for row in table.select().namedtuples()} for table in small), properties)
+    models, *others = ({row.id: row for row in table.select().namedtuples()} for table in small)
+    properties = {number: row.properties or of_request.get(row.requested, {}) for number, row in models.items()}
+    return Names(models, *others, properties)
 
 
 class ResultRow(NamedTuple):
@@ -204,7 +206,7 @@ def read_summaries(tables: SimpleNamespace, rows: Sequence[ResultRow], names: Na
             n_dropped,
             degrees,
             row.model_code,
-            names.properties.get(model.requested, {}),
+            names.properties[row.model],
         )
 
     return [summary(row) for row in rows]
@@ -262,7 +264,7 @@ def _result(row: ResultRow, layers: dict, names: Names, tree: Node, run: dict) -
         features_digest=details.get("features_digest"),
         visual_degrees=details.get("visual_degrees"),
         model_code=row.model_code,
-        properties=names.properties.get(model.requested, {}),
+        properties=names.properties[row.model],
         benchmark=benchmark.identifier,
         benchmark_version=benchmark.version,
         **_mean(tree),
@@ -276,6 +278,24 @@ def _result(row: ResultRow, layers: dict, names: Names, tree: Node, run: dict) -
         dropped_stimuli=tuple(details.get("dropped_stimuli", ())),
         notes=tuple(details.get("notes", ())),
     )
+
+
+def newest(found: Iterable[tuple[int, Hashable, Hashable, tuple]]) -> set[int]:
+    """Ids of results, in the order of adding, that no newer one of their cell takes the place of.
+
+    Of each result, its id, its cell, the revision of its model, and the layers of each model in it. Another revision is a new
+    version of the model, whose results replace all. Of one revision, other layers are another choice, unless it is not known
+    which layers they are.
+    """
+    kept: dict[Hashable, dict[tuple, tuple[Hashable, int]]] = {}
+    for number, cell, revision, layers in found:
+        of_cell = kept.setdefault(cell, {})
+        for known, (other, _) in list(of_cell.items()):
+            is_choice = any(None not in pair and pair[0] != pair[1] for pair in zip(known, layers, strict=True))
+            if other != revision or not is_choice:
+                del of_cell[known]
+        of_cell[layers] = revision, number
+    return {number for of_cell in kept.values() for _, number in of_cell.values()}
 
 
 def read_failures(tables: SimpleNamespace) -> list[Failure]:

@@ -30,12 +30,18 @@ SCHEMA_VERSION = 5
 get what is new (:data:`_ADDED`) when something is added to them."""
 
 _ADDED = {
+    "model": {"properties": "TEXT"},
     "result": dict.fromkeys(("layers", "layer_choice", "model_source", "network_digest", "model_code"), "TEXT"),
     "score": {"n_significant_voxels": "INTEGER"},
-    "parts": {"layers_a": "TEXT", "layers_b": "TEXT", "notes": "TEXT"},
+    "parts": dict.fromkeys(
+        ("layers_a", "layers_b", "notes", "network_digest_a", "network_digest_b", "dropped_stimuli"), "TEXT"
+    ),
 }
-"""Columns that version 1 does not have, by table; ``model_code`` is new in version 3, layers of ``parts`` in version 4, and
-their notes in version 5."""
+"""Columns that version 1 does not have, by table; ``model_code`` is new in version 3, layers of ``parts`` in version 4, what
+else is of ``parts``, and properties of ``model``, in version 5."""
+
+PROPERTY = "property"
+"""Table of versions before 5: properties of a model by what was asked for alone (``requested``, ``name``, ``value``)."""
 
 BUSY_SECONDS = 300
 """How long a writer waits for others."""
@@ -98,6 +104,7 @@ def define_tables(database: peewee.Database) -> SimpleNamespace:
         identifier = peewee.TextField()
         requested = peewee.TextField()
         revision = peewee.TextField()  # empty where there is none: SQL takes no two NULLs for equal
+        properties = JSONField(null=True)
 
         class Meta:
             indexes = ((("identifier", "requested", "revision"), True),)
@@ -187,14 +194,9 @@ def define_tables(database: peewee.Database) -> SimpleNamespace:
         layers_a = JSONField(null=True)
         layers_b = JSONField(null=True)
         notes = JSONField(null=True)
-
-    class Property(Table):
-        requested = peewee.TextField()
-        name = peewee.TextField()
-        value = JSONField()
-
-        class Meta:
-            primary_key = peewee.CompositeKey("requested", "name")
+        network_digest_a = peewee.TextField(null=True)
+        network_digest_b = peewee.TextField(null=True)
+        dropped_stimuli = JSONField(null=True)
 
     class Failure(Table):
         run = peewee.ForeignKeyField(Run, unique=True)
@@ -206,7 +208,7 @@ def define_tables(database: peewee.Database) -> SimpleNamespace:
         error = peewee.TextField()
         traceback = peewee.TextField()
 
-    tables = [Schema, Model, Benchmark, Dataset, Run, Result, Score, Normalization, Parts, Property, Failure]
+    tables = [Schema, Model, Benchmark, Dataset, Run, Result, Score, Normalization, Parts, Failure]
     database.bind(tables, bind_refs=False, bind_backrefs=False)
     return SimpleNamespace(**{table.__name__: table for table in tables})
 
@@ -322,6 +324,12 @@ def migrate(database: ResultsFile) -> None:
             "UPDATE result SET network_digest = (SELECT json_extract(details, '$.network_digest') FROM score "
             "WHERE score.result_id = result.id AND score.level = 'mean')"
         )
+    if database.table_exists(PROPERTY):
+        database.execute_sql(
+            f"UPDATE model SET properties = (SELECT json_group_object(name, json(value)) FROM {PROPERTY} "
+            f"WHERE {PROPERTY}.requested = model.requested) WHERE requested IN (SELECT requested FROM {PROPERTY})"
+        )
+        database.execute_sql(f"DROP TABLE {PROPERTY}")
     database.execute_sql("UPDATE schema SET version = ?", (SCHEMA_VERSION,))
     database.execute_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
     _renew_view(database)

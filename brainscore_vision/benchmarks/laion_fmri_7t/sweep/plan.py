@@ -14,7 +14,7 @@ from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from ..benchmark import build
 from ..identifiers import IdentifierError, parse
 from ..networks.errors import ModelSourceError
-from ..networks.finding import MADE, Made, code_revision, find_model
+from ..networks.finding import MADE, Made, code_revision, find_model, is_factory
 from ..networks.network import AUTO, OWN
 from ..networks.region_layers import layers_for
 from ..networks.sources import with_whole_path
@@ -65,6 +65,8 @@ class ModelPlan:
         Digests of the networks that ``done`` was scored with, as far as they are known.
     layers : dict, "auto" or None
         Region to layers, as for :func:`~..scoring.score_model`; None for the model's own.
+    revisions : frozenset of (str or None)
+        Of the model in the results that ``done`` has.
     """
 
     model: str
@@ -73,6 +75,7 @@ class ModelPlan:
     done: tuple[Target, ...]
     networks: frozenset[str] = frozenset()
     layers: Mapping | str | None = None
+    revisions: frozenset[str | None] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -182,19 +185,22 @@ def make_plan(
         revision, scored, own = code_revision(model), {}, (made or {}).get(model)
         for target in targets:
             key = model, target.name, target.version, target.dataset_fingerprint
-            same = [r for r in known.get(key, ()) if _has_layers(r, layers) and _is_of(r, revision, own)]
+            same = [r for r in known.get(key, ()) if _has_layers(r, layers) and _is_of(r, model, revision, own)]
             if same:
-                scored[target] = same[-1].network_digest
-        networks = frozenset(scored.values()) - {None}
+                scored[target] = same[-1]
+        networks = frozenset(result.network_digest for result in scored.values()) - {None}
+        revisions = frozenset(result.model_revision for result in scored.values())
         todo = tuple(target for target in targets if target not in scored)
-        plans.append(ModelPlan(model, revision, todo, tuple(scored), networks, layers))
+        plans.append(ModelPlan(model, revision, todo, tuple(scored), networks, layers, revisions))
     return SweepPlan(tuple(plans))
 
 
-def _is_of(result, code: str | None, made: Made | None) -> bool:
+def _is_of(result, model: str, code: str | None, made: Made | None) -> bool:
     """Whether a result is of the model that this code makes: of the same code, or of what was made now."""
     is_of_made = (result.model_revision or "").startswith(MADE)
-    if (result.model_code if is_of_made else result.model_revision) == code:
+    is_of_code = (result.model_code if is_of_made else result.model_revision) == code
+    is_known = code is not None or not is_factory(model)  # of a function, nothing says that it is the same
+    if is_of_code and is_known:
         return True
     if made is None:
         return False

@@ -6,7 +6,7 @@ import time
 import traceback
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -60,6 +60,7 @@ def run_sweep(
     board: Board,
     check: Callable[[], None] = lambda: None,
     keep: Callable[[int], None] = lambda n_tasks: None,
+    properties: Mapping[str, Mapping] | None = None,
 ) -> Summary:
     """Do what a plan says; returns when everything is scored or recorded as failed.
 
@@ -79,18 +80,23 @@ def run_sweep(
     keep : callable, optional
         Called likewise, with the most tasks that there can still be at once; sees to the workers
         (:func:`~.slurm.slurm_client`).
+    properties : mapping of str to mapping, optional
+        What a list says of models: kept with what is scored.
 
     Raises
     ------
     SweepError
         The scheduler is gone, or none of its workers offers memory. What is done is kept.
     """
-    return _Sweep(client, plan, settings, database, expected, board).run(check, keep)
+    return _Sweep(client, plan, settings, database, expected, board, properties or {}).run(check, keep)
 
 
 class _Sweep:
-    def __init__(self, client, plan: SweepPlan, settings: Settings, database, expected: int, board: Board):
+    def __init__(
+        self, client, plan: SweepPlan, settings: Settings, database, expected: int, board: Board, properties: Mapping
+    ):
         self._client, self._plan, self._database, self._board = client, plan, database, board
+        self._properties = properties
         self._scheduler = f"The scheduler at {client.scheduler.address}"
         self._name = f"sweep-{uuid.uuid4().hex[:8]}"
         self._settings = replace(settings, topic=self._name)
@@ -240,7 +246,7 @@ class _Sweep:
     def _add(self, plan: ModelPlan, scored: list[Scored]) -> list[Scored]:
         """Add to the results what a task brought, all in one transaction; what they cannot hold is a failure of its cells."""
         try:
-            self._database.add_entries([one.entry for one in scored])
+            self._database.add_entries([one.entry for one in scored], self._properties.get(plan.model))
         except Exception as error:  # noqa: BLE001 - recorded; where nothing can be written, recording raises it again
             for one in scored:
                 self._fail(plan, Failed(one.target, *_told(error), one.entry.run))

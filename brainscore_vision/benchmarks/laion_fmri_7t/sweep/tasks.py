@@ -33,7 +33,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import one_of_
 from brainscore_vision.data.laion_fmri_7t.released.features import DatasetModel
 
 from ..networks.errors import ModelSourceError
-from ..networks.finding import find_model
+from ..networks.finding import code_revision, find_model
 from ..networks.network import AUTO
 from ..results import Entry, RunFacts, make_entry, run_facts
 from ..scoring import build_all, prepare
@@ -263,6 +263,11 @@ def _model(plan: ModelPlan, sweep: str | None):
     wanted = plan.model, plan.revision, plan.layers, sweep
     if getattr(_kept, "source", None) != wanted:
         _kept.source = _kept.model = None  # the old one goes before the new one comes
+        if code_revision(plan.model) != plan.revision == code_revision(plan.model, anew=True):
+            raise ModelSourceError(
+                f"Python imports a module once; the package of {plan.model} was edited since this worker began, before the "
+                f"sweep. Start the worker again."
+            )
         found = find_model(plan.model)
         _kept.model = found.network() if plan.layers == AUTO else found.model(plan.layers)
         _kept.source = wanted
