@@ -41,8 +41,8 @@ def network_digest(model) -> str | None:
     str or None
         16 hexadecimal digits: of the names, types and values of all parameters and buffers (and what else the modules' state
         holds), of the classes of all modules, and of ``features_version`` of models that have it, where the model, or a model
-        in its attributes, holds torch modules; of ``features_version`` alone where there are no modules. None for any other
-        model.
+        in its attributes, holds torch modules; of ``features_version`` alone where there are no modules and all of these
+        models have one. None for any other model.
 
     Notes
     -----
@@ -53,14 +53,13 @@ def network_digest(model) -> str | None:
         content.update(str(model.features_version).encode())
         return content.hexdigest()
     modules, versions = list(modules_in(model)), [asked(part, "features_version") for part in models_in(model)]
-    versions = [version for version in versions if version is not None]
-    for version in versions:
+    for version in (version for version in versions if version is not None):
         content.update(f"{version}\0".encode())
     for module in modules:
         content.update(" ".join(type(part).__qualname__ for part in module.modules()).encode())
         for name, value in sorted(module.state_dict().items()):
             add_tensor(content, name, value)
-    return content.hexdigest() if modules or versions else None
+    return content.hexdigest() if modules or None not in versions else None
 
 
 def weights_state(model) -> tuple:
