@@ -1,5 +1,8 @@
 """What a sweep has to do: names, what is done already, which cells share a task, how a machine is shared out."""
 
+import shutil
+
+import h5py
 import pytest
 import typer
 from plugin_testing.models import CountingModel
@@ -12,6 +15,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t.scoring import build_all, resolv
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep import UnknownNamesError, check_names, cluster, make_plan
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep.plan import shared_work
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep.progress import by_cause
+from brainscore_vision.data.laion_fmri_7t.released.features import FEATURE_FILES
 
 V1, IT, _ = CELLS
 
@@ -38,6 +42,22 @@ def test_an_edited_file_is_another_model(tmp_path, model_file, tiny_dataset):
     assert len(edited.todo) == 2
     model_file.write_text(source)
     assert make_plan(*names, results=database).models == (plan,)
+
+
+def test_other_features_that_come_with_the_dataset_are_another_model(tmp_path, tiny_dataset):
+    """The release's embeddings, got again; the dataset's fingerprint says nothing of them."""
+    folder, names = tmp_path / "dataset", ["LAION_fMRI-CLIP", "LAION_fMRI-DINOv2"]
+    shutil.copytree(tiny_dataset, folder)
+    database, engine = ResultsDatabase(tmp_path / "results.db"), EngineOptions(store=False, progress=False)
+    for name in names:
+        scores = score_all(name, [V1], dataset=folder, engine=engine)
+        list(add_scores(database, scores, model=name, benchmarks=[V1], dataset=folder))
+    plan = make_plan(*check_names(names, [V1], dataset=str(folder)), results=database)
+    assert [len(model.todo) for model in plan.models] == [0, 0]
+    with h5py.File(folder / "stimuli" / FEATURE_FILES["CLIP"], "a") as file:
+        file["embedding"][:] = file["embedding"][:][::-1]
+    plan = make_plan(*check_names(names, [V1], dataset=str(folder)), results=database)
+    assert [len(model.todo) for model in plan.models] == [1, 0]
 
 
 def test_every_unknown_name_is_told(model_file, tiny_dataset):

@@ -7,8 +7,12 @@ from dataclasses import dataclass, replace
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import FoldsPlan, Plan
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.compute import Compute
+from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import plugin_revision
 from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import stage_bytes
+from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
+from brainscore_vision.data.laion_fmri_7t.released.features import DatasetModel, bind
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
 from ..benchmark import build
@@ -180,12 +184,13 @@ def make_plan(
     known: dict[tuple, list] = {}
     for result in found:
         known.setdefault(_key(result), []).append(result)
-    plans = []
+    plans, features = [], {}
     for model, layers in (models if isinstance(models, Mapping) else dict.fromkeys(models)).items():
         revision, scored, own = code_revision(model), {}, (made or {}).get(model)
         for target in targets:
             key = model, target.name, target.version, target.dataset_fingerprint
             same = [r for r in known.get(key, ()) if _has_layers(r, layers) and _is_of(r, model, revision, own)]
+            same = [r for r in same if r.network_digest in (None, _features_now(model, target, r, features))]
             if same:
                 scored[target] = same[-1]
         networks = frozenset(result.network_digest for result in scored.values()) - {None}
@@ -207,6 +212,23 @@ def _is_of(result, model: str, code: str | None, made: Made | None) -> bool:
     if made.revision is not None:  # results of earlier versions know the code and the weights alone: too little
         return result.model_revision == made.revision
     return made.network is not None and result.network_digest == made.network
+
+
+def _features_now(model: str, target: Target, result, known: dict) -> str | None:
+    """Digest of the features that come with a dataset; of any other model the result's own, which says nothing new."""
+    if (
+        result.visual_degrees is not None or plugin_revision(model) is None
+    ):  # it sees images, or is a table of the user's
+        return result.network_digest
+    key = model, target.dataset_fingerprint
+    if key not in known:
+        made = find_model(model).model()
+        try:
+            dataset = open_dataset(parse(target.identifier).dataset)
+            known[key] = network_digest(bind(made, dataset)) if isinstance(made, DatasetModel) else None
+        except DatasetError:  # whoever scores it will say what is missing
+            known[key] = None
+    return known[key] or result.network_digest
 
 
 def _has_layers(result, layers: Mapping | str | None) -> bool:
