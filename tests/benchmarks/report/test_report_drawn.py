@@ -263,3 +263,5 @@ def test_a_kind_that_weak_models_alone_were_scored_on_is_not_the_hardest():
     assert hardest_kind(grid) == "illusion-classic"
     grid[2, columns] = 0.1, 0.3, 0.2
     assert hardest_kind(grid) == "unusual"
+    grid[:, OOD_TYPES.index("gabor")] = -5.9, 3.4, -2  # of a few images: noise
+    assert hardest_kind(grid) == "unusual"

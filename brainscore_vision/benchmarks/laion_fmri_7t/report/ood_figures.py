@@ -35,7 +35,7 @@ def ood_figure(study: Study, group: Variant) -> Figure:
     label = UNITS.get(normalization, (normalization,))[0].replace("_", " ")
     grids = {region: _grid(study, shown, kinds, region, normalization) for region in regions}
     finite = np.concatenate([grid[np.isfinite(grid)] for grid in grids.values()])
-    norm = Normalize(finite.min(initial=0.0), finite.max(initial=0.1))
+    norm = Normalize(max(-1.0, finite.min(initial=0.0)), min(1.0, finite.max(initial=0.1)), clip=True)
     names = row_labels(shown, 24)
 
     def paint(canvas: SubFigure) -> None:
@@ -47,11 +47,13 @@ def ood_figure(study: Study, group: Variant) -> Figure:
             axes.set_xticks(np.arange(len(OOD_TYPES)) + 0.5, OOD_TYPES, rotation=35, ha="right", rotation_mode="anchor")
         colour_bar(canvas, panels, norm, COLOUR_MAP, label)
 
-    hardest = listing(f"{region} {hardest_kind(grid)}" for region, grid in grids.items() if np.isfinite(grid).any())
+    hardest = listing(f"{region} {hardest_kind(grid)}" for region, grid in grids.items() if _says(grid).any())
     many = f" The first {TOP} of {len(ranked)} are shown." if len(ranked) > TOP else ""
     empty = " Empty: not scored, or without explainable variance."
     empty = empty if any(np.isnan(grid).any() for grid in grids.values()) else ""
     hardest = f" Hardest on average: {hardest}." if hardest else ""
+    if (np.abs(finite) > 1).any():
+        hardest += " Beyond 1 or -1, a category has too few images to tell: such values do not count for the hardest."
     layers = layer_caption(r for (m, v, _), r in study.cells.items() if m in shown and v in kinds.values())
     rows = -(-len(regions) // N_COLUMNS)
     settings = f" · {group.settings}" if group.settings else ""
@@ -79,11 +81,14 @@ def _grid(study: Study, models, kinds, region: str, normalization: str) -> np.nd
 
 def hardest_kind(grid: np.ndarray) -> str:
     """The kind whose scores are lowest, gaps apart: a kind that weak models alone were scored on is not hard for that."""
-    values = {
-        (OOD_TYPES[column], row): grid[row, column] for row, column in zip(*np.nonzero(np.isfinite(grid)), strict=True)
-    }
+    values = {(OOD_TYPES[column], row): grid[row, column] for row, column in zip(*np.nonzero(_says(grid)), strict=True)}
     means = adjusted_means(values)[0]
     return min(means, key=means.get)
+
+
+def _says(grid: np.ndarray) -> np.ndarray:
+    """Which scores say something: no model explains more than all, and few images may give any number."""
+    return np.isfinite(grid) & (np.abs(grid) <= 1)
 
 
 def _paint_grid(axes, grid: np.ndarray, norm: Normalize) -> None:
