@@ -418,8 +418,9 @@ class ModelKernels:
 
     def _check_first_images(self, pool: StimulusPool, owners: list, before: Held, labels: list[str]) -> None:
         """Raise ModelOutputError if features depend on which images were shown first."""
-        ids, shown = pool.parts[0].stimulus_ids, probe_ids(pool.parts[0])
-        others = [one for one in ids if one not in set(shown)][: len(shown)]
+        shown = probe_ids(pool.parts[0])
+        left = set(pool.parts[0].stimulus_ids).difference(shown)
+        others = [one for one in pool.parts[0].stimulus_ids if one in left][: len(shown)]
 
         def features(stimulus_ids) -> dict[str, Probe]:
             found = {label: [] for label in labels}
@@ -583,8 +584,6 @@ def _from(stimuli, start: int):
 def recorder_of(model, regions: Sequence[str], options: EngineOptions):
     """Recorder of what tasks need; where kernels are shared with other machines, of all that the model is committed to."""
     if options.store and SharedKernels.configured(str(model.identifier)) is not None:
-        with contextlib.suppress(
-            StimulusKernelError
-        ):  # what is wrong with a region that nobody asks for here is no error here
+        with contextlib.suppress(StimulusKernelError):  # of a region that nobody asks for here
             return recorder_for(model, [*regions, *committed_regions(model)])
     return recorder_for(model, regions)

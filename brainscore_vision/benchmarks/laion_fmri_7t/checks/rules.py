@@ -153,10 +153,10 @@ def _folds(dataset: Dataset, statistics: dict) -> str:
             if often:
                 overlapping.append(pool)
     said = f"{', '.join(FOLD_FAMILIES)} of {len(pools)} pools"
-    if overlapping:  # right numbers, wide intervals: not a fault of this copy
+    if overlapping:  # as that release has them: not a fault of this copy
         said += (
             f"; of {', '.join(overlapping)}, those of random overlap, as in the dataset's first release: intervals of their "
-            f"mean count them as one fold"
+            f"mean allow for what they share"
         )
     return said
 

@@ -216,9 +216,8 @@ def _is_of(result, model: str, code: str | None, made: Made | None) -> bool:
 
 def _features_now(model: str, target: Target, result, known: dict) -> str | None:
     """Digest of the features that come with a dataset; of any other model the result's own, which says nothing new."""
-    if (
-        result.visual_degrees is not None or plugin_revision(model) is None
-    ):  # it sees images, or is a table of the user's
+    sees_images, is_registered = result.visual_degrees is not None, plugin_revision(model) is not None
+    if sees_images or not is_registered:  # tables of the user's are compared by their content
         return result.network_digest
     key = model, target.dataset_fingerprint
     if key not in known:
