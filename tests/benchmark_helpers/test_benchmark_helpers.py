@@ -384,18 +384,50 @@ def test_groups_that_are_in_several_folds_are_drawn_once(study, model):
         assert reordered[subject] > 0.8 * together[subject]
 
 
-def test_scores_of_other_responses_are_not_compared(study, model, monkeypatch):
-    """Nothing else tells them apart: a dataset of one's own has no fingerprint."""
-    own = study.benchmark(METRICS["ridge"], "explained_variance", options=QUIET)
-    before, again = own(model), own(model)
-    assert compare(before, again).mean.value == 0
-    changed = {
-        subject: dataclasses.replace(r, values=r.values + np.random.default_rng(3).standard_normal(r.values.shape))
-        for subject, r in study.responses.items()
-    }
-    monkeypatch.setattr(study, "responses", changed)
-    with pytest.raises(ComparisonError, match="the same responses; on Second2026.IT those of the two .* other noise"):
-        compare(before, own(model))
+@pytest.mark.parametrize("name", METRICS)
+def test_scores_of_other_responses_are_not_compared(study, model, name, monkeypatch):
+    """Nothing else tells them apart: a dataset of one's own has no fingerprint, and published ceilings come with the data."""
+    own = study.benchmark(METRICS[name], options=QUIET)
+    before, kept = own(model), study.responses
+    rng = np.random.default_rng(3)
+
+    def scored_with(change):
+        monkeypatch.setattr(study, "responses", {subject: change(r) for subject, r in kept.items()})
+        return own(model)
+
+    def noisier(responses):
+        return dataclasses.replace(
+            responses, values=responses.values + rng.standard_normal(responses.values.shape), noise_variance=None
+        )
+
+    def in_another_order(responses):
+        neuroids = rng.permutation(responses.values.shape[1])
+        shuffled = responses.select(rng.permutation(responses.stimulus_ids))
+        return dataclasses.replace(
+            shuffled,
+            values=shuffled.values[:, neuroids] * (1 + 1e-12),
+            neuroids=shuffled.neuroids.iloc[neuroids].reset_index(drop=True),
+            noise_ceiling=dataclasses.replace(
+                shuffled.noise_ceiling, fraction=shuffled.noise_ceiling.fraction[neuroids]
+            ),
+            noise_variance=shuffled.noise_variance[neuroids],
+        )
+
+    assert compare(before, scored_with(lambda responses: responses)).mean.value == 0
+    assert compare(before, scored_with(in_another_order)).mean.value == pytest.approx(0, abs=1e-9)
+    other = scored_with(noisier)
+    with pytest.raises(
+        ComparisonError, match="the same responses; on Second2026.IT those of the two .* other responses"
+    ):
+        compare(before, other)
+    for score in (before, other):  # as earlier versions wrote them
+        for subject in SITES:
+            del score.attrs[subject].attrs["responses_sketch"]
+    if name == "rdm":  # other ceilings are made of the test responses
+        compare(before, other)
+        return
+    with pytest.raises(ComparisonError, match="of the two .* other noise ceilings"):
+        compare(before, other)
 
 
 def test_folds_of_earlier_versions_are_taken_for_one(study, model):

@@ -20,6 +20,9 @@ from .statistics.ceilings import ExplainableVariance, NoiseCeiling
 ROUNDING = 1e-13
 """Spread of values beside their size below which they count as equal."""
 
+SKETCHED, SEED = 8, 20261127
+"""Numbers that tell responses from others, and the seed of the signs that they are made with."""
+
 
 @dataclass(frozen=True)
 class Responses:
@@ -166,6 +169,15 @@ class Responses:
                 f"{self.subject} must have a response to each stimulus of the split; {len(missing)} of "
                 f"{len(stimulus_ids)} have none, the first: {missing[:3]}. Check the split against the assembly."
             )
+
+    def sketch(self) -> np.ndarray:
+        """Numbers that tell these responses from others, whatever the order of stimuli and neuroids; float64, (SKETCHED,).
+
+        Lengths, over neuroids, of sums of the centred responses with random signs (Johnson & Lindenstrauss 1984).
+        """
+        signs = np.random.default_rng(SEED).choice(np.array([-1.0, 1.0]), size=(SKETCHED, len(self.stimulus_ids)))
+        values = self.values[np.argsort(self.stimulus_ids)]
+        return np.linalg.norm(signs @ (values - values.mean(axis=0, dtype=float)), axis=1)
 
     def test_ceiling(self) -> NoiseCeiling:
         """The published ceiling at the repetitions that these stimuli really have.
@@ -419,6 +431,8 @@ class SubjectResult:
         What the metric needs of the subject's responses to make a ceiling: nothing is read again once a result is there.
     dropped_stimuli : tuple of str
         Stimuli of the task that were left out because the model has no features for them.
+    responses_sketch : numpy.ndarray of float64 or None
+        Of the responses to the test stimuli; see :meth:`Responses.sketch`.
     features_digest : str
         Label of the features that were used; see :attr:`.features.probe.Probe.digest`.
     notes : tuple of str
@@ -440,6 +454,7 @@ class SubjectResult:
     draws: Draws | None = None
     measured: object = None
     dropped_stimuli: tuple[str, ...] = ()
+    responses_sketch: np.ndarray | None = None
     features_digest: str = ""
     notes: tuple[str, ...] = ()
 

@@ -157,6 +157,7 @@ class RidgeMetric:
             alpha=fit.alpha,
             mean_eigenvalue=fit.unit,
             draws=draws,
+            responses_sketch=test.sketch(),
             notes=(*fit.notes, *resampled.notes, *poorly_known(task, at_test)),
         )
 

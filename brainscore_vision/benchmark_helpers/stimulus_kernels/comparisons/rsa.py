@@ -79,6 +79,7 @@ def similarity_result(task, kernel, responses, value: float) -> SubjectResult:
         neuroids=responses.neuroids,
         published_ceiling=responses.noise_ceiling,
         similarity=value,
+        responses_sketch=responses.sketch(),
     )
 
 

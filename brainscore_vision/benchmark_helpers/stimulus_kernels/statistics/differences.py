@@ -44,8 +44,8 @@ ROUNDING = float(np.finfo(np.float32).eps)
 """Scores that differ by a smaller part of them differ by rounding alone: features are recorded in single precision."""
 
 
-CEILING_ROUNDING = 1e-6
-"""Ceilings of the same responses differ by less."""
+RESPONSES_ROUNDING = 1e-6
+"""Sketches and ceilings of the same responses differ by less."""
 
 
 class ComparisonError(StimulusKernelError):
@@ -162,7 +162,7 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
                 f"Two scores are compared on the same {name}; received {values[0]!r} and {values[1]!r}. Score both models "
                 f"with the same settings and data."
             )
-    _check_ceilings(score_a, score_b)
+    _check_responses(score_a, score_b)
     pairs = [_paired(*folds) for folds in zip(_folds(score_a), _folds(score_b), strict=True)]
     overlaps = {subject: _overlap(score_a, score_b, subject) for subject in pairs[0]}
     differences = {subject: _over_folds([fold[subject] for fold in pairs], overlaps[subject]) for subject in pairs[0]}
@@ -191,17 +191,30 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
     )
 
 
-def _check_ceilings(score_a: Score, score_b: Score) -> None:
-    """Refuse scores of other responses, where no dataset has a fingerprint that says so: those have other ceilings."""
+def _check_responses(score_a: Score, score_b: Score) -> None:
+    """Refuse scores of other responses, where no dataset has a fingerprint that says so. Early scores have ceilings alone."""
     if _dataset(score_a) is not None:
         return
+    kinds = {"responses": _sketch, "noise ceilings": _ceilings}
     for a, b in zip(_units(score_a), _units(score_b), strict=True):
-        ceilings = [np.ravel(unit.attrs["ceiling"].attrs.get("raw", unit.attrs["ceiling"].item())) for unit in (a, b)]
-        if len(ceilings[0]) != len(ceilings[1]) or not np.allclose(*ceilings, rtol=CEILING_ROUNDING, equal_nan=True):
-            raise ComparisonError(
-                f"Two scores are compared on the same responses; on {score_a.attrs.get('benchmark_identifier')} those of the "
-                f"two models have other noise ceilings, so that the data have changed in between. Score both models again."
-            )
+        for what, of in kinds.items():
+            one, other = of(a), of(b)
+            if one is None or other is None:
+                continue
+            if len(one) != len(other) or not np.allclose(one, other, rtol=RESPONSES_ROUNDING, atol=0, equal_nan=True):
+                raise ComparisonError(
+                    f"Two scores are compared on the same responses; on {score_a.attrs.get('benchmark_identifier')} those of "
+                    f"the two models have other {what}, so that the data have changed in between. Score both models again."
+                )
+
+
+def _sketch(unit: Score) -> list | None:
+    return unit.attrs.get("responses_sketch")
+
+
+def _ceilings(unit: Score) -> np.ndarray:
+    """Whatever the order of neuroids."""
+    return np.sort(np.ravel(unit.attrs["ceiling"].attrs.get("raw", unit.attrs["ceiling"].item())))
 
 
 def _other_training(score_a: Score, score_b: Score) -> tuple[str, ...]:
