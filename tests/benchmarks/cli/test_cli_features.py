@@ -181,6 +181,38 @@ def test_partition_takes_subjects_and_columns_of_tables(run, tables):
     assert many > few + 0.2
 
 
+def test_choices_of_one_table_are_models_of_their_own(run, tables, tmp_path):
+    """Other columns, in one results file: neither takes the other's place, and each says what it is of."""
+    results, found = tmp_path / "results.db", {}
+    for columns in ("f*", "w,x,y,z"):
+        command = ("score", "--features", tables[0], CELL, "--ids", "image", "--columns", columns, "--json")
+        (found[columns],) = records(run(*command, "--results", results))
+    rows = {result.model: result.value for result in ResultsDatabase(results).results()}
+    assert rows == {
+        "features-one (one.csv --ids image --columns 'f*')": found["f*"]["score"],
+        "features-one (one.csv --ids image --columns w,x,y,z)": found["w,x,y,z"]["score"],
+    }
+    for columns in ("f*", "w,x,y,z"):
+        choices = ("--ids", "image", "--columns", columns)
+        run("partition", tables[0], "LAION_fMRI-DINOv2", CELL, *choices, "--no-store", "--results", results)
+    parts = read_partitions(ResultsDatabase(results))
+    assert len(set(parts.requested_a)) == 2
+    assert set(parts.groupby("model_a").subject.size()) == {36}
+
+
+def test_a_sweep_of_a_table_takes_no_choice_of_it_for_the_whole(run, clip, tmp_path):
+    _, values, ids = clip
+    table, results = tmp_path / "two.npz", tmp_path / "results.db"
+    noise = np.random.default_rng(0).standard_normal(values.shape)
+    np.savez(table, features=values, layer3=noise, stimulus_ids=ids)
+    run("score", "--features", table, CELL, "--key", "layer3", "--results", results)
+    run("sweep", table, "--benchmarks", CELL, "--results", results)
+    assert len(ResultsDatabase(results).results()) == 2
+    (whole,) = ResultsDatabase(results).results([str(table)])
+    (expected,) = records(run("score", "LAION_fMRI-CLIP", CELL, "--json"))
+    assert whole.value == pytest.approx(expected["score"], abs=1e-9)
+
+
 def test_partition_says_what_a_part_of_nothing_means(run, tables):
     twice = ("--ids", "image", "--ids", "picture", "--columns", "f*", "--columns", "w")
     shown = " ".join(run("partition", *tables, CELL, "--no-store", *twice).split())

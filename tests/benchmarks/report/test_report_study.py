@@ -133,11 +133,22 @@ def test_folds_are_proposed_for_the_other_pool(tiny_dataset, database):
     assert benchmarks(found["gap"]) == ["LAION_fMRI.*-tau-ridgecv", "LAION_fMRI.*-ood-ridgecv"]
 
 
-@pytest.mark.parametrize("name", ["/data/my features.h5", "layers.NPZ", "embedding.parquet"])
-def test_tables_of_features_are_named_with_their_option(tiny_dataset, database, name):
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("/data/my features.h5", ["/data/my features.h5"]),
+        ("layers.NPZ", ["layers.NPZ"]),
+        ("embedding.parquet", ["embedding.parquet"]),
+        (
+            "/data/my table.tsv --ids 'my ids' --columns 'f*'",
+            ["/data/my table.tsv", "--ids", "my ids", "--columns", "f*"],
+        ),
+    ],
+)
+def test_tables_of_features_are_named_with_their_options(tiny_dataset, database, name, words):
     add(database, scores(tiny_dataset)["pixels"][TAU], 0, name)
     found = commands(read_study(database))
-    assert found["gap"][:5] == ["laion-score", "score", "--features", name, OOD]
+    assert found["gap"][: len(words) + 4] == ["laion-score", "score", "--features", *words, OOD]
     assert found["compared"][2] == "alexnet"  # pixels is taken
 
 

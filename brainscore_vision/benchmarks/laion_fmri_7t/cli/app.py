@@ -230,7 +230,7 @@ def score(
     laion-score score torchvision:resnet18 'LAION_fMRI.IT-*' --layers IT=layer4.1 --dataset simulated
     """
     from ..identifiers import parse
-    from ..networks.sources import with_whole_path
+    from ..networks.sources import table_request, with_whole_path
     from ..scoring import score_all
     from .printing import as_row, print_scores
 
@@ -255,7 +255,9 @@ def score(
     scores = {}
     done_scores = score_all(candidate, identifiers, dataset=dataset, engine=engine, layers=chosen)
     if results is not None:
-        asked = with_whole_path(model) if features is None else str(features.expanduser().resolve())
+        asked = (
+            with_whole_path(model) if features is None else table_request(features, ids=ids, key=key, columns=columns)
+        )
         done_scores = kept(results, done_scores, asked, identifiers, dataset)
     try:
         for identifier, result in done_scores:

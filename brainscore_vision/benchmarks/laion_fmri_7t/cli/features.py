@@ -144,7 +144,7 @@ def partition(
 
     from ..identifiers import parse
     from ..networks.network import AUTO
-    from ..networks.sources import with_whole_path
+    from ..networks.sources import table_request, with_whole_path
     from ..scoring import build_all, partition_all
     from .printing import gathered_notes, layers_by_region
 
@@ -159,7 +159,8 @@ def partition(
         no_store, store_directory, spool_directory, accept_random_features, max_memory, device, exact
     )
     chosen = [read_layers(text) for text in (layers_a, layers_b)]
-    models = _two_models((model_a, model_b), {"ids": ids, "key": key, "columns": columns})
+    options = {"ids": ids, "key": key, "columns": columns}
+    models = _two_models((model_a, model_b), options)
     built = build_all(list(dict.fromkeys(names)), dataset)
     if AUTO in chosen and len(built) > 1:
         raise typer.BadParameter(f"Layers that are chosen ({AUTO}) depend on the benchmark: partition one at a time.")
@@ -172,8 +173,8 @@ def partition(
         from ..results import ResultsDatabase, add_partitions
 
         asked = tuple(
-            str(Path(name).expanduser().resolve()) if _is_table(name) else with_whole_path(name)
-            for name in (model_a, model_b)
+            table_request(name, **_choices(options, i)) if _is_table(name) else with_whole_path(name)
+            for i, name in enumerate((model_a, model_b))
         )
         done = add_partitions(ResultsDatabase(results), done, models=asked, dataset=dataset)
     rows, said_of, below, left_out = [], [], False, False
@@ -213,10 +214,12 @@ def _two_models(names: tuple[str, str], options: dict[str, list[str] | None]) ->
             raise typer.BadParameter(
                 f"--{option} is given once for both models or once for each; received {len(values)}."
             )
-    return [
-        _resolved(name, **{option: values[min(i, len(values) - 1)] for option, values in options.items() if values})
-        for i, name in enumerate(names)
-    ]
+    return [_resolved(name, **_choices(options, i)) for i, name in enumerate(names)]
+
+
+def _choices(options: dict[str, list[str] | None], i: int) -> dict[str, str]:
+    """Of each option, what is for the first or the second model."""
+    return {option: values[min(i, len(values) - 1)] for option, values in options.items() if values}
 
 
 def name_options_as_typed(context: typer.Context) -> None:

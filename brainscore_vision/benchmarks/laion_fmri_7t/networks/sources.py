@@ -12,6 +12,7 @@ import importlib.machinery
 import importlib.util
 import inspect
 import re
+import shlex
 import sys
 import threading
 import traceback
@@ -68,6 +69,10 @@ NEVER_ASIDE = {"brainscore_core", "brainscore_vision", "torch", "torchvision", "
 
 TABLE_SUFFIXES = (".h5", ".hdf5", ".npz", ".npy", ".csv", ".tsv", ".parquet")
 """Of files with features."""
+
+_TABLE = re.compile(
+    rf"(?P<path>.+?(?:{'|'.join(map(re.escape, TABLE_SUFFIXES))}))(?: (?P<choices>--.+))?", re.IGNORECASE | re.DOTALL
+)
 
 _CALL = re.compile(r"(?P<place>.+?):(?P<function>[^\W\d]\w*)\((?P<arguments>.*)\)", re.DOTALL)
 
@@ -159,10 +164,22 @@ def is_table(name: str) -> bool:
     return path.suffix.lower() in TABLE_SUFFIXES and path.is_file()
 
 
+def table_request(path: str | Path, **choices: str | None) -> str:
+    """A table by its whole path and by what was chosen in it, as options: other columns of one file are another model."""
+    options = [word for name, value in choices.items() if value is not None for word in (f"--{name}", str(value))]
+    return " ".join([str(Path(path).expanduser().resolve()), *map(shlex.quote, options)])
+
+
+def words_to_score(requested: str) -> list[str]:
+    """What stands for a model in ``laion-score score``, of what was asked for."""
+    table = _TABLE.fullmatch(requested)
+    return [requested] if table is None else ["--features", table["path"], *shlex.split(table["choices"] or "")]
+
+
 def with_whole_path(model: str) -> str:
     """``file.py:function`` and tables with their file's whole path, which workers with other working directories find."""
     if is_table(model):
-        return str(Path(model).expanduser().resolve())
+        return table_request(model)
     place, call = split_call(model)
     if not place.endswith(".py"):
         return model

@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.layer_map import LayerMap
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
 
 from ..identifiers import ALL_REGIONS, SPLIT_METRICS
+from ..networks.sources import words_to_score
 from .brain_figures import brain_figures
 from .comparison_figures import LEVEL, Correction, compare_models, comparison_figure
 from .diagnostic_figures import Penalty, alpha_figure, penalties, voxel_figure
@@ -30,9 +30,6 @@ SECOND_MODELS = ("pixels", "alexnet")
 
 MOST_NAMES = 8
 """Benchmarks in a command that is proposed."""
-
-TABLE_SUFFIXES = {".h5", ".hdf5", ".npz", ".npy", ".csv", ".parquet"}
-"""Of files that are scored with --features."""
 
 
 @dataclass(frozen=True)
@@ -233,8 +230,7 @@ def _checks(study: Study) -> Section:
 def _to_run(study: Study, text: str, benchmarks: Sequence[str], requested: str | None = None) -> Remedy:
     """A command for the model that was asked for as ``requested``; None for the best one."""
     requested = requested or study.requested(study.models[0])
-    model = ["--features", requested] if Path(requested).suffix.lower() in TABLE_SUFFIXES else [requested]
-    words = ["laion-score", "score", *model, *benchmarks]
+    words = ["laion-score", "score", *words_to_score(requested), *benchmarks]
     words += ["--results", str(study.path), *_dataset_option(study)]
     return Remedy(text, shlex.join(words))
 
