@@ -1,10 +1,13 @@
 """Layers of a network for regions of the dataset: mapped, kept, and chosen without test images."""
 
 import json
+import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import UnmappedRegionError
@@ -69,6 +72,25 @@ def test_a_kept_map_is_of_the_same_weights_and_the_same_data(network, tiny_datas
     fewer = map_layers(network, "IT", dataset=tiny_dataset, engine=QUIET, subjects=("sub-01", "sub-03"))
     assert fewer.subjects == ("sub-01", "sub-03")
     np.testing.assert_allclose(fewer.scores, other.scores.sel(subject=["sub-01", "sub-03"]))
+
+
+def test_a_kept_map_is_of_the_same_images(network, tiny_dataset, tmp_path):
+    """Images of as many bytes in each other's places: neither names nor sizes say so."""
+    dataset = shutil.copytree(tiny_dataset, tmp_path / "dataset")
+    manifest = pd.read_csv(dataset / "stimuli" / "manifest.csv")
+    files, manifest["filename"] = manifest["filename"], [f"{i}.bmp" for i in range(len(manifest))]
+    manifest.to_csv(dataset / "stimuli" / "manifest.csv", index=False)
+    images = [Image.open(dataset / "stimuli" / "images" / name).convert("RGB") for name in files]
+
+    def mapped_with(order):
+        for i, image in enumerate(order):
+            images[image].save(dataset / "stimuli" / "images" / f"{i}.bmp")
+        return map_layers(network, "IT", dataset=dataset, engine=QUIET).scores
+
+    right = range(len(images))
+    found = mapped_with(right[::-1]), mapped_with(right), mapped_with(right)
+    assert not found[0].equals(found[1])
+    assert found[1].equals(found[2])
 
 
 def test_a_kept_map_is_of_the_same_code(network, tiny_dataset):

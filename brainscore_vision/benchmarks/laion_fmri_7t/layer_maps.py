@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -289,8 +289,14 @@ def _place(model, tasks, layers, metric: str, dataset: Dataset, engine: EngineOp
             for task in tasks
         ],
         "training": [digest(task.train_ids) for task in tasks],
+        "images": [sorted(content.items()) for content in _images(tasks)],
     }
     return engine.layer_maps / f"{digest(described)}.json"
+
+
+def _images(tasks: Sequence[SubjectTask]) -> list[Mapping[str, str | None]]:
+    """Hashes of the training images: a dataset's fingerprint says of images in a folder how large they are."""
+    return [task.pool.content_hashes(task.train_ids) for task in {task.train_ids: task for task in tasks}.values()]
 
 
 def _read(path: Path) -> LayerMap | None:

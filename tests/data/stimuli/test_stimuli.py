@@ -14,7 +14,7 @@ from PIL import Image, ImageFile
 from plugin_testing.data_factory import OOD, SHARED, write_images
 
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError, SchemaError
-from brainscore_vision.data.laion_fmri_7t.stimuli import displayed
+from brainscore_vision.data.laion_fmri_7t.stimuli import displayed, sources
 from brainscore_vision.data.laion_fmri_7t.stimuli.displayed import displayed_images
 from brainscore_vision.data.laion_fmri_7t.stimuli.pictures import composite
 from brainscore_vision.data.laion_fmri_7t.stimuli.sources import (
@@ -364,8 +364,8 @@ class TestReleased:
     def test_extracts_what_is_asked_for_and_goes_on_later(self, released, home, monkeypatch):
         source = find_stimuli(released())
         make_stimulus_set(source, STIMULI[:3])
-        extracted = {path.name for path in (home / "stimuli" / source.fingerprint()[:16]).iterdir()}
-        assert extracted == set(STIMULI[:3])
+        (extracted,) = (home / "stimuli").glob("[0-9a-f]" * 16)
+        assert {path.name for path in extracted.iterdir()} == set(STIMULI[:3])
         rows = []
         extract = ReleasedStimuli._extract
         monkeypatch.setattr(
@@ -441,6 +441,28 @@ class TestReleased:
         after = find_stimuli(released(images=images)).files(STIMULI[:1])
         assert before != after
         assert after[STIMULI[0]].read_bytes() == buffer.getvalue()
+
+    def test_images_that_change_places_are_extracted_elsewhere(self, released, folder):
+        """A file of the same size, whose first, middle and last images are the same."""
+        contents = [(folder / "images" / name).read_bytes() for name in STIMULI]
+        files = find_stimuli(released()).files(STIMULI)
+        assert [files[name].read_bytes() for name in STIMULI] == contents
+        contents[1:3] = contents[2:0:-1]
+        other = released(images=contents)
+        source = find_stimuli(other)
+        assert [source.files(STIMULI)[name].read_bytes() for name in STIMULI] == contents
+
+    def test_a_file_is_read_whole_once_in_each_state(self, released, monkeypatch):
+        folder, read = released(), []
+        count = sources.tqdm
+        monkeypatch.setattr(sources, "tqdm", lambda *a, desc, **o: read.append(desc) or count(*a, desc=desc, **o))
+        for _ in range(2):
+            find_stimuli(folder).files(STIMULI)
+        assert read == ["reading task-images_stimuli.h5", "extracting images"]
+        source = find_stimuli(folder)
+        source.images.touch()
+        source.files(STIMULI)  # the same content: nothing is extracted again
+        assert read[2:] == ["reading task-images_stimuli.h5"]
 
     def test_no_rows(self, released):
         assert len(make_stimulus_set(find_stimuli(released([], [])))) == 0

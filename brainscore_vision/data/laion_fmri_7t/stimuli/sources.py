@@ -53,6 +53,9 @@ HOW_TO_GET_STIMULI = (
 
 IMAGES_DATASET = "images"
 _FORMAT_OF_EXTENSION = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
+_BLOCK = 2**24
+"""Bytes of a file that are read at a time."""
+
 _DOWNLOAD_AGAIN = "Run `laion-fmri download-stimuli` again."
 
 STIMULI_VARIABLE = "LAION_FMRI_STIMULI"
@@ -316,14 +319,11 @@ class ReleasedStimuli:
                 yield stimulus_id, self._content(images, row, stimulus_id)
 
     def fingerprint(self) -> str:
-        """SHA-1 over the metadata, the size of the image file and a few of its images."""
+        """SHA-1 over the metadata and the image file, which is read once in each state of it."""
         if self._fingerprint is None:
+            self.table()  # says what is wrong with either file
             digest = hashlib.sha1(self.metadata.read_bytes())
-            digest.update(str(self.images.stat().st_size).encode())
-            n_images = len(self.table())
-            with self._open() as file:
-                for row in sorted({0, n_images // 2, n_images - 1} if n_images else ()):
-                    digest.update(np.asarray(file[IMAGES_DATASET][row]).tobytes())
+            digest.update(_whole_digest(self.images).encode())
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
@@ -371,6 +371,28 @@ class ReleasedStimuli:
                 f"{_DOWNLOAD_AGAIN}"
             )
         return file
+
+
+def _whole_digest(path: Path) -> str:
+    """SHA-1 of a file, read once in each state of it."""
+    name = hashlib.sha1(str(path.resolve()).encode()).hexdigest()[:16]
+    parts, state = ("stimuli", "index", f"{name}.sha1"), " ".join(map(str, file_state(path)))
+    known = kept(*parts)
+    said, _, digest = known.read_text().partition("\n") if known is not None else ("", "", "")
+    if said != state or not digest:
+        content = hashlib.sha1()
+        with (
+            open(path, "rb") as file,
+            tqdm(
+                total=path.stat().st_size, desc=f"reading {path.name}", unit="B", unit_scale=True, disable=None
+            ) as bar,
+        ):
+            while block := file.read(_BLOCK):
+                content.update(block)
+                bar.update(len(block))
+        digest = content.hexdigest()
+        keep(f"{state}\n{digest}".encode(), *parts)
+    return digest
 
 
 def read_metadata(path: Path) -> pd.DataFrame:
