@@ -21,6 +21,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     StimulusPart,
     StimulusPool,
     SubjectTask,
+    reliability_from_trials,
     to_assembly,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.engine import evaluate
@@ -171,6 +172,35 @@ def test_a_default_index_beside_numbers_is_of_places(values):
     np.testing.assert_array_equal(responses(pd.DataFrame(values), ids).values, values)
 
 
+def test_columns_of_one_table_that_was_sorted_in_between(values):
+    """Pandas brings them together by their index, whose numbers name no stimulus."""
+    frame = pd.DataFrame(values).assign(stimulus_id=IDS, n=4)
+    shuffled = frame.sample(frac=1, random_state=1)
+    voxels = list(range(values.shape[1]))
+    given = responses(values)
+    for table in (frame, shuffled):
+        found = dataclasses.replace(
+            given, stimulus_ids=table["stimulus_id"], values=table[voxels], n_repetitions=table["n"]
+        )
+        np.testing.assert_array_equal(found.select(IDS).values, values)
+    for other in ({"values": shuffled[voxels]}, {"n_repetitions": shuffled["n"]}):
+        with pytest.raises(
+            ResponsesError, match=r"Rows of (values|n_repetitions) .* same in another order. Sort one by"
+        ):
+            dataclasses.replace(given, stimulus_ids=frame["stimulus_id"], **other)
+    variance = pd.Series([1.0, 2, 3])
+    assert dataclasses.replace(given, noise_variance=variance)
+    with pytest.raises(ResponsesError, match="Rows of noise_variance .* the rows of neuroids in another order"):
+        dataclasses.replace(given, noise_variance=variance.sort_values(ascending=False))
+    noise = np.random.default_rng(2).standard_normal(values.shape)
+    trials = pd.DataFrame(np.vstack([values, values[::-1] + 0.3 * noise]))
+    trials = (trials - trials.mean()) / trials.std(ddof=0)
+    ids = pd.Series([*IDS, *IDS[::-1]])
+    assert reliability_from_trials(trials, ids).ncsnr.shape == (3,)
+    with pytest.raises(ResponsesError, match="the table has other names, or another order"):
+        reliability_from_trials(trials.sample(frac=1, random_state=1), ids)
+
+
 def test_neuroids_with_names_are_those_of_their_table(values):
     neuroids = pd.DataFrame({"voxel": range(3)}, index=["u", "v", "w"])
     given = responses(values)
@@ -228,6 +258,10 @@ def test_lists_say_variances_and_groups(values):
     assert task(IDS[3:], IDS[:3], bootstrap_groups=named).bootstrap_groups == ("a", "a", "b")
     with pytest.raises(StimulusKernelError, match="bootstrap_groups are those of test_ids, in their order; for ann"):
         task(IDS[3:], IDS[:3], bootstrap_groups=named[::-1])
+    table = pd.DataFrame({"stimulus_id": IDS[:3], "series": ["a", "a", "b"]})
+    assert task(IDS[3:], table["stimulus_id"], bootstrap_groups=table["series"]).bootstrap_groups == ("a", "a", "b")
+    with pytest.raises(StimulusKernelError, match="bootstrap_groups are those of test_ids, in their order; for ann"):
+        task(IDS[3:], table["stimulus_id"], bootstrap_groups=table["series"][::-1])
 
 
 def test_neuroids_do_not_take_the_names_of_presentations(values):

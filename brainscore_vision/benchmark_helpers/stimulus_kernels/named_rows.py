@@ -72,6 +72,11 @@ def _text(name) -> str:
     return str(int(name)) if is_whole else str(name).strip()
 
 
+def rows_of_a_table_apart(values, ids) -> bool:
+    """Whether ids and what stands beside them are rows of one table, by their indexes, in different orders."""
+    return in_another_order(getattr(values, "index", None), getattr(ids, "index", None))
+
+
 def in_another_order(index, other) -> bool:
     """Whether two indexes have the same names, and not in one order."""
     both = isinstance(index, pd.Index) and isinstance(other, pd.Index)

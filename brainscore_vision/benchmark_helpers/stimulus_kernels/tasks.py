@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import ResponsesError, StimulusKernelError
-from .named_rows import in_another_order, misnamed_rows, row_indexes
+from .named_rows import in_another_order, misnamed_rows, row_indexes, rows_of_a_table_apart
 from .pool import StimulusPool
 from .statistics.bootstrap import Draws
 from .statistics.ceilings import ExplainableVariance, NoiseCeiling
@@ -119,14 +119,15 @@ class Responses:
 
     def _check_names_of_neuroids(self) -> None:
         """Refuse what calls neuroids as the table's index or one of its columns does, in another order."""
-        index = self.neuroids.index
-        called = [] if isinstance(index, pd.RangeIndex) else [index]  # a default index counts places
-        called += [pd.Index(column) for _, column in self.neuroids.items()]
+        index, in_table = self.neuroids.index, [pd.Index(column) for _, column in self.neuroids.items()]
+        rows = [index, *in_table]
         columns = getattr(self.values, "columns", None)
-        for what, given in (
-            ("Columns of values", row_indexes(getattr(self.values, "T", None), ()) if columns is None else [columns]),
-            ("Rows of noise_variance", row_indexes(self.noise_variance, ())),
-            ("Rows of noise_ceiling", row_indexes(self.noise_ceiling.named, ())),
+        columns = row_indexes(getattr(self.values, "T", None), ()) if columns is None else [columns]
+        for what, given, called in (
+            # numbers of columns may be names of voxels, where a default index counts places
+            ("Columns of values", columns, in_table if isinstance(index, pd.RangeIndex) else rows),
+            ("Rows of noise_variance", row_indexes(self.noise_variance, ()), rows),
+            ("Rows of noise_ceiling", row_indexes(self.noise_ceiling.named, ()), rows),
         ):
             same = any(names.equals(one) for names in given for one in called)
             other = any(in_another_order(names, one) for names in given for one in called)
@@ -138,6 +139,11 @@ class Responses:
 
     def _check_rows(self, name: str, given) -> None:
         """Refuse a table whose rows have other names than the stimuli, or the same in another order."""
+        if rows_of_a_table_apart(given, self.stimulus_ids):
+            raise ResponsesError(
+                f"Rows of {name} are those of stimulus_ids, in their order; for {self.subject} the indexes of both are the "
+                f"same in another order. Sort one by the other ({name}.loc[stimulus_ids.index]), or give arrays."
+            )
         wrong = misnamed_rows(row_indexes(given), self.stimulus_ids)
         if wrong is not None:
             i, names = wrong
@@ -282,6 +288,7 @@ class SubjectTask:
     bootstrap_groups: tuple[str, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self):
+        is_apart = rows_of_a_table_apart(self.bootstrap_groups, self.test_ids)
         object.__setattr__(self, "train_ids", tuple(self.train_ids))
         object.__setattr__(self, "test_ids", tuple(self.test_ids))
         self._check_parts()
@@ -292,11 +299,11 @@ class SubjectTask:
                 f"training stimuli too, the first: {both[0]!r}. Take them out of train_ids or test_ids."
             )
         if self.bootstrap_groups is not None:
-            object.__setattr__(self, "bootstrap_groups", self._labels(self.bootstrap_groups))
+            object.__setattr__(self, "bootstrap_groups", self._labels(self.bootstrap_groups, is_apart))
 
-    def _labels(self, groups) -> tuple:
+    def _labels(self, groups, is_apart: bool) -> tuple:
         """Labels of groups, of whatever holds them, checked."""
-        if misnamed_rows(row_indexes(groups), self.test_ids) is not None:
+        if is_apart or misnamed_rows(row_indexes(groups), self.test_ids) is not None:
             raise StimulusKernelError(
                 f"bootstrap_groups are those of test_ids, in their order; for {self.subject} the rows of the table have other "
                 f"names, or another order. Sort it by the ids (groups.loc[list(test_ids)]), or give a list."

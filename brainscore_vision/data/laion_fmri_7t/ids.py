@@ -236,8 +236,17 @@ def families(
     named = list(map(family, stimulus_ids))
     if features is None or len(named) < 2:
         return tuple(named)
-    from brainscore_vision.benchmark_helpers.stimulus_kernels.named_rows import misnamed_rows, row_indexes
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.named_rows import (
+        misnamed_rows,
+        row_indexes,
+        rows_of_a_table_apart,
+    )
 
+    if rows_of_a_table_apart(features, stimulus_ids):
+        raise DatasetError(
+            "Rows of features are those of the stimuli, in their order; the indexes of both are the same in another order. "
+            "Sort one by the other (features.loc[stimulus_ids.index])."
+        )
     if (wrong := misnamed_rows(row_indexes(features), stimulus_ids)) is not None:
         raise DatasetError(
             f"Rows of features are those of the stimuli, in their order; row {wrong[0]} is another's, or there are more or "

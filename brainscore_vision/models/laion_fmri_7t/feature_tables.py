@@ -14,7 +14,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.named_rows import in_another_order, misnamed_rows, row_indexes
+from brainscore_vision.benchmark_helpers.stimulus_kernels.named_rows import (
+    misnamed_rows,
+    row_indexes,
+    rows_of_a_table_apart,
+)
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_as
 from brainscore_vision.data.laion_fmri_7t.released.embeddings import EMBEDDING, image_ids, open_embedding, valid_rows
 from brainscore_vision.data.laion_fmri_7t.text_files import read_csv, read_lines
@@ -371,7 +375,7 @@ def _refuse_masked(values, name: str, what: str) -> None:
 
 def _check_rows(features, ids, found: np.ndarray, name: str) -> None:
     """Refuse a DataFrame, or an array of xarray's, whose rows have other names than the ids, or the same in another order."""
-    if in_another_order(getattr(ids, "index", None), getattr(features, "index", None)):  # of a Series
+    if rows_of_a_table_apart(features, ids):
         raise TableError(
             f"{name}: the rows of a DataFrame have the ids given, in their order; its index and that of the ids are the same "
             f"rows in another order. Sort one by the other (frame.loc[ids.index])."

@@ -33,7 +33,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import ResponsesError, StimulusKernelError
-from ..named_rows import misnamed_rows, row_indexes
+from ..named_rows import misnamed_rows, row_indexes, rows_of_a_table_apart
 
 STANDARD_ERRORS = 2.0
 """A divisor that is not above 0 by so many standard errors may be 0: a ratio to it says little."""
@@ -304,7 +304,7 @@ def reliability_from_trials(trials: np.ndarray, stimulus_ids: np.ndarray) -> Rel
     values = np.asarray(trials, dtype=float)
     if len(values) != len(stimulus_ids):
         raise ResponsesError(f"Each trial has a stimulus: {len(values)} trials, {len(stimulus_ids)} stimulus ids.")
-    if misnamed_rows(row_indexes(trials), stimulus_ids) is not None:
+    if rows_of_a_table_apart(trials, stimulus_ids) or misnamed_rows(row_indexes(trials), stimulus_ids) is not None:
         raise ResponsesError(
             "Rows of trials are those of stimulus_ids, in their order; the table has other names, or another order. Take "
             "stimulus_ids from the table, or give an array without names."
