@@ -94,7 +94,21 @@ def of_transform(transform):
     return lambda paths: torch.stack([transform(image) for image in load_images(paths)])
 
 
+class Scale:
+    def __init__(self, factor):
+        self.factor = factor
+
+
+def with_objects_of_its_own(paths):
+    """Items and attributes of what nobody else has."""
+    images, named = prepared(paths), {}
+    named["scale"] = Scale(2)
+    images[:, 0] *= named["scale"].factor
+    return images
+
+
 SAFE = {
+    "objects of its own": with_objects_of_its_own,
     "Brain-Score's": prepared,
     "Pillow": by_function,
     "torchvision": of_transform(
@@ -212,6 +226,80 @@ def counting(counter):
     return lambda paths: np.stack([image * (2 if next(counter) > 100 else 1) for image in prepared(paths)])
 
 
+def seeding(seed, draw):
+    """As if it never drew lots: the same numbers for each image."""
+
+    def prepare(paths):
+        images = []
+        for image in prepared(paths):
+            seed(0)
+            time.sleep(2e-4)
+            images.append(image * (1 + 1e-3 * draw()))
+        return np.stack(images).astype(np.float32)
+
+    return prepare
+
+
+def own_seeds(kind):
+    if kind is np.random.Generator:
+        own = np.random.default_rng(1)
+        start = own.bit_generator.state
+        return seeding(lambda _: setattr(own.bit_generator, "state", start), own.random)
+    own = kind()
+    if kind is random.Random:
+        return seeding(own.seed, own.random)
+    if kind is torch.Generator:
+        return seeding(own.manual_seed, functools.partial(drawn, own))
+    return seeding(own.seed, own.random_sample)
+
+
+def forking(paths):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return prepared(paths) * (1 + torch.rand(1).numpy())
+
+
+def putting_back(paths):
+    state = np.random.get_state()  # noqa: NPY002
+    np.random.seed(0)  # noqa: NPY002
+    lots = np.random.random_sample()  # noqa: NPY002
+    np.random.set_state(state)  # noqa: NPY002
+    return prepared(paths) * np.float32(1 + lots)
+
+
+class Clearing:
+    """What it keeps of an image is gone when it is done."""
+
+    mean = None
+
+    def __call__(self, paths):
+        images = prepared(paths)
+        self.mean = images.mean(axis=(1, 2, 3), keepdims=True)
+        images = images - self.mean
+        self.mean = None
+        return images
+
+
+def through_an_item(paths):
+    slot["images"] = prepared(paths)
+    return slot.pop("images")
+
+
+AS_BEFORE = {
+    "torch's, put back": lambda: forking,
+    "numpy's older, put back": lambda: putting_back,
+    "an attribute, taken away": Clearing,
+    "an item, taken away": lambda: through_an_item,
+    "torch's": lambda: seeding(torch.manual_seed, lambda: torch.rand(1).item()),
+    "numpy's older": lambda: seeding(np.random.seed, np.random.random_sample),
+    "Python's": lambda: seeding(random.seed, random.random),
+    "an own one of torch": lambda: own_seeds(torch.Generator),
+    "an own older one of numpy": lambda: own_seeds(np.random.RandomState),
+    "an own one of numpy": lambda: own_seeds(np.random.Generator),
+    "an own one of Python": lambda: own_seeds(random.Random),
+}
+
+
 def in_the_main_thread(paths):
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("not here")
@@ -249,6 +337,58 @@ def test_other_preprocessings_stay_in_turn_and_say_so_once(make, stimuli, in_tur
     assert "one processor prepares them, batch by batch, which is slower" in said[0]
     if make not in (TELLING["random"], TELLING["transform"]):
         np.testing.assert_array_equal(found, in_turn(make(), stimuli))
+
+
+@pytest.mark.parametrize("make", AS_BEFORE.values(), ids=AS_BEFORE)
+def test_what_each_image_leaves_as_it_was_is_no_threads_own(make, stimuli, in_turn, monkeypatch):
+    """Each image is the same each time, one after the other; threads would use one generator, or one place, in turns."""
+    monkeypatch.setattr(Ahead, "take", in_this_thread)  # a race that goes well by chance
+    prepare = make()
+    prepare(paths_of(stimuli)[:1])  # a pass before: the generator stands where the last image left it
+    before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # noqa: NPY002
+    said = []
+    recorder = recorder_of(prepare, said)
+    recorder._reader.images._compare = spied = Spied(recorder._reader.images._compare)
+    found = record(recorder, stimuli)[0]["V1"]
+    assert recorder._reader.images.one_by_one is False
+    assert len(said) == 1
+    assert spied.n_calls == 1
+    np.testing.assert_array_equal(found, in_turn(make(), stimuli))
+    after = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # noqa: NPY002
+    assert after == before
+
+
+class Spied:
+    def __init__(self, function):
+        self.function, self.n_calls = function, 0
+
+    def __call__(self, *arguments):
+        self.n_calls += 1
+        return self.function(*arguments)
+
+
+def in_this_thread(self, paths, go_on=True):
+    return [torch.from_numpy(self._prepare([path])[0]) for path in paths]
+
+
+def test_no_thread_prepares_any_more_when_images_are_prepared_in_turn(stimuli):
+    """One image fails in a thread while others are still being prepared there: they may use what the next batch uses."""
+    paths, running, beside = paths_of(stimuli), set(), []
+
+    def prepare(asked):
+        if threading.current_thread() is threading.main_thread():
+            beside.append(len(running))
+            return prepared(asked)
+        if asked == paths[:1]:
+            raise RuntimeError("not here")
+        running.add(asked[0])
+        time.sleep(0.05)
+        running.remove(asked[0])
+        return prepared(asked)
+
+    _, one_by_one = features(prepare, stimuli, [])
+    assert one_by_one is False
+    assert beside == [0] * 7
 
 
 def test_another_thread_may_draw_lots_meanwhile(stimuli, in_turn, monkeypatch):

@@ -42,7 +42,7 @@ class Ahead:
         return self
 
     def __exit__(self, *_) -> None:
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self.stop()
 
     def take(self, paths: Sequence[str], go_on: bool = True) -> list | None:
         """Images of a batch, as tensors of one shape and type; None if there are none, whatever the reason.
@@ -77,6 +77,10 @@ class Ahead:
             return None
         self._room = max(len(coming), WAITING_BYTES // max(1, first.numel() * first.element_size()))
         return [images[str(path)] for path in paths]
+
+    def stop(self) -> None:
+        """Prepare nothing more, and wait until nothing is being prepared: other code may use what it uses."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _go_on(self) -> None:
         while len(self._waiting) < self._room and self._taken + len(self._waiting) < len(self._paths):

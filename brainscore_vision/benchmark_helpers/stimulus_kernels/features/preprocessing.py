@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import collections
 import contextlib
+import dataclasses
 import datetime
 import decimal
 import dis
@@ -32,7 +33,7 @@ import tokenize
 import traceback
 import types
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -56,6 +57,12 @@ FEW = 64
 """Items of a list that count one by one; plain items of a longer one count together, as an array's."""
 
 DEEPEST = 40
+
+PUTS_BACK = frozenset(("set_rng_state", "set_state", "setstate"))
+"""Functions that put a random generator back to where it stood."""
+
+ELSEWHERE = 0x5EED2026
+"""A seed that nobody else uses."""
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), enum.Enum, PurePath, np.generic)
 TIMES = (datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo)
@@ -236,6 +243,94 @@ def preparing_state(model) -> tuple | None:
     torch = sys.modules.get("torch")
     shared = random.getstate(), numbers.tobytes(), position, torch and torch.get_rng_state().numpy().tobytes()
     return found, shared, [_drawn(value) for value in objects]
+
+
+def leaves_traces(call: Callable[[], object]) -> bool:
+    """Whether code of the user's that a call runs puts something where a call in another thread would find it.
+
+    It may have been taken away again at the end: an attribute that is None before and after, a random generator that stands
+    where it stood.
+    """
+    codes, before = set(), sys.getprofile()
+
+    def see(frame, event: str, _argument) -> None:
+        if event == "call":
+            codes.add((frame.f_code, frame.f_globals.get("__name__") or ""))
+
+    sys.setprofile(see)
+    try:
+        call()
+    finally:
+        sys.setprofile(before)
+    return any(code.co_name in PUTS_BACK or (is_own(module) and _assigns(code)) for code, module in codes)
+
+
+def _assigns(code: types.CodeType) -> bool:
+    """Whether a function assigns attributes, items of what it has from outside, or variables outside of itself."""
+    if code.co_name in ("__init__", "__new__", "__post_init__"):  # of an object of its own
+        return False
+    if _sets_outside(code) or not PUTS_BACK.isdisjoint(code.co_names):
+        return True
+    steps = [step for step in dis.get_instructions(code) if step.opname != "CACHE"]
+    containers = [
+        steps[i - 2].opname for i, step in enumerate(steps) if step.opname in ("STORE_SUBSCR", "DELETE_SUBSCR")
+    ]
+    return any(step.opname in ("STORE_ATTR", "DELETE_ATTR") for step in steps) or any(
+        name in ("LOAD_GLOBAL", "LOAD_DEREF", "LOAD_ATTR") for name in containers
+    )
+
+
+@contextlib.contextmanager
+def generators_moved(model) -> Iterator[None]:
+    """Random generators that preparing a model's images may use stand elsewhere inside, and where they were after it.
+
+    A function that seeds one for each image leaves it as the image before did. Standing elsewhere, it changes, and shows that
+    threads which prepare images would draw from it in turns.
+    """
+    seen: Seen = {}
+    _places(model, seen)
+    generators = [*_shared_generators(), *filter(None, (_generator(value) for value, _ in seen.values()))]
+    before = [generator.get() for generator in generators]
+    try:
+        for generator in generators:
+            generator.seed(ELSEWHERE)
+        yield
+    finally:
+        for generator, state in zip(generators, before, strict=True):
+            generator.put(state)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Generator:
+    """Ways to get the state of a random generator, to put it back, and to seed it."""
+
+    get: Callable[[], object]
+    put: Callable[[object], object]
+    seed: Callable[[int], object]
+
+
+def _shared_generators() -> list[_Generator]:
+    torch, shared = sys.modules.get("torch"), np.random  # of all that name none
+    found = [_Generator(random.getstate, random.setstate, random.seed)]
+    found.append(_Generator(shared.get_state, shared.set_state, shared.seed))
+    return [*found, _generator(torch.default_generator)] if torch else found
+
+
+def _generator(value) -> _Generator | None:
+    """A random generator of the user's; None of anything else."""
+    torch = sys.modules.get("torch")
+    if isinstance(value, np.random.Generator | np.random.RandomState):
+        bits = getattr(value, "bit_generator", None) or value._bit_generator
+        move = functools.partial(setattr, bits, "state")
+        get, put = lambda: bits.state, move
+        if isinstance(value, np.random.RandomState):  # which keeps a number for the next time
+            get, put = functools.partial(value.get_state, legacy=False), value.set_state
+        return _Generator(get, put, lambda seed: move(type(bits)(seed).state))
+    if isinstance(value, random.Random):
+        return _Generator(value.getstate, value.setstate, value.seed)
+    if torch and isinstance(value, torch.Generator):
+        return _Generator(value.get_state, value.set_state, value.manual_seed)
+    return None
 
 
 def _drawn(value) -> str | tuple | bytes | None:

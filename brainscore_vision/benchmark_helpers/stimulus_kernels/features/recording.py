@@ -33,7 +33,6 @@ from .as_written import alone_with
 from .hooks import LayerReader, layer_names, replaced, resolve_layer
 from .lookup import LookupModel, LookupRecorder
 from .network import asked, find_plugin, held_in, modules_in, pytorch_wrapper
-from .preprocessing import preparing_state
 
 if TYPE_CHECKING:
     from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
@@ -209,7 +208,7 @@ class CommitmentRecorder:
     def _ahead(self, paths: Sequence[str]):
         if self._reader is None:
             return contextlib.nullcontext()
-        return self._reader.images.ahead(paths, functools.partial(preparing_state, self.model))
+        return self._reader.images.ahead(paths, self.model)
 
     def _look_at(self, block, layers, layers_of, rows, n_unique: int, sink: Sink) -> None:
         extractor, counted, held = self.model.activations_model._extractor, [], []

@@ -14,7 +14,7 @@ from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 
 from ..errors import ModelOutputError, StimulusKernelError
 from .ahead import Ahead, same_bits
-from .preprocessing import failure
+from .preprocessing import failure, generators_moved, leaves_traces, preparing_state
 
 ALIGNMENT = 64
 """Bytes, as torch's allocator has it."""
@@ -49,25 +49,25 @@ class ShownImages:
         self.note: str | None = None
         self.one_by_one: bool | None = None
         self._ahead: Ahead | None = None
-        self._state: Callable[[], object] = lambda: None
+        self._model = None
         self._ready: list | None = None
 
     @contextlib.contextmanager
-    def ahead(self, paths: Sequence[str], state: Callable[[], object]) -> Iterator[None]:
+    def ahead(self, paths: Sequence[str], model) -> Iterator[None]:
         """Inside, images are prepared before they are asked for, by several threads, where nobody can tell the difference.
 
-        The first batch is prepared in both ways. Where images are not the same to the last bit, or ``state()`` is not the same
-        before and after, all are prepared as the wrapper does it, from then on.
+        The first batch is prepared in both ways. Where images are not the same to the last bit, or preparing them changes
+        something, all are prepared as the wrapper does it, from then on.
 
         Parameters
         ----------
         paths : sequence of str
             Images in the order in which they will be shown.
-        state : callable
-            Gives what the preparation of images may change, to be compared, or None if that is not known.
+        model : brainscore_vision.model_interface.BrainModel
+            Whose images they are.
         """
         prepare = getattr(self._wrapper._extractor, "preprocess", None)
-        if self.one_by_one and state() is None:  # noticed since
+        if self.one_by_one and preparing_state(model) is None:  # noticed since
             self._prepare_in_turn(_KEEPS)
         if prepare is None or self.one_by_one is False:
             yield
@@ -77,7 +77,7 @@ class ShownImages:
             return images_of(prepare(path), 1, self._identifier)[0]
 
         with Ahead(prepare_one, paths) as self._ahead:
-            self._state = state
+            self._model = model
             try:
                 yield
             finally:
@@ -89,6 +89,7 @@ class ShownImages:
             self._ready = self._ahead.take(paths)
             if self._ready is not None:  # they go to the network directly; the extractor copies what it gets
                 return np.empty((len(paths), 0))
+            self._ahead.stop()
         images, self.note = images_of(preprocess(paths), len(paths), self._identifier)
         if self._ahead is not None and self.one_by_one is not False:
             images = np.stack(list(images))  # as the extractor does; the preprocessing may use their memory again
@@ -100,12 +101,15 @@ class ShownImages:
         if self.one_by_one:  # until now
             self._prepare_in_turn("could not be prepared ahead, and could be prepared later")
         elif len(set(paths)) > 1:
-            before = self._state()
-            found = None if before is None else self._ahead.take(paths, go_on=False)
+            with generators_moved(self._model):
+                before = preparing_state(self._model)
+                found = None if before is None else self._ahead.take(paths, go_on=False)
+                if found is None:
+                    self._ahead.stop()
+                changed = before is None or preparing_state(self._model) != before
             same = found is not None and all(map(same_bits, images, found))
-            kept = before is None or (
-                self._state() != before and any(self._keeps(prepare, path) for path in set(paths))
-            )
+            kept = before is None or (changed and any(self._keeps(prepare, path) for path in set(paths)))
+            kept = kept or (same and leaves_traces(lambda: [prepare([path]) for path in dict.fromkeys(paths)]))
             if kept:
                 self._prepare_in_turn(_KEEPS)
             elif not same:
@@ -116,10 +120,11 @@ class ShownImages:
     def _keeps(self, prepare, path) -> bool:
         """Whether preparing an image changes something each time: other threads may draw from the same generators."""
         for _ in range(_TRIES):
-            before = self._state()
-            prepare([path])
-            if self._state() == before:
-                return False
+            with generators_moved(self._model):
+                before = preparing_state(self._model)
+                prepare([path])
+                if preparing_state(self._model) == before:
+                    return False
         return True
 
     def _prepare_in_turn(self, why: str) -> None:
