@@ -38,6 +38,9 @@ REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
 MOST_LOOKS = 3
 """Passes in which is looked whether a network holds what it did not hold before: some keep a shape or a grid from the first."""
 
+VALUES = frozenset("__array__ __bool__ __float__ __index__ __int__ allclose equal is_nonzero item numpy tolist".split())
+"""Functions of torch that give what a tensor holds to Python."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -79,6 +82,7 @@ class LayerReader:
         self._n_calls: dict[str, int] = {}
         self._leaves_nothing: dict[tuple[str, ...], bool] = {}
         self._n_looks: Counter = Counter()
+        self._decides = False  # by values of tensors: how often a layer is called may depend on the images
         self._n_stopping = 0  # batches of which layers behind the recorded ones are not needed
 
     def notes_on(self, layers: Sequence[str]) -> list[str]:
@@ -154,6 +158,7 @@ class LayerReader:
         # layers that whole passes called once have answered when they are called: the layers behind them are not needed, unless
         # they clear away what those before them have left in the network
         stops = all(self._n_calls.get(name) == 1 for name in layer_names) and self._leaves_nothing.get(self.read, False)
+        stops = stops and not self._decides
         if stops:
             self._n_stopping += 1
             # but for the 1st, 2nd, 4th, 8th ..., to notice images that decide how often a layer is called
@@ -322,11 +327,13 @@ class LayerReader:
         shapes = {name: tuple(tensors[name].shape) for name in names}
         try:
             few = batch[:other] if n >= other else batch.repeat_interleave(other, dim=0)
-            answers, _ = self._pass(few, names)
+            with _values_asked() as values:  # not where answers count: some layers compute in another way inside
+                answers, _ = self._pass(few, names)
+            self._decides = self._decides or bool(values)
             others = {name: tuple(self._tensor(name, answers[name]).shape) for name in names}
         except REFUSALS as error:  # a network may be made for one number of images; it has answered for that one
             _logger.debug("%s does not answer to %d images: %r", self._identifier, other, error)
-            others = dict.fromkeys(names)
+            others, self._decides = dict.fromkeys(names), True  # nothing is known of it
         for name in names:
             axes = image_axes(shapes[name], others[name], n, other)
             if len(axes) != 1:
@@ -374,6 +381,23 @@ class LayerReader:
             notes.append(sentence)
         if new:
             self._say(sentence)
+
+
+@contextlib.contextmanager
+def _values_asked() -> Iterator[list[str]]:
+    """Names of functions that code in the block has called to get values of tensors into Python, to decide by."""
+    from torch.overrides import TorchFunctionMode
+
+    asked = []
+
+    class Noting(TorchFunctionMode):
+        def __torch_function__(self, function, _types, arguments=(), options=None):
+            if function.__name__ in VALUES:
+                asked.append(function.__name__)
+            return function(*arguments, **(options or {}))
+
+    with Noting():
+        yield asked
 
 
 def remedy(error: Exception) -> str:
