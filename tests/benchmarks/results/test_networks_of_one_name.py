@@ -92,9 +92,14 @@ def test_weights(fill, scores):
     assert len(names(database, models=["*(network*)"])) == 2
     for digest in (digests[1], digests[1][:8]):  # and so can what tells it from the other
         assert names(database, models=[digest]) == [(shown[1], IT)]
-    both = fill((1, IT, "package:make", None))  # the newest of a benchmark counts, and it is of the first network
-    assert names(both) == [("net", V1), ("net", IT)]
-    assert len(set(names(both, latest=False))) == 3
+    both = fill(
+        (1, IT, "package:make", None)
+    )  # nothing says that one follows the other: neither takes the other's place
+    assert names(both) == [(shown[0], V1), (shown[1], IT), (shown[0], IT)]
+    assert {s.model for s in both.summaries()} == set(shown)
+    again = fill((2, IT, "package:make", None))
+    assert names(again) == [(shown[0], V1), (shown[0], IT), (shown[1], IT)]
+    assert len(names(again, latest=False)) == 4
 
 
 def test_what_a_list_says_is_of_the_revision_that_it_was_said_of(fill, scores):

@@ -35,6 +35,7 @@ from .rows import (
     read_summaries,
     read_trees,
     result_rows,
+    unversioned,
 )
 from .schema import ResultsFile, check_or_create, define_tables, migrate, reading, writing
 
@@ -368,7 +369,11 @@ def _cell(names: Names, row: ResultRow) -> tuple[str, str, str, str]:
 
 def _latest(names: Names, rows: Iterable[ResultRow]) -> set[int]:
     """Ids of rows, in the order of adding, that no newer one takes the place of."""
-    return newest((row.id, _cell(names, row), names.models[row.model].revision, (row.layers,)) for row in rows)
+    revised = ((row, names.models[row.model].revision) for row in rows)
+    return newest(
+        (row.id, _cell(names, row), revision, (row.layers, unversioned(revision, row.network_digest)))
+        for row, revision in revised
+    )
 
 
 def matches(patterns: Sequence[str], *names: str) -> bool:

@@ -19,7 +19,7 @@ from .database import ResultsDatabase
 from .entry import without_dataset
 from .facts import run_facts
 from .names import names_of
-from .rows import add_run, newest, one_row, read_names
+from .rows import add_run, newest, one_row, read_names, unversioned
 from .schema import reading, writing
 
 _QUERY = """
@@ -156,8 +156,12 @@ class _Side(NamedTuple):
 def _newest(partitions: pd.DataFrame) -> set[int]:
     """Runs of the partitions that no newer one takes the place of; ``partitions`` has one row of each."""
     cell = ["model_a", "model_b", "requested_a", "requested_b", "benchmark", "dataset_fingerprint"]
-    facts = cell, ["revision_a", "revision_b"], ["layers_a", "layers_b"]
-    columns = (partitions[names].itertuples(index=False, name=None) for names in facts)
+    own = {
+        f"weights_{side}": list(map(unversioned, partitions[f"revision_{side}"], partitions[f"network_digest_{side}"]))
+        for side in "ab"
+    }
+    facts = cell, ["revision_a", "revision_b"], ["layers_a", "layers_b", *own]
+    columns = (partitions.assign(**own)[names].itertuples(index=False, name=None) for names in facts)
     return newest(zip(partitions["run_id"], *columns, strict=True))
 
 

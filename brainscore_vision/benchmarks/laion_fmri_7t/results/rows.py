@@ -283,9 +283,9 @@ def _result(row: ResultRow, layers: dict, names: Names, tree: Node, run: dict) -
 def newest(found: Iterable[tuple[int, Hashable, Hashable, tuple]]) -> set[int]:
     """Ids of results, in the order of adding, that no newer one of their cell takes the place of.
 
-    Of each result, its id, its cell, the revision of its model, and the layers of each model in it. Another revision is a new
-    version of the model, whose results replace all. Of one revision, other layers are another choice, unless it is not known
-    which layers they are.
+    Of each result, its id, its cell, the revision of its model, and the layers and :func:`unversioned` of each model in it.
+    Another revision is a new version of the model, whose results replace all. Of one revision, other layers are another choice,
+    unless it is not known which layers they are. So are other weights where no revision says that one follows the other.
     """
     kept: dict[Hashable, dict[tuple, tuple[Hashable, int]]] = {}
     for number, cell, revision, layers in found:
@@ -296,6 +296,11 @@ def newest(found: Iterable[tuple[int, Hashable, Hashable, tuple]]) -> set[int]:
                 del of_cell[known]
         of_cell[layers] = revision, number
     return {number for of_cell in kept.values() for _, number in of_cell.values()}
+
+
+def unversioned(revision: str, digest: str | None) -> str | None:
+    """What tells networks of one name apart that have no revision: objects made in Python, say."""
+    return None if revision else digest
 
 
 def read_failures(tables: SimpleNamespace) -> list[Failure]:
