@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from PIL import Image
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import UnmappedRegionError
 from brainscore_vision.benchmarks.laion_fmri_7t import benchmark, best_layers, find_model, map_layers, score_model
-from brainscore_vision.benchmarks.laion_fmri_7t.layer_maps import _Choice
+from brainscore_vision.benchmarks.laion_fmri_7t.layer_maps import _Choice, layers_of
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.errors import ModelSourceError
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
@@ -91,6 +92,24 @@ def test_a_kept_map_is_of_the_same_images(network, tiny_dataset, tmp_path):
     found = mapped_with(right[::-1]), mapped_with(right), mapped_with(right)
     assert not found[0].equals(found[1])
     assert found[1].equals(found[2])
+
+
+def test_layers_that_had_no_room_are_said_and_tried_again(network, tiny_dataset):
+    """With more disk, a map is made again; a Score says which layers could not be chosen."""
+    options, cell = {"layers": "blocks", "dataset": tiny_dataset}, "LAION_fMRI.IT-tau-ridgecv"
+    _, layers = layers_of(network)
+    largest = max(layer.bytes_per_image for layer in layers)
+    # images that the choice is made on, all training images of tau
+    n_images = len(open_dataset(tiny_dataset).split_ids("shared", "tau")[0])
+    scarce = replace(QUIET, max_spool=n_images * largest - 1, store=False)
+    few = map_layers(network, "IT", **options, engine=replace(scarce, store=True))
+    assert few.facts["too_large"] == ["1"]
+    ((_, score),) = score_all(network, [cell], dataset=tiny_dataset, engine=scarce, layers="auto")
+    said = "; 1 had no say, whose features need more disk than is free or allowed (--max-spool)"
+    assert score.attrs["layers_chosen"].endswith(said)
+    whole = map_layers(network, "IT", **options, engine=QUIET)
+    assert "too_large" not in whole.facts
+    assert "1" in whole.layers
 
 
 def test_a_kept_map_is_of_the_same_code(network, tiny_dataset):

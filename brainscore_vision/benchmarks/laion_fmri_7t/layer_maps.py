@@ -34,6 +34,8 @@ from .networks.network import AUTO, Network
 
 REGIONS = ("V1", "V2", "V4", "IT")
 
+TOO_LARGE = "too_large"
+NO_SAY = "; {} had no say, whose features need more disk than is free or allowed (--max-spool)"
 CHOICE_SPLIT = "tau"
 """Layers are chosen on the training images of this split of the shared pool."""
 
@@ -162,12 +164,12 @@ def with_best_layers(
         tasks = [task for tasks in of_region.values() for task in tasks]
         about = {"split": CHOICE_SPLIT, "pool": "shared"}
         found = _kept_map(network, tasks, layers, "ridgecv", dataset, engine, say, about)
-        best.update({(key, region): layer for region, layer in found.best.items()})
+        best.update({(key, region): (layer, found.facts.get(TOO_LARGE, ())) for region, layer in found.best.items()})
     names: dict[tuple[str, str], str] = {}  # region and layer to what the model calls them
     chosen = {}
     for plan in single:
         choice = choices[id(plan)]
-        layer = best[choice.shared_with, choice.region]
+        layer, too_large = best[choice.shared_with, choice.region]
         first = not any(region == choice.region for region, _ in names)
         name = names.setdefault((choice.region, layer), choice.region if first else f"{choice.region} ({layer})")
         chosen[id(plan)] = replace(
@@ -177,7 +179,7 @@ def with_best_layers(
                 **plan.facts,
                 "layers": {choice.region: layer},
                 "layer_choice": AUTO,
-                "layers_chosen": choice.says,
+                "layers_chosen": choice.says + (NO_SAY.format(", ".join(too_large)) if too_large else ""),
             },
         )
     model = network.commit({name: layer for (_, layer), name in names.items()}, AUTO)
@@ -238,7 +240,7 @@ def _kept_map(network: Network, tasks, layers, metric: str, dataset: Dataset, en
     found = None if path is None else _read(path)
     if found is None:
         found = map_layers_of_tasks(model, tasks, layers, metric, engine, say, dataset=dataset.describe(), **about)
-        if path is not None:
+        if path is not None and TOO_LARGE not in found.facts:  # there may be more disk the next time
             with replacing(path) as scratch:
                 scratch.write_text(json.dumps(found.as_json()))
     return found
@@ -283,6 +285,7 @@ def _place(model, tasks, layers, metric: str, dataset: Dataset, engine: EngineOp
         "structure": structure_digest(model, steady=True),
         "layers": layers if isinstance(layers, str) else list(layers),
         "metric": metric,
+        "exact": engine.exact,
         "dataset": dataset.fingerprint(),
         "tasks": [
             [task.subject, task.pool.name, task.load_responses.region, task.load_responses.noise_ceiling_threshold]

@@ -391,6 +391,19 @@ def test_no_thread_prepares_any_more_when_images_are_prepared_in_turn(stimuli):
     assert beside == [0] * 7
 
 
+DRAWING = {name: make for name, make in TELLING.items() if name in ("random", "transform") or "generator" in name}
+
+
+@pytest.mark.filterwarnings("ignore:The transform `ToTensor")
+@pytest.mark.parametrize("make", [*TELLING.values(), *AS_BEFORE.values()], ids=[*TELLING, *AS_BEFORE])
+def test_scores_say_who_draws_lots_for_an_image(make, stimuli):
+    """Of an augmentation that hardly ever does anything, a few images show nothing."""
+    torch.manual_seed(3)
+    _, notes = record(recorder_of(make(), []), stimuli)
+    lots = [note for note in notes["V1"] if "draws random numbers: features of an image may be others" in note]
+    assert len(lots) == (make in DRAWING.values())
+
+
 def test_another_thread_may_draw_lots_meanwhile(stimuli, in_turn, monkeypatch):
     """As dask's do in a worker, whenever it looks how large an answer is."""
     take, said = Ahead.take, []

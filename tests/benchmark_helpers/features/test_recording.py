@@ -138,6 +138,14 @@ def test_the_order_of_a_regions_layers_does_not_matter_for_the_kernel(folder, re
         np.testing.assert_allclose(kernel.gram, kernels[0].gram, rtol=0, atol=1e-12 * kernels[0].gram.max())
 
 
+def test_a_layer_that_is_named_twice_counts_once(folder, record):
+    stimuli = stimulus_set(folder, 20)
+    once, twice = (
+        record(recorder_for(small_network({"IT": n}), ["IT"]), stimuli)["IT"] for n in (["pool"], ["pool"] * 2)
+    )
+    np.testing.assert_array_equal(once, twice)
+
+
 @pytest.mark.parametrize("n", [1, 7, 21, 23])
 def test_any_number_of_stimuli(n, folder, record):
     model, stimuli = small_network(LAYER_MAPS["all of it"]), stimulus_set(folder, n)

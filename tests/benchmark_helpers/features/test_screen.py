@@ -87,8 +87,9 @@ def test_pixels_are_brain_scores(images, directory, target_degrees):
     assert pixels(ours.get_stimulus("wide.png"))[1].shape == (round(20 * ratio), round(33 * ratio), 3)
 
 
-def test_equal_degrees_pass_images_through(images, directory):
-    placed = place(images, SOURCE_DEGREES, directory)
+@pytest.mark.parametrize("degrees", [SOURCE_DEGREES, np.float32(SOURCE_DEGREES)])
+def test_equal_degrees_pass_images_through(images, directory, degrees):
+    placed = place(images, degrees, directory)
     assert {i: Path(placed.get_stimulus(i)) for i in placed["stimulus_id"]} == images
     assert not directory.exists()
 

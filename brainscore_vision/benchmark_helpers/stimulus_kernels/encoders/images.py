@@ -16,7 +16,14 @@ from brainscore_vision.benchmark_helpers.screen import ImageConverter
 from PIL import Image
 
 from ..errors import StimulusKernelError
-from ..features.image_files import UNREADABLE, is_turned, open_image, place_on_model_screen, strict_decoding
+from ..features.image_files import (
+    UNREADABLE,
+    is_turned,
+    open_image,
+    place_on_model_screen,
+    same_degrees,
+    strict_decoding,
+)
 from ..parallel import worker_count
 from ..wording import warn_once
 
@@ -144,7 +151,7 @@ def placed_pieces(
                 return _shown_file(Path(image), own, plain)
             shown = _opened(image, plain)
             _check_square(*shown.size, name)
-            if source_degrees != target_degrees:
+            if not same_degrees(source_degrees, target_degrees):
                 shown = ImageConverter(own).apply_ratio(shown, target_degrees / source_degrees)
                 # as its file becomes a JPEG again
                 if getattr(image, "format", None) in JPEGS and image.mode in ("RGB", "L"):

@@ -172,8 +172,8 @@ class LayerReader:
             self._find_axes(batch, new, tensors)
         activations = OrderedDict()
         for name in layer_names:
-            if self.images.note:
-                self._note(name, self.images.note)
+            for note in filter(None, (self.images.note, self.images.lots)):
+                self._note(name, note)
             self._note_calls(name, calls)
             tensor, axis = tensors.pop(name), self._axes[name]
             if tensor.ndim <= axis or tensor.shape[axis] != len(batch):

@@ -14,6 +14,7 @@ a file's name makes no difference. A JPEG becomes a JPEG again, as with Brain-Sc
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 import shutil
@@ -286,6 +287,11 @@ def _check_jpeg(content: bytes, image: Image.Image) -> None:
             raise OSError("data of a JPEG are missing before its end marker")
 
 
+def same_degrees(width: float, other: float) -> bool:
+    """Whether two widths, in degrees of visual angle, are equal but for single precision."""
+    return math.isclose(width, other, rel_tol=1e-6)
+
+
 def place_on_model_screen(
     stimuli: StimulusSet,
     content_hashes: dict,
@@ -322,7 +328,7 @@ def place_on_model_screen(
         )
     ids = list(stimuli["stimulus_id"])
     paths = {stimulus_id: Path(stimuli.get_stimulus(stimulus_id)) for stimulus_id in ids}
-    if target_degrees != source_degrees:
+    if not same_degrees(target_degrees, source_degrees):
         names, targets = _kept(paths, content_hashes, source_degrees, target_degrees, folders)
         pending = {}
         if missing := [i for i in ids if targets[i] is None]:
@@ -356,7 +362,7 @@ def count_unfitted(
     stimuli: StimulusSet, content_hashes: dict, source_degrees: float, target_degrees: float, folders: Sequence[Path]
 ) -> int:
     """How many images :func:`place_on_model_screen` would have to convert; parameters as there."""
-    if target_degrees == source_degrees:
+    if same_degrees(target_degrees, source_degrees):
         return 0
     paths = {stimulus_id: Path(stimuli.get_stimulus(stimulus_id)) for stimulus_id in stimuli["stimulus_id"]}
     _, targets = _kept(paths, content_hashes, source_degrees, target_degrees, folders)

@@ -230,8 +230,9 @@ def noticing_changes(model) -> Iterator[None]:
 def preparing_state(model) -> tuple | None:
     """What a model's preparation of images can change: equal before and after it if it changed nothing.
 
-    Values of what :func:`preprocessing_digest` looks at, and the states of random generators. None where it is known that
-    something changes: by an earlier :func:`noticing_changes`, or by a function that assigns variables outside of itself.
+    Values of what :func:`preprocessing_digest` looks at, and, behind the first item, the states of random generators. None
+    where it is known that something changes: by an earlier :func:`noticing_changes`, or by a function that assigns variables
+    outside of itself.
     """
     seen: Seen = {}
     found = _places(model, seen)
@@ -242,7 +243,8 @@ def preparing_state(model) -> tuple | None:
     _, numbers, *position = np.random.get_state()  # noqa: NPY002 - of the generator that transforms share
     torch = sys.modules.get("torch")
     shared = random.getstate(), numbers.tobytes(), position, torch and torch.get_rng_state().numpy().tobytes()
-    return found, shared, [_drawn(value) for value in objects]
+    counters = [repr(value) for value in objects if isinstance(value, itertools.count)]
+    return (found, counters), shared, [_drawn(value) for value in objects]
 
 
 def leaves_traces(call: Callable[[], object]) -> bool:
@@ -334,7 +336,7 @@ def _generator(value) -> _Generator | None:
 
 
 def _drawn(value) -> str | tuple | bytes | None:
-    """Where a random generator or a counter of the user's stands."""
+    """Where a random generator of the user's stands."""
     torch = sys.modules.get("torch")
     if isinstance(value, np.random.Generator):
         return repr(value.bit_generator.state)
@@ -344,7 +346,7 @@ def _drawn(value) -> str | tuple | bytes | None:
         return value.getstate()
     if torch and isinstance(value, torch.Generator):
         return value.get_state().numpy().tobytes()
-    return repr(value) if isinstance(value, itertools.count) else None
+    return None
 
 
 @functools.lru_cache(maxsize=1024)

@@ -351,7 +351,7 @@ def _committed(model: ModelCommitment, region: str) -> tuple[str, ...]:
             raise UnmappedRegionError(
                 f"{_uncommitted(model, region)} Brain-Score could not choose one either: {type(error).__name__}: {error}"
             ) from error
-    layers = tuple(make_list(of_regions[region]))
+    layers = tuple(dict.fromkeys(make_list(of_regions[region])))
     if not layers or not all(isinstance(layer, str) for layer in layers):
         raise UnmappedRegionError(
             f"A region is mapped to a layer's name, or to a list of names; {model.identifier} maps {region} to "

@@ -22,6 +22,11 @@ ALIGNMENT = 64
 _TRIES = 6
 """Times that an image is prepared again while something changes: that often, no other thread is the reason."""
 
+_LOTS = (
+    "What prepares the images of {} draws random numbers: features of an image may be others each time it is shown. Leave "
+    "augmentations out of the preprocessing."
+)
+
 _KEEPS = "are prepared by code that keeps something from one to the next, or draws lots"
 
 _logger = logging.getLogger(__name__)
@@ -40,6 +45,8 @@ class ShownImages:
     ----------
     note : str or None
         What a Score should say of the images that were prepared last.
+    lots : str or None
+        What a Score should say of how all of them are prepared.
     one_by_one : bool or None
         Whether images may be prepared one by one; None: not known yet.
     """
@@ -47,6 +54,7 @@ class ShownImages:
     def __init__(self, wrapper: PytorchWrapper, identifier: str, say: Callable[[str], None] = _logger.warning):
         self._wrapper, self._identifier, self._say = wrapper, identifier, say
         self.note: str | None = None
+        self.lots: str | None = None
         self.one_by_one: bool | None = None
         self._ahead: Ahead | None = None
         self._model = None
@@ -111,6 +119,9 @@ class ShownImages:
             kept = before is None or (changed and any(self._keeps(prepare, path) for path in set(paths)))
             kept = kept or (same and leaves_traces(lambda: [prepare([path]) for path in dict.fromkeys(paths)]))
             if kept:
+                self.lots = (
+                    _LOTS.format(self._identifier) if before is not None and self._draws(prepare, paths[0]) else None
+                )
                 self._prepare_in_turn(_KEEPS)
             elif not same:
                 self._prepare_in_turn("are other ones when they are prepared one by one")
@@ -124,6 +135,18 @@ class ShownImages:
                 before = preparing_state(self._model)
                 prepare([path])
                 if preparing_state(self._model) == before:
+                    return False
+        return True
+
+    def _draws(self, prepare, path) -> bool:
+        """Whether preparing an image draws random numbers without seeding what they come from."""
+        with generators_moved(self._model):
+            for _ in range(_TRIES):
+                prepare([path])
+                before = preparing_state(self._model)
+                prepare([path])
+                now = preparing_state(self._model)
+                if before is None or now is None or before[1:] == now[1:]:
                     return False
         return True
 

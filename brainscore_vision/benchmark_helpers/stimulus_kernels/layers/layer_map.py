@@ -82,7 +82,7 @@ class LayerMap:
     skipped : mapping of str to str
         Layer to the reason why it has no score.
     facts : mapping of str to object
-        What the scores are of: metric, training stimuli, data.
+        What the scores are of: metric, training stimuli, data; ``too_large``, layers without a score for lack of disk.
     notes : tuple of str
         What a reader of the scores should know of, one sentence each.
     neuroids : tuple of NeuroidLayers

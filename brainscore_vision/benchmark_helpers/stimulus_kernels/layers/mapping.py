@@ -148,7 +148,7 @@ def map_layers(
         comparison.check_tasks([task for task in tasks if task.region == region])
     choice = choose(list_layers(model), layers, model.identifier)
     skipped, scored = dict(choice.skipped), {}
-    order, best = [layer.name for layer in choice.layers], {}
+    order, best, too_large = [layer.name for layer in choice.layers], {}, []
     results: dict[str, dict[tuple[str, str], SubjectResult]] = defaultdict(dict)
     for pool in dict.fromkeys(task.pool for task in tasks):
         of_pool = [task for task in tasks if task.pool == pool]
@@ -156,6 +156,7 @@ def map_layers(
         passes = plan_passes(model, of_pool, left, options)
         say(str(passes))
         for layer in passes.too_large:
+            too_large.append(layer.name)
             needed, allowed = passes.bytes_of([layer]), passes.limit
             skipped[layer.name] = (
                 f"its features need {needed / 1e9:.3g} GB on disk, where {allowed / 1e9:.3g} GB are allowed "
@@ -168,6 +169,8 @@ def map_layers(
                     of_layer = results.pop(name)
                     _keep_best(best, of_layer, order.index(name))
                     scored[name] = _summary(comparison, of_layer, regions, subjects)
+    if too_large:
+        facts["too_large"] = too_large
     return _layer_map(model, order, scored, skipped, best, regions, subjects, metric, facts)
 
 
