@@ -54,7 +54,7 @@ def test_the_best_model_by_its_mean_comes_first_whatever_is_missing():
 
 
 SAME = {"hides_sign": False, "layers": {}, "layer_choice": None, "benchmark_version": 1, "n_dropped_stimuli": 0}
-SAME |= {"dataset_fingerprint": "0123", "visual_degrees": None}
+SAME |= {"dataset_fingerprint": "0123", "visual_degrees": None, "normalization": "published"}
 """What a result says besides."""
 
 
@@ -74,6 +74,22 @@ def test_models_that_share_no_benchmark_are_said_to_have_no_common_order(capsys)
     assert "no common order" not in print_values("mean") + print_values("model", e=0.9)
     assert "stands where its other values put it" in print_values("mean")
     assert "stands where its other values put it" not in print_values("easy")
+
+
+def test_a_mean_over_numbers_of_several_kinds_is_said_to_order_models_alone(capsys):
+    ridge, rdm = "LAION_fMRI.IT-tau-ridgecv", "LAION_fMRI.IT-rdm-pearson"
+
+    def shown(*cells):
+        kinds = [SAME | {"benchmark": name, "normalization": normalization} for name, normalization in cells]
+        print_matrix([SimpleNamespace(model="a", value=0.5, **kind) for kind in kinds], "mean", "Scores")
+        return " ".join(capsys.readouterr().out.split())
+
+    sentence = "over numbers of several kinds (ridgecv published, {}) it has no other meaning."
+    assert sentence.format("rdm-pearson published") in shown((ridge, "published"), (rdm, "published"))
+    of_one = f"{ridge}[normalization=correlation]"
+    assert sentence.format("ridgecv correlation") in shown((ridge, "published"), (of_one, "correlation"))
+    assert "several kinds" not in shown((ridge, "published"), ("LAION_fMRI.V1-ood-ridgecv", "published"))
+    assert "several kinds" not in shown((ridge, "published"))
 
 
 def test_a_benchmark_is_named_in_full_or_by_its_heading():

@@ -53,6 +53,11 @@ def print_matrix(found: Sequence, sort: str, title: str) -> None:
     if by == MEAN and several and any(row[1] == NONE for row in rows):
         below.append(f"A model with missing cells ({NONE}) stands where its other values put it among the models.")
         below += _several_orders(orders)
+    kinds = list(dict.fromkeys(_kind(result) for result in found))
+    if several and len(kinds) > 1:
+        below.append(
+            f"The mean orders models; over numbers of several kinds ({', '.join(kinds)}) it has no other meaning."
+        )
     below += [f"{NOTE_MARK.strip()} {note.model}: {note.text}" for note in notes[:MOST_NOTES]]
     if len(notes) > MOST_NOTES:
         below.append(
@@ -142,6 +147,16 @@ def _parts(benchmark: str) -> tuple[str, str, str, str, str] | None:
     _, bracket, options = benchmark.partition("[")
     pool = "" if cell.pool == "shared" else cell.pool
     return cell.region, cell.split or "", cell.metric, pool, bracket + options
+
+
+def _kind(result) -> str:
+    """Metric and normalisation of a result: what numbers have to share to have a mean."""
+    from ..identifiers import IdentifierError, parse
+
+    try:
+        return f"{parse(result.benchmark).metric} {result.normalization}"
+    except IdentifierError:
+        return result.normalization
 
 
 def _cell(result, noted: bool) -> str:
