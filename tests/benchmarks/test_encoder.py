@@ -77,12 +77,14 @@ def task_of(region, dataset, **options):
     return task
 
 
-def test_accuracy_is_the_raw_score_of_the_benchmark(tiny_dataset):
-    encoder = fitted(tiny_dataset)
+@pytest.mark.parametrize("alphas", ["relative", "published"])
+def test_accuracy_is_the_raw_score_of_the_benchmark(tiny_dataset, alphas):
+    encoder = fitted(tiny_dataset, **({} if alphas == "relative" else {"alphas": alphas}))
     voxels = encoder.voxels
     for region in ("V1", "IT"):
+        options = {"alphas": alphas} if alphas == "relative" else {}
         own = benchmark(
-            f"LAION_fMRI_persubject.{region}-tau-ridgecv", subjects=("sub-01",), alphas="relative", dataset=tiny_dataset
+            f"LAION_fMRI_persubject.{region}-tau-ridgecv", subjects=("sub-01",), dataset=tiny_dataset, **options
         )
         raw = score_model(make_model(), own).attrs["sub-01"].attrs["raw"].attrs["raw"]
         of_region = voxels[voxels.region == region]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
+from brainscore_vision.benchmark_helpers.stimulus_kernels import DEFAULT_ALPHAS, EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.accuracy import Accuracy, nested_metadata
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.encoder import (
     Encoder,
@@ -41,6 +41,9 @@ __all__ = [
 ]
 
 ALL, WITH_OOD = "all", "all+ood"
+
+PUBLISHED = "published"
+"""Stands for the penalties of the registered benchmarks."""
 
 CHECK_SPLIT = "tau"
 """Encoders of all images are judged by fits on the training images of this split."""
@@ -90,8 +93,11 @@ def fit_encoder(
         As for :func:`score_model`.
     pool : str
         ``persubject`` (everything that the subject saw) or ``shared``.
-    alphas : tuple of float or "relative"
-        As for :func:`LAIONfMRI`.
+    alphas : tuple of float, "relative" or "published"
+        As for :func:`LAIONfMRI`; "published" are those of the registered benchmarks. On a split, correlations are the raw
+        values of the benchmark of the same alphas: by default ``benchmark(..., alphas="relative")``, with "published" the
+        registered one. Published penalties end where some features have predictions that are each voxel's mean and little
+        else, which a correlation does not show.
     alpha_per_voxel : bool
         A penalty per voxel instead of one per region, by the same leave-one-out error.
     dtype : {"float32", "float16"}
@@ -121,7 +127,8 @@ def fit_encoder(
     regions = (regions,) if isinstance(regions, str) else tuple(dict.fromkeys(regions))
     if not regions:
         raise IdentifierError("An encoder predicts one region or more; received none.")
-    settings = EncoderSettings(alphas, alpha_per_voxel, dtype, max_size)
+    is_published = isinstance(alphas, str) and alphas == PUBLISHED
+    settings = EncoderSettings(DEFAULT_ALPHAS if is_published else alphas, alpha_per_voxel, dtype, max_size)
     split = CHECK_SPLIT if train in (ALL, WITH_OOD) else train
     cells = [
         Cell(

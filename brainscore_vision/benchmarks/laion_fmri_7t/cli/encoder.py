@@ -12,7 +12,6 @@ import typer
 from .ceilings import known_picture
 from .features import name_options_as_typed
 from .options import (
-    AlphasOption,
     DatasetOption,
     DeviceOption,
     Group,
@@ -39,6 +38,14 @@ app = typer.Typer(
 )
 errors = plain_console(stderr=True)
 
+AlphasOption = Annotated[
+    str | None,
+    typer.Option(
+        "--alphas",
+        help="Penalties: numbers joined by commas; 'published', those of the registered benchmarks; or 'relative', 1e-6 to "
+        "1e6 times the mean eigenvalue of the training kernel. Default: relative.",
+    ),
+]
 FileArgument = Annotated[Path, typer.Argument(metavar="ENCODER", help="A file that `encoder fit` wrote.")]
 
 
@@ -94,8 +101,8 @@ def fit(
 ) -> None:
     """Fit an encoder of a subject: a ridge regression from a layer to each voxel of some regions.
 
-    Kernels that scoring has kept are used; the images are shown once for the weights. Penalties are in units of the mean
-    eigenvalue of the training kernel unless --alphas says otherwise.
+    Kernels that scoring has kept are used; the images are shown once for the weights. On a split, correlations are the raw
+    values of the benchmark of the same --alphas: by default of `[alphas=relative]`, with 'published' of the registered one.
 
     Example: laion-score encoder fit torchvision:resnet18 --layers V1=layer1.0,IT=layer4.1 --regions V1,IT --out enc.h5
     """
