@@ -73,7 +73,7 @@ def fit_encoder(
     record: str | None = None,
     path: Path | None = None,
     engine: EngineOptions | None = None,
-    say: Callable[[str], None] = _logger.info,
+    say: Callable[[str], None] | None = None,
 ) -> Encoder:
     """Fit an encoder that predicts a subject's responses to any image.
 
@@ -112,7 +112,8 @@ def fit_encoder(
         Where the encoder is written; default: a temporary file, see :meth:`Encoder.save`.
     engine : EngineOptions, optional
     say : callable, optional
-        Called with sentences about size and loss.
+        Called with sentences about size, loss and penalties. Default: the log, at the level of information (the size, small
+        losses) or of warnings. ``about["loss"]`` and ``about["notes"]`` of the encoder keep them.
 
     Returns
     -------
@@ -152,6 +153,7 @@ def fit_encoder(
         tasks = [replace(task, train_ids=own, test_ids=(), bootstrap_groups=None) for task in checks]
     facts = {"dataset": plans[0].facts["dataset"], "versions": versions(), "licence": LICENCE, "citation": BIBTEX}
     about = {**facts, "train": train, "accuracy_split": split, "pool": pool}
+    say, warn = (_logger.info, _logger.warning) if say is None else (say, say)
     space = _space(open_dataset(dataset), subject, say)
     if plans[0].facts["dataset"]["simulated"]:
         about["comment"] = "simulated data: says nothing about brains"
@@ -165,6 +167,7 @@ def fit_encoder(
         describe=partial(_metadata, about=about, space=space),
         plain=_plain,
         say=say,
+        warn=warn,
     )
 
 

@@ -87,6 +87,28 @@ def test_predictions_are_those_of_scikit_learn(folder, model, tmp_path, n_voxels
     np.testing.assert_allclose(encoder.encode(stimuli, {"voxel_index": one_hot}), found[:, [1, n_voxels]], rtol=1e-5)
 
 
+@pytest.mark.parametrize("alpha", [1.0, 1e8, 1e11])
+def test_the_loss_that_is_told_is_that_of_what_is_answered(folder, model, alpha):
+    """Also where predictions differ so little from the mean of 3 that float32 has few digits for it."""
+    said, warned = [], []
+    task, settings = task_of(folder, "V1", 3), EncoderSettings(alphas=(alpha,))
+    options = {"options": EngineOptions(progress=False), "say": said.append, "warn": warned.append}
+    encoder = fit(model, [task], settings=settings, **options)
+    found = encoder.encode(Images(folder).load_stimuli(TRAIN), progress=False)
+    x = np.array([shifted(Images(folder).load_stimuli([i]).get_stimulus(i), 20) for i in TRAIN], float)
+    deviations = x - x.mean(axis=0)
+    responses = task.load_responses().select(TRAIN).values
+    dual = np.linalg.solve(deviations @ deviations.T + alpha * np.eye(len(x)), responses - responses.mean(axis=0))
+    exact = deviations @ deviations.T @ dual  # tiny, and in float64 no mean is beside it
+    apart = np.sqrt(np.mean((found - responses.mean(axis=0) - exact) ** 2, axis=0)) / exact.std(axis=0)
+    told = encoder.about["loss"][0]["rounding"]
+    assert 0.3 * apart.max() < told < 3 * apart.max()
+    is_large = told > 0.01
+    assert is_large == (alpha == 1e11)
+    assert any("changes predictions" in text for text in (warned if is_large else said))
+    assert any("hardly differ from a voxel's mean" in text for text in warned) == is_large
+
+
 def normed(assembly):
     return assembly / np.sqrt((assembly**2).sum("neuroid"))
 

@@ -49,6 +49,9 @@ N_COMPARED = 32
 N_SAMPLE = 64
 """Training stimuli on which the loss by rounding is measured."""
 
+WORTH_A_WARNING = 0.01
+"""Loss by rounding, as a part of the standard deviation of predictions."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -171,6 +174,7 @@ def fit(
     describe: Callable[[list[Accuracy]], dict] = nested_metadata,
     plain: Plain | None = None,
     say: Callable[[str], None] = _logger.info,
+    warn: Callable[[str], None] = _logger.warning,
 ) -> Encoder:
     """Fit an encoder of one subject.
 
@@ -191,7 +195,9 @@ def fit(
     plain : callable, optional
         As for :class:`~.encoder.Encoder`.
     say : callable, optional
-        Called with sentences about size and loss.
+        Called with sentences about size and small losses.
+    warn : callable, optional
+        Called with sentences about large losses, projections and penalties at an end of their grid.
 
     Returns
     -------
@@ -210,7 +216,7 @@ def fit(
         make_folder(options.spool)
         folder, lock = private_spool(options.spool, ENCODER_SPOOL)
         try:
-            _write(model, tasks, folder / "encoder.h5", checks, settings, options, describe, plain, say)
+            _write(model, tasks, folder / "encoder.h5", checks, settings, options, describe, plain, say, warn)
             encoder = Encoder.open(folder / "encoder.h5", model, plain)
         except BaseException:
             _remove(folder, lock)
@@ -218,7 +224,7 @@ def fit(
         weakref.finalize(encoder, _remove, folder, lock)
         return encoder
     path = Path(path)
-    _write(model, tasks, path, checks, settings, options, describe, plain, say)
+    _write(model, tasks, path, checks, settings, options, describe, plain, say, warn)
     return Encoder.open(path, model, plain)
 
 
@@ -227,14 +233,14 @@ def _remove(folder: Path, lock: ProcessLock) -> None:
     lock.release()
 
 
-def _write(model, tasks, path, checks, settings, options, describe, plain, say) -> None:
+def _write(model, tasks, path, checks, settings, options, describe, plain, say, warn) -> None:
     with Run([model], [*tasks, *checks], options) as run:
         run.check_data()
         jobs = [job.task for job in run.jobs]
         tasks, checks = jobs[: len(tasks)], jobs[len(tasks) :]
         if len({(task.subject, task.pool) for task in jobs}) > 1 or len(set(tasks)) < len(tasks):
             raise StimulusKernelError("An encoder is of one subject and pool, and of each region once.")
-        plan = _plan(model, tasks, run, settings, say)
+        plan = _plan(model, tasks, run, settings, say, warn)
         _check_room(path, sum(layer.n_bytes for layer in plan))
         remove_abandoned(path.parent, SCRATCH)
         work, fits = run.work(), {}
@@ -252,9 +258,10 @@ def _write(model, tasks, path, checks, settings, options, describe, plain, say) 
                         part = file.create_group(f"parts/{n}")
                         losses.append(_write_part(part, layer, sources[n], fits, settings, run.compute))
                         losses[-1]["layer"] = layer.label
-                        say(f"{layer.label}: {losses[-1]['says']}.")
+                        is_small = losses[-1].get("rounding", 1) <= WORTH_A_WARNING
+                        (say if is_small else warn)(f"{layer.label}: {losses[-1]['says']}.")
                     for note in (note for task in tasks for note in fits[task].notes):
-                        say(note)
+                        warn(note)
                     accuracies = [
                         accuracy_of(fits[check], fits[task]) for task, check in zip(tasks, checks, strict=True)
                     ]
@@ -308,7 +315,7 @@ class _Layer:
         return self.item.labels[0]
 
 
-def _plan(model, tasks: Sequence[SubjectTask], run: Run, settings: EncoderSettings, say) -> list[_Layer]:
+def _plan(model, tasks: Sequence[SubjectTask], run: Run, settings: EncoderSettings, say, warn) -> list[_Layer]:
     """What is written of each layer, so that all of it is no larger than ``max_size``."""
     itemsize, layers, start = np.dtype(settings.dtype).itemsize, [], 0
     columns, widths = {}, dict(zip(tasks, run.n_features(), strict=False))
@@ -341,7 +348,7 @@ def _plan(model, tasks: Sequence[SubjectTask], run: Run, settings: EncoderSettin
             replace(layer, n_projected=q, n_bytes=4 * layer.n_features + 8 * len(layer.columns) * (q + 1))
             for layer, q in zip(layers, widths, strict=True)
         ]
-        say(f"The encoder would take {total:,} bytes: features go through a random projection, to {widths} numbers.")
+        warn(f"The encoder would take {total:,} bytes: features go through a random projection, to {widths} numbers.")
         total = described + sum(layer.n_bytes for layer in layers)
     say(f"The encoder takes about {total:,} bytes.")
     return layers
@@ -377,7 +384,7 @@ def _write_part(group, layer: _Layer, sources, fits: dict, settings: EncoderSett
         kernel, before = kernel_from_features(projected, layer.item.pool.stimulus_ids), _held_out(layer, fits)
         fits.update(fit_regions(kernel, [job.task for job in layer.item.jobs], settings, compute))
         second = projected[rows].T @ _dual(layer, fits)
-        offset = projected[rows].mean(axis=0) @ second
+        intercept = _mean(layer, fits) - projected[rows].mean(axis=0) @ second
         after = _held_out(layer, fits)
         says = (
             f"random projection to {layer.n_projected} numbers: mean correlation on held-out training images {after:.4f}, and "
@@ -386,40 +393,46 @@ def _write_part(group, layer: _Layer, sources, fits: dict, settings: EncoderSett
         loss = {"held_out_correlation": after, "held_out_correlation_without": before, "says": says}
     else:
         dual = _dual(layer, fits)
-        offset, lost = _write_matrix(group, layer, sources, rows, centre, dual, settings.dtype)
+        intercept, lost = _write_matrix(group, layer, sources, rows, centre, dual, _mean(layer, fits), settings.dtype)
         second = None if layer.is_direct else dual
         says = f"{settings.dtype} changes predictions by {lost:.1g} of their standard deviation (largest of all voxels)"
+        if lost > WORTH_A_WARNING:
+            says += ", for they hardly differ from a voxel's mean response, as a large penalty makes them"
         loss = {"rounding": lost, "says": says}
     group["columns"], group["centre"] = layer.columns, centre
-    group["intercept"] = np.concatenate([fits[task].mean for task in layer.tasks]) - offset
+    group["intercept"] = intercept
     if second is not None:
         group["second"] = second
     write_tree(group.create_group("description"), {"label": layer.label, "layers": list(layer.layers)})
     return loss
 
 
-def _write_matrix(group, layer: _Layer, sources, rows, centre, dual, dtype: str) -> tuple[np.ndarray, float]:
-    """Write M; fills ``centre``, returns what M predicts for the mean of the training features, and the loss by rounding."""
+def _write_matrix(group, layer: _Layer, sources, rows, centre, dual, mean, dtype: str) -> tuple[np.ndarray, float]:
+    """Write M; fills ``centre``, returns the intercept, and the loss by rounding weights and predictions.
+
+    With the intercept, the mean of the training features is predicted to be ``mean``.
+    """
     width = dual.shape[1] if layer.is_direct else len(rows)
     writer, offset = MatrixWriter(group, layer.n_features, width, dtype), np.zeros(width)
     sample = np.unique(np.linspace(0, len(rows) - 1, N_SAMPLE).astype(int))
     exact, kept = np.zeros((2, len(sample), width))
     for i, (start, stop, features) in enumerate(column_blocks(sources)):
         features = features[rows]
-        mean = features.mean(axis=0)
-        centre[start:stop] = mean
+        mean_features = features.mean(axis=0)
+        centre[start:stop] = mean_features
         features -= centre[start:stop]
         block = features.T @ dual if layer.is_direct else features.T
         written = writer.write(i, slice(start, stop), block)
-        offset += (mean - centre[start:stop]) @ written
+        offset += (mean_features - centre[start:stop]) @ written
         exact += features[sample] @ block
         kept += features[sample] @ written
     writer.close()
     if not layer.is_direct:
         offset, exact, kept = offset @ dual, exact @ dual, kept @ dual
-    spread = exact.std(axis=0)
-    lost = np.sqrt(np.mean((kept - exact) ** 2, axis=0))
-    return offset, float((lost[spread > 0] / spread[spread > 0]).max(initial=0.0))
+    spread, intercept = exact.std(axis=0), mean - offset
+    told = (kept + intercept).astype(np.float32)  # as encoders answer
+    lost = np.sqrt(np.mean((told - (exact + intercept)) ** 2, axis=0))
+    return intercept, float((lost[spread > 0] / spread[spread > 0]).max(initial=0.0))
 
 
 def _projected(layer: _Layer, sources, rows, centre) -> np.ndarray:
@@ -434,6 +447,10 @@ def _projected(layer: _Layer, sources, rows, centre) -> np.ndarray:
 
 def _dual(layer: _Layer, fits: dict) -> np.ndarray:
     return np.concatenate([fits[task].dual for task in layer.tasks], axis=1)
+
+
+def _mean(layer: _Layer, fits: dict) -> np.ndarray:
+    return np.concatenate([fits[task].mean for task in layer.tasks])
 
 
 def _held_out(layer: _Layer, fits: dict) -> float:
