@@ -273,8 +273,19 @@ def test_regions_and_voxels_are_selected_by_name_and_by_one_hot(kept):
     assert list(table.region.values[:2]) == ["V1", "IT"]
     responses, metadata = encoder.encode(images, return_metadata=True)
     assert metadata["fmri"]["n_voxels"] == n == responses.shape[1]
+    assert repr(metadata) == repr(encoder.metadata)
+    chosen = {"voxel_index": encoder.voxels.region == "IT"}
+    responses, metadata = encoder.encode(images, chosen, return_metadata=True)
+    assert metadata["fmri"]["n_voxels"] == len(of_it) == responses.shape[1]
+    np.testing.assert_array_equal(metadata["fmri"]["voxel_index"], encoder.voxels.voxel_index[of_it])
+    np.testing.assert_array_equal(metadata["fmri"]["voxel_coords"], encoder.metadata["fmri"]["voxel_coords"][of_it])
+    assert metadata["fmri"]["affine"].shape == (4, 4)
+    np.testing.assert_array_equal(metadata["encoding_model"]["alpha"], encoder.voxels.alpha[of_it])
+    assert list(metadata["roi"]) == ["IT"]
+    np.testing.assert_array_equal(metadata["roi"]["IT"], np.arange(len(of_it)))
     for selection, message in (
-        ({"roi": ["FFA"]}, "V1, IT; received roi 'FFA'"),
+        ({"roi": ["FFA"]}, "V1, IT; received roi 'FFA'. Fit one to it, or choose voxels of these by voxel_index"),
+        ({"roi": [["V1"]]}, r"received roi \['V1'\]"),
         ({"voxel_index": [1, 0]}, rf"each of {n} voxels"),
         ({"voxel_index": np.full(n, 2)}, "a 0 or a 1"),
         ({"voxel_index": np.zeros(n)}, "names none"),
@@ -316,6 +327,10 @@ def test_metadata_are_nested_and_read_without_weights(kept, tiny_dataset):
     assert (about["noise_ceiling_singletrial"] < about["noise_ceiling_testset"]).all()
     assert (about["correlation_low"] < about["correlation_high"]).all()
     assert set(about["accuracy"]) == {"V1", "IT"}
+    assert about["layers"] == LAYERS
+    assert list(encoder.voxels.layer) == [LAYERS[region] for region in encoder.voxels.region]
+    assert [about[name] for name in ("identifier", "source")] == ["small-network-seed0", None]
+    assert about["network"] == network_digest(make_model())
     assert about["dataset"]["simulated"]
     assert "simulated" in about["comment"]
     assert not set(about["accuracy_train_stimuli"]) & set(about["test_stimuli"])
@@ -385,6 +400,10 @@ def test_several_encoders_answer_with_one_forward_pass(kept, tiny_dataset):
     expected = of_other_layers.encode(images)
     for a, b in zip(encode_many([other, of_other_layers, first], images), (alone[1], expected, alone[0]), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(encode_many(first, images)[0], alone[0], rtol=1e-5, atol=1e-6)
+    for wrong in ([], "enc.h5", [first, kept[0]], 3):
+        with pytest.raises(StimulusKernelError, match="takes encoders, one or more; received (none|str|Encoder, |int)"):
+            encode_many(wrong, images)
     prepared = make_model()
     extractor, prepare = prepared.activations_model._extractor, prepared.activations_model._extractor.preprocess
     extractor.preprocess = lambda paths: prepare(paths)[:, :, ::-1].copy()
@@ -496,6 +515,7 @@ def test_a_region_that_the_map_of_regions_lacks_is_recorded_as_asked(tiny_datase
     options = {"dataset": tiny_dataset, "alphas": (1.0,), "engine": QUIET}
     encoder = fit_encoder(small_network(layers), "sub-01", ("FFA1", "V1"), "tau", record="faces", **options)
     assert encoder.about["recorded"] == {"FFA1": "faces", "V1": "faces"}
+    assert encoder.metadata["encoding_model"]["layers"] == {"FFA1": "pool", "V1": "pool"}
     as_usual = fit_encoder(make_model(), "sub-01", "FFA1", "tau", **options)  # records IT, which is of the same layer
     found = encoder.encode(images, {"roi": "FFA1"})
     np.testing.assert_allclose(found, as_usual.encode(images), rtol=1e-5)

@@ -208,8 +208,10 @@ def load_encoder(path, device: str = "auto", model=None) -> Encoder:
 def encoder_metadata(path) -> dict:
     """What an encoder says of itself, nested as ``fmri``, ``encoding_model`` and ``roi``; reads no weights.
 
-    ``fmri`` has an array per voxel (voxel_index, region, noise ceilings) and, where the dataset has the brain mask,
-    ``voxel_coords``, positions on the axes of the volume, (voxels, 3), which ``affine``, (4, 4), turns into millimetres.
+    ``fmri`` has an array per voxel (voxel_index, region, noise ceilings); ``encoding_model`` the network (``identifier``,
+    ``source``, ``network``, a digest of its weights), ``layers`` by region, training and accuracy. Where the dataset has the
+    brain mask, ``fmri`` has ``voxel_coords`` too, positions on the axes of the volume, (voxels, 3), which ``affine``, (4, 4),
+    turns into millimetres.
     """
     return read_header(path)[1]
 

@@ -8,7 +8,7 @@ import logging
 import math
 import shutil
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from numbers import Integral
@@ -57,7 +57,8 @@ class Encoder:
     about : dict
         Network, field of view, subject, regions.
     metadata : dict
-        Nested: ``fmri``, ``encoding_model``, ``roi``.
+        Nested: ``fmri`` describes voxels; ``encoding_model`` the network, its layers by region, training, test and accuracy;
+        ``roi`` has the positions of each region's voxels in the responses.
     parts : list of Part
     model : brainscore_vision.model_interface.BrainModel or None
         None where features are looked up: they are given instead of images.
@@ -114,14 +115,15 @@ class Encoder:
 
     @property
     def voxels(self) -> pd.DataFrame:
-        """One row per voxel: what is known of it, where it is (``i``, ``j``, ``k``), and how well it is predicted."""
-        n, region = self.n_voxels, np.empty(self.n_voxels, object)
-        for name in self.about["regions"]:
+        """One row per voxel: what is known of it, its layer, its place (``i``, ``j``, ``k``), and how well it is predicted."""
+        region, layer = np.full((2, self.n_voxels), "", object)
+        for name, layers in self.metadata["encoding_model"]["layers"].items():
             region[self.metadata["roi"][name]] = name
-        columns = {"region": region}
+            layer[self.metadata["roi"][name]] = layers if isinstance(layers, str) else " + ".join(layers or ())
+        columns = {"region": region} | ({"layer": layer} if any(layer) else {})
         for group in ("fmri", "encoding_model"):
             for name, value in self.metadata[group].items():
-                if isinstance(value, np.ndarray) and value.shape == (n,) and not name.endswith("_stimuli"):
+                if self._is_per_voxel(name, value) and value.ndim == 1:
                     columns.setdefault(name, value)
         if "voxel_coords" in self.metadata["fmri"]:
             columns |= dict(zip("ijk", self.metadata["fmri"]["voxel_coords"].T, strict=True))
@@ -144,10 +146,10 @@ class Encoder:
             taken to be as wide as the images that the subject saw. Encoders of features that are looked up take an array of
             features instead, (n, features), or a DataFrame with the columns of the fit, in any order.
         selection : mapping, optional
-            ``roi``, names of regions; ``voxel_index``, 1 for each voxel that is wanted and 0 for others. With both, voxels
-            that either names. Default: all voxels.
+            ``roi``, names of regions that the encoder was fitted to; ``voxel_index``, 1 for each voxel that is wanted and 0
+            for others. With both, voxels that either names. Default: all voxels.
         return_metadata : bool
-            Also return :attr:`metadata`.
+            Also return :attr:`metadata`, of the selected voxels.
         batch_size : int, optional
             Images at once at most; default: the model's own on a GPU, 8 or fewer on the CPU.
         progress : bool
@@ -163,7 +165,22 @@ class Encoder:
         ImagesError, SelectionError, ModelOutputError
         """
         (responses,) = encode_many([self], images, selection, batch_size, progress)
-        return (responses, self.metadata) if return_metadata else responses
+        return (responses, self._metadata_of(self.selected(selection))) if return_metadata else responses
+
+    def _metadata_of(self, columns: np.ndarray) -> dict:
+        """Metadata of some voxels, as if there were no others."""
+        tree = {
+            group: {n: value[columns] if self._is_per_voxel(n, value) else value for n, value in described.items()}
+            for group, described in self.metadata.items()
+        }
+        places = {name: np.flatnonzero(np.isin(columns, own)) for name, own in self.metadata["roi"].items()}
+        tree["roi"] = {name: own for name, own in places.items() if len(own)}
+        tree["fmri"]["n_voxels"] = len(columns)
+        return tree
+
+    def _is_per_voxel(self, name: str, value) -> bool:
+        is_other = name == "affine" or name.endswith("_stimuli")
+        return isinstance(value, np.ndarray) and value.shape[:1] == (self.n_voxels,) and not is_other
 
     def to_xarray(self, responses: np.ndarray, selection: Mapping | None = None, stimulus_ids=None) -> xr.DataArray:
         """Responses with the coordinates of voxels, (stimulus, voxel)."""
@@ -206,9 +223,11 @@ class Encoder:
         chosen = np.zeros(self.n_voxels, bool)
         roi = selection.get("roi")
         for name in () if roi is None else roi if isinstance(roi, list | tuple | set | np.ndarray) else [roi]:
-            if name not in self.metadata["roi"]:
+            if not isinstance(name, str) or name not in self.metadata["roi"]:
                 raise SelectionError(
-                    f"The encoder of {self.about['subject']} has {', '.join(self.metadata['roi'])}; received roi {name!r}."
+                    f"roi names regions that the encoder of {self.about['subject']} was fitted to, "
+                    f"{', '.join(self.metadata['roi'])}; received roi {name!r}. Fit one to it, or choose voxels of these by "
+                    f"voxel_index."
                 )
             chosen[self.metadata["roi"][name]] = True
         if selection.get("voxel_index") is not None:
@@ -288,12 +307,15 @@ def encode_many(
     list of numpy.ndarray of float32
         One per encoder, (images, voxels).
     """
-    encoders = list(encoders)
+    encoders = list(encoders) if isinstance(encoders, Iterable) else [encoders]
+    if not encoders or not all(isinstance(encoder, Encoder) for encoder in encoders):
+        received = ", ".join(type(encoder).__name__ for encoder in encoders)
+        raise StimulusKernelError(f"encode_many takes encoders, one or more; received {received or 'none'}.")
     names = ("network", "identifier", "kind", "visual_degrees", "source_degrees", "preparing")
     if len({str([encoder.about.get(name) for name in names]) for encoder in encoders}) != 1:
         raise EncoderFileError(
             f"Encoders that share a forward pass are of one network, preprocessing and field of view; received "
-            f"{', '.join(str(encoder.about['identifier']) for encoder in encoders) or 'none'}. Ask them one by one."
+            f"{', '.join(str(encoder.about['identifier']) for encoder in encoders)}. Ask them one by one."
         )
     if batch_size is not None and (
         isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1

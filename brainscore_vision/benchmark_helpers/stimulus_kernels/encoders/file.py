@@ -236,7 +236,15 @@ def read_header(path: Path) -> tuple[dict, dict, list[Part]]:
             if isinstance(error, StimulusKernelError):
                 raise
             raise damaged(path, error) from error
+    metadata["encoding_model"] = _network_of(about) | metadata.get("encoding_model", {})
     return about, metadata, parts
+
+
+def _network_of(about: dict) -> dict:
+    """What ``about`` says of the network, as metadata have it; regions of interest of earlier versions have no layer there."""
+    recorded = about.get("recorded", {})
+    layers = {region: about["layers"].get(recorded.get(region, region)) for region in about["regions"]}
+    return {name: about[name] for name in ("identifier", "source", "network")} | {"layers": layers}
 
 
 def _read_part(path: Path, number: int, group: h5py.Group) -> Part:
