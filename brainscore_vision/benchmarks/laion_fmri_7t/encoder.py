@@ -212,6 +212,10 @@ def encoder_metadata(path) -> dict:
     ``source``, ``network``, a digest of its weights), ``layers`` by region, training and accuracy. Where the dataset has the
     brain mask, ``fmri`` has ``voxel_coords`` too, positions on the axes of the volume, (voxels, 3), which ``affine``, (4, 4),
     turns into millimetres.
+
+    ``noise_ceiling_testset`` is the part of the variance of averages over the test images that a model could explain, from these
+    images themselves as in a Score (below 0 for some voxels with little signal); ``noise_ceiling_singletrial`` is the published
+    ceiling, of all images of the release, at one repetition.
     """
     return read_header(path)[1]
 
@@ -237,10 +241,10 @@ def accuracy_figure(about: dict, metadata: dict):
     axes, rng = figure.subplots(), np.random.default_rng(0)
     for i, region in enumerate(regions):
         columns = metadata["roi"][region]
-        values, limit = model["correlation_results"][columns], np.sqrt(model["noise_ceiling_testset"][columns])
+        values, ceiling = model["correlation_results"][columns], np.median(model["noise_ceiling_testset"][columns])
         axes.scatter(i + rng.uniform(-0.3, 0.3, len(values)), values, s=3, color=f"C{i}", alpha=0.4, linewidths=0)
         axes.plot(i, np.median(values), "o", color=f"C{i}", markeredgecolor="black")
-        axes.hlines(np.median(limit), i - 0.4, i + 0.4, color="black", linestyle=":")
+        axes.hlines(np.sqrt(max(ceiling, 0.0)), i - 0.4, i + 0.4, color="black", linestyle=":")
     axes.set_xticks(range(len(regions)), regions)
     axes.set_ylabel(f"correlation on {len(model['test_stimuli'])} held-out images")
     axes.set_title(

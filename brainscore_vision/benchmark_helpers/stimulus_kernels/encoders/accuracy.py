@@ -34,7 +34,8 @@ class Accuracy:
     values : dict of str to numpy.ndarray of float64, shape (voxels,)
         ``correlation``, ``correlation_low``, ``correlation_high``, ``explained_variance``, ``noise_ceiling_singletrial``,
         ``noise_ceiling_testset`` and, where trials come in halves, ``splithalf_uncorrected`` and ``splithalf_corrected``.
-        What cannot be known is left out.
+        The ceiling of single trials is the published one at one repetition, that of the test set is of these stimuli alone, as
+        in Scores; it may be below 0 for a single voxel. What cannot be known is left out.
     summary : dict
         Of the region: normalisation to value, low and high.
     """
@@ -67,7 +68,7 @@ def accuracy_of(check, encoder) -> Accuracy:
         "explained_variance": explained_part(correlations, at_test.variance, at_test.n_stimuli) / at_test.variance,
         "leave_one_out_correlation": encoder.held_out,
         "noise_ceiling_singletrial": one_trial.fraction,
-        "noise_ceiling_testset": test.test_ceiling().fraction,
+        "noise_ceiling_testset": at_test.fraction,
         **_split_halves(task, test),
     }
     normalized = normalize_correlations(correlations, test.noise_ceiling, at_test)
