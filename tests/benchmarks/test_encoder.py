@@ -192,7 +192,6 @@ KINDS = {
     "CMYK": ("jpg", "tif"),
     "YCbCr": ("jpg",),
     "I;16": ("png",),
-    "F": ("tif",),
 }
 
 
@@ -242,7 +241,10 @@ BAD_IMAGES = {
     "closed": ([closed()], "closed image"),
     "numbers": ([1, 2], "one is a int"),
     "a number": (1, "received a int"),
-    "16 bits": ([Image.new("F", (8, 8), -3.0)], "mode F cannot be shown"),
+    "a picture of floats": (
+        [Image.new("F", (8, 8), 0.5)],
+        "floating-point numbers mean is not guessed; an image has mode F",
+    ),
 }
 
 
@@ -259,6 +261,13 @@ def test_what_is_no_batch_of_images_is_refused_in_one_line(kept, case):
     with pytest.raises(ImagesError, match=message) as error:
         kept[1].encode(images)
     assert "\n" not in str(error.value)
+
+
+def test_a_file_of_floats_is_not_guessed(kept, tmp_path):
+    for value in (0.5, 100.0, -3.0):
+        Image.new("F", (8, 8), value).save(tmp_path / "f.tif")
+        with pytest.raises(ImagesError, match=r"not guessed; .*f\.tif has mode F\. Save it with 8 bits"):
+            kept[1].encode([tmp_path / "f.tif"])
 
 
 def test_regions_and_voxels_are_selected_by_name_and_by_one_hot(kept):
@@ -509,6 +518,20 @@ def test_features_that_are_looked_up_have_encoders_that_take_features(tiny_datas
     for wrong in (IMAGE, ["a.png"], features[:, 1:], features + np.nan, features[:0]):
         with pytest.raises(ImagesError, match="CLIP"):
             loaded.encode(wrong)
+    with pytest.raises(ImagesError, match="sees no image.*received StimulusSet"):
+        loaded.encode(dataset.stimulus_set(task.test_ids))
+
+
+def test_an_encoder_of_nouns_says_which_column_is_which_noun(tiny_dataset):
+    encoder = fitted(tiny_dataset, model="LAION_fMRI-nouns", regions="IT", pool="shared", alphas=(1.0,))
+    model = bind(find_model("LAION_fMRI-nouns").model(), open_dataset(tiny_dataset))
+    assert encoder.about["feature_names"] == list(model.table.nouns)
+    table = pd.DataFrame(
+        model.features_for(encoder.metadata["encoding_model"]["test_stimuli"]), columns=model.table.nouns
+    )
+    expected = encoder.encode(table.to_numpy())
+    assert len(np.unique(expected.round(5), axis=0)) > 3
+    np.testing.assert_array_equal(encoder.encode(table[sorted(table, reverse=True)]), expected)
 
 
 def test_a_region_that_the_map_of_regions_lacks_is_recorded_as_asked(tiny_dataset, tmp_path):
@@ -587,5 +610,7 @@ def test_an_encoder_is_a_model_of_other_benchmarks(tiny_dataset):
     other = EncoderBrain(fitted(tiny_dataset, train="tau", pool="shared", regions="V1"), "fitted to tau")
     honest = score_model(other, benchmark("LAION_fMRI.V1-tau-ridgecv", subjects=("sub-01",), dataset=tiny_dataset))
     assert not any("was fitted to" in note for note in honest.attrs.get("notes", ()))
-    with pytest.raises(UnmappedRegionError, match="V4"):
+    with pytest.raises(
+        UnmappedRegionError, match="its encoder was fitted to, V1, IT; received V4. Fit an encoder to it"
+    ):
         score_model(brain, benchmark("LAION_fMRI.V4-tau-ridgecv", subjects=("sub-03",), dataset=tiny_dataset))

@@ -1,6 +1,7 @@
 """Feature spaces side by side, and what two of them explain alone and together."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from plugin_testing.models import CountingModel, FeatureModel, random_features
@@ -84,6 +85,18 @@ def test_a_changed_table_or_weight_beside_images_is_another_model(tiny_dataset, 
             assert kept.item() == pytest.approx(new.item(), abs=1e-12)
             digests.append(kept.attrs.get("network_digest"))
         assert len(set(digests)) == (1 if None in digests else 3)  # without a network there is none
+
+
+def test_features_of_a_combination_have_the_names_that_its_tables_have():
+    ids = ["a", "b", "c"]
+    tables = {
+        name: StimulusFeatureModel.from_arrays(pd.DataFrame(np.eye(3)[:, :2], ids, columns), ids, identifier=name)
+        for name, columns in (("one", ["f0", "f1"]), ("two", ["g0", "g1"]), ("three", ["f0", "h0"]), ("four", None))
+    }
+    assert combine([tables["one"], tables["two"]]).feature_names == ["f0", "f1", "g0", "g1"]
+    assert combine([tables["one"], tables["two"]], [1, 0.5]).feature_names == ["f0", "f1", "0.5*g0", "0.5*g1"]
+    for other in ("three", "four"):  # a name twice, and no names
+        assert not combine([tables["one"], tables[other]]).feature_names
 
 
 def test_what_cannot_be_combined():

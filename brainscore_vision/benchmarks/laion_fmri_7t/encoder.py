@@ -26,6 +26,7 @@ from brainscore_vision.data.laion_fmri_7t.stimuli.pictures import picture
 
 from .benchmark import build
 from .identifiers import DEFAULT_THRESHOLD, Cell, IdentifierError
+from .networks.errors import ModelSourceError
 from .results.facts import versions
 from .scoring import prepare
 
@@ -200,7 +201,15 @@ def load_encoder(path, device: str = "auto", model=None) -> Encoder:
             f"{path} was fitted with a network made in Python, {about['identifier']}, and cannot make it again. Give it: "
             f"load_encoder(path, model=...), or --model."
         )
-    made = find_model(wanted).model(about["layers"] or None)
+    try:
+        made = find_model(wanted).model(about["layers"] or None)
+    except ModelSourceError as error:
+        if model is not None:
+            raise
+        raise ModelSourceError(
+            f"{path} was fitted with the network {wanted}, which cannot be made here: {error} Give the network as it is called "
+            f"now: load_encoder(path, model=...), or --model."
+        ) from error
     to_device(made, device)
     return Encoder.open(path, made, _plain, check_images=True)
 
@@ -213,9 +222,9 @@ def encoder_metadata(path) -> dict:
     brain mask, ``fmri`` has ``voxel_coords`` too, positions on the axes of the volume, (voxels, 3), which ``affine``, (4, 4),
     turns into millimetres.
 
-    ``noise_ceiling_testset`` is the part of the variance of averages over the test images that a model could explain, from these
-    images themselves as in a Score (below 0 for some voxels with little signal); ``noise_ceiling_singletrial`` is the published
-    ceiling, of all images of the release, at one repetition.
+    ``noise_ceiling_testset`` is the part of the variance of averages over the test images that a model could explain, from
+    these images themselves as in a Score (below 0 for some voxels with little signal); ``noise_ceiling_singletrial`` is the
+    published ceiling, of all images of the release, at one repetition.
     """
     return read_header(path)[1]
 

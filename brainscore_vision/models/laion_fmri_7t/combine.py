@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
+from itertools import chain
 
 import numpy as np
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
@@ -82,6 +83,16 @@ class CombinedLookupModel(LookupModel, DatasetModel):
     def features_version(self) -> str:
         versions = [(model.identifier, model.features_version) for model in self._models]
         return hashlib.sha256(repr((versions, self._weights)).encode()).hexdigest()[:32]
+
+    @property
+    def feature_names(self) -> Sequence[str]:
+        """Those of all models, with their weights; none where one has none, or two have the same."""
+        parts = [
+            [name if weight == 1 else f"{weight:g}*{name}" for name in model.feature_names]
+            for model, weight in zip(self._models, self._weights, strict=True)
+        ]
+        names = list(chain.from_iterable(parts))
+        return names if all(parts) and len(set(names)) == len(names) else ()
 
     def known(self, stimulus_ids: Sequence[str]) -> Collection[str]:
         known = set.intersection(*(set(model.known(stimulus_ids)) for model in self._models))

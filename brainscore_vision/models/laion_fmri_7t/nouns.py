@@ -128,6 +128,10 @@ class NounModel(LookupModel, DatasetModel):
     def features_version(self) -> str:
         return self.table.version
 
+    @property
+    def feature_names(self) -> Sequence[str]:
+        return self.table.nouns
+
     def known(self, stimulus_ids: Sequence[str]) -> Collection[str]:
         stimulus_ids = [stimulus_id for stimulus_id in stimulus_ids if is_id(stimulus_id)]
         if not stimulus_ids:  # no file is opened, or missed, for stimuli of another dataset's benchmark

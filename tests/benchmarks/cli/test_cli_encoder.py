@@ -90,6 +90,11 @@ def test_an_encoder_of_a_network_that_changed_or_is_gone_says_so(tiny_dataset, t
     code, _, err = run("encoder", "run", path, images, "--out", target)
     assert code in (1, 2)
     assert "nets.py" in err
+    assert "--model" in err
+    moved = tmp_path / "moved.py"
+    moved.write_text(NETWORK)
+    code, _, err = run("encoder", "run", path, images, "--out", tmp_path / "of_moved.npy", "--model", f"{moved}:make")
+    assert code == 0, err
     code, _, err = run("encoder", "run", path, images, "--out", tmp_path / "r.txt")
     assert code == 2
     assert ".parquet" in err

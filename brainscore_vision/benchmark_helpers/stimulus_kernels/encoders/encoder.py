@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
+from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.model_interface import BrainModel
 from tqdm.auto import tqdm
 
-from ..errors import ModelOutputError, NotAbleError, StimulusKernelError
+from ..errors import ModelOutputError, NotAbleError, StimulusKernelError, UnmappedRegionError
 from ..features.lookup import answer_of
 from ..features.network import network_digest, pytorch_wrapper, weights_state
 from ..features.preprocessing import noticing_changes, preprocessing_digest, same_code, structure_digest
@@ -339,7 +340,7 @@ def encode_many(
 
 def _features(encoder: Encoder, features) -> np.ndarray:
     names = encoder.about.get("feature_names")
-    if isinstance(features, pd.DataFrame):
+    if isinstance(features, pd.DataFrame) and not isinstance(features, StimulusSet):
         if names and pd.api.types.infer_dtype(features.columns) == "string":
             lacking = [name for name in names if name not in features]
             if lacking:
@@ -361,7 +362,8 @@ def _features(encoder: Encoder, features) -> np.ndarray:
     if not isinstance(features, np.ndarray) or features.ndim != 2 or features.dtype.kind not in "fiub":
         raise ImagesError(
             f"{encoder.about['identifier']} looks features up and sees no image: its encoder takes an array of features of the "
-            f"same kind, (n, {n}); received {getattr(features, 'shape', type(features).__name__)}."
+            f"same kind, (n, {n}), or a table of them; received "
+            f"{features.shape if isinstance(features, np.ndarray) else type(features).__name__}."
         )
     if not len(features) or features.shape[1] != n or not np.isfinite(features).all():
         raise ImagesError(
@@ -564,8 +566,13 @@ class EncoderBrain(BrainModel):
             )
 
     def start_recording(self, recording_target, time_bins=None) -> None:
-        """Choose a region of the encoder; KeyError if it has none of that name, as of Brain-Score's own models."""
-        self.encoder.metadata["roi"][str(recording_target)]
+        """Choose a region of the encoder; UnmappedRegionError, a KeyError, if it has none of that name."""
+        if str(recording_target) not in self.encoder.metadata["roi"]:
+            raise UnmappedRegionError(
+                f"{self.identifier} answers for the regions that its encoder was fitted to, "
+                f"{', '.join(self.encoder.metadata['roi'])}; received {recording_target}. Fit an encoder to it, or choose a "
+                f"benchmark that records one of these."
+            )
         self._region = str(recording_target)
 
     def look_at(self, stimuli, number_of_trials: int = 1, require_variance: bool = False) -> NeuroidAssembly:

@@ -33,7 +33,10 @@ PIECE = 256
 JPEGS = ("JPEG", "MPO")
 """Pillow's names of formats whose files are placed on a screen as JPEGs again."""
 
-NOT_IN_PNG = ("F", "I", "CMYK", "YCbCr", "LAB")
+FLOATS = "F"
+"""Mode of pixels that are floating-point numbers."""
+
+NOT_IN_PNG = ("I", "CMYK", "YCbCr", "LAB")
 """Modes that Pillow writes to TIFF alone."""
 
 TURNED = (
@@ -185,6 +188,7 @@ def _stimuli(paths: dict) -> StimulusSet:
 def _opened(image, plain: Plain | None) -> Image.Image:
     if isinstance(image, np.ndarray):  # by channels: Pillow reads a transposed array 15 times as slowly
         return Image.merge("RGB", [Image.fromarray(image[..., channel]) for channel in range(3)])
+    _check_whole_numbers(image.mode, "an image")
     content = io.BytesIO()
     if is_turned(image):
         warn_once(TURNED.format("an image"))
@@ -207,11 +211,12 @@ def _shown_file(path: Path, folder: Path, plain: Plain | None) -> Path:
         content = path.read_bytes()
         with strict_decoding(), open_image(content) as image:
             size, mode, turned = image.size, image.mode, is_turned(image)
-        copy = plain(content) if plain is not None else None
+        copy = plain(content) if plain is not None and mode != FLOATS else None
     except UNREADABLE as error:
         raise ImagesError(
             f"Images are files that can be read; {path} is not ({type(error).__name__}: {error})."
         ) from error
+    _check_whole_numbers(mode, str(path))
     _check_square(*size, str(path))
     if turned:
         warn_once(TURNED.format(path))
@@ -220,6 +225,14 @@ def _shown_file(path: Path, folder: Path, plain: Plain | None) -> Path:
     target = folder / f"{hashlib.sha1(content).hexdigest()} {mode}.png"
     target.write_bytes(copy)
     return target
+
+
+def _check_whole_numbers(mode: str, what: str) -> None:
+    if mode == FLOATS:
+        raise ImagesError(
+            f"Pixels are whole numbers from 0 to 255, and what floating-point numbers mean is not guessed; {what} has mode "
+            f"{mode}. Save it with 8 bits a channel."
+        )
 
 
 def _check_square(width: int, height: int, what: str) -> None:

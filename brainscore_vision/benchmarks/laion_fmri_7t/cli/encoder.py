@@ -135,7 +135,10 @@ def fit(
 @app.command("run")
 def run(
     path: FileArgument,
-    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them. Square.", exists=True)],
+    images: Annotated[
+        list[Path],
+        typer.Argument(help="Square image files, or folders of them (not of folders).", exists=True),
+    ],
     out: Annotated[
         Path, typer.Option("--out", help=f"Where responses go: {', '.join(OUTPUTS)}.", callback=known_output)
     ],
@@ -158,6 +161,11 @@ def run(
 
     files = [file for image in images for file in (_pictures(image) if image.is_dir() else [image])]
     encoder = load_encoder(path, device, model)
+    if encoder.about["kind"] == "features":
+        raise typer.BadParameter(
+            f"{path} is of features that are looked up, and sees no image. In Python, load_encoder(path).encode(table) takes "
+            f"features."
+        )
     selection = None if roi is None else {"roi": [name.strip() for name in roi.split(",")]}
     responses = encoder.encode(files, selection, batch_size=batch_size)
     names = list(map(str, files))
@@ -209,7 +217,9 @@ def show(
 
 
 @app.command("list")
-def list_encoders(folder: Annotated[Path, typer.Argument(help="Searched with the folders in it.")] = Path()) -> None:
+def list_encoders(
+    folder: Annotated[Path, typer.Argument(help="Searched, with the folders in it, for .h5 files.")] = Path(),
+) -> None:
     """List the encoders in a folder."""
     from ..encoder import encoders_in
 
