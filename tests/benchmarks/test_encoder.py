@@ -506,6 +506,20 @@ def test_a_bounded_size_projects_features_and_says_what_is_lost(tiny_dataset, tm
         fitted(tiny_dataset, regions="V1", max_size=1000)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_no_encoder_is_larger_than_its_bound(tiny_dataset, tmp_path, dtype):
+    """Neither one that is whole, however close the bound is, nor one of projected features; with many regions too."""
+    rng, regions = np.random.default_rng(20261127), ("V1", "V2", "V3", "V4", "IT", "FFA1", "V1d", "V1v")
+    ids = open_dataset(tiny_dataset).pool_stimuli("sub-01")
+    model = StimulusFeatureModel.from_arrays(rng.standard_normal((len(ids), 3000)), ids, identifier="noise")
+    options = {"model": model, "regions": regions, "dtype": dtype, "noise_ceiling_threshold": 0, "alphas": (100.0,)}
+    whole, said = fitted(tiny_dataset, path=tmp_path / "enc.h5", **options).path.stat().st_size, []
+    for bound in (int(1.1 * whole), whole, whole - 1, int(0.9 * whole), whole // 2):
+        bounded = fitted(tiny_dataset, path=tmp_path / "enc.h5", max_size=bound, say=said.append, **options)
+        assert 0.75 * min(bound, whole) < bounded.path.stat().st_size <= bound
+    assert sum("would take" in text for text in said) in (3, 4)
+
+
 def test_features_that_are_looked_up_have_encoders_that_take_features(tiny_dataset, tmp_path):
     dataset = open_dataset(tiny_dataset)
     encoder = fit_encoder("LAION_fMRI-CLIP", "sub-01", "IT", "tau", dataset=tiny_dataset, engine=QUIET)
@@ -560,6 +574,7 @@ def test_what_cannot_be_fitted_is_said_before_any_image_is_shown(tiny_dataset):
         ({"train": "cluster_k5"}, IdentifierError, "cluster_k5_0"),
         ({"dtype": "float64"}, StimulusKernelError, "float32, float16"),
         ({"max_size": 0}, StimulusKernelError, "above 0"),
+        ({"max_size": "1GB"}, StimulusKernelError, "a number of bytes, above 0; received '1GB'"),
         ({"alphas": (-1.0,)}, StimulusKernelError, "positive"),
     ):
         with pytest.raises(error, match=message):

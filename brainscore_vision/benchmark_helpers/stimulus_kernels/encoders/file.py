@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -106,6 +107,13 @@ class Part:
 def row_blocks(n_features: int) -> Iterator[slice]:
     """Features that are treated together."""
     return (slice(start, min(start + COLUMN_BLOCK, n_features)) for start in range(0, n_features, COLUMN_BLOCK))
+
+
+def matrix_bytes(n_features: int, width: int, dtype: str) -> int:
+    """What a matrix M takes, with its checksums and scales (:class:`MatrixWriter`)."""
+    n_blocks = math.ceil(n_features / COLUMN_BLOCK)
+    per_block = 16 + (4 * width if dtype == "float16" else 0)
+    return n_features * width * np.dtype(dtype).itemsize + n_blocks * per_block
 
 
 def random_signs(n_features: int, width: int) -> Iterator[tuple[slice, np.ndarray]]:

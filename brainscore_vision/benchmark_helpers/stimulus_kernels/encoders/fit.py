@@ -13,6 +13,7 @@ import weakref
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +33,13 @@ from ..ridge import fit as ridge
 from ..tasks import SubjectTask
 from .accuracy import Accuracy, accuracy_of, nested_metadata
 from .encoder import Encoder, code_digests
-from .file import MatrixWriter, opened, random_signs, seal, write_tree
+from .file import MatrixWriter, matrix_bytes, opened, random_signs, seal, write_tree
 from .images import Plain, made_images
 
 DTYPES = ("float32", "float16")
 
-DESCRIBED_BYTES, BASE_BYTES = 256, 2**15
-"""What metadata take at most: per voxel or stimulus, and besides."""
+DESCRIBED_BYTES, GROUP_BYTES, BASE_BYTES = 256, 2**12, 2**15
+"""What metadata take at most: per voxel or stimulus, per region or layer, and besides."""
 
 SCRATCH = ".encoder-"
 """Encoders that are being written begin so."""
@@ -80,7 +81,7 @@ class EncoderSettings:
         RidgeMetric(self.alphas)
         if self.dtype not in DTYPES:
             raise StimulusKernelError(f"dtype is one of {', '.join(DTYPES)}; received {self.dtype!r}.")
-        if self.max_size is not None and not self.max_size > 0:
+        if self.max_size is not None and not (isinstance(self.max_size, Real) and self.max_size > 0):
             raise StimulusKernelError(f"max_size is a number of bytes, above 0; received {self.max_size!r}.")
 
 
@@ -284,7 +285,7 @@ def _about(model, tasks: Sequence[SubjectTask], fits: dict, losses: list) -> dic
         "network": network_digest(model),
         "preparing": code_digests(model),
         "kind": "features" if isinstance(model, LookupModel) else "images",
-        "feature_names": list(model.feature_names) if isinstance(model, LookupModel) else [],
+        "feature_names": _feature_names(model),
         "visual_degrees": float(model.visual_degrees()),
         "source_degrees": float(tasks[0].pool.visual_degrees),
         "subject": tasks[0].subject,
@@ -317,7 +318,7 @@ class _Layer:
 
 def _plan(model, tasks: Sequence[SubjectTask], run: Run, settings: EncoderSettings, say, warn) -> list[_Layer]:
     """What is written of each layer, so that all of it is no larger than ``max_size``."""
-    itemsize, layers, start = np.dtype(settings.dtype).itemsize, [], 0
+    layers, start = [], 0
     columns, widths = {}, dict(zip(tasks, run.n_features(), strict=False))
     for task in tasks:
         n_voxels = task.load_responses().values.shape[1]
@@ -327,16 +328,17 @@ def _plan(model, tasks: Sequence[SubjectTask], run: Run, settings: EncoderSettin
         own = tuple(task for task in tasks if run.labels[task.model_region] == item.labels[0])
         positions = np.concatenate([columns[task] for task in own])
         p, n, v = widths[own[0]], len(own[0].train_ids), len(positions)
-        direct, dual = p * v * itemsize, n * (p * itemsize + 8 * v)
+        direct, dual = matrix_bytes(p, v, settings.dtype), matrix_bytes(p, n, settings.dtype) + 8 * n * v
         names = _layers_of(model, [own[0].model_region]).get(own[0].model_region, ())
         names = (names,) if isinstance(names, str) else tuple(names)
-        layers.append(_Layer(item, names, own, positions, p, direct <= dual, None, min(direct, dual) + 4 * p + 8 * v))
+        layers.append(_Layer(item, names, own, positions, p, direct <= dual, None, min(direct, dual) + 4 * p + 16 * v))
     described = DESCRIBED_BYTES * (start + len(tasks[0].pool.stimulus_ids)) + BASE_BYTES
+    described += GROUP_BYTES * (len(tasks) + len(layers)) + sum(2 * len(name) + 4 for name in _feature_names(model))
     total = described + sum(layer.n_bytes for layer in layers)
     if settings.max_size is not None and total > settings.max_size:
         # what layers need whatever the projection is subtracted; each gets its share of the rest
-        fixed = described + sum(4 * layer.n_features + 8 * len(layer.columns) for layer in layers)
-        left = [(settings.max_size - fixed) * layer.n_bytes / total for layer in layers]
+        fixed = described + sum(4 * layer.n_features + 16 * len(layer.columns) for layer in layers)
+        left = [(settings.max_size - fixed) * layer.n_bytes / (total - described) for layer in layers]
         widths = [int(room // (8 * len(layer.columns))) for layer, room in zip(layers, left, strict=True)]
         if min(widths) < 1:
             least = fixed + 8 * start * len(layers)
@@ -345,13 +347,18 @@ def _plan(model, tasks: Sequence[SubjectTask], run: Run, settings: EncoderSettin
                 f"Raise it, or choose fewer regions."
             )
         layers = [
-            replace(layer, n_projected=q, n_bytes=4 * layer.n_features + 8 * len(layer.columns) * (q + 1))
+            replace(layer, n_projected=q, n_bytes=4 * layer.n_features + 8 * len(layer.columns) * (q + 2))
             for layer, q in zip(layers, widths, strict=True)
         ]
         warn(f"The encoder would take {total:,} bytes: features go through a random projection, to {widths} numbers.")
         total = described + sum(layer.n_bytes for layer in layers)
     say(f"The encoder takes about {total:,} bytes.")
     return layers
+
+
+def _feature_names(model) -> list[str]:
+    """Names of features that are looked up, where they have some."""
+    return list(model.feature_names) if isinstance(model, LookupModel) else []
 
 
 def _layers_of(model, regions: Sequence[str]) -> dict:
