@@ -431,8 +431,8 @@ def _known_stimuli(models: Sequence, tasks: Sequence[SubjectTask]) -> Iterator[J
                     check_known(model, (*task.train_ids, *task.test_ids), f"stimuli of {task.pool.name}")
         left = replace(task.without(dropped), pool=pool)
         if dropped:
-            sides = [("training", len(task.train_ids), len(left.train_ids))] if task.train_ids else []
-            sides.append(("test", len(task.test_ids), len(left.test_ids)))
+            both = (("training", task.train_ids, left.train_ids), ("test", task.test_ids, left.test_ids))
+            sides = [(name, len(needed), len(known)) for name, needed, known in both if needed]
             for model in lookups:
                 check_enough(model, task.pool.name, sides, dropped)
         yield Job(position, left, dropped)

@@ -8,6 +8,9 @@ import pytest
 import xarray as xr
 from PIL import Image
 
+from brainscore_vision.benchmarks.laion_fmri_7t import load_encoder
+from brainscore_vision.data.laion_fmri_7t.source import open_dataset
+
 NETWORK = """
 import torch
 
@@ -99,6 +102,33 @@ def test_an_encoder_of_a_network_that_changed_or_is_gone_says_so(tiny_dataset, t
     assert code == 2
     assert ".parquet" in err
     assert not target.exists()
+
+
+def test_columns_of_a_table_are_chosen_and_its_encoder_is_asked_in_python(tiny_dataset, tmp_path, images, run):
+    ids = open_dataset(tiny_dataset).pool_stimuli("sub-01")
+    values = np.random.default_rng(20261127).standard_normal((len(ids), 4))
+    table = pd.DataFrame(values, pd.Index(ids, name="stimulus_id"), ["sem0", "sem1", "animacy", "size"])
+    table.iloc[1:].to_csv(tmp_path / "table.csv")
+    arguments = ("--regions", "V1", "--dataset", tiny_dataset, "--out", tmp_path / "enc.h5")
+    code, _, err = run("encoder", "fit", tmp_path / "table.csv", *arguments)
+    assert code == 1
+    assert "--columns 'sem*'" in err
+    code, _, err = run("encoder", "fit", tmp_path / "table.csv", "--columns", "sem*,size", *arguments)
+    assert code == 1
+    assert "--drop-missing" in err
+    chosen = ("--columns", "sem*,size", "--drop-missing")
+    code, _, err = run("encoder", "fit", tmp_path / "table.csv", *chosen, *arguments)
+    assert code == 0, err
+    encoder = load_encoder(tmp_path / "enc.h5")
+    assert encoder.about["feature_names"] == ["sem0", "sem1", "size"]
+    assert ids[0] not in encoder.metadata["encoding_model"]["train_stimuli"]
+    assert encoder.encode(table).shape == (len(ids), encoder.n_voxels)
+    code, _, err = run("encoder", "run", tmp_path / "enc.h5", images, "--out", tmp_path / "r.npy")
+    assert code == 2
+    assert "sees no image. In Python, load_encoder(path).encode(table)" in " ".join(err.split())
+    code, _, err = run("encoder", "fit", "pixels", "--columns", "sem*", *arguments)
+    assert code == 2
+    assert "pixels is none" in err
 
 
 WITH_A_FORWARD = """

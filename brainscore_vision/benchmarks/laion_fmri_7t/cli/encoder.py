@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from .ceilings import known_picture
-from .features import name_options_as_typed
+from .features import DropOption, name_options_as_typed, table_or_name
 from .options import (
     DatasetOption,
     DeviceOption,
@@ -46,6 +46,14 @@ AlphasOption = Annotated[
         "1e6 times the mean eigenvalue of the training kernel. Default: relative.",
     ),
 ]
+IdsOption, KeyOption, ColumnsOption = (
+    Annotated[str | None, typer.Option(name, help=f"For a table of features: {what}")]
+    for name, what in (
+        ("--ids", "the key or column of the stimulus ids, or a file with one id per line."),
+        ("--key", "the array that holds the features."),
+        ("--columns", "of a CSV or Parquet table, the columns that are features ('f*,g1')."),
+    )
+)
 FileArgument = Annotated[Path, typer.Argument(metavar="ENCODER", help="A file that `encoder fit` wrote.")]
 
 
@@ -93,6 +101,10 @@ def fit(
     dataset: DatasetOption = None,
     threshold: ThresholdOption = None,
     record: RecordOption = None,
+    ids: IdsOption = None,
+    key: KeyOption = None,
+    columns: ColumnsOption = None,
+    drop_missing: DropOption = False,
     store_directory: StoreOption = None,
     spool_directory: SpoolOption = None,
     no_store: NoStoreOption = False,
@@ -111,7 +123,7 @@ def fit(
 
     name_options_as_typed(context)
     encoder = fit_encoder(
-        model,
+        table_or_name(model, ids, key, columns, drop_missing),
         subject,
         [region.strip() for region in regions.split(",")],
         train,

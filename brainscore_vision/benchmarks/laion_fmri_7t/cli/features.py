@@ -217,6 +217,16 @@ def _two_models(names: tuple[str, str], options: dict[str, list[str] | None]) ->
     return [_resolved(name, **_choices(options, i)) for i, name in enumerate(names)]
 
 
+def table_or_name(name: str, ids: str | None, key: str | None, columns: str | None, drop_missing: bool):
+    """What a model's name stands for, if something is said of how its table is read; else the name."""
+    options = {n: v for n, v in {"ids": ids, "key": key, "columns": columns}.items() if v is not None}
+    if options and not _is_table(name):
+        raise typer.BadParameter(f"--{next(iter(options))} says how to read a table of features; {name} is none.")
+    if drop_missing:
+        return _dropping(_made(_resolved(name, **options)))
+    return _resolved(name, **options) if options else name
+
+
 def _choices(options: dict[str, list[str] | None], i: int) -> dict[str, str]:
     """Of each option, what is for the first or the second model."""
     return {option: values[min(i, len(values) - 1)] for option, values in options.items() if values}
