@@ -295,7 +295,7 @@ def test_regions_and_voxels_are_selected_by_name_and_by_one_hot(kept):
     assert list(metadata["roi"]) == ["IT"]
     np.testing.assert_array_equal(metadata["roi"]["IT"], np.arange(len(of_it)))
     for selection, message in (
-        ({"roi": ["FFA"]}, "V1, IT; received roi 'FFA'. Fit one to it, or choose voxels of these by voxel_index"),
+        ({"roi": ["FFA"]}, "V1, IT; received roi 'FFA'. Fit one to it, or choose voxels by voxel_index"),
         ({"roi": [["V1"]]}, r"received roi \['V1'\]"),
         ({"voxel_index": [1, 0]}, rf"each of {n} voxels"),
         ({"voxel_index": np.full(n, 2)}, "a 0 or a 1"),

@@ -227,8 +227,8 @@ class Encoder:
             if not isinstance(name, str) or name not in self.metadata["roi"]:
                 raise SelectionError(
                     f"roi names regions that the encoder of {self.about['subject']} was fitted to, "
-                    f"{', '.join(self.metadata['roi'])}; received roi {name!r}. Fit one to it, or choose voxels of these by "
-                    f"voxel_index."
+                    f"{', '.join(self.metadata['roi'])}; received roi {name!r}. Fit one to it, or choose voxels by voxel_index "
+                    f"(encoder.voxels describes them)."
                 )
             chosen[self.metadata["roi"][name]] = True
         if selection.get("voxel_index") is not None:
@@ -363,7 +363,7 @@ def _features(encoder: Encoder, features) -> np.ndarray:
         raise ImagesError(
             f"{encoder.about['identifier']} looks features up and sees no image: its encoder takes an array of features of the "
             f"same kind, (n, {n}), or a table of them; received "
-            f"{features.shape if isinstance(features, np.ndarray) else type(features).__name__}."
+            f"{f'{features.dtype} {features.shape}' if isinstance(features, np.ndarray) else type(features).__name__}."
         )
     if not len(features) or features.shape[1] != n or not np.isfinite(features).all():
         raise ImagesError(
