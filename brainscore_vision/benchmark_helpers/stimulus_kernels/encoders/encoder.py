@@ -159,7 +159,8 @@ class Encoder:
         Returns
         -------
         numpy.ndarray of float32, shape (images, voxels)
-            Voxels in the encoder's order.
+            Voxels in the encoder's order. Their correlations with responses are those of the metadata but for rounding, which
+            ``about["loss"]`` tells: it is not small where a penalty leaves little but a voxel's mean response.
 
         Raises
         ------
