@@ -23,7 +23,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_a
 from brainscore_vision.data.laion_fmri_7t.released.embeddings import EMBEDDING, image_ids, open_embedding, valid_rows
 from brainscore_vision.data.laion_fmri_7t.text_files import read_csv, read_lines
 
-from .column_tables import open_csv, open_parquet, refuse_mixed
+from .column_tables import open_csv, open_parquet, refuse_columns
 from .table_files import (
     ID_KEYS,
     Choice,
@@ -125,8 +125,8 @@ class FeatureTable:
         content = _digest(found, hashlib.sha256(np.ascontiguousarray(values)).hexdigest(), values.shape, values.dtype)
         valid = np.ones(len(found), bool)
         columns = getattr(features, "columns", ())
+        refuse_columns([str(column) for column in columns], values, name)
         columns = tuple(columns) if pd.api.types.infer_dtype(columns) == "string" else ()
-        refuse_mixed(columns, name)
         read = functools.partial(rows_of, values)
         return cls(name, found, valid, values.shape[1], values.dtype, content, read, columns=columns)
 
