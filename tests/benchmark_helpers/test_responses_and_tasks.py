@@ -440,3 +440,121 @@ def test_neuroids_are_a_table(values):
         ResponsesError, match="neuroids is a DataFrame with a row for each neuroid; that of ann is a NoneType"
     ):
         dataclasses.replace(responses(values), neuroids=None)
+
+
+@pytest.mark.parametrize(
+    ("ids", "remedy"),
+    [
+        (range(10), r"0, a int(64)?. Give str\(id\)"),
+        (np.arange(10), r"a int64. Give str\(id\)"),
+        (np.array([b"a", *IDS[1:]], dtype=object), r"b'a', a bytes. Give id.decode\(\)"),
+        ([*IDS[:9], None], r"None, a NoneType"),
+    ],
+)
+def test_a_stimulus_id_is_text(values, ids, remedy):
+    for make in (
+        lambda: responses(values, ids),
+        lambda: StimulusPart("all", ids),
+        lambda: task(ids, ()),
+        lambda: task((), ids),
+    ):
+        with pytest.raises(StimulusKernelError, match=f"A stimulus id is text, .*{remedy}"):
+            make()
+
+
+@pytest.mark.parametrize("ids", ["image 1", None])
+def test_stimulus_ids_are_a_list(ids):
+    for make in (lambda: StimulusPart("all", ids), lambda: task(ids, ()), lambda: task((), ids)):
+        with pytest.raises(StimulusKernelError, match=f"are a list of stimulus ids, .* received {ids!r}. Give a list"):
+            make()
+
+
+@pytest.mark.parametrize("ceiling", [np.full(3, 0.5), None])
+def test_a_noise_ceiling_says_its_repetitions(values, ceiling):
+    with pytest.raises(ResponsesError, match=r"that of ann is a .*\. Give NoiseCeiling\(fraction, 1 / repetitions\)"):
+        dataclasses.replace(responses(values), noise_ceiling=ceiling)
+
+
+@pytest.mark.parametrize("parts", [IDS, None, 7])
+def test_a_pool_is_made_of_parts(parts):
+    with pytest.raises(StimulusKernelError, match=r"those of mine have .* Give StimulusPart\('all', stimulus_ids\)"):
+        StimulusPool("mine", parts, 8, None)
+
+
+@pytest.mark.parametrize("alphas", [None, (1.0, None), ("1",)])
+def test_penalties_are_numbers(alphas):
+    with pytest.raises(StimulusKernelError, match="alphas are positive numbers, at least one, or 'relative'; received"):
+        RidgeMetric(alphas)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda tasks: tasks[0], r"returns a list of SubjectTasks, .* received a SubjectTask. Give lambda: \[task\]"),
+        (lambda tasks: None, "received a NoneType"),
+        (lambda tasks: ["A"], "Tasks of small-ridge are SubjectTasks; received a str"),
+        (
+            lambda tasks: [dataclasses.replace(tasks[0], metric=RidgeMetric)],
+            r"such as RidgeMetric\(\).* Call the class",
+        ),
+        (
+            lambda tasks: [dataclasses.replace(tasks[0], metric="ridgecv")],
+            r"such as RidgeMetric\(\).* received 'ridgecv'",
+        ),
+        (lambda tasks: [dataclasses.replace(tasks[0], pool=None)], "pool of A is a StimulusPool; received a NoneType"),
+        (lambda tasks: [dataclasses.replace(tasks[0], pool=list(IDS))], "pool of A is a StimulusPool; received a list"),
+    ],
+)
+def test_what_tasks_are_made_of_is_said(tmp_path, made, message):
+    benchmark = make_benchmark(tmp_path)
+    tasks = list(benchmark._make_tasks())
+    with pytest.raises(StimulusKernelError, match=message):
+        MultiSubjectNeuralBenchmark(benchmark.info, lambda: made(tasks)).resolve()
+
+
+def test_what_a_benchmark_is_called_is_its_info(tmp_path):
+    with pytest.raises(StimulusKernelError, match="info is a BenchmarkInfo; received 'mine'"):
+        MultiSubjectNeuralBenchmark("mine", list)
+
+
+def test_reliability_needs_halves(tmp_path):
+    benchmark = make_benchmark(tmp_path)
+    tasks = [dataclasses.replace(t, metric=RDMMetric(), train_ids=()) for t in benchmark.resolve().tasks]
+    with pytest.raises(StimulusKernelError, match="for A, B have no load_halves. Give it, or choose published"):
+        MultiSubjectNeuralBenchmark(benchmark.info, lambda: tasks, "reliability").resolve()
+
+
+@pytest.mark.parametrize(
+    ("provider", "message"),
+    [
+        (None, "that of pool A is a NoneType without load_stimuli"),
+        (lambda stimuli: pd.DataFrame(stimuli), "stimulus_paths .* is a NoneType that lacks 32 of 32"),
+        (lambda stimuli: list(stimuli["stimulus_id"]), "stimulus_paths .* is a NoneType that lacks 32 of 32"),
+        (
+            lambda stimuli: stimuli.rename(columns={"stimulus_id": "image_id"}),
+            "stimulus_id; that of pool A has image_id",
+        ),
+    ],
+    ids=["none", "a table", "a list", "another column"],
+)
+def test_what_a_provider_is_to_answer_is_said(tmp_path, monkeypatch, provider, message):
+    benchmark = make_benchmark(make_images(tmp_path / "images", N_IMAGES), store=False)
+    if provider is None:
+        tasks = [
+            dataclasses.replace(t, pool=dataclasses.replace(t.pool, provider=None)) for t in benchmark.resolve().tasks
+        ]
+        benchmark = MultiSubjectNeuralBenchmark(benchmark.info, lambda: tasks, options=benchmark.options)
+    else:
+
+        def load(own, stimulus_ids, original=Images.load_stimuli):
+            stimuli = original(own, stimulus_ids)
+            answer = provider(stimuli)
+            if "image_id" in answer:
+                answer.stimulus_paths = stimuli.stimulus_paths
+            return answer
+
+        monkeypatch.setattr(Images, "load_stimuli", load)
+    model = FeatureModel(pixel_features, visual_degrees=8.0, identifier="a")
+    with pytest.raises(StimulusKernelError, match=message):
+        benchmark(model)
+    assert model.looks == []

@@ -405,6 +405,21 @@ def test_points_that_may_mark_thousands(tmp_path, separator):
         assert table("12.345", "6.789").read(0, 1)[0, 0] == 12.345
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+@pytest.mark.parametrize("first", [0, 25], ids=["from the first row", "after many rows"])
+def test_points_that_mark_thousands_among_small_numbers(tmp_path, separator, first):
+    def table(number):
+        numbers = [*["809"] * first, number, "17"]
+        lines = [f"image_{i}.jpg{separator}{value}{separator}3" for i, value in enumerate(numbers)]
+        (tmp_path / "t.csv").write_text("\n".join([f"stimulus_id{separator}f0{separator}f1", *lines, ""]))
+        return open_table(tmp_path / "t.csv")
+
+    with pytest.raises(TableError, match="5.663 may be a thousand times as much"):
+        table("5.663")
+    for number in ("5.66", "0.663"):
+        assert table(number).read(first, first + 1)[0, 0] == float(number)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 @pytest.mark.parametrize("numbers", ["%.6f", "%.8e", "%r"])

@@ -115,12 +115,18 @@ def test_unknown_stimuli_are_shown_with_what_is_nearest(tiny_dataset, shared, va
         (["a", float("nan"), "b"], "1 of 3 are empty"),
         ([0, 1, 2], "these ids are numbers, the first 0"),
         ([10.0, 11.0, 12.0], "these ids are numbers, the first 10.0"),
-        (["001", "002", "003"], "these ids are numbers, the first 001"),
+        (np.array([b"001", b"002", b"003"]), "these ids are numbers, the first 001"),
     ],
 )
 def test_ids_that_are_none(ids, message):
     with pytest.raises(TableError, match=message):
         FeatureTable.of_arrays(np.eye(3), ids)
+
+
+@pytest.mark.parametrize("ids", [["73", "1", "9"], np.array(["73", "1", "9"]), pd.Series(["73", "1", "9"])])
+def test_ids_in_memory_may_be_numbers_as_text(ids):
+    """Datasets of one's own call their images so."""
+    np.testing.assert_array_equal(FeatureTable.of_arrays(np.eye(3), ids).rows(["9", "73"]), np.eye(3)[[2, 0]])
 
 
 def test_numeric_ids_of_a_table(tmp_path):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from brainscore_core.benchmarks import Benchmark
@@ -60,6 +60,10 @@ class KernelBenchmark(Benchmark):
     """
 
     def __init__(self, info: BenchmarkInfo, options: EngineOptions | None = None):
+        if not isinstance(info, BenchmarkInfo):
+            raise StimulusKernelError(
+                f"info is a BenchmarkInfo; received {info!r}. Give BenchmarkInfo(identifier, 1, parent=region, bibtex='')."
+            )
         self.info = info
         self.options = options if options is not None else EngineOptions()
 
@@ -140,7 +144,13 @@ class MultiSubjectNeuralBenchmark(KernelBenchmark):
         self._make_tasks = make_tasks
 
     def resolve(self) -> Plan:
-        return Plan(self.identifier, tuple(self._make_tasks()), self.normalization)
+        tasks = self._make_tasks()
+        if not isinstance(tasks, Iterable):
+            raise StimulusKernelError(
+                f"make_tasks of {self.identifier} returns a list of SubjectTasks, one per subject; received a "
+                f"{type(tasks).__name__}. Give lambda: [task]."
+            )
+        return Plan(self.identifier, tuple(tasks), self.normalization)
 
 
 class KFoldNeuralBenchmark(KernelBenchmark):

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+
+
+def ids_of(given, what: str, error: type[Exception]) -> tuple[str, ...]:
+    """Stimulus ids as a tuple, or ``error``: one by one and as text, for 7 and '7' would be two stimuli.
+
+    Parameters
+    ----------
+    given : iterable of str
+    what : str
+        Whose they are, for the message.
+    error : type
+    """
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise error(f"{what} are a list of stimulus ids, which may be empty; received {given!r}. Give a list.")
+    ids = tuple(given)
+    wrong = [one for one in ids if not isinstance(one, str)]
+    if wrong:
+        remedy = "id.decode()" if isinstance(wrong[0], bytes) else "str(id)"
+        raise error(
+            f"A stimulus id is text, the same in pool, tasks, responses and provider; {what} have {wrong[0]!r}, a "
+            f"{type(wrong[0]).__name__}. Give {remedy} for each."
+        )
+    return ids
 
 
 def row_indexes(values, names: Sequence[str] = ("stimulus_id",)) -> list[pd.Index]:

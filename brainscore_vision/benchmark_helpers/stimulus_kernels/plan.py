@@ -16,6 +16,7 @@ from brainscore_core.metrics import Score
 from brainscore_vision.metric_helpers.bootstrap_error import bootstrap_error, declare_no_error
 
 from .errors import StimulusKernelError
+from .pool import StimulusPool
 from .statistics.bootstrap import count_significant, interval_of, t_interval
 from .statistics.ceilings import Normalized
 from .tasks import SubjectResult, SubjectTask, in_one_order
@@ -243,6 +244,7 @@ class Plan:
     facts: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self):
+        self._check_kinds()
         subjects = [task.subject for task in self.tasks]
         if not subjects or len(set(subjects)) != len(subjects):
             raise StimulusKernelError(
@@ -268,6 +270,29 @@ class Plan:
             )
         object.__setattr__(self, "tasks", in_one_order(self.tasks, {}))
         self.metric.check_tasks(self.tasks)
+        without = [task.subject for task in self.tasks if task.load_halves is None]
+        if self.normalization == "reliability" and without:
+            raise StimulusKernelError(
+                f"The normalization reliability is made of halves of each stimulus's trials; tasks of {self.identifier} for "
+                f"{', '.join(without)} have no load_halves. Give it, or choose published."
+            )
+
+    def _check_kinds(self) -> None:
+        for task in self.tasks:
+            if not isinstance(task, SubjectTask):
+                raise StimulusKernelError(
+                    f"Tasks of {self.identifier} are SubjectTasks; received a {type(task).__name__} among them."
+                )
+            if not isinstance(task.pool, StimulusPool):
+                raise StimulusKernelError(
+                    f"pool of {task.subject} is a StimulusPool; received a {type(task.pool).__name__}. Give "
+                    f"StimulusPool(name, StimulusPart('all', stimulus_ids), visual_degrees, provider)."
+                )
+            if isinstance(task.metric, type) or not hasattr(task.metric, "normalizations"):
+                raise StimulusKernelError(
+                    f"metric of {task.subject} is an object such as RidgeMetric(), RDMMetric() or CKAMetric(); received "
+                    f"{task.metric!r}. Call the class."
+                )
 
     @property
     def metric(self):

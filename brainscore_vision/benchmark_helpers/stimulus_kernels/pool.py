@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Protocol
@@ -10,6 +10,7 @@ from typing import Protocol
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 
 from .errors import StimulusKernelError
+from .named_rows import ids_of
 
 WIDEST = 180
 """Degrees of visual angle: no screen that is looked at is wider."""
@@ -33,7 +34,8 @@ class StimulusPart:
     shown: tuple | None = field(default=None, repr=False)
 
     def __post_init__(self):
-        object.__setattr__(self, "stimulus_ids", tuple(self.stimulus_ids))
+        ids = ids_of(self.stimulus_ids, f"stimulus_ids of the part {self.name}", StimulusKernelError)
+        object.__setattr__(self, "stimulus_ids", ids)
 
 
 class StimulusProvider(Protocol):
@@ -81,6 +83,13 @@ class StimulusPool:
                 f"{self.name} is {degrees!r}. Give the width on the screen as people saw it."
             )
         parts = [self.parts] if isinstance(self.parts, StimulusPart) else self.parts
+        parts = list(parts) if isinstance(parts, Iterable) else [parts]
+        others = [part for part in parts if not isinstance(part, StimulusPart)]
+        if others:
+            raise StimulusKernelError(
+                f"parts of a pool are StimulusParts; those of {self.name} have {others[0]!r}. Give "
+                f"StimulusPart('all', stimulus_ids)."
+            )
         shown = self.visual_degrees, self.provider
         object.__setattr__(self, "parts", tuple(replace(part, shown=shown) for part in parts))
         ids = tuple(stimulus_id for part in self.parts for stimulus_id in part.stimulus_ids)
@@ -98,8 +107,14 @@ class StimulusPool:
         StimulusKernelError
             The provider names no image file for one of them.
         """
-        stimuli = self.provider.load_stimuli(stimulus_ids)
-        self._check_answer("stimulus_paths of what its provider loads", stimuli.stimulus_paths, stimulus_ids)
+        stimuli = self._ask("load_stimuli", stimulus_ids)
+        paths = getattr(stimuli, "stimulus_paths", None)
+        self._check_answer("stimulus_paths of what its provider loads", paths, stimulus_ids)
+        if "stimulus_id" not in stimuli:
+            raise StimulusKernelError(
+                f"load_stimuli of a provider returns a StimulusSet with a column stimulus_id; that of {self.name} has "
+                f"{', '.join(map(str, stimuli))}. Name its column so."
+            )
         return stimuli
 
     def content_hashes(self, stimulus_ids: Sequence[str]) -> dict[str, str]:
@@ -110,9 +125,18 @@ class StimulusPool:
         StimulusKernelError
             The provider has none of one of them.
         """
-        hashes = self.provider.content_hashes(stimulus_ids)
+        hashes = self._ask("content_hashes", stimulus_ids)
         self._check_answer("content_hashes of its provider", hashes, stimulus_ids)
         return hashes
+
+    def _ask(self, method: str, stimulus_ids: Sequence[str]):
+        asked = getattr(self.provider, method, None)
+        if not callable(asked):
+            raise StimulusKernelError(
+                f"The provider of a pool has load_stimuli and content_hashes (StimulusProvider); that of {self.name} is a "
+                f"{type(self.provider).__name__} without {method}. A pool without one serves models that look features up."
+            )
+        return asked(stimulus_ids)
 
     def _check_answer(self, what: str, answer, stimulus_ids: Sequence[str]) -> None:
         missing = list(stimulus_ids)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import ResponsesError, StimulusKernelError
-from .named_rows import in_another_order, misnamed_rows, row_indexes, rows_of_a_table_apart
+from .named_rows import ids_of, in_another_order, misnamed_rows, row_indexes, rows_of_a_table_apart
 from .pool import StimulusPool
 from .statistics.bootstrap import Draws
 from .statistics.ceilings import ExplainableVariance, NoiseCeiling
@@ -92,12 +92,19 @@ class Responses:
                 f"neuroids is a DataFrame with a row for each neuroid; that of {self.subject} is a "
                 f"{type(self.neuroids).__name__}. Give a number to each: pd.DataFrame({{'neuroid_id': range(N)}})."
             )
+        if not isinstance(self.noise_ceiling, NoiseCeiling):
+            raise ResponsesError(
+                f"noise_ceiling is a NoiseCeiling; that of {self.subject} is a {type(self.noise_ceiling).__name__}. Give "
+                f"NoiseCeiling(fraction, 1 / repetitions), or let reliability_from_trials estimate it."
+            )
         for name in ("values", "n_repetitions"):
             self._check_rows(name, getattr(self, name))
         self._check_names_of_neuroids()
         masked = int(np.ma.count_masked(self.values)) if np.ma.is_masked(self.values) else 0
         for name in ("stimulus_ids", "values", "n_repetitions"):
             object.__setattr__(self, name, np.asarray(getattr(self, name)))
+        if self.stimulus_ids.dtype.kind != "U":
+            ids_of(self.stimulus_ids, f"stimulus_ids of {self.subject}'s responses", ResponsesError)
         counts = self.n_repetitions
         if counts.ndim != 1 or counts.dtype.kind not in "iuf" or not (np.isfinite(counts) & (counts >= 1)).all():
             raise ResponsesError(
@@ -289,8 +296,9 @@ class SubjectTask:
 
     def __post_init__(self):
         is_apart = rows_of_a_table_apart(self.bootstrap_groups, self.test_ids)
-        object.__setattr__(self, "train_ids", tuple(self.train_ids))
-        object.__setattr__(self, "test_ids", tuple(self.test_ids))
+        for name in ("train_ids", "test_ids"):
+            ids = ids_of(getattr(self, name), f"{name} of {self.subject}", StimulusKernelError)
+            object.__setattr__(self, name, ids)
         self._check_parts()
         both = sorted(set(self.train_ids).intersection(self.test_ids))
         if both:

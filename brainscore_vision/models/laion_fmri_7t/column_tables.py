@@ -42,6 +42,7 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 _THOUSANDS_BY_POINT = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
 _DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
+_BELOW_THOUSAND = re.compile(r"[+-]?\d{1,3}")
 _ROWS_LOOKED_AT = 20
 _MANY = 8
 
@@ -266,8 +267,16 @@ def _numbered_alike(path: Path, names: list[str]) -> list[str]:
     )
 
 
-def refuse_mixed(columns: Sequence[str], name: str) -> None:
-    """Refuse columns of a DataFrame of which some have running numbers, as features have, and some, such as counts, do not."""
+def refuse_columns(columns: Sequence[str], values: np.ndarray, name: str) -> None:
+    """Refuse columns of a DataFrame that are no features: ids, flags and pandas' index; or of which some have running numbers,
+    as features have, and some, such as counts, do not."""
+    own = [column for column in columns if _plain(column) in (*ID_KEYS, VALID_KEY)]
+    own += [column for i, column in enumerate(columns) if _is_index(column, pd.Series(values[:, i]))]
+    if own:
+        raise TableError(
+            f"{name}: all columns of a DataFrame are features; {listed(own)} is by its name an index, ids or flags. Remove it, "
+            f"and rows that are not valid, or give the numbers alone (frame.to_numpy())."
+        )
     others = [column for column in columns if _NUMBERED.fullmatch(column) is None or _UNNAMED.fullmatch(column)]
     if others and len(others) < len(columns):
         raise TableError(
@@ -282,12 +291,9 @@ def _decimal(path: Path, rows: pd.DataFrame) -> tuple[str, tuple[str, ...]]:
     with_comma = fields[fields.str.fullmatch(_DECIMAL_COMMA) | fields.str.fullmatch(_THOUSANDS)]
     with_point = fields[fields.str.fullmatch(_DECIMAL_POINT)]
     if not len(with_comma):
-        # semicolons stand where commas are decimal marks, and points mark thousands there
-        if len(with_point) and with_point.str.fullmatch(_THOUSANDS_BY_POINT).all() and separator(path) == ";":
-            raise TableError(
-                f"{path}: in a table with semicolons, {with_point.iloc[0]} may be a thousand times as much, and no other "
-                f"number tells. Write the table with commas between its columns, and without marks of thousands."
-            )
+        # where these rows tell nothing, the others may
+        if separator(path) != "," and with_point.str.fullmatch(_THOUSANDS_BY_POINT).all():
+            _refuse_thousands(path, read_csv(path, header=None, dtype=str, keep_default_na=False).iloc[1:])
         return ".", ()
     if len(with_point) or with_comma.str.fullmatch(_THOUSANDS).all():
         first = with_point.iloc[0] if len(with_point) else with_comma.iloc[0]
@@ -296,3 +302,25 @@ def _decimal(path: Path, rows: pd.DataFrame) -> tuple[str, tuple[str, ...]]:
             f"either. Write the table with decimal points and without marks of thousands."
         )
     return ",", (f"Numbers of {path} were read with decimal commas.",)
+
+
+def _refuse_thousands(path: Path, rows: pd.DataFrame) -> None:
+    """Refuse points that may mark thousands: all have three digits behind them, and none stands behind a zero.
+
+    Semicolons stand where commas are decimal marks, and points mark thousands. Beside tabs, decimals of three digits are usual;
+    but then no number of their column is without a point.
+    """
+    first, may_be = None, separator(path) == ";"
+    for _, column in rows.items():
+        fields = pd.Series(column.str.strip().unique())
+        with_point = fields[fields.str.fullmatch(_DECIMAL_POINT)]
+        if not with_point.str.fullmatch(_THOUSANDS_BY_POINT).all():
+            return
+        if len(with_point):
+            first = first or with_point.iloc[0]
+            may_be |= bool(fields.str.fullmatch(_BELOW_THOUSAND).any())
+    if first and may_be:
+        raise TableError(
+            f"{path}: in a table with semicolons or tabs, {first} may be a thousand times as much, and no other number tells. "
+            f"Write the table with commas between its columns, and without marks of thousands."
+        )

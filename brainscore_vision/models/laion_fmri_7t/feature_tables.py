@@ -23,7 +23,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_a
 from brainscore_vision.data.laion_fmri_7t.released.embeddings import EMBEDDING, image_ids, open_embedding, valid_rows
 from brainscore_vision.data.laion_fmri_7t.text_files import read_csv, read_lines
 
-from .column_tables import open_csv, open_parquet, refuse_mixed
+from .column_tables import open_csv, open_parquet, refuse_columns
 from .table_files import (
     ID_KEYS,
     Choice,
@@ -113,6 +113,8 @@ class FeatureTable:
         _refuse_masked(ids, name, "ids")
         found = _as_ids(ids, name)
         check_ids(found, name)
+        if not all(isinstance(one, str) for one in np.asarray(ids, dtype=object).ravel()):
+            _refuse_numbers(found, name)
         _check_rows(features, ids, found, name)
         values = np.array(_dense(features))  # a copy: an array that is filled anew is another table
         if not values.ndim:
@@ -125,8 +127,8 @@ class FeatureTable:
         content = _digest(found, hashlib.sha256(np.ascontiguousarray(values)).hexdigest(), values.shape, values.dtype)
         valid = np.ones(len(found), bool)
         columns = getattr(features, "columns", ())
+        refuse_columns([str(column) for column in columns], values, name)
         columns = tuple(columns) if pd.api.types.infer_dtype(columns) == "string" else ()
-        refuse_mixed(columns, name)
         read = functools.partial(rows_of, values)
         return cls(name, found, valid, values.shape[1], values.dtype, content, read, columns=columns)
 
@@ -135,6 +137,7 @@ class FeatureTable:
         """The table of a file of released embeddings, as the dataset's reader has them."""
         with open_embedding(path) as file:
             ids, valid, features = _as_ids(image_ids(file), str(path)), valid_rows(file), file[EMBEDDING]
+            _refuse_numbers(ids, str(path))
             described = features.shape[1], features.dtype
             read = read_while_unchanged(path, _embedding_rows)
         return cls(str(path), ids, valid, *described, _digest(ids, file_digest(path), EMBEDDING), read)
@@ -289,7 +292,9 @@ def open_table(
         id_key = None if given is not None else str(ids)
     stored = reader(path, Choice(key, columns, id_key, want_ids=given is None))
     found = _as_ids(given if given is not None else stored.ids, str(path))
-    first = str(found[0]) if len(found) else None
+    check_ids(found, str(path))
+    _refuse_numbers(found, str(path))
+    first = str(found[0])
     _check_shape(stored.shape, len(found), str(path), "" if given is None else f" in {where}, the first {first!r}")
     valid = np.ones(len(found), bool) if stored.valid is None else np.asarray(stored.valid)
     if valid.dtype.kind not in "bui" or not np.isin(valid, (0, 1)).all():
@@ -326,7 +331,7 @@ def read_ids(path: Path) -> list[str]:
 
 
 def check_ids(ids: np.ndarray, name: str) -> None:
-    """Refuse ids that are empty, repeated, or numbers."""
+    """Refuse ids that are empty or repeated."""
     if ids.ndim != 1 or not len(ids):
         raise TableError(f"{name}: ids are one per row, at least one; received shape {ids.shape}.")
     series = pd.Series(ids)
@@ -341,10 +346,15 @@ def check_ids(ids: np.ndarray, name: str) -> None:
             f"{name}: each stimulus has one row; {len(repeated)} of {len(ids)} rows repeat an id, the first: "
             f"{repeated.iloc[0]!r}. Average or remove the repeats."
         )
-    if series.str.fullmatch(_NUMBER).all():
+
+
+def _refuse_numbers(ids: np.ndarray, name: str) -> None:
+    """Refuse ids all of which are numbers: most likely those of rows."""
+    if pd.Series(ids).str.fullmatch(_NUMBER).all():
         raise TableError(
             f"{name}: a stimulus id is the image's file name; these ids are numbers, the first {ids[0]}. Name the right "
-            f"column, array or file ({asked_as('ids=...', '--ids')})."
+            f"column, array or file ({asked_as('ids=...', '--ids')}). Where a dataset of your own calls its images so, give "
+            f"StimulusFeatureModel.from_arrays the ids as text."
         )
 
 

@@ -18,7 +18,11 @@ from plugin_testing.models import FeatureModel, committed, pixel_features, small
 from plugin_testing.notes import notes_of
 from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels import StimulusPart, kernel_from_features
+from brainscore_vision.benchmark_helpers.stimulus_kernels import (
+    MultiSubjectNeuralBenchmark,
+    StimulusPart,
+    kernel_from_features,
+)
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, StorageError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import N_STIMULI, Probe, probe_rows
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import replacing
@@ -251,6 +255,33 @@ def test_a_model_that_changed_under_its_name_is_noticed(folder, caplog):
     expected = make_benchmark(folder, store=False)(model(misbehave=changed))
     assert score.item() == pytest.approx(expected.item(), abs=1e-12)
     assert score.item() != make_benchmark(folder, store=False)(model()).item()
+
+
+def in_parts_of(benchmark, size):
+    """The same benchmark, with pools whose first part has so many stimuli."""
+
+    def tasks():
+        for task in benchmark.resolve().tasks:
+            ids = task.pool.stimulus_ids
+            parts = StimulusPart("first", ids[:size]), StimulusPart("others", ids[size:])
+            yield replace(task, pool=replace(task.pool, parts=parts))
+
+    return MultiSubjectNeuralBenchmark(benchmark.info, tasks, options=benchmark.options)
+
+
+def test_a_pool_in_other_parts_is_of_the_same_model(folder, caplog):
+    """The stimuli that fingerprints are of are those of a pool's first part."""
+    cell = functools.partial(make_benchmark, folder, changed_models="refuse")
+    score = cell()(model())
+    for size in (5, 27, 5):
+        again = model()
+        other = in_parts_of(cell(), size)(again)
+        assert other.item() == score.item()
+        assert other.attrs["features_digest"] == score.attrs["features_digest"]
+        assert len(again.shown) < N_IMAGES
+    assert caplog.text == ""
+    with pytest.raises(ModelOutputError, match="two networks under one name"):
+        in_parts_of(cell(), 5)(model(misbehave=lambda values, ids: (values[:, ::-1], ids)))
 
 
 def massive(seed=0, zeroed=0):

@@ -113,6 +113,53 @@ def test_the_exact_choice_or_a_warning(make, p, way, monkeypatch):
         assert selection.alpha != exact_choice_of(make, p)  # there is reason to warn
 
 
+SPECTRA = {
+    "even steps": lambda decades, p: np.logspace(0, -decades, p),
+    "a power of the frequency": lambda decades, p: np.arange(1.0, p + 1) ** (-decades / np.log10(p)),
+    "a cliff": lambda decades, p: np.r_[np.logspace(0, -0.5, p // 2), np.full(p - p // 2, 10.0**-decades)],
+}
+
+
+@pytest.mark.parametrize("way", ["eigenvectors", "low rank"])
+@pytest.mark.parametrize("unit", [2.0**-10, 2.0**30])
+@pytest.mark.parametrize("decades", [5, 9, 13])
+@pytest.mark.parametrize(("n", "p"), [(40, 20), (40, 60), (300, 50)])
+@pytest.mark.parametrize("spectrum", SPECTRA)
+def test_what_graded_features_lose_is_known(spectrum, n, p, decades, unit, way, monkeypatch):
+    """Against the singular values of the features, which are not squared."""
+    monkeypatch.setattr(decomposition, "way_to_decompose", lambda *_: way)
+    features = unit * np.random.default_rng(5).standard_normal((n, p)) * SPECTRA[spectrum](decades, p)
+    eigenvalues = np.linalg.svd(features - features.mean(axis=0), compute_uv=False)[: n - 1] ** 2
+    below = eigenvalues[eigenvalues < n * np.finfo(float).eps * eigenvalues[0]].sum()
+    kernel = kernel_from_features(features, list(map(str, range(n))))
+    lost = ridge.decompose(kernel.gram, np.arange(n)).lost_spread(kernel.sketch, kernel.mean_norm)
+    assert lost == 0 if below == 0 else 0.2 < lost / below < 5
+
+
+@pytest.mark.parametrize("way", ["eigenvectors", "low rank"])
+@pytest.mark.parametrize("n", [40, 300])
+@pytest.mark.parametrize("decades", [0, 4, 6])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: x,
+        lambda x: np.hstack([x, 2 * x, x / 2]),
+        lambda x: np.hstack([x] * 100),
+        lambda x: np.repeat(x[: len(x) // 2], 2, axis=0),
+        lambda x: x * np.r_[2.0**3, np.ones(len(x) - 1)][:, None],
+    ],
+    ids=["few", "multiples", "many", "images shown twice", "one image apart"],
+)
+def test_graded_features_of_which_none_is_lost_lose_nothing(make, decades, n, way, monkeypatch):
+    """Exact in binary, so that what depends on others does so exactly; and so large that 1e-10 would be seen."""
+    monkeypatch.setattr(decomposition, "way_to_decompose", lambda *_: way)
+    grades = 2.0 ** np.round(30 - np.linspace(0, decades * np.log2(10), 12))
+    features = make(np.random.default_rng(6).standard_normal((n, 12)).astype(np.float32).astype(float) * grades)
+    kernel = kernel_from_features(features, list(map(str, range(len(features)))))
+    decomposed = ridge.decompose(kernel.gram, np.arange(n))
+    assert decomposed.lost_spread(kernel.sketch, kernel.mean_norm) == 0
+
+
 N_TRAIN, N_TEST = 60, 20
 
 

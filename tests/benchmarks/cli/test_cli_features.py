@@ -113,6 +113,21 @@ def test_the_table_says_how_many_stimuli_were_left_out(run, clip, tmp_path):
     assert "Left out" not in run("score", "LAION_fMRI-CLIP", CELL, "--drop-missing")
 
 
+def test_a_partition_says_how_many_stimuli_were_left_out(run, clip, tmp_path):
+    _, values, ids = clip
+    values, results = values.astype(np.float32), tmp_path / "results.sqlite"
+    gone = [s for s in ids if s.startswith("shared_12rep")][:2]
+    values[[ids.index(s) for s in gone]] = np.nan
+    np.savez(tmp_path / "mine.npz", features=values, stimulus_ids=ids)
+    command = ("partition", tmp_path / "mine.npz", "LAION_fMRI-DINOv2", CELL, "--drop-missing", "--no-store")
+    line = "Left out for lack of features in features-mine or LAION_fMRI-DINOv2: 2 stimuli (--json names them)"
+    assert line in run(*command, "--results", results).splitlines()
+    assert line in CliRunner().invoke(cli.app, ["results", str(results), "--partitions"]).output.splitlines()
+    assert all(sorted(record["dropped_stimuli"]) == sorted(gone) for record in records(run(*command, "--json")))
+    whole = run("partition", "LAION_fMRI-CLIP", "LAION_fMRI-DINOv2", CELL, "--json", "--no-store")
+    assert "dropped_stimuli" not in whole
+
+
 def test_columns(run, clip, tmp_path):
     """A table with a column that is no feature: refused with what to type, scored with what was typed."""
     _, values, ids = clip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def is_grid(alphas) -> bool:
     """Whether ``alphas`` are :data:`RELATIVE`, or positive numbers, at least one."""
     if isinstance(alphas, str):
         return alphas == RELATIVE
-    return len(alphas) > 0 and all(np.isfinite(a) and a > 0 for a in alphas)
+    return len(alphas) > 0 and all(isinstance(a, Real) and 0 < a < np.inf for a in alphas)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -172,7 +173,7 @@ class ModelKernels:
         key, self._served = self._key(pool, label), True
         while not self._recorded(pool, label):
             stored = self._store.load(key)
-            if stored is not None and self._is_this_model(pool, label, stored[1]):
+            if stored is not None and self._is_this_model(self._as_probed(pool, key), label, stored[1]):
                 self._used[pool, label] = stored[1]
                 self._note(label, *self._store.notes(key))
                 return stored[0]
@@ -188,6 +189,7 @@ class ModelKernels:
                 "pool": pool.name,
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 "notes": self._changed.get(label, []),
+                "probe_stimuli": probe_ids(pool.parts[0]),
             }
             self._hashes.pop(pool, None)  # an image that has changed since is one of another kernel
             key = self._key(pool, label)
@@ -438,6 +440,13 @@ class ModelKernels:
         learned = others and learned_from_first(owners, before, lambda: features(shown), lambda: features(others), same)
         if learned:
             raise ModelOutputError(first_images_matter(self._identity.identifier, learned))
+
+    def _as_probed(self, pool: StimulusPool, key: str) -> StimulusPool:
+        """A pool to compare a stored fingerprint in: of the same stimuli, also where the pool was in other parts then."""
+        stimuli = self._store.probe_stimuli(key)
+        if stimuli is None or stimuli == probe_ids(pool.parts[0]):
+            return pool
+        return replace(pool, parts=(StimulusPart(pool.parts[0].name, stimuli),))
 
     def _is_this_model(self, pool: StimulusPool, label: str, stored: Probe) -> bool:
         probe = self._probe(pool, label)

@@ -225,15 +225,21 @@ class KernelStore:
         with _opened(self.path(key)) as file:
             return json.loads(_attributes(file).get("notes", "[]"))
 
+    def probe_stimuli(self, key: str) -> list[str] | None:
+        """Stimuli of a stored kernel's fingerprint; None of kernels of earlier versions."""
+        with _opened(self.path(key)) as file:
+            return json.loads(_attributes(file).get("probe_stimuli", "null"))
+
     def save(self, key: str, kernel: StimulusKernel, probe: Probe, description: dict) -> bool:
         """Write a kernel, and say whether it is there now.
 
-        ``description`` holds model, label, pool and created, for people, and a list of :meth:`notes`.
+        ``description`` holds model, label, pool and created, for people, and lists of :meth:`notes` and :meth:`probe_stimuli`.
         """
         n = len(kernel.stimulus_ids)
         described = {
             **description,
             "notes": json.dumps(description.get("notes", [])),
+            "probe_stimuli": json.dumps(description.get("probe_stimuli")),
             "key": key,
             "n_features": int(kernel.n_features),
             "mean_spread": float(kernel.mean_spread),

@@ -146,7 +146,7 @@ def partition(
     from ..networks.network import AUTO
     from ..networks.sources import table_request, with_whole_path
     from ..scoring import build_all, partition_all
-    from .printing import gathered_notes, layers_by_region
+    from .printing import gathered_notes, layers_by_region, left_out
 
     settings = {
         "subjects": None if subjects is None else tuple(subjects.split(",")),
@@ -177,27 +177,33 @@ def partition(
             for i, name in enumerate((model_a, model_b))
         )
         done = add_partitions(ResultsDatabase(results), done, models=asked, dataset=dataset)
-    rows, said_of, below, left_out = [], [], False, False
+    rows, said_of, below, without, dropped = [], [], False, False, {}
     for name, parts in done:
         for subject, part in parts.items():
             limits = {p: part.interval(p) for p in PARTS}
             weight = getattr(part, "weight", None)
             if as_json:
                 record = {"benchmark": name, "subject": subject, "models": [a, b], "layers": layers, **part.values}
-                print(json.dumps({**record, "weight": weight, "intervals": limits, "notes": part.notes}), flush=True)
+                record |= {"weight": weight, "intervals": limits, "notes": part.notes}
+                if part.dropped_stimuli:
+                    record["dropped_stimuli"] = part.dropped_stimuli
+                print(json.dumps(record), flush=True)
             shown = ("total", "unique_a", "unique_b", "shared")
             rows.append([name, subject, *(interval(part.values[p], limits[p]) for p in shown)])
             below = below or any(part.values[p] < 0 for p in shown)
-            left_out = left_out or weight in (0, 1)
+            without = without or weight in (0, 1)
+            dropped.setdefault(name, set()).update(part.dropped_stimuli)
             said_of.append(([subject], part.notes))
     if not as_json:
         numbers = [Column(column, number=True) for column in ("together", f"only {a}", f"only {b}", "shared")]
-        said = [text for text, is_so in ((BELOW_ZERO, below), (LEFT_OUT, left_out)) if is_so]
+        said = [text for text, is_so in ((BELOW_ZERO, below), (LEFT_OUT, without)) if is_so]
         title = "Explained variance [95 % over test images]"
         print_table(title, [Column("benchmark"), Column("subject"), *numbers], rows, *said)
         for model, own in zip((a, b), layers, strict=True):
             if own:
                 print(f"Layers of {model}: {layers_by_region(own)}")
+        for line in left_out(f"{a} or {b}", dropped):
+            print(line)
         for note in gathered_notes(one for one in said_of if one[0] != ["mean"]):
             print(f"Note: {note}")
 

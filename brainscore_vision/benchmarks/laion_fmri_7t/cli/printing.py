@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from brainscore_core.metrics import Score
@@ -63,9 +63,8 @@ def print_scores(scores: Mapping[str, Mapping[str, Score]]) -> None:
         for text, names in _by_text(row, lambda score: score.attrs.get("layers_chosen")).items():
             where = "" if len(names) == len(row) else f" ({', '.join(names)})"
             console.print(Text(f"Chosen {text}{where}"), soft_wrap=True)
-        dropped = {name: len(score.attrs.get("dropped_stimuli", ())) for name, score in row.items()}
-        if any(dropped.values()):
-            console.print(Text(f"Left out for lack of features in {model}: {_counts(dropped)}"), soft_wrap=True)
+        for line in left_out(model, {name: score.attrs.get("dropped_stimuli", ()) for name, score in row.items()}):
+            console.print(Text(line), soft_wrap=True)
         for note in _notes(row.values()):
             console.print(Text(f"Note on {model}: {note}"), soft_wrap=True)
 
@@ -123,12 +122,15 @@ def gathered_notes(said: Iterable[tuple[Sequence[str], Iterable[str]]]) -> list[
     return [", ".join(subjects).join(key) for key, subjects in gathered.items()]
 
 
-def _counts(dropped: Mapping[str, int]) -> str:
-    """Stimuli that were left out: one number where it is the same for all benchmarks, else one for each."""
-    if len(set(dropped.values())) == 1:
-        return f"{next(iter(dropped.values()))} stimuli (--json names them)"
-    counts = ", ".join(f"{count} of {name}" for name, count in dropped.items() if count)
-    return f"stimuli {counts} (--json names them)"
+def left_out(models: str, dropped: Mapping[str, Collection[str]]) -> list[str]:
+    """A line on stimuli of each benchmark that were left out, if any were: one number where it is the same for all."""
+    counts = {name: len(stimuli) for name, stimuli in dropped.items()}
+    if not any(counts.values()):
+        return []
+    said = "stimuli " + ", ".join(f"{count} of {name}" for name, count in counts.items() if count)
+    if len(set(counts.values())) == 1:
+        said = f"{next(iter(counts.values()))} stimuli"
+    return [f"Left out for lack of features in {models}: {said} (--json names them)"]
 
 
 def as_row(benchmark: str, score: Score) -> dict:

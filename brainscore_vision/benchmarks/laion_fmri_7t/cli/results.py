@@ -354,10 +354,15 @@ def _show_partitions(database, as_json: bool, every: bool) -> None:
         for row in rows
     ]
     print_table("Explained variance in parts [95 % over test images]", columns, table)
-    from .printing import gathered_notes
+    from .printing import gathered_notes, left_out
 
     for models in dict.fromkeys((row["model_a"], row["model_b"]) for row in rows):
         own = [row for row in rows if (row["model_a"], row["model_b"]) == models and row["subject"] != "mean"]
+        dropped: dict[str, set[str]] = {}
+        for row in own:
+            dropped.setdefault(row["benchmark"], set()).update(row["dropped_stimuli"])
+        for line in left_out(" or ".join(models), dropped):
+            print(line)
         for note in gathered_notes(([row["subject"]], row["notes"]) for row in own):
             print(f"Note on {' and '.join(models)}: {note}")
 
