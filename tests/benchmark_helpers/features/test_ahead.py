@@ -1,5 +1,6 @@
 """Images prepared ahead: the same bits and errors as the wrapper's own way, which is kept where anybody could tell."""
 
+import cProfile
 import functools
 import itertools
 import random
@@ -107,7 +108,18 @@ def with_objects_of_its_own(paths):
     return images
 
 
+lock = threading.Lock()
+slot: dict = {}
+
+
+def one_at_a_time(paths):
+    with lock:
+        slot["locked"] = prepared(paths)
+        return slot.pop("locked")
+
+
 SAFE = {
+    "a lock": one_at_a_time,
     "objects of its own": with_objects_of_its_own,
     "Brain-Score's": prepared,
     "Pillow": by_function,
@@ -133,6 +145,18 @@ def test_features_are_the_same_to_the_last_bit(preprocessing, batch_size, stimul
     expected = in_turn(preprocessing, stimuli, batch_size=batch_size)
     assert found.dtype == expected.dtype
     assert found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("on", [lambda: cProfile.Profile(), lambda: torch.profiler.profile(with_stack=True)])
+def test_a_profiler_may_watch(on, stimuli):
+    with on():
+        found, one_by_one = features(of_a_users_own, stimuli)
+    assert one_by_one is True
+    np.testing.assert_array_equal(found, features(of_a_users_own, stimuli)[0])
+
+
+def of_a_users_own(paths):
+    return prepared(paths) * 2
 
 
 def test_networks_made_here_prepare_ahead(stimuli):
@@ -173,7 +197,6 @@ def seeded_at_random(paths):
     return prepared(paths) * torch.rand(len(paths), 1, 1, 1).numpy()
 
 
-slot: dict = {}
 last = None
 
 
@@ -285,7 +308,75 @@ def through_an_item(paths):
     return slot.pop("images")
 
 
+def through_a_buffer_that_is_copied():
+    buffer = torch.zeros(3, SIZE, SIZE)
+
+    def prepare(paths):
+        images = []
+        for path in paths:
+            buffer.copy_(torch.from_numpy(prepared([path])[0]))
+            buffer.mul_(2)
+            images.append(buffer.clone())
+        buffer.zero_()
+        return torch.stack(images)
+
+    return prepare
+
+
+def through_an_output():
+    buffer = np.zeros((3, SIZE, SIZE), np.float32)
+
+    def prepare(paths):
+        images = []
+        for path in paths:
+            np.multiply(prepared([path])[0], 2, out=buffer)
+            images.append(buffer.copy())
+        buffer.fill(0)
+        return np.stack(images)
+
+    return prepare
+
+
+def through_a_list(paths):
+    images = []
+    for path in paths:
+        items.clear()
+        items.append(prepared([path])[0])
+        images.append(items[0] - 1)
+    items.clear()
+    return np.stack(images)
+
+
+class Hooked:
+    """A frozen network in front, whose layer a hook puts into a list."""
+
+    def __init__(self):
+        torch.manual_seed(0)
+        self.front = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 3, padding=1), torch.nn.ReLU())
+        self.taken = []
+        self.front[0].register_forward_hook(lambda module, inputs, output: self.taken.append(output))
+
+    def __call__(self, paths):
+        with torch.no_grad():
+            self.front(torch.from_numpy(prepared(paths)))
+        return self.taken.pop()
+
+
+def by_name(paths):
+    slot.update(images=prepared(paths))
+    slot.update(mean=slot["images"].mean())
+    images = slot["images"] - slot["mean"]
+    slot.clear()
+    return images
+
+
+items: list = []
 AS_BEFORE = {
+    "a buffer": through_a_buffer_that_is_copied,
+    "an output": through_an_output,
+    "a list": lambda: through_a_list,
+    "a hook's list": Hooked,
+    "names": lambda: by_name,
     "torch's, put back": lambda: forking,
     "numpy's older, put back": lambda: putting_back,
     "an attribute, taken away": Clearing,
@@ -368,7 +459,7 @@ class Spied:
 
 
 def in_this_thread(self, paths, go_on=True):
-    return [torch.from_numpy(self._prepare([path])[0]) for path in paths]
+    return [torch.as_tensor(self._prepare([path])[0]) for path in paths]
 
 
 def test_no_thread_prepares_any_more_when_images_are_prepared_in_turn(stimuli):

@@ -8,6 +8,8 @@ decode, resize and normalise: two of them prepare JPEGs of 1000 pixels twice as 
 from __future__ import annotations
 
 import functools
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,9 +17,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from ..parallel import worker_count
+from .preprocessing import is_own
 
 WAITING_BYTES = 2**26
 """Prepared images that wait for the network take as much at most, or as much as a batch, beside one batch."""
+
+
+MOST_TURNS = 20_000
+"""Instructions after which two threads that are watched go on as they like."""
+
+LONGEST_TURN = 2.0
+"""Seconds: more than one function of a library takes for an image."""
 
 
 class Ahead:
@@ -78,6 +88,10 @@ class Ahead:
         self._room = max(len(coming), WAITING_BYTES // max(1, first.numel() * first.element_size()))
         return [images[str(path)] for path in paths]
 
+    def independent(self, path: str, other: str) -> bool:
+        """:func:`are_independent`, of two of the images."""
+        return are_independent(self._prepare, path, other)
+
     def stop(self) -> None:
         """Prepare nothing more, and wait until nothing is being prepared: other code may use what it uses."""
         self._threads.shutdown(wait=True, cancel_futures=True)
@@ -88,6 +102,72 @@ class Ahead:
 
     def _submit(self, path: str) -> Future:
         return self._threads.submit(lambda: as_tensor(self._prepare([path])[0]))
+
+
+def are_independent(prepare: Callable, path: str, other: str) -> bool:
+    """Whether two threads that prepare images in turns, step by step, make what one makes of them after the other.
+
+    The turn passes at each instruction of the user's code, so that whatever an image puts somewhere for a moment, the other one
+    meets: an attribute that is taken away again, a list, a buffer, a random generator that is put back.
+
+    Parameters
+    ----------
+    prepare : callable
+        From a list of one path to a list or array of one image.
+    path, other : str
+    """
+    expected = [as_tensor(prepare([one])[0]).clone() for one in (path, other)]
+    turns, found = _Turns(), [None, None]
+
+    def run(i: int, own: str) -> None:
+        sys.settrace(functools.partial(turns.follow, i))
+        try:
+            found[i] = as_tensor(prepare([own])[0]).clone()
+        except Exception:  # noqa: BLE001 - it has none alone
+            found[i] = None
+        finally:
+            sys.settrace(None)
+            turns.leave(i)
+
+    threads = [threading.Thread(target=run, args=pair) for pair in enumerate((path, other))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return all(image is not None and same_bits(image, one) for image, one in zip(found, expected, strict=True))
+
+
+class _Turns:
+    """Lets two threads run in turns: each instruction of the user's code passes the turn to the other."""
+
+    def __init__(self):
+        self._condition, self._turn, self._n_left = threading.Condition(), 0, MOST_TURNS
+
+    def follow(self, me: int, frame, _event: str, _argument):
+        """For ``sys.settrace`` of thread ``me``."""
+        if not is_own(frame.f_globals.get("__name__") or ""):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        return functools.partial(self._step, me)
+
+    def _step(self, me: int, _frame, event: str, _argument):
+        if event == "opcode":
+            with self._condition:
+                if self._n_left:
+                    self._n_left -= 1
+                    self._turn = 1 - me
+                    self._condition.notify()
+                    if not self._condition.wait_for(lambda: self._turn == me or not self._n_left, LONGEST_TURN):
+                        self._n_left = (
+                            0  # the other one waits for something that this one holds: both go on as they can
+                        )
+        return functools.partial(self._step, me)
+
+    def leave(self, me: int) -> None:
+        """There is nobody to pass the turn to any more."""
+        with self._condition:
+            self._n_left = 0
+            self._condition.notify()
 
 
 def as_tensor(image):

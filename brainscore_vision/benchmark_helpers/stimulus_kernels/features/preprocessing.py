@@ -58,9 +58,6 @@ FEW = 64
 
 DEEPEST = 40
 
-PUTS_BACK = frozenset(("set_rng_state", "set_state", "setstate"))
-"""Functions that put a random generator back to where it stood."""
-
 ELSEWHERE = 0x5EED2026
 """A seed that nobody else uses."""
 
@@ -245,41 +242,6 @@ def preparing_state(model) -> tuple | None:
     shared = random.getstate(), numbers.tobytes(), position, torch and torch.get_rng_state().numpy().tobytes()
     counters = [repr(value) for value in objects if isinstance(value, itertools.count)]
     return (found, counters), shared, [_drawn(value) for value in objects]
-
-
-def leaves_traces(call: Callable[[], object]) -> bool:
-    """Whether code of the user's that a call runs puts something where a call in another thread would find it.
-
-    It may have been taken away again at the end: an attribute that is None before and after, a random generator that stands
-    where it stood.
-    """
-    codes, before = set(), sys.getprofile()
-
-    def see(frame, event: str, _argument) -> None:
-        if event == "call":
-            codes.add((frame.f_code, frame.f_globals.get("__name__") or ""))
-
-    sys.setprofile(see)
-    try:
-        call()
-    finally:
-        sys.setprofile(before)
-    return any(code.co_name in PUTS_BACK or (is_own(module) and _assigns(code)) for code, module in codes)
-
-
-def _assigns(code: types.CodeType) -> bool:
-    """Whether a function assigns attributes, items of what it has from outside, or variables outside of itself."""
-    if code.co_name in ("__init__", "__new__", "__post_init__"):  # of an object of its own
-        return False
-    if _sets_outside(code) or not PUTS_BACK.isdisjoint(code.co_names):
-        return True
-    steps = [step for step in dis.get_instructions(code) if step.opname != "CACHE"]
-    containers = [
-        steps[i - 2].opname for i, step in enumerate(steps) if step.opname in ("STORE_SUBSCR", "DELETE_SUBSCR")
-    ]
-    return any(step.opname in ("STORE_ATTR", "DELETE_ATTR") for step in steps) or any(
-        name in ("LOAD_GLOBAL", "LOAD_DEREF", "LOAD_ATTR") for name in containers
-    )
 
 
 @contextlib.contextmanager

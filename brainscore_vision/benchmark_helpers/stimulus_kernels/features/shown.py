@@ -14,7 +14,7 @@ from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 
 from ..errors import ModelOutputError, StimulusKernelError
 from .ahead import Ahead, same_bits
-from .preprocessing import failure, generators_moved, leaves_traces, preparing_state
+from .preprocessing import failure, generators_moved, preparing_state
 
 ALIGNMENT = 64
 """Bytes, as torch's allocator has it."""
@@ -27,7 +27,7 @@ _LOTS = (
     "augmentations out of the preprocessing."
 )
 
-_KEEPS = "are prepared by code that keeps something from one to the next, or draws lots"
+_KEEPS = "are prepared by code that keeps something from one to the next, uses one place for several, or draws lots"
 
 _logger = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class ShownImages:
                 changed = before is None or preparing_state(self._model) != before
             same = found is not None and all(map(same_bits, images, found))
             kept = before is None or (changed and any(self._keeps(prepare, path) for path in set(paths)))
-            kept = kept or (same and leaves_traces(lambda: [prepare([path]) for path in dict.fromkeys(paths)]))
+            kept = kept or (same and not self._ahead.independent(*list(dict.fromkeys(paths))[:2]))
             if kept:
                 self.lots = (
                     _LOTS.format(self._identifier) if before is not None and self._draws(prepare, paths[0]) else None
