@@ -184,15 +184,31 @@ def test_columns_of_one_table_that_was_sorted_in_between(values):
         )
         np.testing.assert_array_equal(found.select(IDS).values, values)
     for other in ({"values": shuffled[voxels]}, {"n_repetitions": shuffled["n"]}):
-        with pytest.raises(
-            ResponsesError, match=r"Rows of (values|n_repetitions) .* same in another order. Sort one by"
-        ):
+        with pytest.raises(ResponsesError, match=r"Rows of (values|n_repetitions) .* same in another order. If rows"):
             dataclasses.replace(given, stimulus_ids=frame["stimulus_id"], **other)
+    # rows in one order, whatever the indexes: said by names, by arrays, or all alike
+    names = pd.Index([27, 3, *range(8)])
+    as_text = pd.Series([str(name) for name in names])
+    numbered = pd.DataFrame(values, index=names)
+    assert dataclasses.replace(given, stimulus_ids=as_text, values=numbered).stimulus_ids[0] == "27"
+    ids = shuffled["stimulus_id"].reset_index(drop=True)
+    with pytest.raises(ResponsesError, match=r"give arrays \(to_numpy\(\)\); if not, sort one by the other's index"):
+        dataclasses.replace(given, stimulus_ids=ids, values=shuffled[voxels])
+    found = dataclasses.replace(given, stimulus_ids=ids, values=shuffled[voxels].to_numpy())
+    np.testing.assert_array_equal(found.select(IDS).values, values)
+    alike = pd.Series(np.full(10, 4))
+    assert dataclasses.replace(
+        given, stimulus_ids=shuffled["stimulus_id"], values=shuffled[voxels], n_repetitions=alike
+    )
     variance = pd.Series([1.0, 2, 3])
     assert dataclasses.replace(given, noise_variance=variance)
     with pytest.raises(ResponsesError, match="Rows of noise_variance .* the rows of neuroids in another order"):
         dataclasses.replace(given, noise_variance=variance.sort_values(ascending=False))
     noise = np.random.default_rng(2).standard_normal(values.shape)
+    order = [2, 0, 1]
+    ceiling = NoiseCeiling.from_ncsnr(pd.Series([0.5, 1.0, 2.0])[order], 0.25)
+    sorted_alike = dataclasses.replace(given, values=pd.DataFrame(values)[order], noise_ceiling=ceiling)
+    np.testing.assert_array_equal(sorted_alike.values, values[:, order])
     trials = pd.DataFrame(np.vstack([values, values[::-1] + 0.3 * noise]))
     trials = (trials - trials.mean()) / trials.std(ddof=0)
     ids = pd.Series([*IDS, *IDS[::-1]])

@@ -229,7 +229,7 @@ def test_frames_and_series_of_one_index_are_in_one_order(features):
     for given, own in ((frame, ids), (frame.iloc[shuffled], ids.iloc[shuffled]), (frame, ids.set_axis(range(5, 15)))):
         np.testing.assert_array_equal(FeatureTable.of_arrays(given, own).rows(list(own)), given.to_numpy())
     for given, own in ((frame, ids.iloc[shuffled]), (frame.iloc[shuffled], ids)):
-        with pytest.raises(TableError, match=r"the same rows in another order. Sort one by the other"):
+        with pytest.raises(TableError, match=r"the same rows in another order. If rows of both belong together"):
             FeatureTable.of_arrays(given, own)
 
 

@@ -405,11 +405,28 @@ def test_points_that_may_mark_thousands(tmp_path, separator):
         assert table("12.345", "6.789").read(0, 1)[0, 0] == 12.345
 
 
+def test_ratings_beside_tabs_are_no_thousands(tmp_path):
+    """Means of three, as R writes them: without zeros at their ends."""
+    rows = [("a.jpg", "3.667", "2"), ("b.jpg", "4", "1.333"), ("c.jpg", "2.333", "5")]
+    (tmp_path / "t.tsv").write_text("\n".join("\t".join(row) for row in [("stimulus_id", "f0", "f1"), *rows, ()]))
+    np.testing.assert_array_equal(open_table(tmp_path / "t.tsv").read(0, 3), [[3.667, 2], [4, 1.333], [2.333, 5]])
+
+
+def test_a_name_with_brackets_is_itself_alone(tmp_path):
+    frame = pd.DataFrame(
+        {"stimulus_id": ["a.jpg", "b.jpg", "c.jpg"], "Q1[SQ001]": [1.5, 2, 3], "Q10": [4.5, 5, 6], "QS": [0, 1, 9]}
+    )
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    for wanted in ("Q1[SQ001]", ["Q1[SQ001]"]):
+        assert open_table(tmp_path / "t.csv", columns=wanted).columns == ("Q1[SQ001]",)
+    assert open_table(tmp_path / "t.csv", columns="Q1[0-9]").columns == ("Q10",)
+
+
 @pytest.mark.parametrize("separator", [";", "\t"])
 @pytest.mark.parametrize("first", [0, 25], ids=["from the first row", "after many rows"])
 def test_points_that_mark_thousands_among_small_numbers(tmp_path, separator, first):
     def table(number):
-        numbers = [*["809"] * first, number, "17"]
+        numbers = [*["809"] * first, number, "17", "809"]
         lines = [f"image_{i}.jpg{separator}{value}{separator}3" for i, value in enumerate(numbers)]
         (tmp_path / "t.csv").write_text("\n".join([f"stimulus_id{separator}f0{separator}f1", *lines, ""]))
         return open_table(tmp_path / "t.csv")

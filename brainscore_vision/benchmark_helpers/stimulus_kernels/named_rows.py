@@ -95,9 +95,22 @@ def _text(name) -> str:
     return str(int(name)) if is_whole else str(name).strip()
 
 
+HOW_TO_SAY = (
+    "If rows of both belong together as they stand, give arrays (to_numpy()); if not, sort one by the other's index."
+)
+"""Ends a message about rows of :func:`rows_of_a_table_apart`: which of the two it is, indexes do not tell."""
+
+
 def rows_of_a_table_apart(values, ids) -> bool:
-    """Whether ids and what stands beside them are rows of one table, by their indexes, in different orders."""
-    return in_another_order(getattr(values, "index", None), getattr(ids, "index", None))
+    """Whether ids and what stands beside them may be rows of one table, by their indexes, in different orders.
+
+    Not where the rows are called as the ids, in their order, nor where all rows are the same.
+    """
+    index = getattr(values, "index", None)
+    if not in_another_order(index, getattr(ids, "index", None)):
+        return False
+    rows = np.asarray(values)
+    return [_text(one) for one in index] != [str(one).strip() for one in ids] and not (rows == rows[:1]).all()
 
 
 def in_another_order(index, other) -> bool:

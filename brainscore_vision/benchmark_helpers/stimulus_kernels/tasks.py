@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import ResponsesError, StimulusKernelError
-from .named_rows import ids_of, in_another_order, misnamed_rows, row_indexes, rows_of_a_table_apart
+from .named_rows import HOW_TO_SAY, ids_of, in_another_order, misnamed_rows, row_indexes, rows_of_a_table_apart
 from .pool import StimulusPool
 from .statistics.bootstrap import Draws
 from .statistics.ceilings import ExplainableVariance, NoiseCeiling
@@ -127,12 +127,12 @@ class Responses:
     def _check_names_of_neuroids(self) -> None:
         """Refuse what calls neuroids as the table's index or one of its columns does, in another order."""
         index, in_table = self.neuroids.index, [pd.Index(column) for _, column in self.neuroids.items()]
-        rows = [index, *in_table]
         columns = getattr(self.values, "columns", None)
         columns = row_indexes(getattr(self.values, "T", None), ()) if columns is None else [columns]
+        rows = [index, *in_table, *columns]
         for what, given, called in (
             # numbers of columns may be names of voxels, where a default index counts places
-            ("Columns of values", columns, in_table if isinstance(index, pd.RangeIndex) else rows),
+            ("Columns of values", columns, in_table if isinstance(index, pd.RangeIndex) else [index, *in_table]),
             ("Rows of noise_variance", row_indexes(self.noise_variance, ()), rows),
             ("Rows of noise_ceiling", row_indexes(self.noise_ceiling.named, ()), rows),
         ):
@@ -141,7 +141,7 @@ class Responses:
             if other and not same:
                 raise ResponsesError(
                     f"{what} are those of neuroids, in their order; for {self.subject} they are the rows of neuroids in "
-                    f"another order. Sort one by the other (frame[neuroids.index]), or give an array without names."
+                    f"another order. {HOW_TO_SAY}"
                 )
 
     def _check_rows(self, name: str, given) -> None:
@@ -149,7 +149,7 @@ class Responses:
         if rows_of_a_table_apart(given, self.stimulus_ids):
             raise ResponsesError(
                 f"Rows of {name} are those of stimulus_ids, in their order; for {self.subject} the indexes of both are the "
-                f"same in another order. Sort one by the other ({name}.loc[stimulus_ids.index]), or give arrays."
+                f"same in another order. {HOW_TO_SAY}"
             )
         wrong = misnamed_rows(row_indexes(given), self.stimulus_ids)
         if wrong is not None:

@@ -237,6 +237,7 @@ def families(
     if features is None or len(named) < 2:
         return tuple(named)
     from brainscore_vision.benchmark_helpers.stimulus_kernels.named_rows import (
+        HOW_TO_SAY,
         misnamed_rows,
         row_indexes,
         rows_of_a_table_apart,
@@ -244,8 +245,8 @@ def families(
 
     if rows_of_a_table_apart(features, stimulus_ids):
         raise DatasetError(
-            "Rows of features are those of the stimuli, in their order; the indexes of both are the same in another order. "
-            "Sort one by the other (features.loc[stimulus_ids.index])."
+            f"Rows of features are those of the stimuli, in their order; the indexes of both are the same in another order. "
+            f"{HOW_TO_SAY}"
         )
     if (wrong := misnamed_rows(row_indexes(features), stimulus_ids)) is not None:
         raise DatasetError(

@@ -42,7 +42,8 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 _THOUSANDS_BY_POINT = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
 _DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
-_BELOW_THOUSAND = re.compile(r"[+-]?\d{1,3}")
+_HUNDREDS = re.compile(r"[+-]?[1-9]\d{2}")
+_THREE_DIGITS = re.compile(rb"\d\.\d{3}(?!\d)|\0")
 _ROWS_LOOKED_AT = 20
 _MANY = 8
 
@@ -224,7 +225,8 @@ def _matching(path: Path, names: list[str], index: list[str], wanted: str | Sequ
     patterns = [part.strip() for part in (wanted.split(",") if isinstance(wanted, str) else wanted)]
     found: set[str] = set()
     for pattern in patterns:
-        own = {name for name in names if fnmatchcase(name, pattern)} | ({pattern} & {*names, *index})
+        # a name is itself alone: brackets in it are no class of characters
+        own = {pattern} & {*names, *index} or {name for name in names if fnmatchcase(name, pattern)}
         if not own:
             raise TableError(
                 f"{path}: {asked_as('columns', '--columns')} names columns of the table, or patterns of them ('f*'); no "
@@ -292,7 +294,8 @@ def _decimal(path: Path, rows: pd.DataFrame) -> tuple[str, tuple[str, ...]]:
     with_point = fields[fields.str.fullmatch(_DECIMAL_POINT)]
     if not len(with_comma):
         # where these rows tell nothing, the others may
-        if separator(path) != "," and with_point.str.fullmatch(_THOUSANDS_BY_POINT).all():
+        unclear = separator(path) != "," and with_point.str.fullmatch(_THOUSANDS_BY_POINT).all()
+        if unclear and _THREE_DIGITS.search(path.read_bytes()):  # or UTF-16, which has zero bytes
             _refuse_thousands(path, read_csv(path, header=None, dtype=str, keep_default_na=False).iloc[1:])
         return ".", ()
     if len(with_point) or with_comma.str.fullmatch(_THOUSANDS).all():
@@ -307,8 +310,8 @@ def _decimal(path: Path, rows: pd.DataFrame) -> tuple[str, tuple[str, ...]]:
 def _refuse_thousands(path: Path, rows: pd.DataFrame) -> None:
     """Refuse points that may mark thousands: all have three digits behind them, and none stands behind a zero.
 
-    Semicolons stand where commas are decimal marks, and points mark thousands. Beside tabs, decimals of three digits are usual;
-    but then no number of their column is without a point.
+    Semicolons stand where commas are decimal marks, and points mark thousands. Beside tabs, decimals of three digits are usual,
+    but not in a column that has hundreds without a point too.
     """
     first, may_be = None, separator(path) == ";"
     for _, column in rows.items():
@@ -318,7 +321,7 @@ def _refuse_thousands(path: Path, rows: pd.DataFrame) -> None:
             return
         if len(with_point):
             first = first or with_point.iloc[0]
-            may_be |= bool(fields.str.fullmatch(_BELOW_THOUSAND).any())
+            may_be |= bool(fields.str.fullmatch(_HUNDREDS).any())
     if first and may_be:
         raise TableError(
             f"{path}: in a table with semicolons or tabs, {first} may be a thousand times as much, and no other number tells. "

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.named_rows import (
+    HOW_TO_SAY,
     misnamed_rows,
     row_indexes,
     rows_of_a_table_apart,
@@ -388,7 +389,7 @@ def _check_rows(features, ids, found: np.ndarray, name: str) -> None:
     if rows_of_a_table_apart(features, ids):
         raise TableError(
             f"{name}: the rows of a DataFrame have the ids given, in their order; its index and that of the ids are the same "
-            f"rows in another order. Sort one by the other (frame.loc[ids.index])."
+            f"rows in another order. {HOW_TO_SAY}"
         )
     wrong = misnamed_rows(row_indexes(features, ID_KEYS), found.tolist())
     if wrong is not None:

@@ -7,6 +7,7 @@ are fewer training stimuli than voxels, the features and A take less room than W
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import weakref
@@ -333,7 +334,7 @@ def _plan(model, tasks: Sequence[SubjectTask], run: Run, settings: EncoderSettin
         names = (names,) if isinstance(names, str) else tuple(names)
         layers.append(_Layer(item, names, own, positions, p, direct <= dual, None, min(direct, dual) + 4 * p + 16 * v))
     described = DESCRIBED_BYTES * (start + len(tasks[0].pool.stimulus_ids)) + BASE_BYTES
-    described += GROUP_BYTES * (len(tasks) + len(layers)) + sum(2 * len(name) + 4 for name in _feature_names(model))
+    described += GROUP_BYTES * (len(tasks) + len(layers)) + len(json.dumps(_feature_names(model)))
     total = described + sum(layer.n_bytes for layer in layers)
     if settings.max_size is not None and total > settings.max_size:
         # what layers need whatever the projection is subtracted; each gets its share of the rest

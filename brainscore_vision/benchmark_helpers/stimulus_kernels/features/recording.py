@@ -351,13 +351,14 @@ def _committed(model: ModelCommitment, region: str) -> tuple[str, ...]:
             raise UnmappedRegionError(
                 f"{_uncommitted(model, region)} Brain-Score could not choose one either: {type(error).__name__}: {error}"
             ) from error
-    layers = tuple(dict.fromkeys(make_list(of_regions[region])))
+    layers = tuple(make_list(of_regions[region]))
     if not layers or not all(isinstance(layer, str) for layer in layers):
         raise UnmappedRegionError(
             f"A region is mapped to a layer's name, or to a list of names; {model.identifier} maps {region} to "
             f"{of_regions[region]!r}. Correct its region_layer_map."
         )
-    return tuple(map(str, layers))  # numpy's text, as Brain-Score's choice of layers gives it, is no key of a kernel
+    # numpy's text, as Brain-Score's choice of layers gives it, is no key of a kernel
+    return tuple(dict.fromkeys(map(str, layers)))
 
 
 def _check_layers(model: ModelCommitment, layers_of: dict[str, tuple[str, ...]]) -> None:
