@@ -174,7 +174,7 @@ def test_a_default_index_beside_numbers_is_of_places(values):
 
 def test_columns_of_one_table_that_was_sorted_in_between(values):
     """Pandas brings them together by their index, whose numbers name no stimulus."""
-    frame = pd.DataFrame(values).assign(stimulus_id=IDS, n=4)
+    frame = pd.DataFrame(values).assign(stimulus_id=IDS, n=[4, 12] * 5)
     shuffled = frame.sample(frac=1, random_state=1)
     voxels = list(range(values.shape[1]))
     given = responses(values)
@@ -187,7 +187,7 @@ def test_columns_of_one_table_that_was_sorted_in_between(values):
         with pytest.raises(ResponsesError, match=r"Rows of (values|n_repetitions) .* same in another order. If rows"):
             dataclasses.replace(given, stimulus_ids=frame["stimulus_id"], **other)
     # rows in one order, whatever the indexes: said by names, by arrays, or all alike
-    names = pd.Index([27, 3, *range(8)])
+    names = pd.Index([27, 13, *range(8)])
     as_text = pd.Series([str(name) for name in names])
     numbered = pd.DataFrame(values, index=names)
     assert dataclasses.replace(given, stimulus_ids=as_text, values=numbered).stimulus_ids[0] == "27"
@@ -207,7 +207,9 @@ def test_columns_of_one_table_that_was_sorted_in_between(values):
     noise = np.random.default_rng(2).standard_normal(values.shape)
     order = [2, 0, 1]
     ceiling = NoiseCeiling.from_ncsnr(pd.Series([0.5, 1.0, 2.0])[order], 0.25)
-    sorted_alike = dataclasses.replace(given, values=pd.DataFrame(values)[order], noise_ceiling=ceiling)
+    sorted_alike = dataclasses.replace(
+        given, neuroids=pd.DataFrame({"name": list("uvw")}), values=pd.DataFrame(values)[order], noise_ceiling=ceiling
+    )
     np.testing.assert_array_equal(sorted_alike.values, values[:, order])
     trials = pd.DataFrame(np.vstack([values, values[::-1] + 0.3 * noise]))
     trials = (trials - trials.mean()) / trials.std(ddof=0)
@@ -574,3 +576,36 @@ def test_what_a_provider_is_to_answer_is_said(tmp_path, monkeypatch, provider, m
     with pytest.raises(StimulusKernelError, match=message):
         benchmark(model)
     assert model.looks == []
+
+
+def test_trials_without_a_stimulus_are_none_of_one_stimulus(values):
+    """Blank and catch trials have nan in tables, which numpy takes for one name."""
+    noise = np.random.default_rng(2).standard_normal(values.shape)
+    trials = np.vstack([values, values[::-1] + 0.3 * noise])
+    trials = (trials - trials.mean(axis=0)) / trials.std(axis=0)
+    numbers = np.r_[np.arange(10.0), np.arange(10.0)[::-1]]
+    texts = [*IDS, *IDS[::-1]]
+    expected = reliability_from_trials(trials, numbers).ncsnr
+    np.testing.assert_allclose(reliability_from_trials(trials, texts).ncsnr, expected)
+    for ids in (
+        np.where(numbers == 3, np.nan, numbers),
+        ["image 0", None, *texts[2:]],
+        pd.Series(texts).replace("image 3", pd.NA),
+    ):
+        with pytest.raises(ResponsesError, match=r"of 20 have no stimulus \(nan\)"):
+            reliability_from_trials(trials, ids)
+    hidden = np.ma.array(trials, mask=np.zeros(trials.shape))
+    np.testing.assert_allclose(reliability_from_trials(hidden, numbers).ncsnr, expected)
+    hidden[4, 1] = np.ma.masked
+    with pytest.raises(ResponsesError, match="1 of 20 are masked"):
+        reliability_from_trials(hidden, numbers)
+    with pytest.raises(ResponsesError, match="one neuroid as a column"):
+        reliability_from_trials(trials[:, 0], numbers)
+
+
+@pytest.mark.parametrize("ncsnr", [np.ones((3, 1)), pd.DataFrame({"ncsnr": [1.0, 1, 1]}), 0.5])
+def test_a_noise_ceiling_has_one_axis(ncsnr):
+    with pytest.raises(ResponsesError, match="an array of one axis"):
+        NoiseCeiling.from_ncsnr(ncsnr, 1 / 4)
+    with pytest.raises(ResponsesError, match="refers to a mean of 1/n_repetitions"):
+        NoiseCeiling(np.ones(3), np.ones(3))

@@ -491,8 +491,10 @@ def test_scores_say_who_draws_lots_for_an_image(make, stimuli):
     """Of an augmentation that hardly ever does anything, a few images show nothing."""
     torch.manual_seed(3)
     _, notes = record(recorder_of(make(), []), stimuli)
-    lots = [note for note in notes["V1"] if "draws random numbers: features of an image may be others" in note]
+    lots = [note for note in notes["V1"] if "draws random numbers: where they decide something" in note]
     assert len(lots) == (make in DRAWING.values())
+    _, notes = record(recorder_of(make(), [], batch_size=1), of_paths(paths_of(stimuli)[:3]))
+    assert len([note for note in notes["V1"] if note in lots]) == len(lots)
 
 
 def test_another_thread_may_draw_lots_meanwhile(stimuli, in_turn, monkeypatch):

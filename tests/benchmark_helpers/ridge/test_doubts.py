@@ -79,6 +79,16 @@ def test_the_score_says_that_features_were_lost_in_rounding(table, tiny_dataset,
     assert remedy in notes[0]
 
 
+def test_what_is_lost_just_below_the_smallest_penalty_is_said(table, tiny_dataset):
+    """Ratings beside rates in small units: at λ = α a direction still counts by half, and correlations see no shrinkage."""
+    ids, features = table
+    rng, small = np.random.default_rng(2), features[:, 0] / features[:, 0].std()
+    for spread, said in ((1e-6, 1), (1e-9, 0)):
+        beside = np.c_[1000 * rng.standard_normal((len(ids), 2)), spread * small]
+        notes = notes_of(scored(ids, beside, tiny_dataset, [CELL])[CELL])
+        assert len([note for note in notes if "lost in rounding" in note]) == said
+
+
 def test_exact_scores_are_the_scores(table, tiny_dataset, tmp_path, monkeypatch):
     """And they come from the same kernels: nothing is stored for them."""
     from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import decomposition, fit

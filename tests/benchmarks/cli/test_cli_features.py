@@ -207,6 +207,11 @@ def test_choices_of_one_table_are_models_of_their_own(run, tables, tmp_path):
         "features-one (one.csv --ids image --columns 'f*')": found["f*"]["score"],
         "features-one (one.csv --ids image --columns w,x,y,z)": found["w,x,y,z"]["score"],
     }
+    for model in rows:  # in full, with an asterisk that is none
+        other = next(name for name in rows if name != model)
+        compared = CliRunner().invoke(cli.app, ["compare", str(results), model, other, "--json"])
+        assert compared.exit_code == 0, compared.output
+        assert records(compared.output)[0]["mean"]["value"] == pytest.approx(rows[model] - rows[other])
     for columns in ("f*", "w,x,y,z"):
         choices = ("--ids", "image", "--columns", columns)
         run("partition", tables[0], "LAION_fMRI-DINOv2", CELL, *choices, "--no-store", "--results", results)
@@ -226,6 +231,13 @@ def test_a_sweep_of_a_table_takes_no_choice_of_it_for_the_whole(run, clip, tmp_p
     (whole,) = ResultsDatabase(results).results([str(table)])
     (expected,) = records(run("score", "LAION_fMRI-CLIP", CELL, "--json"))
     assert whole.value == pytest.approx(expected["score"], abs=1e-9)
+
+
+def test_two_choices_of_one_table_are_parts_of_their_own(run, tables):
+    twice = ("--ids", "image", "--columns", "f*", "--columns", "w,x,y,z")
+    found = records(run("partition", tables[0], tables[0], CELL, *twice, "--json", "--no-store"))
+    assert found[0]["models"] == ["features-one ids=image 'columns=f*'", "features-one ids=image columns=w,x,y,z"]
+    assert found[-1]["unique_a"] > found[-1]["unique_b"] + 0.2
 
 
 def test_partition_says_what_a_part_of_nothing_means(run, tables):

@@ -32,6 +32,9 @@ DEFAULT_ALPHAS = tuple(10.0**exponent for exponent in range(-10, 11))
 RELATIVE = "relative"
 """Stands for :data:`RELATIVE_ALPHAS`."""
 
+HARDLY = 0.01
+"""A direction of this part of the smallest penalty counts by as much."""
+
 RELATIVE_ALPHAS = tuple(10.0 ** (half_decades / 2) for half_decades in range(-12, 13))
 """25 penalties from 1e-6 to 1e6, two per decade, in units of the mean eigenvalue of the centred training kernel."""
 
@@ -167,12 +170,14 @@ class RidgeMetric:
         if kernel.sketch is None:
             return ()
         lost = decomposition.lost_spread(kernel.sketch[train_rows], kernel.mean_norm)
-        if lost <= min(self.grid) * self.unit(decomposition):
+        # a direction counts by λ / (λ + α), and correlations do not see how little: far below α it hardly does
+        if lost <= HARDLY * min(self.grid) * self.unit(decomposition):
             return ()
+        counts_below = alpha_text(lost / HARDLY / self.unit(decomposition), self.is_relative, ".1g")
         note = (
             f"Some features vary so much more than others that the others are lost in rounding: with an alpha below "
-            f"{alpha_text(lost / self.unit(decomposition), self.is_relative, '.1g')} they would count, and do not count "
-            f"here. Standardise the features (divide each by its standard deviation), or leave out those that vary most."
+            f"{counts_below} they would count, and do not count here. Standardise the features (divide each by its standard "
+            f"deviation), or leave out those that vary most."
         )
         warn_of_model("rounding", note)
         return (note,)

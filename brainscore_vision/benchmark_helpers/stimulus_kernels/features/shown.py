@@ -23,8 +23,8 @@ _TRIES = 6
 """Times that an image is prepared again while something changes: that often, no other thread is the reason."""
 
 _LOTS = (
-    "What prepares the images of {} draws random numbers: features of an image may be others each time it is shown. Leave "
-    "augmentations out of the preprocessing."
+    "What prepares the images of {} draws random numbers: where they decide something, features of an image are others each "
+    "time it is shown. Leave augmentations out of the preprocessing, or see that they are switched off."
 )
 
 _KEEPS = "are prepared by code that keeps something from one to the next, uses one place for several, or draws lots"
@@ -57,7 +57,7 @@ class ShownImages:
         self.lots: str | None = None
         self.one_by_one: bool | None = None
         self._ahead: Ahead | None = None
-        self._model = None
+        self._model, self._n_single = None, 0
         self._ready: list | None = None
 
     @contextlib.contextmanager
@@ -108,6 +108,9 @@ class ShownImages:
         """Find out whether images can be prepared one by one, of a batch that was prepared as a whole."""
         if self.one_by_one:  # until now
             self._prepare_in_turn("could not be prepared ahead, and could be prepared later")
+        elif len(set(paths)) == 1 and not self._n_single:  # batches of one image stay as they are
+            self._n_single += 1
+            self.lots = _LOTS.format(self._identifier) if self._draws(prepare, paths[0]) else None
         elif len(set(paths)) > 1:
             with generators_moved(self._model):
                 before = preparing_state(self._model)

@@ -29,8 +29,10 @@ and divide a sum over neuroids by a sum, which is stable where single neuroids' 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from numbers import Real
 
 import numpy as np
+import pandas as pd
 
 from ..errors import ResponsesError, StimulusKernelError
 from ..named_rows import misnamed_rows, row_indexes, rows_of_a_table_apart
@@ -73,6 +75,11 @@ class NoiseCeiling:
         fraction = np.asarray(self.fraction, dtype=float)
         if self.named is None and not isinstance(self.fraction, np.ndarray):
             object.__setattr__(self, "named", self.fraction)
+        if fraction.ndim != 1:
+            raise ResponsesError(
+                f"A noise ceiling has one number for each neuroid, an array of one axis; received shape {fraction.shape}. Give "
+                f"a column of a table, table['ncsnr'], or array.ravel()."
+            )
         if not ((fraction >= 0) & (fraction <= 1)).all():
             known = fraction[~np.isnan(fraction)]
             extent = f"values from {known.min():g} to {known.max():g}" if len(known) else "no values"
@@ -80,7 +87,7 @@ class NoiseCeiling:
                 f"A noise ceiling is a fraction of variance between 0 and 1; received {extent}, "
                 f"{fraction.size - len(known)} nan. Divide percent by 100, and leave neuroids without a ceiling out."
             )
-        if not 0 < self.mean_inverse_repetitions <= 1:
+        if not (isinstance(self.mean_inverse_repetitions, Real) and 0 < self.mean_inverse_repetitions <= 1):
             raise ResponsesError(
                 f"A noise ceiling refers to a mean of 1/n_repetitions, above 0 and at most 1; received "
                 f"{self.mean_inverse_repetitions!r}. For 12 repetitions pass 1/12."
@@ -302,8 +309,20 @@ def reliability_from_trials(trials: np.ndarray, stimulus_ids: np.ndarray) -> Rel
         As :func:`reliability_from_sums`; or trials that are not z-scored.
     """
     values = np.asarray(trials, dtype=float)
+    if values.ndim != 2:
+        raise ResponsesError(
+            f"Trials are trials × neuroids; received shape {values.shape}. Give one neuroid as a column."
+        )
     if len(values) != len(stimulus_ids):
         raise ResponsesError(f"Each trial has a stimulus: {len(values)} trials, {len(stimulus_ids)} stimulus ids.")
+    labels, ids = pd.factorize(np.asarray(stimulus_ids, dtype=object))  # -1 for nan, None and NA
+    masked = np.ma.getmaskarray(trials).any(axis=1) if np.ma.is_masked(trials) else np.zeros(len(values), bool)
+    without = {"have no stimulus (nan)": labels < 0, "are masked": masked}
+    for what, rows in without.items():
+        if rows.any():
+            raise ResponsesError(
+                f"Each trial has a stimulus, and numbers that count; {rows.sum()} of {len(values)} {what}. Leave them out."
+            )
     if rows_of_a_table_apart(trials, stimulus_ids) or misnamed_rows(row_indexes(trials), stimulus_ids) is not None:
         raise ResponsesError(
             "Rows of trials are those of stimulus_ids, in their order; the table has other names, or another order. Take "
@@ -321,11 +340,10 @@ def reliability_from_trials(trials: np.ndarray, stimulus_ids: np.ndarray) -> Rel
             f"The signal's variance is what the noise leaves of 1, so trials must be z-scored; {len(off)} of "
             f"{len(variance)} neuroids have another variance (the first: {variance[off[0]]:.3g}). z-score within sessions."
         )
-    _, codes, counts = np.unique(np.asarray(stimulus_ids), return_inverse=True, return_counts=True)
-    sums = np.zeros((len(counts), values.shape[1]))
-    for code, trial in zip(codes, values, strict=True):
-        sums[code] += trial
-    return reliability_from_sums(sums, np.einsum("ij,ij->j", values, values), counts)
+    sums = np.zeros((len(ids), values.shape[1]))
+    for label, trial in zip(labels, values, strict=True):
+        sums[label] += trial
+    return reliability_from_sums(sums, np.einsum("ij,ij->j", values, values), np.bincount(labels))
 
 
 @dataclass(frozen=True)

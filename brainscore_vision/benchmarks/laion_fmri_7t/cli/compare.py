@@ -53,6 +53,8 @@ def compare(
     database, found = ResultsDatabase(results, create=False), []
     for model in (first, second):
         own = database.results([model]) or database.results([with_whole_path(model)])
+        # a name may hold asterisks, as that of some columns of a table: it is itself first
+        own = [result for result in own if model in (result.model, result.requested_model)] or own
         if len({result.model for result in own}) != 1:
             names = sorted({result.model for result in database.results()})
             raise ResultsError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -220,7 +221,12 @@ def _two_models(names: tuple[str, str], options: dict[str, list[str] | None]) ->
             raise typer.BadParameter(
                 f"--{option} is given once for both models or once for each; received {len(values)}."
             )
-    return [_resolved(name, **_choices(options, i)) for i, name in enumerate(names)]
+    chosen = [_choices(options, i) for i in range(len(names))]
+    if names[0] == names[1] and chosen[0] != chosen[1]:  # two models of one table, called by what was chosen in it
+        for choices in chosen:
+            said = " ".join(shlex.quote(f"{option}={value}") for option, value in choices.items())
+            choices["identifier"] = f"features-{Path(names[0]).stem} {said}"
+    return [_resolved(name, **choices) for name, choices in zip(names, chosen, strict=True)]
 
 
 def table_or_name(name: str, ids: str | None, key: str | None, columns: str | None, drop_missing: bool):
