@@ -120,14 +120,14 @@ def are_independent(prepare: Callable, path: str, other: str) -> bool:
     turns, found = _Turns(), [None, None]
 
     def run(i: int, own: str) -> None:
-        sys.settrace(functools.partial(turns.follow, i))
+        sys.settrace(turns.tracer(i))
         try:
             found[i] = as_tensor(prepare([own])[0]).clone()
         except Exception:  # noqa: BLE001 - it has none alone
             found[i] = None
         finally:
             sys.settrace(None)
-            turns.leave(i)
+            turns.leave()
 
     threads = [threading.Thread(target=run, args=pair) for pair in enumerate((path, other))]
     for thread in threads:
@@ -143,27 +143,32 @@ class _Turns:
     def __init__(self):
         self._condition, self._turn, self._n_left = threading.Condition(), 0, MOST_TURNS
 
-    def follow(self, me: int, frame, _event: str, _argument):
-        """For ``sys.settrace`` of thread ``me``."""
-        if not is_own(frame.f_globals.get("__name__") or ""):
-            return None
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        return functools.partial(self._step, me)
+    def tracer(self, me: int) -> Callable:
+        """For ``sys.settrace`` of thread ``me``, 0 or 1."""
 
-    def _step(self, me: int, _frame, event: str, _argument):
-        if event == "opcode":
-            with self._condition:
-                if self._n_left:
-                    self._n_left -= 1
-                    self._turn = 1 - me
-                    self._condition.notify()
-                    if not self._condition.wait_for(lambda: self._turn == me or not self._n_left, LONGEST_TURN):
-                        self._n_left = (
-                            0  # the other one waits for something that this one holds: both go on as they can
-                        )
-        return functools.partial(self._step, me)
+        def step(_frame, event: str, _argument):
+            if event == "opcode":
+                self._pass(me)
+            return step if self._n_left else None
 
-    def leave(self, me: int) -> None:
+        def follow(frame, _event: str, _argument):
+            if not self._n_left or not is_own(frame.f_globals.get("__name__") or ""):
+                return None
+            frame.f_trace_opcodes, frame.f_trace_lines = True, False
+            return step
+
+        return follow
+
+    def _pass(self, me: int) -> None:
+        with self._condition:
+            if self._n_left:
+                self._n_left -= 1
+                self._turn = 1 - me
+                self._condition.notify()
+                if not self._condition.wait_for(lambda: self._turn == me or not self._n_left, LONGEST_TURN):
+                    self._n_left = 0  # the other one waits for something that this one holds: both go on as they can
+
+    def leave(self) -> None:
         """There is nobody to pass the turn to any more."""
         with self._condition:
             self._n_left = 0
