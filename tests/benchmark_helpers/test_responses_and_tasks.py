@@ -609,3 +609,24 @@ def test_a_noise_ceiling_has_one_axis(ncsnr):
         NoiseCeiling.from_ncsnr(ncsnr, 1 / 4)
     with pytest.raises(ResponsesError, match="refers to a mean of 1/n_repetitions"):
         NoiseCeiling(np.ones(3), np.ones(3))
+
+
+def test_ids_of_an_assembly_are_text(values):
+    """xarray gives them one by one as arrays."""
+    coordinates = {"stimulus_id": ("presentation", list(IDS)), "voxel": ("neuroid", list("uvw"))}
+    assembly = xr.DataArray(values, dims=("presentation", "neuroid"), coords=coordinates)
+    ids = assembly["stimulus_id"]
+    found = dataclasses.replace(responses(values), stimulus_ids=ids, values=assembly)
+    np.testing.assert_array_equal(found.select(IDS[::-1]).values, values[::-1])
+    assert StimulusPart("all", ids).stimulus_ids == IDS
+    assert task(ids[3:], ids[:3]).test_ids == IDS[:3]
+    with pytest.raises(
+        ResponsesError, match="in their order; for ann they say 'image 0' where stimulus_ids say 'image 9'"
+    ):
+        dataclasses.replace(responses(values), stimulus_ids=ids[::-1], values=assembly)
+    trials = assembly[np.r_[np.arange(10), np.arange(10)]].copy()
+    trials[10:] += 0.3 * np.random.default_rng(2).standard_normal(values.shape)
+    trials = (trials - trials.mean("presentation")) / trials.std("presentation")
+    assert reliability_from_trials(trials, trials["stimulus_id"]).ncsnr.shape == (3,)
+    with pytest.raises(ResponsesError, match="or another order"):
+        reliability_from_trials(trials, trials["stimulus_id"][::-1])

@@ -21,7 +21,7 @@ def ids_of(given, what: str, error: type[Exception]) -> tuple[str, ...]:
     """
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise error(f"{what} are a list of stimulus ids, which may be empty; received {given!r}. Give a list.")
-    ids = tuple(given)
+    ids = tuple(given.values.tolist() if isinstance(given, xr.DataArray) else given)
     wrong = [one for one in ids if not isinstance(one, str)]
     if wrong:
         remedy = "id.decode()" if isinstance(wrong[0], bytes) else "str(id)"
@@ -71,7 +71,7 @@ def misnamed_rows(indexes: Sequence[pd.Index], ids: Sequence[str]) -> tuple[int,
     Words that all differ name rows; other words, numbers, and each of several indexes, where some are ids. A default index
     counts places.
     """
-    ids = [str(one).strip() for one in ids]
+    ids = [str(one).strip() for one in (ids.values if isinstance(ids, xr.DataArray) else ids)]
     as_numbers, wrong = [str(int(one)) if one.isdecimal() else one for one in ids], None
     for index in indexes:
         if isinstance(index, pd.RangeIndex) and index.equals(pd.RangeIndex(len(index))):

@@ -155,7 +155,8 @@ class Responses:
         if wrong is not None:
             i, names = wrong
             both = i < min(len(names), len(self.stimulus_ids))
-            said, wanted = (names[i], str(self.stimulus_ids[i])) if both else (len(names), len(self.stimulus_ids))
+            ids = np.asarray(self.stimulus_ids)
+            said, wanted = (names[i], str(ids[i])) if both else (len(names), len(ids))
             raise ResponsesError(
                 f"Rows of {name} are those of stimulus_ids, in their order; for {self.subject} they say {said!r} where "
                 f"stimulus_ids say {wanted!r}. Sort the table by the ids (frame.loc[ids]), or give an array without names."

@@ -84,6 +84,29 @@ def test_constants_that_are_kept_twice_are_the_same():
 # Help
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("score", "--features", "t.csv", "--columns", "p1", "--columns", "p2", "LAION_fMRI.IT-ood-ridgecv"),
+        ("score", "pixels", "LAION_fMRI.IT-ood-ridgecv", "--layers", "V1=a", "--layers=IT=b"),
+        ("encoder", "fit", "pixels", "--subject", "sub-01", "--subject", "sub-03", "--out", "e.h5"),
+        ("data", "get", "--dataset", "a", "--dataset", "b"),
+    ],
+)
+def test_an_option_of_one_value_is_given_once(run, words):
+    """The last would count, without a word."""
+    repeated = next(word.partition("=")[0] for i, word in enumerate(words) if word.partition("=")[0] in words[:i])
+    code, _, said = run(*words)
+    assert code == 2
+    assert f"Invalid value for '{repeated}': It takes one value; received it 2 times" in " ".join(said.split())
+
+
+def test_options_of_several_values_and_switches_may_be_repeated(run):
+    assert run("list", "--all", "--all")[0] == 0
+    code, _, said = run("record", "--model", "a", "--model", "b")
+    assert (code, "received it 2 times" in said) == (2, False)
+
+
 def test_commands_stand_under_their_headings_in_order():
     text = front("--help").stdout
     places = []

@@ -34,6 +34,8 @@ from .images import ImagesError, Plain, listed, made_images, placed_pieces
 BUFFER_BYTES = 2**28
 """Features of images that wait to be multiplied together: the large matrix is read once for all of them."""
 
+_WEIGHTED = " (2*x is x times 2, the weight that a combination gives it: multiply the numbers first)"
+
 TOLERANCE = 1e-2
 """Of predictions of made images, relative to their spread, between the fit and now."""
 
@@ -347,8 +349,8 @@ def _features(encoder: Encoder, features) -> np.ndarray:
             if lacking:
                 raise ImagesError(
                     f"Features of {encoder.about['identifier']} are the columns {names[0]} to {names[-1]}; the table lacks "
-                    f"{len(lacking)} of {len(names)}, the first: {lacking[0]}. Rename them, or pass the numbers alone, in this "
-                    f"order (to_numpy())."
+                    f"{len(lacking)} of {len(names)}, the first: {lacking[0]}{_WEIGHTED if '*' in lacking[0] else ''}. Rename "
+                    f"them, or pass the numbers alone, in this order (to_numpy())."
                 )
             features = features[names]
         elif not features.columns.equals(pd.RangeIndex(features.shape[1])):  # which counts places

@@ -404,8 +404,10 @@ def _write_part(group, layer: _Layer, sources, fits: dict, settings: EncoderSett
         intercept, lost = _write_matrix(group, layer, sources, rows, centre, dual, _mean(layer, fits), settings.dtype)
         second = None if layer.is_direct else dual
         says = f"{settings.dtype} changes predictions by {lost:.1g} of their standard deviation (largest of all voxels)"
-        if lost > WORTH_A_WARNING:
+        if lost > WORTH_A_WARNING and settings.dtype == "float32":
             says += ", for they hardly differ from a voxel's mean response, as a large penalty makes them"
+        elif lost > WORTH_A_WARNING:
+            says += "; float32 may lose less"
         loss = {"rounding": lost, "says": says}
     group["columns"], group["centre"] = layer.columns, centre
     group["intercept"] = intercept

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import re
+from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -266,7 +268,16 @@ def engine_options(
 
 
 class Group(TyperGroup):
-    """Commands under headings (typer's ``rich_help_panel``), in plain text: paths and brackets in help stay as they are."""
+    """Commands under headings (typer's ``rich_help_panel``), in plain text: paths and brackets in help stay as they are.
+
+    Options of theirs that take one value are given once: of several, the last would count, without a word.
+    """
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        for command in self.commands.values():
+            if not isinstance(command, TyperGroup):
+                command.parse_args = partial(_parse_once, command, command.parse_args)
 
     def format_commands(self, ctx, formatter) -> None:
         """Write the commands, in the order of their registration."""
@@ -280,3 +291,17 @@ class Group(TyperGroup):
         for heading, lines in headings.items():
             with formatter.section(heading):
                 formatter.write_dl([(name.ljust(widest), line) for name, line in lines])
+
+
+def _parse_once(command, parse_args, context, words: list[str]) -> list[str]:
+    """In place of a command's ``parse_args``."""
+    _, _, given = command.make_parser(context).parse_args(args=list(words))
+    for option, n in Counter(given).items():
+        if n > 1 and not (option.param_type_name == "argument" or option.multiple or option.is_flag):
+            raise typer.BadParameter(
+                f"It takes one value; received it {n} times, of which the last alone would count. Give it once; several "
+                f"values of one option are joined by commas where its help says so.",
+                ctx=context,
+                param=option,
+            )
+    return parse_args(context, words)
