@@ -211,6 +211,11 @@ def test_columns_of_one_table_that_was_sorted_in_between(values):
         given, neuroids=pd.DataFrame({"name": list("uvw")}), values=pd.DataFrame(values)[order], noise_ceiling=ceiling
     )
     np.testing.assert_array_equal(sorted_alike.values, values[:, order])
+    named = {"neuroids": pd.DataFrame({"name": list("uvw")}), "values": pd.DataFrame(values, columns=["c", "a", "b"])}
+    ncsnr = pd.Series([0.5, 1.0, 2.0], index=["a", "b", "c"])
+    assert dataclasses.replace(given, **named, noise_ceiling=NoiseCeiling.from_ncsnr(ncsnr[["c", "a", "b"]], 0.25))
+    with pytest.raises(ResponsesError, match="Rows of noise_ceiling .* in another order"):
+        dataclasses.replace(given, **named, noise_ceiling=NoiseCeiling.from_ncsnr(ncsnr, 0.25))
     trials = pd.DataFrame(np.vstack([values, values[::-1] + 0.3 * noise]))
     trials = (trials - trials.mean()) / trials.std(ddof=0)
     ids = pd.Series([*IDS, *IDS[::-1]])

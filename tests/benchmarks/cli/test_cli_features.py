@@ -211,6 +211,7 @@ def test_choices_of_one_table_are_models_of_their_own(run, tables, tmp_path):
         other = next(name for name in rows if name != model)
         compared = CliRunner().invoke(cli.app, ["compare", str(results), model, other, "--json"])
         assert compared.exit_code == 0, compared.output
+        assert [result.model for result in ResultsDatabase(results).results([model])] == [model]
         assert records(compared.output)[0]["mean"]["value"] == pytest.approx(rows[model] - rows[other])
     for columns in ("f*", "w,x,y,z"):
         choices = ("--ids", "image", "--columns", columns)

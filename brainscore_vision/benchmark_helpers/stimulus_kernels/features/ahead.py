@@ -17,7 +17,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from ..parallel import worker_count
-from .preprocessing import is_own
 
 WAITING_BYTES = 2**26
 """Prepared images that wait for the network take as much at most, or as much as a batch, beside one batch."""
@@ -28,6 +27,10 @@ MOST_TURNS = 20_000
 
 LONGEST_TURN = 2.0
 """Seconds: more than one function of a library takes for an image."""
+
+
+TRUSTED = sys.stdlib_module_names | {"PIL", "brainscore_core", "numpy", "torch", "torchvision"}
+"""Packages that are known to prepare images in several threads at once."""
 
 
 class Ahead:
@@ -107,8 +110,8 @@ class Ahead:
 def are_independent(prepare: Callable, path: str, other: str) -> bool:
     """Whether two threads that prepare images in turns, step by step, make what one makes of them after the other.
 
-    The turn passes at each instruction of the user's code, so that whatever an image puts somewhere for a moment, the other one
-    meets: an attribute that is taken away again, a list, a buffer, a random generator that is put back.
+    The turn passes at each instruction but those of known libraries, so that whatever an image puts somewhere for a moment, the
+    other one meets: an attribute that is taken away again, a list, a buffer, a random generator that is put back.
 
     Parameters
     ----------
@@ -138,7 +141,7 @@ def are_independent(prepare: Callable, path: str, other: str) -> bool:
 
 
 class _Turns:
-    """Lets two threads run in turns: each instruction of the user's code passes the turn to the other."""
+    """Lets two threads run in turns: each instruction that is not of :data:`TRUSTED` packages passes the turn to the other."""
 
     def __init__(self):
         self._condition, self._turn, self._n_left = threading.Condition(), 0, MOST_TURNS
@@ -152,7 +155,8 @@ class _Turns:
             return step if self._n_left else None
 
         def follow(frame, _event: str, _argument):
-            if not self._n_left or not is_own(frame.f_globals.get("__name__") or ""):
+            package = (frame.f_globals.get("__name__") or "").partition(".")[0]
+            if not self._n_left or package in TRUSTED:
                 return None
             frame.f_trace_opcodes, frame.f_trace_lines = True, False
             return step

@@ -38,8 +38,11 @@ REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
 MOST_LOOKS = 3
 """Passes in which is looked whether a network holds what it did not hold before: some keep a shape or a grid from the first."""
 
-VALUES = frozenset("__array__ __bool__ __float__ __index__ __int__ allclose equal is_nonzero item numpy tolist".split())
-"""Functions of torch that give what a tensor holds to Python."""
+VALUES = frozenset(
+    "__array__ __bool__ __contains__ __float__ __format__ __index__ __int__ __repr__ allclose argwhere equal is_nonzero item "
+    "masked_select nonzero numpy tolist unique unique_consecutive".split()
+)
+"""Functions of torch that give what a tensor holds to Python, as values or as a shape."""
 
 _logger = logging.getLogger(__name__)
 
@@ -323,13 +326,17 @@ class LayerReader:
 
     def _find_axes(self, batch, names: Sequence[str], tensors: dict) -> None:
         """Which axis of an answer is the images': the one that follows when another number of images is shown."""
+        import torch
+
         n, other = len(batch), 1 if len(batch) == 2 else 2
         shapes = {name: tuple(tensors[name].shape) for name in names}
         try:
             few = batch[:other] if n >= other else batch.repeat_interleave(other, dim=0)
             with _values_asked() as values:  # not where answers count: some layers compute in another way inside
                 answers, _ = self._pass(few, names)
-            self._decides = self._decides or bool(values)
+            # what TorchScript does is seen by nobody
+            scripted = any(isinstance(module, torch.jit.ScriptModule) for module in self._wrapper._model.modules())
+            self._decides = self._decides or bool(values) or scripted
             others = {name: tuple(self._tensor(name, answers[name]).shape) for name in names}
         except REFUSALS as error:  # a network may be made for one number of images; it has answered for that one
             _logger.debug("%s does not answer to %d images: %r", self._identifier, other, error)
@@ -383,6 +390,14 @@ class LayerReader:
             self._say(sentence)
 
 
+def _is_mask(index) -> bool:
+    return str(getattr(index, "dtype", "")) in ("torch.bool", "torch.uint8")
+
+
+def _parts(index=()) -> tuple:
+    return index if isinstance(index, tuple) else ()
+
+
 @contextlib.contextmanager
 def _values_asked() -> Iterator[list[str]]:
     """Names of functions that code in the block has called to get values of tensors into Python, to decide by."""
@@ -392,8 +407,10 @@ def _values_asked() -> Iterator[list[str]]:
 
     class Noting(TorchFunctionMode):
         def __torch_function__(self, function, _types, arguments=(), options=None):
-            if function.__name__ in VALUES:
-                asked.append(function.__name__)
+            name, index = function.__name__, arguments[1:2]
+            by_mask = name == "__getitem__" and any(_is_mask(part) for part in (*index, *_parts(*index)))
+            if name in VALUES or by_mask or (name == "where" and len(arguments) == 1):
+                asked.append(name)
             return function(*arguments, **(options or {}))
 
     with Noting():

@@ -357,7 +357,9 @@ def _named_as(models: Sequence[str], found: list) -> list:
     """Of results or summaries, those of ``models`` as they are named now."""
     if not any(map(tells_apart, models)):
         return found
-    return [result for result in found if matches(models, *all_names(result))]
+    in_full = {result.model for result in found}.intersection(models)  # whose asterisks, of a table's columns, are none
+    patterns = [pattern for pattern in models if pattern not in in_full]
+    return [r for r in found if r.model in in_full or (patterns and matches(patterns, *all_names(r)))]
 
 
 def _cell(names: Names, row: ResultRow) -> tuple[str, str, str, str]:
