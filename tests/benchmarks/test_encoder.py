@@ -502,7 +502,7 @@ def test_a_bounded_size_projects_features_and_says_what_is_lost(tiny_dataset, tm
     np.testing.assert_allclose(rs, small.voxels.correlation_results, atol=1e-5)
     reloaded = load_encoder(small.path, model=make_model())
     np.testing.assert_array_equal(reloaded.encode(IMAGE), small.encode(IMAGE))
-    with pytest.raises(StimulusKernelError, match="takes at least .* max_size allows 1,000"):
+    with pytest.raises(StimulusKernelError, match="may take .* at its smallest; max_size allows 1,000"):
         fitted(tiny_dataset, regions="V1", max_size=1000)
 
 

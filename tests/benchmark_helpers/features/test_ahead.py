@@ -414,6 +414,7 @@ TELLING = {
     "Python's generator": lambda: drawing(random.Random(0).random),
     "torch's generator": lambda: drawing(functools.partial(drawn, torch.Generator().manual_seed(0))),
     "counter": lambda: counting(itertools.count()),
+    "the system's generator": lambda: drawing(random.SystemRandom().random),
 }
 
 

@@ -344,8 +344,8 @@ def _plan(model, tasks: Sequence[SubjectTask], run: Run, settings: EncoderSettin
         if min(widths) < 1:
             least = fixed + 8 * start * len(layers)
             raise StimulusKernelError(
-                f"An encoder of {start} voxels takes at least {least:,} bytes; max_size allows {settings.max_size:,}. "
-                f"Raise it, or choose fewer regions."
+                f"An encoder of {start} voxels may take {least:,} bytes at its smallest; max_size allows "
+                f"{settings.max_size:,}. Raise it, or choose fewer regions."
             )
         layers = [
             replace(layer, n_projected=q, n_bytes=4 * layer.n_features + 8 * len(layer.columns) * (q + 2))

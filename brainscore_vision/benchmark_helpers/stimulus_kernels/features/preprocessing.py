@@ -290,7 +290,7 @@ def _generator(value) -> _Generator | None:
         if isinstance(value, np.random.RandomState):  # which keeps a number for the next time
             get, put = functools.partial(value.get_state, legacy=False), value.set_state
         return _Generator(get, put, lambda seed: move(type(bits)(seed).state))
-    if isinstance(value, random.Random):
+    if isinstance(value, random.Random) and not isinstance(value, random.SystemRandom):
         return _Generator(value.getstate, value.setstate, value.seed)
     if torch and isinstance(value, torch.Generator):
         return _Generator(value.get_state, value.set_state, value.manual_seed)
@@ -304,6 +304,8 @@ def _drawn(value) -> str | tuple | bytes | None:
         return repr(value.bit_generator.state)
     if isinstance(value, np.random.RandomState):
         return repr(value.get_state(legacy=False))
+    if isinstance(value, random.SystemRandom):
+        return os.urandom(DIGEST_BYTES)  # it has no state, and draws anew each time
     if isinstance(value, random.Random):
         return value.getstate()
     if torch and isinstance(value, torch.Generator):

@@ -146,7 +146,7 @@ class StimulusSource(Protocol):
         """Stimulus id and encoded image of every stimulus, as the dataset holds it."""
 
     def fingerprint(self) -> str:
-        """Hexadecimal digest that changes with the images, without reading them all."""
+        """Hexadecimal digest that changes with the images: with all that is in one file, with names and sizes in a folder."""
 
 
 class ManifestStimuli:
