@@ -13,7 +13,7 @@ import xarray as xr
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from brainscore_vision.benchmark_helpers.validate_error import assert_valid_uncertainty
 from brainscore_vision.metric_helpers.bootstrap_error import bootstrap_error
-from PIL import Image
+from PIL import Image, ImageFile
 from plugin_testing.models import CountingModel, FeatureModel, pixel_features, random_features, small_network
 from plugin_testing.second_dataset import DEGREES, N_COMMON, N_FOLDS, N_OWN, SITES, Study, assembly
 from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
@@ -532,6 +532,21 @@ def test_images_that_loaders_read_otherwise_than_they_look_are_refused(tmp_path,
         with Image.open(tmp_path / f"{name}.png") as image:
             save(image.copy(), tmp_path / f"{name}.png")
     with pytest.raises(StimulusKernelError, match=f"2 of 44 of images of all .* 'common-03' \\({looks}\\)"):
+        own(model)
+    assert model.looks == []
+
+
+def test_images_that_end_early_are_refused_where_pillow_is_lenient(tmp_path, monkeypatch):
+    """A setting of the process: a model's file may have it, and its loader shows grey below."""
+    study, model = Study(tmp_path), CountingModel(visual_degrees=DEGREES)
+    own = study.benchmark(METRICS["ridge"], options=QUIET)
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    assert own(CountingModel(visual_degrees=DEGREES, identifier="before")).item() > 0
+    path = tmp_path / f"{study.common[3]}.png"
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(
+        StimulusKernelError, match="are whole and plain.*1 of 44 of images of all .*'common-03' .not whole"
+    ):
         own(model)
     assert model.looks == []
 

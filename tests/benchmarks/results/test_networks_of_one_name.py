@@ -76,6 +76,13 @@ def test_requests(fill):
     assert "net (net)" in {name for name, _ in names(registered)}
 
 
+def test_requests_with_paths_in_their_arguments(fill):
+    database = fill((1, V1, "/x/a.py:make('c/1.pt')", "r1"), (2, IT, "/x/a.py:make('c/2.pt')", "r2"))
+    assert names(database) == [("net (a.py:make('c/1.pt'))", V1), ("net (a.py:make('c/2.pt'))", IT)]
+    again = fill((1, V1, "/y/a.py:make('c/1.pt')", "r1"))
+    assert ("net (y/a.py:make('c/1.pt'))", V1) in names(again)
+
+
 def test_revisions(fill):
     database = fill((1, V1, "models.py:make", "aaaa0123456"), (2, IT, "models.py:make", "bbbb0123456"))
     assert [name for name, _ in names(database)] == ["net (revision aaaa0123)", "net (revision bbbb0123)"]

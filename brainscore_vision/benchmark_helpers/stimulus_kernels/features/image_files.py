@@ -148,19 +148,27 @@ def check_plain(stimuli: StimulusSet, pool: str) -> None:
     Raises
     ------
     StimulusKernelError
-        Images of more than 8 bits, with transparent pixels, or with a tag that turns them.
+        Images of more than 8 bits, with transparent pixels, or with a tag that turns them; files that end early, where Pillow
+        was told to take them as whole.
     """
-    odd = {}
+    odd, is_lenient = {}, ImageFile.LOAD_TRUNCATED_IMAGES
     with strict_decoding():
         for stimulus_id in stimuli["stimulus_id"]:
-            with suppress(*UNREADABLE), open_image(Path(stimuli.get_stimulus(stimulus_id))) as image:
-                looks = _otherwise(image)  # what cannot be read is said when it is shown
+            path = Path(stimuli.get_stimulus(stimulus_id))
+            if is_lenient:
+                try:
+                    check_whole(path.read_bytes())
+                except UNREADABLE as error:
+                    odd[stimulus_id] = f"not whole: {error}"
+                    continue
+            with suppress(*UNREADABLE), open_image(path) as image:
+                looks = _otherwise(image)  # what cannot be read is said when it is shown, unless Pillow is lenient
                 if looks:
                     odd[stimulus_id] = looks
     if odd:
         first, looks = next(iter(odd.items()))
         raise StimulusKernelError(
-            f"Images of a pool are plain ones, RGB or grey with 8 bits, upright and without transparent pixels, as models' "
+            f"Images of a pool are whole and plain, RGB or grey with 8 bits, upright, without transparent pixels, as models' "
             f"loaders make others of the rest; {len(odd)} of {len(stimuli)} of {pool} are not, the first: {first!r} ({looks}). "
             f"Save them as people saw them: on the screen's grey, in 8 bits, turned."
         )

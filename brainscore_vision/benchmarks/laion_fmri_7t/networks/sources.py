@@ -176,6 +176,15 @@ def words_to_score(requested: str) -> list[str]:
     return [requested] if table is None else ["--features", table["path"], *shlex.split(table["choices"] or "")]
 
 
+def path_and_rest(requested: str) -> tuple[str, str]:
+    """The file in what was asked for, and what follows it: ``:make('a/b')`` or a table's options; nothing of other requests."""
+    table = _TABLE.fullmatch(requested)
+    if table is not None:
+        return table["path"], requested[len(table["path"]) :]
+    place, _ = split_call(requested)
+    return (place, requested[len(place) :]) if place.endswith(".py") else (requested, "")
+
+
 def with_whole_path(model: str) -> str:
     """``file.py:function`` and tables with their file's whole path, which workers with other working directories find."""
     if is_table(model):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from ..networks.finding import MADE
+from ..networks.sources import path_and_rest
 from .result import Result, Summary
 
 NAME = "name"
@@ -131,10 +132,11 @@ def _digits(digest: str | None) -> str:
 
 
 def _shortest(requested: str, others: set[str]) -> str:
-    """The end of a path that no other request has; other requests as they are."""
-    parts = PurePath(requested).parts
+    """The end of a path that no other request has, with what follows it; other requests as they are."""
+    path, rest = path_and_rest(requested)
+    parts, split = PurePath(path).parts, [path_and_rest(other) for other in others]
     for n in range(1, len(parts)):
-        ending = str(PurePath(*parts[-n:]))
-        if sum(PurePath(other).parts[-n:] == parts[-n:] for other in others) == 1:
-            return ending
+        same = [(other, its) for other, its in split if PurePath(other).parts[-n:] == parts[-n:] and its == rest]
+        if len(same) == 1:
+            return f"{PurePath(*parts[-n:])}{rest}"
     return requested
