@@ -89,22 +89,24 @@ def test_constants_that_are_kept_twice_are_the_same():
     [
         ("score", "--features", "t.csv", "--columns", "p1", "--columns", "p2", "LAION_fMRI.IT-ood-ridgecv"),
         ("score", "pixels", "LAION_fMRI.IT-ood-ridgecv", "--layers", "V1=a", "--layers=IT=b"),
-        ("encoder", "fit", "pixels", "--subject", "sub-01", "--subject", "sub-03", "--out", "e.h5"),
-        ("data", "get", "--dataset", "a", "--dataset", "b"),
+        ("encoder", "fit", "pixels", "--regions", "V1", "--regions", "IT", "--out", "e.h5"),
+        ("score", "--features", "a.csv", "--features", "b.csv", "LAION_fMRI.IT-ood-ridgecv"),
     ],
 )
-def test_an_option_of_one_value_is_given_once(run, words):
+def test_an_option_that_takes_several_values_in_one_is_given_once(run, words):
     """The last would count, without a word."""
     repeated = next(word.partition("=")[0] for i, word in enumerate(words) if word.partition("=")[0] in words[:i])
     code, _, said = run(*words)
     assert code == 2
-    assert f"Invalid value for '{repeated}': It takes one value; received it 2 times" in " ".join(said.split())
+    assert f"Invalid value for '{repeated}': It is given once; received it 2 times" in " ".join(said.split())
 
 
-def test_options_of_several_values_and_switches_may_be_repeated(run):
+def test_other_options_may_be_repeated(run):
+    """The last one counts, as in other programs; and all of those that take lists by being repeated."""
     assert run("list", "--all", "--all")[0] == 0
+    assert "It is given once" not in run("data", "images", "--dataset", "/no/such", "--dataset", "/none")[2]
     code, _, said = run("record", "--model", "a", "--model", "b")
-    assert (code, "received it 2 times" in said) == (2, False)
+    assert (code, "It is given once" in said) == (2, False)
 
 
 def test_commands_stand_under_their_headings_in_order():

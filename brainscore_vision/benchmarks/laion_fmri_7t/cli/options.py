@@ -267,10 +267,15 @@ def engine_options(
     )
 
 
+LISTS = frozenset(("alphas", "columns", "features", "layers", "regions", "roi", "subjects"))
+"""Options that take several values in one, joined by commas, or a table."""
+
+
 class Group(TyperGroup):
     """Commands under headings (typer's ``rich_help_panel``), in plain text: paths and brackets in help stay as they are.
 
-    Options of theirs that take one value are given once: of several, the last would count, without a word.
+    Options of theirs that take several values in one (:data:`LISTS`) are given once: who repeats them means all of them, and
+    the last alone would count. Of other options, the last one counts, as in other programs.
     """
 
     def __init__(self, *arguments, **options):
@@ -297,10 +302,10 @@ def _parse_once(command, parse_args, context, words: list[str]) -> list[str]:
     """In place of a command's ``parse_args``."""
     _, _, given = command.make_parser(context).parse_args(args=list(words))
     for option, n in Counter(given).items():
-        if n > 1 and not (option.param_type_name == "argument" or option.multiple or option.is_flag):
+        if n > 1 and option.name in LISTS and not option.multiple:
+            remedy = "Score one table at a time." if option.name == "features" else "Join its values by commas."
             raise typer.BadParameter(
-                f"It takes one value; received it {n} times, of which the last alone would count. Give it once; several "
-                f"values of one option are joined by commas where its help says so.",
+                f"It is given once; received it {n} times, of which the last alone would count. {remedy}",
                 ctx=context,
                 param=option,
             )
