@@ -10,7 +10,6 @@ from __future__ import annotations
 import enum
 import functools
 import inspect
-import random
 import sys
 import types
 import weakref
@@ -21,6 +20,7 @@ from pathlib import PurePath
 import numpy as np
 from brainscore_vision.utils import LazyLoad
 
+from .generators import shared_generators
 from .network import asked, held_in, models_in, modules_in
 from .preprocessing import BRAIN_SCORE, OF_SETTINGS, is_own
 from .probe import TOLERANCE
@@ -54,7 +54,7 @@ class Held:
 
     def __init__(self, owners: Iterable):
         self._kept: list[tuple[str, object, object]] = []
-        self._drawn = random.getstate(), np.random.get_state(), _torch() and _torch().get_rng_state()  # noqa: NPY002
+        self._generators = [(generator, generator.get()) for generator in shared_generators()]
         seen, waiting = set(), [("", owner) for owner in owners]
         own = {id(owner) for _, owner in waiting}
         while waiting:
@@ -104,10 +104,8 @@ class Held:
             elif not _equal(value, kept):
                 values = value if isinstance(value, np.ndarray) else value.data
                 values[...] = kept
-        random.setstate(self._drawn[0])
-        np.random.set_state(self._drawn[1])  # noqa: NPY002
-        if self._drawn[2] is not None:
-            _torch().set_rng_state(self._drawn[2])
+        for generator, state in self._generators:
+            generator.put(state)
 
 
 def may_learn(model) -> list:

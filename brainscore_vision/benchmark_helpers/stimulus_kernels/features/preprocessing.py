@@ -10,7 +10,6 @@ from __future__ import annotations
 import array
 import collections
 import contextlib
-import dataclasses
 import datetime
 import decimal
 import dis
@@ -33,7 +32,7 @@ import tokenize
 import traceback
 import types
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -43,6 +42,7 @@ from brainscore_vision.model_interface import BrainModel
 from brainscore_vision.utils import LazyLoad
 
 from .as_written import alone_with
+from .generators import moved, states_of
 from .lookup import LookupModel
 from .network import add_tensor, asked, held_in, models_in, modules_in
 
@@ -57,9 +57,6 @@ FEW = 64
 """Items of a list that count one by one; plain items of a longer one count together, as an array's."""
 
 DEEPEST = 40
-
-ELSEWHERE = 0x5EED2026
-"""A seed that nobody else uses."""
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), enum.Enum, PurePath, np.generic)
 TIMES = (datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo)
@@ -237,80 +234,15 @@ def preparing_state(model) -> tuple | None:
     functions = [value.__code__ for value in objects if isinstance(value, types.FunctionType)]
     if _changing.get(id(model)) or any(_sets_outside(code) for code in functions):
         return None
-    _, numbers, *position = np.random.get_state()  # noqa: NPY002 - of the generator that transforms share
-    torch = sys.modules.get("torch")
-    shared = random.getstate(), numbers.tobytes(), position, torch and torch.get_rng_state().numpy().tobytes()
     counters = [repr(value) for value in objects if isinstance(value, itertools.count)]
-    return (found, counters), shared, [_drawn(value) for value in objects]
+    return (found, counters), states_of(objects)
 
 
-@contextlib.contextmanager
-def generators_moved(model) -> Iterator[None]:
-    """Random generators that preparing a model's images may use stand elsewhere inside, and where they were after it.
-
-    A function that seeds one for each image leaves it as the image before did. Standing elsewhere, it changes, and shows that
-    threads which prepare images would draw from it in turns.
-    """
+def generators_moved(model) -> contextlib.AbstractContextManager:
+    """Random generators that preparing a model's images may use, :func:`~.generators.moved`."""
     seen: Seen = {}
     _places(model, seen)
-    generators = [*_shared_generators(), *filter(None, (_generator(value) for value, _ in seen.values()))]
-    before = [generator.get() for generator in generators]
-    try:
-        for generator in generators:
-            generator.seed(ELSEWHERE)
-        yield
-    finally:
-        for generator, state in zip(generators, before, strict=True):
-            generator.put(state)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Generator:
-    """Ways to get the state of a random generator, to put it back, and to seed it."""
-
-    get: Callable[[], object]
-    put: Callable[[object], object]
-    seed: Callable[[int], object]
-
-
-def _shared_generators() -> list[_Generator]:
-    torch, shared = sys.modules.get("torch"), np.random  # of all that name none
-    found = [_Generator(random.getstate, random.setstate, random.seed)]
-    found.append(_Generator(shared.get_state, shared.set_state, shared.seed))
-    return [*found, _generator(torch.default_generator)] if torch else found
-
-
-def _generator(value) -> _Generator | None:
-    """A random generator of the user's; None of anything else."""
-    torch = sys.modules.get("torch")
-    if isinstance(value, np.random.Generator | np.random.RandomState):
-        bits = getattr(value, "bit_generator", None) or value._bit_generator
-        move = functools.partial(setattr, bits, "state")
-        get, put = lambda: bits.state, move
-        if isinstance(value, np.random.RandomState):  # which keeps a number for the next time
-            get, put = functools.partial(value.get_state, legacy=False), value.set_state
-        return _Generator(get, put, lambda seed: move(type(bits)(seed).state))
-    if isinstance(value, random.Random) and not isinstance(value, random.SystemRandom):
-        return _Generator(value.getstate, value.setstate, value.seed)
-    if torch and isinstance(value, torch.Generator):
-        return _Generator(value.get_state, value.set_state, value.manual_seed)
-    return None
-
-
-def _drawn(value) -> str | tuple | bytes | None:
-    """Where a random generator of the user's stands."""
-    torch = sys.modules.get("torch")
-    if isinstance(value, np.random.Generator):
-        return repr(value.bit_generator.state)
-    if isinstance(value, np.random.RandomState):
-        return repr(value.get_state(legacy=False))
-    if isinstance(value, random.SystemRandom):
-        return os.urandom(DIGEST_BYTES)  # it has no state, and draws anew each time
-    if isinstance(value, random.Random):
-        return value.getstate()
-    if torch and isinstance(value, torch.Generator):
-        return value.get_state().numpy().tobytes()
-    return None
+    return moved(value for value, _ in seen.values())
 
 
 @functools.lru_cache(maxsize=1024)
