@@ -48,6 +48,15 @@ class Run:
                 start_new_session=True,
             )
 
+    def until_told(self, text: str) -> None:
+        """Wait until the run has printed a text."""
+        start = time.monotonic()
+        while text not in self.output.read_text():
+            if self.process.poll() is not None or time.monotonic() - start > PATIENCE:
+                printed = self.output.read_text()
+                assert text in printed, f"not told in {time.monotonic() - start:.0f} s, but:\n{printed}"
+            time.sleep(0.05)
+
     def end(self) -> tuple[int, str]:
         """Exit code and output."""
         code = self.process.wait(timeout=PATIENCE)

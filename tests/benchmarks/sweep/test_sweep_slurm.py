@@ -2,15 +2,17 @@
 
 import os
 import subprocess
+import time
 
 import psutil
 import pytest
 from plugin_testing.models import CountingModel
 from plugin_testing.sweep_models import CELLS, write_models
-from plugin_testing.sweep_runs import Run, until
+from plugin_testing.sweep_runs import PATIENCE, Run, until
 
 from brainscore_vision.benchmarks.laion_fmri_7t import score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
+from brainscore_vision.benchmarks.laion_fmri_7t.sweep.slurm import JobRequest, _command, slurm_client
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +58,7 @@ def test_jobs_that_end_early_cost_no_cell_and_no_digit(start, slurm, tmp_path, t
     slurm("scontrol", "update", f"JobId={late}", "EndTime=now+1")  # SLURM looks at limits of time every 30 s
     slurm("scancel", job_of("cancelled once", tmp_path, slurm))
     timeout = f"Job {late} has ended: TIMEOUT (--walltime was reached); another one is submitted"
-    until(lambda: timeout in run.output.read_text(), "the end of the late job to be told")
+    run.until_told(timeout)
     (tmp_path / "late once may go on").touch()
     code, output = run.end()
     assert code == 0, output
@@ -73,6 +75,46 @@ def test_jobs_that_end_early_cost_no_cell_and_no_digit(start, slurm, tmp_path, t
     # by the kernel for SLURM, or by dask a moment before: whoever looks first
     assert "oom-kill event" in printed or "memory budget" in printed
     until(lambda: not slurm("squeue", "--noheader", "--name=laion-score").strip(), "the jobs to end with the sweep")
+
+
+def test_a_worker_that_comes_and_goes_between_two_looks_at_the_queue_was_there(slurm, tmp_path, monkeypatch):
+    monkeypatch.setattr("brainscore_vision.benchmarks.laion_fmri_7t.sweep.slurm.QUEUE_SECONDS", 0)
+    request = JobRequest(n=1, cores=1, memory=MEMORY, walltime="10", logs=tmp_path)
+    told = []
+    with slurm_client(request, 0, told.append) as (client, keep):
+        for _ in range(2):  # the next job's worker has the name of the first one's
+            keep(1)
+            client.wait_for_workers(1, timeout=PATIENCE)
+            (job,) = client.run(lambda: os.environ["SLURM_JOB_ID"]).values()
+            slurm("scancel", job)
+            until(lambda: not client.scheduler_info()["workers"], "the worker to leave")
+            until(lambda job=job: job not in slurm("squeue", "--noheader", "--format=%A").split(), "the job to end")
+            keep(1)
+            assert told.pop() == f"Job {job} has ended: CANCELLED; another one is submitted"
+        waiting = until(lambda: slurm("squeue", "--noheader", "--format=%A").strip(), "the next job to be submitted")
+        slurm("scancel", waiting)  # long before its worker is there
+        until(lambda: waiting not in slurm("squeue", "--noheader", "--format=%A").split(), "the job to end")
+        keep(1)
+        assert told == [f"Job {waiting} has ended: CANCELLED, before its worker was there"]
+
+
+def test_a_job_that_is_submitted_while_the_queue_is_asked_for_has_not_ended(slurm, tmp_path, monkeypatch):
+    module = "brainscore_vision.benchmarks.laion_fmri_7t.sweep.slurm"
+    command = _command
+
+    def slow(*arguments):
+        answer = command(*arguments)
+        until(lambda: slurm("squeue", "--noheader"), "the job to be submitted")
+        time.sleep(0.5)  # dask-jobqueue takes note of it
+        return answer
+
+    told = []
+    with slurm_client(JobRequest(1, 1, MEMORY, "10", tmp_path), 0, told.append) as (_, keep):
+        monkeypatch.setattr(f"{module}.QUEUE_SECONDS", 0)
+        keep(1)
+        monkeypatch.setattr(f"{module}._command", slow)
+        keep(1)
+        assert told == []
 
 
 def test_what_slurm_refuses_is_told_before_the_work(start, tmp_path):

@@ -176,6 +176,7 @@ class _Jobs:
         self._cluster, self._client, self._request, self._tell = cluster, client, request, tell
         self._next = 0.0
         self._n_futile = 0
+        self._arrivals = _arrivals(cluster)
         self._reported: set[str] = set()  # ids of jobs whose workers have been there
         self._silent = False
 
@@ -184,6 +185,8 @@ class _Jobs:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + QUEUE_SECONDS
+        # name of the worker -> dask-jobqueue's job; before the queue, which lacks what is submitted while it is asked for
+        jobs = dict(self._cluster.workers)
         queue, problem = _command("squeue", "--me", "--noheader", "--format=%A")
         if problem is not None:  # a controller that is restarted, say: what runs goes on
             if not self._silent:
@@ -193,15 +196,15 @@ class _Jobs:
         self._silent = False
         workers = self._client.scheduler_info(n_workers=-1)["workers"]
         names = {worker["name"] for worker in workers.values()}
-        jobs = dict(self._cluster.workers)  # name of the worker -> dask-jobqueue's job
-        now_there = {job.job_id for name, job in jobs.items() if name in names}
-        if not now_there <= self._reported:
+        arrived = {job.job_id for name, job in jobs.items() if name in self._arrivals}
+        if not arrived <= self._reported:
             self._n_futile = 0
-        self._reported |= now_there
+        self._reported |= arrived
         queued = set(queue.split())
         ended = [name for name, job in jobs.items() if job.job_id not in queued and name not in names]
         for name in ended:
             self._count(jobs[name].job_id)
+        self._arrivals.difference_update(ended)  # the next job's worker has the same name
         self._cluster.sync(self._forget, ended)
         wanted = min(self._request.n, n_tasks)
         if wanted >= len(self._cluster.worker_spec):
@@ -241,8 +244,31 @@ class _Jobs:
         """End up to ``n`` jobs that wait, or whose worker has nothing to do."""
         processing = self._client.processing()
         busy = {worker["name"] for address, worker in workers.items() if processing.get(address)}
-        idle = [name for name in self._cluster.worker_spec if name not in busy]
+        idle = [name for name in list(self._cluster.worker_spec) if name not in busy]
         self._cluster.sync(self._cluster.scale_down, idle[:n])
+
+
+def _arrivals(cluster) -> set:
+    """Names of all workers that come from now on; it grows with them.
+
+    The scheduler tells: a worker may come and go between two looks at the queue.
+    """
+    from distributed import SchedulerPlugin
+
+    names = set()
+
+    class Arrivals(SchedulerPlugin):
+        name = "arrivals"
+
+        def add_worker(self, scheduler, worker):
+            names.add(scheduler.workers[worker].name)
+
+    cluster.sync(_call, cluster.scheduler.add_plugin, Arrivals())
+    return names
+
+
+async def _call(function: Callable, *arguments) -> None:
+    function(*arguments)
 
 
 def _state(job_id: str) -> str:
