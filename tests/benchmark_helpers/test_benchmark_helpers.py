@@ -430,6 +430,26 @@ def test_scores_of_other_responses_are_not_compared(study, model, name, monkeypa
         compare(before, other)
 
 
+def test_scores_of_other_training_responses_are_not_compared(study, model, monkeypatch):
+    own, other_model = (
+        study.benchmark(METRICS["ridge"], options=QUIET),
+        FeatureModel(functools.partial(pixel_features, size=2), visual_degrees=DEGREES, identifier="other"),
+    )
+    before, kept = own(model), study.responses
+    test = {stimulus_id for task in own.resolve().tasks for stimulus_id in task.test_ids}
+
+    def other_training(responses):
+        trained = ~np.isin(responses.stimulus_ids, [*test])
+        values = responses.values.copy()
+        values[trained] = values[trained][::-1]
+        return dataclasses.replace(responses, values=values)
+
+    assert compare(before, own(other_model)).mean.value != 0
+    monkeypatch.setattr(study, "responses", {subject: other_training(r) for subject, r in kept.items()})
+    with pytest.raises(ComparisonError, match="of the two models have other responses to training stimuli, so that"):
+        compare(before, own(other_model))
+
+
 def test_folds_of_earlier_versions_are_taken_for_one(study, model):
     plan = study.benchmark(METRICS["ridge"], options=QUIET).resolve()
     parts = [(range(0, 12), None), (range(6, 18), None)]

@@ -28,7 +28,7 @@ TAKEN = frozenset(
     "dropped_stimuli error error_nan_reason error_over exact features_digest folds_overlap interval interval_over_subjects "
     "layer_choice layers layers_chosen mean_eigenvalue model_code model_identifier model_revision model_source n_bootstrap "
     "n_features n_neuroids n_significant_voxels n_stimulus_groups n_test n_train network_digest normalization "
-    "normalizations notes p_values raw raw_folds raw_subjects responses_sketch visual_degrees".split()
+    "normalizations notes p_values raw raw_folds raw_subjects responses_sketch training_sketch visual_degrees".split()
 )
 """Names in ``Score.attrs``, beside those of subjects."""
 
@@ -60,7 +60,8 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
         ``n_stimulus_groups`` (how many independent groups of stimuli are drawn) and, where ``published`` squares a median
         correlation, ``bootstrap_median`` (DataArray over draws: of the median, for tests). Where the metric compares neuroids:
         ``p_values`` (DataArray over neuroids, one-sided) and ``n_significant_voxels`` (at 5 % of false discoveries).
-        ``responses_sketch`` (list of float) tells whether two scores are of the same responses.
+        ``responses_sketch`` and, where something is fitted, ``training_sketch`` (lists of float) tell whether two scores are
+        of the same responses to test and training stimuli.
     """
     if normalization not in normalized:
         raise StimulusKernelError(
@@ -88,8 +89,9 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
     )
     if result.features_digest:
         score.attrs["features_digest"] = result.features_digest
-    if result.responses_sketch is not None:
-        score.attrs["responses_sketch"] = result.responses_sketch.tolist()
+    for name, sketch in (("responses_sketch", result.responses_sketch), ("training_sketch", result.training_sketch)):
+        if sketch is not None:
+            score.attrs[name] = sketch.tolist()
     if result.draws is not None:
         draws = result.draws.values[normalization] if chosen.draws is None else chosen.draws
         score.attrs["interval"] = interval_of(chosen.value, draws, result.n_test, result.draws.n_groups)

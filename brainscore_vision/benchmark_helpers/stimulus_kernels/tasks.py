@@ -447,8 +447,8 @@ class SubjectResult:
         What the metric needs of the subject's responses to make a ceiling: nothing is read again once a result is there.
     dropped_stimuli : tuple of str
         Stimuli of the task that were left out because the model has no features for them.
-    responses_sketch : numpy.ndarray of float64 or None
-        Of the responses to the test stimuli; see :meth:`Responses.sketch`.
+    responses_sketch, training_sketch : numpy.ndarray of float64 or None
+        Of the responses to the test and, where something is fitted, to the training stimuli; see :meth:`Responses.sketch`.
     features_digest : str
         Label of the features that were used; see :attr:`.features.probe.Probe.digest`.
     notes : tuple of str
@@ -471,6 +471,7 @@ class SubjectResult:
     measured: object = None
     dropped_stimuli: tuple[str, ...] = ()
     responses_sketch: np.ndarray | None = None
+    training_sketch: np.ndarray | None = None
     features_digest: str = ""
     notes: tuple[str, ...] = ()
 

@@ -57,6 +57,7 @@ class _Fit:
     unit: float | None
     n_features: int
     resampled: Resampled
+    training_sketch: np.ndarray
     notes: tuple[str, ...]
 
 
@@ -121,18 +122,19 @@ class RidgeMetric:
             test = responses.select(task.test_ids)
             if task.load_responses not in fitted:  # tasks that differ in their test stimuli alone share a fit
                 fitted.clear()
-                coordinates, _ = decomposition.coordinates(responses.select(train_ids).values)
+                train = responses.select(train_ids)
+                coordinates, _ = decomposition.coordinates(train.values)
                 selection = ridge.select_alpha(decomposition, coordinates, self.grid, unit)
                 at_edge = self.at_edge(task, selection.alpha, unit)
                 edges += at_edge
-                fitted[task.load_responses] = selection, (*unresolved, *at_edge)
-            selection, notes = fitted[task.load_responses]
+                fitted[task.load_responses] = selection, train.sketch(), (*unresolved, *at_edge)
+            selection, sketch, notes = fitted[task.load_responses]
             cross = kernel.block(task.test_ids, train_ids)
             prediction = ridge.predict(decomposition, cross, selection.dual_coefficients)
             if resampled is None or not resampled.is_for(task.test_ids, task.bootstrap_groups):
                 resampled = Resampled.of(task.test_ids, task.bootstrap_groups, self.bootstrap_draws)
             own_unit = unit if self.is_relative else None
-            yield _Fit(task, test, prediction, selection.alpha, own_unit, kernel.n_features, resampled, notes)
+            yield _Fit(task, test, prediction, selection.alpha, own_unit, kernel.n_features, resampled, sketch, notes)
         if edges:  # the Scores have all of them
             warn_of_model(
                 "edge of the grid",
@@ -162,6 +164,7 @@ class RidgeMetric:
             mean_eigenvalue=fit.unit,
             draws=draws,
             responses_sketch=test.sketch(),
+            training_sketch=fit.training_sketch,
             notes=(*fit.notes, *resampled.notes, *poorly_known(task, at_test)),
         )
 

@@ -196,6 +196,8 @@ def _check_responses(score_a: Score, score_b: Score) -> None:
     if _dataset(score_a) is not None:
         return
     kinds = {"responses": _sketch, "noise ceilings": _ceilings}
+    if not _other_training(score_a, score_b):
+        kinds["responses to training stimuli"] = _training_sketch
     for a, b in zip(_units(score_a), _units(score_b), strict=True):
         for what, of in kinds.items():
             one, other = of(a), of(b)
@@ -210,6 +212,10 @@ def _check_responses(score_a: Score, score_b: Score) -> None:
 
 def _sketch(unit: Score) -> list | None:
     return unit.attrs.get("responses_sketch")
+
+
+def _training_sketch(unit: Score) -> list | None:
+    return unit.attrs.get("training_sketch")
 
 
 def _ceilings(unit: Score) -> np.ndarray:
