@@ -492,6 +492,39 @@ def test_stimulus_ids_are_a_list(ids):
             make()
 
 
+@pytest.mark.parametrize("of", [dict.fromkeys, iter, lambda ids: dict.fromkeys(ids).keys(), pd.Series, pd.Index])
+def test_what_lists_stimulus_ids_in_order_is_a_list_of_them(values, of):
+    assert list(responses(values, of(IDS)).select(IDS[2:4]).stimulus_ids) == list(IDS[2:4])
+
+
+@pytest.mark.parametrize(
+    ("ids", "kind"),
+    [
+        (set(IDS), "a set"),
+        (None, "a NoneType"),
+        ("image 1", "a str"),
+        (np.array(IDS)[:, None], r"of shape \(10, 1\)"),
+        (pd.DataFrame({"id": IDS}), r"of shape \(10, 1\)"),
+    ],
+)
+def test_stimulus_ids_of_responses_are_in_the_order_of_the_rows(values, ids, kind):
+    with pytest.raises(
+        ResponsesError, match=f"one for each row of values, in that order; those of ann are {kind}. Give"
+    ):
+        responses(values, ids)
+
+
+def test_rows_of_responses_are_stimuli():
+    square = xr.DataArray(np.random.default_rng(7).standard_normal((10, 10)), dims=["neuroid", "presentation"])
+    neuroids = {"neuroids": pd.DataFrame({"voxel": range(10)}), "noise_ceiling": NoiseCeiling(np.full(10, 0.5), 1 / 4)}
+    arguments = {"subject": "ann", "stimulus_ids": IDS, "n_repetitions": (4,) * 10, **neuroids}
+    with pytest.raises(
+        ResponsesError, match=r"neuroid × presentation. Give values.transpose\('presentation', 'neuroid'\)"
+    ):
+        Responses(values=square, **arguments)
+    Responses(values=square.transpose("presentation", "neuroid"), **arguments)
+
+
 @pytest.mark.parametrize("ceiling", [np.full(3, 0.5), None])
 def test_a_noise_ceiling_says_its_repetitions(values, ceiling):
     with pytest.raises(ResponsesError, match=r"that of ann is a .*\. Give NoiseCeiling\(fraction, 1 / repetitions\)"):

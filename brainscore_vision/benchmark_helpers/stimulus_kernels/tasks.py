@@ -5,7 +5,7 @@ Responses are averages over repetitions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -97,6 +97,13 @@ class Responses:
                 f"noise_ceiling is a NoiseCeiling; that of {self.subject} is a {type(self.noise_ceiling).__name__}. Give "
                 f"NoiseCeiling(fraction, 1 / repetitions), or let reliability_from_trials estimate it."
             )
+        self._check_form_of_ids()
+        dims = getattr(self.values, "dims", ())
+        if len(dims) == 2 and dims[0] == "neuroid":
+            raise ResponsesError(
+                f"Responses are stimuli × neuroids; those of {self.subject} have the dimensions {' × '.join(map(str, dims))}. "
+                f"Give values.transpose({dims[1]!r}, {dims[0]!r})."
+            )
         for name in ("values", "n_repetitions"):
             self._check_rows(name, getattr(self, name))
         self._check_names_of_neuroids()
@@ -122,6 +129,17 @@ class Responses:
             raise ResponsesError(
                 f"Responses are a finite number for each of stimuli × neuroids; those of {self.subject} are {found}. Leave "
                 f"these neuroids or stimuli out."
+            )
+
+    def _check_form_of_ids(self) -> None:
+        """Make a list of what is gone through once; refuse what has no order, and tables."""
+        ids = self.stimulus_ids
+        if not hasattr(ids, "shape") and isinstance(ids, Iterable) and not isinstance(ids, (str, set, frozenset)):
+            object.__setattr__(self, "stimulus_ids", list(ids))
+        elif len(getattr(ids, "shape", ())) != 1:
+            raise ResponsesError(
+                f"stimulus_ids are a list of ids, one for each row of values, in that order; those of {self.subject} are "
+                f"{f'of shape {ids.shape}' if hasattr(ids, 'shape') else f'a {type(ids).__name__}'}. Give a list."
             )
 
     def _check_names_of_neuroids(self) -> None:

@@ -202,9 +202,10 @@ def open_npy(path: Path, choice: Choice) -> Stored:
     """One array, its ids elsewhere."""
     _refuse_columns(path, choice)
     if choice.want_ids:
+        no_file = "" if choice.id_key is None else f"; there is no file {choice.id_key}"
         raise TableError(
             f"{path} holds features alone; name a file with their ids, one per line and row "
-            f"({asked_as('ids=PATH', '--ids FILE')})."
+            f"({asked_as('ids=PATH', '--ids FILE')}){no_file}."
         )
     values = load_npy(path, mmap_mode="r")
     refuse_index(values, str(path))
