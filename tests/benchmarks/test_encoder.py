@@ -294,6 +294,10 @@ def test_regions_and_voxels_are_selected_by_name_and_by_one_hot(kept):
     np.testing.assert_array_equal(metadata["encoding_model"]["alpha"], encoder.voxels.alpha[of_it])
     assert list(metadata["roi"]) == ["IT"]
     np.testing.assert_array_equal(metadata["roi"]["IT"], np.arange(len(of_it)))
+    assert list(metadata["encoding_model"]["layers"]) == list(metadata["encoding_model"]["accuracy"]) == ["IT"]
+    _, metadata = encoder.encode(images, {"voxel_index": index, "roi": "IT"}, return_metadata=True)
+    assert list(metadata["encoding_model"]["layers"]) == ["V1", "IT"]
+    assert list(metadata["encoding_model"]["accuracy"]) == ["IT"]  # the accuracy of V1 is not that of one voxel
     for selection, message in (
         ({"roi": ["FFA"]}, "V1, IT; received roi 'FFA'. Fit one to it, or choose voxels by voxel_index"),
         ({"roi": [["V1"]]}, r"received roi \['V1'\]"),

@@ -152,7 +152,7 @@ class Encoder:
             ``roi``, names of regions that the encoder was fitted to; ``voxel_index``, 1 for each voxel that is wanted and 0
             for others. With both, voxels that either names. Default: all voxels.
         return_metadata : bool
-            Also return :attr:`metadata`, of the selected voxels.
+            Also return :attr:`metadata`, of the selected voxels; the accuracy of a region stands there if all of its voxels do.
         batch_size : int, optional
             Images at once at most; default: the model's own on a GPU, 8 or fewer on the CPU.
         progress : bool
@@ -179,6 +179,11 @@ class Encoder:
         }
         places = {name: np.flatnonzero(np.isin(columns, own)) for name, own in self.metadata["roi"].items()}
         tree["roi"] = {name: own for name, own in places.items() if len(own)}
+        whole = {name for name, own in places.items() if len(own) == len(self.metadata["roi"][name])}
+        for name, regions in (("layers", set(tree["roi"])), ("accuracy", whole)):
+            if name in tree["encoding_model"]:
+                of_all = tree["encoding_model"][name]
+                tree["encoding_model"][name] = {region: of_all[region] for region in of_all if region in regions}
         tree["fmri"]["n_voxels"] = len(columns)
         return tree
 
