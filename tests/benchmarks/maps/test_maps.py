@@ -99,6 +99,16 @@ def test_a_json_file_says_what_the_map_is_of(score, tmp_path):
     assert "digest" in about["BrainMaskKnownBy"]
 
 
+def test_a_json_file_says_what_was_left_out_and_what_to_know(score, tmp_path):
+    partial = copied(score)
+    partial.attrs |= {"dropped_stimuli": ["a", "b"], "notes": ["something to know"]}
+    one = brain_maps(partial, subjects=["sub-01"])[0]
+    about = json.loads(one.save(tmp_path / "r.nii").with_suffix(".json").read_text())
+    assert about["StimuliLeftOut"] == {score.attrs["benchmark_identifier"]: 2}
+    assert about["Notes"] == ["something to know"]
+    assert "StimuliLeftOut" not in brain_maps(score, subjects=["sub-01"])[0].about
+
+
 def test_regions_of_one_model_become_one_map(tiny_dataset):
     engine = EngineOptions(store=False, progress=False)
     found = dict(score_all("LAION_fMRI-CLIP", TAU, dataset=tiny_dataset, engine=engine))

@@ -407,7 +407,11 @@ def _about_scores(scores, minus, value: str, benchmarks: list[str], opened: Data
         relative = any("mean_eigenvalue" in scores[0].attrs[s].attrs for s in subjects_of(scores[0]))
         about["Units"] = "mean eigenvalues of the training kernel" if relative else "squared units of the features"
     layers = {region: layer for score in scores for region, layer in score.attrs.get("layers", {}).items()}
-    extra = {"Layers": layers, "ModelSource": first.get("model_source")}
+    left_out = {
+        name_of(score): len(score.attrs["dropped_stimuli"]) for score in scores if "dropped_stimuli" in score.attrs
+    }
+    notes = list(dict.fromkeys(note for score in (*scores, *minus) for note in score.attrs.get("notes", ())))
+    extra = {"Layers": layers, "ModelSource": first.get("model_source"), "StimuliLeftOut": left_out, "Notes": notes}
     return about | {name: content for name, content in extra.items() if content} | _described_dataset(opened)
 
 
