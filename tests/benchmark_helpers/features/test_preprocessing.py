@@ -37,13 +37,13 @@ from torchvision import transforms as v1
 from torchvision.transforms import v2
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.held_state import held_state
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.preprocessing import (
-    held_state,
-    is_own,
     noticing_changes,
     preprocessing_digest,
     structure_digest,
 )
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.source_text import is_own
 
 MEAN, OTHER = (0.5, 0.5, 0.5), (0.5, 0.5, 0.48)
 

@@ -22,8 +22,9 @@ from brainscore_vision.utils import LazyLoad
 
 from .generators import shared_generators
 from .network import asked, held_in, models_in, modules_in
-from .preprocessing import BRAIN_SCORE, OF_SETTINGS, is_own
+from .preprocessing import OF_SETTINGS
 from .probe import TOLERANCE
+from .source_text import BRAIN_SCORE, is_own
 
 SMALL = 2**16
 """Values of an array that is copied to be put back. What sets a larger one has a flag that says whether it did."""

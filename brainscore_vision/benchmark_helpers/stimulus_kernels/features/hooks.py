@@ -23,8 +23,9 @@ from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 from ..errors import ModelOutputError, StimulusKernelError, UnmappedRegionError
 from .answers import LayerAnswer
 from .as_written import AS_WRITTEN, alone_with
-from .preprocessing import failure, held_state, same_state
+from .held_state import held_state, same_state
 from .shown import ShownImages, explained
+from .source_text import failure
 
 CALL_MARK = "#"
 """``relu#0`` is the first call of a module ``relu`` in a pass, ``relu#1`` the second."""

@@ -1,8 +1,8 @@
 """Which code prepares the images for a model: a digest of its source text and of its settings, and what changes meanwhile.
 
 A change that touches few images, such as another treatment of one file format, hides from the features of a handful.
-What counts is the user's: :func:`is_own` tells it from Python and from installed packages. :func:`preparing_state` and
-:func:`held_state` tell whether preparing images, or a network's pass, has left something behind.
+What counts is the user's: :func:`.source_text.is_own` tells it from Python and from installed packages.
+:func:`preparing_state` tells whether preparing images has left something behind.
 """
 
 from __future__ import annotations
@@ -12,28 +12,22 @@ import collections
 import contextlib
 import datetime
 import decimal
-import dis
 import enum
 import fractions
 import functools
 import hashlib
 import inspect
-import io
 import itertools
-import linecache
 import numbers
 import operator
 import os
 import random
 import re
 import sys
-import sysconfig
-import tokenize
-import traceback
 import types
 import weakref
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 import numpy as np
 from brainscore_vision.model_helpers.activations.core import ActivationsExtractorHelper
@@ -43,8 +37,10 @@ from brainscore_vision.utils import LazyLoad
 
 from .as_written import alone_with
 from .generators import moved, states_of
+from .held_state import read_item
 from .lookup import LookupModel
 from .network import add_tensor, asked, held_in, models_in, modules_in
+from .source_text import imported_files, is_own, names_in, set_by, sets_outside, source_of, texts_in
 
 DIGEST_BYTES = 8
 FORM = "5:"
@@ -78,14 +74,8 @@ GENERATORS = (np.random.Generator, np.random.BitGenerator, np.random.RandomState
 NETWORKS = (BrainModel, PytorchWrapper, ActivationsExtractorHelper)
 """Own what prepares images, and change while they are used."""
 
-PACKAGES = {"site-packages", "dist-packages"}
-BRAIN_SCORE = ("brainscore_core", "brainscore_vision")
-
 UNSET = object()
 """What a slot holds that nothing was put into."""
-
-HELD_AS_IT_IS = (bool, int, float, complex, str, bytes, type(None))
-"""Of what a network holds, what has no inside."""
 
 ADAPTERS = ("_active_adapter", "_disable_adapters")
 """Private attributes of peft's layers that decide what they answer."""
@@ -232,7 +222,7 @@ def preparing_state(model) -> tuple | None:
     found = _places(model, seen)
     objects = [value for value, _ in seen.values()]
     functions = [value.__code__ for value in objects if isinstance(value, types.FunctionType)]
-    if _changing.get(id(model)) or any(_sets_outside(code) for code in functions):
+    if _changing.get(id(model)) or any(sets_outside(code) for code in functions):
         return None
     counters = [repr(value) for value in objects if isinstance(value, itertools.count)]
     return (found, counters), states_of(objects)
@@ -243,12 +233,6 @@ def generators_moved(model) -> contextlib.AbstractContextManager:
     seen: Seen = {}
     _places(model, seen)
     return moved(value for value, _ in seen.values())
-
-
-@functools.lru_cache(maxsize=1024)
-def _sets_outside(code: types.CodeType) -> bool:
-    names = {i.argval for i in dis.get_instructions(code) if i.opname == "STORE_DEREF"} & set(code.co_freevars)
-    return bool(names) or any(i.opname == "STORE_GLOBAL" for i in dis.get_instructions(code))
 
 
 def _places(model, seen: Seen | None = None) -> Places:
@@ -313,7 +297,7 @@ def _add(found: Places, place: tuple[str, ...], value, seen: Seen, whole: bool =
         elif isinstance(value, types.FunctionType) and whole and not value.__closure__ and not is_own(value.__module__):
             what = f"{value.__module__}.{value.__qualname__}".encode()
         elif isinstance(value, types.FunctionType):
-            what, inner = _source(value), _bound(value)
+            what, inner = source_of(value), _bound(value)
         elif inspect.isclass(value):
             what, inner = value.__qualname__.encode(), _own_members(value)
         elif "__wrapped__" in asked(
@@ -378,65 +362,6 @@ def _array(value) -> bytes:
     return content.digest()
 
 
-def _source(function: types.FunctionType) -> bytes:
-    """Its text without comments; what Python made of it where no text is known that it was made of."""
-    code, file = function.__code__, function.__code__.co_filename
-    if file.startswith("<") and file not in linecache.cache:  # typed in, or made by exec
-        return _of_code(code)
-    try:
-        found = os.stat(file)
-    except (OSError, ValueError):
-        return _text(code)
-    return _text_of_file(code, file, code.co_qualname, (found.st_ino, found.st_mtime_ns, found.st_size))
-
-
-@functools.lru_cache(maxsize=4096)
-def _text_of_file(code: types.CodeType, *of_the_file) -> bytes:
-    """`_text`, looked up once while the file stays as it is; equal code may be in several files, or twice in one."""
-    return _text(code)
-
-
-def _text(code: types.CodeType) -> bytes:
-    made = _of_code(code)
-    try:
-        lines, _ = inspect.findsource(code)
-    except (OSError, TypeError):
-        return made
-    same = [one for one in _codes_in("".join(lines)).get(code.co_qualname, ()) if _of_code(one) == made]
-    if not same:  # the file has changed since it was imported
-        return made
-    text = _without_comments("".join(inspect.getblock(lines[same[0].co_firstlineno - 1 :])))
-    return text.encode() + (made if text.count("lambda") > 1 else b"")  # several of one line
-
-
-def _without_comments(text: str) -> str:
-    with contextlib.suppress(tokenize.TokenError, SyntaxError):  # of a lambda, Python gives whole lines
-        tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-        text = "".join(token.string for token in tokens if token.type not in (tokenize.COMMENT, tokenize.NL))
-    return text
-
-
-@functools.lru_cache(maxsize=64)
-def _codes_in(text: str) -> dict[str, list[types.CodeType]]:
-    """Functions in a file's text, by their names with what they are in."""
-    found: dict[str, list[types.CodeType]] = {}
-    try:
-        left = [compile(text, "", "exec", dont_inherit=True)]
-    except (SyntaxError, ValueError):
-        return found
-    while left:
-        code = left.pop()
-        found.setdefault(code.co_qualname, []).append(code)
-        left += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
-    return found
-
-
-def _of_code(code: types.CodeType) -> bytes:
-    constants = [constant for constant in code.co_consts if isinstance(constant, (*SETTINGS, tuple))]
-    inner = [_of_code(constant) for constant in code.co_consts if isinstance(constant, types.CodeType)]
-    return code.co_code + repr((constants, code.co_names)).encode() + b"".join(inner)
-
-
 def _bound(function: types.FunctionType) -> dict:
     """What a function finds outside of its arguments, by name."""
     code, known = function.__code__, function.__globals__
@@ -444,19 +369,19 @@ def _bound(function: types.FunctionType) -> dict:
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         with contextlib.suppress(ValueError):  # nothing was put into it yet
             bound[name] = cell.cell_contents
-    names = _names(code)
+    names = names_in(code)
     by_text = "globals" in names or {"modules", "__name__"} <= names  # sys.modules[__name__]
-    looked_up = names | (_texts(code) if by_text else set())
+    looked_up = names | (texts_in(code) if by_text else set())
     for name in looked_up & known.keys():
         value = known[name]
         if isinstance(value, types.ModuleType):
-            value = _used_of(value, names | (_texts(code) if "getattr" in names else set()))
+            value = _used_of(value, names | (texts_in(code) if "getattr" in names else set()))
         elif (isinstance(value, types.FunctionType) or inspect.isclass(value)) and not (
             value.__module__ == function.__module__ or is_own(value.__module__)
         ):
             value = f"{value.__module__}.{value.__qualname__}"
         bound[f"global {name}"] = value
-    for name in _set_by(code):
+    for name in set_by(code):
         bound.pop(name, None)
         bound.pop(f"global {name}", None)
     if is_own(function.__module__ or ""):
@@ -464,53 +389,9 @@ def _bound(function: types.FunctionType) -> dict:
             of_a_library = inspect.isroutine(value) and not is_own(value.__module__ or "")  # set by what decorates it
             if not name.startswith("_") and not of_a_library and not isinstance(value, types.MappingProxyType):
                 bound[f"attribute {name}"] = value
-        if code.co_name != "__init__" and (texts := _imported(code)):  # what that imports is in what it makes
+        if code.co_name != "__init__" and (texts := imported_files(code)):  # what that imports is in what it makes
             bound["imports"] = sorted(texts.values())
     return bound
-
-
-def _imported(code: types.CodeType) -> dict[Path, str]:
-    """Files of the user's that code imports when it runs, and those that these import: their text without comments.
-
-    Looked for beside the code's file and in the folders above it, so that it is the same before and after it was imported.
-    """
-    found, waiting = {}, [code]
-    while waiting:
-        code = waiting.pop()
-        file = Path(code.co_filename)
-        for name in _imports(code) if file.is_file() else ():
-            parts = [part for part in name.split(".") if part]
-            if not parts or parts[0] in (*sys.stdlib_module_names, *BRAIN_SCORE):
-                continue
-            places = [folder.joinpath(*parts) for folder in file.absolute().parents]
-            paths = (path for place in places for path in (place.with_suffix(".py"), place / "__init__.py"))
-            path = next((path for path in paths if path.is_file()), None)
-            if path is not None and path not in found and not is_installed(str(path)):
-                found[path], inner = _read_code(path, path.stat().st_mtime_ns)
-                waiting += inner
-    return found
-
-
-@functools.lru_cache(maxsize=1024)
-def _imports(code: types.CodeType) -> set[str]:
-    """Names of modules that code imports, functions inside it too, and of what it takes from them, which may be modules."""
-    found, module = set(), ""
-    for i in dis.get_instructions(code):
-        if i.opname == "IMPORT_NAME":
-            module = i.argval
-            found.add(module)
-        elif i.opname == "IMPORT_FROM":
-            found.add(f"{module}.{i.argval}")
-    return found.union(*(_imports(constant) for constant in code.co_consts if isinstance(constant, types.CodeType)))
-
-
-@functools.lru_cache(maxsize=256)
-def _read_code(path: Path, written: int) -> tuple[str, list[types.CodeType]]:
-    """A file's text without comments, and its code; no code where Python cannot read it, which its import will say."""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    with contextlib.suppress(SyntaxError, ValueError):
-        return _without_comments(text), [compile(text, str(path), "exec", dont_inherit=True)]
-    return text, []
 
 
 def _used_of(module: types.ModuleType, names: set[str], above: tuple = ()):
@@ -599,97 +480,3 @@ def _program(module) -> str | None:
 def _slots(kind: type) -> tuple[str, ...]:
     slots = vars(kind).get("__slots__", ())
     return (slots,) if isinstance(slots, str) else tuple(slots)
-
-
-@functools.lru_cache(maxsize=1024)
-def _set_by(code: types.CodeType) -> set[str]:
-    """Variables outside of a function that its code sets."""
-    return {i.argval for i in dis.get_instructions(code) if i.opname in ("STORE_GLOBAL", "STORE_DEREF")}
-
-
-def _texts(code: types.CodeType) -> set[str]:
-    """Texts in code, which may be names."""
-    inner = (_texts(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
-    return {constant for constant in code.co_consts if isinstance(constant, str)}.union(*inner)
-
-
-def _names(code: types.CodeType) -> set[str]:
-    """Names that code looks up outside of itself, comprehensions and functions inside it too."""
-    inner = (_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
-    return set(code.co_names).union(*inner)
-
-
-def failure(error: Exception) -> str:
-    """An error in one line, with the last line of the user's own files that it went through."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not is_installed(frame.filename)]
-    where = f" in {own[-1].filename}, line {own[-1].lineno}" if own else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
-
-
-@functools.lru_cache(maxsize=4096)
-def is_installed(file: str) -> bool:
-    """Whether a file of code belongs to Python or to an installed package; others are the user's."""
-    parents = Path(file).parents
-    return Path(sysconfig.get_path("stdlib")) in parents or any(map(_holds_packages, parents))
-
-
-def is_own(module: str) -> bool:
-    """Whether a module is the user's: neither Python's nor an installed package's.
-
-    Of Brain-Score, which may be a checkout, models alone.
-    """
-    package, *inside = module.split(".")
-    if package in sys.stdlib_module_names or (package in BRAIN_SCORE and inside[:1] != ["models"]):
-        return False
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return not (file and is_installed(file))
-
-
-@functools.cache
-def _holds_packages(folder: Path) -> bool:
-    """Whether packages were installed into a folder: its name says so, or what an installer left there (pip's --target)."""
-    return folder.name in PACKAGES or any(folder.glob("*.dist-info/RECORD"))
-
-
-def held_state(network) -> list[tuple]:
-    """What a network's modules hold: attributes, what is in containers and in objects of the user's, and how often tensors
-    were written."""
-    import torch
-
-    state, seen, waiting = [], set(), list(network.modules())
-    while waiting:
-        value = waiting.pop()
-        if type(value) is LazyLoad:  # to ask it for anything, even its class, loads what it stands for
-            continue
-        if isinstance(value, HELD_AS_IT_IS):
-            state.append((None, repr(value)))
-            continue
-        is_tensor = isinstance(value, torch.Tensor)
-        state.append((value, value._version if is_tensor and not value.is_inference() else None))
-        if is_tensor or id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, Mapping):
-            inner = [read_item(value, key) for key in value]
-        elif isinstance(value, list | tuple | set | frozenset | collections.deque):
-            inner = list(value)
-        elif isinstance(value, torch.nn.Module) or (not isinstance(value, type) and is_own(type(value).__module__)):
-            inner = list(asked(value, "__dict__", {}).values())
-        else:
-            continue
-        state.append((None, len(inner)))
-        waiting += inner
-    return state
-
-
-def read_item(mapping: Mapping, key):
-    """An item of a mapping, or "unreadable", as a setting that is still to be given: mappings raise what they like."""
-    with contextlib.suppress(Exception):
-        return mapping[key]
-    return "unreadable"
-
-
-def same_state(state: list[tuple], other: list[tuple]) -> bool:
-    """Whether nothing was written or exchanged between two calls of :func:`held_state`."""
-    return len(state) == len(other) and all(a is b and m == n for (a, m), (b, n) in zip(state, other, strict=True))

@@ -14,7 +14,8 @@ from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 
 from ..errors import ModelOutputError, StimulusKernelError
 from .ahead import Ahead, same_bits
-from .preprocessing import failure, generators_moved, preparing_state
+from .preprocessing import generators_moved, preparing_state
+from .source_text import failure
 
 ALIGNMENT = 64
 """Bytes, as torch's allocator has it."""

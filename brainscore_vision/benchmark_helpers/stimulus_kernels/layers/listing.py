@@ -23,10 +23,10 @@ from ..features.answers import LayerAnswer, check_features
 from ..features.as_written import AS_WRITTEN
 from ..features.hooks import CALL_MARK, REFUSALS, image_axes, remedy
 from ..features.network import pytorch_wrapper
-from ..features.preprocessing import failure
 from ..features.probe import Probe
 from ..features.recording import library
 from ..features.shown import ShownImages
+from ..features.source_text import failure
 
 N_IMAGES, N_FEWER = 8, 2
 IMAGE_SIZE = 256
