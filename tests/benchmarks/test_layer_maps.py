@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import UnmappedRegionError
 from brainscore_vision.benchmarks.laion_fmri_7t import benchmark, best_layers, find_model, map_layers, score_model
+from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import IdentifierError
 from brainscore_vision.benchmarks.laion_fmri_7t.layer_maps import _Choice, layers_of
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.errors import ModelSourceError
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
@@ -181,6 +183,29 @@ def test_auto_scores_what_the_chosen_layer_scores_and_names_it(network, tiny_dat
         assert score.item() == score_model(network, name, dataset=tiny_dataset, layers=best).item()
     assert "none of which is a test image" in scores[cells[0]].attrs["layers_chosen"]
     assert "all of which are test images here" in scores[cells[2]].attrs["layers_chosen"]
+
+
+def test_auto_chooses_for_each_benchmark_on_its_own_voxels(tiny_dataset):
+    """IT and IT_full are of one region of models, and of different voxels."""
+    cells = ["LAION_fMRI.IT-ood-ridgecv", "LAION_fMRI.IT_full-ood-ridgecv"]
+
+    def layers(names, of):
+        scores = dict(score_all(of, names, dataset=tiny_dataset, engine=QUIET, layers="auto"))
+        return [scores[name].attrs["layers"]["IT"] for name in cells if name in scores]
+
+    def made(seed):
+        torch.manual_seed(seed)
+        pooled = nn.Conv2d(3, 8, 7, stride=4), nn.ReLU(), nn.MaxPool2d(8)
+        return nn.Sequential(*pooled, nn.Conv2d(8, 16, 3), nn.ReLU()).eval()
+
+    for of in map(made, range(10)):
+        alone = [layers([name], of)[0] for name in cells]
+        if alone[0] != alone[1]:
+            break
+    assert alone[0] != alone[1]
+    assert layers(cells, of) == layers(cells[::-1], of) == alone
+    with pytest.raises(IdentifierError, match="IT_full and IT are both recorded as IT. Make a map of each"):
+        map_layers(of, ("IT_full", "IT"), dataset=tiny_dataset, engine=QUIET)
 
 
 def test_a_mean_over_folds_has_a_layer_for_each_fold(network, tiny_dataset):

@@ -104,6 +104,13 @@ def map_layers(
     found = find_model(model)
     opened = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
     tasks = [_as_recorded(task) for cell in cells for task in make_tasks(cell, opened)]
+    recorded = {task.region: task.load_responses.region for task in tasks[::-1]}
+    for task in tasks:
+        if (other := recorded[task.region]) != task.load_responses.region:
+            raise IdentifierError(
+                f"A map has one layer for each region that models record; {other} and {task.load_responses.region} are both "
+                f"recorded as {task.region}. Make a map of each."
+            )
     if opened.is_simulated:
         warn_once_of_simulation(opened.name)
     about = {"split": split, "pool": pool}
@@ -223,8 +230,16 @@ class _Choice:
 
     @property
     def shared_with(self) -> tuple:
-        """Equal for choices of different regions that can be made together."""
-        return tuple((task.subject, task.train_ids, task.load_responses.noise_ceiling_threshold) for task in self.tasks)
+        """Equal for choices that can be made together: of regions that are recorded as themselves, or of the same voxels."""
+        return tuple(
+            (
+                task.subject,
+                task.train_ids,
+                task.load_responses.noise_ceiling_threshold,
+                None if task.load_responses.region == self.region else task.load_responses.region,
+            )
+            for task in self.tasks
+        )
 
 
 def _bare(network: Network):
