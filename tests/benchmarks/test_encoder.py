@@ -131,6 +131,22 @@ def test_fitting_from_stored_kernels_needs_the_features_once_and_a_file_is_what_
     assert set(both) == set(dataset.pool_stimuli("sub-01"))
 
 
+def test_an_encoder_whose_file_is_another_one_now_is_not_saved(tiny_dataset, tmp_path):
+    path = tmp_path / "one.h5"
+    first = fitted(tiny_dataset, path=path)
+    first.save(tmp_path / "kept.h5")
+    second = fitted(tiny_dataset, path=path, regions="V1")
+    with pytest.raises(
+        EncoderFileError, match="one.h5 holds another encoder now, of a later fit. Fit <Encoder of sub-"
+    ):
+        first.save(tmp_path / "kept.h5")
+    assert load_encoder(tmp_path / "kept.h5", model=make_model()).n_voxels == first.n_voxels > second.n_voxels
+    path.unlink()
+    with pytest.raises(EncoderFileError, match="there is none at"):
+        second.save(tmp_path / "kept.h5")
+    assert [found.name for found in tmp_path.iterdir()] == ["kept.h5"]
+
+
 def test_a_penalty_per_voxel_is_that_of_scikit_learn(tiny_dataset, tmp_path):
     task = task_of("IT", tiny_dataset)
     encoder = fitted(tiny_dataset, regions="IT", alpha_per_voxel=True, alphas=tuple(10.0**k for k in range(-3, 5)))

@@ -28,7 +28,7 @@ from ..features.network import network_digest, pytorch_wrapper, weights_state
 from ..features.preprocessing import noticing_changes, preprocessing_digest, same_code, structure_digest
 from ..features.recording import CPU_BATCH, answers_by_layers, library, recorder_for, recording_alone
 from ..files import replacing
-from .file import EncoderFileError, Part, read_header
+from .file import EncoderFileError, Part, opened, read_header
 from .images import ImagesError, Plain, listed, made_images, placed_pieces
 
 BUFFER_BYTES = 2**28
@@ -214,10 +214,17 @@ class Encoder:
         return pd.DataFrame(responses, index=pd.Index(array.stimulus.values, name="stimulus"), columns=names)
 
     def save(self, path: Path) -> Path:
-        """Write the encoder to a file, whole or not at all."""
+        """Write the encoder to a file, whole or not at all; EncoderFileError if the file behind it is not there any more."""
         path = Path(path)
+        with opened(self.path):
+            pass
         with replacing(path) as scratch:
             shutil.copyfile(self.path, scratch)
+            about, _, parts = read_header(scratch)
+            if _content(about, parts) != _content(self.about, self.parts):
+                raise EncoderFileError(
+                    f"{self.path} holds another encoder now, of a later fit. Fit {self!r} again, to a path of its own."
+                )
         return path
 
     def selected(self, selection: Mapping | None) -> np.ndarray:
@@ -286,6 +293,12 @@ class Encoder:
                 self.model.identifier,
                 self.path,
             )
+
+
+def _content(about: dict, parts: Sequence[Part]) -> tuple:
+    """What tells encoders apart."""
+    matrices = [(part.label, part.intercept.tobytes(), np.asarray(part.checksums).tolist()) for part in parts]
+    return repr(about), matrices
 
 
 def code_digests(model) -> list[str | None]:
