@@ -458,6 +458,33 @@ def test_every_stimulus_has_an_image(tmp_path, monkeypatch):
     assert model.looks == []
 
 
+@pytest.mark.parametrize("alike", [False, True])
+def test_people_who_saw_other_images_of_the_same_names_do_not_agree(values, tmp_path, alike):
+    """Each has a folder: image 0 of one is not image 0 of the other, unless the files say so."""
+    folders = [make_images(tmp_path / name, len(IDS)) for name in "ab"]
+    if not alike:
+        files = sorted(folders[1].iterdir())
+        files[0].rename(folders[1] / "kept")
+        files[1].rename(files[0])
+        (folders[1] / "kept").rename(files[1])
+
+    def tasks(metric):
+        for subject, folder, noise in zip(("ann", "ben"), folders, (0, 1), strict=True):
+            pool = StimulusPool(subject, (StimulusPart("all", IDS),), 8.0, Images(folder))
+            own = dataclasses.replace(responses(values + noise * np.sin(values)), subject=subject)
+            yield SubjectTask(subject, "IT", "IT", pool, (), IDS, metric, lambda own=own: own)
+
+    details = RDMMetric().ceiling_details(list(tasks(RDMMetric())))
+    assert ("nili_lower" in details) == alike
+    if alike:
+        CKAMetric().check_tasks(list(tasks(CKAMetric())))
+    else:
+        with pytest.raises(
+            ResponsesError, match="10 of ann and 10 of ben are other images of the same names. Give all"
+        ):
+            CKAMetric().check_tasks(list(tasks(CKAMetric())))
+
+
 def test_neuroids_are_a_table(values):
     with pytest.raises(
         ResponsesError, match="neuroids is a DataFrame with a row for each neuroid; that of ann is a NoneType"

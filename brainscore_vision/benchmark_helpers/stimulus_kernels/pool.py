@@ -129,6 +129,15 @@ class StimulusPool:
         self._check_answer("content_hashes of its provider", hashes, stimulus_ids)
         return hashes
 
+    def shows_as(self, other: StimulusPool, stimulus_ids: Sequence[str]) -> bool:
+        """Whether another pool shows the same images under these ids: its provider is equal, or their hashes are."""
+        if self.provider == other.provider:
+            return True
+        if not all(callable(getattr(pool.provider, "content_hashes", None)) for pool in (self, other)):
+            return False
+        own, others = (pool.content_hashes(stimulus_ids) for pool in (self, other))
+        return all(own[stimulus_id] == others[stimulus_id] for stimulus_id in stimulus_ids)
+
     def _ask(self, method: str, stimulus_ids: Sequence[str]):
         asked = getattr(self.provider, method, None)
         if not callable(asked):

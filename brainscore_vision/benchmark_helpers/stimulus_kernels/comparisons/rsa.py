@@ -154,13 +154,22 @@ class RDMMetric:
         """
         subjects, details = [task.subject for task in tasks], {}
         measured = list(map(_measured, tasks)) if measured is None else measured
-        if len(tasks) > 1 and len({task.test_ids for task in tasks}) == 1:
+        if len(tasks) > 1 and _unlike_the_first(tasks) is None:
             bounds = nili_bounds([one.ranks for one in measured])
             for name, values in zip(("nili_lower", "nili_upper"), bounds, strict=True):
                 details[name] = dict(zip(subjects, values.tolist(), strict=True))
         if all(one.split_half is not None for one in measured):
             details["split_half_reliability"] = {s: one.split_half for s, one in zip(subjects, measured, strict=True)}
         return details | reliability_details(subjects, measured)
+
+
+def _unlike_the_first(tasks: Sequence[SubjectTask]) -> SubjectTask | None:
+    """A task that is tested on other stimuli than the first, or on other images that are called alike."""
+    first = tasks[0]
+    for task in tasks[1:]:
+        if task.test_ids != first.test_ids or not task.pool.shows_as(first.pool, task.test_ids):
+            return task
+    return None
 
 
 @dataclass(frozen=True)
@@ -263,13 +272,17 @@ class CKAMetric:
                 f"The ceiling of cka is the agreement between subjects and needs at least two of them; "
                 f"received {[task.subject for task in tasks]}. Add a subject, or use rdm-pearson."
             )
-        first = tasks[0]
-        other = next((task for task in tasks if task.test_ids != first.test_ids), None)
+        first, other = tasks[0], _unlike_the_first(tasks)
         if other is not None:
+            how = (
+                "other images of the same names"
+                if other.test_ids == first.test_ids
+                else "other ones, or in another order"
+            )
             raise ResponsesError(
                 f"The ceiling of cka is the agreement between subjects on the same stimuli, in one order; the "
-                f"{len(first.test_ids)} of {first.subject} and {len(other.test_ids)} of {other.subject} are other ones, or in "
-                f"another order. Give all subjects one list, or use rdm-pearson."
+                f"{len(first.test_ids)} of {first.subject} and {len(other.test_ids)} of {other.subject} are {how}. Give all "
+                f"subjects one list, or use rdm-pearson."
             )
 
     def evaluate(self, kernel: StimulusKernel, tasks: Sequence[SubjectTask], compute: Compute) -> Results:
