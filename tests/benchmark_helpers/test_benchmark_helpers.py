@@ -725,6 +725,36 @@ def test_halves_are_of_the_same_stimuli_and_neuroids_of_the_subject(study, wrong
         with_halves(study, "rdm", change).ceiling  # noqa: B018 - asking for it is what fails
 
 
+@pytest.mark.parametrize("metric", ["rdm", "cka"])
+def test_stimuli_without_halves_are_said_not_to_be_in_the_reliability(study, model, metric):
+    benchmark = with_halves(study, metric, lambda half: half)
+    notes = benchmark(model).attrs.get("notes", [])
+    assert not any("halves" in note for note in notes)
+    halves = {task.subject: task.load_halves for task in benchmark.resolve().tasks}
+    tasks = [
+        dataclasses.replace(task, load_halves=lambda ids, of=halves[task.subject]: of(ids[:-9]))
+        for task in benchmark.resolve().tasks
+    ]
+    benchmark._make_tasks = lambda: tasks
+    notes = benchmark(model).attrs["notes"]
+    assert sum("9 of 44 test stimuli of" in note and "too low there" in note for note in notes) == len(tasks)
+
+
+def test_subjects_that_do_not_agree_have_no_score_of_cka(study, model, monkeypatch):
+    """Such as one whose rows were shuffled."""
+    benchmark = study.benchmark(METRICS["cka"], subjects=("anna", "ben"), options=QUIET)
+    rng, kept = np.random.default_rng(1), study.responses
+    for _ in range(20):  # two of three times, chance gives less than no agreement
+        noise = rng.standard_normal(kept["ben"].values.shape)
+        other = dataclasses.replace(kept["ben"], values=noise, noise_variance=None)
+        monkeypatch.setattr(study, "responses", {**kept, "ben": other})
+        agreement = benchmark.resolve().tasks[0].metric.ceiling_details(benchmark.resolve().tasks)["agreement"]
+        if agreement["anna"]["ben"] < 0:
+            break
+    with pytest.raises(ResponsesError, match=r"agreement, which is -0.* for anna: .* or use rdm-pearson"):
+        benchmark(model)
+
+
 # Assemblies of several subjects
 
 

@@ -57,10 +57,19 @@ def reliability_details(subjects: Sequence[str], measured: Sequence) -> dict[str
     return {"reliability": {s: one.reliability.value for s, one in zip(subjects, measured, strict=True)}}
 
 
-def unreliable(task: SubjectTask, reliability: Estimate | None) -> tuple[str, ...]:
-    """A note if there are halves of the trials, and they hardly agree."""
-    if task.load_halves is None or (reliability is not None and reliability.is_known):
+def unreliable(task: SubjectTask, reliability: Estimate | None, n_halved: int) -> tuple[str, ...]:
+    """A note if there are halves of the trials, and they hardly agree, or are of ``n_halved`` of the test stimuli alone."""
+    if task.load_halves is None:
         return ()
+    if reliability is not None and reliability.is_known:
+        n_single = len(task.test_ids) - n_halved
+        if not n_single:
+            return ()
+        return (
+            f"{n_single} of {len(task.test_ids)} test stimuli of {task.subject} have no two halves of trials: they count in "
+            f"the score in {task.region} and not in its reliability, which they would lower. So the normalization reliability "
+            f"is too low there; leave them out of the test to mend it.",
+        )
     found, so = "too few repeated stimuli, or not above 0", "is not given"
     if reliability is not None:
         found, so = f"{reliability.value:.2f} ± {reliability.standard_error:.2f}", "says little"
@@ -200,7 +209,11 @@ def _result(one: _Compared) -> tuple[SubjectTask, SubjectResult]:
         similarity_result(one.task, one.kernel, one.responses, raw),
         draws=draws,
         measured=measured,
-        notes=(*one.notes, *one.resampled.notes, *unreliable(one.task, measured.reliability)),
+        notes=(
+            *one.notes,
+            *one.resampled.notes,
+            *unreliable(one.task, measured.reliability, 0 if one.halves is None else len(one.halves.stimulus_ids)),
+        ),
     )
 
 
@@ -302,7 +315,7 @@ class CKAMetric:
                     measured=replace(
                         measured, score=similarity.cka_estimate(model, measured.kernel), resampled=resampled
                     ),
-                    notes=(*resampled.notes, *unreliable(task, measured.reliability)),
+                    notes=(*resampled.notes, *unreliable(task, measured.reliability, measured.n_halved)),
                 ),
             )
 
@@ -313,6 +326,12 @@ class CKAMetric:
         for result, own in zip(results, pairs, strict=True):
             measured, counts = result.measured, result.measured.resampled.counts
             ceilings = {"published": mean_estimate(list(own.values())), "reliability": measured.reliability}
+            if ceilings["published"].value <= 0:
+                raise ResponsesError(
+                    f"A score of cka is divided by the subjects' agreement, which is {ceilings['published'].value:.2g} for "
+                    f"{result.subject}: the responses do not agree with those of the others. Check that all subjects' rows are "
+                    f"the same stimuli, take more of them, or use rdm-pearson."
+                )
             of_subject = {}
             for name, ceiling in ceilings.items():
                 if ceiling is not None:
@@ -361,6 +380,8 @@ class MeasuredCKA:
         Of the responses, centred.
     reliability : Estimate or None
         CKA with the true signal, where the trials come in halves that agree.
+    n_halved : int
+        Stimuli that the reliability is of.
     score : Estimate or None
         CKA with the model.
     resampled : Resampled or None
@@ -369,13 +390,15 @@ class MeasuredCKA:
 
     kernel: np.ndarray
     reliability: Estimate | None
+    n_halved: int
     score: Estimate | None = None
     resampled: Resampled | None = None
 
 
 def _measured_cka(task: SubjectTask, responses: Responses) -> MeasuredCKA:
-    reliability = reliability_of(cka_reliability, task, averaged_halves(task, responses))
-    return MeasuredCKA(_response_kernel(responses), reliability)
+    halves = averaged_halves(task, responses)
+    n_halved = 0 if halves is None else len(halves.stimulus_ids)
+    return MeasuredCKA(_response_kernel(responses), reliability_of(cka_reliability, task, halves), n_halved)
 
 
 def _response_kernel(responses: Responses) -> np.ndarray:
