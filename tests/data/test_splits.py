@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from plugin_testing.data_factory import OOD, SHARED, unique, write_split
 
+from brainscore_vision.data.laion_fmri_7t import ids
 from brainscore_vision.data.laion_fmri_7t import splits as splits_module
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES, SPLIT_FILES
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError, SchemaError
@@ -145,6 +146,36 @@ class TestRules:
             SchemaError, match=f"{name}/tau.json: the folder of pool shared is called shared, not {name}"
         ):
             Splits(folder).train_test_ids("shared", "tau")
+
+    @pytest.mark.parametrize(
+        ("split", "place", "message"),
+        [
+            ("tau", "shared/Tau.json", "is called tau.json, not Tau.json. Rename it"),
+            ("tau", "shared/tau.JSON", "is called tau.json, not tau.JSON. Rename it"),
+            ("tau", "tau.json", "lies in the folder of its pool. Move it to .*shared/tau.json"),
+            ("random_0", "shared/random_00.json", "is called random_0.json, not random_00.json"),
+            ("cluster_k5_1", "shared/cluster-k5-1.json", "is called cluster_k5_1.json"),
+        ],
+    )
+    def test_files_with_another_name(self, folder, packaged, split, place, message):
+        """Likewise."""
+        write_split(folder, "shared", split, *TAU).rename(folder / place)
+        with pytest.raises(SchemaError, match=f"{place}: .*{message}"):
+            Splits(folder).train_test_ids("shared", split)
+
+    def test_a_file_of_one_kind_says_what_the_split_ood_says(self, folder):
+        """It is not read."""
+        train, test = Splits(folder).train_test_ids("shared", "ood")
+        kind = next(kind for kind in OOD_TYPES if any(ids.ood_type(stimulus_id) == kind for stimulus_id in test))
+        of_kind = [stimulus_id for stimulus_id in test if ids.ood_type(stimulus_id) == kind]
+        path = write_split(folder, "shared", f"ood_{kind}", train, of_kind)
+        assert Splits(folder).train_test_ids("shared", f"ood_{kind}") == (train, of_kind)
+        others = [stimulus_id for stimulus_id in test if stimulus_id not in of_kind]
+        write_split(folder, "shared", path.stem, train, [*of_kind, others[0]])
+        with pytest.raises(
+            SchemaError, match=f"{path.name}: .* of its kind in the split ood, and this file has others"
+        ):
+            Splits(folder).train_test_ids("shared", "ood")
 
     @pytest.mark.parametrize("name", ["sub01", "sub-1", "Sub-01", "sub_01"])
     def test_subjects_folders_with_another_name(self, folder, packaged, name):

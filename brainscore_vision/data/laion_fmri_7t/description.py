@@ -12,12 +12,13 @@ from .splits import SHARED_POOL
 
 
 class SplitSize(NamedTuple):
-    """Number of training and test images of a pool's split."""
+    """Number of training and test images of a pool's split, and whether the dataset's folder has it."""
 
     pool: str
     name: str
     train: int
     test: int
+    own: bool
 
 
 def describe_subject(dataset: Dataset, subject: str, threshold: float) -> dict:
@@ -86,4 +87,8 @@ def ood_counts(dataset: Dataset) -> dict[str, int]:
 
 def split_sizes(dataset: Dataset, pools: tuple[str, ...], names: tuple[str, ...]) -> list[SplitSize]:
     """Sizes of some splits of some pools; errors as for `Dataset.split_ids`."""
-    return [SplitSize(pool, name, *map(len, dataset.split_ids(pool, name))) for pool in pools for name in names]
+    return [
+        SplitSize(pool, name, *map(len, dataset.split_ids(pool, name)), dataset.has_own_split(pool, name))
+        for pool in pools
+        for name in names
+    ]

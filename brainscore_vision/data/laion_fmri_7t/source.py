@@ -349,6 +349,10 @@ class Dataset:
             self._checked_splits.add((pool, split))
         return train, test
 
+    def has_own_split(self, pool: str, split: str) -> bool:
+        """Whether a split comes from the dataset's folder, and not from the package laion_fmri."""
+        return self._splits.is_own(pool, parse_split(split)[0])
+
     def pool_stimuli(self, pool: str) -> list[str]:
         """Every stimulus of a pool: shared in-distribution ones, out-of-distribution ones, then the subject's own.
 

@@ -10,7 +10,7 @@ import importlib.util
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -195,17 +195,49 @@ class Splits:
 
     def origin(self, pool: str, name: str) -> str:
         """Where a split file is read from, for messages."""
-        path = self._path(pool, name)
-        return str(path) if path is not None and path.is_file() else f"laion_fmri.splits, {name} of {pool}"
+        return str(self._path(pool, name)) if self.is_own(pool, name) else f"laion_fmri.splits, {name} of {pool}"
 
-    def _check_folder_names(self, pool: str, name: str) -> None:
-        """Refuse a file of this split in a folder that means this pool and is called otherwise (sub01, Shared)."""
-        for path in sorted(self.folder.glob(f"*/{name}.json")) if self.folder is not None else []:
+    def is_own(self, pool: str, name: str) -> bool:
+        """Whether a split file is read from the folder."""
+        path = self._path(pool, name)
+        return path is not None and path.is_file()
+
+    def _check_names(self, pool: str, name: str) -> None:
+        """Refuse a file that means this split and would not be read: its name, or its folder's, is another (Tau, sub01)."""
+        for path in self._json_files():
             folder = path.parent.name
+            if _plain(path.stem) != _plain(name):
+                continue
+            if path.parent == self.folder:
+                raise SchemaError(
+                    f"{path}: a split file lies in the folder of its pool. Move it to {self._path(pool, name)}, say."
+                )
+            if folder == pool:
+                raise SchemaError(
+                    f"{path}: the file of split {name} is called {name}.json, not {path.name}. Rename it."
+                )
             if folder not in (SHARED_POOL, *SUBJECTS) and _plain(folder) == _plain(pool):
                 raise SchemaError(
                     f"{path}: the folder of pool {pool} is called {pool}, not {folder}. Rename the folder."
                 )
+
+    def _check_kinds(self, pool: str, ood_test: Collection[str]) -> None:
+        """Refuse a file for one kind of out-of-distribution images that says something else than the split ood."""
+        of_kinds = {f"ood_{kind}": kind for kind in OOD_TYPES}
+        for path in self._json_files():
+            if path.parent.name != pool or path.stem not in of_kinds:
+                continue
+            expected = {stimulus_id for stimulus_id in ood_test if ids.ood_type(stimulus_id) == of_kinds[path.stem]}
+            if any(set(variant.test_ids) != expected for variant in _read_split_file(path)[1]):
+                raise SchemaError(
+                    f"{path}: {path.stem} is tested on the images of its kind in the split ood, and this file has others. "
+                    f"Change ood.json, and remove this file."
+                )
+
+    def _json_files(self) -> list[Path]:
+        """Of the folder and of its pools' folders."""
+        found = [*self.folder.glob("*"), *self.folder.glob("*/*")] if self.folder is not None else []
+        return sorted(path for path in found if path.suffix.casefold() == ".json")
 
     def _path(self, pool: str, name: str) -> Path | None:
         return self.folder / pool / f"{name}.json" if self.folder is not None else None
@@ -224,7 +256,7 @@ class Splits:
             raise DatasetError(f"A split is one of {', '.join(SPLIT_FILES)}; got {name!r}. Choose one of these.")
         own = path = self._path(pool, name)
         if own is None or not own.is_file():
-            self._check_folder_names(pool, name)
+            self._check_names(pool, name)
             packaged = _packaged_folder()
             path = packaged / pool / f"{name}.json" if packaged is not None else None
         if path is not None and path.is_file():
@@ -234,6 +266,8 @@ class Splits:
         for variant in variants:
             _check_split(self.origin(pool, name), pool, name, variant.train_ids, variant.test_ids)
         first = next(variant for variant in variants if variant.variant_id == 0)
+        if name == "ood":
+            self._check_kinds(pool, first.test_ids)
         _check_header(path, header, name, first.train_ids, first.test_ids)
         described = header.get("splitter", ""), header.get("params", {})
         return Split(name, pool, *described, len(first.train_ids), len(first.test_ids), variants)

@@ -130,10 +130,21 @@ def test_describe_of_published_data_does_not_download():
 def test_splits(tiny_dataset):
     assert "tau" in data("splits", "--dataset", tiny_dataset)
     rows = json.loads(data("splits", "--dataset", tiny_dataset, "--pool", "shared", "--name", "ood_gabor", "--json"))
-    assert rows == [{"pool": "shared", "name": "ood_gabor", "train": 40, "test": 3}]
+    assert rows == [{"pool": "shared", "name": "ood_gabor", "train": 40, "test": 3, "own": True}]
     listed = data("splits", "--dataset", tiny_dataset, "--pool", "sub-05", "--name", "tau", "--ids").splitlines()
     sides = [line.split("\t")[0] for line in listed]
     assert (sides.count("train"), sides.count("test")) == (56, 14)
+
+
+def test_where_splits_come_from(tiny_dataset, tmp_path, monkeypatch):
+    root = shutil.copytree(tiny_dataset, tmp_path / "data")
+    packaged = shutil.copytree(root / "splits", tmp_path / "package")
+    monkeypatch.setattr("brainscore_vision.data.laion_fmri_7t.splits._packaged_folder", lambda: packaged)
+    asked = "splits", "--dataset", root, "--pool", "shared"
+    assert data(*asked).endswith(f"From {root / 'splits'}\n")
+    (root / "splits" / "shared" / "tau.json").unlink()
+    assert data(*asked).endswith(f"From {root / 'splits'}\nFrom the package laion_fmri: tau of shared\n")
+    assert data(*asked, "--name", "tau").endswith("\nFrom the package laion_fmri\n")
 
 
 @pytest.mark.parametrize("wrong", [("--pool", "sub-02"), ("--name", "tau_2"), ("--name", "ood_cats")])

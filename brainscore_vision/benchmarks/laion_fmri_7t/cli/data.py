@@ -146,8 +146,11 @@ def splits(
         print(json.dumps([row._asdict() for row in rows]))
         return
     _print_splits(rows)
-    own = opened.root is not None and (opened.root / "splits").is_dir()
-    print(f"From {opened.root / 'splits'}" if own else "From the package laion_fmri")
+    others = [f"{row.name} of {row.pool}" for row in rows if not row.own]
+    if len(others) < len(rows):
+        print(f"From {opened.root / 'splits'}")
+    if others:
+        print(f"From the package laion_fmri{f': {_some(tuple(others))}' if len(others) < len(rows) else ''}")
 
 
 @app.command()
