@@ -550,6 +550,8 @@ def test_rows_of_responses_are_stimuli():
     ):
         Responses(values=square, **arguments)
     Responses(values=square.transpose("presentation", "neuroid"), **arguments)
+    with pytest.raises(ResponsesError, match="for ann its columns are called as the stimuli. Transpose the table"):
+        Responses(values=pd.DataFrame(square.values, columns=IDS), **arguments)
 
 
 @pytest.mark.parametrize("ceiling", [np.full(3, 0.5), None])

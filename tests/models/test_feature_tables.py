@@ -352,3 +352,38 @@ def test_names_of_rows_of_any_kind_are_the_ids_given(features, named):
     np.testing.assert_array_equal(FeatureTable.of_arrays(named(features, IDS), IDS).rows(IDS), features)
     with pytest.raises(TableError, match="the names differ from them"):
         FeatureTable.of_arrays(named(features[::-1], IDS[::-1]), IDS)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda square: pd.DataFrame(square, columns=IDS),
+        lambda square: pd.DataFrame(square, columns=IDS, index=[f"component {i}" for i in range(10)]),
+        lambda square: xr.DataArray(square, dims=("feature", "stimulus_id"), coords={"stimulus_id": IDS}),
+        lambda square: NeuroidAssembly(
+            square,
+            coords={
+                "stimulus_id": ("presentation", IDS),
+                "number": ("presentation", range(10)),
+                "n": ("neuroid", range(10)),
+            },
+            dims=["neuroid", "presentation"],
+        ),
+    ],
+    ids=["columns", "columns and rows", "xarray", "assembly"],
+)
+def test_square_tables_whose_columns_are_the_stimuli_are_not_taken_for_rows(made):
+    square = np.random.default_rng(4).standard_normal((10, 10))
+    with pytest.raises(TableError, match="the columns of these are called as the ids, and the rows are not. Transpose"):
+        FeatureTable.of_arrays(made(square), IDS)
+    np.testing.assert_array_equal(FeatureTable.of_arrays(made(square).T, IDS).rows(IDS), square.T)
+
+
+def test_a_netcdf_file_says_which_dimension_the_ids_are_of(tmp_path):
+    square = np.random.default_rng(4).standard_normal((10, 10))
+    table = xr.Dataset({"features": (("stimulus_id", "feature"), square)}, coords={"stimulus_id": IDS})
+    table.to_netcdf(tmp_path / "right.h5", engine="h5netcdf")
+    np.testing.assert_array_equal(open_table(tmp_path / "right.h5").rows(IDS), square)
+    table.transpose("feature", "stimulus_id").to_netcdf(tmp_path / "turned.h5", engine="h5netcdf")
+    with pytest.raises(TableError, match="features: stimulus_id belongs to its second dimension. Transpose"):
+        open_table(tmp_path / "turned.h5")

@@ -88,6 +88,20 @@ def misnamed_rows(indexes: Sequence[pd.Index], ids: Sequence[str]) -> tuple[int,
     return wrong
 
 
+def turned(values, ids: Sequence[str], names: Sequence[str] = ("stimulus_id",)) -> bool:
+    """Whether the columns of a table are called as the ids, and its rows are not; ``names`` as for :func:`row_indexes`."""
+    columns = getattr(values, "columns", None)
+    indexes = _levels(columns) if isinstance(columns, pd.Index) else []
+    if isinstance(values, xr.DataArray) and values.ndim == 2:
+        indexes = row_indexes(values.T, names)
+    wanted = {str(one).strip() for one in (ids.values if isinstance(ids, xr.DataArray) else ids)}
+
+    def are_called_so(those: list[pd.Index]) -> bool:
+        return any({_text(one) for one in index} == wanted for index in those)
+
+    return are_called_so(indexes) and not are_called_so(row_indexes(values, names))
+
+
 def _text(name) -> str:
     if isinstance(name, bytes):
         return name.decode(errors="replace").strip()

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import ResponsesError, StimulusKernelError
-from .named_rows import HOW_TO_SAY, ids_of, in_another_order, misnamed_rows, row_indexes, rows_of_a_table_apart
+from .named_rows import HOW_TO_SAY, ids_of, in_another_order, misnamed_rows, row_indexes, rows_of_a_table_apart, turned
 from .pool import StimulusPool
 from .statistics.bootstrap import Draws
 from .statistics.ceilings import ExplainableVariance, NoiseCeiling
@@ -163,7 +163,11 @@ class Responses:
                 )
 
     def _check_rows(self, name: str, given) -> None:
-        """Refuse a table whose rows have other names than the stimuli, or the same in another order."""
+        """Refuse a table whose rows have other names than the stimuli, or the same in another order, or that is turned."""
+        if turned(given, self.stimulus_ids):
+            raise ResponsesError(
+                f"Rows of {name} are stimuli; for {self.subject} its columns are called as the stimuli. Transpose the table."
+            )
         if rows_of_a_table_apart(given, self.stimulus_ids):
             raise ResponsesError(
                 f"Rows of {name} are those of stimulus_ids, in their order; for {self.subject} the indexes of both are the "

@@ -19,6 +19,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.named_rows import (
     misnamed_rows,
     row_indexes,
     rows_of_a_table_apart,
+    turned,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import asked_as
 from brainscore_vision.data.laion_fmri_7t.released.embeddings import EMBEDDING, image_ids, open_embedding, valid_rows
@@ -390,6 +391,11 @@ def _check_rows(features, ids, found: np.ndarray, name: str) -> None:
         raise TableError(
             f"{name}: the rows of a DataFrame have the ids given, in their order; its index and that of the ids are the same "
             f"rows in another order. {HOW_TO_SAY}"
+        )
+    if turned(features, found.tolist(), ID_KEYS):
+        raise TableError(
+            f"{name}: features are stimuli × features; the columns of these are called as the ids, and the rows are not. "
+            f"Transpose the features."
         )
     wrong = misnamed_rows(row_indexes(features, ID_KEYS), found.tolist())
     if wrong is not None:

@@ -93,14 +93,23 @@ def open_hdf5(path: Path, choice: Choice) -> Stored:
     with _opened(path) as file:
         arrays = _datasets(path, file)
         chosen = _feature_key(path, arrays, choice.key)
-        found = {name: file[name][()] for name in _companions(path, arrays, chosen, choice) if name is not None}
+        id_key, valid_key = _companions(path, arrays, chosen, choice)
+        found = {name: file[name][()] for name in (id_key, valid_key) if name is not None}
+        _refuse_turned(path, file, chosen, id_key)
         described = file[chosen].shape, file[chosen].dtype
         refuse_index(file[chosen], str(path))
         fills = _fill_values(file[chosen], path)
 
-    id_key, valid_key = _companions(path, arrays, chosen, choice)
     ids = None if id_key is None else texts(found[id_key], f"{path}, {id_key}")
     return Stored(*described, ids, found.get(valid_key), read_while_unchanged(path, _hdf5_rows, chosen, fills))
+
+
+def _refuse_turned(path: Path, file: h5py.File, key: str, id_key: str | None) -> None:
+    """Refuse a table whose ids belong to its second dimension, as files of netCDF say."""
+    if id_key is not None and len(file[key].shape) == 2:
+        rows, columns = (file[id_key] in dimension.values() for dimension in file[key].dims)
+        if columns and not rows:
+            raise TableError(f"{path}, {key}: {id_key} belongs to its second dimension. Transpose the features.")
 
 
 def _hdf5_rows(path: Path, key: str, fills: tuple[float, ...], start: int, stop: int) -> np.ndarray:
