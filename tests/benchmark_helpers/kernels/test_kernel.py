@@ -1,6 +1,7 @@
 """The kernel against plain numpy, and its guard against cancellation."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import build_kernel, kernel_from_features
@@ -38,6 +39,15 @@ def test_stacked_sources_equal_one():
     whole = kernel_from_features(features, ids(20))
     parts = build_kernel([ArrayFeatures(features[:6]), ArrayFeatures(features[6:])], ids(20))
     np.testing.assert_array_equal(whole.gram, parts.gram)
+
+
+def test_rows_of_a_table_are_the_stimuli():
+    frame = pd.DataFrame(np.random.default_rng(6).standard_normal((9, 9)), index=ids(9))
+    expected = kernel_from_features(frame.to_numpy(), ids(9)).gram
+    np.testing.assert_array_equal(kernel_from_features(frame, ids(9)).gram, expected)
+    for wrong in (frame[::-1], frame.reset_index(drop=True).set_axis(ids(9), axis=1)):
+        with pytest.raises(StimulusKernelError, match=r"the table has other names, or another order. .*frame.loc"):
+            kernel_from_features(wrong, ids(9))
 
 
 def test_bad_input_is_named():

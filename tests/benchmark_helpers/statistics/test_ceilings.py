@@ -196,6 +196,23 @@ def test_one_pass_sums_give_the_same():
     np.testing.assert_allclose(found.ncsnr, reliability_from_trials(trials, stimulus).ncsnr, rtol=1e-12)
 
 
+def test_sums_and_counts_of_a_table_are_in_one_order():
+    """groupby().sum() is sorted by stimulus, value_counts() by count."""
+    trials, stimulus = simulated_trials(np.random.default_rng(3), 0.5, np.array([3, 4, 12, 12, 4]), n_voxels=6)
+    frame, labels = pd.DataFrame(trials).add_prefix("voxel"), pd.Series(stimulus).map("stimulus {}".format)
+    sums, squares, counts = frame.groupby(labels).sum(), (frame**2).sum(), labels.value_counts()
+    expected = reliability_from_trials(trials, stimulus).ncsnr
+    for of_stimuli in (counts.loc[sums.index], counts.sort_index().to_numpy()):
+        np.testing.assert_allclose(reliability_from_sums(sums, squares, of_stimuli).ncsnr, expected, rtol=1e-12)
+    with pytest.raises(ResponsesError, match="n_repetitions has the names of sums in another .* as value_counts"):
+        reliability_from_sums(sums, squares, counts)
+    with pytest.raises(ResponsesError, match="squares has the names of sums in another"):
+        reliability_from_sums(sums, squares[::-1], counts.sort_index())
+    for wrong in ((sums, squares[:5], counts), (sums, squares, counts[:4]), (sums["voxel0"], squares, counts)):
+        with pytest.raises(ResponsesError, match=r"stimuli × neuroids, .* received the shapes \(5"):
+            reliability_from_sums(*wrong)
+
+
 def test_ceiling_at_any_mix_of_repetitions():
     rng = np.random.default_rng(4)
     trials, stimulus = simulated_trials(rng, 0.6, np.full(100, 4), n_voxels=5)

@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import ModelOutputError, StimulusKernelError
+from ..named_rows import misnamed_rows, row_indexes, rows_of_a_table_apart, turned
 from .compute import Compute, host
 
 COLUMN_BLOCK = 1024
@@ -221,7 +222,19 @@ def build_kernel(
 
 
 def kernel_from_features(features: np.ndarray, stimulus_ids: Sequence[str]) -> StimulusKernel:
-    """Kernel of features that are in memory: ``features`` of shape (n_stimuli, n_features)."""
+    """Kernel of features that are in memory: ``features`` of shape (n_stimuli, n_features).
+
+    Raises
+    ------
+    StimulusKernelError
+        As :func:`build_kernel`; or a table whose rows have other names than the stimuli, or the same in another order.
+    """
+    apart = rows_of_a_table_apart(features, stimulus_ids) or turned(features, stimulus_ids)
+    if apart or misnamed_rows(row_indexes(features), stimulus_ids) is not None:
+        raise StimulusKernelError(
+            "Rows of features are those of stimulus_ids, in their order; the table has other names, or another order. Sort it "
+            "by the ids (frame.loc[ids]), or give an array without names."
+        )
     features = np.asarray(features)
     if features.ndim != 2:
         raise StimulusKernelError(f"Features have two dimensions, stimuli × features; received shape {features.shape}.")

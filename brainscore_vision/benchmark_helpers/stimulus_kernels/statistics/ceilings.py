@@ -35,7 +35,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import ResponsesError, StimulusKernelError
-from ..named_rows import misnamed_rows, row_indexes, rows_of_a_table_apart
+from ..named_rows import in_another_order, misnamed_rows, row_indexes, rows_of_a_table_apart
 
 STANDARD_ERRORS = 2.0
 """A divisor that is not above 0 by so many standard errors may be 0: a ratio to it says little."""
@@ -248,9 +248,10 @@ def reliability_from_sums(sums: np.ndarray, squares: np.ndarray, n_repetitions: 
     Raises
     ------
     ResponsesError
-        No stimulus with two trials, or a neuroid whose trials never differ within a stimulus.
+        No stimulus with two trials, a neuroid whose trials never differ within a stimulus, or rows that do not fit.
     """
-    counts = np.asarray(n_repetitions)
+    _check_sums(sums, squares, n_repetitions)
+    sums, squares, counts = np.asarray(sums), np.asarray(squares), np.asarray(n_repetitions)
     repeated = int((counts - 1).sum())
     if len(counts) == 0 or counts.min() < 1 or repeated < 1:
         raise ResponsesError(
@@ -266,6 +267,25 @@ def reliability_from_sums(sums: np.ndarray, squares: np.ndarray, n_repetitions: 
             f"repeat themselves exactly (the first: neuroid {silent[0]}). Leave constant neuroids out."
         )
     return Reliability(within / repeated, repeated)
+
+
+def _check_sums(sums, squares, n_repetitions) -> None:
+    """Refuse sums, squares and repetitions whose shapes, or names in tables, do not fit each other."""
+    shapes = np.shape(sums), np.shape(squares), np.shape(n_repetitions)
+    if len(shapes[0]) != 2 or shapes[1:] != (shapes[0][1:], shapes[0][:1]):
+        raise ResponsesError(
+            f"sums are stimuli × neuroids, with a number in squares for each neuroid and in n_repetitions for each stimulus; "
+            f"received the shapes {', '.join(map(str, shapes))}."
+        )
+    for what, index, of in (
+        ("n_repetitions", getattr(n_repetitions, "index", None), getattr(sums, "index", None)),
+        ("squares", getattr(squares, "index", None), getattr(sums, "columns", None)),
+    ):
+        if in_another_order(index, of):
+            raise ResponsesError(
+                f"{what} and sums are in one order; by their indexes, {what} has the names of sums in another one, as "
+                f"value_counts() has. Give {what}.loc[...] in the order of sums."
+            )
 
 
 def squares_within(sums: np.ndarray, squares: np.ndarray, n_repetitions: np.ndarray) -> np.ndarray:
