@@ -522,6 +522,14 @@ def test_a_bounded_size_projects_features_and_says_what_is_lost(tiny_dataset, tm
     np.testing.assert_allclose(rs, small.voxels.correlation_results, atol=1e-5)
     reloaded = load_encoder(small.path, model=make_model())
     np.testing.assert_array_equal(reloaded.encode(IMAGE), small.encode(IMAGE))
+    assert loss["rounding"] < 1e-4
+    shrunk = fitted(tiny_dataset, path=tmp_path / "shrunk.h5", max_size=most, regions="V1", alphas=(1e10,))
+    lost = shrunk.about["loss"][0]
+    answers = shrunk.encode(dataset.stimulus_set(task.test_ids)).astype(float)
+    rs = [np.corrcoef(p, m)[0, 1] for p, m in zip(answers.T, measured.T, strict=True)]
+    assert np.abs(rs - shrunk.voxels.correlation_results).max() > 1e-3  # float32 cannot tell them
+    assert lost["rounding"] > 1e-2
+    assert "for they hardly differ from a voxel's mean response" in lost["says"]
     with pytest.raises(StimulusKernelError, match="may take .* at its smallest; max_size allows 1,000"):
         fitted(tiny_dataset, regions="V1", max_size=1000)
 

@@ -260,7 +260,7 @@ def _write(model, tasks, path, checks, settings, options, describe, plain, say, 
                         part = file.create_group(f"parts/{n}")
                         losses.append(_write_part(part, layer, sources[n], fits, settings, run.compute))
                         losses[-1]["layer"] = layer.label
-                        is_small = losses[-1].get("rounding", 1) <= WORTH_A_WARNING
+                        is_small = layer.n_projected is None and losses[-1]["rounding"] <= WORTH_A_WARNING
                         (say if is_small else warn)(f"{layer.label}: {losses[-1]['says']}.")
                     for note in (note for task in tasks for note in fits[task].notes):
                         warn(note)
@@ -388,33 +388,49 @@ def _write_part(group, layer: _Layer, sources, fits: dict, settings: EncoderSett
     rows = np.array([position[stimulus_id] for stimulus_id in layer.tasks[0].train_ids])
     centre = np.empty(layer.n_features, np.float32)
     if layer.n_projected is not None:
-        projected = _projected(layer, sources, rows, centre)
+        sample = _sample(rows)
+        projected, rounded = _projected(layer, sources, rows, centre, rows[sample])
         kernel, before = kernel_from_features(projected, layer.item.pool.stimulus_ids), _held_out(layer, fits)
         fits.update(fit_regions(kernel, [job.task for job in layer.item.jobs], settings, compute))
         second = projected[rows].T @ _dual(layer, fits)
         intercept = _mean(layer, fits) - projected[rows].mean(axis=0) @ second
         after = _held_out(layer, fits)
+        lost = _lost(projected[rows[sample]] @ second, rounded @ second, intercept)
         says = (
             f"random projection to {layer.n_projected} numbers: mean correlation on held-out training images {after:.4f}, and "
-            f"{before:.4f} without projection"
+            f"{before:.4f} without projection; {_says_lost(lost, 'float32')}"
         )
-        loss = {"held_out_correlation": after, "held_out_correlation_without": before, "says": says}
+        loss = {"held_out_correlation": after, "held_out_correlation_without": before, "rounding": lost, "says": says}
     else:
         dual = _dual(layer, fits)
         intercept, lost = _write_matrix(group, layer, sources, rows, centre, dual, _mean(layer, fits), settings.dtype)
         second = None if layer.is_direct else dual
-        says = f"{settings.dtype} changes predictions by {lost:.1g} of their standard deviation (largest of all voxels)"
-        if lost > WORTH_A_WARNING and settings.dtype == "float32":
-            says += ", for they hardly differ from a voxel's mean response, as a large penalty makes them"
-        elif lost > WORTH_A_WARNING:
-            says += "; float32 may lose less"
-        loss = {"rounding": lost, "says": says}
+        loss = {"rounding": lost, "says": _says_lost(lost, settings.dtype)}
     group["columns"], group["centre"] = layer.columns, centre
     group["intercept"] = intercept
     if second is not None:
         group["second"] = second
     write_tree(group.create_group("description"), {"label": layer.label, "layers": list(layer.layers)})
     return loss
+
+
+def _says_lost(lost: float, dtype: str) -> str:
+    says = f"{dtype} changes predictions by {lost:.1g} of their standard deviation (largest of all voxels)"
+    if lost > WORTH_A_WARNING and dtype == "float32":
+        return says + ", for they hardly differ from a voxel's mean response, as a large penalty makes them"
+    return says + ("; float32 may lose less" if lost > WORTH_A_WARNING else "")
+
+
+def _sample(rows: np.ndarray) -> np.ndarray:
+    """Positions among training stimuli on which the loss by rounding is measured."""
+    return np.unique(np.linspace(0, len(rows) - 1, N_SAMPLE).astype(int))
+
+
+def _lost(exact: np.ndarray, kept: np.ndarray, intercept: np.ndarray) -> float:
+    """How far answers are from exact ones, as a part of the standard deviation of these: the largest of all voxels."""
+    told = (kept + intercept).astype(np.float32)  # as encoders answer
+    lost, spread = np.sqrt(np.mean((told - (exact + intercept)) ** 2, axis=0)), exact.std(axis=0)
+    return float((lost[spread > 0] / spread[spread > 0]).max(initial=0.0))
 
 
 def _write_matrix(group, layer: _Layer, sources, rows, centre, dual, mean, dtype: str) -> tuple[np.ndarray, float]:
@@ -424,7 +440,7 @@ def _write_matrix(group, layer: _Layer, sources, rows, centre, dual, mean, dtype
     """
     width = dual.shape[1] if layer.is_direct else len(rows)
     writer, offset = MatrixWriter(group, layer.n_features, width, dtype), np.zeros(width)
-    sample = np.unique(np.linspace(0, len(rows) - 1, N_SAMPLE).astype(int))
+    sample = _sample(rows)
     exact, kept = np.zeros((2, len(sample), width))
     for i, (start, stop, features) in enumerate(column_blocks(sources)):
         features = features[rows]
@@ -439,20 +455,24 @@ def _write_matrix(group, layer: _Layer, sources, rows, centre, dual, mean, dtype
     writer.close()
     if not layer.is_direct:
         offset, exact, kept = offset @ dual, exact @ dual, kept @ dual
-    spread, intercept = exact.std(axis=0), mean - offset
-    told = (kept + intercept).astype(np.float32)  # as encoders answer
-    lost = np.sqrt(np.mean((told - (exact + intercept)) ** 2, axis=0))
-    return intercept, float((lost[spread > 0] / spread[spread > 0]).max(initial=0.0))
+    intercept = mean - offset
+    return intercept, _lost(exact, kept, intercept)
 
 
-def _projected(layer: _Layer, sources, rows, centre) -> np.ndarray:
-    """Centred features of all stimuli times random signs; fills ``centre``. Shape (stimuli, n_projected)."""
+def _projected(layer: _Layer, sources, rows, centre, sample) -> tuple[np.ndarray, np.ndarray]:
+    """Centred features of all stimuli times random signs, shape (stimuli, n_projected); fills ``centre``.
+
+    Also those of a sample of the stimuli with the precision with which encoders multiply.
+    """
     projected = np.zeros((len(layer.item.pool.stimulus_ids), layer.n_projected))
+    rounded = np.zeros((len(sample), layer.n_projected))
     signs = random_signs(layer.n_features, layer.n_projected)
     for (start, stop, features), (_, block) in zip(column_blocks(sources), signs, strict=True):
         centre[start:stop] = features[rows].mean(axis=0)
-        projected += (features - centre[start:stop]) @ block
-    return projected
+        features = features - centre[start:stop]
+        projected += features @ block
+        rounded += features[sample].astype(np.float32) @ block
+    return projected, rounded
 
 
 def _dual(layer: _Layer, fits: dict) -> np.ndarray:
