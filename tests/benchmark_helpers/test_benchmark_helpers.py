@@ -595,6 +595,10 @@ def test_images_that_loaders_read_as_they_look_are_shown(tmp_path, mode):
         (lambda s: s.benchmark(METRICS["ridge"], "best"), "normalization is one of .* received 'best'"),
         (lambda s: KFoldNeuralBenchmark(s.benchmark(METRICS["ridge"]).info, []), "at least one fold"),
         (
+            lambda s: KFoldNeuralBenchmark(s.benchmark(METRICS["ridge"]).info, {0: s.benchmark(METRICS["ridge"])}),
+            "folds of Second2026.IT are a list of MultiSubjectNeuralBenchmark; received dict. Give a list",
+        ),
+        (
             lambda s: KFoldNeuralBenchmark(
                 s.benchmark(METRICS["ridge"]).info,
                 [s.benchmark(METRICS["ridge"]), s.benchmark(METRICS["ridge"], "correlation")],
@@ -623,7 +627,14 @@ def test_images_that_loaders_read_as_they_look_are_shown(tmp_path, mode):
         (lambda s: RidgeMetric(()), "alphas are positive numbers, at least one"),
         (lambda s: RidgeMetric((1.0, -1.0)), "alphas are positive numbers"),
     ],
-    ids=["no subject", "subject twice", "normalization of another metric", "unknown normalization", "no fold"]
+    ids=[
+        "no subject",
+        "subject twice",
+        "normalization of another metric",
+        "unknown normalization",
+        "no fold",
+        "folds by name",
+    ]
     + ["folds of two normalizations", "folds of two orders", "folds of other penalties", "folds of other metrics"]
     + ["no alpha", "negative alpha"],
 )
@@ -723,6 +734,28 @@ def test_halves_are_of_the_same_stimuli_and_neuroids_of_the_subject(study, wrong
     change, message = WRONG_HALVES[wrong]
     with pytest.raises(ResponsesError, match=f"halves.*{message}.*load_halves"):
         with_halves(study, "rdm", change).ceiling  # noqa: B018 - asking for it is what fails
+
+
+def test_benchmarks_and_folds_may_come_from_a_generator(study, model):
+    ridge = [study.benchmark(METRICS["ridge"], options=QUIET) for _ in range(2)]
+    folds = KFoldNeuralBenchmark(ridge[0].info, (one for one in ridge), QUIET)
+    (value,) = {score.item() for _, score in score_benchmarks(model, (one for one in ridge), QUIET)}
+    assert folds(model).item() == pytest.approx(value)
+    with pytest.raises(StimulusKernelError, match="benchmarks are a list of KernelBenchmark; received str"):
+        list(score_benchmarks(model, ["Second2026.IT"], QUIET))
+
+
+def test_a_stimulus_that_no_neuroid_answers_has_no_pattern(study, model, monkeypatch):
+    """Counts of spikes are often 0."""
+    kept = study.responses["anna"]
+    benchmark = study.benchmark(METRICS["rdm"], options=QUIET)
+    test = benchmark.resolve().tasks[0].test_ids[5]
+    values = np.where((kept.stimulus_ids == test)[:, None], 0, kept.values)
+    monkeypatch.setattr(study, "responses", {**study.responses, "anna": dataclasses.replace(kept, values=values)})
+    with pytest.raises(
+        ResponsesError, match=f"anna has the same response .* to 1 of 44 stimuli, the first: '{test}'"
+    ):
+        benchmark(model)
 
 
 @pytest.mark.parametrize("metric", ["rdm", "cka"])

@@ -171,11 +171,10 @@ class TestRules:
         path = write_split(folder, "shared", f"ood_{kind}", train, of_kind)
         assert Splits(folder).train_test_ids("shared", f"ood_{kind}") == (train, of_kind)
         others = [stimulus_id for stimulus_id in test if stimulus_id not in of_kind]
-        write_split(folder, "shared", path.stem, train, [*of_kind, others[0]])
-        with pytest.raises(
-            SchemaError, match=f"{path.name}: .* of its kind in the split ood, and this file has others"
-        ):
-            Splits(folder).train_test_ids("shared", "ood")
+        for other in ((train, [*of_kind, others[0]]), (train[1:], of_kind)):
+            write_split(folder, "shared", path.stem, *other)
+            with pytest.raises(SchemaError, match=f"{path.name}: ood_{kind} trains as the split ood .* something else"):
+                Splits(folder).train_test_ids("shared", "ood")
 
     @pytest.mark.parametrize("name", ["sub01", "sub-1", "Sub-01", "sub_01"])
     def test_subjects_folders_with_another_name(self, folder, packaged, name):

@@ -166,6 +166,7 @@ class KFoldNeuralBenchmark(KernelBenchmark):
 
     def __init__(self, info, folds: Sequence[MultiSubjectNeuralBenchmark], options: EngineOptions | None = None):
         super().__init__(info, options)
+        folds = _benchmarks(folds, MultiSubjectNeuralBenchmark, f"folds of {info.identifier}")
         if not folds:
             raise StimulusKernelError(f"{info.identifier} needs at least one fold, received none.")
         normalizations = list(dict.fromkeys(fold.normalization for fold in folds))
@@ -174,7 +175,7 @@ class KFoldNeuralBenchmark(KernelBenchmark):
                 f"A mean over folds needs values of one normalization; the folds of {info.identifier} have "
                 f"{', '.join(normalizations)}. Choose one of them for all."
             )
-        self.folds = tuple(folds)
+        self.folds = folds
 
     def resolve(self) -> FoldsPlan:
         return FoldsPlan(self.identifier, tuple(fold.resolve() for fold in self.folds))
@@ -184,5 +185,17 @@ def score_benchmarks(
     model, benchmarks: Sequence[KernelBenchmark], options: EngineOptions | None = None
 ) -> Iterator[tuple[KernelBenchmark, Score]]:
     """:func:`score_plans` of several benchmarks; yields the benchmark itself instead of its position."""
+    benchmarks = _benchmarks(benchmarks, KernelBenchmark, "benchmarks")
     for i, score in score_plans(model, [benchmark.resolve() for benchmark in benchmarks], options):
         yield benchmarks[i], score
+
+
+def _benchmarks(given, kind: type, what: str) -> tuple:
+    """Benchmarks as a tuple; StimulusKernelError if they are something else."""
+    found = tuple(given) if isinstance(given, Iterable) and not isinstance(given, (str, dict)) else (given,)
+    wrong = [one for one in found if not isinstance(one, kind)]
+    if wrong:
+        raise StimulusKernelError(
+            f"{what} are a list of {kind.__name__}; received {type(wrong[0]).__name__}. Give a list."
+        )
+    return found

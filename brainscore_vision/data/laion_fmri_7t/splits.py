@@ -10,7 +10,7 @@ import importlib.util
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -221,18 +221,19 @@ class Splits:
                     f"{path}: the folder of pool {pool} is called {pool}, not {folder}. Rename the folder."
                 )
 
-    def _check_kinds(self, pool: str, ood_test: Collection[str]) -> None:
+    def _check_kinds(self, pool: str, ood: SplitVariant) -> None:
         """Refuse a file for one kind of out-of-distribution images that says something else than the split ood."""
         of_kinds = {f"ood_{kind}": kind for kind in OOD_TYPES}
         for path in self._json_files():
             if path.parent.name != pool or path.stem not in of_kinds:
                 continue
-            expected = {stimulus_id for stimulus_id in ood_test if ids.ood_type(stimulus_id) == of_kinds[path.stem]}
-            if any(set(variant.test_ids) != expected for variant in _read_split_file(path)[1]):
-                raise SchemaError(
-                    f"{path}: {path.stem} is tested on the images of its kind in the split ood, and this file has others. "
-                    f"Change ood.json, and remove this file."
-                )
+            test = {stimulus_id for stimulus_id in ood.test_ids if ids.ood_type(stimulus_id) == of_kinds[path.stem]}
+            for variant in _read_split_file(path)[1]:
+                if (set(variant.train_ids), set(variant.test_ids)) != (set(ood.train_ids), test):
+                    raise SchemaError(
+                        f"{path}: {path.stem} trains as the split ood and is tested on its images of this kind, and this file "
+                        f"says something else. Change ood.json, and remove this file."
+                    )
 
     def _json_files(self) -> list[Path]:
         """Of the folder and of its pools' folders."""
@@ -267,7 +268,7 @@ class Splits:
             _check_split(self.origin(pool, name), pool, name, variant.train_ids, variant.test_ids)
         first = next(variant for variant in variants if variant.variant_id == 0)
         if name == "ood":
-            self._check_kinds(pool, first.test_ids)
+            self._check_kinds(pool, first)
         _check_header(path, header, name, first.train_ids, first.test_ids)
         described = header.get("splitter", ""), header.get("params", {})
         return Split(name, pool, *described, len(first.train_ids), len(first.test_ids), variants)

@@ -157,3 +157,34 @@ def test_arrays_say_it_number_by_number(mixed, layered):
     assert third["dataset_fingerprint"].values.tolist() == ["0123456789abcdef", "fedcba9876543210"]
     assert third["benchmark_version"].values.tolist() == [1, 2]
     assert third["n_dropped_stimuli"].values.tolist() == [1, 0]
+
+
+def test_a_layer_that_is_tried_on_one_benchmark_changes_no_other_row(layered):
+    """The layer with the most benchmarks of a region keeps the name, its results in other regions with it."""
+
+    def names(*runs):
+        database = None
+        for run in runs:
+            database = layered({"net": run})
+        return {(r.benchmark, r.layer): r.model for r in database.results()}
+
+    whole = {TAU: "2", OOD: "2", V1: "1"}
+    expected = dict.fromkeys(whole.items(), "net")
+    assert names(whole) == expected
+    assert names({TAU: "0"}) == expected | {(TAU, "0"): "net (layer 0)"}
+    both = names({OOD: "0"})
+    assert both == {
+        (V1, "1"): "net",
+        **{(cell, layer): f"net (layer {layer})" for cell in (TAU, OOD) for layer in "20"},
+    }
+
+
+def test_a_layer_beside_several_of_a_region_has_one_name_on_all_benchmarks(layered):
+    layered({"net": {TAU: "2", OOD: "2"}})
+    results = layered({"net": {TAU: "0", KINDS[0]: "0"}})
+    assert {(r.benchmark, r.model) for r in results.results()} == {
+        (TAU, "net (layer 2)"),
+        (OOD, "net (layer 2)"),
+        (TAU, "net (layer 0)"),
+        (KINDS[0], "net (layer 0)"),
+    }

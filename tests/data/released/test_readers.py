@@ -420,6 +420,21 @@ class TestSplits:
         with pytest.raises(ValueError, match=message):
             released.get_train_test_ids(*arguments, data_dir=folder)
 
+    def test_trials_are_called_as_images(self, folder, sub):
+        names = sub.metadata["image_name"]
+        expected = released.get_split_masks(names, "ood", SUBJECT, data_dir=folder)
+        for found in (names.str.encode("utf-8"), np.array(names, "S")):
+            for mask, wanted in zip(
+                released.get_split_masks(found, "ood", SUBJECT, data_dir=folder), expected, strict=True
+            ):
+                np.testing.assert_array_equal(mask, wanted)
+        with pytest.raises(DatasetError, match=r"none of .* the first: '.*'. Give file names with their ending"):
+            released.get_split_masks(
+                names.str.removesuffix(".jpg").str.removesuffix(".png"), "ood", SUBJECT, data_dir=folder
+            )
+        of_others = [name for name in names if name.startswith("unique")]
+        assert not np.any(released.get_split_masks(of_others, "ood", "shared", data_dir=folder))  # a session may be so
+
     def test_a_table_without_labels(self, folder):
         with pytest.raises(ValueError, match="label or image_name or stimulus_id; its columns are run"):
             released.get_split_masks(pd.DataFrame({"run": [1]}), "tau", "shared", data_dir=folder)

@@ -196,7 +196,7 @@ class _Compared:
 
 
 def _result(one: _Compared) -> tuple[SubjectTask, SubjectResult]:
-    ranks, counts = similarity.response_ranks(one.responses.values), one.resampled.counts
+    ranks, counts = _ranks(one.task, one.responses), one.resampled.counts
     measured, draws = _measured_rdm(one.task, ranks, one.halves), None
     if counts is not None:
         raw_draws = rdm_draws(one.model_classes, rank_classes(ranks), counts)
@@ -215,6 +215,18 @@ def _result(one: _Compared) -> tuple[SubjectTask, SubjectResult]:
             *unreliable(one.task, measured.reliability, 0 if one.halves is None else len(one.halves.stimulus_ids)),
         ),
     )
+
+
+def _ranks(task: SubjectTask, responses: Responses) -> np.ndarray:
+    """Ranks of the RDM of responses; ResponsesError if a stimulus has the same response in all neuroids."""
+    constant = np.flatnonzero(np.ptp(responses.values, axis=1) == 0)
+    if len(constant):
+        raise ResponsesError(
+            f"An RDM of responses compares patterns over neuroids; {task.subject} has the same response in all neuroids of "
+            f"{task.region} to {len(constant)} of {len(responses.values)} stimuli, the first: "
+            f"{str(responses.stimulus_ids[constant[0]])!r}. Leave these stimuli out of the test."
+        )
+    return similarity.response_ranks(responses.values)
 
 
 def rdm_ceiling(published: NoiseCeiling) -> float:
@@ -243,7 +255,7 @@ class MeasuredRDM:
 
 def _measured(task: SubjectTask) -> MeasuredRDM:
     responses = task.load_responses().select(task.test_ids)
-    return _measured_rdm(task, similarity.response_ranks(responses.values), averaged_halves(task, responses))
+    return _measured_rdm(task, _ranks(task, responses), averaged_halves(task, responses))
 
 
 def _measured_rdm(task: SubjectTask, ranks: np.ndarray, halves: Halves | None) -> MeasuredRDM:

@@ -30,11 +30,12 @@ def names_of(results: Sequence[Result | Summary]) -> list[str]:
 
     A model's name is the one that a list of models gives it, else its identifier, what it says of itself. Results of one name
     that were asked for in different ways, with different code, or (on one dataset) with different weights are of different
-    networks, and those of one network in other layers are other results on a benchmark: what differs follows the name in
-    brackets. Weights and layers that are not known, as in files of earlier versions, count as those that are, if there is
-    one kind.
+    networks: what differs follows the name in brackets. So do layers, in a region with results of several on one benchmark;
+    the one layer that has results on most benchmarks there keeps the name, so that trying another changes no row. Weights and
+    layers that are not known, as in files of earlier versions, count as those that are, if there is one kind.
     """
-    asked, revisions, digests, choices = (defaultdict(set) for _ in range(4))
+    asked, revisions, digests, cells = (defaultdict(set) for _ in range(4))
+    layers_of: dict = defaultdict(lambda: defaultdict(set))  # network and region -> layer -> benchmarks
     networks: dict[tuple, _Network] = {}  # few, where results are many
     texts: dict[int, str | None] = {}  # many results share what they say of layers
     known, revision_of = [], _made_revisions(results)
@@ -52,9 +53,11 @@ def names_of(results: Sequence[Result | Summary]) -> list[str]:
         if id(result.layers) not in texts:
             texts[id(result.layers)] = result.layer or None
         network, layer = networks[facts], texts[id(result.layers)]
-        of_cell = choices[network.code, result.benchmark]
-        of_cell.add(layer)
-        known.append((network, layer, of_cell))
+        cells[network.code, result.benchmark].add(layer)
+        region = next(iter(result.layers or ()), None)
+        if layer is not None:
+            layers_of[network.code, region][layer].add(result.benchmark)
+        known.append((network, region, layer, result.benchmark))
     for network in networks.values():
         if len(asked[network.base]) > 1:
             network.parts.append(_shortest(network.requested, asked[network.base]))
@@ -63,13 +66,29 @@ def names_of(results: Sequence[Result | Summary]) -> list[str]:
         if len(digests[network.code] - {None}) > 1:
             network.parts.append(f"network {_digits(network.digest)}")
 
-    def name(network: _Network, layer: str | None, choices: set[str | None]) -> str:
+    several = {cell for cell, layers in cells.items() if len(layers - {None}) > 1}
+    most = {
+        region: _most(benchmarks_of)
+        for region, benchmarks_of in layers_of.items()
+        if any((region[0], benchmark) in several for benchmarks in benchmarks_of.values() for benchmark in benchmarks)
+    }
+
+    def name(network: _Network, region: str | None, layer: str | None, benchmark: str) -> str:
         parts = network.parts
-        if len(choices) > 1 and len(choices - {None}) > 1:
-            parts = [*parts, f"layer {layer or 'unknown'}"]
+        if layer is None and (network.code, benchmark) in several:
+            parts = [*parts, "layer unknown"]
+        elif layer is not None and most.get((network.code, region), layer) != layer:
+            parts = [*parts, f"layer {layer}"]
         return f"{network.base} ({', '.join(parts)})" if parts else network.base
 
     return [name(*one) for one in known]
+
+
+def _most(benchmarks_of: dict[str, set[str]]) -> str | None:
+    """The layer with the most benchmarks; None of several with as many."""
+    most = max(map(len, benchmarks_of.values()))
+    found = [layer for layer, benchmarks in benchmarks_of.items() if len(benchmarks) == most]
+    return found[0] if len(found) == 1 else None
 
 
 @dataclass

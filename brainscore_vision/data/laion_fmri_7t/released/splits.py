@@ -127,6 +127,11 @@ def get_split_masks(
     -------
     train, test : numpy.ndarray
         (n_trials,) bool each; a trial may be on neither side.
+
+    Raises
+    ------
+    DatasetError
+        As `get_train_test_ids`; or no trial has the name of an image.
     """
     if isinstance(trials, pd.DataFrame):
         found = [column for column in LABEL_COLUMNS if column in trials]
@@ -136,6 +141,11 @@ def get_split_masks(
                 f"{', '.join(map(str, trials.columns))}. Pass the column itself."
             )
         trials = trials[found[0]]
-    labels = pd.Series(np.asarray(trials, dtype=object))
-    train, test = get_train_test_ids(name, pool, variant_id, ood_types, data_dir)
-    return labels.isin(train).to_numpy(), labels.isin(test).to_numpy()
+    labels = pd.Series([one.decode() if isinstance(one, bytes) else one for one in np.asarray(trials, dtype=object)])
+    sides = [labels.isin(side).to_numpy() for side in get_train_test_ids(name, pool, variant_id, ood_types, data_dir)]
+    if len(labels) and not any(side.any() for side in sides) and not any(map(ids.is_id, map(str, labels.unique()))):
+        raise DatasetError(
+            f"Trials are called as their images in splits; none of {len(labels)} is, the first: {labels[0]!r}. Give file names "
+            f"with their ending, as in the column label of trial tables."
+        )
+    return sides[0], sides[1]
