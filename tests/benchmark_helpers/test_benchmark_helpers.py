@@ -752,9 +752,7 @@ def test_a_stimulus_that_no_neuroid_answers_has_no_pattern(study, model, monkeyp
     test = benchmark.resolve().tasks[0].test_ids[5]
     values = np.where((kept.stimulus_ids == test)[:, None], 0, kept.values)
     monkeypatch.setattr(study, "responses", {**study.responses, "anna": dataclasses.replace(kept, values=values)})
-    with pytest.raises(
-        ResponsesError, match=f"anna has the same response .* to 1 of 44 stimuli, the first: '{test}'"
-    ):
+    with pytest.raises(ResponsesError, match=f"anna has the same response .* to 1 of 44 stimuli, the first: '{test}'"):
         benchmark(model)
 
 

@@ -19,7 +19,7 @@ LAYERS = {"V1": "conv", "V2": "pool", "V3": "pool", "V4": "pool", "IT": "head"}
 ALONE = "LAION_fMRI.V3-ood_gabor-ridgecv[subjects=sub-07]"
 IDENTIFIERS = (
     "LAION_fMRI.V1-tau-ridgecv",
-    "LAION_fMRI_persubject.IT-ood-ridgecv",
+    "LAION_fMRI_persubject.IT-ood-ridgecv[record=V4]",
     "LAION_fMRI.V4-rdm-pearson",
     "LAION_fMRI.IT_full-cluster_k5-ridge",
     ALONE,

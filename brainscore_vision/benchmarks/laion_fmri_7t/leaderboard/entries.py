@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 from brainscore_vision import load_model_bibtex
 
 from ..benchmark import benchmark
+from ..identifiers import MODEL_REGIONS
 from ..networks.finding import MADE
 from ..results import Result
 from .checks import NETWORK, benchmark_name, check_recordable, is_registered, model_name, result_name, source
@@ -153,7 +154,7 @@ def _write(result: Result, user: tables.User, public: bool) -> Entry:
         _Benchmark(
             identifier=benchmark_name(result),
             version=result.benchmark_version,
-            parent=ensure_region(live.region),
+            parent=ensure_region(MODEL_REGIONS[live.cell.region]),  # of the responses, whatever models record for them
             bibtex=live.bibtex,
             ceiling=_score(result.ceiling, result.ceiling_error),
         ),
