@@ -244,6 +244,7 @@ BAD_IMAGES = {
     "too large": (IMAGE + np.int64(300), "from 300 to 300"),
     "negative": (IMAGE.astype(int) - 1, "from -1 to -1"),
     "booleans": (IMAGE.astype(bool), "received bool"),
+    "0 and 1": (np.eye(8, dtype=np.uint8)[None, :, :, None].repeat(3, axis=3), r"0 and 1 alone.* pass images \* 255"),
     "empty": (IMAGE[:0], "one image or more"),
     "empty list": ([], "one image or more"),
     "grey array": (IMAGE[..., 0], "3, height, width"),

@@ -119,6 +119,10 @@ def _checked_array(images: np.ndarray) -> np.ndarray:
     if images.dtype != np.uint8 and (images.dtype.kind not in "iu" or images.min() < 0 or images.max() > 255):
         extent = "" if images.dtype.kind not in "iu" else f" from {images.min()} to {images.max()}"
         raise ImagesError(f"Pixels are whole numbers from 0 to 255; received {images.dtype}{extent}. Rescale them.")
+    if images.max(initial=0) == 1:
+        raise ImagesError(
+            "Pixels are whole numbers from 0 to 255; these are 0 and 1 alone, nearly black. If white is 1, pass images * 255."
+        )
     images = images.transpose(0, 2, 3, 1) if images.shape[1] == 3 else images
     _check_square(images.shape[2], images.shape[1], "an image of the array")
     return images.astype(np.uint8, copy=False)
