@@ -21,7 +21,7 @@ MAY_IMPORT = {HELPERS: set(), DATA: {HELPERS}, BENCHMARKS: {HELPERS, DATA}, MODE
 
 ROOMS = {
     "features": {"errors", "files", "options", "parallel", "pool", "wording"},
-    "kernels": {"errors", "files", "options", "parallel", "pool", "wording", "features"},
+    "kernels": {"errors", "files", "named_rows", "options", "parallel", "pool", "wording", "features"},
     "ridge": {"errors", "kernels"},
     "statistics": {"errors", "kernels", "named_rows"},
     "encoders": {

@@ -189,5 +189,12 @@ def test_patterns_name_layers_and_one_that_matches_nothing_names_the_nearest():
     assert [layer.name for layer in choice.layers] == ["layer1.0", "layer4.0", "layer4.1"]
     with pytest.raises(UnmappedRegionError, match=r"'Layer5.\*' matches none.*'layer"):
         choose(layers, ["Layer5.*"], "resnet18")
+    odd = list(listed(Odd().eval()).values())
     with pytest.raises(UnmappedRegionError, match="none can be"):
-        choose(list(listed(Odd().eval()).values()), ["noise"], "odd")
+        choose(odd, ["noise"], "odd")
+    named = {
+        pattern: choose(odd, pattern, "odd").layers for pattern in ("relu", "relu#1", "relu#0", "relu#*", "pair#0")
+    }
+    assert named["relu"] == named["relu#1"] != named["relu#0"]
+    assert named["relu#*"] == named["relu#0"] + named["relu"]
+    assert [layer.name for layer in named["pair#0"]] == ["pair"]

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import UnmappedRegionError
+from ..features.hooks import CALL_MARK
 from .listing import Layer
 
 ALL, BLOCKS = "all", "blocks"
@@ -172,8 +173,12 @@ def _spokesman(alike: Sequence[Layer]) -> Layer:
 
 def _matching(listed: Sequence[Layer], patterns: Sequence[str], model: str) -> list[Layer]:
     names, wanted = [layer.name for layer in listed], set()
+    n_before = Counter(name.rpartition(CALL_MARK)[0] for name in names if CALL_MARK in name)
+    last_calls = {f"{name}{CALL_MARK}{n_before[name]}": name for name in names}
     for pattern in patterns:
         found = [pattern] if pattern in names else fnmatch.filter(names, pattern)
+        if CALL_MARK in str(pattern):
+            found = [*found, *(last_calls[one] for one in fnmatch.filter(last_calls, pattern))]
         if not found:
             folded = {name.casefold(): name for name in names}
             nearest = difflib.get_close_matches(str(pattern).casefold(), folded, n=3, cutoff=0.0)
