@@ -49,7 +49,7 @@ OPTIONS = {
     "[threshold=0]": {"noise_ceiling_threshold": 0},
     "[threshold=30.000000000000004]": {"noise_ceiling_threshold": np.nextafter(30, 31)},
     "[normalization=explained_variance]": {"normalization": "explained_variance"},
-    "[alphas=0.1;1e-07]": {"alphas": (0.1, 1e-7)},
+    "[alphas=1e-07;0.1]": {"alphas": (0.1, 1e-7, 0.1)},
     "[alphas=relative]": {"alphas": "relative"},
     "[record=V4]": {"record": "V4"},
     "[dataset=simulated]": {"dataset": "simulated"},
@@ -154,6 +154,10 @@ def test_defaults_do_not_show():
         assert LAIONfMRI("V1", "tau", **{option: value}).identifier == name
         assert benchmark(name, **{option: value}).cell == benchmark(name).cell
     assert LAIONfMRI("V1", "tau", "ridge", alphas=(1,)).identifier == "LAION_fMRI.V1-tau-ridge"
+    assert LAIONfMRI("V1", "tau", "ridge", alphas=(1, 1.0)).identifier == "LAION_fMRI.V1-tau-ridge"
+    orders = ([1, 10], [10, 1], (10, 1, 1))
+    assert len({LAIONfMRI("V1", "tau", alphas=alphas).identifier for alphas in orders}) == 1
+    assert LAIONfMRI("V1", "tau", subjects=(" sub-03", "sub-01 ")).cell.subjects == ("sub-01", "sub-03")
 
 
 def test_an_open_dataset_is_named_by_what_opens_it(tiny_dataset):

@@ -165,7 +165,7 @@ class Cell:
         if relative:
             alphas = RELATIVE_ALPHAS
         else:
-            alphas = METRIC_ALPHAS[self.metric] if self.alphas is None else _numbers(self.alphas)
+            alphas = METRIC_ALPHAS[self.metric] if self.alphas is None else tuple(sorted(set(_numbers(self.alphas))))
         if not alphas or not all(0 < a < float("inf") for a in alphas):
             raise IdentifierError(
                 f"alphas are positive numbers, at least one, or {RELATIVE!r}; received {self.alphas!r}."
@@ -323,6 +323,7 @@ def _parse_options(text: str) -> dict:
 
 def _subjects(subjects) -> tuple[str, ...]:
     subjects = tuple(subjects) if isinstance(subjects, Iterable) and not isinstance(subjects, str) else (subjects,)
+    subjects = tuple(subject.strip() if isinstance(subject, str) else subject for subject in subjects)
     unknown = [s for s in subjects if s not in SUBJECTS]
     if unknown or not subjects or len(set(subjects)) != len(subjects):
         raise IdentifierError(

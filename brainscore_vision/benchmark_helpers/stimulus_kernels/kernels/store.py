@@ -204,7 +204,7 @@ class KernelStore:
         if error := cannot_write(self.directory):
             raise StorageError(
                 f"Kernels are kept in {self.directory}, which cannot be written ({error.strerror}). Choose another folder "
-                f"(--store-directory, or the environment variable BRAINSCORE_HOME) or keep none (--no-store)."
+                f"(--store-directory, or the environment variable BRAINSCORE_HOME) or keep none (score --no-store)."
             ) from error
         free = shutil.disk_usage(self.directory).free
         if needed > free:
@@ -383,7 +383,7 @@ class KernelStore:
     def _full(self, needed: int, free: int) -> StorageError:
         return StorageError(
             f"Kernels need {needed:,} bytes in {self.directory}, where {free:,} are free. Free some (cache "
-            f"clear), choose another folder (--store-directory), or keep none (--no-store)."
+            f"clear), choose another folder (--store-directory), or keep none (score --no-store)."
         )
 
 
