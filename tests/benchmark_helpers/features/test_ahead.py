@@ -4,8 +4,10 @@ import cProfile
 import functools
 import itertools
 import random
+import shutil
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -574,6 +576,20 @@ def test_a_broken_image_in_the_middle_is_named(stimuli, tmp_path, in_turn):
         in_turn(prepared, stimuli)
     assert str(error.value) == str(expected.value)
     assert not alive()
+
+
+def test_a_damaged_copy_that_is_fitted_to_the_field_of_view_is_to_be_deleted(stimuli, tmp_path):
+    """The original is whole; the copy would be made again."""
+    paths = paths_of(stimuli)
+    copy = tmp_path / "source8.0-target4.0" / "ab" / "abcd.png"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(Path(paths[0]).read_bytes()[:300])
+    with pytest.raises(ModelOutputError, match="abcd.png is a damaged copy, fitted to the field of view: delete it"):
+        features(prepared, of_paths([*paths[:3], str(copy)]))
+    elsewhere = shutil.copy(copy, tmp_path / "abcd.png")
+    with pytest.raises(ModelOutputError, match="abcd.png") as error:
+        features(prepared, of_paths([*paths[:3], str(elsewhere)]))
+    assert "delete" not in str(error.value)
 
 
 def alive() -> list[str]:

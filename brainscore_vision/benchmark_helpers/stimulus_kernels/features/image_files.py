@@ -391,6 +391,18 @@ def fitted_images(folder: Path) -> list[Path]:
     return list(folder.glob("source*-target*"))
 
 
+def is_damaged_copy(path: Path) -> bool:
+    """Whether a file is such a converted image, and cannot be read."""
+    if not (len(path.parents) > 1 and path.parents[1].match("source*-target*")):
+        return False
+    try:
+        with strict_decoding(), open_image(path) as image:
+            image.load()
+    except UNREADABLE:
+        return True
+    return False
+
+
 def _first_writable(folders: Sequence[Path]) -> Path:
     errors = {}
     for folder in folders:

@@ -8,12 +8,14 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 
 from ..errors import ModelOutputError, StimulusKernelError
 from .ahead import Ahead, same_bits
+from .image_files import is_damaged_copy
 from .preprocessing import generators_moved, preparing_state
 from .source_text import failure
 
@@ -226,7 +228,9 @@ def _culprit(preprocess: Callable, paths, error: Exception) -> str:
         except Exception as other:  # noqa: BLE001 - the first error is the one that is raised
             failed.append((path, str(other)))
     others = len(set(map(str, paths))) - len(failed)
-    return next((f" for {p}" for p, said in failed if others and said == str(error) and p not in said), "")
+    where = next((f" for {p}" for p, said in failed if others and said == str(error) and p not in said), "")
+    damaged = next((p for p, _ in failed if is_damaged_copy(Path(p))), None)
+    return where if damaged is None else f"{where}; {damaged} is a damaged copy, fitted to the field of view: delete it"
 
 
 def images_of(answer, n: int, model: str) -> tuple[object, str | None]:
