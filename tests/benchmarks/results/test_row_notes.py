@@ -9,7 +9,7 @@ from plugin_testing.models import small_network
 from plugin_testing.scored_cells import facts
 
 from brainscore_vision.benchmarks.laion_fmri_7t import score_model
-from brainscore_vision.benchmarks.laion_fmri_7t.results import row_layers, row_notes, to_xarray
+from brainscore_vision.benchmarks.laion_fmri_7t.results import row_layers, row_notes, to_dataframe, to_xarray
 
 # Which rows
 
@@ -188,3 +188,23 @@ def test_a_layer_beside_several_of_a_region_has_one_name_on_all_benchmarks(layer
         (TAU, "net (layer 0)"),
         (KINDS[0], "net (layer 0)"),
     }
+
+
+def test_names_are_those_of_the_whole_file_whatever_is_asked_for(layered):
+    whole = {TAU: "2", OOD: "2", OWN: "2"}
+    for run in (whole, {TAU: "4", KINDS[0]: "4"}, {TAU: "0"}):
+        database = layered({"net": run})
+    expected = {(r.benchmark, r.layer): r.model for r in database.results()}
+    assert set(expected.values()) == {"net", "net (layer 4)", "net (layer 0)"}
+    for benchmarks in ([TAU], [KINDS[0]], [TAU, KINDS[0]], [OOD]):
+        asked = {cell: name for cell, name in expected.items() if cell[0] in benchmarks}
+        for found in (database.results(benchmarks=benchmarks), database.summaries(benchmarks=benchmarks)):
+            assert {(r.benchmark, r.layer): r.model for r in found} == asked
+        table = to_dataframe(database.results(benchmarks=benchmarks))
+        of_means = [row for row in table.itertuples() if row.level == "mean"]
+        assert {(row.benchmark, row.layers): row.model for row in of_means} == asked
+    assert {r.layer for r in database.results("net")} == {"2"}  # a name in full
+    (one,) = database.results("net (layer 4)", [KINDS[0]])
+    assert one.layer == "4"
+    assert len(database.results("net*")) == 6
+    assert len(database.results("*net")) == 6  # the model's own identifier

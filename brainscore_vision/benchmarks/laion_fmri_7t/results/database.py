@@ -16,7 +16,7 @@ from . import voxels
 from .entry import Entry, make_entry, without_dataset
 from .errors import ResultsError
 from .facts import RunFacts
-from .names import NAME, all_names, names_of, tell_apart, tells_apart
+from .names import NAME, all_names, names_and_layers, tells_apart
 from .packing import NETWORK_FACTS, Node, unpack
 from .per_voxel import chosen_subjects, voxel_frames
 from .result import Failure, Result, Summary
@@ -207,8 +207,9 @@ class ResultsDatabase:
         """
         models, benchmarks = _patterns(models), _patterns(benchmarks)
         with reading(self.connection):
-            found = tell_apart(read_results(self.tables, *self._rows(models, benchmarks, latest)))
-        return _named_as(models, found)
+            found = read_results(self.tables, *self._rows(models, benchmarks, latest))
+            named = self._named(found, models, benchmarks, latest)
+        return _named_as(models, [replace(one, model=name, layer_in_name=told) for one, (name, told) in named])
 
     def summaries(
         self,
@@ -221,8 +222,15 @@ class ResultsDatabase:
         models, benchmarks = _patterns(models), _patterns(benchmarks)
         with reading(self.connection):
             found = read_summaries(self.tables, *self._rows(models, benchmarks, latest), intervals)
-            named = list(zip(found, names_of(found), strict=True))
-        return _named_as(models, [one if one.model == name else one._replace(model=name) for one, name in named])
+            named = self._named(found, models, benchmarks, latest)
+        return _named_as(models, [one._replace(model=name) for one, (name, _) in named])
+
+    def _named(self, found: Sequence, models: Sequence[str], benchmarks: Sequence[str], latest: bool) -> list[tuple]:
+        """What was found with :func:`names_and_layers`; layers are told apart as in the whole file, whatever is asked for."""
+        of_file = found
+        if models or benchmarks:
+            of_file = read_summaries(self.tables, *self._rows((), (), latest), intervals=False)
+        return list(zip(found, names_and_layers(found, of_file), strict=True))
 
     def _rows(self, models: Sequence[str], benchmarks: Sequence[str], latest: bool) -> tuple[list[ResultRow], Names]:
         """Rows that were asked for, and the names that they refer to."""
@@ -355,9 +363,9 @@ def _matching(names: Names, models: Sequence[str], benchmarks: Sequence[str]) ->
 
 def _named_as(models: Sequence[str], found: list) -> list:
     """Of results or summaries, those of ``models`` as they are named now."""
-    if not any(map(tells_apart, models)):
-        return found
     in_full = {result.model for result in found}.intersection(models)  # whose asterisks, of a table's columns, are none
+    if not in_full and not any(map(tells_apart, models)):
+        return found
     patterns = [pattern for pattern in models if pattern not in in_full]
     return [r for r in found if r.model in in_full or (patterns and matches(patterns, *all_names(r)))]
 

@@ -20,44 +20,40 @@ SHOWN_DIGITS = 8
 
 
 def tell_apart(results: Sequence[Result]) -> list[Result]:
-    """The results, each named by :func:`names_of`."""
-    named = zip(results, names_of(results), strict=True)
-    return [result if result.model == model else replace(result, model=model) for result, model in named]
+    """The results, each named by :func:`names_of`; layers are told apart as in the file that they are of."""
+    found = names_and_layers(results, [result for result in results if not result.layer_in_name])
+    return [replace(result, model=name) for result, (name, _) in zip(results, found, strict=True)]
 
 
 def names_of(results: Sequence[Result | Summary]) -> list[str]:
-    """Names of the results' models: two of one name come from one network, as far as it is known.
+    """Names of the results' models, :func:`names_and_layers` of these results alone."""
+    return [name for name, _ in names_and_layers(results, results)]
+
+
+def names_and_layers(
+    results: Sequence[Result | Summary], of_file: Sequence[Result | Summary]
+) -> list[tuple[str, bool]]:
+    """Names of the results' models, two of which are one only of one network, and whether the layer is a part of them.
 
     A model's name is the one that a list of models gives it, else its identifier, what it says of itself. Results of one name
     that were asked for in different ways, with different code, or (on one dataset) with different weights are of different
-    networks: what differs follows the name in brackets. So do layers, in a region with results of several on one benchmark;
-    the one layer that has results on most benchmarks there keeps the name, so that trying another changes no row. Weights and
-    layers that are not known, as in files of earlier versions, count as those that are, if there is one kind.
+    networks: what differs follows the name in brackets. So do layers, in a region with results of several on one benchmark of
+    ``of_file``; the one layer that has results on most benchmarks there keeps the name, so that trying another changes no row.
+    Weights and layers that are not known, as in files of earlier versions, count as those that are, if there is one kind.
     """
-    asked, revisions, digests, cells = (defaultdict(set) for _ in range(4))
-    layers_of: dict = defaultdict(lambda: defaultdict(set))  # network and region -> layer -> benchmarks
+    asked, revisions, digests = (defaultdict(set) for _ in range(3))
     networks: dict[tuple, _Network] = {}  # few, where results are many
-    texts: dict[int, str | None] = {}  # many results share what they say of layers
-    known, revision_of = [], _made_revisions(results)
+    known, layers = [], _Layers(of_file)
     for result in results:
-        facts = *_request(result), result.model_revision, result.dataset_fingerprint, result.network_digest
+        facts = _facts(result)
         if facts not in networks:
-            base, requested, revision, dataset, digest = facts
-            revision = revision_of.get(facts[:3], revision)
-            # features that come with a dataset are another "network" on each
-            code = base, requested, revision, dataset
-            networks[facts] = _Network(base, requested, revision, code, digest)
+            base, requested, _, _, digest = facts
+            code = layers.code(facts)
+            networks[facts] = _Network(base, requested, code[2], code, digest)
             asked[base].add(requested)
-            revisions[base, requested].add(revision)
+            revisions[base, requested].add(code[2])
             digests[code].add(digest)
-        if id(result.layers) not in texts:
-            texts[id(result.layers)] = result.layer or None
-        network, layer = networks[facts], texts[id(result.layers)]
-        cells[network.code, result.benchmark].add(layer)
-        region = next(iter(result.layers or ()), None)
-        if layer is not None:
-            layers_of[network.code, region][layer].add(result.benchmark)
-        known.append((network, region, layer, result.benchmark))
+        known.append((networks[facts], result))
     for network in networks.values():
         if len(asked[network.base]) > 1:
             network.parts.append(_shortest(network.requested, asked[network.base]))
@@ -66,22 +62,56 @@ def names_of(results: Sequence[Result | Summary]) -> list[str]:
         if len(digests[network.code] - {None}) > 1:
             network.parts.append(f"network {_digits(network.digest)}")
 
-    several = {cell for cell, layers in cells.items() if len(layers - {None}) > 1}
-    most = {
-        region: _most(benchmarks_of)
-        for region, benchmarks_of in layers_of.items()
-        if any((region[0], benchmark) in several for benchmarks in benchmarks_of.values() for benchmark in benchmarks)
-    }
-
-    def name(network: _Network, region: str | None, layer: str | None, benchmark: str) -> str:
-        parts = network.parts
-        if layer is None and (network.code, benchmark) in several:
-            parts = [*parts, "layer unknown"]
-        elif layer is not None and most.get((network.code, region), layer) != layer:
-            parts = [*parts, f"layer {layer}"]
-        return f"{network.base} ({', '.join(parts)})" if parts else network.base
+    def name(network: _Network, result: Result | Summary) -> tuple[str, bool]:
+        in_name = getattr(result, "layer_in_name", False) or layers.are_told(network.code, result)
+        parts = [*network.parts, f"layer {result.layer or 'unknown'}"] if in_name else network.parts
+        return f"{network.base} ({', '.join(parts)})" if parts else network.base, in_name
 
     return [name(*one) for one in known]
+
+
+def _facts(result: Result | Summary) -> tuple:
+    return *_request(result), result.model_revision, result.dataset_fingerprint, result.network_digest
+
+
+class _Layers:
+    """Which layers of networks there are results of."""
+
+    def __init__(self, results: Sequence[Result | Summary]):
+        self._revision_of, self._texts = _made_revisions(results), {}  # many results share what they say of layers
+        cells, layers_of = defaultdict(set), defaultdict(lambda: defaultdict(set))
+        for result in results:
+            code, layer = self.code(_facts(result)), self._layer(result)
+            cells[code, result.benchmark].add(layer)
+            if layer is not None:
+                layers_of[code, _region(result)][layer].add(result.benchmark)
+        self._several = {cell for cell, layers in cells.items() if len(layers - {None}) > 1}
+        self._most = {
+            (code, region): _most(benchmarks_of)
+            for (code, region), benchmarks_of in layers_of.items()
+            if any((code, benchmark) in self._several for benchmark in set().union(*benchmarks_of.values()))
+        }
+
+    def code(self, facts: tuple) -> tuple:
+        """What a network is known by, but for its weights. Features that come with a dataset are another one on each."""
+        base, requested, revision, dataset, _ = facts
+        return base, requested, self._revision_of.get(facts[:3], revision), dataset
+
+    def are_told(self, code: tuple, result: Result | Summary) -> bool:
+        """Whether a result is told by its layer from others of its network."""
+        layer = self._layer(result)
+        if layer is None:
+            return (code, result.benchmark) in self._several
+        return self._most.get((code, _region(result)), layer) != layer
+
+    def _layer(self, result: Result | Summary) -> str | None:
+        if id(result.layers) not in self._texts:
+            self._texts[id(result.layers)] = result.layers, result.layer or None  # kept, so that no other gets its id
+        return self._texts[id(result.layers)][1]
+
+
+def _region(result: Result | Summary) -> str | None:
+    return next(iter(result.layers or ()), None)
 
 
 def _most(benchmarks_of: dict[str, set[str]]) -> str | None:

@@ -131,6 +131,8 @@ class Result:
         Stimuli that were left out because the model has no features for them.
     notes : tuple of str
         What a reader of the number should know, one sentence each.
+    layer_in_name : bool
+        Whether the layer follows the name because of other results in the file, not all of which may have been asked for.
     """
 
     id: int
@@ -168,6 +170,7 @@ class Result:
     model_code: str | None = None
     visual_degrees: float | None = None
     properties: dict[str, str | int | float | bool] = field(default_factory=dict)
+    layer_in_name: bool = field(default=False, compare=False)
 
     @property
     def layer(self) -> str:
