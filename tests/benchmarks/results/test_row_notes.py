@@ -3,13 +3,22 @@
 import json
 import re
 
+import pytest
 from plugin_testing.layered_results import FOLDS, KINDS, NOTE, OOD, OWN, TAU, V1
 from plugin_testing.made_up_scores import made_up_score
 from plugin_testing.models import small_network
 from plugin_testing.scored_cells import facts
 
 from brainscore_vision.benchmarks.laion_fmri_7t import score_model
-from brainscore_vision.benchmarks.laion_fmri_7t.results import row_layers, row_notes, to_dataframe, to_xarray
+from brainscore_vision.benchmarks.laion_fmri_7t.results import (
+    ResultsError,
+    check_properties,
+    row_layers,
+    row_notes,
+    set_properties,
+    to_dataframe,
+    to_xarray,
+)
 
 # Which rows
 
@@ -208,3 +217,20 @@ def test_names_are_those_of_the_whole_file_whatever_is_asked_for(layered):
     assert one.layer == "4"
     assert len(database.results("net*")) == 6
     assert len(database.results("*net")) == 6  # the model's own identifier
+
+
+def test_what_a_list_says_of_one_layer_is_not_said_of_another(layered):
+    """A list for each layer, named by it: a model has one name in a file."""
+    database = layered({"net": {TAU: "2", OOD: "2", V1: "1"}})
+    (requested,) = {r.requested_model for r in database.results()}
+    here = {requested: {"name": "layer 2", "family": "cnn"}}
+    set_properties(database, here)
+    there = {requested: {"name": "layer 4", "family": "cnn"}}
+    for layers in ({"IT": "4"}, {"IT": ["2", "4"]}, "auto", None):
+        with pytest.raises(ResultsError, match="name 'layer 2' in .* layer 2; here it has 'layer 4', and other layers"):
+            check_properties(database, there, {requested: layers})
+        check_properties(database, here, {requested: layers})
+        check_properties(database, {requested: {"depth": 4}}, {requested: layers})
+    for layers in ({"IT": "2"}, {"IT": ["2"], "V1": "1"}, {"V2": "9"}):  # a name may change
+        check_properties(database, there, {requested: layers})
+    check_properties(database, {"another.py:net": {"name": "layer 4"}}, {"another.py:net": {"IT": "4"}})

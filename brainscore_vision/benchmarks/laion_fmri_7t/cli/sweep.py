@@ -179,7 +179,7 @@ def sweep(
         interface=interface,
     )
     from ..networks.sources import with_whole_path
-    from ..results import ResultsDatabase, set_properties
+    from ..results import ResultsDatabase, check_properties, set_properties
     from ..sweep import Settings, UnknownNamesError, check_names, make_plan
     from ..sweep.interrupts import interrupts
     from ..sweep.preflight import record_broken, without_broken
@@ -203,6 +203,8 @@ def sweep(
     database = _results_so_far(results, dry_run)
     plan = make_plan(*names, results=database, again=again)
     properties = {with_whole_path(one.source): one.properties for one in wanted if one.properties}
+    if database is not None:
+        check_properties(database, properties, names[0])
     if not dry_run and (plan.n_todo or properties):
         database = database or ResultsDatabase(results)
         database.check_writable()

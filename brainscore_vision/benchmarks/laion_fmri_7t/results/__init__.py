@@ -4,7 +4,7 @@
 ``.score(id)`` gives the whole Score again. The tables are explained in the README of the benchmarks.
 """
 
-from .adding import add_failures, add_scores, set_properties
+from .adding import add_failures, add_scores, check_properties, set_properties
 from .database import ResultsDatabase, matches
 from .entry import Entry, make_entry
 from .errors import ResultsError
@@ -35,6 +35,7 @@ __all__ = [
     "add_failures",
     "add_partitions",
     "add_scores",
+    "check_properties",
     "check_suffix",
     "export",
     "export_voxels",

@@ -17,7 +17,9 @@ from ..benchmark import VERSION
 from ..identifiers import IdentifierError, parse
 from ..networks.finding import code_revision
 from .database import ResultsDatabase
+from .errors import ResultsError
 from .facts import run_facts
+from .result import Summary
 from .schema import migrate, writing
 
 Property = str | int | float | bool
@@ -148,6 +150,41 @@ def dataset_fingerprint(benchmark: str | None, dataset=None) -> str:
         return open_dataset(chosen).fingerprint()
     except (DatasetError, IdentifierError):  # often just what failed, so that it must not hide the failure
         return ""
+
+
+def check_properties(
+    database: ResultsDatabase,
+    properties: Mapping[str, Mapping[str, Property]],
+    layers: Mapping[str, Mapping | str | None],
+) -> None:
+    """Raise ResultsError where what a list says of a layer would be said of results of another one.
+
+    Parameters
+    ----------
+    database : ResultsDatabase
+    properties : mapping of str to mapping
+        As for :func:`set_properties`: of a model, in whatever layer.
+    layers : mapping of str to (mapping, "auto" or None)
+        By the same names: the layers that are to be scored; None for the model's own.
+    """
+    for result in database.summaries(intervals=False) if properties else ():
+        own, wanted = properties.get(result.requested_model, {}), layers.get(result.requested_model)
+        for name in own.keys() & result.properties.keys() if _of_other_layers(result, wanted) else ():
+            if own[name] != result.properties[name]:
+                raise ResultsError(
+                    f"What a list says of a model is said of its results in all layers. {result.requested_model} has "
+                    f"{name} {result.properties[name]!r} in {database.path}, with results of layer {result.layer}; here it has "
+                    f"{own[name]!r}, and other layers. Leave {name} out (rows say the layer), or keep these results in another "
+                    f"file."
+                )
+
+
+def _of_other_layers(result: Summary, wanted: Mapping | str | None) -> bool:
+    if not isinstance(wanted, Mapping):
+        return result.layer_choice not in (None, "own" if wanted is None else wanted)
+    given = {region: [names] if isinstance(names, str) else list(names) for region, names in wanted.items()}
+    scored = {region: [names] if isinstance(names, str) else list(names) for region, names in result.layers.items()}
+    return any(scored[region] != given[region] for region in scored.keys() & given.keys())
 
 
 def set_properties(
