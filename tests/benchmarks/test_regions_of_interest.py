@@ -1,5 +1,6 @@
 """Benchmarks of regions of interest and categories: whose voxels, who lacks them, what models record, every command."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -9,6 +10,7 @@ from plugin_testing.data_factory import write_dataset
 from plugin_testing.models import FeatureModel, pixel_features
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
+from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.encoder import SelectionError
 from brainscore_vision.benchmarks.laion_fmri_7t import (
     LAIONfMRI,
     as_brain_model,
@@ -24,6 +26,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t.networks.errors import ModelSour
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep import check_names, make_plan
+from brainscore_vision.data.laion_fmri_7t.assemblies.averages import reliable_voxels
 from brainscore_vision.data.laion_fmri_7t.assemblies.published import PublishedAssemblies
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, MissingDataError
 from brainscore_vision.data.laion_fmri_7t.simulation import Truth
@@ -206,9 +209,35 @@ def test_partition_and_encoder_take_regions_of_interest(network, tiny_dataset):
         network, "sub-01", regions, "tau", layers={"V1": "1", "IT": "3"}, dataset=tiny_dataset, engine=QUIET
     )
     roi = encoder.metadata["roi"]
-    assert list(roi) == list(regions)
+    assert list(roi)[:3] == list(regions)
     voxels = np.asarray(encoder.metadata["fmri"]["voxel_index"])
     assert set(voxels[roi["FFA1"]]) < set(voxels[roi["face"]])
+
+
+def test_an_encoder_of_regions_knows_the_regions_of_interest_in_them(network, tiny_dataset):
+    """Those all of whose reliable voxels it has; each answers as by itself."""
+    options = {"layers": {"V1": "1", "IT": "3"}, "dataset": tiny_dataset, "engine": QUIET}
+    encoder = fit_encoder(network, "sub-01", ("V1", "IT"), "tau", **options)
+    file = open_dataset(tiny_dataset).assembly_file("sub-01")
+    reliable = {}
+    for name in (*file.header.regions.names(), "V2", "IT_full"):
+        with contextlib.suppress(DatasetError):
+            reliable[name] = set(reliable_voxels(file, name, 30)[1]["voxel_index_in_brain_mask"])
+    voxels = np.asarray(encoder.metadata["fmri"]["voxel_index"])
+    expected = {name for name, own in reliable.items() if own <= set(voxels)}
+    assert {"V1v", "V1d"} <= expected < set(reliable)  # of others, voxels lie outside of V1 and IT
+    assert set(encoder.metadata["roi"]) == {"V1", "IT"} | expected
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    whole = encoder.encode(images)
+    for name in expected:
+        columns = encoder.metadata["roi"][name]
+        assert set(voxels[columns]) == reliable[name]
+        found, metadata = encoder.encode(images, {"roi": [name]}, return_metadata=True)
+        np.testing.assert_allclose(found, whole[:, columns], rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(metadata["fmri"]["voxel_index"], voxels[columns])
+        np.testing.assert_array_equal(metadata["roi"][name], np.arange(len(columns)))
+    with pytest.raises(SelectionError, match="all of whose voxels the encoder of sub-01 has, .*; received roi 'V2'"):
+        encoder.encode(images, {"roi": ["V2"]})
 
 
 def test_results_report_compare_sweep_and_lists_take_regions_of_interest(tiny_dataset, tmp_path, run):

@@ -172,8 +172,13 @@ class TestRules:
         assert Splits(folder).train_test_ids("shared", f"ood_{kind}") == (train, of_kind)
         others = [stimulus_id for stimulus_id in test if stimulus_id not in of_kind]
         for other in ((train, [*of_kind, others[0]]), (train[1:], of_kind)):
-            write_split(folder, "shared", path.stem, *other)
+            path = write_split(folder, "shared", path.stem, *other)
             with pytest.raises(SchemaError, match=f"{path.name}: ood_{kind} trains as the split ood .* something else"):
+                Splits(folder).train_test_ids("shared", "ood")
+        (folder / "Shared").mkdir()
+        for place in (f"shared/OOD-{kind}.json", f"Shared/ood_{kind}.JSON", f"ood_{kind}.json"):
+            path = path.rename(folder / place)
+            with pytest.raises(SchemaError, match=f"{place}: ood_{kind} trains as the split ood"):
                 Splits(folder).train_test_ids("shared", "ood")
 
     @pytest.mark.parametrize("name", ["sub01", "sub-1", "Sub-01", "sub_01"])

@@ -387,3 +387,11 @@ def test_a_netcdf_file_says_which_dimension_the_ids_are_of(tmp_path):
     table.transpose("feature", "stimulus_id").to_netcdf(tmp_path / "turned.h5", engine="h5netcdf")
     with pytest.raises(TableError, match="features: stimulus_id belongs to its second dimension. Transpose"):
         open_table(tmp_path / "turned.h5")
+    along = xr.Dataset({"features": (("image", "unit"), square)}, coords={"stimulus_id": ("image", IDS)})
+    along.to_netcdf(tmp_path / "along.h5", engine="h5netcdf")
+    np.testing.assert_array_equal(open_table(tmp_path / "along.h5").rows(IDS), square)
+    for dimensions in ({}, {"image": range(10), "unit": range(10)}):
+        turned = along.assign_coords(dimensions).transpose("unit", "image")
+        turned.to_netcdf(tmp_path / "along.h5", engine="h5netcdf")
+        with pytest.raises(TableError, match="features: stimulus_id belongs to its second dimension. Transpose"):
+            open_table(tmp_path / "along.h5")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import DEFAULT_ALPHAS, EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.accuracy import Accuracy, nested_metadata
@@ -18,6 +21,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.encoder impor
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.file import EncoderFileError, read_header
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.fit import EncoderSettings, fit
+from brainscore_vision.data.laion_fmri_7t.assemblies.averages import region_voxels
 from brainscore_vision.data.laion_fmri_7t.constants import BIBTEX, FOLD_FAMILIES
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError, SchemaError
 from brainscore_vision.data.laion_fmri_7t.ids import is_ood
@@ -25,7 +29,7 @@ from brainscore_vision.data.laion_fmri_7t.source import Dataset, open_dataset
 from brainscore_vision.data.laion_fmri_7t.stimuli.pictures import picture
 
 from .benchmark import build
-from .identifiers import DEFAULT_THRESHOLD, Cell, IdentifierError
+from .identifiers import DEFAULT_THRESHOLD, STORED_REGIONS, Cell, IdentifierError
 from .networks.errors import ModelSourceError
 from .results.facts import versions
 from .scoring import prepare
@@ -155,7 +159,8 @@ def fit_encoder(
     facts = {"dataset": plans[0].facts["dataset"], "versions": versions(), "licence": LICENCE, "citation": BIBTEX}
     about = {**facts, "train": train, "accuracy_split": split, "pool": pool}
     say, warn = (_logger.info, _logger.warning) if say is None else (say, say)
-    space = _space(open_dataset(dataset), subject, say)
+    opened = open_dataset(dataset)
+    space, rois = _space(opened, subject, say), _regions(opened, subject, noise_ceiling_threshold)
     if plans[0].facts["dataset"]["simulated"]:
         about["comment"] = "simulated data: says nothing about brains"
     return fit(
@@ -165,7 +170,7 @@ def fit_encoder(
         checks=checks,
         settings=settings,
         options=engine,
-        describe=partial(_metadata, about=about, space=space),
+        describe=partial(_metadata, about=about, space=space, rois=rois),
         plain=_plain,
         say=say,
         warn=warn,
@@ -241,7 +246,6 @@ def accuracy_figure(about: dict, metadata: dict):
     -------
     matplotlib.figure.Figure
     """
-    import numpy as np
     from matplotlib.figure import Figure
 
     model, regions = metadata["encoding_model"], about["regions"]
@@ -297,10 +301,25 @@ def _space(dataset: Dataset, subject: str, say: Callable[[str], None]):
         return None
 
 
-def _metadata(accuracies: list[Accuracy], about: dict, space) -> dict:
+def _regions(dataset: Dataset, subject: str, noise_ceiling_threshold: float) -> dict[str, np.ndarray]:
+    """Voxels of every region and region of interest that the subject has, above the threshold."""
+    file, table = dataset.assembly_file(subject), dataset.region_table(subject)
+    voxels, found = file.header.neuroids, {}
+    for name in (*STORED_REGIONS, *(table.names() if table is not None else ())):
+        with contextlib.suppress(DatasetError):  # the file was built without it
+            inside = region_voxels(file, name) & (voxels["nc_12rep"] > noise_ceiling_threshold).to_numpy()
+            found[name] = voxels["voxel_index_in_brain_mask"].to_numpy()[inside]
+    return {name: own for name, own in found.items() if len(own)}
+
+
+def _metadata(accuracies: list[Accuracy], about: dict, space, rois: dict[str, np.ndarray]) -> dict:
     tree = nested_metadata(accuracies)
-    fmri = tree["fmri"]
+    fmri, roi = tree["fmri"], tree["roi"]
     fmri["voxel_index"] = fmri.pop("voxel_index_in_brain_mask")
+    # regions that were not fitted by themselves, all of whose voxels were
+    for name, voxels in rois.items():
+        if name not in roi and np.isin(voxels, fmri["voxel_index"]).all():
+            roi[name] = np.flatnonzero(np.isin(fmri["voxel_index"], voxels))
     if space is not None:
         fmri |= {"voxel_coords": space.ijk(fmri["voxel_index"]), "affine": space.grid.affine}
     tree["encoding_model"] |= about

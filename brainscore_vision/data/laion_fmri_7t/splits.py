@@ -223,15 +223,16 @@ class Splits:
 
     def _check_kinds(self, pool: str, ood: SplitVariant) -> None:
         """Refuse a file for one kind of out-of-distribution images that says something else than the split ood."""
-        of_kinds = {f"ood_{kind}": kind for kind in OOD_TYPES}
+        of_kinds = {_plain(f"ood_{kind}"): kind for kind in OOD_TYPES}
         for path in self._json_files():
-            if path.parent.name != pool or path.stem not in of_kinds:
+            kind = of_kinds.get(_plain(path.stem))
+            if kind is None or (path.parent != self.folder and _plain(path.parent.name) != _plain(pool)):
                 continue
-            test = {stimulus_id for stimulus_id in ood.test_ids if ids.ood_type(stimulus_id) == of_kinds[path.stem]}
+            test = {stimulus_id for stimulus_id in ood.test_ids if ids.ood_type(stimulus_id) == kind}
             for variant in _read_split_file(path)[1]:
                 if (set(variant.train_ids), set(variant.test_ids)) != (set(ood.train_ids), test):
                     raise SchemaError(
-                        f"{path}: {path.stem} trains as the split ood and is tested on its images of this kind, and this file "
+                        f"{path}: ood_{kind} trains as the split ood and is tested on its images of this kind, and this file "
                         f"says something else. Change ood.json, and remove this file."
                     )
 

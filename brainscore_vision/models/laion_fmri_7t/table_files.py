@@ -106,10 +106,13 @@ def open_hdf5(path: Path, choice: Choice) -> Stored:
 
 def _refuse_turned(path: Path, file: h5py.File, key: str, id_key: str | None) -> None:
     """Refuse a table whose ids belong to its second dimension, as files of netCDF say."""
-    if id_key is not None and len(file[key].shape) == 2:
-        rows, columns = (file[id_key] in dimension.values() for dimension in file[key].dims)
-        if columns and not rows:
-            raise TableError(f"{path}, {key}: {id_key} belongs to its second dimension. Transpose the features.")
+    if id_key is None or len(file[key].shape) != 2:
+        return
+    # ids are a dimension's own values, or a coordinate along it
+    along = [file[id_key], *(scale for dimension in file[id_key].dims for scale in dimension.values())]
+    rows, columns = (any(scale in along for scale in dimension.values()) for dimension in file[key].dims)
+    if columns and not rows:
+        raise TableError(f"{path}, {key}: {id_key} belongs to its second dimension. Transpose the features.")
 
 
 def _hdf5_rows(path: Path, key: str, fills: tuple[float, ...], start: int, stop: int) -> np.ndarray:

@@ -423,7 +423,7 @@ class TestSplits:
     def test_trials_are_called_as_images(self, folder, sub):
         names = sub.metadata["image_name"]
         expected = released.get_split_masks(names, "ood", SUBJECT, data_dir=folder)
-        for found in (names.str.encode("utf-8"), np.array(names, "S")):
+        for found in (names.str.encode("utf-8"), np.array(names, "S"), (name for name in names)):
             for mask, wanted in zip(
                 released.get_split_masks(found, "ood", SUBJECT, data_dir=folder), expected, strict=True
             ):

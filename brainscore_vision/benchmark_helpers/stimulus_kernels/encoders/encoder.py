@@ -149,8 +149,9 @@ class Encoder:
             taken to be as wide as the images that the subject saw. Encoders of features that are looked up take an array of
             features instead, (n, features), or a DataFrame with the columns of the fit, in any order.
         selection : mapping, optional
-            ``roi``, names of regions that the encoder was fitted to; ``voxel_index``, 1 for each voxel that is wanted and 0
-            for others. With both, voxels that either names. Default: all voxels.
+            ``roi``, names of regions that the encoder was fitted to, or of regions of interest that lie in these (keys of
+            ``metadata["roi"]``); ``voxel_index``, 1 for each voxel that is wanted and 0 for others. With both, voxels that
+            either names. Default: all voxels.
         return_metadata : bool
             Also return :attr:`metadata`, of the selected voxels; the accuracy of a region stands there if all of its voxels do.
         batch_size : int, optional
@@ -241,7 +242,7 @@ class Encoder:
         for name in () if roi is None else roi if isinstance(roi, list | tuple | set | np.ndarray) else [roi]:
             if not isinstance(name, str) or name not in self.metadata["roi"]:
                 raise SelectionError(
-                    f"roi names regions that the encoder of {self.about['subject']} was fitted to, "
+                    f"roi names regions all of whose voxels the encoder of {self.about['subject']} has, "
                     f"{', '.join(self.metadata['roi'])}; received roi {name!r}. Fit one to it, or choose voxels by voxel_index "
                     f"(encoder.voxels describes them)."
                 )
@@ -590,7 +591,7 @@ class EncoderBrain(BrainModel):
         """Choose a region of the encoder; UnmappedRegionError, a KeyError, if it has none of that name."""
         if str(recording_target) not in self.encoder.metadata["roi"]:
             raise UnmappedRegionError(
-                f"{self.identifier} answers for the regions that its encoder was fitted to, "
+                f"{self.identifier} answers for the regions all of whose voxels its encoder has, "
                 f"{', '.join(self.encoder.metadata['roi'])}; received {recording_target}. Fit an encoder to it, or choose a "
                 f"benchmark that records one of these."
             )

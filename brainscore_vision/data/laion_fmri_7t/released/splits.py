@@ -141,7 +141,7 @@ def get_split_masks(
                 f"{', '.join(map(str, trials.columns))}. Pass the column itself."
             )
         trials = trials[found[0]]
-    labels = pd.Series([one.decode() if isinstance(one, bytes) else one for one in np.asarray(trials, dtype=object)])
+    labels = pd.Series([one.decode() if isinstance(one, bytes) else one for one in trials], dtype=object)
     sides = [labels.isin(side).to_numpy() for side in get_train_test_ids(name, pool, variant_id, ood_types, data_dir)]
     if len(labels) and not any(side.any() for side in sides) and not any(map(ids.is_id, map(str, labels.unique()))):
         raise DatasetError(
