@@ -215,6 +215,28 @@ def test_a_mean_over_folds_has_a_layer_for_each_fold(network, tiny_dataset):
     assert set(score.attrs["layers"].values()) <= {"1", "4", "6"}
 
 
+def test_layers_of_folds_are_called_alike_whatever_else_is_scored(tiny_dataset):
+    """Else the same score would be two, of two choices of layers."""
+    tau, folds = "LAION_fMRI.V4-tau-ridgecv", "LAION_fMRI.V4-cluster_k5-ridgecv"
+
+    def layers(of, *cells):
+        scores = dict(score_all(of, cells, dataset=tiny_dataset, engine=QUIET, layers="auto"))
+        return {name: list(score.attrs["layers"].items()) for name, score in scores.items()}
+
+    def made(seed):
+        torch.manual_seed(seed)
+        pooled = nn.Conv2d(3, 8, 7, stride=4), nn.ReLU(), nn.MaxPool2d(8)
+        return nn.Sequential(*pooled, nn.Conv2d(8, 16, 3), nn.ReLU()).eval()
+
+    for seed in (4, *range(4), *range(5, 30)):  # the layer of tau is not the first fold's
+        together = layers(made(seed), tau, folds)
+        first, *others = (layer for _, layer in together[folds])
+        if together[tau][0][1] in others:
+            break
+    assert together[tau] == [("V4", others[0])]
+    assert together[folds] == [("V4", first), (f"V4 ({others[0]})", others[0])] == layers(made(seed), folds)[folds]
+
+
 def test_the_saved_map_serves_model_commitment_and_the_command_line(network, tiny_dataset, tmp_path, run):
     (tmp_path / "nets.py").write_text(SEEDED)
     path, figure = tmp_path / "map.json", tmp_path / "layers.svg"

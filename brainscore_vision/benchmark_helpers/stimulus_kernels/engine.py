@@ -303,9 +303,22 @@ def score_plans(
                     score.attrs[fact] = value
             layers = committed_layers(model, [task.model_region for task in plans[i].tasks])
             if layers and (isinstance(plans[i], FoldsPlan) or "layers" not in score.attrs):  # folds may differ
-                score.attrs["layers"] = layers
+                score.attrs["layers"] = _layers_of_folds(plans[i]) or layers
                 score.attrs["layer_choice"] = asked(model, "layer_choice", "own")
             yield i, score
+
+
+def _layers_of_folds(plan: Plan | FoldsPlan) -> dict[str, str]:
+    """Layers that were chosen for folds, by region; of further layers of a region, with the layer behind it.
+
+    In the order of the folds: what the model calls them depends on what else it is scored on.
+    """
+    found: dict[str, str] = {}
+    for fold in plan.folds if isinstance(plan, FoldsPlan) else ():
+        for region, layer in fold.facts.get("layers", {}).items():
+            if layer not in found.values():
+                found[region if region not in found else f"{region} ({layer})"] = layer
+    return found
 
 
 def evaluate(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Iterator[tuple[int, SubjectResult]]:
