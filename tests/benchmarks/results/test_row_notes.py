@@ -199,6 +199,18 @@ def test_a_layer_beside_several_of_a_region_has_one_name_on_all_benchmarks(layer
     }
 
 
+def test_layers_of_folds_are_of_their_region(layered):
+    """Earlier versions called the first of them by what else was scored."""
+    database = layered({"net": {OWN: "0", FOLDS: {"IT (1)": "1"}}}, choice="auto")
+    database = layered({"net": {FOLDS: "0", OOD: "0"}})
+    assert {(r.benchmark, r.layer): r.model for r in database.results()} == {
+        (OWN, "0"): "net",
+        (FOLDS, "1"): "net (layer 1)",
+        (FOLDS, "0"): "net",
+        (OOD, "0"): "net",
+    }
+
+
 def test_names_are_those_of_the_whole_file_whatever_is_asked_for(layered):
     whole = {TAU: "2", OOD: "2", OWN: "2"}
     for run in (whole, {TAU: "4", KINDS[0]: "4"}, {TAU: "0"}):

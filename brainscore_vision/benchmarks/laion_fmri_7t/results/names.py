@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
+from ..identifiers import IdentifierError, parse
 from ..networks.finding import MADE
 from ..networks.sources import path_and_rest
 from .result import Result, Summary
@@ -111,7 +113,16 @@ class _Layers:
 
 
 def _region(result: Result | Summary) -> str | None:
-    return next(iter(result.layers or ()), None)
+    """The region that models record. Layers of folds may be called otherwise."""
+    return _recorded(result.benchmark) or next(iter(result.layers or ()), None)
+
+
+@functools.lru_cache(maxsize=4096)
+def _recorded(benchmark: str) -> str | None:
+    try:
+        return parse(benchmark).model_region
+    except IdentifierError:  # of another dataset
+        return None
 
 
 def _most(benchmarks_of: dict[str, set[str]]) -> str | None:
