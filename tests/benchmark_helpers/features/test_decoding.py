@@ -108,6 +108,16 @@ def test_middle_of_a_jpeg_is_missing(kind, length):
         check(cut)
 
 
+@pytest.mark.parametrize("scan", range(1, 10))
+def test_a_scan_of_a_progressive_jpeg_is_cut_short(scan):
+    """Its end marker is there; an eighth of the size shows the first scan alone."""
+    content = JPEGS["progressive"]()
+    starts = [i for i in range(len(content) - 1) if content[i : i + 2] == b"\xff\xda"]
+    end = [*starts[1:], len(content) - 2][scan]
+    with pytest.raises(OSError, match="missing|truncated"):  # Pillow finds some of them
+        check(content[: starts[scan] + (end - starts[scan]) // 2] + b"\xff\xd9")
+
+
 @pytest.mark.parametrize("kind", ["PNG", "PNG with alpha", "APNG"])
 def test_every_changed_byte_of_a_png_is_found(kind):
     content = OTHERS[kind]()

@@ -174,6 +174,8 @@ class TestRefused:
             brain_maps([score, other])
         (made, *_) = brain_maps(score, minus=trained)
         assert (made.about["Model"], made.about["Minus"]) == ("one (network aaaa)", "one (network bbbb)")
+        (made, *_) = brain_maps(score, minus=trained, names=("one (a.py:one)", "one (b.py:one)"))
+        assert made.about["Description"].startswith("one (a.py:one) minus one (b.py:one). ")
 
     def test_two_kinds_of_benchmarks(self, tiny_dataset):
         with pytest.raises(MapError, match="one benchmark, in several regions"):

@@ -63,6 +63,7 @@ _MARKER = re.compile(rb"\xff+([^\x00\xff])")  # 0xff 0x00 is a data byte
 _START_OF_SCAN, _END, _RESTARTS = 0xDA, 0xD9, range(0xD0, 0xD8)
 _WITHOUT_LENGTH = (0x01, 0xD8, *_RESTARTS)
 _ARITHMETIC = (0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)  # frames of these codes may leave out zeros at the end
+_PROGRESSIVE = 0xC2
 _FILLER = bytes(37 * i % 254 + 1 for i in range(128))  # no 0xff, nothing that decodes to grey
 
 _lock = threading.Lock()
@@ -264,12 +265,14 @@ def _check_jpeg(content: bytes, image: Image.Image) -> None:
     """Refuse a JPEG whose coded data end before all blocks of pixels have theirs.
 
     libjpeg goes on without a word. But it reads on, too, if there is something: filler behind the data of each scan
-    changes the pixels if and only if data were missing. One eighth of the size is enough to see it, in half the time.
+    changes the pixels if and only if data were missing. One eighth of the size is enough to see it, in half the time; not of a
+    progressive one, whose later scans refine what is smaller.
     """
-    pieces, last, coded, marks = [], 0, True, _marks(content)
+    pieces, last, coded, progressive, marks = [], 0, True, False, _marks(content)
     restarts_of_all = [mark for mark in marks.tolist() if content[mark + 1] in _RESTARTS]
     for marker, start, end in _segments(content, marks):
         coded &= marker not in _ARITHMETIC
+        progressive |= marker == _PROGRESSIVE
         if marker == _START_OF_SCAN:
             filler = _FILLER
             restarts = restarts_of_all[bisect_left(restarts_of_all, start + 2) : bisect_left(restarts_of_all, end - 1)]
@@ -289,7 +292,8 @@ def _check_jpeg(content: bytes, image: Image.Image) -> None:
         return
     with open_image(filled) as other:
         for each in (image, other):
-            each.draft(None, (max(1, each.width // 8), max(1, each.height // 8)))
+            if not progressive:
+                each.draft(None, (max(1, each.width // 8), max(1, each.height // 8)))
             each.load()
         if image.tobytes() != other.tobytes():
             raise OSError("data of a JPEG are missing before its end marker")

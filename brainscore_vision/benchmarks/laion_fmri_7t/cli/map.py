@@ -165,15 +165,16 @@ def _of_results(source: Path, model: str | None, benchmarks, value: str, minus: 
     from ..results import ResultsDatabase
 
     database, others = ResultsDatabase(source, create=False), ()
-    scores = _scores(database, model, benchmarks or [], "--model", places["dataset"])
+    scores, *names = _scores(database, model, benchmarks or [], "--model", places["dataset"])
     if minus is not None:
-        names = [score.attrs["benchmark_identifier"] for score in scores]
-        others = _scores(database, minus, names, "--minus", places["dataset"])
-    return brain_maps(scores, value, minus=others, **places)
+        scored = [score.attrs["benchmark_identifier"] for score in scores]
+        others, other = _scores(database, minus, scored, "--minus", places["dataset"])
+        names.append(other)
+    return brain_maps(scores, value, minus=others, names=names, **places)
 
 
-def _scores(database, model: str | None, benchmarks: list[str], option: str, dataset: str | None) -> list:
-    """Scores of one model with values per voxel."""
+def _scores(database, model: str | None, benchmarks: list[str], option: str, dataset: str | None) -> tuple[list, str]:
+    """Scores of one model with values per voxel, and its name."""
     from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
     from ..maps import MapError
@@ -204,7 +205,7 @@ def _scores(database, model: str | None, benchmarks: list[str], option: str, dat
     newest = {
         (result.benchmark, result.dataset_fingerprint): result for result in results
     }  # of several layers, the last
-    return [database.score(result.id) for result in newest.values()]
+    return [database.score(result.id) for result in newest.values()], names[0]
 
 
 def _units(result) -> list:

@@ -122,6 +122,7 @@ def brain_maps(
     value: str = "correlation",
     *,
     minus: Score | Sequence[Score] = (),
+    names: Sequence[str] = (),
     subjects: Sequence[str] = (),
     dataset: str | Path | Dataset | None = None,
     mask: str | Path | None = None,
@@ -138,6 +139,8 @@ def brain_maps(
         A key of :data:`~.quantities.QUANTITIES`, without ``layer``.
     minus : Score or sequence of Score
         Of another model on the same benchmarks, in any order: the map is the first model's value minus this one's.
+    names : sequence of str
+        What to call the model, and that of ``minus``; by default their identifiers, with digests where these are the same.
     subjects : sequence of str
         All of the Scores by default.
     dataset : str, Path or Dataset, optional
@@ -173,7 +176,7 @@ def brain_maps(
     maps = []
     for subject in wanted:
         neuroids, values = _joined(subject, parts[subject])
-        about = _about_scores(scores, minus, value, list(parts[subject]), opened)
+        about = _about_scores(scores, minus, names, value, list(parts[subject]), opened)
         maps.append(_placed(opened, subject, value, neuroids, values, about, mask, release, is_difference=bool(minus)))
     return maps
 
@@ -395,9 +398,9 @@ def _check_voxels(opened: Dataset, subject: str, neuroids: pd.DataFrame) -> None
         )
 
 
-def _about_scores(scores, minus, value: str, benchmarks: list[str], opened: Dataset) -> dict:
+def _about_scores(scores, minus, names: Sequence[str], value: str, benchmarks: list[str], opened: Dataset) -> dict:
     first = scores[0].attrs
-    models = model_names(scores[0], minus[0]) if minus else (_model(scores[0]),)
+    models = names or (model_names(scores[0], minus[0]) if minus else (_model(scores[0]),))
     about = {**_described(value), "Model": models[0]}
     if minus:
         about["Minus"] = models[1]

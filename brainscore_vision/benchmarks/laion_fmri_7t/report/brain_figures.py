@@ -49,10 +49,10 @@ def brain_figures(study: Study) -> tuple[tuple[Figure, ...], tuple[str, str] | N
         if open_dataset(root).fingerprint() != study.dataset["fingerprint"]:
             raise MapError(f"The data in {root} have changed since they were scored. Name those that were (--dataset).")
         first = _scores(study, models[0], variant)
-        figures = [_figure(study, variant, lambda: brain_maps(first, DRAWN, dataset=root), models[0])]
+        figures = [_figure(study, variant, lambda: brain_maps(first, DRAWN, names=models[:1], dataset=root), models[0])]
         if len(models) > 1:
             second = _scores(study, models[1], variant)
-            maps = lambda: brain_maps(first, DRAWN, minus=second, dataset=root)
+            maps = lambda: brain_maps(first, DRAWN, minus=second, names=models, dataset=root)
             figures.append(_figure(study, variant, maps, models[0], models[1]))
     except (MapError, DatasetError, ResultsError) as error:
         return (), (f"{error}", shlex.join([*command, "--figure", "map.png"]))
