@@ -263,6 +263,22 @@ def test_masks_that_are_none(segmentations, change, message):
         read_nouns(path, weight="area", masks=masks)
 
 
+def test_masks_that_are_empty_or_elsewhere_are_counted(segmentations):
+    """A chunk that never came is zero; a few rows may be shifted."""
+    path, masks = segmentations
+    assert read_nouns(path, weight="area", masks=masks).notes == ()
+    with h5py.File(masks, "r+") as file:
+        kept = file["masks"][:]
+        file["masks"][5] = 0
+    (note,) = read_nouns(path, weight="area", masks=masks).notes
+    assert note.startswith(f"1 of 4 localized detections of {path} have an empty mask in {masks} and count 0.")
+    with h5py.File(masks, "r+") as file:
+        file["masks"][:] = kept
+        file["masks"][0] = kept[0, ::-1, ::-1]
+    (note,) = read_nouns(path, weight="area", masks=masks).notes
+    assert note.startswith(f"1 of 4 masks of {masks} overlap the boxes of {path} by less than 10%")
+
+
 def test_masks_of_another_number(segmentations):
     path, masks = segmentations
     expected = described(read_nouns(path, weight="area", masks=masks), DOGS)

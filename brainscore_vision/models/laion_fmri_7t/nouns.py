@@ -30,6 +30,9 @@ from brainscore_vision.data.laion_fmri_7t.text_files import read_text
 from .feature_tables import TableError, file_digest
 
 WEIGHTS = (None, "area", "box", "score")
+ELSEWHERE, FEW_ELSEWHERE = 0.1, 0.01
+"""A mask that overlaps its box by less lies elsewhere, and the share of such masks that needs no word."""
+
 NO_NOUN = "(no noun)"
 """Feature of images in which nothing was detected: without it they would have no features at all, and no place in an RDM."""
 
@@ -207,9 +210,10 @@ def read_nouns(
         digest.update(repr(merged).encode())
     images = parse_all(table["image_name"], path)
     sources = frozenset(image.dataset for image in images.values() if n_masks is not None)
+    doubts: tuple[str, ...] = ()
     if weight == "area":
         extents = mask_extents(masks)
-        _check_same_detections(table, extents, mask_shape(masks)[1:], path, masks)
+        doubts = _check_same_detections(table, extents, mask_shape(masks)[1:], path, masks)
         table = table.assign(weight=extents[table["mask_row"], 0])
         digest.update(np.ascontiguousarray(extents[:, 0]).tobytes())
     if localized_only:
@@ -232,22 +236,40 @@ def read_nouns(
         values[image][column[noun]] = min(value, 1.0)
     for vector in values.values():
         vector[-1] = not vector.any()
-    notes = ()
+    notes = doubts
     if merged:
         first, *others = merged[0]
         notes = (
+            *notes,
             f"{sum(map(len, merged)) - len(merged)} nouns of {path} differ from others in capitals or blanks alone and count "
             f"as these (for example {', '.join(map(repr, others))} as {first!r}).",
         )
     return NounTable(str(path), nouns, values, sources, digest.hexdigest()[:32], notes)
 
 
-def _check_same_detections(table: pd.DataFrame, extents: np.ndarray, size: tuple, path: Path, masks: Path) -> None:
-    """Refuse masks that lie elsewhere than the boxes of their rows: most of them do if rows were shifted."""
+def _check_same_detections(
+    table: pd.DataFrame, extents: np.ndarray, size: tuple, path: Path, masks: Path
+) -> tuple[str, ...]:
+    """Refuse masks that lie elsewhere than the boxes of their rows: most of them do if rows were shifted.
+
+    Returns
+    -------
+    tuple of str
+        What a Score should say of masks that are empty, or of a few that lie elsewhere.
+    """
     boxes, found = table[list(BOX)].to_numpy(), extents[table["mask_row"], 1:]  # n_detections, 4
-    both = (table["localized"] == 1).to_numpy() & np.isfinite(boxes).all(axis=1) & np.isfinite(found).all(axis=1)
+    both = (table["localized"] == 1).to_numpy() & np.isfinite(boxes).all(axis=1)
+    filled = np.isfinite(found).all(axis=1)
+    n_boxes, n_empty = int(both.sum()), int((both & ~filled).sum())
+    both &= filled
+    notes = []
+    if n_empty:
+        notes.append(
+            f"{n_empty} of {n_boxes} localized detections of {path} have an empty mask in {masks} and count 0. Download the "
+            f"masks again if they are not empty in the release."
+        )
     if not both.any():
-        return
+        return tuple(notes)
     boxes, found = boxes[both] * (max(size) / _width(table[both], path)), found[both]
     low, high = np.maximum(boxes[:, :2], found[:, :2]), np.minimum(boxes[:, 2:], found[:, 2:])
     common = np.clip(high - low, 0, None).prod(axis=1)
@@ -258,6 +280,13 @@ def _check_same_detections(table: pd.DataFrame, extents: np.ndarray, size: tuple
             f"Each mask fills the box of its row; most masks of {masks} lie elsewhere than the boxes of {path} (half of them "
             f"overlap by less than {np.median(overlap):.0%}): mask_row was shifted. {DOWNLOAD_AGAIN}"
         )
+    n_elsewhere = int((overlap < ELSEWHERE).sum())
+    if n_elsewhere > FEW_ELSEWHERE * n_boxes:
+        notes.append(
+            f"{n_elsewhere} of {n_boxes} masks of {masks} overlap the boxes of {path} by less than {ELSEWHERE:.0%}: some rows "
+            f"may be shifted or damaged. Download both again if they do not in the release."
+        )
+    return tuple(notes)
 
 
 def _box_areas(table: pd.DataFrame, path: Path) -> np.ndarray:

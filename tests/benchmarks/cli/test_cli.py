@@ -377,3 +377,16 @@ def test_options_that_would_do_nothing_are_refused(run, command, said, tmp_path,
     assert code == 2
     assert said in " ".join(message.split())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.db"]
+
+
+def test_a_file_that_this_user_may_not_use_is_one_line_with_the_remedy(capsys):
+    error = PermissionError(13, "Permission denied", "/shared/splits/tau.json")
+    assert cli.exit_code(error) == 1
+    with pytest.raises(SystemExit):
+        cli.fail(error, 1)
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "laion-score: /shared/splits/tau.json cannot be used by this user (Permission denied). Ask its owner"
+    )
+    assert "chmod a+rX" in said
+    assert cli.exit_code(PermissionError("no file is meant")) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import logging
 import os
@@ -41,6 +42,9 @@ EARLIER_FORMAT = b"stimulus-kernel-1\n"
 """How files of version 1 begin; they were no HDF5."""
 
 COLUMNS_PER_STEP = 256
+FORMAT = "v110"
+"""From this version of HDF5 on, its own tables have checksums."""
+
 VECTORS = ("stimulus_ids", "row_mean", "row_dot_mean", "sketch", "probe_sample", "probe_mean", "probe_norm")
 
 _logger = logging.getLogger(__name__)
@@ -231,7 +235,7 @@ class KernelStore:
             return json.loads(_attributes(file).get("probe_stimuli", "null"))
 
     def save(self, key: str, kernel: StimulusKernel, probe: Probe, description: dict) -> bool:
-        """Write a kernel, and say whether it is there now.
+        """Write a kernel, and say whether it is there now: what it was made for is not lost where it cannot be kept.
 
         ``description`` holds model, label, pool and created, for people, and lists of :meth:`notes` and :meth:`probe_stimuli`.
         """
@@ -260,24 +264,29 @@ class KernelStore:
             "probe_norm": probe.norm,
         }
         checksum = _Checksum(described, arrays)
+        # in memory first: where a disk is full, h5py leaves files that end the process when it closes them
+        content = io.BytesIO()
+        with h5py.File(content, "w", libver=FORMAT) as file:
+            for name in VECTORS:
+                file[name] = arrays[name]
+            gram, start = file.create_dataset("gram", (n * (n + 1) // 2,), "f8"), 0
+            for columns in _steps(n):
+                packed = np.concatenate([kernel.gram[i:, i] for i in columns])
+                checksum.update(packed)
+                gram[start : start + len(packed)] = packed
+                start += len(packed)
+            file.attrs.update({**described, "blake2b": checksum.hexdigest()})
         try:
-            with replacing(self.path(key), WRITING) as scratch, _opened(scratch, "w") as file:
-                for name in VECTORS:
-                    file[name] = arrays[name]
-                gram, start = file.create_dataset("gram", (n * (n + 1) // 2,), "f8"), 0
-                for columns in _steps(n):
-                    packed = np.concatenate([kernel.gram[i:, i] for i in columns])
-                    checksum.update(packed)
-                    gram[start : start + len(packed)] = packed
-                    start += len(packed)
-                file.attrs.update({**described, "blake2b": checksum.hexdigest()})
+            with replacing(self.path(key), WRITING) as scratch:
+                scratch.write_bytes(content.getbuffer())
         except OSError as error:
-            if error.errno in NO_ROOM:
-                raise self._full(n * (n + 1) // 2 * 8, shutil.disk_usage(self.directory).free) from error
-            if not isinstance(error, PermissionError):
+            if error.errno not in NO_ROOM and not isinstance(error, PermissionError):
                 raise
-            # the score is there already: it is not lost because a colleague's file cannot be replaced
-            _logger.warning("The kernel %s is not kept (%s).", self.path(key), error.strerror)
+            _logger.warning(
+                "The kernel %s is not kept (%s). Choose another folder (--store-directory), or free some room (cache clear).",
+                self.path(key),
+                error.strerror,
+            )
             return False
         return True
 
@@ -408,15 +417,12 @@ class _Checksum:
         return self._hash.hexdigest()
 
 
-def _opened(path: Path, mode: str = "r") -> h5py.File:
+def _opened(path: Path) -> h5py.File:
     try:
-        # from version 1.10 of HDF5 on, its own tables have checksums
-        return h5py.File(path, mode, libver="v110", locking=False) if mode == "w" else read_hdf5(path, libver="v110")
+        return read_hdf5(path, libver=FORMAT)
     except FileNotFoundError:
         raise
     except OSError as error:
-        if mode == "w":
-            raise
         what = (
             "cannot be read by this user"
             if isinstance(error, PermissionError)

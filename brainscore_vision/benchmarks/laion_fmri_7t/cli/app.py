@@ -394,10 +394,17 @@ def exit_code(error: Exception) -> int | None:
     if isinstance(error, (IdentifierError, ModelSourceError)):
         return 2
     known = (StimulusKernelError, DatasetError, LeaderboardError, ModelImportError, ResultsError, SweepError)
-    return 1 if isinstance(error, known) else None
+    forbidden = isinstance(error, PermissionError) and error.filename is not None
+    return 1 if forbidden or isinstance(error, known) else None
 
 
 def fail(error: Exception, code: int) -> None:
     """End with one line on standard error, which nothing wraps."""
-    errors.print(f"laion-score: {' '.join(str(error).split())}", style="red")
+    text = str(error)
+    if isinstance(error, PermissionError) and error.filename is not None:
+        text = (
+            f"{error.filename} cannot be used by this user ({error.strerror}). Ask its owner for the right to read it and the "
+            f"folders above (chmod a+rX), or name a place of your own."
+        )
+    errors.print(f"laion-score: {' '.join(text.split())}", style="red")
     sys.exit(code)
