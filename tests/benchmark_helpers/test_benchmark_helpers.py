@@ -784,6 +784,16 @@ def test_subjects_that_do_not_agree_have_no_score_of_cka(study, model, monkeypat
             break
     with pytest.raises(ResponsesError, match=r"agreement, which is -0.* for anna: .* or use rdm-pearson"):
         benchmark(model)
+    # halves of trials are a ceiling that asks nobody else
+    tasks = [dataclasses.replace(t, load_halves=halved(study, t.subject)) for t in benchmark.resolve().tasks]
+    benchmark._make_tasks = lambda: tasks
+    benchmark.normalization = "reliability"
+    assert set(benchmark(model).attrs["anna"].attrs["normalizations"]) == {"reliability"}
+    benchmark.normalization = "published"
+    with pytest.raises(
+        StimulusKernelError, match="'published' does not exist for anna, which has reliability: .*, or not above 0"
+    ):
+        benchmark(model)
 
 
 # Assemblies of several subjects

@@ -14,7 +14,8 @@ from sklearn.linear_model import Ridge, RidgeCV
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.comparisons import RidgeMetric
-from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.encoder import Encoder, EncoderBrain, SelectionError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.brain import EncoderBrain
+from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.encoder import Encoder, SelectionError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.file import EncoderFileError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.images import ImagesError, placed_pieces
 from brainscore_vision.benchmark_helpers.stimulus_kernels.engine import Run

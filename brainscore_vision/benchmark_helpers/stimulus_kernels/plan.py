@@ -66,7 +66,7 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
     if normalization not in normalized:
         raise StimulusKernelError(
             f"normalization={normalization!r} does not exist for {result.subject}, which has {', '.join(normalized)}: "
-            f"nothing explainable is known in its responses to {result.n_test} test stimuli. Choose another normalization or "
+            f"that ceiling on {result.n_test} test stimuli is not known, or not above 0. Choose another normalization or "
             f"a split with more stimuli."
         )
     chosen = normalized[normalization]

@@ -13,12 +13,8 @@ import numpy as np
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import DEFAULT_ALPHAS, EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.accuracy import Accuracy, nested_metadata
-from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.encoder import (
-    Encoder,
-    EncoderBrain,
-    encode_many,
-    to_device,
-)
+from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.brain import EncoderBrain
+from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.encoder import Encoder, encode_many, to_device
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.file import EncoderFileError, read_header
 from brainscore_vision.benchmark_helpers.stimulus_kernels.encoders.fit import EncoderSettings, fit
 from brainscore_vision.data.laion_fmri_7t.assemblies.averages import region_voxels

@@ -337,19 +337,19 @@ class CKAMetric:
         pairs = _agreement([result.measured.kernel for result in results])
         for result, own in zip(results, pairs, strict=True):
             measured, counts = result.measured, result.measured.resampled.counts
-            ceilings = {"published": mean_estimate(list(own.values())), "reliability": measured.reliability}
-            if ceilings["published"].value <= 0:
+            agreement = mean_estimate(list(own.values()))
+            ceilings = {"published": agreement, "reliability": measured.reliability}
+            of_subject = {}
+            for name, ceiling in ceilings.items():
+                if ceiling is not None and ceiling.value > 0:
+                    draws = None if counts is None else measured.score.times(ceiling.to(-1)).draws(counts)
+                    of_subject[name] = scaled_similarity(result.similarity, ceiling.value, draws)
+            if not of_subject:
                 raise ResponsesError(
-                    f"A score of cka is divided by the subjects' agreement, which is {ceilings['published'].value:.2g} for "
+                    f"A score of cka is divided by the subjects' agreement, which is {agreement.value:.2g} for "
                     f"{result.subject}: the responses do not agree with those of the others. Check that all subjects' rows are "
                     f"the same stimuli, take more of them, or use rdm-pearson."
                 )
-            of_subject = {}
-            for name, ceiling in ceilings.items():
-                if ceiling is not None:
-                    known = counts is not None and ceiling.value > 0
-                    draws = measured.score.times(ceiling.to(-1)).draws(counts) if known else None
-                    of_subject[name] = scaled_similarity(result.similarity, ceiling.value, draws)
             normalized.append(of_subject)
         return normalized
 

@@ -1,4 +1,4 @@
-"""Encoders that answer: predicted responses to images, or to features where a model looks features up; as a model too."""
+"""Encoders that answer: predicted responses to images, or to features where a model looks features up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 import math
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from numbers import Integral
@@ -17,13 +17,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
-from brainscore_vision.model_interface import BrainModel
 from tqdm.auto import tqdm
 
-from ..errors import ModelOutputError, NotAbleError, StimulusKernelError, UnmappedRegionError
-from ..features.lookup import answer_of
+from ..errors import ModelOutputError, StimulusKernelError
 from ..features.network import network_digest, pytorch_wrapper, weights_state
 from ..features.preprocessing import noticing_changes, preprocessing_digest, same_code, structure_digest
 from ..features.recording import CPU_BATCH, answers_by_layers, library, recorder_for, recording_alone
@@ -222,7 +219,7 @@ class Encoder:
         with replacing(path) as scratch:
             shutil.copyfile(self.path, scratch)
             about, _, parts = read_header(scratch)
-            if _content(about, parts) != _content(self.about, self.parts):
+            if fit_digest(about, parts) != fit_digest(self.about, self.parts):
                 raise EncoderFileError(
                     f"{self.path} holds another encoder now, of a later fit. Fit {self!r} again, to a path of its own."
                 )
@@ -296,10 +293,14 @@ class Encoder:
             )
 
 
-def _content(about: dict, parts: Sequence[Part]) -> tuple:
-    """What tells encoders apart."""
-    matrices = [(part.label, part.intercept.tobytes(), np.asarray(part.checksums).tolist()) for part in parts]
-    return repr(about), matrices
+def fit_digest(about: dict, parts: Sequence[Part]) -> str:
+    """Digest of the network, its code and the weights that an encoder was fitted with: another fit has another one."""
+    content = hashlib.blake2b(repr((about["network"], about.get("preparing"))).encode(), digest_size=16)
+    for part in parts:
+        content.update(repr((part.label, part.layers)).encode())
+        for array in (part.columns, part.centre, part.intercept, part.second, part.checksums):
+            content.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
+    return content.hexdigest()
 
 
 def code_digests(model) -> list[str | None]:
@@ -534,76 +535,3 @@ def to_device(model, device: str) -> None:
         raise StimulusKernelError(f"{model.identifier} has no PyTorch network that could be moved. Use device='auto'.")
     wrapper._device = torch.device(device)
     wrapper._model = wrapper._model.to(wrapper._device)
-
-
-class EncoderBrain(BrainModel):
-    """Shows images to an encoder; each of its regions answers for the region of the same name.
-
-    Parameters
-    ----------
-    encoder : Encoder
-        Of images.
-    identifier : str, optional
-        Default: those of the network and the subject.
-    """
-
-    def __init__(self, encoder: Encoder, identifier: str | None = None):
-        if encoder.about["kind"] != "images":
-            raise NotAbleError(
-                f"A model is shown images; the encoder of {encoder.about['identifier']} takes features. Fit one of a network."
-            )
-        self.encoder = encoder
-        self._identifier = identifier or f"{encoder.about['identifier']}-predicted-{encoder.about['subject']}"
-        self._region: str | None = None
-
-    @property
-    def identifier(self) -> str:
-        return self._identifier
-
-    @property
-    def fitted_stimuli(self) -> Collection[str]:
-        """Stimuli, responses to which are in the encoder: Scores say how many of them are tested on."""
-        return self.encoder.metadata["encoding_model"].get("train_stimuli", ())
-
-    @property
-    def features_version(self) -> str:
-        """Digest of the network, its code and the weights that it was fitted with: another fit is another model."""
-        about = self.encoder.about
-        content = hashlib.blake2b(repr((about["network"], about.get("preparing"))).encode(), digest_size=16)
-        for part in self.encoder.parts:
-            content.update(repr((part.label, part.layers)).encode())
-            for array in (part.columns, part.centre, part.intercept, part.second, part.checksums):
-                content.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
-        return content.hexdigest()
-
-    def visual_degrees(self) -> float:
-        """Width of the images that the encoder takes; it fits them to its network's field of view itself."""
-        return self.encoder.about["source_degrees"]
-
-    def start_task(self, task, fitting_stimuli=None) -> None:
-        """Passive viewing is nothing to do; NotAbleError for any other task."""
-        if task != BrainModel.Task.passive:
-            raise NotAbleError(
-                f"{self.identifier} predicts neural responses and has no behavior; received the task {task!r}."
-            )
-
-    def start_recording(self, recording_target, time_bins=None) -> None:
-        """Choose a region of the encoder; UnmappedRegionError, a KeyError, if it has none of that name."""
-        if str(recording_target) not in self.encoder.metadata["roi"]:
-            raise UnmappedRegionError(
-                f"{self.identifier} answers for the regions all of whose voxels its encoder has, "
-                f"{', '.join(self.encoder.metadata['roi'])}; received {recording_target}. Fit an encoder to it, or choose a "
-                f"benchmark that records one of these."
-            )
-        self._region = str(recording_target)
-
-    def look_at(self, stimuli, number_of_trials: int = 1, require_variance: bool = False) -> NeuroidAssembly:
-        """Predicted responses, (presentation × neuroid); NotAbleError if they are to vary between trials."""
-        if self._region is None:
-            raise StimulusKernelError(f"{self.identifier} is asked to record a region before it looks at stimuli.")
-        if require_variance:
-            raise NotAbleError(
-                f"{self.identifier} predicts the mean response to an image, which does not vary between trials."
-            )
-        values = self.encoder.encode(stimuli, {"roi": [self._region]}, progress=False)
-        return answer_of(values, [str(stimulus_id) for stimulus_id in stimuli["stimulus_id"]], self._region)
