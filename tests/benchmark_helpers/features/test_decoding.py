@@ -118,6 +118,20 @@ def test_a_scan_of_a_progressive_jpeg_is_cut_short(scan):
         check(content[: starts[scan] + (end - starts[scan]) // 2] + b"\xff\xd9")
 
 
+@pytest.mark.parametrize("n_scans", [1, 3, 5])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_scans_of_a_progressive_jpeg_are_missing(mode, n_scans):
+    """Decoders take it for whole, and show what is coarse in it."""
+    content = encoded(photograph(mode), "JPEG", progressive=True)
+    starts = [i for i in range(len(content) - 1) if content[i : i + 2] == b"\xff\xda"]
+    tables = content.rfind(b"\xff\xc4", 0, starts[n_scans])  # of the first scan that is missing
+    cut = content[: tables if tables > starts[n_scans - 1] else starts[n_scans]] + b"\xff\xd9"
+    with strict_decoding(), open_image(cut) as image:
+        image.load()
+    with pytest.raises(OSError, match="scans of a progressive JPEG are missing"):
+        check(cut)
+
+
 @pytest.mark.parametrize("kind", ["PNG", "PNG with alpha", "APNG"])
 def test_every_changed_byte_of_a_png_is_found(kind):
     content = OTHERS[kind]()

@@ -1,6 +1,7 @@
 """Maps of Scores: the Score's own values at the voxels' own places, and Scores that have no map."""
 
 import json
+import re
 import shutil
 
 import nibabel as nib
@@ -18,6 +19,7 @@ from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
 from brainscore_vision.data.laion_fmri_7t.packaging.layout import SubjectFiles
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from brainscore_vision.data.laion_fmri_7t.voxel_space import voxel_space
+from brainscore_vision.models.laion_fmri_7t.features import StimulusFeatureModel
 
 TAU = tuple(f"LAION_fMRI.{region}-tau-ridgecv" for region in ("V1", "V2", "V4", "IT"))
 
@@ -25,6 +27,20 @@ TAU = tuple(f"LAION_fMRI.{region}-tau-ridgecv" for region in ("V1", "V2", "V4", 
 @pytest.fixture
 def score(tiny_dataset):
     return scores(tiny_dataset)["one"][RIDGE]
+
+
+def with_and_without(kind, tiny_dataset):
+    """Scores of a table on OOD images, and of the same without a shared image of a kind; LAION's are for training."""
+    ids = open_dataset(tiny_dataset).stimulus_set()["stimulus_id"].tolist()
+    features = np.random.default_rng(5).standard_normal((len(ids), 4))
+    left_out = next(name for name in ids if re.match(f"shared_.*rep_{kind}", name))
+    kept = np.array([name != left_out for name in ids])
+    found, engine = [], EngineOptions(store=False, progress=False)
+    for identifier, rows in (("whole", np.ones_like(kept)), ("partial", kept)):
+        names = [name for name, is_there in zip(ids, rows, strict=True) if is_there]
+        model = StimulusFeatureModel.from_arrays(features[rows], names, identifier, missing="drop")
+        found += [score for _, score in score_all(model, [RIDGE], dataset=tiny_dataset, engine=engine)]
+    return found
 
 
 def raw(score, subject):
@@ -97,6 +113,15 @@ def test_a_json_file_says_what_the_map_is_of(score, tmp_path):
     assert about["OutsideOfVoxels"] == "nan"
     assert about["Dataset"]["simulated"] is True
     assert "digest" in about["BrainMaskKnownBy"]
+
+
+def test_a_difference_of_scores_on_other_training_images_says_so(tiny_dataset):
+    whole, partial = with_and_without("LAION", tiny_dataset)
+    one = brain_maps(whole, minus=partial, subjects=["sub-01"])[0]
+    (note,) = [note for note in one.about["Notes"] if "other numbers of training stimuli" in note]
+    assert note.startswith("In this difference, the two were fitted to")
+    np.testing.assert_allclose(one.values, raw(whole, "sub-01") - raw(partial, "sub-01"))
+    assert not [note for note in brain_maps(whole, minus=whole)[0].about.get("Notes", []) if "training" in note]
 
 
 def test_a_json_file_says_what_was_left_out_and_what_to_know(score, tmp_path):
@@ -202,11 +227,17 @@ class TestRefused:
             brain_maps(found["one"][RIDGE], minus=found["two"][FOLDS])
 
     def test_a_difference_on_other_test_images(self, tiny_dataset):
-        first, second = (scores(tiny_dataset)[name][RIDGE] for name in ("one", "two"))
-        second = copied(second)
-        second.attrs["dropped_stimuli"] = ["a.jpg"]
+        whole, partial = with_and_without("OOD", tiny_dataset)
+        with pytest.raises(MapError, match=r"same test images; on .*\(0 and 1 images were left out\)"):
+            brain_maps(whole, minus=partial)
+
+    def test_a_difference_on_other_test_images_that_are_not_resampled(self, tiny_dataset):
+        whole, partial = map(copied, with_and_without("OOD", tiny_dataset))
+        for one in (whole, partial):
+            for subject in DEFAULT_SUBJECTS:
+                del one.attrs[subject].attrs["bootstrap_stimuli"]
         with pytest.raises(MapError, match="same test images"):
-            brain_maps(first, minus=second)
+            brain_maps(whole, minus=partial)
 
     def test_scores_that_keep_no_p_values(self, score):
         old = copied(score)

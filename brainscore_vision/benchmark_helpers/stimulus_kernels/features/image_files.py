@@ -26,6 +26,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -254,6 +255,18 @@ def _segments(content: bytes, marks: np.ndarray) -> Iterator[tuple[int, int, int
     raise OSError(f"a JPEG is segments up to an end marker; byte {position:,} of {len(content):,} starts none")
 
 
+def _body(content: bytes, start: int) -> bytes:
+    """A segment's content behind its marker and its length."""
+    position = _MARKER.match(content, start).end()
+    return content[position + 2 : position + int.from_bytes(content[position : position + 2], "big")]
+
+
+def _components(content: bytes, start: int, first: int, size: int) -> list[int]:
+    """Identifiers of the components that a segment lists: their number, and ``size`` bytes for each."""
+    body = _body(content, start)
+    return list(body[first : first + size * body[first - 1] : size])
+
+
 def _first_of_row(content: bytes, mark: int, least: int) -> int:
     """A marker may begin with several bytes 0xff: where they begin."""
     while mark > least and content[mark - 1] == 0xFF:
@@ -266,14 +279,21 @@ def _check_jpeg(content: bytes, image: Image.Image) -> None:
 
     libjpeg goes on without a word. But it reads on, too, if there is something: filler behind the data of each scan
     changes the pixels if and only if data were missing. One eighth of the size is enough to see it, in half the time; not of a
-    progressive one, whose later scans refine what is smaller.
+    progressive one, whose later scans refine what is smaller. Of that one, whole scans may be missing, too.
     """
     pieces, last, coded, progressive, marks = [], 0, True, False, _marks(content)
+    bits = {}  # of a progressive one: (component, coefficient) to the bits that are not known yet
     restarts_of_all = [mark for mark in marks.tolist() if content[mark + 1] in _RESTARTS]
     for marker, start, end in _segments(content, marks):
         coded &= marker not in _ARITHMETIC
         progressive |= marker == _PROGRESSIVE
+        if marker == _PROGRESSIVE:
+            bits = dict.fromkeys(product(_components(content, start, 6, 3), range(64)), 1)
         if marker == _START_OF_SCAN:
+            if progressive:
+                components = _components(content, start, 1, 2)
+                first, final, approximation = _body(content, start)[1 + 2 * len(components) :][:3]
+                bits.update(dict.fromkeys(product(components, range(first, final + 1)), approximation & 15))
             filler = _FILLER
             restarts = restarts_of_all[bisect_left(restarts_of_all, start + 2) : bisect_left(restarts_of_all, end - 1)]
             for number, restart in enumerate(restarts):
@@ -286,6 +306,8 @@ def _check_jpeg(content: bytes, image: Image.Image) -> None:
                 filler += b"".join(bytes([0xFF, marker]) + _FILLER for marker in _RESTARTS)
             pieces += [content[last:end], filler]
             last = end
+    if any(bits.values()):
+        raise OSError("scans of a progressive JPEG are missing before its end marker")
     filled = b"".join([*pieces, content[last:]])
     if not coded:
         image.load()

@@ -184,7 +184,7 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
         sign_test_p=float(scipy.stats.binomtest(n_positive, n_different).pvalue) if n_different else 1.0,
         hides_sign=any(map(_hides_sign, (score_a, score_b))),
         notes=(
-            *_other_training(score_a, score_b),
+            *other_training(score_a, score_b),
             *((OVERLAP_NOTE,) if any(one is not None and one.is_apart for one in overlaps.values()) else ()),
             *((UNIT_NOTE,) if any(map(_depends_on_unit, (score_a, score_b))) else ()),
         ),
@@ -196,7 +196,7 @@ def _check_responses(score_a: Score, score_b: Score) -> None:
     if _dataset(score_a) is not None:
         return
     kinds = {"responses": _sketch, "noise ceilings": _ceilings}
-    if not _other_training(score_a, score_b):
+    if not other_training(score_a, score_b):
         kinds["responses to training stimuli"] = _training_sketch
     for a, b in zip(_units(score_a), _units(score_b), strict=True):
         for what, of in kinds.items():
@@ -223,8 +223,8 @@ def _ceilings(unit: Score) -> np.ndarray:
     return np.sort(np.ravel(unit.attrs["ceiling"].attrs.get("raw", unit.attrs["ceiling"].item())))
 
 
-def _other_training(score_a: Score, score_b: Score) -> tuple[str, ...]:
-    """A note if training stimuli were left out for one model alone."""
+def other_training(score_a: Score, score_b: Score) -> tuple[str, ...]:
+    """A note if training stimuli were left out for one model alone; of two Scores on the same test stimuli."""
     numbers = [
         (subject, *(fold.attrs[subject].attrs.get("n_train") for fold in pair))
         for pair in zip(_folds(score_a), _folds(score_b), strict=True)
@@ -366,6 +366,19 @@ def _stimuli(score: Score) -> list:
             f"another benchmark, or score it again."
         )
     return [part.attrs["bootstrap_stimuli"] for part in parts]
+
+
+def other_test_stimuli(score_a: Score, score_b: Score) -> bool:
+    """Whether two Scores on one benchmark have other test stimuli, for all that they say of them.
+
+    Scores by earlier versions and those of few stimuli, which are not resampled, do not say which they have, but what was left
+    out.
+    """
+    digests = [[unit.attrs.get("bootstrap_stimuli") for unit in _units(score)] for score in (score_a, score_b)]
+    if all(digest is not None for found in digests for digest in found):
+        return digests[0] != digests[1]
+    left_out = [{*score.attrs.get("dropped_stimuli", ())} for score in (score_a, score_b)]
+    return left_out[0] != left_out[1]
 
 
 def _dataset(score: Score):

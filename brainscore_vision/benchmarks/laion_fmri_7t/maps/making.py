@@ -18,7 +18,11 @@ from brainscore_core.metrics import Score
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import replacing
 from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.layer_map import LayerMap
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import model_names
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import (
+    model_names,
+    other_test_stimuli,
+    other_training,
+)
 from brainscore_vision.data.laion_fmri_7t.source import Dataset, open_dataset
 
 from ..identifiers import IdentifierError, parse
@@ -283,16 +287,20 @@ def _check_difference(scores: list[Score], minus: list[Score], value: str) -> No
             f"Both models need scores on the same benchmarks; {_model(minus[0])} has none on {', '.join(missing)}."
         )
     for score in scores:
-        for key, words in (("dataset", "data"), ("dropped_stimuli", "test images")):
-            if (own := _of_difference(score, key)) != (other := _of_difference(by_name[name_of(score)], key)):
-                raise MapError(
-                    f"A difference is of scores on the same {words}; on {name_of(score)} they are {own} for {_model(score)} "
-                    f"and {other} for {_model(minus[0])}."
-                )
-
-
-def _of_difference(score: Score, key: str):
-    return score.attrs.get("dataset", {}).get("fingerprint") if key == "dataset" else list(score.attrs.get(key, ()))
+        other = by_name[name_of(score)]
+        own, others = (one.attrs.get("dataset", {}).get("fingerprint") for one in (score, other))
+        if own != others:
+            raise MapError(
+                f"A difference is of scores on the same data; on {name_of(score)} they are {own} for {_model(score)} and "
+                f"{others} for {_model(minus[0])}. Score both models on one dataset."
+            )
+        if other_test_stimuli(score, other):
+            left_out = [len(one.attrs.get("dropped_stimuli", ())) for one in (score, other)]
+            raise MapError(
+                f"A difference is of scores on the same test images; on {name_of(score)}, those of {_model(score)} and of "
+                f"{_model(minus[0])} are not the same ({left_out[0]} and {left_out[1]} images were left out). Give both models "
+                f"features of all images, or leave out the same."
+            )
 
 
 def _model(score: Score) -> str:
@@ -413,9 +421,20 @@ def _about_scores(scores, minus, names: Sequence[str], value: str, benchmarks: l
     left_out = {
         name_of(score): len(score.attrs["dropped_stimuli"]) for score in scores if "dropped_stimuli" in score.attrs
     }
-    notes = list(dict.fromkeys(note for score in (*scores, *minus) for note in score.attrs.get("notes", ())))
+    notes = [note for score in (*scores, *minus) for note in score.attrs.get("notes", ())]
+    notes = list(dict.fromkeys([*notes, *_notes_on_training(scores, minus)]))
     extra = {"Layers": layers, "ModelSource": first.get("model_source"), "StimuliLeftOut": left_out, "Notes": notes}
     return about | {name: content for name, content in extra.items() if content} | _described_dataset(opened)
+
+
+def _notes_on_training(scores: list[Score], minus: list[Score]) -> list[str]:
+    by_name = {name_of(score): score for score in minus}
+    return [
+        f"In this difference, {note}"
+        for score in scores
+        if name_of(score) in by_name
+        for note in other_training(score, by_name[name_of(score)])
+    ]
 
 
 def _described(value: str) -> dict:

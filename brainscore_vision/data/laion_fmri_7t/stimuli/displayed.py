@@ -27,9 +27,9 @@ from .pictures import Picture, UnclearPicture, picture
 
 _logger = logging.getLogger(__name__)
 
-_VERSION = 3
+_VERSION = 4
 """Of the index. Version 1 believed JPEGs by their last bytes, and other files by what the process had set;
-version 2 knew files by size and modification time alone."""
+version 2 knew files by size and modification time alone; version 3 believed progressive JPEGs that lack scans."""
 
 _SHOWN = 3
 _warned: set[str] = set()
