@@ -128,6 +128,10 @@ REFUSED = {
         lambda y: torch.nested.nested_tensor([row[: 3 + i] for i, row in enumerate(y)]),
         "nested parts of different sizes",
     ),
+    "masked": (
+        lambda y: torch.masked.masked_tensor(y.clone(), torch.ones_like(y, dtype=torch.bool)),
+        "answers with a MaskedTensor, a tensor with ways of its own",
+    ),
     "no features": (lambda y: y[:, :0], "at least one feature"),
     "infinity": (lambda y: y / 0, "must be finite"),
 }

@@ -1,7 +1,7 @@
 """What layers of PyTorch networks answer: their own features, whatever they return and whatever happens to it later."""
 
 import functools
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 
 import numpy as np
 import pytest
@@ -26,6 +26,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.hooks import 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import (
     CommitmentRecorder,
     RegionRecorder,
+    committed_layers,
     recorder_for,
 )
 from brainscore_vision.models.laion_fmri_7t import combine
@@ -346,6 +347,38 @@ def test_a_region_that_brain_score_has_chosen_a_layer_for(stimuli, no_layer_sele
     assert features["V1"].shape == (N_IMAGES, 96)
     with pytest.raises(UnmappedRegionError, match="of its regions, only V1 have a layer; received V3"):
         recorder_for(model, ["V1", "V3"])
+
+
+@pytest.mark.parametrize("kind", [ModelCommitment, OwnCommitment])
+def test_maps_that_make_a_layer_when_they_are_asked(kind, stimuli, no_layer_selection):
+    """Brain-Score records these."""
+
+    class Made(dict):
+        def __missing__(self, region):
+            if region == "IT":
+                raise KeyError(region)
+            return "pool"
+
+    expected, _ = record(recorder_for(small_network({"V1": "pool"}), ["V1"]), stimuli)
+    for of_regions in (Made(), defaultdict(lambda: "pool")):
+        model = small_network(of_regions)
+        model.__class__ = kind
+        features, _ = record(recorder_for(model, ["V1"]), stimuli)
+        np.testing.assert_array_equal(features["V1"], expected["V1"])
+        assert committed_layers(model, ["V1", "V4"]) == {"V1": "pool", "V4": "pool"}
+    with pytest.raises(UnmappedRegionError, match="maps no layer to IT"):
+        recorder_for(small_network(Made()), ["IT"])
+
+
+def test_a_network_without_layers_inside(stimuli):
+    class Plain(nn.Module):
+        def forward(self, x):
+            return x.mean(1)
+
+    with pytest.raises(UnmappedRegionError, match=r"give torch.nn.Sequential\(network\) in its place"):
+        recorder_for(committed(Plain(), {"V1": "conv"}, layers=["conv"]), ["V1"])
+    features, _ = record(recorder_for(committed(nn.Sequential(Plain()), {"V1": "0"}), ["V1"]), stimuli)
+    assert features["V1"].shape[0] == N_IMAGES
 
 
 def test_brain_score_chooses_layers_of_models_that_it_has_registered(stimuli, monkeypatch, caplog):

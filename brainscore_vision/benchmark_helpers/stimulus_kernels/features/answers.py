@@ -108,6 +108,8 @@ def _readable(tensor, stays: bool) -> tuple[Any, str]:
         tensor = tensor.dequantize()
     if tensor.layout is not torch.strided:
         tensor = tensor.to_dense()
+    if type(tensor).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:  # torch.masked's and the like
+        return None, ", a tensor with ways of its own, which its module would have to turn into a plain one"
     known = tensor.dtype in (torch.float16, torch.float32, torch.float64) or not tensor.is_floating_point()
     dtype = tensor.dtype if known else torch.float32  # bfloat16 and smaller ones are exact in float32
     device = tensor.device if stays else "cpu"
@@ -120,7 +122,8 @@ def _kind(output) -> str:
     if output is None:
         return "nothing"
     if isinstance(output, torch.Tensor):
-        return "a tensor"
+        plain = type(output).__torch_dispatch__ is torch.Tensor.__torch_dispatch__
+        return "a tensor" if plain else f"a {type(output).__name__}"
     named = _named_parts(output)
     if named is not None:
         names = ", ".join(map(str, list(named)[:8])) + (" ..." if len(named) > 8 else "")

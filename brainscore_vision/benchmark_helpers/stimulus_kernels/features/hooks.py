@@ -431,7 +431,8 @@ def remedy(error: Exception) -> str:
         )
     return (
         "If it wants another size, make it with as_brain_model(network, ..., image_size=64); if it wants other channels or "
-        "values, with preprocessing=FUNCTION."
+        "values, with preprocessing=FUNCTION; if it answers to a fixed number of images alone, put it into a module that fills "
+        "up smaller batches."
     )
 
 
@@ -464,6 +465,14 @@ def _module(wrapper: PytorchWrapper, name: str):
 def layer_names(wrapper: PytorchWrapper) -> list[str]:
     """Names of a network's modules, those that hold others too."""
     return [name for name, _ in wrapper._model.named_modules() if name]
+
+
+def nearest_layers(name: str, known: Sequence[str]) -> str:
+    """A sentence about the layers of a network, for someone who asked for one that it lacks."""
+    if not known:
+        return "It has no layers inside: give torch.nn.Sequential(network) in its place, whose layer '0' it is."
+    nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.0)
+    return f"The nearest of its {len(known)} layers are {', '.join(map(repr, nearest))}."
 
 
 def _is_plain(wrapper: PytorchWrapper, *methods: str) -> bool:

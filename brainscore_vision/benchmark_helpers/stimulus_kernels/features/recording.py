@@ -8,13 +8,12 @@ a hook before Brain-Score packs them with per-feature coordinates (0.7 s for 196
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import inspect
 import json
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING
 
@@ -30,7 +29,7 @@ from ..wording import warn_once
 from .ahead import WAITING_BYTES
 from .answers import TIME_BINS, check_features, features_of
 from .as_written import alone_with
-from .hooks import LayerReader, layer_names, replaced, resolve_layer
+from .hooks import LayerReader, layer_names, nearest_layers, replaced, resolve_layer
 from .lookup import LookupModel, LookupRecorder
 from .network import asked, find_plugin, held_in, modules_in, pytorch_wrapper
 
@@ -280,13 +279,26 @@ def committed_layers(model, regions: Sequence[str]) -> dict[str, str | list[str]
     """The layers that a ModelCommitment records for regions: a name, or a list of several. Empty for other models."""
     if not isinstance(model, commitment()):
         return {}
-    layers = {region: region_layers(model).get(region) for region in dict.fromkeys(regions)}
+    of_regions, layers = region_layers(model), {}
+    for region in dict.fromkeys(regions):
+        with contextlib.suppress(KeyError):
+            layers[region] = _mapped(of_regions, region)
     return {region: names if isinstance(names, str) else list(names) for region, names in layers.items() if names}
 
 
 def region_layers(model: ModelCommitment) -> dict:
     """Region to layers, as a ModelCommitment looks them up when it records."""
     return getattr(model.layer_model, "_layer_model", model.layer_model).region_layer_map
+
+
+def _mapped(of_regions: Mapping, region: str):
+    """Layers of a region, which some maps make when they are asked; KeyError if there are none.
+
+    Brain-Score's own map starts a download when it is asked for a region that it lacks.
+    """
+    if region not in of_regions and isinstance(of_regions, library().RegionLayerMap):
+        raise KeyError(region)
+    return of_regions[region]
 
 
 def committed_regions(model) -> tuple[str, ...]:
@@ -336,29 +348,37 @@ def _committed(model: ModelCommitment, region: str) -> tuple[str, ...]:
         models that it has registered, which count on it, and not for a user's own.
     """
     of_regions = region_layers(model)
-    if region not in of_regions:
-        if not isinstance(of_regions, library().RegionLayerMap):
-            raise _unmapped(model, region, tuple(of_regions))
-        if region not in of_regions.region_benchmarks or not _is_registered(model.identifier):
-            raise _uncommitted(model, region)
-        warn_once(
-            f"{model.identifier} names no layer for {region}: Brain-Score chooses one on its public benchmark of {region}, "
-            f"whose data it may have to download first."
-        )
-        try:
-            of_regions.commit_region(region)
-        except Exception as error:
-            raise UnmappedRegionError(
-                f"{_uncommitted(model, region)} Brain-Score could not choose one either: {type(error).__name__}: {error}"
-            ) from error
-    layers = tuple(make_list(of_regions[region]))
+    try:
+        found = _mapped(of_regions, region)
+    except KeyError:
+        found = _chosen(model, region, of_regions)
+    layers = tuple(make_list(found))
     if not layers or not all(isinstance(layer, str) for layer in layers):
         raise UnmappedRegionError(
             f"A region is mapped to a layer's name, or to a list of names; {model.identifier} maps {region} to "
-            f"{of_regions[region]!r}. Correct its region_layer_map."
+            f"{found!r}. Correct its region_layer_map."
         )
     # numpy's text, as Brain-Score's choice of layers gives it, is no key of a kernel
     return tuple(dict.fromkeys(map(str, layers)))
+
+
+def _chosen(model: ModelCommitment, region: str, of_regions: Mapping):
+    """A layer of a region that a model is not committed to, chosen by Brain-Score; raises as :func:`_committed`."""
+    if not isinstance(of_regions, library().RegionLayerMap):
+        raise _unmapped(model, region, tuple(of_regions))
+    if region not in of_regions.region_benchmarks or not _is_registered(model.identifier):
+        raise _uncommitted(model, region)
+    warn_once(
+        f"{model.identifier} names no layer for {region}: Brain-Score chooses one on its public benchmark of {region}, "
+        f"whose data it may have to download first."
+    )
+    try:
+        of_regions.commit_region(region)
+    except Exception as error:
+        raise UnmappedRegionError(
+            f"{_uncommitted(model, region)} Brain-Score could not choose one either: {type(error).__name__}: {error}"
+        ) from error
+    return of_regions[region]
 
 
 def _check_layers(model: ModelCommitment, layers_of: dict[str, tuple[str, ...]]) -> None:
@@ -371,11 +391,9 @@ def _check_layers(model: ModelCommitment, layers_of: dict[str, tuple[str, ...]])
             try:
                 resolve_layer(wrapper, layer)
             except AssertionError as error:  # how the wrapper says so
-                known = layer_names(wrapper)
-                nearest = difflib.get_close_matches(layer, known, n=3, cutoff=0.0)
                 raise UnmappedRegionError(
                     f"A region is mapped to a layer of the network; {model.identifier} maps {region} to {layer!r}, which it "
-                    f"does not have. The nearest of its {len(known)} layers are {', '.join(map(repr, nearest))}."
+                    f"does not have. {nearest_layers(layer, layer_names(wrapper))}"
                 ) from error
 
 
@@ -470,7 +488,8 @@ def _uncommitted(model: ModelCommitment, region: str) -> UnmappedRegionError:
     return UnmappedRegionError(
         f"A benchmark records the region that it measures, but {model.identifier} was committed without a region_layer_map, "
         f"and {known}; received {region}. Commit it with ModelCommitment(..., "
-        f'region_layer_map={{"{region}": "LAYER", ...}}); its layers are {shown}.'
+        f'region_layer_map={{"{region}": "LAYER", ...}}); its layers are {shown}. map_layers '
+        f"(`layers` on the command line) finds the best ones."
     )
 
 

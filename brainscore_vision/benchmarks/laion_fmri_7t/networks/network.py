@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import logging
 import tempfile
@@ -26,6 +25,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.hooks import 
     NOTES_ATTRIBUTE,
     LayerReader,
     layer_names,
+    nearest_layers,
     resolve_layer,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import asked, network_digest, pytorch_wrapper
@@ -159,7 +159,7 @@ class Network:
             except AssertionError as error:  # how the wrapper says that there is none
                 raise ModelSourceError(
                     f"Regions are mapped to layers of the network; {self.identifier} has no {layer!r}. "
-                    f"{_nearest(layer, known)} `laion-score layers {self.source or 'MODEL'} --list` shows all."
+                    f"{nearest_layers(layer, known)} `laion-score layers {self.source or 'MODEL'} --list` shows all."
                 ) from error
         owners = may_learn(SimpleNamespace(activations_model=self.activations_model))
         before, images = Held(owners), self._prepared(grey_image())
@@ -422,10 +422,3 @@ def _size(image_size) -> tuple[int, int]:
     if len(size) != 2 or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in size):
         raise ModelSourceError(f"image_size is a number of pixels, or height and width; received {image_size!r}.")
     return size
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.0)
-    if not nearest:
-        return "It has no layers."
-    return f"The nearest of its {len(known)} layers are {', '.join(map(repr, nearest))}."
