@@ -175,6 +175,21 @@ def test_an_edited_file_is_scored_again(sweep, model_file):
     assert sweep(["healthy"], [V1])[0].n_done == 1
 
 
+def test_an_edit_that_is_taken_back_is_scored_again(sweep, model_file):
+    """Tables show the results that were added last: those of the edit would stand for the code as it was."""
+    code = model_file.read_text()
+    (before,) = sweep(["healthy"], [V1])[1].results()
+    model_file.write_text(code + "\nOTHER = 1\n")
+    assert sweep(["healthy"], [V1], again=True)[0].n_scored == 1
+    model_file.write_text(code)
+    summary, database, _ = sweep(["healthy"], [V1])
+    assert (summary.n_scored, summary.n_done) == (1, 0)
+    (now,) = database.results()
+    assert now.model_revision == before.model_revision
+    assert now.id > before.id
+    assert sweep(["healthy"], [V1])[0].n_done == 1
+
+
 def test_a_layer_with_nan_costs_its_own_cells(sweep):
     summary, database, _ = sweep(["nan_in_it"])
     assert summary.n_scored == 2
