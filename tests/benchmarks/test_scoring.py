@@ -1,5 +1,6 @@
 """Scoring from Python: what stands for a model, a benchmark and a dataset, and responses for metrics of one's own."""
 
+import functools
 import importlib
 import json
 import pickle
@@ -13,8 +14,11 @@ from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidA
 from PIL import Image
 from plugin_testing.install_check import REPOSITORY
 from plugin_testing.models import CountingModel, FeatureModel, pixel_features, small_network
+from plugin_testing.small_benchmark import make_benchmark, make_images
 
 from brainscore_vision import load_benchmark, load_model
+from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, KFoldNeuralBenchmark
+from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import partition as partition_tasks
 from brainscore_vision.benchmarks.laion_fmri_7t import (
     DEFAULT_SUBJECTS,
     LAIONfMRI,
@@ -32,7 +36,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t.networks.sources import (
     locate_model,
     untrained_alexnet,
 )
-from brainscore_vision.benchmarks.laion_fmri_7t.scoring import partition_all, score_all
+from brainscore_vision.benchmarks.laion_fmri_7t.scoring import partition, partition_all, score_all
 from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
@@ -200,6 +204,26 @@ def test_what_is_wrong_is_found_before_a_model_is_loaded(expensive, name, datase
         score_model("pixels", name, dataset=dataset)
     with pytest.raises(error):
         list(score_all("pixels", ["LAION_fMRI.V1-tau-ridge", name], dataset=dataset))
+
+
+def test_variance_is_partitioned_on_a_benchmark_of_ones_own(tiny_dataset, tmp_path):
+    own = make_benchmark(make_images(tmp_path / "images", 100), 60, 20)
+    models = [
+        FeatureModel(functools.partial(pixel_features, size=size), visual_degrees=8, identifier=f"size {size}")
+        for size in (2, 1)
+    ]
+    parts = partition(*models, own)
+    tasks = own.resolve().tasks
+    expected = dict(partition_tasks(*models, tasks, EngineOptions(store=False, progress=False)))
+    assert list(parts) == [*(task.subject for task in tasks), "mean"]
+    for i, task in enumerate(tasks):
+        assert parts[task.subject].values == pytest.approx(expected[i].values)
+    folds = KFoldNeuralBenchmark(own.info, [own])
+    with pytest.raises(IdentifierError, match="small-ridge is a mean over folds. Give one of its folds"):
+        partition(*models, folds)
+    for one in (own, benchmark(NAME, dataset=tiny_dataset)):
+        with pytest.raises(ValueError, match="A benchmark object brings its own dataset"):
+            partition(*models, one, "simulated")
 
 
 def test_two_networks_of_one_name_are_not_partitioned(tiny_dataset):

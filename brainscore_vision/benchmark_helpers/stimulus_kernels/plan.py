@@ -345,7 +345,7 @@ class FoldsPlan:
     ------
     StimulusKernelError
         Folds of different subjects, or of the same in another order: each subject has a mean over folds. Folds of different
-        metrics or regions, a mean of which would say nothing.
+        metrics or regions, a mean of which would say nothing. Two folds with the same training and test stimuli.
     """
 
     identifier: str
@@ -360,9 +360,22 @@ class FoldsPlan:
                 f"them, or make a benchmark of each."
             )
         _check_alike("folds of a benchmark differ in their stimuli alone", self.identifier, self.tasks)
+        self._check_stimuli()
         orders: dict = {}
         folds = tuple(replace(fold, tasks=in_one_order(fold.tasks, orders)) for fold in self.folds)
         object.__setattr__(self, "folds", folds)
+
+    def _check_stimuli(self) -> None:
+        seen: dict = {}
+        for number, fold in enumerate(self.folds):
+            stimuli = tuple((frozenset(task.train_ids), frozenset(task.test_ids)) for task in fold.tasks)
+            same = seen.setdefault(stimuli, number)
+            if same != number:
+                raise StimulusKernelError(
+                    f"Folds differ in their stimuli; folds {same} and {number} of {self.identifier} have the same ones for "
+                    f"training and for test. Leave one out; if a loop makes them, bind its variables when the function is "
+                    f"made: lambda train=train, test=test: tasks(train, test)."
+                )
 
     @property
     def tasks(self) -> tuple[SubjectTask, ...]:

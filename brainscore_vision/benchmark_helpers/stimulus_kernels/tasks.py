@@ -130,6 +130,11 @@ class Responses:
                 f"Responses are a finite number for each of stimuli × neuroids; those of {self.subject} are {found}. Leave "
                 f"these neuroids or stimuli out."
             )
+        if self.values.dtype not in (
+            np.float32,
+            np.float64,
+        ):  # answers yes or no, counts that wrap below 0, half precision
+            object.__setattr__(self, "values", self.values.astype(float))
 
     def _check_form_of_ids(self) -> None:
         """Make a list of what is gone through once; refuse what has no order, and tables."""

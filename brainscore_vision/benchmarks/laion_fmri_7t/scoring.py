@@ -51,11 +51,8 @@ def score_model(model, benchmark, dataset=None, *, layers=None) -> Score:
     _check_one(benchmark)
     if isinstance(benchmark, str):
         benchmark = build_benchmark(benchmark, **({} if dataset is None else {"dataset": dataset}))
-    elif dataset is not None:
-        raise ValueError(
-            f"A benchmark object brings its own dataset; received dataset={dataset!r} besides {benchmark.identifier}. "
-            f"Pass the dataset when building the benchmark, or pass the identifier."
-        )
+    else:
+        _check_dataset(benchmark, dataset)
     if not isinstance(benchmark, LAIONBenchmark):
         return benchmark(find_model(model).model(layers))
     candidate, plans = prepare(model, [benchmark], layers)
@@ -96,7 +93,7 @@ def partition(
     ----------
     model_a, model_b : str, torch.nn.Module or brainscore_vision.model_interface.BrainModel
     benchmark : str or benchmark
-        A ridge benchmark with one split.
+        A ridge benchmark with one split; a benchmark of one's own brings its data, and takes no ``dataset``.
     dataset : str, pathlib.Path or Dataset, optional
         As for :func:`score_model`.
     engine : EngineOptions, optional
@@ -109,8 +106,22 @@ def partition(
         A Partition per subject, and their MeanPartition under "mean"; see
         :mod:`brainscore_vision.benchmark_helpers.stimulus_kernels.partition` for the formulas.
     """
-    ((_, parts),) = partition_all(model_a, model_b, [benchmark], dataset, engine, layers_a=layers_a, layers_b=layers_b)
-    return parts
+    _check_one(benchmark)
+    _check_dataset(benchmark, dataset)
+    if isinstance(benchmark, str | LAIONBenchmark):
+        ((_, parts),) = partition_all(
+            model_a, model_b, [benchmark], dataset, engine, layers_a=layers_a, layers_b=layers_b
+        )
+        return parts
+    plan = benchmark.resolve()
+    if isinstance(plan, FoldsPlan):
+        raise IdentifierError(
+            f"Variance is partitioned on one split; {benchmark.identifier} is a mean over folds. Give one of its folds."
+        )
+    models = [find_model(model).model(layers) for model, layers in ((model_a, layers_a), (model_b, layers_b))]
+    _check_names(*models)
+    found = dict(partition_tasks(*models, plan.tasks, engine if engine is not None else benchmark.options))
+    return _by_subject([found[i] for i in range(len(plan.tasks))])
 
 
 def partition_all(
@@ -126,6 +137,7 @@ def partition_all(
     """:func:`partition` on many benchmarks, which share kernels and decompositions; yields each when it is done."""
     for one in benchmarks:
         _check_one(one)
+        _check_dataset(one, dataset)
     options = {} if dataset is None else {"dataset": dataset}
     built = [build_benchmark(b, **options) if isinstance(b, str) else b for b in benchmarks]
     names = [b if isinstance(b, str) else b.identifier for b in benchmarks]
@@ -150,7 +162,11 @@ def partition_all(
         i, j = places[position]
         parts[i][j] = part
         if all(done is not None for done in parts[i]):
-            yield names[i], {**{done.subject: done for done in parts[i]}, "mean": MeanPartition.of(parts[i])}
+            yield names[i], _by_subject(parts[i])
+
+
+def _by_subject(parts: list[Partition]) -> dict[str, Partition | MeanPartition]:
+    return {**{part.subject: part for part in parts}, "mean": MeanPartition.of(parts)}
 
 
 def answers_to(model: BrainModel, own: Sequence[Plan], others: Sequence[Plan]) -> bool:
@@ -176,6 +192,14 @@ def _check_one(benchmark) -> None:
         raise IdentifierError(
             f"A benchmark is an identifier, or what benchmark(...) makes of one; received a {type(benchmark).__name__}. "
             f"score_all and partition_all take several."
+        )
+
+
+def _check_dataset(benchmark, dataset) -> None:
+    if dataset is not None and not isinstance(benchmark, str):
+        raise ValueError(
+            f"A benchmark object brings its own dataset; received dataset={dataset!r} besides {benchmark.identifier}. "
+            f"Pass the dataset when building the benchmark, or pass the identifier."
         )
 
 

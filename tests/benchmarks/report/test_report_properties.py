@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t.identifiers import parse
 from brainscore_vision.benchmarks.laion_fmri_7t.report import ReportError, write_report
 from brainscore_vision.benchmarks.laion_fmri_7t.report.answer import answers
 from brainscore_vision.benchmarks.laion_fmri_7t.report.layer_figure import layer_figure, read_layer_maps
-from brainscore_vision.benchmarks.laion_fmri_7t.report.properties import read_properties, value_text
+from brainscore_vision.benchmarks.laion_fmri_7t.report.properties import of_results, read_properties, value_text
 from brainscore_vision.benchmarks.laion_fmri_7t.report.property_figures import property_figures
 from brainscore_vision.benchmarks.laion_fmri_7t.report.study import read_study
 from brainscore_vision.benchmarks.laion_fmri_7t.report.variants import Variant
@@ -180,6 +181,16 @@ def test_models_may_be_named_as_they_were_asked_for(tmp_path):
     write_report(database, tmp_path / "page", properties=path, warn=told.append)
     assert len(told) == 1
     assert "None of the 2 models" in told[0]
+
+
+def test_a_name_of_a_list_is_that_of_all_its_rows(database):
+    """Rows of other layers are called as the list says, with the layer behind it."""
+    first, second = database.results()[:2]
+    rows = [
+        replace(one, model=name, properties={"name": "wide", "top1": 0.7})
+        for one, name in ((first, "wide"), (second, "wide (layer 5)"))
+    ]
+    assert of_results({"wide": {"top1": 71.2}}, rows) == {"wide": {"top1": 71.2}, "wide (layer 5)": {"top1": 71.2}}
 
 
 def test_scores_against_a_number(database):

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
-from plugin_testing.scored_cells import CELLS, FOLDS, RDM, RIDGE, filled, scores
+from plugin_testing.scored_cells import CELLS, FOLDS, RDM, RIDGE, copied, filled, scores
 
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS
 from brainscore_vision.benchmarks.laion_fmri_7t.results import (
     ResultsError,
     score_to_frame,
+    to_dataframe,
+    to_xarray,
     voxels_to_xarray,
 )
 
@@ -29,6 +31,29 @@ def test_a_score_per_voxel(tiny_dataset):
     assert frame["fold"].isna().all()
     folds = score_to_frame(scores(tiny_dataset)["one"][FOLDS])
     assert sorted(folds["fold"].unique()) == [f"fold_{k}" for k in range(5)]
+
+
+def test_neuroids_with_columns_of_the_tables_names(tiny_dataset):
+    """A table of voxels often holds the ceiling that was published, in percent."""
+    score = copied(scores(tiny_dataset)["one"][RIDGE])
+    for subject in DEFAULT_SUBJECTS:
+        raw = score.attrs[subject].attrs["raw"].attrs["raw"]
+        ones = ("neuroid", np.ones(raw.size))
+        names = ("noise_ceiling", "correlation", "p_value", "subject", "model")
+        score.attrs[subject].attrs["raw"].attrs["raw"] = raw.assign_coords(dict.fromkeys(names, ones))
+    frame = score_to_frame(score)
+    expected = score_to_frame(scores(tiny_dataset)["one"][RIDGE])
+    for name in expected:
+        assert frame[name].equals(expected[name]), name
+    assert {"neuroid_noise_ceiling", "neuroid_p_value", "neuroid_model"} < set(frame) - set(expected)
+
+
+def test_a_table_of_results_is_not_made_of_scores(tiny_dataset):
+    score = scores(tiny_dataset)["one"][RIDGE]
+    for make in (to_dataframe, to_xarray):
+        for given in (score, [score]):
+            with pytest.raises(ResultsError, match=r"received a Score\. score_to_frame makes one of a Score"):
+                make(given)
 
 
 def test_a_score_per_subject(tiny_dataset):

@@ -63,7 +63,8 @@ def of_results(given: Properties, results: list[Result]) -> dict[str, dict[str, 
     found: dict[str, dict[str, float | str]] = {}
     for result in results:
         own = {name: value for name, value in result.properties.items() if name != NAME}
-        for name in (result.model_source, result.requested_model, result.model_identifier, result.model):
+        listed = result.properties.get(NAME)
+        for name in (result.model_source, result.requested_model, result.model_identifier, listed, result.model):
             own |= given.get(name, {})  # the more exact name comes later
         if own:
             found.setdefault(result.model, {}).update(own)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 import xarray as xr
+from brainscore_core.metrics import Score
 
 from ..identifiers import IdentifierError, parse
 from .errors import ResultsError
@@ -39,7 +40,7 @@ def to_dataframe(results: Iterable[Result]) -> pd.DataFrame:
         ``property_<name>`` are what a list of models says of the model.
         ``model`` is its name, with what tells networks of one name apart in brackets (:mod:`.names`).
     """
-    rows = [row for result in tell_apart(list(results)) for row in _rows(result)]
+    rows = [row for result in tell_apart(_checked(results)) for row in _rows(result)]
     frame = pd.DataFrame(rows)
     for name in frame.columns.intersection(INTEGERS):
         frame[name] = frame[name].astype("Int64")
@@ -48,6 +49,17 @@ def to_dataframe(results: Iterable[Result]) -> pd.DataFrame:
         if known.map(type).nunique() > 1 and not all(type(value) in (int, float) for value in known):
             frame[name] = known.map(str).reindex(frame.index)  # numbers and words: a column of Parquet has one type
     return frame
+
+
+def _checked(results: Iterable[Result]) -> list[Result]:
+    results = [results] if isinstance(results, Score) else list(results)
+    wrong = next((one for one in results if not isinstance(one, Result)), None)
+    if wrong is not None:
+        raise ResultsError(
+            f"A table of results is made of those of ResultsDatabase(FILE).results(); received a {type(wrong).__name__}. "
+            f"score_to_frame makes one of a Score."
+        )
+    return results
 
 
 def to_xarray(results: Sequence[Result]) -> xr.Dataset:
@@ -73,7 +85,7 @@ def to_xarray(results: Sequence[Result]) -> xr.Dataset:
     ResultsError
         Several results of one model on one benchmark: of several datasets, or earlier ones too.
     """
-    results = tell_apart(results)
+    results = tell_apart(_checked(results))
     models, benchmarks = _unique(r.model for r in results), _unique(r.benchmark for r in results)
     seen: dict[tuple[str, str], Result] = {}
     for result in results:

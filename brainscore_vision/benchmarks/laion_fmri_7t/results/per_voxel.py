@@ -12,7 +12,7 @@ from brainscore_core.metrics import Score
 from .errors import ResultsError
 from .packing import COUNTS, Node, pack
 from .result import Result
-from .schema import SUBJECT
+from .schema import FOLD, SUBJECT
 
 ABOUT = ("result", "model", "benchmark", "dataset", "dataset_fingerprint")
 VALUES = ("correlation", "noise_ceiling", "p_value")
@@ -34,7 +34,8 @@ def score_to_frame(score: Score, per: str = VOXEL) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns ``model``, ``benchmark``, ``fold`` (missing where there are none) and ``subject``; per voxel ``correlation``,
-        ``noise_ceiling``, ``p_value`` and the voxel's coordinates, as in :func:`voxel_frames`; per subject ``score``, ``raw``,
+        ``noise_ceiling``, ``p_value`` and the voxel's coordinates, as in :func:`voxel_frames` (a coordinate that is called as
+        one of these columns has ``neuroid_`` before its name); per subject ``score``, ``raw``,
         ``ceiling`` and what else the Score says of each.
 
     Raises
@@ -142,16 +143,20 @@ def _voxels_below(root: Node, about: dict) -> pd.DataFrame | None:
     parts = []
     for place, node in root.walk():
         if node.correlations is not None:
-            coords = {str(name): coord.values for name, coord in node.correlations.coords.items()}
+            coords = {_own_name(str(name)): coord.values for name, coord in node.correlations.coords.items()}
             p_values = np.full(len(node.correlations), np.nan) if node.p_values is None else node.p_values.values
             values = (node.correlations.values, node.ceilings.values, p_values)
-            own = {**dict(zip(VALUES, values, strict=True)), **coords}
-            parts.append(pd.DataFrame(own).assign(**_place(place)))
+            parts.append(pd.DataFrame({**dict(zip(VALUES, values, strict=True)), **coords}).assign(**_place(place)))
     if not parts:
         return None
     frame = pd.concat(parts, ignore_index=True)
     first = pd.DataFrame({**about, "fold": frame.pop("fold"), "subject": frame.pop("subject")})
     return pd.concat([first, frame], axis=1)
+
+
+def _own_name(coordinate: str) -> str:
+    """A neuroid's coordinate that is called as a column of the table gets a name of its own."""
+    return f"neuroid_{coordinate}" if coordinate in (*ABOUT, *VALUES, FOLD, SUBJECT_OF) else coordinate
 
 
 def _place(place: str) -> dict[str, str | None]:
