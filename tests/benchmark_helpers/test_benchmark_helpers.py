@@ -382,6 +382,30 @@ def test_the_same_test_stimuli_have_the_same_draws_in_any_order(study, model):
     assert [t.test_ids for t in shuffled.tasks] == [of_subjects[0].test_ids] * len(of_subjects)
 
 
+def test_a_mean_over_subjects_with_other_test_stimuli_says_so(study, model):
+    """Draws of 17 of 18 common stimuli are not those of 17 others of them; of all 18 they are the same."""
+    plan = study.benchmark(METRICS["ridge"], options=QUIET).resolve()
+    other = FeatureModel(functools.partial(pixel_features, size=2), visual_degrees=DEGREES, identifier="other")
+
+    def notes(tasks):
+        of_tasks = dataclasses.replace(plan, tasks=tuple(tasks))
+        ((_, a),), ((_, b),) = (list(score_plans(m, [of_tasks], QUIET)) for m in (model, other))
+        said = " ".join(compare(a, b).notes)
+        assert said == " ".join(compare(a, b).notes)
+        return said
+
+    assert "subjects" not in notes(plan.tasks)
+    without_one = [
+        dataclasses.replace(t, test_ids=t.test_ids[:k] + t.test_ids[k + 1 :]) for k, t in enumerate(plan.tasks)
+    ]
+    n = len(plan.tasks[0].test_ids) - 1
+    share = (n - 1) / n  # of stimuli that two of the three subjects have in common
+    widening = np.sqrt(1 + 2 * share)
+    assert f"standard error may be up to {1 - 1 / widening:.0%} too small" in notes(without_one)
+    apart = [dataclasses.replace(t, test_ids=t.test_ids[5 * k : 5 * k + 5]) for k, t in enumerate(plan.tasks)]
+    assert "subjects" not in notes(apart)
+
+
 def test_groups_that_are_in_several_folds_are_drawn_once(study, model):
     """Images that come in series, one of each in each fold."""
     plan = study.benchmark(METRICS["ridge"], options=QUIET).resolve()

@@ -19,6 +19,7 @@ from .errors import StimulusKernelError
 from .pool import StimulusPool
 from .statistics.bootstrap import count_significant, interval_of, t_interval
 from .statistics.ceilings import Normalized
+from .statistics.differences import SMALL_WIDENING
 from .tasks import SubjectResult, SubjectTask, in_one_order
 
 N_BOOTSTRAP = 200
@@ -28,7 +29,8 @@ TAKEN = frozenset(
     "dropped_stimuli error error_nan_reason error_over exact features_digest folds_overlap interval interval_over_subjects "
     "layer_choice layers layers_chosen mean_eigenvalue model_code model_identifier model_revision model_source n_bootstrap "
     "n_features n_neuroids n_significant_voxels n_stimulus_groups n_test n_train network_digest normalization "
-    "normalizations notes p_values raw raw_folds raw_subjects responses_sketch training_sketch visual_degrees".split()
+    "normalizations notes p_values raw raw_folds raw_subjects responses_sketch subjects_overlap training_sketch "
+    "visual_degrees".split()
 )
 """Names in ``Score.attrs``, beside those of subjects."""
 
@@ -41,9 +43,6 @@ ALIKE = {
     "metrics": lambda task: task.metric,
     "regions": lambda task: task.region,
 }
-
-SMALL_WIDENING = 1.05
-"""Less is not worth a note."""
 
 
 def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], normalization: str) -> Score:
@@ -328,6 +327,9 @@ class Plan:
             self.metric.ceiling_details(self.tasks, [result.measured for result in results])
         )
         score.attrs.update(self.facts, normalization=self.normalization)
+        widening = overlap_widening(self.tasks)
+        if widening > SMALL_WIDENING:
+            score.attrs["subjects_overlap"] = widening
         return score
 
 
@@ -397,11 +399,7 @@ class FoldsPlan:
         overlaps = self._overlaps()
         if any(np.any(shares > np.eye(len(shares))) for shares in overlaps.values()):
             score.attrs["folds_overlap"] = {subject: shares.tolist() for subject, shares in overlaps.items()}
-        drawn = zip(*(fold.tasks for fold in self.folds), strict=True)
-        widening = max(
-            _widening(shares, [(task.test_ids, task.bootstrap_groups) for task in tasks])
-            for shares, tasks in zip(overlaps.values(), drawn, strict=True)
-        )
+        widening = max(map(overlap_widening, zip(*(fold.tasks for fold in self.folds), strict=True)))
         if widening > SMALL_WIDENING:
             score.attrs["notes"] = [*score.attrs.get("notes", ()), OVERLAP.format(widening - 1)]
         return score
@@ -414,10 +412,22 @@ class FoldsPlan:
         """
         found = {}
         for tasks in zip(*(fold.tasks for fold in self.folds), strict=True):
-            stimuli = [Counter(task.test_ids) for task in tasks]
-            groups = [Counter(task.bootstrap_groups or task.test_ids) for task in tasks]
-            found[tasks[0].subject] = np.maximum(_cosines(stimuli), _cosines(groups))
+            found[tasks[0].subject] = _common(tasks)
         return found
+
+
+def overlap_widening(tasks: Sequence[SubjectTask]) -> float:
+    """How many times as much a mean over tasks varies over other stimuli, at most, as one whose draws are as theirs.
+
+    Tasks with the same test stimuli have the same draws, others independent ones, however many stimuli they have in common.
+    """
+    return _widening(_common(tasks), [(task.test_ids, task.bootstrap_groups) for task in tasks])
+
+
+def _common(tasks: Sequence[SubjectTask]) -> np.ndarray:
+    stimuli = [Counter(task.test_ids) for task in tasks]
+    groups = [Counter(task.bootstrap_groups or task.test_ids) for task in tasks]
+    return np.maximum(_cosines(stimuli), _cosines(groups))
 
 
 def _cosines(counts: Sequence[Counter]) -> np.ndarray:

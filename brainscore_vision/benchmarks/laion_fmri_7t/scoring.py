@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 
 from brainscore_core.metrics import Score
@@ -14,6 +15,8 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.lookup import
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import MeanPartition, Partition
 from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import partition as partition_tasks
+from brainscore_vision.benchmark_helpers.stimulus_kernels.plan import overlap_widening
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import note_on_subjects
 from brainscore_vision.data.laion_fmri_7t.released.features import DatasetModel, bind
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 
@@ -121,7 +124,7 @@ def partition(
     models = [find_model(model).model(layers) for model, layers in ((model_a, layers_a), (model_b, layers_b))]
     _check_names(*models)
     found = dict(partition_tasks(*models, plan.tasks, engine if engine is not None else benchmark.options))
-    return _by_subject([found[i] for i in range(len(plan.tasks))])
+    return _by_subject(plan, [found[i] for i in range(len(plan.tasks))])
 
 
 def partition_all(
@@ -162,11 +165,13 @@ def partition_all(
         i, j = places[position]
         parts[i][j] = part
         if all(done is not None for done in parts[i]):
-            yield names[i], _by_subject(parts[i])
+            yield names[i], _by_subject(plans[i], parts[i])
 
 
-def _by_subject(parts: list[Partition]) -> dict[str, Partition | MeanPartition]:
-    return {**{part.subject: part for part in parts}, "mean": MeanPartition.of(parts)}
+def _by_subject(plan: Plan, parts: list[Partition]) -> dict[str, Partition | MeanPartition]:
+    mean = MeanPartition.of(parts)
+    mean = replace(mean, notes=(*mean.notes, *note_on_subjects(overlap_widening(plan.tasks))))
+    return {**{part.subject: part for part in parts}, "mean": mean}
 
 
 def answers_to(model: BrainModel, own: Sequence[Plan], others: Sequence[Plan]) -> bool:

@@ -40,6 +40,15 @@ OVERLAP_NOTE = (
     "as they are there (METHODS.md, Uncertainty)."
 )
 
+SMALL_WIDENING = 1.05
+"""Of a mean's standard error, where less is not worth a note."""
+
+SUBJECTS_OVERLAP = (
+    "test stimuli of the subjects are the same in part; the mean over subjects is drawn as if they were independent, so that "
+    "its standard error may be up to {:.0%} too small, its interval too narrow and its p values too small. Those of single "
+    "subjects are right. A benchmark on stimuli that all subjects have tests the mean."
+)
+
 ROUNDING = float(np.finfo(np.float32).eps)
 """Scores that differ by a smaller part of them differ by rounding alone: features are recorded in single precision."""
 
@@ -186,6 +195,7 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
         notes=(
             *other_training(score_a, score_b),
             *((OVERLAP_NOTE,) if any(one is not None and one.is_apart for one in overlaps.values()) else ()),
+            *note_on_subjects(max(fold.attrs.get("subjects_overlap", 1.0) for fold in _folds(score_a))),
             *((UNIT_NOTE,) if any(map(_depends_on_unit, (score_a, score_b))) else ()),
         ),
     )
@@ -242,6 +252,17 @@ def other_training(score_a: Score, score_b: Score) -> tuple[str, ...]:
             f"second alone): {end}",
         )
     return ()
+
+
+def note_on_subjects(widening: float) -> tuple[str, ...]:
+    """A note on a mean over subjects that are drawn apart and have stimuli in common.
+
+    Parameters
+    ----------
+    widening : float
+        Of :func:`~..plan.overlap_widening`.
+    """
+    return (SUBJECTS_OVERLAP.format(1 - 1 / widening),) if widening > SMALL_WIDENING else ()
 
 
 def _depends_on_unit(score: Score) -> bool:
