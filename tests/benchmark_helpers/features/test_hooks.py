@@ -241,6 +241,37 @@ def test_a_scalar_of_another_precision_does_not_round_the_images(stimuli, images
         np.testing.assert_allclose(features, flat(network.conv(images)), rtol=0, atol=1e-6)
 
 
+MIXED = {
+    "stem in single, trunk in half": lambda: Own(
+        lambda self, x: self.block(self.conv(x).half().flatten(1)), conv=conv, block=lambda: nn.Linear(384, 90).half()
+    ),
+    "stem in half, trunk in single": lambda: Own(
+        lambda self, x: self.block(self.conv(x).float().flatten(1)),
+        conv=lambda: conv().half(),
+        block=lambda: nn.Linear(384, 90),
+    ),
+    "a prompt before a network in bfloat16": lambda: Own(
+        lambda self, x: self.block((x + self.prompt).flatten(1).bfloat16()),
+        prompt=nn.Parameter(torch.full((3, 32, 32), 0.1)),
+        block=lambda: nn.Linear(3072, 9).bfloat16(),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MIXED)
+def test_a_network_of_two_precisions_is_shown_what_brain_score_shows_it(kind, stimuli, images):
+    """That of its first weight; others decide where it fails in that one (the test above)."""
+    network = MIXED[kind]().eval()
+    assert len({parameter.dtype for parameter in network.parameters()}) == 2
+    features, _ = features_of(network, "block", stimuli)
+    with torch.no_grad():
+        expected = network(images.to(next(network.parameters()).dtype)).float()
+    np.testing.assert_allclose(features, flat(expected), rtol=0, atol=2e-3)
+    wrapper = committed(network, {"V1": "block"}).activations_model
+    theirs = wrapper.get_activations(images, ["block"])["block"] if expected.dtype is torch.float16 else flat(expected)
+    np.testing.assert_allclose(features, theirs, rtol=0, atol=2e-3)
+
+
 class Gabors(nn.Module):
     def __init__(self, dtype=torch.float32):
         super().__init__()

@@ -152,10 +152,11 @@ def test_other_weights_under_a_recorded_name_are_refused(tmp_path):
 
 
 def test_other_code_under_a_recorded_name_is_refused(tmp_path):
-    """The same weights behind another function; and models without weights, of which the code alone is known."""
+    """The same weights in another function or plugin; and models without weights, of which the code alone is known."""
     made = {"model_revision": "made-1a"}, {"model_revision": "made-2b"}
+    plugin = {"model_revision": "1"}, {"model_revision": "2"}
     code = tuple({"model_revision": revision, "network_digest": None} for revision in "12")
-    for k, (kept, given) in enumerate((made, code)):
+    for k, (kept, given) in enumerate((made, plugin, code)):
         place = str(tmp_path / f"{k}.db")
         kept, given = replace(RESULT, **kept), replace(OTHER, **given)
         record([kept], open_database(place))
@@ -163,13 +164,17 @@ def test_other_code_under_a_recorded_name_is_refused(tmp_path):
         with pytest.raises(LeaderboardError, match=said):
             record([given], open_database(place))
         record([replace(given, model_revision=kept.model_revision)], open_database(place))
-    with_weights = str(tmp_path / "weights.db")
-    record([RESULT], open_database(with_weights))
-    record([replace(OTHER, model_revision="2")], open_database(with_weights))  # code around the same weights
 
 
-def test_code_may_change_around_the_same_weights():
-    check_recordable([RESULT, replace(OTHER, model_revision="2")])
+def test_revisions_of_two_kinds_say_nothing_of_each_other(tmp_path):
+    """An earlier version noted the code of what a function makes, this one what was made."""
+    place = str(tmp_path / "scores.db")
+    earlier, now = replace(RESULT, model_revision="1"), replace(OTHER, model_revision="made-2b")
+    check_recordable([earlier, now])
+    record([earlier], open_database(place))
+    record([now], open_database(place))
+    with pytest.raises(LeaderboardError, match="is two"):
+        check_recordable([earlier, replace(now, network_digest="00ab")])
 
 
 # Places

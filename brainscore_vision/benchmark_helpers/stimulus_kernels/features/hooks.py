@@ -167,7 +167,7 @@ class LayerReader:
             self._n_stopping += 1
             # but for the 1st, 2nd, 4th, 8th ..., to notice images that decide how often a layer is called
             stops = self._n_stopping.bit_count() != 1
-        answers, calls = self._pass(batch, layer_names, stop_after=len(layer_names) if stops else None)
+        batch, answers, calls = self._answered(batch, layer_names, stop_after=len(layer_names) if stops else None)
         self._check_calls(batch, layer_names, calls)
         self._n_calls.update({name: max(n, self._n_calls.get(name, 0)) for name, n in calls.items()})
         tensors = {name: self._tensor(name, answers[name]) for name in layer_names}
@@ -221,6 +221,19 @@ class LayerReader:
 
     def _register_copying(self, register, layer, layer_name, target_dict, *arguments, **options):
         return register(layer, layer_name, _Copying(target_dict, self._count), *arguments, **options)
+
+    def _answered(self, batch, layer_names: Sequence[str], stop_after: int | None) -> tuple:
+        """:meth:`_pass` of a batch in the first precision that the network answers to, and the batch in that one."""
+        failed = None
+        for shown in self.images.in_precisions(batch):
+            try:
+                answers, calls = self._pass(shown, layer_names, stop_after)
+            except ModelOutputError as error:
+                failed = failed or error
+            else:
+                self.images.keep_precision(shown)
+                return shown, answers, calls
+        raise failed
 
     def _pass(self, batch, layer_names: Sequence[str], stop_after: int | None = None) -> tuple[dict, Counter]:
         """Show a batch; the answers of layers, their tensors copied, and how often each module was called.

@@ -30,6 +30,7 @@ from .ahead import WAITING_BYTES
 from .answers import TIME_BINS, check_features, features_of
 from .as_written import alone_with
 from .hooks import LayerReader, layer_names, nearest_layers, replaced, resolve_layer
+from .kept_answers import without_kept_answers
 from .lookup import LookupModel, LookupRecorder
 from .network import asked, find_plugin, held_in, modules_in, pytorch_wrapper
 
@@ -89,7 +90,7 @@ class RegionRecorder:
 
     def record(self, stimuli: StimulusSet, labels: Sequence[str], sink: Sink) -> None:
         """Show ``stimuli``, and pass the features of ``labels`` to ``sink`` in the order of the stimuli."""
-        with recording_alone(self.model):
+        with recording_alone(self.model), without_kept_answers(self.model):
             for start in range(0, len(stimuli), LOOK_AT_BLOCK):
                 block = _subset(stimuli, start, LOOK_AT_BLOCK)
                 sink({label: self._look_at(block, label) for label in labels})

@@ -62,6 +62,7 @@ class ShownImages:
         self._ahead: Ahead | None = None
         self._model, self._n_single = None, 0
         self._ready: list | None = None
+        self._precision = None
 
     @contextlib.contextmanager
     def ahead(self, paths: Sequence[str], model) -> Iterator[None]:
@@ -161,25 +162,48 @@ class ShownImages:
         self._say(f"Images of {self._identifier} {why}: one processor prepares them, batch by batch, which is slower.")
 
     def as_batch(self, images):
-        """Images as one tensor on the network's device, in the precision that most of its weights have."""
+        """Images as one tensor on the network's device, in their own precision."""
         import torch
 
         images, self._ready = self._ready or images, None
         images = [image if isinstance(image, torch.Tensor) else torch.from_numpy(image) for image in images]
-        network, device = self._wrapper._model, self._wrapper._device
+        device = self._wrapper._device
         if device.type == "cuda" and images[0].device.type == "cpu":
             batch = torch.empty((len(images), *images[0].shape), dtype=images[0].dtype, pin_memory=True)
             batch = torch.stack(images, out=batch).to(device, non_blocking=True)
         else:
             batch = _stacked(images).to(device)
+        return batch
+
+    def in_precisions(self, batch) -> Iterator:
+        """The batch in each precision that the network may want, in the order in which to try them.
+
+        That of its first weight, as Brain-Score has it, and that of most weights, if it is another. Without weights, as it is.
+        When the network has answered, :meth:`keep_precision` leaves one.
+
+        Parameters
+        ----------
+        batch : torch.Tensor
+            Of :meth:`as_batch`.
+        """
+        precisions = self._precisions() or [batch.dtype]
+        for precision in [self._precision] if self._precision in precisions else precisions:
+            yield batch.to(precision)
+
+    def keep_precision(self, batch) -> None:
+        """The network has answered to this batch: all have its precision from now on."""
+        self._precision = batch.dtype
+
+    def _precisions(self) -> list:
+        network = self._wrapper._model
         for tensors in (network.parameters(), network.buffers()):
             sizes: Counter = Counter()
             for tensor in tensors:
                 if tensor.is_floating_point():
                     sizes[tensor.dtype] += tensor.numel()
             if sizes:
-                return batch.to(sizes.most_common(1)[0][0])
-        return batch
+                return list(dict.fromkeys([next(iter(sizes)), sizes.most_common(1)[0][0]]))
+        return []
 
 
 def _stacked(images: Sequence):

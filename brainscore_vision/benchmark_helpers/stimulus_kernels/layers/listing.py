@@ -219,7 +219,8 @@ def _pass(wrapper, identifier: str, images) -> list[_Call]:
     import torch
 
     network, calls, counts, begun = wrapper._model, [], {}, []
-    batch = ShownImages(wrapper, identifier).as_batch(images)
+    shown = ShownImages(wrapper, identifier)
+    batches, failed = list(shown.in_precisions(shown.as_batch(images))), None
 
     def before(name, _module, _inputs):
         begun.append(name)
@@ -236,8 +237,16 @@ def _pass(wrapper, identifier: str, images) -> list[_Call]:
             if name and not isinstance(module, torch.jit.ScriptModule):  # these take no hooks
                 hooked.callback(module.register_forward_pre_hook(_named(before, name)).remove)
                 hooked.callback(module.register_forward_hook(_named(after, name)).remove)
-        network(batch, **getattr(wrapper, "_forward_kwargs", {}))
-    return calls
+        for batch in batches:
+            try:
+                network(batch, **getattr(wrapper, "_forward_kwargs", {}))
+            except Exception as error:  # noqa: BLE001 - in the other precision it may answer
+                failed = failed or error
+                for noted in (calls, counts, begun, open_calls):
+                    noted.clear()
+            else:
+                return calls
+    raise failed
 
 
 def _named(hook, name: str):

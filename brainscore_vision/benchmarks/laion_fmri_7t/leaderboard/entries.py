@@ -201,8 +201,10 @@ def _check_networks(results: Sequence[Result]) -> None:
 def _another(comment: str, result: Result) -> str | None:
     """What a comment says of a network that is not the result's, by the rule of :func:`~..results.of_two_networks`."""
     revision, network = (pattern.search(comment) for pattern in (_REVISION, _NETWORK))
-    if revision and revision[1].startswith(MADE) and (result.model_revision or "").startswith(MADE):
-        known = revision, result.model_revision
+    given = result.model_revision
+    kinds = [(text or "").startswith(MADE) for text in (revision and revision[1], given)]
+    if revision and given and kinds[0] == kinds[1] and (all(kinds) or revision[1] != given):
+        known = revision, given
     elif network and result.network_digest:
         known = network, result.network_digest
     else:

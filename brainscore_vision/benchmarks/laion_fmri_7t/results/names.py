@@ -158,12 +158,18 @@ def _made_revisions(results: Sequence[Result | Summary]) -> dict[tuple, str]:
 
 
 def of_two_networks(a: Result, b: Result) -> bool:
-    """Whether two results of one identifier come from different networks: other requests, weights, or unknown code."""
+    """Whether two results of one identifier come from different networks: other requests, code or weights.
+
+    The code around weights prepares images and computes with them, so that other code is another network. Revisions of two
+    kinds, as earlier versions and this one give them, say nothing of each other.
+    """
     if a.requested_model != b.requested_model:
         return True
-    revisions = a.model_revision or "", b.model_revision or ""
-    if all(revision.startswith(MADE) for revision in revisions):
-        return revisions[0] != revisions[1]
+    revisions = a.model_revision, b.model_revision
+    if all(revisions) and revisions[0] != revisions[1] and len({one.startswith(MADE) for one in revisions}) == 1:
+        return True
+    if all(revision and revision.startswith(MADE) for revision in revisions):
+        return False
     digests = (a.network_digest, b.network_digest)
     if None not in digests and a.dataset_fingerprint == b.dataset_fingerprint:
         return digests[0] != digests[1]

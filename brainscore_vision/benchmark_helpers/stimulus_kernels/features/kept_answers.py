@@ -1,0 +1,53 @@
+"""Answers that a model's own code keeps on disk, by the names of model and stimuli: not while it is recorded.
+
+Brain-Score's CORnet-S, for one, stores what ``look_at`` returns (``@store`` of result_caching) under the identifiers of model
+and stimulus set. Stimuli are shown here in blocks that have no identifier, and neither weights nor regions are in that name:
+what is kept for one block or region would be the answer to another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+
+from .network import held_in
+
+VARIABLE = "RESULTCACHING_DISABLE"
+"""Modules whose functions result_caching neither loads nor stores, with commas between; ``1``: all."""
+
+HELPERS = "brainscore_vision.model_helpers"
+"""Brain-Score's own: they keep principal components, and no answers of stimuli without an identifier."""
+
+_lock = threading.Lock()
+_modules: Counter[str] = Counter()
+_before: str | None = None
+
+
+@contextlib.contextmanager
+def without_kept_answers(model) -> Iterator[None]:
+    """While this is open, functions of the modules that define a model, or what is in it, store and load nothing."""
+    kinds = {kind for _, value in held_in(model) for kind in type(value).__mro__}
+    modules = {kind.__module__ for kind in kinds if not f"{kind.__module__}.".startswith(f"{HELPERS}.")}
+    _change(modules, 1)
+    try:
+        yield
+    finally:
+        _change(modules, -1)
+
+
+def _change(modules: set[str], by: int) -> None:
+    global _before
+    with _lock:  # several threads record different models
+        if not +_modules:
+            _before = os.environ.get(VARIABLE)
+        _modules.update(dict.fromkeys(modules, by))
+        off = sorted(+_modules)
+        if off and _before != "1":
+            os.environ[VARIABLE] = ",".join([*filter(None, [_before if _before != "0" else None]), *off])
+        elif not off and _before is None:
+            os.environ.pop(VARIABLE, None)
+        elif not off:
+            os.environ[VARIABLE] = _before
