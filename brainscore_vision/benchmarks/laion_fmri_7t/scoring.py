@@ -27,6 +27,7 @@ from .layer_maps import with_best_layers
 from .networks.errors import ModelSourceError
 from .networks.finding import find_model
 from .networks.network import AUTO
+from .networks.region_layers import check_region_names
 
 LAIONBenchmark = SingleSplitBenchmark | FoldsBenchmark
 
@@ -252,7 +253,9 @@ def prepare(
     ModelSourceError, DatasetError, IdentifierError
     """
     benchmarks, found = list(benchmarks), find_model(model)
-    found.check_layers(layers, list(dict.fromkeys(one.region for one in benchmarks)))
+    regions = list(dict.fromkeys(one.region for one in benchmarks))
+    found.check_layers(layers, regions)
+    check_region_names(layers, regions)
     datasets = _datasets(benchmarks)
     plans = resolve_all(benchmarks, datasets)
     if layers == AUTO:

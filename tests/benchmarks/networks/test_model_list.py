@@ -70,6 +70,8 @@ def test_text_holds_arguments_and_comments(tmp_path):
         ("a.csv", "source,name\nalexnet,a\npixels,a\n", "'a' is the name of 'alexnet' and 'pixels'"),
         ("a.csv", "source,Layers\nalexnet,V1=a\n", "column 'Layers'. Call it 'layers'"),
         ("a.csv", "source,layer\nalexnet,V1=a\n", "column 'layer'. Call it 'layers'"),
+        ("a.csv", "source,key\nnets.h5,conv2\n", "column 'key', an option of tables of features"),
+        ("a.yaml", "- {source: items.csv, columns: 'a,b'}\n", "column 'columns', an option of tables of features"),
         ("a.csv", "source,layers,layers\nalexnet,V1=a,V1=b\n", "column 'layers' stands there twice"),
         ("a.csv", "source,family\na.py:f,a\n./a.py:f,b\n", "'./a.py:f' stands there in two ways"),
         ("a.csv", "source,name\nalexnet,a\npixels,a \n", "'a' is the name of 'alexnet' and 'pixels'"),

@@ -102,6 +102,7 @@ def test_the_command_shows_layers(run, tiny_dataset, tmp_path):
         ([V1, "--layers", "V1"], "--layers is V1=LAYER,IT=LAYER, a JSON file"),
         ([V1, IT, "--layers", "V1=blocks.1"], "Add IT=LAYER"),
         ([V1, "--layers", "V1=blocks.99"], "has no 'blocks.99'. The nearest of its"),
+        ([V1, "--layers", "V1=blocks.1,v1=blocks.2"], "received layers of 'v1', which models record as V1"),
     ],
 )
 def test_wrong_usage_is_one_line(run, tiny_dataset, arguments, message):
@@ -148,6 +149,10 @@ def test_sweeps_have_layers(tiny_dataset, database, tmp_path):
         check_names([SMALL], benchmarks, None, dataset=dataset)
     with pytest.raises(UnknownNamesError, match="none for 'timm:test_vit@none'"):
         check_names([SMALL], benchmarks, {"pixels": {"V1": "x"}}, dataset=dataset)
+    with pytest.raises(UnknownNamesError, match="layers of 'face', which models record as IT"):
+        check_names([SMALL], benchmarks, {**LAYERS, "face": "blocks.3"}, dataset=dataset)
+    only_v1 = check_names([SMALL], [V1, IT], {"V1": "blocks.1"}, dataset=dataset)  # IT may be the model's own
+    assert make_plan(*only_v1, results=database).n_done == 2
     settings = Settings(EngineOptions(store_directory=tmp_path, progress=False))
     made = do(Work(plan, cells=False, bytes=10**12), settings, "one")
     assert (made.failed, made.labels) == ([], {"IT": "blocks.3"})

@@ -6,7 +6,11 @@ import re
 import pytest
 
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.errors import ModelSourceError
-from brainscore_vision.benchmarks.laion_fmri_7t.networks.region_layers import layers_for, parse_layers
+from brainscore_vision.benchmarks.laion_fmri_7t.networks.region_layers import (
+    check_region_names,
+    layers_for,
+    parse_layers,
+)
 
 
 @pytest.mark.parametrize(
@@ -69,3 +73,22 @@ def test_by_model():
     assert layers_for("auto", "other") == "auto"
     with pytest.raises(ModelSourceError, match="none for 'third'"):
         layers_for(layers, "third")
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        ({"face": "5"}, r"received layers of 'face', which models record as IT\. Write IT=5, or .*--record face"),
+        ({"V1": "2", "it": ["5", "6"]}, r"received layers of 'it', which models record as IT\. Write IT=5,IT=6\.$"),
+        ({"V1d": "5"}, r"as V1\. Write V1=5, or let benchmarks record it under its own name \(--record V1d\)"),
+    ],
+)
+def test_layers_of_a_region_that_is_recorded_under_another_name(layers, said):
+    """A model's own layer of IT would be recorded, and said to be given."""
+    with pytest.raises(ModelSourceError, match=said):
+        check_region_names(layers, ["V1", "IT"])
+
+
+@pytest.mark.parametrize("layers", [None, "auto", {"V2": "5"}, {"behavior": "5"}, {"face": "5", "IT": "6"}])
+def test_layers_of_other_regions_are_left_alone(layers):
+    check_region_names(layers, ["IT", "face"])

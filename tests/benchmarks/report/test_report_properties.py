@@ -177,10 +177,11 @@ def test_models_may_be_named_as_they_were_asked_for(tmp_path):
     study = read_study(database, properties=given)
     assert study.properties == {"small": {"family": "x", "size": 1.0}}
     told = []
-    path = write(tmp_path / "m.csv", "model,size", "nobody,1", "noone,2")
+    path = write(tmp_path / "m.csv", "model,size", "nobody,1", "noone,2", "small ,3")
     write_report(database, tmp_path / "page", properties=path, warn=told.append)
     assert len(told) == 1
-    assert "None of the 2 models" in told[0]
+    assert "2 of 3 rows of" in told[0]
+    assert "name no model of the report: 'nobody', 'noone'." in told[0]
 
 
 def test_a_name_of_a_list_is_that_of_all_its_rows(database):

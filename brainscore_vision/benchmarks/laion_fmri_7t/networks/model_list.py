@@ -20,6 +20,9 @@ SOURCE, LAYERS, NAME = "source", "layers", "name"
 MEANT = {"layer": LAYERS, "sources": SOURCE, "names": NAME}
 """Columns that nobody means as properties."""
 
+OF_TABLES = ("key", "columns", "ids")
+"""Options of a table of features (``laion-score score --features``), which a list cannot say."""
+
 MISSING = ("", "NA", "N/A", "n/a", "nan", "NaN", "NULL", "null", "<NA>")
 """Cells of a table that say nothing; None does: it may be what an untrained network was trained on."""
 
@@ -95,6 +98,11 @@ def _check_columns(columns: Sequence, path: Path) -> None:
     for column in columns:
         plain = str(column).strip().casefold()
         meant = MEANT.get(plain, plain)
+        if plain in OF_TABLES or plain.lstrip("-") in OF_TABLES:
+            raise ModelSourceError(
+                f"{path}: {_FORM}; received a column {str(column)!r}, an option of tables of features, which lists take whole. "
+                f"Write what is to be scored of a table into a file of its own, or call the property something else."
+            )
         again = re.fullmatch(rf"({SOURCE}|{LAYERS}|{NAME})\.\d+", plain)  # pandas counts columns of one name
         if again:
             raise ModelSourceError(f"{path}: {_FORM}; the column {again[1]!r} stands there twice. Keep one of them.")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from brainscore_vision.data.laion_fmri_7t.errors import SchemaError
 from brainscore_vision.data.laion_fmri_7t.text_files import read_json
 
+from ..identifiers import MODEL_REGIONS
 from .errors import ModelSourceError
 from .network import AUTO
 
@@ -59,6 +61,32 @@ def layers_for(layers, model: str):
             )
         return own
     return layers
+
+
+def check_region_names(layers, regions: Collection[str]) -> None:
+    """Raise ModelSourceError for layers of a region of the responses that models record under another name.
+
+    Layers that a model has for the other name would be recorded instead, without a word.
+
+    Parameters
+    ----------
+    layers : dict, "auto" or None
+        Of one model.
+    regions : collection of str
+        All that benchmarks record.
+    """
+    for given in layers if isinstance(layers, Mapping) else ():
+        plain = str(given).strip().casefold()
+        known = next((name for name in MODEL_REGIONS if name.casefold() == plain), None)
+        if given in regions or known is None or given == MODEL_REGIONS[known]:
+            continue
+        recorded = MODEL_REGIONS[known]
+        layer = ",".join(f"{recorded}={name}" for name in _as_list(layers[given]))
+        also = "" if known == recorded else f", or let benchmarks record it under its own name (--record {known})"
+        raise ModelSourceError(
+            f"Layers are those of the regions that models record, {', '.join(regions)} here; received layers of {given!r}, "
+            f"which models record as {recorded}. Write {layer}{also}."
+        )
 
 
 def _read(path: Path, text: str) -> dict[str, str | list[str]]:

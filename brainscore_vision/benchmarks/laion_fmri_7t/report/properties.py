@@ -47,6 +47,7 @@ def read_properties(path: Path) -> dict[str, dict[str, float | str]]:
             f"{', '.join(map(str, table.columns))}. Rename one."
         )
     table = table.dropna(subset=[MODEL])
+    table[MODEL] = table[MODEL].str.strip()
     twice = table[MODEL][table[MODEL].duplicated()]
     if len(twice):
         raise ReportError(
@@ -63,12 +64,23 @@ def of_results(given: Properties, results: list[Result]) -> dict[str, dict[str, 
     found: dict[str, dict[str, float | str]] = {}
     for result in results:
         own = {name: value for name, value in result.properties.items() if name != NAME}
-        listed = result.properties.get(NAME)
-        for name in (result.model_source, result.requested_model, result.model_identifier, listed, result.model):
-            own |= given.get(name, {})  # the more exact name comes later
+        for name in _names(result):
+            own |= given.get(name, {})
         if own:
             found.setdefault(result.model, {}).update(own)
     return found
+
+
+def without_model(given: Properties, results: list[Result]) -> list[str]:
+    """Names in ``given`` that no result's model has."""
+    known = {name for result in results for name in _names(result)}
+    return [name for name in given if name not in known]
+
+
+def _names(result: Result) -> tuple:
+    """What a model may be called in a file of properties; the more exact name comes later."""
+    listed = result.properties.get(NAME)
+    return result.model_source, result.requested_model, result.model_identifier, listed, result.model
 
 
 def is_number(properties: Properties, name: str) -> bool:

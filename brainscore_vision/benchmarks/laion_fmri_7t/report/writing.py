@@ -16,7 +16,7 @@ from .drawing import CREATOR, Figure
 from .errors import ReportError
 from .layer_figure import check_layer_maps, read_layer_maps
 from .page import render_page
-from .properties import read_properties
+from .properties import read_properties, without_model
 from .sections import section_makers
 from .study import read_study, several_layers
 
@@ -82,8 +82,9 @@ def write_report(
     maps = read_layer_maps(layer_maps)
     study = read_study(database, models, benchmarks, dataset, given)
     check_layer_maps(study, maps)
-    if given and not study.properties:
-        warn(f"None of the {len(given)} models in {properties} is in the report; the first one is {next(iter(given))}.")
+    if unknown := without_model(given, study.results):
+        shown = ", ".join(map(repr, unknown[:3])) + (" ..." if len(unknown) > 3 else "")
+        warn(f"{len(unknown)} of {len(given)} rows of {properties} name no model of the report: {shown}.")
     for fingerprint, words in study.left_out.items():
         warn(f"A report is about one dataset. Left out: {words}. Report on it with --dataset {fingerprint}")
     if study.outdated:

@@ -20,7 +20,7 @@ from ..identifiers import IdentifierError, parse
 from ..networks.errors import ModelSourceError
 from ..networks.finding import MADE, Made, code_revision, find_model, is_factory
 from ..networks.network import AUTO, OWN
-from ..networks.region_layers import layers_for
+from ..networks.region_layers import check_region_names, layers_for
 from ..networks.sources import with_whole_path
 from ..scoring import build_all, resolve_all
 from .errors import UnknownNamesError
@@ -131,17 +131,20 @@ def check_names(
     UnknownNamesError
         Names all that cannot be located. What goes wrong when a model is imported or made is not looked for.
     """
-    problems, located, identifiers = [], {}, {}
+    problems, located, identifiers, regions = [], {}, {}, {}
     for name in benchmarks:
         try:
-            identifiers[parse(name, **settings).identifier] = None
+            cell = parse(name, **settings)
         except IdentifierError as error:
             problems.append(str(error))
+        else:
+            identifiers[cell.identifier] = regions[cell.model_region] = None
     given = models if isinstance(models, Mapping) else dict.fromkeys(models)
     for name, of_list in given.items():
         try:
             own = layers_for(layers, name) if of_list is None else of_list
             find_model(name).check_layers(own)
+            check_region_names(own, regions)
         except ModelSourceError as error:
             problems.append(str(error))
             continue
@@ -232,11 +235,11 @@ def _features_now(model: str, target: Target, result, known: dict) -> str | None
 
 
 def _has_layers(result, layers: Mapping | str | None) -> bool:
-    """Whether a result is one of the layers that were asked for."""
+    """Whether a result is one of the layers that were asked for; of a region that they do not name, the model's own."""
     if layers is None or layers == AUTO:
         return (result.layer_choice or OWN) == (layers or OWN)
     return bool(result.layers) and all(
-        _as_list(names) == _as_list(layers.get(region)) for region, names in result.layers.items()
+        region not in layers or _as_list(names) == _as_list(layers[region]) for region, names in result.layers.items()
     )
 
 
