@@ -1,5 +1,6 @@
 """Encoders of the dataset's subjects: what they predict is what the benchmark predicts, and they say what they are."""
 
+import functools
 import shutil
 
 import h5py
@@ -7,8 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torchvision
+from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
+from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 from PIL import Image
-from plugin_testing.models import CountingModel, small_network
+from plugin_testing.models import CountingModel, FeatureModel, committed, pixel_features, small_network
 from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge, RidgeCV
 
@@ -197,6 +201,58 @@ def test_arrays_files_and_pictures_of_the_same_pixels_have_the_same_responses(ti
     see_through = np.dstack([pixels[0], np.full((40, 40), 0, np.uint8)])
     grey = np.full((1, 40, 40, 3), 128, np.uint8)
     np.testing.assert_allclose(encoder.encode([Image.fromarray(see_through)]), encoder.encode(grey), atol=1e-5)
+
+
+class KeepsByName(FeatureModel):
+    """Keeps its answers by the names of stimuli, as models do that are slow."""
+
+    def look_at(self, stimuli, number_of_trials=1):
+        assembly = super().look_at(stimuli, number_of_trials)
+        for row, name in zip(assembly.values, assembly["stimulus_id"].values.tolist(), strict=True):
+            row[:] = self.kept.setdefault((self._region, name), row.copy())
+        return assembly
+
+
+def test_a_model_that_keeps_answers_by_name_meets_no_name_twice(tiny_dataset, tmp_path):
+    plain, keeps = (
+        kind(functools.partial(pixel_features, size=3), identifier=kind.__name__)
+        for kind in (FeatureModel, KeepsByName)
+    )
+    keeps.kept = {}
+    expected, encoder = (fitted(tiny_dataset, model=model, regions="V1", alphas=(1e-3,)) for model in (plain, keeps))
+    rng = np.random.default_rng(9)
+    faces, places = rng.integers(0, 256, (2, 3, 40, 40, 3), dtype=np.uint8)
+    for number, images in enumerate((faces, places, [Image.fromarray(image) for image in faces[::-1]])):
+        responses = encoder.encode(images)
+        np.testing.assert_allclose(responses, expected.encode(images), rtol=1e-5, atol=1e-5)
+        assert len(np.unique(responses.round(4), axis=0)) == 3, number
+    stimuli = StimulusSet({"stimulus_id": ["a", "b", "b"]})  # its own names, where each stands once
+    for name, image in zip("ab", faces, strict=False):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+    stimuli.stimulus_paths, stimuli.identifier = {name: str(tmp_path / f"{name}.png") for name in "ab"}, None
+    np.testing.assert_allclose(encoder.encode(stimuli), encoder.encode(faces[[0, 1, 1]]), rtol=1e-5, atol=1e-5)
+    assert not any(name == "a" for _, name in keeps.kept)
+
+
+def test_a_preprocessing_that_reads_no_ppm(tiny_dataset):
+    """torchvision's readers take JPEG, PNG, GIF and WebP; images in memory are handed over as files."""
+
+    def prepare(paths):
+        images = [torchvision.io.read_image(str(path), torchvision.io.ImageReadMode.RGB) for path in paths]
+        return torch.stack([torchvision.transforms.functional.resize(image, [32, 32]) for image in images]) / 255
+
+    def model():
+        return committed(small_network(LAYERS).activations_model._model, LAYERS, wrapper=Reading)
+
+    class Reading(PytorchWrapper):
+        def __init__(self, *, preprocessing, **options):
+            super().__init__(preprocessing=prepare, **options)
+
+    encoder = fitted(tiny_dataset, model=model(), regions="V1")
+    pixels = np.random.default_rng(3).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    responses = encoder.encode(pixels)
+    np.testing.assert_allclose(responses, encoder.encode([Image.fromarray(image) for image in pixels]))
+    assert len(np.unique(responses.round(4), axis=0)) == 3
 
 
 KINDS = {

@@ -26,7 +26,7 @@ from ..features.preprocessing import noticing_changes, preprocessing_digest, sam
 from ..features.recording import CPU_BATCH, answers_by_layers, library, recorder_for, recording_alone
 from ..files import replacing
 from .file import EncoderFileError, Part, opened, read_header
-from .images import ImagesError, Plain, listed, made_images, placed_pieces
+from .images import ImagesError, Plain, listed, made_images, placed_pieces, reads_ppm
 
 BUFFER_BYTES = 2**28
 """Features of images that wait to be multiplied together: the large matrix is read once for all of them."""
@@ -73,6 +73,7 @@ class Encoder:
     model: object = None
     plain: Plain | None = None
     _recorders: dict = field(default_factory=dict)
+    _reads_ppm: bool | None = None
     _weights: tuple | None = None
 
     @classmethod
@@ -433,7 +434,9 @@ def _show(first: Encoder, encoders, images, outputs, batch_size, progress: bool)
             disable=None if progress else True,
         ) as bar,
     ):
-        pieces = placed_pieces(images, Path(folder), *degrees, first.plain)
+        if first._reads_ppm is None:
+            first._reads_ppm = reads_ppm(first.model, Path(folder))
+        pieces = placed_pieces(images, Path(folder), *degrees, first.plain, first._reads_ppm)
         waiting = preparing.submit(next, pieces, None)
         while (piece := waiting.result()) is not None:
             waiting = preparing.submit(next, pieces, None)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import itertools
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +27,7 @@ from ..features.image_files import (
     same_degrees,
     strict_decoding,
 )
+from ..features.network import asked, pytorch_wrapper
 from ..parallel import worker_count
 from ..wording import warn_once
 
@@ -43,6 +47,10 @@ TURNED = (
     "Pixels are shown as they are stored: {} has a tag by which viewers turn it, and is shown unturned. Turn it first "
     "(PIL.ImageOps.exif_transpose) if people would see it turned."
 )
+
+_PROCESS = uuid.uuid4().hex[:8]
+_NAMES = (f"image-{_PROCESS}-{number}" for number in itertools.count())
+"""Names of images that have none. No two are the same, in other processes too: models may keep features by them."""
 
 Plain = Callable[[bytes], bytes | None]
 """From an encoded image to another encoding of it as it was shown to people; None if it is plain already."""
@@ -129,7 +137,12 @@ def _checked_array(images: np.ndarray) -> np.ndarray:
 
 
 def placed_pieces(
-    images, folder: Path, source_degrees: float, target_degrees: float, plain: Plain | None = None
+    images,
+    folder: Path,
+    source_degrees: float,
+    target_degrees: float,
+    plain: Plain | None = None,
+    as_ppm: bool = False,
 ) -> Iterator[tuple[StimulusSet, Path]]:
     """Stimuli on a model's screen, some at a time, each with a folder of its own below ``folder``, which may go with them.
 
@@ -143,33 +156,37 @@ def placed_pieces(
         Width of the images, as people saw those of the fit, and of the model's field of view.
     plain : callable, optional
         Applied to the content of files and to PIL images that are neither RGB nor grey.
+    as_ppm : bool
+        Write arrays and PIL images as PPM, which takes half as long as PNG: see :func:`reads_ppm`.
     """
     for start in range(0, len(images), PIECE):
         piece = images[start : start + PIECE]
         if isinstance(images, StimulusSet):
-            ids = list(images["stimulus_id"])[start : start + PIECE]
-            piece = [Path(images.get_stimulus(stimulus_id)) for stimulus_id in ids]
+            names = list(images["stimulus_id"])[start : start + PIECE]
+            piece = [Path(images.get_stimulus(stimulus_id)) for stimulus_id in names]
+        if not isinstance(images, StimulusSet) or len(set(names)) < len(names):
+            names = [next(_NAMES) for _ in piece]
         own = folder / str(start)
         own.mkdir()
-        names = [f"image {start + i}" for i in range(len(piece))]
 
-        def laid_down(name, image, own=own) -> Path:
+        def laid_down(name, number, image, own=own) -> Path:
             if isinstance(image, str | os.PathLike):
                 return _shown_file(Path(image), own, plain)
             shown = _opened(image, plain)
-            _check_square(*shown.size, name)
+            _check_square(*shown.size, f"image {number}")
             if not same_degrees(source_degrees, target_degrees):
                 shown = ImageConverter(own).apply_ratio(shown, target_degrees / source_degrees)
                 # as its file becomes a JPEG again
                 if getattr(image, "format", None) in JPEGS and image.mode in ("RGB", "L"):
                     shown.save(own / f"{name}.jpg")
                     return own / f"{name}.jpg"
-            # as it lies in memory: Pillow's own writing of PPM or BMP takes half as long again
-            (own / f"{name}.ppm").write_bytes(b"P6 %d %d 255\n" % shown.size + shown.tobytes())
-            return own / f"{name}.ppm"
+            if as_ppm:
+                return write_ppm(shown, own / f"{name}.ppm")
+            shown.save(own / f"{name}.png", compress_level=0)
+            return own / f"{name}.png"
 
         with ThreadPoolExecutor(worker_count(), "images") as workers:
-            made = dict(zip(names, workers.map(laid_down, names, piece), strict=True))
+            made = dict(zip(names, workers.map(laid_down, names, itertools.count(start), piece), strict=True))
             given = [name for name, image in zip(names, piece, strict=True) if isinstance(image, str | os.PathLike)]
             hashes = dict(zip(given, workers.map(_sha1, map(made.get, given)), strict=True))
         if given:
@@ -177,6 +194,21 @@ def placed_pieces(
             placed = place_on_model_screen(of_files, hashes, source_degrees, target_degrees, [own])
             made |= {name: placed.get_stimulus(name) for name in given}
         yield _stimuli(made), own
+
+
+def reads_ppm(model, folder: Path) -> bool:
+    """Whether what prepares a model's images reads PPM: readers of torchvision do not. Of other models nothing is known."""
+    prepare = getattr(asked(pytorch_wrapper(asked(model, "activations_model")), "_extractor"), "preprocess", None)
+    path = write_ppm(Image.new("RGB", (64, 64), (128, 128, 128)), folder / "grey.ppm")
+    with contextlib.suppress(Exception):
+        return prepare is not None and len(prepare([str(path)])) == 1
+    return False
+
+
+def write_ppm(image: Image.Image, path: Path) -> Path:
+    """An RGB image as it lies in memory: Pillow's own writing of PPM or BMP takes half as long again."""
+    path.write_bytes(b"P6 %d %d 255\n" % image.size + image.tobytes())
+    return path
 
 
 def _sha1(path: Path) -> str:
