@@ -337,6 +337,18 @@ def test_a_compiled_network_does_not_show_its_layers(stimuli, images):
         features_of(network, "cnv", stimuli)
 
 
+class Renamed(PytorchWrapper):
+    def get_activations(self, images, layer_names):
+        found = super().get_activations(images, layer_names)
+        return type(found)((f"{name}-t0", values) for name, values in found.items())
+
+
+def test_a_wrapper_that_answers_under_other_names(stimuli):
+    model = committed(sequence(("conv", conv)), {"V1": "conv"}, wrapper=Renamed)
+    with pytest.raises(ModelOutputError, match="was asked for 'conv' and answered 'conv-t0'. Map the region to one of"):
+        record(recorder_for(model, ["V1"]), stimuli)
+
+
 # Regions without a layer
 
 

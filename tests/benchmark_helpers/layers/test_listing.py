@@ -3,9 +3,11 @@
 import pytest
 import torch
 import torchvision
+from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 from plugin_testing.models import CountingModel, committed
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, UnmappedRegionError
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import recorder_for
 from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.choosing import blocks, choose
 from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.listing import list_layers
 
@@ -198,3 +200,36 @@ def test_patterns_name_layers_and_one_that_matches_nothing_names_the_nearest():
     assert named["relu"] == named["relu#1"] != named["relu#0"]
     assert named["relu#*"] == named["relu#0"] + named["relu"]
     assert [layer.name for layer in named["pair#0"]] == ["pair"]
+
+
+class FirstOfTuples(PytorchWrapper):
+    """Hooks of its own, as wrappers of many submissions have them."""
+
+    def register_hook(self, layer, layer_name, target_dict):
+        def keep(_module, _inputs, output):
+            target_dict[layer_name] = (output[0] if isinstance(output, tuple) else output).numpy()
+
+        return layer.register_forward_hook(keep)
+
+
+class Twice(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.relu = torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU()
+
+    def forward(self, x):
+        return self.relu(self.relu(self.conv(x)) - 0.5)
+
+
+def test_a_wrapper_with_hooks_of_its_own_knows_no_single_calls():
+    assert "relu#0" in listed(Twice().eval())
+    model = committed(Twice().eval(), {"V1": "relu"}, wrapper=FirstOfTuples)
+    layers = {layer.name: layer for layer in list_layers(model)}
+    assert "hooks of its own" in layers["relu#0"].problem
+    assert [layer.name for layer in choose(list(layers.values()), "all", "a-network").layers] == ["conv", "relu"]
+    with pytest.raises(UnmappedRegionError, match="maps V1 to 'relu#0', which it does not have"):
+        recorder_for(committed(Twice().eval(), {"V1": "relu#0"}, wrapper=FirstOfTuples), ["V1"])
+    # what the wrapper makes of their answers may differ where the answers do not
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Identity()).eval()
+    own = [layer.same_as for layer in list_layers(committed(network, {}, wrapper=FirstOfTuples))]
+    assert (own, [layer.same_as for layer in listed(network).values()]) == (["", ""], ["", "0"])

@@ -452,6 +452,8 @@ def remedy(error: Exception) -> str:
 def resolve_layer(wrapper: PytorchWrapper, name: str):
     """Module of a layer's name, and the call that the name asks for; None for the last one.
 
+    A wrapper with hooks of its own decides itself what it makes of several calls, and knows no numbers of calls.
+
     Raises
     ------
     AssertionError
@@ -461,7 +463,7 @@ def resolve_layer(wrapper: PytorchWrapper, name: str):
         return _module(wrapper, name), None
     except AssertionError:
         module_name, mark, call = name.rpartition(CALL_MARK)
-        if not mark or not call.isdecimal():
+        if not mark or not call.isdecimal() or not reads_calls(wrapper):
             raise
         return _module(wrapper, module_name), int(call)
 
@@ -486,6 +488,11 @@ def nearest_layers(name: str, known: Sequence[str]) -> str:
         return "It has no layers inside: give torch.nn.Sequential(network) in its place, whose layer '0' it is."
     nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.0)
     return f"The nearest of its {len(known)} layers are {', '.join(map(repr, nearest))}."
+
+
+def reads_calls(wrapper: PytorchWrapper) -> bool:
+    """Whether single calls of a layer can be recorded, and what a layer answers is what is recorded."""
+    return _is_plain(wrapper, "register_hook", "get_activations", "_tensor_to_numpy", "get_layer")
 
 
 def _is_plain(wrapper: PytorchWrapper, *methods: str) -> bool:

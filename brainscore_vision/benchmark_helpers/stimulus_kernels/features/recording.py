@@ -214,6 +214,13 @@ class CommitmentRecorder:
         extractor, counted, held = self.model.activations_model._extractor, [], []
 
         def take(batch):
+            unasked = [name for name in layers if name not in batch]
+            if unasked:
+                raise ModelOutputError(
+                    f"A wrapper answers under the names of layers that it is asked for; that of {self.model.identifier} was "
+                    f"asked for {unasked[0]!r} and answered {', '.join(map(repr, list(batch)[:8])) or 'nothing'}. Map the "
+                    f"region to one of its names, or correct its get_activations."
+                )
             lengths = {len(batch[layer]) for layer in layers}
             n_batch = max(lengths)
             if len(lengths) > 1 or n_batch > n_unique - sum(counted):

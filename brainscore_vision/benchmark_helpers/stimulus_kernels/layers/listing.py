@@ -21,7 +21,7 @@ from PIL import Image
 from ..errors import ModelOutputError, UnmappedRegionError
 from ..features.answers import LayerAnswer, check_features
 from ..features.as_written import AS_WRITTEN
-from ..features.hooks import CALL_MARK, REFUSALS, image_axes, remedy
+from ..features.hooks import CALL_MARK, REFUSALS, image_axes, reads_calls, remedy
 from ..features.network import pytorch_wrapper
 from ..features.probe import Probe
 from ..features.recording import library
@@ -140,6 +140,11 @@ def list_layers(model) -> list[Layer]:
     second = {call.key: call for call in again}
     names = {module: name for name, module in wrapper._model.named_modules() if name}
     layers: list[Layer] = []
+    reads_own = reads_calls(wrapper)
+
+    def same_as(digest: str) -> str:
+        return next((before.name for before in layers if before.digest == digest), "")
+
     for call in first:
         other = fewer.get(call.key)
         fingerprint, problem = call.fingerprint(None if other is None else other.shape)
@@ -148,6 +153,8 @@ def list_layers(model) -> list[Layer]:
             if not isinstance(repeated, Probe) or not fingerprint.agrees(repeated):
                 problem = "it answers otherwise when the same images are shown again (dropout or noise is on)"
         last = call.key[1] == n_calls[call.module] - 1
+        if not last and not reads_own:
+            problem = "its wrapper records with hooks of its own, which know no single calls"
         layers.append(
             Layer(
                 name=call.name if last else f"{call.name}{CALL_MARK}{call.key[1]}",
@@ -156,7 +163,7 @@ def list_layers(model) -> list[Layer]:
                 itemsize=call.itemsize,
                 n_parameters=_n_parameters(call.module),
                 problem=problem,
-                same_as="" if problem else next((b.name for b in layers if b.digest == call.digest), ""),
+                same_as="" if problem or not reads_own else same_as(call.digest),
                 digest="" if problem else call.digest,
                 started=call.started,
                 module=call.module,
