@@ -26,12 +26,14 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     EngineOptions,
     KFoldNeuralBenchmark,
     MultiSubjectNeuralBenchmark,
+    NoiseCeiling,
     RDMMetric,
     RidgeMetric,
     StimulusPart,
     StimulusPool,
     block_diagonal_concat,
     compare,
+    kernel_from_features,
     score_benchmarks,
     score_plans,
 )
@@ -371,6 +373,7 @@ def test_the_same_test_stimuli_have_the_same_draws_in_any_order(study, model):
     for parts in ([(ordered, None)] * 5, [(order, None) for order in orders]):
         five, said = compared(model, folds_of(plan, *parts, leaving_out=True))
         assert "in common" not in said
+        assert "the error over folds is about their training stimuli alone" in said
         found.append(five)
         assert five == pytest.approx(once, rel=0.25)  # √5 times narrower, if they were independent
     assert found[0] == pytest.approx(found[1])
@@ -771,6 +774,42 @@ def test_halves_are_of_the_same_stimuli_and_neuroids_of_the_subject(study, wrong
     change, message = WRONG_HALVES[wrong]
     with pytest.raises(ResponsesError, match=f"halves.*{message}.*load_halves"):
         with_halves(study, "rdm", change).ceiling  # noqa: B018 - asking for it is what fails
+
+
+def test_one_half_is_not_both(study):
+    benchmark = study.benchmark(METRICS["rdm"])
+    tasks = benchmark.resolve().tasks
+
+    def twice(task):
+        (half, _) = halved(study, task.subject, lambda h: h)(task.test_ids)
+        return half, half
+
+    benchmark._make_tasks = lambda: [
+        dataclasses.replace(t, load_halves=functools.partial(lambda t, _: twice(t), t)) for t in tasks
+    ]
+    with pytest.raises(
+        ResponsesError, match="Halves are averages over different trials; those of anna .* the same numbers"
+    ):
+        benchmark.ceiling  # noqa: B018 - asking for it is what fails
+
+
+def test_numbers_behind_a_mask_are_meant_for_nobody(study):
+    masked = np.ma.masked_greater(np.linspace(0.1, 0.9, 8), 0.5)
+    with pytest.raises(ResponsesError, match="4 nan or masked"):
+        NoiseCeiling(masked, 0.25)
+    with pytest.raises(ResponsesError, match="4 of 8 that are below 0, nan or masked"):
+        NoiseCeiling.from_ncsnr(masked, 0.25)
+    kept = study.responses["anna"]
+    for name in ("noise_variance", "n_repetitions"):
+        values = np.ma.masked_array(getattr(kept, name))
+        assert getattr(dataclasses.replace(kept, **{name: values}), name).tolist() == getattr(kept, name).tolist()
+        values[1] = np.ma.masked
+        with pytest.raises(ResponsesError, match=name):
+            dataclasses.replace(kept, **{name: values})
+    features = np.random.default_rng(2).standard_normal((8, 3))
+    kernel_from_features(np.ma.masked_array(features), list("abcdefgh"))
+    with pytest.raises(StimulusKernelError, match="of 24 are masked"):
+        kernel_from_features(np.ma.masked_greater(features, 0), list("abcdefgh"))
 
 
 def test_benchmarks_and_folds_may_come_from_a_generator(study, model):

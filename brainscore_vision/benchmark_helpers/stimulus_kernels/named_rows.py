@@ -88,6 +88,13 @@ def misnamed_rows(indexes: Sequence[pd.Index], ids: Sequence[str]) -> tuple[int,
     return wrong
 
 
+def unmasked(values) -> np.ndarray:
+    """Numbers as float64; nan where numpy's mask says that they are meant for nobody."""
+    if isinstance(values, np.ma.MaskedArray):
+        return np.ma.filled(values.astype(float), np.nan)
+    return np.asarray(values, dtype=float)
+
+
 def turned(values, ids: Sequence[str], names: Sequence[str] = ("stimulus_id",)) -> bool:
     """Whether the columns of a table are called as the ids, and its rows are not; ``names`` as for :func:`row_indexes`."""
     columns = getattr(values, "columns", None)

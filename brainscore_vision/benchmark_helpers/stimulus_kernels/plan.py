@@ -39,6 +39,11 @@ OVERLAP = (
     "Intervals of comparisons say so; the error over folds does not, and is too small."
 )
 
+SAME_TEST = (
+    "Folds are tested on the same stimuli: the error over folds is about their training stimuli alone, and says nothing of "
+    "other test stimuli."
+)
+
 ALIKE = {
     "metrics": lambda task: task.metric,
     "regions": lambda task: task.region,
@@ -399,10 +404,18 @@ class FoldsPlan:
         overlaps = self._overlaps()
         if any(np.any(shares > np.eye(len(shares))) for shares in overlaps.values()):
             score.attrs["folds_overlap"] = {subject: shares.tolist() for subject, shares in overlaps.items()}
-        widening = max(map(overlap_widening, zip(*(fold.tasks for fold in self.folds), strict=True)))
-        if widening > SMALL_WIDENING:
-            score.attrs["notes"] = [*score.attrs.get("notes", ()), OVERLAP.format(widening - 1)]
+        widening = max(map(overlap_widening, self._by_subject()))
+        notes = [OVERLAP.format(widening - 1)] * (widening > SMALL_WIDENING)
+        notes += [SAME_TEST] * any(
+            len({frozenset(task.test_ids) for task in of}) < len(of) for of in self._by_subject()
+        )
+        if notes:
+            score.attrs["notes"] = [*score.attrs.get("notes", ()), *notes]
         return score
+
+    def _by_subject(self) -> list[tuple[SubjectTask, ...]]:
+        """Each subject's tasks, fold by fold."""
+        return list(zip(*(fold.tasks for fold in self.folds), strict=True))
 
     def _overlaps(self) -> dict[str, np.ndarray]:
         """Subject -> how much of what is drawn two folds have in common, shape (folds, folds).
@@ -411,7 +424,7 @@ class FoldsPlan:
         alike: the cosine of how many stimuli of each group are in either.
         """
         found = {}
-        for tasks in zip(*(fold.tasks for fold in self.folds), strict=True):
+        for tasks in self._by_subject():
             found[tasks[0].subject] = _common(tasks)
         return found
 

@@ -12,7 +12,16 @@ import numpy as np
 import pandas as pd
 
 from .errors import ResponsesError, StimulusKernelError
-from .named_rows import HOW_TO_SAY, ids_of, in_another_order, misnamed_rows, row_indexes, rows_of_a_table_apart, turned
+from .named_rows import (
+    HOW_TO_SAY,
+    ids_of,
+    in_another_order,
+    misnamed_rows,
+    row_indexes,
+    rows_of_a_table_apart,
+    turned,
+    unmasked,
+)
 from .pool import StimulusPool
 from .statistics.bootstrap import Draws
 from .statistics.ceilings import ExplainableVariance, NoiseCeiling
@@ -108,6 +117,8 @@ class Responses:
             self._check_rows(name, getattr(self, name))
         self._check_names_of_neuroids()
         masked = int(np.ma.count_masked(self.values)) if np.ma.is_masked(self.values) else 0
+        if np.ma.is_masked(self.n_repetitions):
+            object.__setattr__(self, "n_repetitions", unmasked(self.n_repetitions))
         for name in ("stimulus_ids", "values", "n_repetitions"):
             object.__setattr__(self, name, np.asarray(getattr(self, name)))
         if self.stimulus_ids.dtype.kind != "U":
@@ -119,7 +130,7 @@ class Responses:
                 f"{counts.shape}{f', the least of it {counts.min()}' if counts.size and counts.dtype.kind in 'iuf' else ''}."
             )
         if self.noise_variance is not None:
-            object.__setattr__(self, "noise_variance", np.asarray(self.noise_variance, dtype=float))
+            object.__setattr__(self, "noise_variance", unmasked(self.noise_variance))
         numbers = self.values.ndim == 2 and self.values.dtype.kind in "fiub"
         # a sum is finite if all of it is, and needs no memory
         if not numbers or masked or not np.isfinite(self.values.sum(dtype=float)):
@@ -421,7 +432,13 @@ class SubjectTask:
                 f"{self.subject} in {self.region} have {len(of_first)} and {len(of_second)} stimuli, and one of them alone, or "
                 f"no test, has {odd[0]!r}. Check load_halves."
             )
-        return first, second.select(first.stimulus_ids)
+        second = second.select(first.stimulus_ids)
+        if len(first.values) and np.array_equal(first.values, second.values):
+            raise ResponsesError(
+                f"Halves are averages over different trials; those of {self.subject} in {self.region} are the same numbers. "
+                f"Check load_halves."
+            )
+        return first, second
 
     def without(self, stimulus_ids: Collection[str]) -> SubjectTask:
         """The same task with some of its training and test stimuli left out."""

@@ -349,6 +349,22 @@ def test_a_wrapper_that_answers_under_other_names(stimuli):
         record(recorder_for(model, ["V1"]), stimuli)
 
 
+class OfImagesAndText(nn.Module):
+    """As those of transformers: text comes first."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = conv()
+
+    def forward(self, input_ids=None, pixel_values=None):
+        return self.conv(pixel_values * len(input_ids.shape))
+
+
+def test_a_network_of_images_and_text_is_told_to_commit_the_part_that_sees(stimuli):
+    with pytest.raises(ModelOutputError, match=r"failed with .*commit the part that sees images \(model.visual\)"):
+        features_of(OfImagesAndText(), "conv", stimuli)
+
+
 # Regions without a layer
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest, weights_state
 
 
 def digest(network):
@@ -69,3 +69,17 @@ def test_one_weight_of_a_thousand_makes_another_network(holder):
     other[12, 20] += 1  # in the middle
     assert digest(HOLDERS[holder](weight)) == digest(HOLDERS[holder](weight))
     assert digest(HOLDERS[holder](weight)) != digest(HOLDERS[holder](other))
+
+
+@pytest.mark.parametrize("part", ["rows", "columns"])
+def test_a_unit_that_is_cut_out_behind_torchs_back_is_noticed(part):
+    """``.data`` counts no writing; a digest would read all weights."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 6, 3), nn.Flatten(), nn.Linear(24, 40))
+    model = SimpleNamespace(network=network)
+    for module in (network[0], network[2]):
+        for unit in range(module.weight.shape[0 if part == "rows" else 1]):
+            before = weights_state(model)
+            assert weights_state(model) == before
+            (module.weight.data if part == "rows" else module.weight.data.transpose(0, 1))[unit] = 0
+            assert weights_state(model) != before, unit

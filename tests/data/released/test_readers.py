@@ -80,6 +80,15 @@ class TestSubject:
         np.testing.assert_array_equal(by_session["ses-02"], everything[:, sub.get_roi_mask("hV4") | face])
         pd.testing.assert_frame_equal(sub.get_trial_info("ses-02"), table)
 
+    def test_a_ceiling_that_may_be_meant_as_a_fraction(self, sub, caplog):
+        whole = sub.get_betas("ses-02", nc_threshold=0)
+        assert "percent" not in caplog.text
+        assert sub.get_betas("ses-02", nc_threshold=0.3).shape[1] <= whole.shape[1]
+        assert (
+            "nc_threshold is in percent: 0.3 lets in nearly every voxel. If a fraction was meant, write 30."
+            in caplog.text
+        )
+
     def test_whole_brain_under_the_other_mask(self, sub, files):
         brain = volume(files.r2_mean) > 0
         assert sub.get_n_voxels("rsquare") == brain.sum() != sub.get_n_voxels()

@@ -100,6 +100,12 @@ class TestManifest:
     def test_nothing_there(self, tmp_path):
         assert find_stimuli(tmp_path) is None
 
+    def test_two_stimuli_with_one_file(self, folder):
+        """A merge of tables that went wrong."""
+        source = spoil_manifest(folder, stimulus_id=STIMULI, filename=[*STIMULI[:-1], STIMULI[0]])
+        with pytest.raises(SchemaError, match=f"image of its own; 2 rows share .*'{STIMULI[0]}', '{STIMULI[-1]}'"):
+            make_stimulus_set(source)
+
     def test_duplicate_ids(self, folder):
         source = spoil_manifest(folder, stimulus_id=[*STIMULI, STIMULI[2]], filename=[*STIMULI, STIMULI[2]])
         with pytest.raises(SchemaError, match="each stimulus has one row; 1 rows repeat an id, first: '.*_2_i0.jpg'"):

@@ -24,6 +24,7 @@ from ..errors import ModelOutputError, StimulusKernelError, UnmappedRegionError
 from .answers import LayerAnswer
 from .as_written import AS_WRITTEN, alone_with
 from .held_state import held_state, same_state
+from .network import asked
 from .shown import ShownImages, explained
 from .source_text import failure
 
@@ -281,7 +282,7 @@ class LayerReader:
                 raise ModelOutputError(
                     f"A network answers to the images that its preprocessing makes; {self._identifier} was shown "
                     f"{_shape(tuple(batch.shape))} ({batch.dtype}) and failed with {failure(error)}. "
-                    f"{remedy(error)}"
+                    f"{remedy(error, network)}"
                 ) from error
         if looks:
             self._n_looks[names] += 1
@@ -431,13 +432,13 @@ def _values_asked() -> Iterator[list[str]]:
         yield asked
 
 
-def remedy(error: Exception) -> str:
-    """What helps a network that failed on a batch of images."""
+def remedy(error: Exception, network=None) -> str:
+    """What helps a network that failed on a batch of images, which is all that it was given."""
     import torch
 
     if isinstance(error, torch.OutOfMemoryError):
         return "Give its wrapper a smaller batch_size."
-    if isinstance(error, TypeError):
+    if isinstance(error, TypeError) or _takes_text_first(network):
         return (
             "It is called with the images alone: of a model of images and text, commit the part that sees images "
             "(model.visual), or a module whose forward calls it (encode_image)."
@@ -447,6 +448,14 @@ def remedy(error: Exception) -> str:
         "values, with preprocessing=FUNCTION; if it answers to a fixed number of images alone, put it into a module that fills "
         "up smaller batches."
     )
+
+
+def _takes_text_first(network) -> bool:
+    """Whether images are not the first of what a network takes: models of transformers for images and text."""
+    forward = asked(network, "forward")
+    with contextlib.suppress(TypeError, ValueError):  # no signature
+        return "pixel_values" in list(inspect.signature(forward).parameters)[1:]
+    return False
 
 
 def resolve_layer(wrapper: PytorchWrapper, name: str):

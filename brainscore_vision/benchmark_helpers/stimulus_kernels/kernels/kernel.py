@@ -235,6 +235,11 @@ def kernel_from_features(features: np.ndarray, stimulus_ids: Sequence[str]) -> S
             "Rows of features are those of stimulus_ids, in their order; the table has other names, or another order. Sort it "
             "by the ids (frame.loc[ids]), or give an array without names."
         )
+    if np.ma.is_masked(features):
+        raise StimulusKernelError(
+            f"Features have a number in each place; {np.ma.count_masked(features)} of {features.size} are masked. Fill them, "
+            f"or leave their rows out."
+        )
     features = np.asarray(features)
     if features.ndim != 2:
         raise StimulusKernelError(f"Features have two dimensions, stimuli × features; received shape {features.shape}.")

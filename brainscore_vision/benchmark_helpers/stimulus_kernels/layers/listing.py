@@ -128,7 +128,7 @@ def list_layers(model) -> list[Layer]:
         except REFUSALS as error:
             raise ModelOutputError(
                 f"A network answers to the images that its preprocessing makes; {model.identifier} was shown {N_IMAGES} of "
-                f"them and failed with {failure(error)}. {remedy(error)}"
+                f"them and failed with {failure(error)}. {remedy(error, wrapper._model)}"
             ) from error
         try:
             fewer = {call.key: call for call in _pass(wrapper, model.identifier, images[:N_FEWER])}

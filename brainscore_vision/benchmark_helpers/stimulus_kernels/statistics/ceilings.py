@@ -35,7 +35,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import ResponsesError, StimulusKernelError
-from ..named_rows import in_another_order, misnamed_rows, row_indexes, rows_of_a_table_apart
+from ..named_rows import in_another_order, misnamed_rows, row_indexes, rows_of_a_table_apart, unmasked
 
 STANDARD_ERRORS = 2.0
 """A divisor that is not above 0 by so many standard errors may be 0: a ratio to it says little."""
@@ -72,7 +72,7 @@ class NoiseCeiling:
     named: object = field(default=None, repr=False, compare=False)
 
     def __post_init__(self):
-        fraction = np.asarray(self.fraction, dtype=float)
+        fraction = unmasked(self.fraction)
         if self.named is None and not isinstance(self.fraction, np.ndarray):
             object.__setattr__(self, "named", self.fraction)
         if fraction.ndim != 1:
@@ -85,7 +85,7 @@ class NoiseCeiling:
             extent = f"values from {known.min():g} to {known.max():g}" if len(known) else "no values"
             raise ResponsesError(
                 f"A noise ceiling is a fraction of variance between 0 and 1; received {extent}, "
-                f"{fraction.size - len(known)} nan. Divide percent by 100, and leave neuroids without a ceiling out."
+                f"{fraction.size - len(known)} nan or masked. Divide percent by 100, and leave neuroids without a ceiling out."
             )
         if not (isinstance(self.mean_inverse_repetitions, Real) and 0 < self.mean_inverse_repetitions <= 1):
             raise ResponsesError(
@@ -97,11 +97,11 @@ class NoiseCeiling:
     @classmethod
     def from_ncsnr(cls, ncsnr: np.ndarray, mean_inverse_repetitions: float) -> NoiseCeiling:
         """NC = ncsnr² / (ncsnr² + m)."""
-        values = np.asarray(ncsnr, dtype=float)
+        values = unmasked(ncsnr)
         if not (values >= 0).all():
             raise ResponsesError(
                 f"ncsnr is a ratio of standard deviations, 0 or more; received {np.count_nonzero(~(values >= 0))} of "
-                f"{values.size} that are below 0 or nan. Leave neuroids without one out."
+                f"{values.size} that are below 0, nan or masked. Leave neuroids without one out."
             )
         squared = np.square(values)
         return cls(squared / (squared + mean_inverse_repetitions), mean_inverse_repetitions, named=ncsnr)

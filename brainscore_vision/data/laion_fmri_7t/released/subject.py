@@ -15,6 +15,8 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
+from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import warn_once
+
 from ..constants import SUBJECTS
 from ..errors import DatasetError
 from ..ids import parse_all
@@ -284,6 +286,11 @@ class Subject:
         """
         if stimuli not in (None, "shared", "unique"):
             raise DatasetError(f"stimuli is 'shared', 'unique' or None for all; got {stimuli!r}.")
+        if nc_threshold is not None and 0 < nc_threshold < 1:
+            warn_once(
+                f"nc_threshold is in percent: {nc_threshold:g} lets in nearly every voxel. If a fraction was meant, write "
+                f"{100 * nc_threshold:g}."
+            )
         voxels, grid = self._select(roi, mask, mask_source)
 
         def read(one: str) -> np.ndarray:

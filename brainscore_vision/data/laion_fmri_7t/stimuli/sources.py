@@ -175,6 +175,14 @@ class ManifestStimuli:
         if self._table is None:
             table = read_table(self.manifest, ("stimulus_id", "filename"))
             check_names(table, self.manifest)
+            again = table[table["filename"].duplicated(keep=False)]
+            if len(again):
+                one = again["filename"].iloc[0]
+                named = again["stimulus_id"][again["filename"] == one].tolist()
+                raise SchemaError(
+                    f"{self.manifest}: each stimulus has an image of its own; {len(again)} rows share their file with another, "
+                    f"such as {', '.join(map(repr, named[:3]))} {one!r}. Correct the column filename."
+                )
             self._table = table
         return self._table
 
