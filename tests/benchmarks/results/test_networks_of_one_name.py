@@ -71,7 +71,10 @@ def test_requests(fill):
     assert names(database) == [("net (a/models.py:make)", V1), ("net (b/models.py:make)", IT)]
     assert {result.model_identifier for result in database.results()} == {"net"}
     assert names(database, models=["net"]) == names(database)
-    assert names(database, models=["*/a/*"]) == [("net", V1)]  # alone, it needs no more
+    # called alike whatever is asked for: tables of parts of a file are put side by side
+    assert names(database, models=["*/a/*"]) == [("net (a/models.py:make)", V1)]
+    assert names(database, benchmarks=[IT]) == [("net (b/models.py:make)", IT)]
+    assert set(to_dataframe(database.results(benchmarks=[IT]))["model"]) == {"net (b/models.py:make)"}
     registered = fill((1, V1, "net", None))
     assert "net (net)" in {name for name, _ in names(registered)}
 
@@ -136,7 +139,8 @@ def test_weights_that_are_not_known_are_those_that_are(fill):
 
 
 def test_features_that_come_with_each_dataset_are_one_model(fill):
-    first, second = fill((1, V1, "m:make", None), (2, IT, "m:make", None)).results()
+    found = fill((1, V1, "m:make", None), (2, IT, "m:make", None)).results()
+    first, second = (replace(one, model="net") for one in found)
     assert [r.model for r in tell_apart([first, replace(second, dataset_fingerprint="other")])] == ["net", "net"]
 
 
@@ -158,7 +162,7 @@ def test_everything_that_is_made_of_results(run, fill, tmp_path):
     # exports
     results = database.results()
     assert set(to_dataframe(results)["model"]) == {a, b}
-    assert set(to_dataframe(results[:1])["model"]) == {"net"}
+    assert set(to_dataframe(results[:1])["model"]) == {a}
     arrays = to_xarray(results)
     assert arrays["requested_model"].sel(model=b).item() == "b.py:make"
     assert arrays["network_digest"].sel(model=a).item() == results[0].network_digest

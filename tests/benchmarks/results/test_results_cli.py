@@ -220,7 +220,7 @@ def test_a_squared_negative_is_marked(run, file, tiny_dataset):
     assert "* The raw score of one or more subjects is negative" in out
     assert f" {score.item():.3f} *" in run(*only[:-1])[1]
     marked = [line for line in run(*only, "--subjects")[1].splitlines() if "] *" in line]
-    assert [line.split()[3] for line in marked] == ["sub-05"]
+    assert ["sub-05" in line for line in marked] == [True]
     assert "±" not in marked[0]
     printed = Console(width=200, file=io.StringIO())
     printed.print(score_table({"one": {RIDGE: score}}))

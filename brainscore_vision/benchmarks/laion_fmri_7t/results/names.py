@@ -22,9 +22,12 @@ SHOWN_DIGITS = 8
 
 
 def tell_apart(results: Sequence[Result]) -> list[Result]:
-    """The results, each named by :func:`names_of`; layers are told apart as in the file that they are of."""
+    """The results, those of one name told apart by :func:`names_of`; what their file has told apart keeps its name."""
     found = names_and_layers(results, [result for result in results if not result.layer_in_name])
-    return [replace(result, model=name) for result, (name, _) in zip(results, found, strict=True)]
+    return [
+        result if result.model != _request(result)[0] else replace(result, model=name)
+        for result, (name, _) in zip(results, found, strict=True)
+    ]
 
 
 def names_of(results: Sequence[Result | Summary]) -> list[str]:
@@ -39,23 +42,21 @@ def names_and_layers(
 
     A model's name is the one that a list of models gives it, else its identifier, what it says of itself. Results of one name
     that were asked for in different ways, with different code, or (on one dataset) with different weights are of different
-    networks: what differs follows the name in brackets. So do layers, in a region with results of several on one benchmark of
-    ``of_file``; the one layer that has results on most benchmarks there keeps the name, so that trying another changes no row.
-    Weights and layers that are not known, as in files of earlier versions, count as those that are, if there is one kind.
+    networks: what differs in ``of_file`` follows the name in brackets, whichever of them are asked for. So do layers, in a
+    region with results of several on one benchmark; the one layer that has results on most benchmarks there keeps the name, so
+    that trying another changes no row. Weights and layers that are not known, as in files of earlier versions, count as those
+    that are, if there is one kind.
     """
     asked, revisions, digests = (defaultdict(set) for _ in range(3))
     networks: dict[tuple, _Network] = {}  # few, where results are many
-    known, layers = [], _Layers(of_file)
-    for result in results:
-        facts = _facts(result)
-        if facts not in networks:
-            base, requested, _, _, digest = facts
-            code = layers.code(facts)
-            networks[facts] = _Network(base, requested, code[2], code, digest)
-            asked[base].add(requested)
-            revisions[base, requested].add(code[2])
-            digests[code].add(digest)
-        known.append((networks[facts], result))
+    layers = _Layers(of_file)
+    for facts in dict.fromkeys(map(_facts, (*results, *of_file))):
+        base, requested, _, _, digest = facts
+        code = layers.code(facts)
+        networks[facts] = _Network(base, requested, code[2], code, digest)
+        asked[base].add(requested)
+        revisions[base, requested].add(code[2])
+        digests[code].add(digest)
     for network in networks.values():
         if len(asked[network.base]) > 1:
             network.parts.append(_shortest(network.requested, asked[network.base]))
@@ -69,7 +70,7 @@ def names_and_layers(
         parts = [*network.parts, f"layer {result.layer or 'unknown'}"] if in_name else network.parts
         return f"{network.base} ({', '.join(parts)})" if parts else network.base, in_name
 
-    return [name(*one) for one in known]
+    return [name(networks[_facts(result)], result) for result in results]
 
 
 def _facts(result: Result | Summary) -> tuple:
