@@ -124,6 +124,18 @@ def test_a_difference_of_scores_on_other_training_images_says_so(tiny_dataset):
     assert not [note for note in brain_maps(whole, minus=whole)[0].about.get("Notes", []) if "training" in note]
 
 
+def test_a_map_of_another_model_is_not_written_over(score, tiny_dataset, tmp_path):
+    """File names do not hold the model."""
+    (first,) = brain_maps(score, subjects=["sub-01"])
+    (other,) = brain_maps(scores(tiny_dataset)["two"][RIDGE], subjects=["sub-01"])
+    path = first.save(tmp_path)
+    before = path.read_bytes()
+    with pytest.raises(MapError, match=r"is a map of one \(LAION_fMRI.*\), and this one is of two. Give --out another"):
+        other.save(tmp_path)
+    assert first.save(tmp_path).read_bytes() == before
+    other.save(tmp_path / "two")
+
+
 def test_a_json_file_says_what_was_left_out_and_what_to_know(score, tmp_path):
     partial = copied(score)
     partial.attrs |= {"dropped_stimuli": ["a", "b"], "notes": ["something to know"]}

@@ -5,7 +5,7 @@ import typer
 
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.sweep import listed_models
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.errors import ModelSourceError
-from brainscore_vision.benchmarks.laion_fmri_7t.networks.model_list import Listed, read_model_list
+from brainscore_vision.benchmarks.laion_fmri_7t.networks.model_list import Listed, is_model_list, read_model_list
 
 CSV = """source,layers,name,family,parameters,top1,training data
 torchvision:resnet18,"V1=layer1,IT=layer4",ResNet-18,resnet,11689512,69.758,ImageNet-1k
@@ -114,3 +114,16 @@ def test_a_table_of_features_is_a_model_and_no_list(tmp_path):
     models = written(tmp_path, "models.csv", "source\nalexnet\n")
     found = listed_models([str(features), str(models), "pixels", f"@{models}"])
     assert [one.source for one in found] == [str(features), "alexnet", "pixels"]
+
+
+def test_a_list_may_be_json_and_a_column_in_capitals_is_said(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('[{"source": "alexnet", "layers": {"V1": "features.2"}, "top1": 56.5}, "pixels"]')
+    first, second = read_model_list(path)
+    assert (first.source, first.layers, first.properties) == ("alexnet", {"V1": "features.2"}, {"top1": 56.5})
+    assert second.source == "pixels"
+    path = tmp_path / "a.csv"
+    path.write_text("Source,top1\nalexnet,56.5\n")
+    assert is_model_list(path)
+    with pytest.raises(ModelSourceError, match="received a column 'Source'. Call it 'source'"):
+        read_model_list(path)

@@ -19,7 +19,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t.report import ReportError, write
 from brainscore_vision.benchmarks.laion_fmri_7t.report.answer import answers
 from brainscore_vision.benchmarks.laion_fmri_7t.report.layer_figure import layer_figure, read_layer_maps
 from brainscore_vision.benchmarks.laion_fmri_7t.report.properties import of_results, read_properties, value_text
-from brainscore_vision.benchmarks.laion_fmri_7t.report.property_figures import property_figures
+from brainscore_vision.benchmarks.laion_fmri_7t.report.property_figures import _stem, property_figures
 from brainscore_vision.benchmarks.laion_fmri_7t.report.study import read_study
 from brainscore_vision.benchmarks.laion_fmri_7t.report.variants import Variant
 
@@ -160,6 +160,19 @@ def test_properties_as_spreadsheets_save_them(tmp_path, encoding, separator):
 def test_files_that_hold_no_properties(tmp_path, lines, message):
     with pytest.raises(ReportError, match=message):
         read_properties(write(tmp_path / "m.csv", *lines))
+
+
+def test_files_of_properties_are_told_apart_by_letters_and_signs():
+    names = ["参数量", "准确率", "top 1 (%)", "top 1 [%]", "top-1", "top 1"]
+    stems = [_stem(name) for name in names]
+    assert len(set(stems[:5])) == 5
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+", stem) for stem in stems)
+    assert stems[4:] == ["top-1", "top-1"]
+
+
+def test_infinity_is_no_property(tmp_path):
+    with pytest.raises(ReportError, match="a finite number; size in .* has infinity"):
+        read_properties(write(tmp_path / "m.csv", "model,size", "a,inf", "b,2"))
 
 
 def test_a_missing_file_is_said_before_any_work(database, tmp_path):

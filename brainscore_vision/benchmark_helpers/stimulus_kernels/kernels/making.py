@@ -470,7 +470,8 @@ class ModelKernels:
         if self._options.changed_models == "refuse":
             raise ModelOutputError(
                 f"{changed}, earlier in the same work: two networks under one name. A model is the same network each time it "
-                f"is made: seed its weights (torch.manual_seed in the function that makes it), or save and load them."
+                f"is made: seed its weights (torch.manual_seed in the function that makes it), or save and load them. Two "
+                f"models that differ have two identifiers."
             )
         note = f"{changed}: the network under this name has changed. The kernel was made again on {datetime.now(UTC):%Y-%m-%d}."
         if label not in self._changed:

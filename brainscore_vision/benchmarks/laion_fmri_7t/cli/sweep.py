@@ -42,7 +42,7 @@ def sweep(
         typer.Argument(
             help="Registered identifiers, torchvision:NAME, timm:NAME, module:function, file.py:function, the last two with "
             "arguments if there are any, tables of features (.h5, .npz ...), or lists of these: a text file with one per line, "
-            "a table (.csv, .yaml) with the columns source, layers, name and any properties (family, parameters, top1 ...)."
+            "a table (.csv, .yaml, .json) with the columns source, layers, name and any properties (family, parameters ...)."
         ),
     ],
     benchmarks: Annotated[

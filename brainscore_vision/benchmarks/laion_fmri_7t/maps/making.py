@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import importlib.metadata
 import json
@@ -104,16 +105,33 @@ class BrainMap:
         if not is_volume(path):
             path = path / self.file_name
         ending = next(ending for ending in VOLUMES if path.name.endswith(ending))
+        described = path.with_name(f"{path.name.removesuffix(ending)}.json")
+        self._check_replaced(path, described)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             content = self.image.to_bytes()
             with replacing(path) as scratch:  # without a time in the archive, the same map has the same bytes
                 scratch.write_bytes(gzip.compress(content, mtime=0) if ending == ".nii.gz" else content)
-            with replacing(path.with_name(f"{path.name.removesuffix(ending)}.json")) as scratch:
+            with replacing(described) as scratch:
                 scratch.write_text(json.dumps(self.about, indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             raise MapError(f"{path} cannot be written: {error.strerror}. Give --out another place.") from error
         return path
+
+    def _check_replaced(self, path: Path, described: Path) -> None:
+        """Refuse to write over another model's map, whose file has the same name."""
+        there = None
+        with contextlib.suppress(OSError, ValueError):  # none, or none of ours
+            there = json.loads(described.read_text(encoding="utf-8"))
+        names = ("Model", "Minus", "Benchmarks", "Regions")
+        if isinstance(there, dict) and any(there.get(name) != self.about.get(name) for name in names):
+            was, now = (
+                " minus ".join(filter(None, (one.get("Model"), one.get("Minus")))) for one in (there, self.about)
+            )
+            raise MapError(
+                f"{path} is a map of {was} ({', '.join(there.get('Benchmarks', ()))}), and this one is of {now}. Give --out "
+                f"another name, or remove it."
+            )
 
 
 def is_volume(path: Path) -> bool:

@@ -15,7 +15,9 @@ from .errors import ModelSourceError
 from .region_layers import parse_layers
 from .sources import split_call, with_whole_path
 
-TABLES = (".csv", ".tsv", ".yaml", ".yml")
+TABLES = (".csv", ".tsv", ".yaml", ".yml", ".json")
+"""JSON is YAML, too."""
+
 SOURCE, LAYERS, NAME = "source", "layers", "name"
 MEANT = {"layer": LAYERS, "sources": SOURCE, "names": NAME}
 """Columns that nobody means as properties."""
@@ -61,7 +63,7 @@ def read_model_list(path: Path) -> list[Listed]:
     Parameters
     ----------
     path : Path
-        ``.csv``, ``.tsv``, ``.yaml`` or ``.yml``: a table. Any other ending: a name per line, and comments after #.
+        ``.csv``, ``.tsv``, ``.yaml``, ``.yml`` or ``.json``: a table. Any other ending: a name per line, and comments after #.
 
     Raises
     ------
@@ -88,9 +90,10 @@ def is_model_list(path: Path) -> bool:
     if path.suffix.lower() not in (".csv", ".tsv"):
         return False
     try:
-        return SOURCE in read_csv(path, nrows=0).columns
+        columns = [str(column).strip().casefold() for column in read_csv(path, nrows=0).columns]
     except SchemaError:
         return False  # whoever reads it says what is wrong
+    return SOURCE in columns
 
 
 def _check_columns(columns: Sequence, path: Path) -> None:
@@ -169,10 +172,12 @@ def _yaml_rows(path: Path) -> list[dict]:
     try:
         rows = yaml.load(read_text(path), Loader)
     except yaml.YAMLError as error:
-        raise ModelSourceError(f"{path} is read as YAML; it cannot be: {' '.join(str(error).split())}.") from error
+        raise ModelSourceError(
+            f"{path} is read as {path.suffix[1:].upper()}; it cannot be: {' '.join(str(error).split())}."
+        ) from error
     rows = [{SOURCE: row} if isinstance(row, str) else row for row in rows] if isinstance(rows, list) else rows
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ModelSourceError(f"{path}: {_FORM}; in YAML it is a list of mappings, - source: alexnet.")
+        raise ModelSourceError(f"{path}: {_FORM}; in YAML or JSON it is a list of mappings, - source: alexnet.")
     return rows
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.ticker import EngFormatter
 
@@ -54,6 +55,11 @@ def read_properties(path: Path) -> dict[str, dict[str, float | str]]:
             f"A file of properties has one row per model; {path} has several of {twice.iloc[0]}. Leave one."
         )
     names = [name for name in table.columns if name != MODEL]
+    endless = [name for name in names if table[name].dtype.kind == "f" and np.isinf(table[name]).any()]
+    if endless:
+        raise ReportError(
+            f"A property is text or a finite number; {endless[0]} in {path} has infinity. Leave its cell empty."
+        )
     rows = zip(table[MODEL], table[names].itertuples(index=False, name=None), strict=True)
     return {model: {n: v for n, v in zip(names, row, strict=True) if not pd.isna(v)} for model, row in rows}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 import numpy as np
@@ -179,4 +180,7 @@ def _looks_in_words(looks: dict[str, int], n_models: int) -> str:
 
 
 def _stem(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-") or "unnamed"
+    """Of a file: names that differ in other letters or in punctuation alone have a digest behind them."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")
+    plain = re.fullmatch(r"[A-Za-z0-9._ -]+", name.strip()) is not None and "  " not in name
+    return stem if plain else f"{stem}-{hashlib.sha1(name.encode()).hexdigest()[:8]}".strip("-")
