@@ -8,7 +8,7 @@ grow with the number of layers. Scoring, preparing kernels for later and partiti
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -304,7 +304,10 @@ def score_plans(
             layers = committed_layers(model, [task.model_region for task in plans[i].tasks])
             if layers and (isinstance(plans[i], FoldsPlan) or "layers" not in score.attrs):  # folds may differ
                 score.attrs["layers"] = _layers_of_folds(plans[i]) or layers
-                score.attrs["layer_choice"] = asked(model, "layer_choice", "own")
+                choice = asked(model, "layer_choice", "own")  # of all regions, or by region
+                score.attrs["layer_choice"] = (
+                    choice.get(next(iter(layers)), "own") if isinstance(choice, Mapping) else choice
+                )
             yield i, score
 
 

@@ -10,12 +10,14 @@ import xarray as xr
 from plugin_testing.scored_cells import facts
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
+from brainscore_vision.benchmarks.laion_fmri_7t import as_brain_model
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.sweep import listed
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.listing import network_names
 from brainscore_vision.benchmarks.laion_fmri_7t.report import write_report
 from brainscore_vision.benchmarks.laion_fmri_7t.results import ResultsDatabase, add_scores, to_dataframe, to_xarray
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import partition, score_all
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep import Settings, UnknownNamesError, check_names, make_plan
+from brainscore_vision.benchmarks.laion_fmri_7t.sweep.plan import _has_layers
 from brainscore_vision.benchmarks.laion_fmri_7t.sweep.tasks import Work, do
 
 V1, IT = "LAION_fMRI.V1-ood-ridge", "LAION_fMRI.IT-ood-ridge"
@@ -151,8 +153,9 @@ def test_sweeps_have_layers(tiny_dataset, database, tmp_path):
         check_names([SMALL], benchmarks, {"pixels": {"V1": "x"}}, dataset=dataset)
     with pytest.raises(UnknownNamesError, match="layers of 'face', which models record as IT"):
         check_names([SMALL], benchmarks, {**LAYERS, "face": "blocks.3"}, dataset=dataset)
-    only_v1 = check_names([SMALL], [V1, IT], {"V1": "blocks.1"}, dataset=dataset)  # IT may be the model's own
-    assert make_plan(*only_v1, results=database).n_done == 2
+    only_v1 = check_names([SMALL], [V1, IT], {"V1": "blocks.1"}, dataset=dataset)  # IT would be the model's own
+    (rest,) = make_plan(*only_v1, results=database).models
+    assert ([t.name for t in rest.done], [t.name for t in rest.todo]) == ([V1], [IT])
     settings = Settings(EngineOptions(store_directory=tmp_path, progress=False))
     made = do(Work(plan, cells=False, bytes=10**12), settings, "one")
     assert (made.failed, made.labels) == ([], {"IT": "blocks.3"})
@@ -160,6 +163,21 @@ def test_sweeps_have_layers(tiny_dataset, database, tmp_path):
     assert scored.failed == []
     (kept,) = database.add_entries([one.entry for one in scored.scored])
     assert database.score(kept).attrs["layers"] == {"IT": "blocks.3"}
+
+
+def test_a_layer_that_was_given_is_not_the_models_own(tiny_dataset, tmp_path):
+    network = timm.create_model("test_vit", pretrained=False).eval()
+    model = as_brain_model(network, "own", layers={"V1": "blocks.0", "IT": "blocks.5"})
+    database = ResultsDatabase(tmp_path / "r.db")
+    planned = []
+    for layers in ({"IT": "blocks.3"}, {"V1": "blocks.1"}, None):
+        scores = dict(score_all(model, [V1, IT], dataset=tiny_dataset, engine=ENGINE, layers=layers))
+        list(add_scores(database, scores.items(), model="a.py:own", benchmarks=[V1, IT], dataset=tiny_dataset))
+        planned.append([scores[name].attrs["layer_choice"] for name in (V1, IT)])
+    assert planned == [["own", "given"], ["given", "own"], ["own", "own"]]
+    first = database.results(latest=False)[:2]
+    assert [_has_layers(result, {"V1": "blocks.1"}) for result in first] == [False, False]
+    assert [_has_layers(result, {"IT": "blocks.3"}) for result in first] == [True, True]
 
 
 def test_layers_are_chosen_in_scores_and_sweeps(run, tiny_dataset, tmp_path):

@@ -28,7 +28,7 @@ from brainscore_vision.data.laion_fmri_7t.released.features import DatasetModel
 
 from .errors import ModelSourceError
 from .libraries import LIBRARIES, find_library_network
-from .network import AUTO, GIVEN, MODEL_INTERFACE, Layers, Network, as_network
+from .network import AUTO, GIVEN, MODEL_INTERFACE, OWN, Layers, Network, as_network
 from .sources import is_table, locate_model, split_call, with_whole_path
 
 MADE = "made-"
@@ -172,7 +172,8 @@ class ModelSource:
         self.check_layers(layers)
         if layers is not None:
             network = self.network()
-            return network.commit({**network.layers, **layers}, GIVEN)
+            choices = {**dict.fromkeys(network.layers, OWN), **dict.fromkeys(layers, GIVEN)}
+            return network.commit({**network.layers, **layers}, choices)
         made = self._make()
         if self._as_network(made) is not None:
             raise self._without_layers()

@@ -117,14 +117,15 @@ class Network:
         layers = dict(region_layers(model))
         return cls(model.identifier, activations_model, model.visual_degrees(), source, layers)
 
-    def commit(self, layers: Layers, choice: str = OWN) -> BrainModel:
+    def commit(self, layers: Layers, choice: str | Mapping[str, str] = OWN) -> BrainModel:
         """The BrainModel whose regions are these layers.
 
         Parameters
         ----------
         layers : mapping of str to str or list of str
-        choice : {"own", "given", "auto"}
-            Who has chosen them: who made the model, who scores it, or their scores on training images. Scores say so.
+        choice : {"own", "given", "auto"}, or mapping of str to such
+            Who has chosen them, of all or by region: who made the model, who scores it, or their scores on training images.
+            Scores say so.
 
         Raises
         ------

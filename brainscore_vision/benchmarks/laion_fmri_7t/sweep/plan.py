@@ -239,7 +239,8 @@ def _has_layers(result, layers: Mapping | str | None) -> bool:
     if layers is None or layers == AUTO:
         return (result.layer_choice or OWN) == (layers or OWN)
     return bool(result.layers) and all(
-        region not in layers or _as_list(names) == _as_list(layers[region]) for region, names in result.layers.items()
+        _as_list(names) == _as_list(layers[region]) if region in layers else result.layer_choice == OWN
+        for region, names in result.layers.items()
     )
 
 
