@@ -812,6 +812,18 @@ def test_numbers_behind_a_mask_are_meant_for_nobody(study):
         kernel_from_features(np.ma.masked_greater(features, 0), list("abcdefgh"))
 
 
+def test_one_regions_responses_for_another_are_said(study, model):
+    """A function that is made in a loop over regions loads the last one's."""
+    plans = [study.benchmark(METRICS["ridge"]).resolve()]
+    tasks = tuple(dataclasses.replace(task, region="V4") for task in plans[0].tasks)
+    plans.append(dataclasses.replace(plans[0], tasks=tasks))
+    said = "Responses of anna in V4 and in inferior temporal are the same numbers"
+    for _, score in score_plans(model, plans, QUIET):
+        assert any(note.startswith(said) for note in score.attrs["notes"])
+    ((_, alone),) = score_plans(model, plans[:1], QUIET)
+    assert not any("same numbers" in note for note in alone.attrs.get("notes", ()))
+
+
 def test_benchmarks_and_folds_may_come_from_a_generator(study, model):
     ridge = [study.benchmark(METRICS["ridge"], options=QUIET, k=k) for k in range(2)]
     folds = KFoldNeuralBenchmark(ridge[0].info, (one for one in ridge), QUIET)

@@ -95,6 +95,7 @@ class Run:
         self.jobs = list(_known_stimuli(models, tasks))
         self.compute = self._makers[0].compute
         self._stack = ExitStack()
+        self._same_responses: dict[tuple[str, str], str] = {}
 
     def __enter__(self) -> Run:
         for maker in self._makers:
@@ -121,6 +122,7 @@ class Run:
                 pool.content_hashes(pool.stimulus_ids)
                 if not getattr(pool.provider, "images_are_plain", False):
                     check_plain(stimuli, pool.name)
+        alike: dict = {}
         for task in sorted({job.task for job in self.jobs}, key=lambda task: (task.subject, task.region)):
             known = set(task.pool.stimulus_ids)
             outside = [name for name in (*task.train_ids, *task.test_ids) if name not in known]
@@ -143,6 +145,21 @@ class Run:
                 )
             responses.check_stimuli(task.train_ids)
             responses.check_stimuli(task.test_ids)
+            values = responses.values
+            key = task.subject, values.shape, values[:1].tobytes(), values[-1:].tobytes()
+            alike.setdefault(key, {})[task.region] = task
+        for of_regions in alike.values():
+            if len(of_regions) > 1:
+                for task in of_regions.values():
+                    self._same_responses[task.subject, task.region] = (
+                        f"Responses of {task.subject} in {' and in '.join(of_regions)} are the same numbers: check what loads "
+                        f"them, unless these are the same neuroids."
+                    )
+
+    def notes_on_responses(self, task: SubjectTask) -> tuple[str, ...]:
+        """What Scores should say of a task's responses beside the others'."""
+        note = self._same_responses.get((task.subject, task.region))
+        return () if note is None else (note,)
 
     def work(self) -> list[KernelWork]:
         """The kernels that the jobs need, each once; those of a pool follow each other."""
@@ -351,7 +368,7 @@ def evaluate(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Ite
             for job in item.jobs:
                 jobs[job.task].append(job)
             for task, result in _results(*run.kernels(item), list(jobs), run.compute):
-                notes = *run.notes(item), *fitted_to(model, task), *result.notes
+                notes = *run.notes(item), *fitted_to(model, task), *run.notes_on_responses(task), *result.notes
                 about = {"notes": notes, "features_digest": run.features_digest(item)}
                 for job in jobs[task]:
                     yield job.position, replace(result, dropped_stimuli=job.dropped, **about)

@@ -43,7 +43,7 @@ class Responses:
     stimulus_ids : numpy.ndarray of str, shape (n,)
         Each stimulus once.
     values : numpy.ndarray, shape (n, neuroids)
-        Averages over repetitions, finite.
+        Averages over repetitions, finite. Kept as they are, and not copied: give each subject an array of its own.
     n_repetitions : numpy.ndarray of int, shape (n,)
     neuroids : pandas.DataFrame
         One row per neuroid; columns become coordinates of per-neuroid results.
@@ -51,7 +51,8 @@ class Responses:
         As published with the data, at the repetitions that it refers to.
     noise_variance : numpy.ndarray of float64, shape (neuroids,), optional
         σ², of a single trial around its stimulus (:func:`.statistics.ceilings.noise_variance`). Without it, what
-        ``noise_ceiling`` leaves of the variance of all these ``values``.
+        ``noise_ceiling`` leaves of the variance of all these ``values``; ``dataclasses.replace`` keeps it, unless it is given
+        ``noise_variance=None`` with other values or another ceiling.
     """
 
     subject: str
