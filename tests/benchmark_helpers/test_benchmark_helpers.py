@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+import re
 import threading
 from collections import Counter
 
@@ -390,6 +391,15 @@ def test_a_mean_over_subjects_with_other_test_stimuli_says_so(study, model):
     plan = study.benchmark(METRICS["ridge"], options=QUIET).resolve()
     other = FeatureModel(functools.partial(pixel_features, size=2), visual_degrees=DEGREES, identifier="other")
 
+    def too_small(tasks):
+        """Of means of independent stimuli, alike in all subjects: by draws of them as they are drawn, and by new stimuli."""
+        every = list(dict.fromkeys(name for task in tasks for name in task.test_ids))
+        rng = np.random.default_rng(11)
+        weights = np.mean([np.isin(every, task.test_ids) / len(task.test_ids) for task in tasks], axis=0)
+        new = (rng.standard_normal((40_000, len(every))) @ weights).std()
+        drawn = {task.test_ids: rng.standard_normal((40_000, len(task.test_ids))).mean(axis=1) for task in tasks}
+        return 1 - np.mean([drawn[task.test_ids] for task in tasks], axis=0).std() / new
+
     def notes(tasks):
         of_tasks = dataclasses.replace(plan, tasks=tuple(tasks))
         ((_, a),), ((_, b),) = (list(score_plans(m, [of_tasks], QUIET)) for m in (model, other))
@@ -401,10 +411,11 @@ def test_a_mean_over_subjects_with_other_test_stimuli_says_so(study, model):
     without_one = [
         dataclasses.replace(t, test_ids=t.test_ids[:k] + t.test_ids[k + 1 :]) for k, t in enumerate(plan.tasks)
     ]
-    n = len(plan.tasks[0].test_ids) - 1
-    share = (n - 1) / n  # of stimuli that two of the three subjects have in common
-    widening = np.sqrt(1 + 2 * share)
-    assert f"standard error may be up to {1 - 1 / widening:.0%} too small" in notes(without_one)
+    one_lacks = [*plan.tasks[:2], without_one[2]]  # two of them have the same draws
+    for tasks in (without_one, one_lacks):
+        said = re.search(r"standard error may be up to (\d+)% too small", notes(tasks))
+        assert int(said[1]) == pytest.approx(100 * too_small(tasks), abs=1)
+    assert too_small(one_lacks) < too_small(without_one) - 0.1
     apart = [dataclasses.replace(t, test_ids=t.test_ids[5 * k : 5 * k + 5]) for k, t in enumerate(plan.tasks)]
     assert "subjects" not in notes(apart)
 

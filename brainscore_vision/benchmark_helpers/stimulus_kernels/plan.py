@@ -5,12 +5,11 @@ One loop aggregates subjects, folds, and their ceilings.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
 
 import numpy as np
+import scipy.sparse
 import xarray as xr
 from brainscore_core.metrics import Score
 from brainscore_vision.metric_helpers.bootstrap_error import bootstrap_error, declare_no_error
@@ -404,7 +403,12 @@ class FoldsPlan:
         overlaps = self._overlaps()
         if any(np.any(shares > np.eye(len(shares))) for shares in overlaps.values()):
             score.attrs["folds_overlap"] = {subject: shares.tolist() for subject, shares in overlaps.items()}
-        widening = max(map(overlap_widening, self._by_subject()))
+        widening = max(
+            _widening(overlaps[tasks[0].subject], [(task.test_ids, task.bootstrap_groups) for task in tasks])
+            for tasks in self._by_subject()
+        )
+        if (of_subjects := overlap_widening(self.tasks)) > SMALL_WIDENING:
+            score.attrs["subjects_overlap"] = of_subjects
         notes = [OVERLAP.format(widening - 1)] * (widening > SMALL_WIDENING)
         notes += [SAME_TEST] * any(
             len({frozenset(task.test_ids) for task in of}) < len(of) for of in self._by_subject()
@@ -423,32 +427,42 @@ class FoldsPlan:
         The correlation of two folds' scores over other stimuli, if each is a mean over stimuli and stimuli of one group are
         alike: the cosine of how many stimuli of each group are in either.
         """
-        found = {}
-        for tasks in self._by_subject():
-            found[tasks[0].subject] = _common(tasks)
-        return found
+        return {tasks[0].subject: _common(tasks) for tasks in self._by_subject()}
 
 
 def overlap_widening(tasks: Sequence[SubjectTask]) -> float:
-    """How many times as much a mean over tasks varies over other stimuli, at most, as one whose draws are as theirs.
+    """How many times as much a mean over tasks varies over other stimuli, at most, as what is known of it says.
 
-    Tasks with the same test stimuli have the same draws, others independent ones, however many stimuli they have in common.
+    That is √(Σ ρ_ij s_i s_j / Σ' ρ_ij s_i s_j), with ρ the cosines of :func:`_common`, s_i = 1/√n_i for n_i stimuli or groups
+    of them, and Σ' over the pairs that are accounted for: tasks with the same test stimuli, which have the same draws, and
+    those of one subject, whose folds :func:`~.statistics.differences.compare` widens itself. Others are drawn independently.
     """
-    return _widening(_common(tasks), [(task.test_ids, task.bootstrap_groups) for task in tasks])
+    drawn = [(task.test_ids, task.bootstrap_groups) for task in tasks]
+    number_of, subjects = {}, np.array([task.subject for task in tasks])
+    draws = np.array([number_of.setdefault(one, len(number_of)) for one in drawn])
+    known = (draws[:, None] == draws) | (subjects[:, None] == subjects)
+    spread = np.array([1 / np.sqrt(len(set(task.bootstrap_groups or task.test_ids))) for task in tasks])
+    covariance = _common(tasks) * np.outer(spread, spread)
+    return float(np.sqrt(covariance.sum() / covariance[known].sum()))
 
 
 def _common(tasks: Sequence[SubjectTask]) -> np.ndarray:
-    stimuli = [Counter(task.test_ids) for task in tasks]
-    groups = [Counter(task.bootstrap_groups or task.test_ids) for task in tasks]
+    """How much of what is drawn two tasks have in common, shape (tasks, tasks)."""
+    stimuli = [task.test_ids for task in tasks]
+    groups = [task.bootstrap_groups or task.test_ids for task in tasks]
     return np.maximum(_cosines(stimuli), _cosines(groups))
 
 
-def _cosines(counts: Sequence[Counter]) -> np.ndarray:
-    norms = [np.sqrt(sum(number**2 for number in one.values())) for one in counts]
-    found = np.eye(len(counts))
-    for i, j in combinations(range(len(counts)), 2):
-        common = sum(counts[i][name] * counts[j][name] for name in counts[i].keys() & counts[j].keys())
-        found[i, j] = found[j, i] = common / (norms[i] * norms[j])
+def _cosines(labels: Sequence[Sequence[str]]) -> np.ndarray:
+    """Of how often each label is in either, shape (lists, lists)."""
+    number_of: dict[str, int] = {}
+    rows = np.repeat(np.arange(len(labels)), [len(one) for one in labels])
+    columns = [number_of.setdefault(label, len(number_of)) for one in labels for label in one]
+    counts = scipy.sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(labels), len(number_of)))
+    products = (counts @ counts.T).toarray()
+    norms = np.sqrt(products.diagonal())
+    found = products / np.outer(norms, norms)
+    np.fill_diagonal(found, 1)
     return found
 
 

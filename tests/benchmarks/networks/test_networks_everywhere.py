@@ -152,7 +152,7 @@ def test_sweeps_have_layers(tiny_dataset, database, tmp_path):
     with pytest.raises(UnknownNamesError, match="none for 'timm:test_vit@none'"):
         check_names([SMALL], benchmarks, {"pixels": {"V1": "x"}}, dataset=dataset)
     with pytest.raises(UnknownNamesError, match="layers of 'face', which models record as IT"):
-        check_names([SMALL], benchmarks, {**LAYERS, "face": "blocks.3"}, dataset=dataset)
+        check_names([SMALL], benchmarks, {"V1": "blocks.1", "face": "blocks.3"}, dataset=dataset)
     only_v1 = check_names([SMALL], [V1, IT], {"V1": "blocks.1"}, dataset=dataset)  # IT would be the model's own
     (rest,) = make_plan(*only_v1, results=database).models
     assert ([t.name for t in rest.done], [t.name for t in rest.todo]) == ([V1], [IT])

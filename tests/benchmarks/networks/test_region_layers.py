@@ -80,6 +80,7 @@ def test_by_model():
     [
         ({"face": "5"}, r"received layers of 'face', which models record as IT\. Write IT=5, or .*--record face"),
         ({"V1": "2", "it": ["5", "6"]}, r"received layers of 'it', which models record as IT\. Write IT=5,IT=6\.$"),
+        ({"IT": "3", "it": "5"}, r"received layers of 'it', which models record as IT"),
         ({"V1d": "5"}, r"as V1\. Write V1=5, or let benchmarks record it under its own name \(--record V1d\)"),
     ],
 )
@@ -89,6 +90,10 @@ def test_layers_of_a_region_that_is_recorded_under_another_name(layers, said):
         check_region_names(layers, ["V1", "IT"])
 
 
-@pytest.mark.parametrize("layers", [None, "auto", {"V2": "5"}, {"behavior": "5"}, {"face": "5", "IT": "6"}])
+@pytest.mark.parametrize(
+    "layers",
+    [None, "auto", {"V2": "5"}, {"behavior": "5"}, {"face": "5", "IT": "6"}, {"place": "5", "IT": "6"}, {"V1d": "5"}],
+)
 def test_layers_of_other_regions_are_left_alone(layers):
+    """One file may have those of all benchmarks of a paper."""
     check_region_names(layers, ["IT", "face"])

@@ -195,7 +195,7 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
         notes=(
             *other_training(score_a, score_b),
             *((OVERLAP_NOTE,) if any(one is not None and one.is_apart for one in overlaps.values()) else ()),
-            *note_on_subjects(max(fold.attrs.get("subjects_overlap", 1.0) for fold in _folds(score_a))),
+            *note_on_subjects(score_a.attrs.get("subjects_overlap", 1.0)),
             *((UNIT_NOTE,) if any(map(_depends_on_unit, (score_a, score_b))) else ()),
         ),
     )
