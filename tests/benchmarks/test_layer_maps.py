@@ -185,6 +185,15 @@ def test_auto_scores_what_the_chosen_layer_scores_and_names_it(network, tiny_dat
     assert "all of which are test images here" in scores[cells[2]].attrs["layers_chosen"]
 
 
+def test_a_mean_over_folds_says_what_each_fold_chose_on(network, tiny_dataset):
+    """Training images of one fold are test images of another."""
+    name = "LAION_fMRI.V1-cluster_k5-ridgecv"
+    score = dict(score_all(network, [name], dataset=tiny_dataset, engine=QUIET, layers="auto"))[name]
+    of_folds = [score.attrs[f"fold_{k}"].attrs["layers_chosen"] for k in range(5)]
+    assert len(set(of_folds)) > 1
+    assert score.attrs["layers_chosen"] == "; ".join(f"in fold {k} {text}" for k, text in enumerate(of_folds))
+
+
 def test_auto_chooses_for_each_benchmark_on_its_own_voxels(tiny_dataset):
     """IT and IT_full are of one region of models, and of different voxels."""
     cells = ["LAION_fMRI.IT-ood-ridgecv", "LAION_fMRI.IT_full-ood-ridgecv"]

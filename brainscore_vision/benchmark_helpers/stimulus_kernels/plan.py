@@ -399,7 +399,8 @@ class FoldsPlan:
             scores[k] = fold.score(results[start : start + len(fold.tasks)])
             start += len(fold.tasks)
         score = aggregate_scores(scores, over="fold")
-        score.attrs.update(self.folds[0].facts, normalization=self.folds[0].normalization)
+        facts = {name: self._said(name) for name in self.folds[0].facts}
+        score.attrs.update(facts, normalization=self.folds[0].normalization)
         overlaps = self._overlaps()
         if any(np.any(shares > np.eye(len(shares))) for shares in overlaps.values()):
             score.attrs["folds_overlap"] = {subject: shares.tolist() for subject, shares in overlaps.items()}
@@ -416,6 +417,13 @@ class FoldsPlan:
         if notes:
             score.attrs["notes"] = [*score.attrs.get("notes", ()), *notes]
         return score
+
+    def _said(self, fact: str):
+        """A fact of all folds; where texts differ, each with its fold."""
+        said = [fold.facts.get(fact) for fold in self.folds]
+        if all(one == said[0] for one in said) or not all(isinstance(one, str) for one in said):
+            return said[0]
+        return "; ".join(f"in fold {k} {text}" for k, text in enumerate(said))
 
     def _by_subject(self) -> list[tuple[SubjectTask, ...]]:
         """Each subject's tasks, fold by fold."""
