@@ -226,6 +226,11 @@ def test_a_model_that_keeps_answers_by_name_meets_no_name_twice(tiny_dataset, tm
         responses = encoder.encode(images)
         np.testing.assert_allclose(responses, expected.encode(images), rtol=1e-5, atol=1e-5)
         assert len(np.unique(responses.round(4), axis=0)) == 3, number
+    for name, image in zip((3, 4), faces, strict=False):  # numbers
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+    numbered = StimulusSet({"stimulus_id": [3, 4]})
+    numbered.stimulus_paths, numbered.identifier = {name: str(tmp_path / f"{name}.png") for name in (3, 4)}, None
+    np.testing.assert_allclose(encoder.encode(numbered), encoder.encode(faces[:2]), rtol=1e-5, atol=1e-5)
     stimuli = StimulusSet({"stimulus_id": ["a", "b", "b"]})  # its own names, where each stands once
     for name, image in zip("ab", faces, strict=False):
         Image.fromarray(image).save(tmp_path / f"{name}.png")

@@ -49,8 +49,7 @@ TURNED = (
 )
 
 _PROCESS = uuid.uuid4().hex[:8]
-_NAMES = (f"image-{_PROCESS}-{number}" for number in itertools.count())
-"""Names of images that have none. No two are the same, in other processes too: models may keep features by them."""
+_NUMBERS = itertools.count()
 
 Plain = Callable[[bytes], bytes | None]
 """From an encoded image to another encoding of it as it was shown to people; None if it is plain already."""
@@ -162,10 +161,10 @@ def placed_pieces(
     for start in range(0, len(images), PIECE):
         piece = images[start : start + PIECE]
         if isinstance(images, StimulusSet):
-            names = list(images["stimulus_id"])[start : start + PIECE]
-            piece = [Path(images.get_stimulus(stimulus_id)) for stimulus_id in names]
+            given = list(images["stimulus_id"])[start : start + PIECE]
+            piece, names = [Path(images.get_stimulus(stimulus_id)) for stimulus_id in given], list(map(str, given))
         if not isinstance(images, StimulusSet) or len(set(names)) < len(names):
-            names = [next(_NAMES) for _ in piece]
+            names = _new_names(len(piece))
         own = folder / str(start)
         own.mkdir()
 
@@ -209,6 +208,11 @@ def write_ppm(image: Image.Image, path: Path) -> Path:
     """An RGB image as it lies in memory: Pillow's own writing of PPM or BMP takes half as long again."""
     path.write_bytes(b"P6 %d %d 255\n" % image.size + image.tobytes())
     return path
+
+
+def _new_names(n: int) -> list[str]:
+    """Of images that have none, and that no other image has, in another program either: models may keep features by them."""
+    return [f"image-{_PROCESS}-{next(_NUMBERS)}" for _ in range(n)]
 
 
 def _sha1(path: Path) -> str:
