@@ -374,7 +374,7 @@ def test_the_same_test_stimuli_have_the_same_draws_in_any_order(study, model):
     for parts in ([(ordered, None)] * 5, [(order, None) for order in orders]):
         five, said = compared(model, folds_of(plan, *parts, leaving_out=True))
         assert "in common" not in said
-        assert "the error over folds is about their training stimuli alone" in said
+        assert "the error over folds is about training alone there" in said
         found.append(five)
         assert five == pytest.approx(once, rel=0.25)  # √5 times narrower, if they were independent
     assert found[0] == pytest.approx(found[1])
@@ -844,15 +844,33 @@ def test_benchmarks_and_folds_may_come_from_a_generator(study, model):
         list(score_benchmarks(model, ["Second2026.IT"], QUIET))
 
 
-def test_folds_that_a_loop_makes_all_alike(study):
+def test_folds_that_a_loop_makes_all_alike(study, model):
     """A function that is made in a loop sees the variables of the loop's end."""
     info, folds = study.benchmark(METRICS["ridge"]).info, []
     for k in range(2):
         folds.append(MultiSubjectNeuralBenchmark(info, lambda: study.tasks(METRICS["ridge"], k)))  # noqa: B023 - see above
-    with pytest.raises(
-        StimulusKernelError, match="folds 0 and 1 of Second2026.IT have the same ones .* lambda train=train"
-    ):
+    said = "folds 0 and 1 of Second2026.IT have the same ones.* lambda train=train"
+    with pytest.raises(StimulusKernelError, match=said):
         KFoldNeuralBenchmark(info, folds).resolve()
+    plan = study.benchmark(METRICS["ridge"], options=QUIET).resolve()
+
+    def fold(change):  # another function each time
+        responses = [change(task.load_responses()) for task in plan.tasks]
+        tasks = (
+            dataclasses.replace(task, load_responses=functools.partial(lambda r: r, own))
+            for task, own in zip(plan.tasks, responses, strict=True)
+        )
+        return dataclasses.replace(plan, tasks=tuple(tasks))
+
+    def score(*folds):
+        ((_, found),) = score_plans(model, [FoldsPlan("x", folds)], QUIET)
+        return found
+
+    with pytest.raises(StimulusKernelError, match="folds 0 and 1 of x have the same ones"):
+        score(fold(lambda r: r), fold(lambda r: r))
+    rng = np.random.default_rng(1)  # another session, with the same stimuli
+    other = fold(lambda r: dataclasses.replace(r, values=r.values + rng.standard_normal(r.values.shape)))
+    assert len(set(score(fold(lambda r: r), other).attrs["raw_folds"].values.tolist())) == 2
 
 
 @pytest.mark.parametrize("metric", ["ridge", "rdm"])

@@ -11,6 +11,7 @@ from brainscore_vision.benchmark_helpers.neural_common import average_repetition
 from plugin_testing.data_factory import make_trials, write_dataset, write_trials
 
 import brainscore_vision
+from brainscore_vision.data.laion_fmri_7t import source
 from brainscore_vision.data.laion_fmri_7t.assemblies import neuroid_assembly
 from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
 from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError, SchemaError
@@ -43,7 +44,9 @@ def test_load_dataset(folder, number):
 def test_attributes(folder):
     assembly = brainscore_vision.load_dataset("LAION_fMRI_sub-01")
     assert assembly.attrs["identifier"] == "LAION_fMRI_sub-01"
-    assert assembly.attrs["stimulus_set_identifier"] == assembly.attrs["stimulus_set"].identifier == "LAION_fMRI_stim"
+    identifier = assembly.attrs["stimulus_set"].identifier
+    assert assembly.attrs["stimulus_set_identifier"] == identifier
+    assert identifier == "LAION_fMRI_stim"
     assert set(assembly["stimulus_id"].values) <= set(assembly.attrs["stimulus_set"]["stimulus_id"])
 
 
@@ -73,10 +76,13 @@ def test_brain_score_averages_give_our_responses(folder):
     np.testing.assert_allclose(averaged.values, responses.values, rtol=1e-5, atol=1e-6)
 
 
-def test_load_stimulus_set(folder):
+def test_load_stimulus_set(folder, monkeypatch):
     stimulus_set = brainscore_vision.load_stimulus_set("LAION_fMRI_stim")
     assert isinstance(stimulus_set, StimulusSet)
     assert stimulus_set.identifier == "LAION_fMRI_stim"
+    monkeypatch.setattr(source, "_is_simulated", lambda *_: True)  # Brain-Score keeps activations by the name
+    made_up = brainscore_vision.load_stimulus_set("LAION_fMRI_stim")
+    assert made_up.identifier == open_dataset().stimulus_set().identifier != "LAION_fMRI_stim"
     assert len(stimulus_set) == 11 + 5 * 4
     assert all(stimulus_set.get_stimulus(stimulus_id).is_file() for stimulus_id in stimulus_set["stimulus_id"])
 

@@ -39,7 +39,7 @@ OVERLAP = (
 )
 
 SAME_TEST = (
-    "Folds are tested on the same stimuli: the error over folds is about their training stimuli alone, and says nothing of "
+    "Folds are tested on the same stimuli as others: the error over folds is about training alone there, and says nothing of "
     "other test stimuli."
 )
 
@@ -351,7 +351,7 @@ class FoldsPlan:
     ------
     StimulusKernelError
         Folds of different subjects, or of the same in another order: each subject has a mean over folds. Folds of different
-        metrics or regions, a mean of which would say nothing. Two folds with the same training and test stimuli.
+        metrics or regions, a mean of which would say nothing. A fold that stands there twice.
     """
 
     identifier: str
@@ -366,21 +366,32 @@ class FoldsPlan:
                 f"them, or make a benchmark of each."
             )
         _check_alike("folds of a benchmark differ in their stimuli alone", self.identifier, self.tasks)
-        self._check_stimuli()
+        self._check_apart()
         orders: dict = {}
         folds = tuple(replace(fold, tasks=in_one_order(fold.tasks, orders)) for fold in self.folds)
         object.__setattr__(self, "folds", folds)
 
-    def _check_stimuli(self) -> None:
+    def _check_apart(self, results: Sequence[SubjectResult] = ()) -> None:
+        """Refuse a fold that stands there twice: with equal loaders, or as its results show.
+
+        Folds on the same stimuli may be of other responses, such as those of another session.
+        """
         seen: dict = {}
         for number, fold in enumerate(self.folds):
-            stimuli = tuple((frozenset(task.train_ids), frozenset(task.test_ids)) for task in fold.tasks)
-            same = seen.setdefault(stimuli, number)
+            key: tuple = tuple((frozenset(task.train_ids), frozenset(task.test_ids)) for task in fold.tasks)
+            if results and any(result.responses_sketch is None for result in results):
+                return
+            if results:
+                of_fold = results[number * len(fold.tasks) : (number + 1) * len(fold.tasks)]
+                key += tuple(np.asarray(result.responses_sketch).tobytes() for result in of_fold)
+            else:
+                key += tuple(task.load_responses for task in fold.tasks)
+            same = seen.setdefault(key, number)
             if same != number:
                 raise StimulusKernelError(
-                    f"Folds differ in their stimuli; folds {same} and {number} of {self.identifier} have the same ones for "
-                    f"training and for test. Leave one out; if a loop makes them, bind its variables when the function is "
-                    f"made: lambda train=train, test=test: tasks(train, test)."
+                    f"Folds differ in their stimuli or responses; folds {same} and {number} of {self.identifier} have the same "
+                    f"ones. Leave one out; if a loop makes them, bind its variables when the function is made: "
+                    f"lambda train=train, test=test: tasks(train, test)."
                 )
 
     @property
@@ -394,6 +405,7 @@ class FoldsPlan:
 
     def score(self, results: Sequence[SubjectResult]) -> Score:
         """The Score, from the results of :attr:`tasks` in their order."""
+        self._check_apart(results)
         scores, start = {}, 0
         for k, fold in enumerate(self.folds):
             scores[k] = fold.score(results[start : start + len(fold.tasks)])

@@ -7,7 +7,6 @@ plan that comes of it names what has to be compared for each subject, and nothin
 from __future__ import annotations
 
 import functools
-import hashlib
 import logging
 import os
 from collections.abc import Sequence
@@ -431,9 +430,6 @@ def load_assembly(region: str, split: str, side: str, **options):
         slices.append(to_assembly(task.load_responses().select(ids)))
     assembly = block_diagonal_concat(slices)
     stimulus_set = dataset.stimulus_set(list(stimulus_ids))
-    shown = dataset.stimulus_fingerprints(list(stimulus_ids))
-    digest = hashlib.sha1("\n".join(f"{name} {sha1}" for name, sha1 in shown.items()).encode()).hexdigest()[:12]
-    stimulus_set.identifier = f"{stimulus_set.identifier}--{digest}"
     assembly.attrs["stimulus_set"] = stimulus_set
     assembly.attrs["stimulus_set_identifier"] = stimulus_set.identifier
     return assembly

@@ -15,7 +15,7 @@ def _load_neuroid_assembly(subject: str):
 
     dataset = open_dataset()
     assembly = dataset.assembly(subject)
-    assembly.attrs["stimulus_set"] = dataset.stimulus_set()
+    assembly.attrs["stimulus_set"] = _stimulus_set(dataset)
     assembly.attrs["stimulus_set_identifier"] = assembly.attrs["stimulus_set"].identifier
     return assembly
 
@@ -24,7 +24,17 @@ def _load_stimulus_set():
     """All stimuli of the dataset, as they were displayed."""
     from .source import open_dataset
 
-    return open_dataset().stimulus_set()
+    return _stimulus_set(open_dataset())
+
+
+def _stimulus_set(dataset):
+    """All stimuli, by the registered name; made-up ones keep one of their own, by which Brain-Score keeps activations."""
+    from .constants import STIMULUS_SET_IDENTIFIER
+
+    stimuli = dataset.stimulus_set()
+    if not dataset.is_simulated:
+        stimuli.identifier = STIMULUS_SET_IDENTIFIER
+    return stimuli
 
 
 data_registry["LAION_fMRI_sub-01"] = lambda: _load_neuroid_assembly("sub-01")

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 
 import h5py
@@ -78,7 +79,13 @@ def spoil_manifest(folder, **columns):
 class TestManifest:
     def test_stimulus_set(self, folder):
         stimulus_set = make_stimulus_set(find_stimuli(folder))
-        assert stimulus_set.identifier == "LAION_fMRI_stim"
+        assert stimulus_set.identifier == make_stimulus_set(find_stimuli(folder)).identifier
+        some = make_stimulus_set(find_stimuli(folder), STIMULI[:2])
+        shutil.copy(folder / "images" / STIMULI[1], folder / "images" / STIMULI[0])  # another image of the name
+        changed = make_stimulus_set(find_stimuli(folder), STIMULI[:2])
+        names = {stimulus_set.identifier, some.identifier, changed.identifier}
+        assert len(names) == 3
+        assert all(re.fullmatch("LAION_fMRI_stim--[0-9a-f]{12}", name) for name in names)
         assert stimulus_set["stimulus_id"].tolist() == STIMULI
         assert stimulus_set["dataset"].tolist() == [name.split("_")[1] for name in STIMULI]
         assert all(stimulus_set.get_stimulus(name).is_file() for name in STIMULI)

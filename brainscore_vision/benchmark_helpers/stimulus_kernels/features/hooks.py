@@ -501,7 +501,7 @@ def nearest_layers(name: str, known: Sequence[str]) -> str:
 
 def reads_calls(wrapper: PytorchWrapper) -> bool:
     """Whether single calls of a layer can be recorded, and what a layer answers is what is recorded."""
-    return _is_plain(wrapper, "register_hook", "get_activations", "_tensor_to_numpy", "get_layer")
+    return _is_plain(wrapper, "register_hook", "get_activations", "_tensor_to_numpy")
 
 
 def _is_plain(wrapper: PytorchWrapper, *methods: str) -> bool:

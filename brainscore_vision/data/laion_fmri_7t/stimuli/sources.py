@@ -512,7 +512,8 @@ def make_stimulus_set(source: StimulusSource, stimulus_ids: list[str] | None = N
     Returns
     -------
     StimulusSet
-        With the table's columns; `stimulus_paths` leads to plain RGB or grey images, transparent pixels on grey.
+        With the table's columns; `stimulus_paths` leads to plain RGB or grey images, transparent pixels on grey. Its
+        identifier is no other images': Brain-Score keeps a model's activations, and images on its screen, by it.
 
     Raises
     ------
@@ -528,7 +529,8 @@ def make_stimulus_set(source: StimulusSource, stimulus_ids: list[str] | None = N
     displayed = _displayed(source, stimulus_ids)
     rows = table.set_index("stimulus_id", drop=False).loc[stimulus_ids].reset_index(drop=True)
     stimulus_set = StimulusSet(rows)
-    stimulus_set.identifier = STIMULUS_SET_IDENTIFIER
+    shown = "\n".join(f"{stimulus_id} {displayed[stimulus_id].sha1}" for stimulus_id in stimulus_ids)
+    stimulus_set.identifier = f"{STIMULUS_SET_IDENTIFIER}--{hashlib.sha1(shown.encode()).hexdigest()[:12]}"
     stimulus_set.stimulus_paths = {stimulus_id: displayed[stimulus_id].path for stimulus_id in stimulus_ids}
     return stimulus_set
 
