@@ -333,3 +333,10 @@ def test_clearing_the_cache_removes_the_maps_of_a_model(network, tiny_dataset, r
     assert path.exists()
     run("cache", "clear", "--model", find_model(network).network().identifier)
     assert not path.exists()
+
+
+def test_a_mean_over_subjects_of_their_own_pools_says_what_they_share(network, tiny_dataset):
+    options = {"dataset": tiny_dataset, "engine": QUIET, "metric": "ridgecv"}
+    own = map_layers(network, ("V1",), pool="persubject", **options)
+    assert any("stimuli of the subjects are the same in part" in note for note in own.notes)
+    assert not any("same in part" in note for note in map_layers(network, ("V1",), **options).notes)

@@ -11,7 +11,6 @@ from brainscore_vision.benchmark_helpers.neural_common import average_repetition
 from plugin_testing.data_factory import make_trials, write_dataset, write_trials
 
 import brainscore_vision
-from brainscore_vision.data.laion_fmri_7t import source
 from brainscore_vision.data.laion_fmri_7t.assemblies import neuroid_assembly
 from brainscore_vision.data.laion_fmri_7t.constants import SUBJECTS
 from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError, SchemaError
@@ -80,7 +79,7 @@ def test_load_stimulus_set(folder, monkeypatch):
     stimulus_set = brainscore_vision.load_stimulus_set("LAION_fMRI_stim")
     assert isinstance(stimulus_set, StimulusSet)
     assert stimulus_set.identifier == "LAION_fMRI_stim"
-    monkeypatch.setattr(source, "_is_simulated", lambda *_: True)  # Brain-Score keeps activations by the name
+    monkeypatch.setattr(open_dataset(), "is_simulated", True)  # Brain-Score keeps activations by the name
     made_up = brainscore_vision.load_stimulus_set("LAION_fMRI_stim")
     assert made_up.identifier == open_dataset().stimulus_set().identifier != "LAION_fMRI_stim"
     assert len(stimulus_set) == 11 + 5 * 4

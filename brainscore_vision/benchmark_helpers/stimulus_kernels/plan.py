@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import scipy.sparse
 import xarray as xr
 from brainscore_core.metrics import Score
 from brainscore_vision.metric_helpers.bootstrap_error import bootstrap_error, declare_no_error
@@ -18,7 +17,7 @@ from .errors import StimulusKernelError
 from .pool import StimulusPool
 from .statistics.bootstrap import count_significant, interval_of, t_interval
 from .statistics.ceilings import Normalized
-from .statistics.differences import SMALL_WIDENING
+from .statistics.overlap import OVERLAP, SMALL_WIDENING, folds_widening, in_common, overlap_widening
 from .tasks import SubjectResult, SubjectTask, in_one_order
 
 N_BOOTSTRAP = 200
@@ -32,11 +31,6 @@ TAKEN = frozenset(
     "visual_degrees".split()
 )
 """Names in ``Score.attrs``, beside those of subjects."""
-
-OVERLAP = (
-    "Folds have test stimuli, or groups of them, in common: their mean varies {:.0%} more than that of folds that have none. "
-    "Intervals of comparisons say so; the error over folds does not, and is too small."
-)
 
 SAME_TEST = (
     "Folds are tested on the same stimuli as others: the error over folds is about training alone there, and says nothing of "
@@ -413,13 +407,10 @@ class FoldsPlan:
         score = aggregate_scores(scores, over="fold")
         facts = {name: self._said(name) for name in self.folds[0].facts}
         score.attrs.update(facts, normalization=self.folds[0].normalization)
-        overlaps = self._overlaps()
+        overlaps = {tasks[0].subject: in_common(tasks) for tasks in self._by_subject()}
         if any(np.any(shares > np.eye(len(shares))) for shares in overlaps.values()):
             score.attrs["folds_overlap"] = {subject: shares.tolist() for subject, shares in overlaps.items()}
-        widening = max(
-            _widening(overlaps[tasks[0].subject], [(task.test_ids, task.bootstrap_groups) for task in tasks])
-            for tasks in self._by_subject()
-        )
+        widening = max(folds_widening(tasks, overlaps[tasks[0].subject]) for tasks in self._by_subject())
         if (of_subjects := overlap_widening(self.tasks)) > SMALL_WIDENING:
             score.attrs["subjects_overlap"] = of_subjects
         notes = [OVERLAP.format(widening - 1)] * (widening > SMALL_WIDENING)
@@ -440,53 +431,3 @@ class FoldsPlan:
     def _by_subject(self) -> list[tuple[SubjectTask, ...]]:
         """Each subject's tasks, fold by fold."""
         return list(zip(*(fold.tasks for fold in self.folds), strict=True))
-
-    def _overlaps(self) -> dict[str, np.ndarray]:
-        """Subject -> how much of what is drawn two folds have in common, shape (folds, folds).
-
-        The correlation of two folds' scores over other stimuli, if each is a mean over stimuli and stimuli of one group are
-        alike: the cosine of how many stimuli of each group are in either.
-        """
-        return {tasks[0].subject: _common(tasks) for tasks in self._by_subject()}
-
-
-def overlap_widening(tasks: Sequence[SubjectTask]) -> float:
-    """How many times as much a mean over tasks varies over other stimuli, at most, as what is known of it says.
-
-    That is √(Σ ρ_ij s_i s_j / Σ' ρ_ij s_i s_j), with ρ the cosines of :func:`_common`, s_i = 1/√n_i for n_i stimuli or groups
-    of them, and Σ' over the pairs that are accounted for: tasks with the same test stimuli, which have the same draws, and
-    those of one subject, whose folds :func:`~.statistics.differences.compare` widens itself. Others are drawn independently.
-    """
-    drawn = [(task.test_ids, task.bootstrap_groups) for task in tasks]
-    number_of, subjects = {}, np.array([task.subject for task in tasks])
-    draws = np.array([number_of.setdefault(one, len(number_of)) for one in drawn])
-    known = (draws[:, None] == draws) | (subjects[:, None] == subjects)
-    spread = np.array([1 / np.sqrt(len(set(task.bootstrap_groups or task.test_ids))) for task in tasks])
-    covariance = _common(tasks) * np.outer(spread, spread)
-    return float(np.sqrt(covariance.sum() / covariance[known].sum()))
-
-
-def _common(tasks: Sequence[SubjectTask]) -> np.ndarray:
-    """How much of what is drawn two tasks have in common, shape (tasks, tasks)."""
-    stimuli = [task.test_ids for task in tasks]
-    groups = [task.bootstrap_groups or task.test_ids for task in tasks]
-    return np.maximum(_cosines(stimuli), _cosines(groups))
-
-
-def _cosines(labels: Sequence[Sequence[str]]) -> np.ndarray:
-    """Of how often each label is in either, shape (lists, lists)."""
-    number_of: dict[str, int] = {}
-    rows = np.repeat(np.arange(len(labels)), [len(one) for one in labels])
-    columns = [number_of.setdefault(label, len(number_of)) for one in labels for label in one]
-    counts = scipy.sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(labels), len(number_of)))
-    products = (counts @ counts.T).toarray()
-    norms = np.sqrt(products.diagonal())
-    found = products / np.outer(norms, norms)
-    np.fill_diagonal(found, 1)
-    return found
-
-
-def _widening(shares: np.ndarray, drawn: Sequence) -> float:
-    """How many times as much a mean over folds varies as if folds that are drawn apart had nothing in common."""
-    apart = np.array([[one != other for other in drawn] for one in drawn])
-    return float(np.sqrt(1 + (shares * apart).sum() / len(shares)))

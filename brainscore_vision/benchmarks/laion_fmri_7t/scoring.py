@@ -15,8 +15,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.lookup import
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import MeanPartition, Partition
 from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import partition as partition_tasks
-from brainscore_vision.benchmark_helpers.stimulus_kernels.plan import overlap_widening
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import note_on_subjects
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.overlap import note_on_subjects, overlap_widening
 from brainscore_vision.data.laion_fmri_7t.released.features import DatasetModel, bind
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 

@@ -318,5 +318,5 @@ def test_rows_of_trials_are_those_of_their_stimuli():
 def test_a_ratio_below_zero_is_none():
     """A usual mark of what is missing."""
     for values in ([-1.0, 0.5], [np.nan, 0.5]):
-        with pytest.raises(ResponsesError, match="0 or more; received 1 of 2 that are below 0 or nan"):
+        with pytest.raises(ResponsesError, match="0 or more; received 1 of 2 that are below 0, nan or masked"):
             NoiseCeiling.from_ncsnr(values, 1 / 12)

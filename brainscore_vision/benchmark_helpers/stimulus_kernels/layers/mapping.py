@@ -23,6 +23,7 @@ from ..features.recording import library
 from ..options import EngineOptions
 from ..pool import StimulusPool
 from ..statistics.bootstrap import percentile_interval
+from ..statistics.overlap import note_on_subjects, overlap_widening
 from ..tasks import Responses, SubjectResult, SubjectTask
 from ..wording import asked_as
 from .choosing import choose
@@ -171,7 +172,10 @@ def map_layers(
                     scored[name] = _summary(comparison, of_layer, regions, subjects)
     if too_large:
         facts["too_large"] = too_large
-    return _layer_map(model, order, scored, skipped, best, regions, subjects, metric, facts)
+    # layers are compared on training stimuli
+    compared = [replace(task, test_ids=task.train_ids, train_ids=()) for task in tasks if task.region == regions[0]]
+    notes = note_on_subjects(overlap_widening(compared))
+    return _layer_map(model, order, scored, skipped, best, regions, subjects, metric, facts, notes)
 
 
 def plan_passes(model, tasks: Sequence[SubjectTask], layers: Sequence[Layer], options: EngineOptions) -> Passes:
@@ -263,7 +267,7 @@ def _keep_best(best: dict, results: dict[tuple[str, str], SubjectResult], layer:
 
 
 def _layer_map(
-    model, order, scored: dict, skipped: dict, best: dict, regions, subjects, metric: str, facts: dict
+    model, order, scored: dict, skipped: dict, best: dict, regions, subjects, metric: str, facts: dict, notes
 ) -> LayerMap:
     names = [name for name in order if name in scored and name not in skipped]
     if not names:
@@ -279,7 +283,7 @@ def _layer_map(
         *arrays,
         skipped=skipped,
         facts={"metric": metric, "score": COMPARISONS[metric].describes, **facts},
-        notes=tuple(dict.fromkeys(note for name in names for note in scored[name]["notes"])),
+        notes=tuple(dict.fromkeys([*notes, *(note for name in names for note in scored[name]["notes"])])),
         neuroids=tuple(
             NeuroidLayers(*key, np.array([names.index(order[i]) for i in layers]), correlations, coordinates)
             for key, (layers, correlations, coordinates) in best.items()

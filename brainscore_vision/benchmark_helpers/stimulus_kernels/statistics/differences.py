@@ -29,6 +29,7 @@ from scipy import special
 
 from ..errors import StimulusKernelError
 from .bootstrap import FEWEST_GROUPS, INTERVAL, t_interval
+from .overlap import note_on_subjects
 
 UNIT_NOTE = (
     "penalties (alpha) are in the unit of the features here, so that a model may differ from itself with its features times a "
@@ -38,15 +39,6 @@ UNIT_NOTE = (
 OVERLAP_NOTE = (
     "folds have test stimuli, or groups of them, in common; intervals and p values of the mean over folds count these as often "
     "as they are there (METHODS.md, Uncertainty)."
-)
-
-SMALL_WIDENING = 1.05
-"""Of a mean's standard error, where less is not worth a note."""
-
-SUBJECTS_OVERLAP = (
-    "test stimuli of the subjects are the same in part; the mean over subjects is drawn as if they were independent, so that "
-    "its standard error may be up to {:.0%} too small, its interval too narrow and its p values too small. Those of single "
-    "subjects are right. A benchmark on stimuli that all subjects have tests the mean."
 )
 
 ROUNDING = float(np.finfo(np.float32).eps)
@@ -252,17 +244,6 @@ def other_training(score_a: Score, score_b: Score) -> tuple[str, ...]:
             f"second alone): {end}",
         )
     return ()
-
-
-def note_on_subjects(widening: float) -> tuple[str, ...]:
-    """A note on a mean over subjects that are drawn apart and have stimuli in common.
-
-    Parameters
-    ----------
-    widening : float
-        Of :func:`~..plan.overlap_widening`.
-    """
-    return (SUBJECTS_OVERLAP.format(1 - 1 / widening),) if widening > SMALL_WIDENING else ()
 
 
 def _depends_on_unit(score: Score) -> bool:

@@ -205,7 +205,9 @@ def partition(
                 print(f"Layers of {model}: {layers_by_region(own)}")
         for line in left_out(f"{a} or {b}", dropped):
             print(line)
-        for note in gathered_notes(one for one in said_of if one[0] != ["mean"]):
+        of_subjects = {note for names, notes in said_of if names != ["mean"] for note in notes}
+        own = [(names, notes if names != ["mean"] else set(notes) - of_subjects) for names, notes in said_of]
+        for note in gathered_notes(own):
             print(f"Note: {note}")
 
 

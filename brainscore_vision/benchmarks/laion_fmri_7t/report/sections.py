@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.layer_map import LayerMap
+from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import UNIT_NOTE
 from brainscore_vision.data.laion_fmri_7t.constants import OOD_TYPES
 
 from ..identifiers import ALL_REGIONS, SPLIT_METRICS
@@ -192,6 +193,11 @@ def _compared(study: Study, correction: Correction) -> Section:
     figures = tuple(comparison_figure(study, one) for one in compared if one.pairs)
     problems = tuple(dict.fromkeys(problem for one in compared for problem in one.problems))
     text = f"Differences are paired: both models' scores were resampled with the same test stimuli. Level: {LEVEL:g}."
+    for one in compared:
+        notes = dict.fromkeys(
+            note for comparison in one.pairs.values() for note in comparison.notes if note != UNIT_NOTE
+        )
+        text += "".join(f" {one.variant.label}: {note}" for note in notes)
     remedy = None if figures else _second_model(study, {one.variant for one in compared})
     return Section("compared", "Models compared", text, figures, remedy, problems=problems)
 
