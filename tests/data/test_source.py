@@ -295,7 +295,9 @@ class TestFingerprint:
             path.write_bytes(path.read_bytes() + b"0")
         else:
             path = folder / "stimuli" / "manifest.csv"
-            path.write_text(path.read_text().replace(f"{OOD[0]},{OOD[0]}", f"{OOD[0]},{OOD[1]}"))
+            swapped = {f"{a},{a}": f"{a},{b}" for a, b in (OOD[:2], OOD[1::-1])}
+            for one, other in swapped.items():
+                path.write_text(path.read_text().replace(one, other))
         found = open_dataset(folder).fingerprint()  # in the same process, as a notebook is
         assert found != before
         assert source._open_folder(folder, "fresh").fingerprint() == found

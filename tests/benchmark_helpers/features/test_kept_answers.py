@@ -9,6 +9,8 @@ import pytest
 import torch
 from brainscore_vision.model_helpers.activations.pytorch import load_preprocess_images
 from plugin_testing.layer_networks import flat, record
+from plugin_testing.models import FeatureModel, pixel_features
+from result_caching import store
 from torch import nn
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features import recording
@@ -85,9 +87,30 @@ def test_the_setting_is_put_back_whoever_ends_first(before, monkeypatch):
         thread.start()
         assert opened.wait(60)
     off = os.environ[VARIABLE].split(",")
-    assert off == ["1"] or "brainscore_vision.models.cornet_s.helpers.helpers" in off
+    assert off == ["1"] or {"brainscore_vision.models.cornet_s.helpers.helpers.", f"{__name__}."} <= set(off)
     assert not any(name.startswith("brainscore_vision.model_helpers") for name in off)  # principal components stay
     assert before in (None, "0") or before in off
     closed.set()
     thread.join()
     assert os.environ.get(VARIABLE) == before
+
+
+@store(identifier_ignore=["paths"])
+def kept_features(name, paths):
+    """In a module of the user's, and not in that of the model's class."""
+    return [pixel_features(path, 2) for path in paths]
+
+
+def test_what_a_users_function_keeps_is_not_used_either(stimuli, monkeypatch):
+    class Slow(FeatureModel):
+        def look_at(self, stimuli, number_of_trials=1):
+            assembly = super().look_at(stimuli, number_of_trials)
+            assembly.values[:] = kept_features("slow", [stimuli.get_stimulus(i) for i in stimuli["stimulus_id"]])
+            return assembly
+
+    Slow.__module__ = "another.module"
+    monkeypatch.setattr(recording, "LOOK_AT_BLOCK", 4)
+    model = Slow(functools.partial(pixel_features, size=2), identifier="slow")
+    features, _ = record(recorder_for(model, ["V1"]), stimuli)
+    expected = [pixel_features(stimuli.get_stimulus(i), 2) for i in stimuli["stimulus_id"]]
+    np.testing.assert_allclose(features["V1"], expected)

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
 
 from .network import held_in
+from .source_text import is_own
 
 VARIABLE = "RESULTCACHING_DISABLE"
-"""Modules whose functions result_caching neither loads nor stores, with commas between; ``1``: all."""
+"""What the names of functions begin with that result_caching neither loads nor stores, with commas between; ``1``: all."""
 
 HELPERS = "brainscore_vision.model_helpers"
 """Brain-Score's own: they keep principal components, and no answers of stimuli without an identifier."""
@@ -28,9 +30,10 @@ _before: str | None = None
 
 @contextlib.contextmanager
 def without_kept_answers(model) -> Iterator[None]:
-    """While this is open, functions of the modules that define a model, or what is in it, store and load nothing."""
+    """While this is open, functions of a user's modules and of those of what is in a model store and load nothing."""
     kinds = {kind for _, value in held_in(model) for kind in type(value).__mro__}
-    modules = {kind.__module__ for kind in kinds if not f"{kind.__module__}.".startswith(f"{HELPERS}.")}
+    modules = {kind.__module__ for kind in kinds} | {name for name in list(sys.modules) if is_own(name)}
+    modules = {f"{name}." for name in modules if not f"{name}.".startswith(f"{HELPERS}.")}
     _change(modules, 1)
     try:
         yield

@@ -98,9 +98,9 @@ def layer_figure(study: Study, maps: Sequence[LayerMap]) -> Figure:
     return draw(
         name="layers",
         question="How deep in a network are the layers that predict each region?",
-        caption=f"A line per model over its layers, in the order of execution; marker: its best layer. Scores are of training "
-        f"images alone: no test image has a part in the choice of a layer. Dashed: median depth of the best layers: {where}. "
-        f"Best layers of {order[0]}: {layers}.",
+        caption=f"A line per model over its layers, in the order of execution; marker: its best layer. Scores are of the "
+        f"training images of one split; some of these are test images of others (METHODS, layers). Dashed: median depth of the "
+        f"best layers: {where}. Best layers of {order[0]}: {layers}.",
         alt=f"Lines of layers' scores over depth, {len(order)} models. Median depth of the best layers: {where}.",
         height=2.5 + legend.height(),
         paint=paint,

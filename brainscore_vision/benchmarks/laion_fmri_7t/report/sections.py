@@ -94,7 +94,9 @@ def _layers(study: Study, maps: Sequence[LayerMap]) -> Section:
     )
     if maps:
         return Section("layers", title, text, (layer_figure(study, maps),))
-    words = ["laion-score", "layers", study.requested(study.models[0]), *_dataset_option(study), "--json"]
+    networks = {model for (model, _, _), result in study.cells.items() if result.layers}  # others have no layers
+    named = next((study.requested(model) for model in study.models if model in networks), "MODEL")
+    words = ["laion-score", "layers", named, *_dataset_option(study), "--json"]
     remedy = Remedy(
         "No map of layers was given. Make one, and add --layer-map layers.json to the command of this report:",
         f"{shlex.join(words)} > layers.json",
