@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import sysconfig
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ VARIABLE = "RESULTCACHING_DISABLE"
 HELPERS = "brainscore_vision.model_helpers"
 """Brain-Score's own: they keep principal components, and no answers of stimuli without an identifier."""
 
+INSTALLED = tuple({sysconfig.get_path(kind) + os.sep for kind in ("stdlib", "platstdlib", "purelib", "platlib")})
+"""Where Python and packages usually lie."""
+
 _lock = threading.Lock()
 _modules: Counter[str] = Counter()
 _before: str | None = None
@@ -32,13 +36,22 @@ _before: str | None = None
 def without_kept_answers(model) -> Iterator[None]:
     """While this is open, functions of a user's modules and of those of what is in a model store and load nothing."""
     kinds = {kind for _, value in held_in(model) for kind in type(value).__mro__}
-    modules = {kind.__module__ for kind in kinds} | {name for name in list(sys.modules) if is_own(name)}
+    modules = {kind.__module__ for kind in kinds}.union(_own_modules())
     modules = {f"{name}." for name in modules if not f"{name}.".startswith(f"{HELPERS}.")}
     _change(modules, 1)
     try:
         yield
     finally:
         _change(modules, -1)
+
+
+def _own_modules() -> Iterator[str]:
+    """Names of modules of the user's. Thousands of others are told by where packages lie: each look at a path takes longer."""
+    yield "__main__"  # of a notebook, in no file
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and not file.startswith(INSTALLED) and is_own(name):
+            yield name
 
 
 def _change(modules: set[str], by: int) -> None:
