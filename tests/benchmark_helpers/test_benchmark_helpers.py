@@ -3,20 +3,16 @@
 import dataclasses
 import functools
 import os
-import re
 import threading
 from collections import Counter
 
 import numpy as np
 import pytest
-import scipy.stats
 import xarray as xr
-from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from brainscore_vision.benchmark_helpers.validate_error import assert_valid_uncertainty
 from brainscore_vision.metric_helpers.bootstrap_error import bootstrap_error
-from PIL import Image, ImageFile
-from plugin_testing.models import CountingModel, FeatureModel, pixel_features, random_features, small_network
-from plugin_testing.second_dataset import DEGREES, N_COMMON, N_FOLDS, N_OWN, SITES, Study, assembly
+from plugin_testing.models import CountingModel, FeatureModel, random_features, small_network
+from plugin_testing.second_dataset import DEGREES, N_COMMON, N_FOLDS, N_OWN, SITES, Study
 from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
 from scipy.stats import spearmanr
 from sklearn.linear_model import RidgeCV
@@ -32,8 +28,6 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     RidgeMetric,
     StimulusPart,
     StimulusPool,
-    block_diagonal_concat,
-    compare,
     kernel_from_features,
     score_benchmarks,
     score_plans,
@@ -47,7 +41,6 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels import making 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.plan import N_BOOTSTRAP, TAKEN, FoldsPlan, Plan
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge import fit as ridge
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics import similarity
-from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import ComparisonError
 
 QUIET = EngineOptions(store=False, progress=False)
 METRICS = {"ridge": RidgeMetric((1.0,)), "ridgecv": RidgeMetric(), "rdm": RDMMetric(), "cka": CKAMetric()}
@@ -312,205 +305,6 @@ def test_a_score_names_model_and_benchmark(scores):
         assert score.attrs["model_identifier"] == CountingModel(visual_degrees=DEGREES).identifier
 
 
-def folds_of(plan, *parts, leaving_out=False):
-    """The plan of folds that test parts of the stimuli: (positions, labels of groups or None).
-
-    Training stimuli are the same in all of them, or all but one, another one in each fold.
-    """
-    tasks = [
-        tuple(
-            dataclasses.replace(
-                t,
-                test_ids=[t.test_ids[i] for i in positions],
-                bootstrap_groups=labels,
-                train_ids=t.train_ids[:k] + t.train_ids[k + 1 :] if leaving_out else t.train_ids,
-            )
-            for t in plan.tasks
-        )
-        for k, (positions, labels) in enumerate(parts)
-    ]
-    return FoldsPlan("x", tuple(dataclasses.replace(plan, tasks=of_fold) for of_fold in tasks))
-
-
-def compared(model, plan):
-    """Half widths of intervals of the differences to another model by subject, without t's factor; and notes."""
-    other = FeatureModel(functools.partial(pixel_features, size=2), visual_degrees=DEGREES, identifier="other")
-    ((_, a),), ((_, b),) = (list(score_plans(m, [plan], QUIET)) for m in (model, other))
-    return {s: d.interval[1] - d.value for s, d in compare(a, b).subjects.items()}, " ".join(a.attrs.get("notes", ()))
-
-
-def t_factor(df):
-    return scipy.stats.t.ppf(0.975, df)
-
-
-def test_folds_with_test_stimuli_in_common_vary_together(study, model):
-    """As of ShuffleSplit: many of them would otherwise give intervals as narrow as one likes."""
-    plan = study.benchmark(METRICS["ridge"], options=QUIET).resolve()
-    first, second, last = ((range(*ends), None) for ends in ((0, 12), (6, 18), (12, 18)))
-    alone = {}
-    for name, part in (("first", first), ("second", second), ("last", last)):
-        widths, said = compared(model, folds_of(plan, part))
-        assert "in common" not in said
-        alone[name] = {s: width / t_factor(len(part[0]) - 1) for s, width in widths.items()}
-    both, said = compared(model, folds_of(plan, first, second))
-    assert "Folds have test stimuli, or groups of them, in common: their mean varies 22% more" in said
-    apart, said = compared(model, folds_of(plan, first, last))
-    assert "in common" not in said
-    for subject in SITES:
-        a, b, c = (alone[name][subject] for name in ("first", "second", "last"))
-        expected = np.sqrt(a**2 + b**2 + 2 * 0.5 * a * b) / 2  # half of each fold's stimuli are in the other
-        assert both[subject] == pytest.approx(expected * t_factor(22 / 1.5))
-        assert apart[subject] == pytest.approx(np.sqrt(a**2 + c**2) / 2 * t_factor(16), rel=0.2)  # by draws
-
-
-def test_the_same_test_stimuli_have_the_same_draws_in_any_order(study, model):
-    """A fixed test set in ten folds, such as those of a learning curve, tells no more than once."""
-    plan = study.benchmark(METRICS["ridge"], options=QUIET).resolve()
-    rng = np.random.default_rng(8)
-    ordered = list(range(18))
-    orders = [ordered, *(rng.permutation(ordered).tolist() for _ in range(4))]
-    once, _ = compared(model, folds_of(plan, (ordered, None)))
-    found = []
-    for parts in ([(ordered, None)] * 5, [(order, None) for order in orders]):
-        five, said = compared(model, folds_of(plan, *parts, leaving_out=True))
-        assert "in common" not in said
-        assert "the error over folds is about training alone there" in said
-        found.append(five)
-        assert five == pytest.approx(once, rel=0.25)  # √5 times narrower, if they were independent
-    assert found[0] == pytest.approx(found[1])
-    of_subjects = [
-        dataclasses.replace(t, test_ids=[t.test_ids[i] for i in order])
-        for t, order in zip(plan.tasks, orders, strict=False)
-    ]
-    shuffled = dataclasses.replace(plan, tasks=tuple(of_subjects))
-    assert [t.test_ids for t in shuffled.tasks] == [of_subjects[0].test_ids] * len(of_subjects)
-
-
-def test_a_mean_over_subjects_with_other_test_stimuli_says_so(study, model):
-    """Draws of 17 of 18 common stimuli are not those of 17 others of them; of all 18 they are the same."""
-    plan = study.benchmark(METRICS["ridge"], options=QUIET).resolve()
-    other = FeatureModel(functools.partial(pixel_features, size=2), visual_degrees=DEGREES, identifier="other")
-
-    def too_small(tasks):
-        """Of means of independent stimuli, alike in all subjects: by draws of them as they are drawn, and by new stimuli."""
-        every = list(dict.fromkeys(name for task in tasks for name in task.test_ids))
-        rng = np.random.default_rng(11)
-        weights = np.mean([np.isin(every, task.test_ids) / len(task.test_ids) for task in tasks], axis=0)
-        new = (rng.standard_normal((40_000, len(every))) @ weights).std()
-        drawn = {task.test_ids: rng.standard_normal((40_000, len(task.test_ids))).mean(axis=1) for task in tasks}
-        return 1 - np.mean([drawn[task.test_ids] for task in tasks], axis=0).std() / new
-
-    def notes(tasks):
-        of_tasks = dataclasses.replace(plan, tasks=tuple(tasks))
-        ((_, a),), ((_, b),) = (list(score_plans(m, [of_tasks], QUIET)) for m in (model, other))
-        said = " ".join(compare(a, b).notes)
-        assert said == " ".join(compare(a, b).notes)
-        return said
-
-    assert "subjects" not in notes(plan.tasks)
-    without_one = [
-        dataclasses.replace(t, test_ids=t.test_ids[:k] + t.test_ids[k + 1 :]) for k, t in enumerate(plan.tasks)
-    ]
-    one_lacks = [*plan.tasks[:2], without_one[2]]  # two of them have the same draws
-    for tasks in (without_one, one_lacks):
-        said = re.search(r"standard error may be up to (\d+)% too small", notes(tasks))
-        assert int(said[1]) == pytest.approx(100 * too_small(tasks), abs=1)
-    assert too_small(one_lacks) < too_small(without_one) - 0.1
-    apart = [dataclasses.replace(t, test_ids=t.test_ids[5 * k : 5 * k + 5]) for k, t in enumerate(plan.tasks)]
-    assert "subjects" not in notes(apart)
-
-
-def test_groups_that_are_in_several_folds_are_drawn_once(study, model):
-    """Images that come in series, one of each in each fold."""
-    plan = study.benchmark(METRICS["ridge"], options=QUIET).resolve()
-    series = [f"series {i}" for i in range(6)]
-    parts = [(range(6 * k, 6 * k + 6), series) for k in range(3)]
-    alone = [compared(model, folds_of(plan, part))[0] for part in parts]
-    together, said = compared(model, folds_of(plan, *parts))
-    assert "their mean varies 73% more" in said  # the root of 3
-    reordered, _ = compared(model, folds_of(plan, parts[0], (parts[1][0], series[::-1]), parts[2]))
-    for subject in SITES:
-        assert together[subject] == pytest.approx(np.mean([one[subject] for one in alone]))
-        assert reordered[subject] > 0.8 * together[subject]
-
-
-@pytest.mark.parametrize("name", METRICS)
-def test_scores_of_other_responses_are_not_compared(study, model, name, monkeypatch):
-    """Nothing else tells them apart: a dataset of one's own has no fingerprint, and published ceilings come with the data."""
-    own = study.benchmark(METRICS[name], options=QUIET)
-    before, kept = own(model), study.responses
-    rng = np.random.default_rng(3)
-
-    def scored_with(change):
-        monkeypatch.setattr(study, "responses", {subject: change(r) for subject, r in kept.items()})
-        return own(model)
-
-    def noisier(responses):
-        return dataclasses.replace(
-            responses, values=responses.values + rng.standard_normal(responses.values.shape), noise_variance=None
-        )
-
-    def in_another_order(responses):
-        neuroids = rng.permutation(responses.values.shape[1])
-        shuffled = responses.select(rng.permutation(responses.stimulus_ids))
-        return dataclasses.replace(
-            shuffled,
-            values=shuffled.values[:, neuroids] * (1 + 1e-12),
-            neuroids=shuffled.neuroids.iloc[neuroids].reset_index(drop=True),
-            noise_ceiling=dataclasses.replace(
-                shuffled.noise_ceiling, fraction=shuffled.noise_ceiling.fraction[neuroids]
-            ),
-            noise_variance=shuffled.noise_variance[neuroids],
-        )
-
-    assert compare(before, scored_with(lambda responses: responses)).mean.value == 0
-    assert compare(before, scored_with(in_another_order)).mean.value == pytest.approx(0, abs=1e-9)
-    other = scored_with(noisier)
-    with pytest.raises(
-        ComparisonError, match="the same responses; on Second2026.IT those of the two .* other responses"
-    ):
-        compare(before, other)
-    for score in (before, other):  # as earlier versions wrote them
-        for subject in SITES:
-            del score.attrs[subject].attrs["responses_sketch"]
-    if name == "rdm":  # other ceilings are made of the test responses
-        compare(before, other)
-        return
-    with pytest.raises(ComparisonError, match="of the two .* other noise ceilings"):
-        compare(before, other)
-
-
-def test_scores_of_other_training_responses_are_not_compared(study, model, monkeypatch):
-    own, other_model = (
-        study.benchmark(METRICS["ridge"], options=QUIET),
-        FeatureModel(functools.partial(pixel_features, size=2), visual_degrees=DEGREES, identifier="other"),
-    )
-    before, kept = own(model), study.responses
-    test = {stimulus_id for task in own.resolve().tasks for stimulus_id in task.test_ids}
-
-    def other_training(responses):
-        trained = ~np.isin(responses.stimulus_ids, [*test])
-        values = responses.values.copy()
-        values[trained] = values[trained][::-1]
-        return dataclasses.replace(responses, values=values)
-
-    assert compare(before, own(other_model)).mean.value != 0
-    monkeypatch.setattr(study, "responses", {subject: other_training(r) for subject, r in kept.items()})
-    with pytest.raises(ComparisonError, match="of the two models have other responses to training stimuli, so that"):
-        compare(before, own(other_model))
-
-
-def test_folds_of_earlier_versions_are_taken_for_one(study, model):
-    plan = study.benchmark(METRICS["ridge"], options=QUIET).resolve()
-    parts = [(range(0, 12), None), (range(6, 18), None)]
-    other = FeatureModel(functools.partial(pixel_features, size=2), visual_degrees=DEGREES, identifier="other")
-    ((_, a),), ((_, b),) = (list(score_plans(m, [folds_of(plan, *parts)], QUIET)) for m in (model, other))
-    a.attrs["folds_overlap"] = b.attrs["folds_overlap"] = True
-    alone = [compared(model, folds_of(plan, part))[0] for part in parts]
-    for subject, difference in compare(a, b).subjects.items():
-        assert difference.interval[1] - difference.value == pytest.approx(np.mean([one[subject] for one in alone]))
-
-
 @pytest.mark.parametrize("name", ["ridgecv", "rdm"])
 def test_more_processors_change_no_number(study, scores, model, name, monkeypatch):
     """They compute statistics beside the fits."""
@@ -571,64 +365,6 @@ def test_regions_are_not_averaged(study):
 
 
 # What cannot be scored
-
-
-def _saved(image, path, **how):
-    image.save(path, **how)
-
-
-ODD = {
-    "16 bits": (
-        lambda i, p: _saved(Image.fromarray(np.asarray(i.convert("L")).astype(np.uint16) * 257), p),
-        "mode I;16",
-    ),
-    "transparent": (lambda i, p: i.putalpha(100) or _saved(i, p), "transparent pixels"),
-    "one colour transparent": (lambda i, p: _saved(i, p, transparency=i.getpixel((0, 0))), "transparent pixels"),
-    "turned": (lambda i, p: _saved(i, p, exif=_turned()), "a tag that turns it"),
-}
-
-
-def _turned():
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    return exif
-
-
-@pytest.mark.parametrize("how", ODD)
-def test_images_that_loaders_read_otherwise_than_they_look_are_refused(tmp_path, how):
-    study, model = Study(tmp_path), CountingModel(visual_degrees=DEGREES)
-    own = study.benchmark(METRICS["ridge"], options=QUIET)
-    save, looks = ODD[how]
-    for name in study.common[3:5]:
-        with Image.open(tmp_path / f"{name}.png") as image:
-            save(image.copy(), tmp_path / f"{name}.png")
-    with pytest.raises(StimulusKernelError, match=f"2 of 44 of images of all .* 'common-03' \\({looks}\\)"):
-        own(model)
-    assert model.looks == []
-
-
-def test_images_that_end_early_are_refused_where_pillow_is_lenient(tmp_path, monkeypatch):
-    """A setting of the process: a model's file may have it, and its loader shows grey below."""
-    study, model = Study(tmp_path), CountingModel(visual_degrees=DEGREES)
-    own = study.benchmark(METRICS["ridge"], options=QUIET)
-    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
-    assert own(CountingModel(visual_degrees=DEGREES, identifier="before")).item() > 0
-    path = tmp_path / f"{study.common[3]}.png"
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(
-        StimulusKernelError, match="are whole and plain.*1 of 44 of images of all .*'common-03' .not whole"
-    ):
-        own(model)
-    assert model.looks == []
-
-
-@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA"])
-def test_images_that_loaders_read_as_they_look_are_shown(tmp_path, mode):
-    study, model = Study(tmp_path), CountingModel(visual_degrees=DEGREES)
-    for name in study.common[3:5]:
-        with Image.open(tmp_path / f"{name}.png") as image:
-            image.convert(mode).save(tmp_path / f"{name}.png")
-    assert study.benchmark(METRICS["ridge"], options=QUIET)(model).item() > 0
 
 
 @pytest.mark.parametrize(
@@ -939,92 +675,3 @@ def test_subjects_that_do_not_agree_have_no_score_of_cka(study, model, monkeypat
         StimulusKernelError, match="'published' does not exist for anna, which has reliability: .*, or not above 0"
     ):
         benchmark(model)
-
-
-# Assemblies of several subjects
-
-
-def test_blocks_on_the_diagonal():
-    parts = [assembly(3, 2, "a"), assembly(4, 5, "bc", first_image=2), assembly(2, 1, "d")]
-    whole = block_diagonal_concat(parts)
-    assert type(whole) is NeuroidAssembly
-    assert whole.dims == ("presentation", "neuroid")
-    assert whole.shape == (9, 8)
-    assert whole.dtype == np.float32
-    row = column = 0
-    expected = np.full(whole.shape, np.nan)
-    for part in parts:
-        rows, columns = slice(row, row + part.shape[0]), slice(column, column + part.shape[1])
-        expected[rows, columns] = part.values
-        for name in ("image_id", "shown"):
-            np.testing.assert_array_equal(whole[name].values[rows], part[name].values)
-        for name in ("voxel", "site"):
-            np.testing.assert_array_equal(whole[name].values[columns], part[name].values)
-        row, column = rows.stop, columns.stop
-    np.testing.assert_array_equal(whole.values, expected)
-    one = whole.sel(site="bc")  # coordinates are levels of an index, as Brain-Score's metrics want them
-    np.testing.assert_array_equal(one.values[3:7], parts[1].values)
-
-
-def test_any_order_of_dimensions_and_any_iterable():
-    parts = [assembly(3, 2, "a"), assembly(4, 5, "b")]
-    whole = block_diagonal_concat(part for part in (parts[0].transpose(), parts[1]))
-    np.testing.assert_array_equal(whole.values, block_diagonal_concat(parts).values)
-
-
-@pytest.mark.parametrize(
-    ("dtypes", "expected"),
-    [
-        ((np.float32, np.float64), np.float64),
-        ((np.int16, np.float32), np.float32),
-        ((np.float16, np.float16), np.float32),
-    ],
-    ids=str,
-)
-def test_dtypes_that_hold_all_values_and_nan(dtypes, expected):
-    whole = block_diagonal_concat([assembly(2, 2, "a", dtype=dtype) for dtype in dtypes])
-    assert whole.dtype == expected
-
-
-def test_a_scalar_coordinate_is_kept_if_it_is_the_same_everywhere():
-    parts = [assembly(2, 2, "a").assign_coords(scanner="7T"), assembly(2, 2, "b").assign_coords(scanner="7T")]
-    assert block_diagonal_concat(parts)["scanner"].item() == "7T"
-
-
-def other_dimension(part):
-    """The subject's name beside its images instead of its voxels."""
-    coords = {name: (part[name].dims, part[name].values) for name in ("image_id", "shown", "voxel", "side")}
-    return NeuroidAssembly(part.values, dims=part.dims, coords={**coords, "site": ("presentation", list("bb"))})
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda part: part.reset_index("presentation").drop_vars("shown"), "or some would be lost; number 1 .*'shown'"),
-        (lambda part: part.assign_coords(extra=("neuroid", range(2))), "number 1 .*'extra'.*drop it everywhere"),
-        (lambda part: part.assign_coords(scanner="7T"), "number 1 .*'scanner'"),
-        (other_dimension, "same dimension everywhere; number 1 differs in \\['site'\\]"),
-        (lambda part: part.expand_dims("time_bin"), "number 1 has .*time_bin"),
-    ],
-    ids=["missing", "additional", "scalar", "on another dimension", "another dimension"],
-)
-def test_no_coordinate_is_lost_in_silence(change, message):
-    with pytest.raises(ResponsesError, match=message):
-        block_diagonal_concat([assembly(2, 2, "a"), change(assembly(2, 2, "b"))])
-
-
-def test_a_scalar_that_differs_is_an_error():
-    parts = [assembly(2, 2, "a").assign_coords(scanner="7T"), assembly(2, 2, "b").assign_coords(scanner="3T")]
-    with pytest.raises(ResponsesError, match="scanner is '7T', '3T'. Put it on presentation or neuroid"):
-        block_diagonal_concat(parts)
-
-
-def test_a_coordinate_on_both_dimensions_is_an_error():
-    parts = [assembly(2, 3, n).assign_coords(mask=(("presentation", "neuroid"), np.ones((2, 3)))) for n in "ab"]
-    with pytest.raises(ResponsesError, match="mask lies on .*Drop it"):
-        block_diagonal_concat(parts)
-
-
-def test_nothing_to_stitch():
-    with pytest.raises(ResponsesError, match="at least one assembly, received none"):
-        block_diagonal_concat([])

@@ -142,10 +142,8 @@ class Responses:
                 f"Responses are a finite number for each of stimuli × neuroids; those of {self.subject} are {found}. Leave "
                 f"these neuroids or stimuli out."
             )
-        if self.values.dtype not in (
-            np.float32,
-            np.float64,
-        ):  # answers yes or no, counts that wrap below 0, half precision
+        # answers yes or no, counts that would wrap below 0, half precision
+        if self.values.dtype not in (np.float32, np.float64):
             object.__setattr__(self, "values", self.values.astype(float))
 
     def _check_form_of_ids(self) -> None:

@@ -206,7 +206,7 @@ def partition(
         for line in left_out(f"{a} or {b}", dropped):
             print(line)
         of_subjects = {note for names, notes in said_of if names != ["mean"] for note in notes}
-        own = [(names, notes if names != ["mean"] else set(notes) - of_subjects) for names, notes in said_of]
+        own = ((names, [n for n in notes if names != ["mean"] or n not in of_subjects]) for names, notes in said_of)
         for note in gathered_notes(own):
             print(f"Note: {note}")
 

@@ -23,8 +23,7 @@ from brainscore_vision import load_model_bibtex
 
 from ..benchmark import benchmark
 from ..identifiers import MODEL_REGIONS
-from ..networks.finding import MADE
-from ..results import Result
+from ..results import Result, what_differs
 from .checks import NETWORK, benchmark_name, check_recordable, is_registered, model_name, result_name, source
 from .database import writing
 from .errors import LeaderboardError
@@ -199,18 +198,12 @@ def _check_networks(results: Sequence[Result]) -> None:
 
 
 def _another(comment: str, result: Result) -> str | None:
-    """What a comment says of a network that is not the result's, by the rule of :func:`~..results.of_two_networks`."""
-    revision, network = (pattern.search(comment) for pattern in (_REVISION, _NETWORK))
-    given = result.model_revision
-    kinds = [(text or "").startswith(MADE) for text in (revision and revision[1], given)]
-    if revision and given and kinds[0] == kinds[1] and (all(kinds) or revision[1] != given):
-        known = revision, given
-    elif network and result.network_digest:
-        known = network, result.network_digest
-    else:
-        known = revision, result.model_revision
-    kept, given = known
-    return kept[0] if kept and given and kept[1] != given else None
+    """What a comment says of a network that is not the result's."""
+    kept = {"revision": _REVISION.search(comment), "network": _NETWORK.search(comment)}
+    given = {"revision": result.model_revision, "network": result.network_digest}
+    known = {name: match and match[1] for name, match in kept.items()}
+    what = what_differs(*((known[name], given[name]) for name in ("revision", "network")))
+    return kept[what][0] if what and known[what] and given[what] else None
 
 
 def _user(email: str) -> tables.User:

@@ -12,7 +12,7 @@ from .export import SUFFIXES, VOXEL_SUFFIXES, check_suffix, export, export_voxel
 from .facts import RunFacts, run_facts
 from .frames import to_dataframe, to_xarray
 from .maintenance import orphans, remove_orphans, verify
-from .names import of_two_networks, tell_apart
+from .names import of_two_networks, tell_apart, what_differs
 from .parts import add_partitions, read_partitions
 from .per_voxel import score_to_frame, voxel_frames, voxels_to_xarray
 from .result import Failure, FoldResult, Result, Summary, UnitResult, layers_text
@@ -57,4 +57,5 @@ __all__ = [
     "verify",
     "voxel_frames",
     "voxels_to_xarray",
+    "what_differs",
 ]

@@ -166,15 +166,27 @@ def of_two_networks(a: Result, b: Result) -> bool:
     """
     if a.requested_model != b.requested_model:
         return True
-    revisions = a.model_revision, b.model_revision
-    if all(revisions) and revisions[0] != revisions[1] and len({one.startswith(MADE) for one in revisions}) == 1:
-        return True
-    if all(revision and revision.startswith(MADE) for revision in revisions):
-        return False
-    digests = (a.network_digest, b.network_digest)
-    if None not in digests and a.dataset_fingerprint == b.dataset_fingerprint:
-        return digests[0] != digests[1]
-    return a.model_revision != b.model_revision
+    on_one_dataset = a.dataset_fingerprint == b.dataset_fingerprint
+    digests = (a.network_digest, b.network_digest) if on_one_dataset else (None, None)
+    return what_differs((a.model_revision, b.model_revision), digests) is not None
+
+
+def what_differs(revisions: tuple[str | None, str | None], digests: tuple[str | None, str | None]) -> str | None:
+    """What says that two results of one request are of different networks: ``revision`` or ``network``; None if nothing does.
+
+    Parameters
+    ----------
+    revisions, digests : tuple of (str or None)
+        Of the models and of their weights; None where they are not known.
+    """
+    made = {revision.startswith(MADE) for revision in revisions if revision}
+    if all(revisions) and len(made) == 1 and revisions[0] != revisions[1]:
+        return "revision"
+    if all(revisions) and made == {True}:
+        return None
+    if None not in digests:
+        return "network" if digests[0] != digests[1] else None
+    return "revision" if revisions[0] != revisions[1] else None
 
 
 def _request(result: Result | Summary) -> tuple[str, str]:
