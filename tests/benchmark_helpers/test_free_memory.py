@@ -5,7 +5,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import available_bytes
+from brainscore_vision.benchmark_helpers.stimulus_kernels.free_memory import available_bytes
 
 MIB = 2**20
 MACHINE = 1000 * MIB

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from plugin_testing import models
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import LOOK_AT_BLOCK
-from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import available_bytes
+from brainscore_vision.benchmark_helpers.stimulus_kernels.free_memory import available_bytes
 
 HERE = Path(__file__).parent
 

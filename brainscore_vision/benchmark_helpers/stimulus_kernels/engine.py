@@ -118,10 +118,9 @@ class Run:
         """
         if any(recorder.needs_images for recorder in self._recorders):
             for pool in dict.fromkeys(job.task.pool for job in self.jobs):
-                stimuli = pool.load_stimuli(pool.stimulus_ids)
                 pool.content_hashes(pool.stimulus_ids)
                 if not getattr(pool.provider, "images_are_plain", False):
-                    check_plain(stimuli, pool.name)
+                    check_plain(pool.load_stimuli(pool.stimulus_ids), pool.name)
         alike: dict = {}
         for task in sorted({job.task for job in self.jobs}, key=lambda task: (task.subject, task.region)):
             known = set(task.pool.stimulus_ids)

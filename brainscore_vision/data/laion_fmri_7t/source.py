@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import file_state
+from brainscore_vision.benchmark_helpers.stimulus_kernels.free_memory import available_bytes
 from brainscore_vision.benchmark_helpers.stimulus_kernels.tasks import Responses
 from brainscore_vision.benchmark_helpers.stimulus_kernels.wording import warn_once
 
@@ -61,12 +62,13 @@ class ResponseCache:
 
     Parameters
     ----------
-    max_bytes : int
-        Responses larger than this are not kept at all.
+    max_bytes : int, optional
+        Responses larger than this are not kept at all. By default half a GB, and more where there is plenty: a 48th of what
+        this process can take.
     """
 
-    def __init__(self, max_bytes: int = 512 * 2**20):
-        self.max_bytes = max_bytes
+    def __init__(self, max_bytes: int | None = None):
+        self.max_bytes = max(512 * 2**20, available_bytes() // 48) if max_bytes is None else max_bytes
         self._entries: OrderedDict[tuple, tuple[Responses, ...]] = OrderedDict()
 
     def get(self, key: tuple, make: Callable[[], tuple[Responses, ...]]) -> tuple[Responses, ...]:
@@ -104,8 +106,8 @@ class Dataset:
         Whether the responses are made up; every score says so.
     feature_folders : sequence of Path
         Where released embeddings and segmentations may be.
-    cache_bytes : int
-        Most memory for averaged responses that are kept for the next request.
+    cache_bytes : int, optional
+        Most memory for averaged responses that are kept for the next request; by default as :class:`ResponseCache`.
     """
 
     def __init__(
@@ -117,7 +119,7 @@ class Dataset:
         splits: Splits,
         is_simulated: bool,
         feature_folders: Sequence[Path] = (),
-        cache_bytes: int = 512 * 2**20,
+        cache_bytes: int | None = None,
     ):
         self.name = name
         self.root = root

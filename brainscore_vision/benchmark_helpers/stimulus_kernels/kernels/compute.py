@@ -85,8 +85,11 @@ class Compute:
             return host(values)
         import torch
 
-        tensor = values if isinstance(values, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(values))
-        return tensor.to(self.device)
+        if isinstance(values, torch.Tensor):
+            return values.to(self.device)
+        if values.ndim == 2 and values.flags.f_contiguous:  # to turn a kernel around takes longer than to decompose it
+            return torch.from_numpy(values.T).to(self.device).T
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
 
     def empty(self, shape: tuple[int, ...]):
         """Room for float64 values where the operations run."""

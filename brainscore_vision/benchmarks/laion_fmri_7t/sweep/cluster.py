@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import available_bytes
+from brainscore_vision.benchmark_helpers.stimulus_kernels.free_memory import available_bytes
 
 from .errors import SweepError
 

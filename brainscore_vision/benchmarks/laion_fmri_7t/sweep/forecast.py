@@ -32,12 +32,13 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.image_files i
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.probe import Probe
+from brainscore_vision.benchmark_helpers.stimulus_kernels.free_memory import available_bytes
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.compute import Compute
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.kernel import build_kernel
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.making import scratch_spool
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.spool import FeatureSpool
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore
-from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import available_bytes, forecast_of, resident_bytes
+from brainscore_vision.benchmark_helpers.stimulus_kernels.memory import forecast_of, resident_bytes
 from brainscore_vision.benchmark_helpers.stimulus_kernels.parallel import PROCESSORS
 from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.decomposition import way_to_decompose
 from brainscore_vision.data.laion_fmri_7t.source import ResponseCache
