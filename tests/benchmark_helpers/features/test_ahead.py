@@ -500,21 +500,43 @@ def test_scores_say_who_draws_lots_for_an_image(make, stimuli):
     assert len([note for note in notes["V1"] if note in lots]) == len(lots)
 
 
-def test_another_thread_may_draw_lots_meanwhile(stimuli, in_turn, monkeypatch):
-    """As dask's do in a worker, whenever it looks how large an answer is."""
-    take, said = Ahead.take, []
+@pytest.fixture
+def others_draw():
+    """Another thread draws from Python's generator all the time, as those of a scheduler do every few milliseconds."""
+    done = threading.Event()
 
-    def take_while_another_draws(self, *arguments, **options):
-        images = take(self, *arguments, **options)
-        other = threading.Thread(target=random.random)
-        other.start()
-        other.join()
-        return images
+    def draw():
+        while not done.wait(0.0005):
+            random.random()
 
-    monkeypatch.setattr(Ahead, "take", take_while_another_draws)
-    found, one_by_one = features(prepared, stimuli, said)
-    assert (one_by_one, said) == (True, [])
-    np.testing.assert_array_equal(found, in_turn(prepared, stimuli))
+    thread = threading.Thread(target=draw)
+    thread.start()
+    yield
+    done.set()
+    thread.join()
+
+
+@pytest.mark.usefixtures("others_draw")
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_another_thread_may_draw_lots_meanwhile(stimuli, in_turn, batch_size):
+    said = []
+    recorder = recorder_of(prepared, said, batch_size=batch_size)
+    found, notes = record(recorder, stimuli)
+    assert (recorder._reader.images.one_by_one, said, notes["V1"]) == (True if batch_size > 1 else None, [], [])
+    np.testing.assert_array_equal(found["V1"], in_turn(prepared, stimuli, batch_size=batch_size))
+    # and a preprocessing that draws, hardly ever with an effect, is found beside it
+    _, notes = record(recorder_of(drawing(random.random), said, batch_size=batch_size), stimuli)
+    assert [note for note in notes["V1"] if "draws random numbers: where they decide something" in note]
+
+
+def test_what_draws_lots_is_found_in_a_profiler(stimuli):
+    """Which sees calls in place of ours."""
+    said = []
+    with cProfile.Profile():
+        _, notes = record(recorder_of(prepared, said), stimuli)
+        assert notes["V1"] == []
+        _, notes = record(recorder_of(drawing(random.random), said), stimuli)
+    assert [note for note in notes["V1"] if "draws random numbers: where they decide something" in note]
 
 
 def test_a_preprocessing_that_was_seen_to_change_stays_in_turn(stimuli):

@@ -35,12 +35,34 @@ class Generator:
             return repr(state)
 
 
+PYTHONS = Generator(random.getstate, random.setstate, random.seed)
+"""The one that Python's functions draw from, those of schedulers in other threads too."""
+
+
 def shared_generators() -> list[Generator]:
     """Those of Python, numpy and torch that all draw from who name none."""
     torch, shared = sys.modules.get("torch"), np.random
-    found = [Generator(random.getstate, random.setstate, random.seed)]
-    found.append(Generator(shared.get_state, shared.set_state, shared.seed))
+    found = [PYTHONS, Generator(shared.get_state, shared.set_state, shared.seed)]
     return [*found, generator_of(torch.default_generator)] if torch else found
+
+
+@contextlib.contextmanager
+def python_calls() -> Iterator[list[str]]:
+    """Methods of :data:`PYTHONS` that this thread calls inside; all that may be called, where a profiler is at work."""
+    shared, found, profiler = random.random.__self__, [], sys.getprofile()
+    if profiler is not None:
+        yield ["random"]
+        return
+
+    def note(_frame, event: str, called):
+        if event == "c_call" and getattr(called, "__self__", None) is shared:
+            found.append(called.__name__)
+
+    sys.setprofile(note)
+    try:
+        yield found
+    finally:
+        sys.setprofile(None)
 
 
 def generator_of(value) -> Generator | None:
@@ -61,7 +83,7 @@ def generator_of(value) -> Generator | None:
 
 
 def states_of(values: Iterable) -> list[str | bytes]:
-    """Where the shared generators stand, and those among some objects."""
+    """Where the shared generators stand, Python's first, and those among some objects."""
     values = list(values)
     own = [generator for generator in map(generator_of, values) if generator is not None]
     # the system's has no state, and draws anew each time

@@ -26,7 +26,8 @@ import re
 import sys
 import types
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePath
 
 import numpy as np
@@ -211,12 +212,34 @@ def noticing_changes(model) -> Iterator[None]:
     _steady[id(model)] = _steady.get(id(model), steady) & steady
 
 
-def preparing_state(model) -> tuple | None:
-    """What a model's preparation of images can change: equal before and after it if it changed nothing.
+@dataclass(frozen=True)
+class PreparingState:
+    """What a model's preparation of images can change: equal before and after it if nothing changed.
 
-    Values of what :func:`preprocessing_digest` looks at, and, behind the first item, the states of random generators. None
-    where it is known that something changes: by an earlier :func:`noticing_changes`, or by a function that assigns variables
-    outside of itself.
+    Attributes
+    ----------
+    held : tuple
+        Values of what :func:`preprocessing_digest` looks at.
+    python : str
+        Where Python's shared generator stands. Other threads draw from it, too: a change says nothing by itself.
+    generators : tuple
+        Where other random generators stand.
+    """
+
+    held: tuple
+    python: str
+    generators: tuple
+
+    def has_drawn(self, before: PreparingState, calls: Sequence[str]) -> bool:
+        """Whether random numbers were drawn since another state, by a thread with such :func:`~.generators.python_calls`."""
+        return self.generators != before.generators or bool(calls and self.python != before.python)
+
+
+def preparing_state(model) -> PreparingState | None:
+    """What a model's preparation of images can change, as it is now.
+
+    None where it is known that something changes: by an earlier :func:`noticing_changes`, or by a function that assigns
+    variables outside of itself.
     """
     seen: Seen = {}
     found = _places(model, seen)
@@ -225,7 +248,8 @@ def preparing_state(model) -> tuple | None:
     if _changing.get(id(model)) or any(sets_outside(code) for code in functions):
         return None
     counters = [repr(value) for value in objects if isinstance(value, itertools.count)]
-    return (found, counters), states_of(objects)
+    pythons, *others = states_of(objects)
+    return PreparingState((found, counters), pythons, tuple(others))
 
 
 def generators_moved(model) -> contextlib.AbstractContextManager:

@@ -15,6 +15,7 @@ from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 
 from ..errors import ModelOutputError, StimulusKernelError
 from .ahead import Ahead, same_bits
+from .generators import python_calls
 from .image_files import is_damaged_copy
 from .preprocessing import generators_moved, preparing_state
 from .source_text import failure
@@ -140,8 +141,10 @@ class ShownImages:
         for _ in range(_TRIES):
             with generators_moved(self._model):
                 before = preparing_state(self._model)
-                prepare([path])
-                if preparing_state(self._model) == before:
+                with python_calls() as calls:
+                    prepare([path])
+                now = preparing_state(self._model)
+                if None not in (before, now) and now.held == before.held and not now.has_drawn(before, calls):
                     return False
         return True
 
@@ -151,9 +154,10 @@ class ShownImages:
             for _ in range(_TRIES):
                 prepare([path])
                 before = preparing_state(self._model)
-                prepare([path])
+                with python_calls() as calls:
+                    prepare([path])
                 now = preparing_state(self._model)
-                if before is None or now is None or before[1:] == now[1:]:
+                if before is None or now is None or not now.has_drawn(before, calls):
                     return False
         return True
 
