@@ -1,5 +1,6 @@
 """Ids as people write them: what is matched, what is said, and what is refused."""
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -161,6 +162,36 @@ def test_ids_in_two_places(tmp_path):
     (tmp_path / "ids.txt").write_text("\n".join(NAMES[::-1]))
     with pytest.raises(TableError, match="ids are in the table or elsewhere; they are in its column stimulus_id"):
         open_table(tmp_path / "t.csv", ids=tmp_path / "ids.txt")
+
+
+def write_ids(path, ids, name="stimulus_ids"):
+    """Features whose rows a file has names for."""
+    features = np.arange(9.0).reshape(3, 3) ** 2
+    if path.suffix == ".npz":
+        np.savez(path, features=features, **{name: np.array(ids)})
+    else:
+        with h5py.File(path, "w") as file:
+            file["net/features"], file[f"net/{name}"] = features, list(ids)
+    return path
+
+
+@pytest.mark.parametrize("ending", ["npz", "h5"])
+def test_ids_given_beside_a_file_that_has_others(tmp_path, ending):
+    """Rows in the order of whatever showed the images, and a list of the study's stimuli."""
+    path = write_ids(tmp_path / f"t.{ending}", NAMES[::-1])
+    assert open_table(path).ids.tolist() == NAMES[::-1]
+    rule = r"stimulus_ids: ids are in the file or elsewhere.*row 0 is .* and not .*Leave ids out, or name the array"
+    with pytest.raises(TableError, match=rule):
+        open_table(path, ids=NAMES)
+    (tmp_path / "names.txt").write_text("\n".join(NAMES))
+    with command_line(), pytest.raises(TableError, match=r"Leave --ids out, or name the array \(--ids NAME\)"):
+        open_table(path, ids=tmp_path / "names.txt")
+    assert open_table(path, ids=NAMES[::-1]).ids.tolist() == NAMES[::-1]  # the same again
+    path = write_ids(tmp_path / f"files.{ending}", [f"images/{name}.jpg" for name in NAMES[::-1]], "image_name")
+    with pytest.raises(TableError, match="image_name: ids are in the file or elsewhere"):
+        open_table(path, ids=NAMES)
+    path = write_ids(tmp_path / f"numbers.{ending}", ["0", "1", "2"], "image_ids")  # of rows
+    assert open_table(path, ids=NAMES).ids.tolist() == NAMES
 
 
 def test_a_file_of_ids_of_another_length_is_named(tmp_path):

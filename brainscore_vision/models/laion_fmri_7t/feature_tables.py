@@ -298,6 +298,8 @@ def open_table(
     _refuse_numbers(found, str(path))
     first = str(found[0])
     _check_shape(stored.shape, len(found), str(path), "" if given is None else f" in {where}, the first {first!r}")
+    for name, own in stored.own_ids.items():
+        _refuse_other_ids(found, own, f"{path}, {name}")
     valid = np.ones(len(found), bool) if stored.valid is None else np.asarray(stored.valid)
     if valid.dtype.kind not in "bui" or not np.isin(valid, (0, 1)).all():
         raise TableError(f"{path}: 'valid' holds true and false; received {valid.dtype}.")
@@ -313,6 +315,23 @@ def open_table(
         notes=stored.notes,
         columns=stored.columns or (),
     )
+
+
+def _refuse_other_ids(given: np.ndarray, own: Sequence[str], where: str) -> None:
+    """Refuse ids that put the names which a file has for its own rows elsewhere.
+
+    Names of another kind, such as numbers of rows, say nothing against them; folders and endings of file names are none.
+    """
+    given, own = (list(map(loose_form, ids)) for ids in (map(str, given), own))
+    known = set(given)
+    moved = [i for i, (one, other) in enumerate(zip(own, given, strict=False)) if one != other and one in known]
+    if moved and 2 * sum(one in known for one in own) >= len(own):
+        i = moved[0]
+        raise TableError(
+            f"{where}: ids are in the file or elsewhere. The file calls its rows otherwise than the ids that were given: row "
+            f"{i} is {own[i]!r} and not {given[i]!r}, and so on. Leave {asked_as('ids', '--ids')} out, or name the array "
+            f"({asked_as('ids=...', '--ids NAME')})."
+        )
 
 
 def read_ids(path: Path) -> list[str]:

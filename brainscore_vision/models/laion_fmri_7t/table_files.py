@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import h5py
@@ -76,6 +76,8 @@ class Stored:
         Names of the features, where they have names.
     notes : tuple of str
         What a Score should say of how the file was read.
+    own_ids : mapping of str to sequence of str
+        Arrays of the file that are called as ids are, where the ids are elsewhere.
     """
 
     shape: tuple[int, ...]
@@ -85,6 +87,7 @@ class Stored:
     read: Callable[[int, int], np.ndarray]
     columns: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    own_ids: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def open_hdf5(path: Path, choice: Choice) -> Stored:
@@ -94,14 +97,21 @@ def open_hdf5(path: Path, choice: Choice) -> Stored:
         arrays = _datasets(path, file)
         chosen = _feature_key(path, arrays, choice.key)
         id_key, valid_key = _companions(path, arrays, chosen, choice)
-        found = {name: file[name][()] for name in (id_key, valid_key) if name is not None}
+        own = _unwanted_ids(arrays, chosen, choice)
+        found = {name: file[name][()] for name in (id_key, valid_key, *own) if name is not None}
         _refuse_turned(path, file, chosen, id_key)
         described = file[chosen].shape, file[chosen].dtype
         refuse_index(file[chosen], str(path))
         fills = _fill_values(file[chosen], path)
 
     ids = None if id_key is None else texts(found[id_key], f"{path}, {id_key}")
-    return Stored(*described, ids, found.get(valid_key), read_while_unchanged(path, _hdf5_rows, chosen, fills))
+    return Stored(
+        *described,
+        ids,
+        found.get(valid_key),
+        read_while_unchanged(path, _hdf5_rows, chosen, fills),
+        own_ids={name: texts(found[name], f"{path}, {name}") for name in own},
+    )
 
 
 def _refuse_turned(path: Path, file: h5py.File, key: str, id_key: str | None) -> None:
@@ -207,7 +217,9 @@ def open_npz(path: Path, choice: Choice) -> Stored:
     refuse_index(values, str(path))
     id_key, valid_key = _companions(path, arrays, chosen, choice)
     ids = None if id_key is None else texts(arrays[id_key], f"{path}, {id_key}")
-    return Stored(values.shape, values.dtype, ids, arrays.get(valid_key), functools.partial(rows_of, values))
+    own = {name: texts(arrays[name], f"{path}, {name}") for name in _unwanted_ids(arrays, chosen, choice)}
+    read = functools.partial(rows_of, values)
+    return Stored(values.shape, values.dtype, ids, arrays.get(valid_key), read, own_ids=own)
 
 
 def open_npy(path: Path, choice: Choice) -> Stored:
@@ -268,17 +280,25 @@ def _feature_key(path: Path, arrays: Mapping, key: str | None) -> str:
 
 
 def _companions(path: Path, arrays: Mapping, chosen: str, choice: Choice) -> tuple[str | None, str | None]:
-    """Arrays of the ids and of the flags that belong to the array ``chosen``: beside it, else at the top."""
-    folders = list(dict.fromkeys((f"{chosen.rpartition('/')[0]}/".lstrip("/"), "")))
-
-    def beside(name: str) -> str | None:
-        return next((folder + name for folder in folders if folder + name in arrays), None)
-
-    id_key = None
+    """Arrays of the ids and of the flags that belong to the array ``chosen``."""
+    id_key, flags = None, _beside(arrays, chosen, (VALID_KEY,))
     if choice.want_ids:
         names = ID_KEYS if choice.id_key is None else (choice.id_key.strip("/"),)
-        id_key = the_id_key(path, [key for key in map(beside, names) if key is not None], list(arrays), choice.id_key)
-    return id_key, beside(VALID_KEY)
+        id_key = the_id_key(path, _beside(arrays, chosen, names), list(arrays), choice.id_key)
+    return id_key, flags[0] if flags else None
+
+
+def _unwanted_ids(arrays: Mapping, chosen: str, choice: Choice) -> list[str]:
+    """Arrays that are called as ids of the array ``chosen``, where the ids are elsewhere."""
+    found = [] if choice.want_ids else _beside(arrays, chosen, ID_KEYS)
+    return [name for name in found if len(arrays[name].shape) == 1]
+
+
+def _beside(arrays: Mapping, chosen: str, names: Sequence[str]) -> list[str]:
+    """Arrays of these names beside the array ``chosen``, else at the top."""
+    folders = list(dict.fromkeys((f"{chosen.rpartition('/')[0]}/".lstrip("/"), "")))
+    found = (next((folder + name for folder in folders if folder + name in arrays), None) for name in names)
+    return [name for name in found if name is not None]
 
 
 def counts_rows(column: np.ndarray) -> bool:
