@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+import re
 import threading
 from collections import Counter
 
@@ -564,11 +565,62 @@ def test_one_regions_responses_for_another_are_said(study, model):
     plans = [study.benchmark(METRICS["ridge"]).resolve()]
     tasks = tuple(dataclasses.replace(task, region="V4") for task in plans[0].tasks)
     plans.append(dataclasses.replace(plans[0], tasks=tasks))
-    said = "Responses of anna in V4 and in inferior temporal are the same numbers"
+    said = "Responses of anna in V4 and of anna in inferior temporal are the same numbers"
     for _, score in score_plans(model, plans, QUIET):
         assert any(note.startswith(said) for note in score.attrs["notes"])
     ((_, alone),) = score_plans(model, plans[:1], QUIET)
     assert not any("same numbers" in note for note in alone.attrs.get("notes", ()))
+
+
+def test_one_condition_or_subject_for_another_is_said(study, model):
+    """Time bins in a loop: two benchmarks of one region, whose functions load the last one's responses."""
+
+    def plan(load, **other):
+        first, *rest = study.benchmark(METRICS["ridge"]).resolve().tasks
+        return Plan("x", (dataclasses.replace(first, load_responses=load, **other), *rest), "published")
+
+    def notes(*plans):
+        found = [score.attrs.get("notes", ()) for _, score in score_plans(model, plans, QUIET)]
+        return [[note for note in one if "same" in note] for one in found]
+
+    anna = study.responses["anna"]
+    late = [plan(lambda: anna), plan(lambda: anna)]
+    said = "Two functions load the same responses of anna in inferior temporal, for the same comparison"
+    assert [[note.startswith(said) for note in one] for one in notes(*late)] == [[True], [True]]
+    assert notes(late[0]) == [[]]
+    own = dataclasses.replace(anna, values=anna.values[::-1])
+    assert notes(late[0], plan(lambda: own)) == [[], []]
+    fewer = dataclasses.replace(late[1].tasks[0], test_ids=late[1].tasks[0].test_ids[1:])
+    assert notes(late[0], dataclasses.replace(late[1], tasks=(fewer, *late[1].tasks[1:]))) == [[], []]
+    copied = dataclasses.replace(study.responses["anna"], subject="ben", neuroids=anna.neuroids)
+    first, second, third = study.benchmark(METRICS["ridge"]).resolve().tasks
+    tasks = first, dataclasses.replace(second, subject="ben", load_responses=lambda: copied), third
+    (found,) = notes(Plan("x", tasks, "published"))
+    assert found == [
+        "Responses of anna in inferior temporal and of ben in inferior temporal are the same numbers: check what loads them, "
+        "unless these are the same neuroids."
+    ]
+
+
+def test_a_noise_variance_in_another_unit_is_said(study, model, monkeypatch):
+    """Reliability's is a part of the variance of z-scored trials; spike counts have another one."""
+    plan = study.benchmark(METRICS["ridge"]).resolve()
+
+    def notes():
+        ((_, score),) = score_plans(model, [plan], QUIET)
+        return [note for note in score.attrs.get("notes", ()) if "squared unit" in note]
+
+    assert notes() == []
+    for unit in (0.1, 20.0):
+        for subject, own in list(study.responses.items()):
+            monkeypatch.setitem(study.responses, subject, dataclasses.replace(own, values=own.values * unit))
+        assert len(notes()) == len(SITES)
+        assert re.match(
+            r"noise_variance is in .* of anna in inferior temporal is [0-9.e+]+ times what .* Leave it out", notes()[0]
+        )
+        for subject, own in list(study.responses.items()):
+            monkeypatch.setitem(study.responses, subject, dataclasses.replace(own, noise_variance=None))
+        assert notes() == []
 
 
 def test_benchmarks_and_folds_may_come_from_a_generator(study, model):

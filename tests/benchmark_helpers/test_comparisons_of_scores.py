@@ -106,7 +106,33 @@ def test_the_same_test_stimuli_have_the_same_draws_in_any_order(study, model):
         for t, order in zip(plan.tasks, orders, strict=False)
     ]
     shuffled = dataclasses.replace(plan, tasks=tuple(of_subjects))
-    assert [t.test_ids for t in shuffled.tasks] == [of_subjects[0].test_ids] * len(of_subjects)
+    assert [t.test_ids for t in shuffled.tasks] == [tuple(sorted(of_subjects[0].test_ids))] * len(of_subjects)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_scores_of_stimuli_in_two_orders_are_compared(study, model, metric):
+    """``set(ids) - set(train)`` has another order in each process."""
+    plan = study.benchmark(METRICS[metric], options=QUIET).resolve()
+    rng, tasks = np.random.default_rng(21), []
+    for task in plan.tasks:
+        order = rng.permutation(len(task.test_ids))
+        groups = [str(i // 2) for i in order]
+        ids = [task.test_ids[i] for i in order]
+        train = rng.permutation(task.train_ids).tolist()
+        tasks.append(dataclasses.replace(task, train_ids=train, test_ids=ids, bootstrap_groups=groups))
+    grouped = [str(i // 2) for i in range(len(plan.tasks[0].test_ids))]
+    plan = dataclasses.replace(plan, tasks=[dataclasses.replace(t, bootstrap_groups=grouped) for t in plan.tasks])
+    other = FeatureModel(functools.partial(pixel_features, size=2), visual_degrees=DEGREES, identifier="other")
+    scores = [
+        score
+        for one in (plan, dataclasses.replace(plan, tasks=tasks))
+        for scored in (model, other)
+        for _, score in score_plans(scored, [one], QUIET)
+    ]
+    expected = compare(scores[0], scores[1]).mean
+    for first, second in ((0, 3), (2, 1), (2, 3)):
+        found = compare(scores[first], scores[second]).mean
+        assert (found.value, *found.interval) == pytest.approx((expected.value, *expected.interval), abs=1e-9)
 
 
 def test_a_mean_over_subjects_with_other_test_stimuli_says_so(study, model):

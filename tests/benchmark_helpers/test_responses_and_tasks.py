@@ -612,7 +612,7 @@ def test_reliability_needs_halves(tmp_path):
 @pytest.mark.parametrize(
     ("provider", "message"),
     [
-        (None, "that of pool A is a NoneType without load_stimuli"),
+        (None, "that of pool A is a NoneType without content_hashes"),
         (lambda stimuli: pd.DataFrame(stimuli), "stimulus_paths .* is a NoneType that lacks 32 of 32"),
         (lambda stimuli: list(stimuli["stimulus_id"]), "stimulus_paths .* is a NoneType that lacks 32 of 32"),
         (

@@ -7,11 +7,12 @@ import h5py
 import numpy as np
 import pytest
 from brainscore_core.plugin_management.handle_metadata import validate_metadata_file
+from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.model_interface import BrainModel
 from plugin_testing.models import FeatureModel
 
-from brainscore_vision import load_model, score
+from brainscore_vision import load_metric, load_model, score
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.store import KernelStore, ModelIdentity
@@ -21,7 +22,7 @@ from brainscore_vision.data.laion_fmri_7t.errors import MissingDataError
 from brainscore_vision.data.laion_fmri_7t.released.features import EMBEDDING_MODELS, FEATURE_FILES
 from brainscore_vision.data.laion_fmri_7t.source import open_dataset
 from brainscore_vision.models import laion_fmri_7t as plugin
-from brainscore_vision.models.laion_fmri_7t import EmbeddingModel, StimulusFeatureModel
+from brainscore_vision.models.laion_fmri_7t import EmbeddingModel, StimulusFeatureModel, combine
 from brainscore_vision.models.laion_fmri_7t.test import *  # noqa: F403 - the plugin's tests are tests of this suite too
 from brainscore_vision.models.laion_fmri_7t.test import REGISTERED
 
@@ -371,6 +372,28 @@ def test_it_is_a_brain_model_that_reads_ids_alone(tiny_dataset):
     assert set(assembly["region"].values) == {"any region"}
     with pytest.raises(NotImplementedError, match=r"1 of the 2 stimuli .* no features, the first: \['unknown.jpg'\]"):
         model.look_at(StimulusSet({"stimulus_id": ["unknown.jpg", ids[0]]}))
+
+
+@pytest.mark.parametrize("made_of", ["a table", "a combination"])
+@pytest.mark.parametrize("metric", ["ridge", "pls"])
+def test_metrics_of_brain_score_draw_folds_by_what_stimuli_are_of(metric, made_of):
+    """Its cross-validation is stratified by object_name, on both sides."""
+    rng = np.random.default_rng(4)
+    ids, names = [f"image{i}" for i in range(60)], np.repeat(["face", "car", "house"], 20)
+    features = rng.standard_normal((60, 30))
+    stimuli = StimulusSet({"stimulus_id": ids, "object_name": names, "region": "of the image"})
+    stimuli.stimulus_paths, stimuli.identifier = {name: f"{name}.png" for name in ids}, "sixty"
+    coords = {"stimulus_id": ("presentation", ids), "object_name": ("presentation", names)}
+    coords |= {"neuroid_id": ("neuroid", range(4)), "region": ("neuroid", ["IT"] * 4)}
+    values = features[:, :2] @ rng.standard_normal((2, 4)) * 5 + rng.standard_normal((60, 4))
+    measured = NeuroidAssembly(values, coords=coords, dims=["presentation", "neuroid"])
+    model = StimulusFeatureModel.from_arrays(features, ids, "of 30 numbers")
+    if made_of == "a combination":
+        model = combine([model, StimulusFeatureModel.from_arrays(features[:, :2], ids, "of two numbers")])
+    model.start_recording("IT", time_bins=[(70, 170)])
+    answer = model.look_at(stimuli.iloc[::-1])
+    assert answer["object_name"].values.tolist() == names[::-1].tolist()
+    assert 0.2 < float(load_metric(metric)(answer, measured)) <= 1
 
 
 @pytest.mark.parametrize("identifier", REGISTERED)

@@ -176,7 +176,9 @@ def test_version_tells_contents_apart(tmp_path, features):
     version = open_table(path).version
     assert open_table(path).version == version
     np.save(tmp_path / "table.npy", features)
-    assert open_table(tmp_path / "table.npy", ids=IDS[::-1]).version != open_table(tmp_path / "table.npy", ids=IDS).version
+    assert (
+        open_table(tmp_path / "table.npy", ids=IDS[::-1]).version != open_table(tmp_path / "table.npy", ids=IDS).version
+    )
     features[3, 0] += 1
     assert open_table(write_hdf5(tmp_path / "other.h5", features)).version != version
     memory = FeatureTable.of_arrays(features, IDS)

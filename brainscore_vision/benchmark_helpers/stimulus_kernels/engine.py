@@ -96,6 +96,7 @@ class Run:
         self.compute = self._makers[0].compute
         self._stack = ExitStack()
         self._same_responses: dict[tuple[str, str], str] = {}
+        self._notes_on_noise: dict[object, tuple[str, ...]] = {}
 
     def __enter__(self) -> Run:
         for maker in self._makers:
@@ -144,21 +145,39 @@ class Run:
                 )
             responses.check_stimuli(task.train_ids)
             responses.check_stimuli(task.test_ids)
+            if task.load_responses not in self._notes_on_noise:
+                self._notes_on_noise[task.load_responses] = responses.notes_on_noise(task.region)
             values = responses.values
-            key = task.subject, values.shape, values[:1].tobytes(), values[-1:].tobytes()
-            alike.setdefault(key, {})[task.region] = task
-        for of_regions in alike.values():
-            if len(of_regions) > 1:
-                for task in of_regions.values():
-                    self._same_responses[task.subject, task.region] = (
-                        f"Responses of {task.subject} in {' and in '.join(of_regions)} are the same numbers: check what loads "
-                        f"them, unless these are the same neuroids."
-                    )
+            key = values.shape, values[:1].tobytes(), values[-1:].tobytes()
+            alike.setdefault(key, {}).setdefault((task.subject, task.region), []).append(task)
+        for of_responses in alike.values():
+            self._note_same_responses(of_responses)
+
+    def _note_same_responses(self, tasks: Mapping[tuple[str, str], Sequence[SubjectTask]]) -> None:
+        """Note tasks that compare the same numbers under different names, by (subject, region)."""
+        if len(tasks) > 1:
+            names = " and of ".join(f"{subject} in {region}" for subject, region in tasks)
+            for name in tasks:
+                self._same_responses[name] = (
+                    f"Responses of {names} are the same numbers: check what loads them, unless these are the same neuroids."
+                )
+        for (subject, region), of_name in tasks.items():
+            loaders: dict = defaultdict(set)
+            for task in of_name:
+                loaders[task.metric, task.model_region, task.pool, task.train_ids, task.test_ids].add(
+                    task.load_responses
+                )
+            if any(len(of_comparison) > 1 for of_comparison in loaders.values()):
+                self._same_responses.setdefault(
+                    (subject, region),
+                    f"Two functions load the same responses of {subject} in {region}, for the same comparison: one that is "
+                    f"made in a loop sees the variables of the loop's end. Check them, unless they are meant to be one.",
+                )
 
     def notes_on_responses(self, task: SubjectTask) -> tuple[str, ...]:
-        """What Scores should say of a task's responses beside the others'."""
+        """What Scores should say of a task's responses, by themselves and beside the others'."""
         note = self._same_responses.get((task.subject, task.region))
-        return () if note is None else (note,)
+        return (*(() if note is None else (note,)), *self._notes_on_noise.get(task.load_responses, ()))
 
     def work(self) -> list[KernelWork]:
         """The kernels that the jobs need, each once; those of a pool follow each other."""

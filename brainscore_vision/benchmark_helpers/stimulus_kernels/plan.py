@@ -6,7 +6,7 @@ One loop aggregates subjects, folds, and their ceilings.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
@@ -18,7 +18,7 @@ from .pool import StimulusPool
 from .statistics.bootstrap import count_significant, interval_of, t_interval
 from .statistics.ceilings import Normalized
 from .statistics.overlap import OVERLAP, SMALL_WIDENING, folds_widening, in_common, overlap_widening
-from .tasks import SubjectResult, SubjectTask, in_one_order
+from .tasks import SubjectResult, SubjectTask, with_sorted_test
 
 N_BOOTSTRAP = 200
 
@@ -267,7 +267,7 @@ class Plan:
                 f"The normalization of {self.identifier} is one that its metric has, "
                 f"{', '.join(self.metric.normalizations)}; received {self.normalization!r}."
             )
-        object.__setattr__(self, "tasks", in_one_order(self.tasks, {}))
+        object.__setattr__(self, "tasks", tuple(map(with_sorted_test, self.tasks)))
         self.metric.check_tasks(self.tasks)
         without = [task.subject for task in self.tasks if task.load_halves is None]
         if self.normalization == "reliability" and without:
@@ -361,9 +361,6 @@ class FoldsPlan:
             )
         _check_alike("folds of a benchmark differ in their stimuli alone", self.identifier, self.tasks)
         self._check_apart()
-        orders: dict = {}
-        folds = tuple(replace(fold, tasks=in_one_order(fold.tasks, orders)) for fold in self.folds)
-        object.__setattr__(self, "folds", folds)
 
     def _check_apart(self, results: Sequence[SubjectResult] = ()) -> None:
         """Refuse a fold that stands there twice: with equal loaders, or as its results show.

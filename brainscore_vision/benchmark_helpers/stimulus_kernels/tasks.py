@@ -29,6 +29,12 @@ from .statistics.ceilings import ExplainableVariance, NoiseCeiling
 ROUNDING = 1e-13
 """Spread of values beside their size below which they count as equal."""
 
+FEWEST_ROWS, SOME_ROWS = 20, 500
+"""Stimuli whose responses tell something of their unit, and as many as are asked."""
+
+FAR_APART, CLEAR = 3.0, 0.05
+"""Times that one noise variance is another where units differ, and how far from 0 and 1 ceilings are that tell it."""
+
 SKETCHED, SEED = 8, 20261127
 """Numbers that tell responses from others, and the seed of the signs that they are made with."""
 
@@ -94,6 +100,27 @@ class Responses:
                 f"noise_variance is a variance, 0 or more, for each of {n_neuroids} neuroids; received "
                 f"shape {noise.shape}, the least of it {np.min(noise, initial=np.inf):g}."
             )
+
+    def notes_on_noise(self, region: str) -> tuple[str, ...]:
+        """What a Score should say where ``noise_variance`` is not what ``noise_ceiling`` leaves of the variance of ``values``.
+
+        A rough look, at some of the stimuli: ceilings may come from other ones.
+        """
+        some, at_all = self.values[:: max(1, len(self.values) // SOME_ROWS)], self.test_ceiling()
+        if self.noise_variance is None or len(some) < FEWEST_ROWS:
+            return ()
+        left = some.var(axis=0, ddof=1, dtype=float) * (1 - at_all.fraction) / at_all.mean_inverse_repetitions
+        known = (left > 0) & (at_all.fraction > CLEAR) & (at_all.fraction < 1 - CLEAR)
+        if not known.any():
+            return ()
+        ratio = float(np.median(self.noise_variance[known] / left[known]))
+        if 1 / FAR_APART < ratio < FAR_APART:
+            return ()
+        return (
+            f"noise_variance is in the squared unit of the responses; that of {self.subject} in {region} is {ratio:.2g} times "
+            f"what the noise ceiling leaves of their variance, so explained_variance and correlation say little. Leave it out, "
+            f"or measure it on the same trials (Reliability's is a part of the variance of trials that are z-scored).",
+        )
 
     def _check_values(self) -> None:
         """Make arrays of lists and tables; refuse values that are no real and finite numbers, or hidden behind a mask."""
@@ -523,22 +550,10 @@ Results = Iterator[tuple[SubjectTask, SubjectResult]]
 """What a metric yields."""
 
 
-def in_one_order(
-    tasks: Sequence[SubjectTask], orders: dict[tuple[str, ...], tuple[str, ...]]
-) -> tuple[SubjectTask, ...]:
-    """Tasks with the same test stimuli have these in the first one's order, which seeds their draws: they are the same then.
-
-    Parameters
-    ----------
-    tasks : sequence of SubjectTask
-    orders : dict of tuple of str to tuple of str
-        Test stimuli, sorted, to their order; those of ``tasks`` are added.
-    """
-    found = []
-    for task in tasks:
-        order = orders.setdefault(tuple(sorted(task.test_ids)), task.test_ids)
-        if order != task.test_ids:
-            groups = task.bootstrap_groups and dict(zip(task.test_ids, task.bootstrap_groups, strict=True))
-            task = replace(task, test_ids=order, bootstrap_groups=groups and tuple(groups[one] for one in order))
-        found.append(task)
-    return tuple(found)
+def with_sorted_test(task: SubjectTask) -> SubjectTask:
+    """The task with its test stimuli sorted. Their order seeds draws, which so are the same in all that is tested on them."""
+    order = tuple(sorted(task.test_ids))
+    if order == task.test_ids:
+        return task
+    groups = task.bootstrap_groups and dict(zip(task.test_ids, task.bootstrap_groups, strict=True))
+    return replace(task, test_ids=order, bootstrap_groups=groups and tuple(groups[one] for one in order))

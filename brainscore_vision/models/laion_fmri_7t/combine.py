@@ -13,6 +13,7 @@ from brainscore_vision.model_interface import BrainModel
 from brainscore_vision.benchmark_helpers.stimulus_kernels import LookupModel
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import StimulusKernelError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.answers import features_of
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.lookup import answer_of
 from brainscore_vision.data.laion_fmri_7t.released.features import DatasetModel, bind
 
 
@@ -155,13 +156,7 @@ class CombinedModel(BrainModel, DatasetModel):
         ]
         values = np.concatenate(parts, axis=1)
         spaces = np.repeat([str(model.identifier) for model in self._models], [part.shape[1] for part in parts])
-        coords = {
-            "stimulus_id": ("presentation", ids),
-            "object_name": ("presentation", [""] * len(ids)),
-            "neuroid_id": ("neuroid", np.arange(values.shape[1])),
-            "space": ("neuroid", spaces),
-        }
-        return NeuroidAssembly(values, coords=coords, dims=["presentation", "neuroid"])
+        return answer_of(values, stimuli, {"space": spaces})
 
 
 def _weighted(features: np.ndarray, weight: float) -> np.ndarray:

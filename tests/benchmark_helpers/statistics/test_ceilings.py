@@ -196,6 +196,30 @@ def test_one_pass_sums_give_the_same():
     np.testing.assert_allclose(found.ncsnr, reliability_from_trials(trials, stimulus).ncsnr, rtol=1e-12)
 
 
+def test_sums_of_trials_that_are_not_z_scored_or_lack_numbers():
+    """As trials themselves; neuroids that lack a session have fewer trials than n_repetitions says."""
+    trials, stimulus = simulated_trials(np.random.default_rng(3), 0.5, np.full(300, 6), n_voxels=6)
+    frame = pd.DataFrame((trials - trials.mean(axis=0)) / trials.std(axis=0))
+    counts = frame.groupby(stimulus).size()
+
+    def of(table):
+        return reliability_from_sums(table.groupby(stimulus).sum(), (table**2).sum(), counts)
+
+    few = stimulus < 40  # of all that are z-scored
+    reliability_from_sums(frame[few].groupby(stimulus[few]).sum(), (frame[few] ** 2).sum(), counts.iloc[:40])
+    np.testing.assert_allclose(of(frame).ncsnr, reliability_from_trials(frame, stimulus).ncsnr, rtol=1e-12)
+    with pytest.raises(ResponsesError, match="must be z-scored; 6 of 6 neuroids have another variance"):
+        of(frame * 3)
+    lost = frame.copy()
+    lost.iloc[::2, 2] = np.nan  # which pandas leaves out of sums
+    with pytest.raises(ResponsesError, match="1 of 6 neuroids .* count for each neuroid the trials that it has"):
+        of(lost)
+    sums = frame.groupby(stimulus).sum()
+    sums.iloc[0, 1] = np.nan
+    with pytest.raises(ResponsesError, match=r"finite numbers; those of 1 of 6 neuroids .*neuroid 1\)"):
+        reliability_from_sums(sums, (frame**2).sum(), counts)
+
+
 def test_sums_and_counts_of_a_table_are_in_one_order():
     """groupby().sum() is sorted by stimulus, value_counts() by count."""
     trials, stimulus = simulated_trials(np.random.default_rng(3), 0.5, np.array([3, 4, 12, 12, 4]), n_voxels=6)

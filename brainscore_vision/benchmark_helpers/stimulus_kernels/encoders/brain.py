@@ -76,4 +76,4 @@ class EncoderBrain(BrainModel):
                 f"{self.identifier} predicts the mean response to an image, which does not vary between trials."
             )
         values = self.encoder.encode(stimuli, {"roi": [self._region]}, progress=False)
-        return answer_of(values, [str(stimulus_id) for stimulus_id in stimuli["stimulus_id"]], self._region)
+        return answer_of(values, stimuli, {"region": [self._region] * values.shape[1]})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
@@ -121,18 +121,21 @@ class LookupModel(BrainModel):
                 f"whose stimuli it knows."
             )
         values = self.features_for(ids)
-        return answer_of(values, ids, self._region)
+        return answer_of(values, stimuli, {"region": [self._region] * values.shape[1]})
 
 
-def answer_of(values: np.ndarray, stimulus_ids: Sequence[str], region: str) -> NeuroidAssembly:
-    """Values of a model that makes them itself (stimuli × units), as an answer to ``look_at``."""
-    coords = {
-        "stimulus_id": ("presentation", list(stimulus_ids)),
-        "object_name": ("presentation", [""] * len(stimulus_ids)),  # two coordinates make the dimension a multi-index
-        "neuroid_id": ("neuroid", np.arange(values.shape[1])),
-        "region": ("neuroid", [region] * values.shape[1]),
-    }
-    return NeuroidAssembly(values, coords=coords, dims=["presentation", "neuroid"])
+def answer_of(values: np.ndarray, stimuli: StimulusSet, neuroids: Mapping[str, Sequence]) -> NeuroidAssembly:
+    """Values of a model that makes them itself (stimuli × units), as an answer to ``look_at``.
+
+    As Brain-Score's own models, it has what the set says of its stimuli: metrics draw folds by their object_name.
+    """
+    units = {"neuroid_id": ("neuroid", np.arange(values.shape[1]))}
+    units |= {name: ("neuroid", of_units) for name, of_units in neuroids.items()}
+    said = {"object_name": ("presentation", [""] * len(stimuli))}  # two coordinates make the dimension a multi-index
+    columns = [column for column in stimuli.columns if column not in {*units, "presentation", "neuroid"}]
+    said |= {column: ("presentation", stimuli[column].values) for column in columns}
+    said["stimulus_id"] = ("presentation", list(map(str, stimuli["stimulus_id"])))
+    return NeuroidAssembly(values, coords=said | units, dims=["presentation", "neuroid"])
 
 
 class LookupRecorder:
@@ -160,7 +163,13 @@ class LookupRecorder:
         ids = [str(stimulus_id) for stimulus_id in stimuli["stimulus_id"]]
         for start in range(0, len(ids), LOOKUP_BLOCK):
             block = ids[start : start + LOOKUP_BLOCK]
-            features = np.asarray(self.model.features_for(block))
+            features = self.model.features_for(block)
+            if np.ma.is_masked(features):
+                raise ModelOutputError(
+                    f"Features have a number in each place; {np.ma.count_masked(features)} of those that "
+                    f"{self.model.identifier} gave for {len(block)} stimuli are masked. Fill them, or leave these stimuli out."
+                )
+            features = np.asarray(features)
             if features.ndim != 2 or len(features) != len(block):
                 raise ModelOutputError(
                     f"{self.model.identifier} must have one row of features per stimulus; for {len(block)} stimuli it gave "

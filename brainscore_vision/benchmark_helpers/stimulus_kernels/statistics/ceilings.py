@@ -43,8 +43,8 @@ STANDARD_ERRORS = 2.0
 ENOUGH_STANDARD_ERRORS = 5.0
 """With fewer, even the true signal's own score is often off by a tenth and more (METHODS.md, Differences, item 8)."""
 
-ZSCORE_TOLERANCE = 0.1
-"""How far a neuroid's variance over all trials may be from 1."""
+ZSCORE_TOLERANCE, ZSCORE_ERRORS = 0.1, 5.0
+"""How far a neuroid's variance over all trials may be from 1, and over those of some stimuli: in standard errors."""
 
 NORMALIZATIONS = ("published", "explained_variance", "correlation")
 """Of metrics that compare neuroids."""
@@ -215,6 +215,27 @@ class Reliability:
     noise_variance: np.ndarray
     degrees_of_freedom: int
 
+    @classmethod
+    def of_sums(cls, sums: np.ndarray, squares: np.ndarray, n_repetitions: np.ndarray) -> Reliability:
+        """As :func:`reliability_from_sums`, of a part of trials that are known to be z-scored all together."""
+        _check_sums(sums, squares, n_repetitions)
+        sums, squares, counts = np.asarray(sums), np.asarray(squares), np.asarray(n_repetitions)
+        repeated = int((counts - 1).sum())
+        if len(counts) == 0 or counts.min() < 1 or repeated < 1:
+            raise ResponsesError(
+                f"Reliability needs stimuli that were shown more than once; received {len(counts)} stimuli and "
+                f"{int(counts.sum())} trials."
+            )
+        within = squares_within(sums, squares, counts)
+        # what rounding leaves of a difference of equal numbers is not noise
+        silent = np.flatnonzero(~(within > len(counts) * np.finfo(float).eps * squares))
+        if len(silent):
+            raise ResponsesError(
+                f"Trials of a stimulus differ, or there would be no noise to measure; {len(silent)} of {len(within)} neuroids "
+                f"repeat themselves exactly (the first: neuroid {silent[0]}). Leave constant neuroids out."
+            )
+        return cls(within / repeated, repeated)
+
     @property
     def signal_variance(self) -> np.ndarray:
         """max(0, 1 - σ²)."""
@@ -240,6 +261,7 @@ def reliability_from_sums(sums: np.ndarray, squares: np.ndarray, n_repetitions: 
     squares : numpy.ndarray of float64, shape (neuroids,)
         Σ_i Σ_k x_ik², over all trials of these stimuli.
     n_repetitions : numpy.ndarray of int, shape (stimuli,)
+        One number for all neuroids. Neuroids that lack trials have fewer: give those by themselves, or leave the trials out.
 
     Returns
     -------
@@ -248,25 +270,26 @@ def reliability_from_sums(sums: np.ndarray, squares: np.ndarray, n_repetitions: 
     Raises
     ------
     ResponsesError
-        No stimulus with two trials, a neuroid whose trials never differ within a stimulus, or rows that do not fit.
+        No stimulus with two trials, a neuroid whose trials never differ within a stimulus, rows that do not fit, or trials that
+        are not z-scored.
     """
-    _check_sums(sums, squares, n_repetitions)
-    sums, squares, counts = np.asarray(sums), np.asarray(squares), np.asarray(n_repetitions)
-    repeated = int((counts - 1).sum())
-    if len(counts) == 0 or counts.min() < 1 or repeated < 1:
+    found = Reliability.of_sums(sums, squares, n_repetitions)
+    n_trials = np.sum(n_repetitions)
+    variance = np.asarray(squares) / n_trials - (np.asarray(sums).sum(axis=0) / n_trials) ** 2
+    # a few of many stimuli may vary more or less than all of them
+    _check_zscored(variance, max(ZSCORE_TOLERANCE, ZSCORE_ERRORS * np.sqrt(2 / len(n_repetitions))))
+    return found
+
+
+def _check_zscored(variance: np.ndarray, tolerance: float) -> None:
+    """Refuse trials with another variance than 1."""
+    off = np.flatnonzero(~(np.abs(variance - 1) < tolerance))
+    if len(off):
         raise ResponsesError(
-            f"Reliability needs stimuli that were shown more than once; received {len(counts)} stimuli and "
-            f"{int(counts.sum())} trials."
+            f"The signal's variance is what the noise leaves of 1, so trials must be z-scored; {len(off)} of "
+            f"{len(variance)} neuroids have another variance (the first: {variance[off[0]]:.3g}). z-score within sessions, and "
+            f"count for each neuroid the trials that it has."
         )
-    within = squares_within(sums, squares, counts)
-    # what rounding leaves of a difference of equal numbers is not noise
-    silent = np.flatnonzero(~(within > len(counts) * np.finfo(float).eps * squares))
-    if len(silent):
-        raise ResponsesError(
-            f"Trials of a stimulus differ, or there would be no noise to measure; {len(silent)} of {len(within)} neuroids "
-            f"repeat themselves exactly (the first: neuroid {silent[0]}). Leave constant neuroids out."
-        )
-    return Reliability(within / repeated, repeated)
 
 
 def _check_sums(sums, squares, n_repetitions) -> None:
@@ -276,6 +299,12 @@ def _check_sums(sums, squares, n_repetitions) -> None:
         raise ResponsesError(
             f"sums are stimuli × neuroids, with a number in squares for each neuroid and in n_repetitions for each stimulus; "
             f"received the shapes {', '.join(map(str, shapes))}."
+        )
+    missing = ~(np.isfinite(np.asarray(sums, dtype=float)).all(axis=0) & np.isfinite(np.asarray(squares, dtype=float)))
+    if missing.any():
+        raise ResponsesError(
+            f"sums and squares are finite numbers; those of {missing.sum()} of {len(missing)} neuroids hold nan or infinity "
+            f"(the first: neuroid {np.flatnonzero(missing)[0]}). Leave these trials or neuroids out."
         )
     for what, index, of in (
         ("n_repetitions", getattr(n_repetitions, "index", None), getattr(sums, "index", None)),
@@ -353,13 +382,7 @@ def reliability_from_trials(trials: np.ndarray, stimulus_ids: np.ndarray) -> Rel
         raise ResponsesError(
             f"Trials are finite numbers; {n_missing} of {len(values)} hold nan or infinity. Leave these trials or neuroids out."
         )
-    variance = values.var(axis=0)
-    off = np.flatnonzero(~(np.abs(variance - 1) < ZSCORE_TOLERANCE))
-    if len(off):
-        raise ResponsesError(
-            f"The signal's variance is what the noise leaves of 1, so trials must be z-scored; {len(off)} of "
-            f"{len(variance)} neuroids have another variance (the first: {variance[off[0]]:.3g}). z-score within sessions."
-        )
+    _check_zscored(values.var(axis=0), ZSCORE_TOLERANCE)
     sums = np.zeros((len(ids), values.shape[1]))
     for label, trial in zip(labels, values, strict=True):
         sums[label] += trial

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling, reliability_from_sums
+from brainscore_vision.benchmark_helpers.stimulus_kernels import NoiseCeiling, Reliability
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.ceilings import ExplainableVariance, noise_variance
 from brainscore_vision.data.laion_fmri_7t.assemblies.averages import TrialMoments
 from brainscore_vision.data.laion_fmri_7t.constants import PUBLISHED_REPETITIONS, REGIONS
@@ -89,7 +89,7 @@ def recover(moments: TrialMoments) -> dict[str, np.ndarray]:
         rows = moments.n_repetitions == repetitions
         if rows.any():
             counts = moments.n_repetitions[rows]
-            reliability = reliability_from_sums(moments.sums[rows], moments.squares[repetitions], counts)
+            reliability = Reliability.of_sums(moments.sums[rows], moments.squares[repetitions], counts)
             recovered[name] = 100 * reliability.at(counts).fraction
     return recovered
 
