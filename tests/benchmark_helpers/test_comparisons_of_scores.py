@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 import scipy.stats
+import xarray as xr
 from plugin_testing.models import CountingModel, FeatureModel, pixel_features
 from plugin_testing.second_dataset import DEGREES, SITES, Study
 
@@ -107,6 +108,34 @@ def test_the_same_test_stimuli_have_the_same_draws_in_any_order(study, model):
     ]
     shuffled = dataclasses.replace(plan, tasks=tuple(of_subjects))
     assert [t.test_ids for t in shuffled.tasks] == [tuple(sorted(of_subjects[0].test_ids))] * len(of_subjects)
+
+
+@pytest.mark.parametrize("folds", [False, True])
+def test_means_over_models_are_no_scores_of_one(study, model, folds):
+    """Their attributes are those of the first, or none: seeds are compared one by one."""
+    other = FeatureModel(functools.partial(pixel_features, size=2), visual_degrees=DEGREES, identifier="other")
+    benchmark = (
+        study.folds(METRICS["ridge"], options=QUIET) if folds else study.benchmark(METRICS["ridge"], options=QUIET)
+    )
+    seeds = [benchmark(model), benchmark(other)]
+    compare(*seeds)
+    stacked = xr.concat(seeds, dim="seed")
+    with xr.set_options(keep_attrs=True):
+        summed = (seeds[0] + seeds[1]) / 2
+    one_by_one = "Compare model by model .seed by seed., and average the differences"
+    for what, said in (
+        (stacked.mean("seed", keep_attrs=True), "is not the mean of its subjects'"),
+        (summed, "is not the mean of its subjects'"),
+        (stacked, "received an array of 2"),
+        (seeds, "received a list"),
+        (seeds[0].item(), "received a float"),
+    ):
+        for pair in ((what, seeds[1]), (seeds[1], what)):
+            with pytest.raises(ComparisonError, match=f"{said}.*{one_by_one}"):
+                compare(*pair)
+    for without in (stacked.mean("seed"), sum(seeds) / 2):
+        with pytest.raises(ComparisonError, match="goes subject by subject"):
+            compare(without, seeds[1])
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -1,6 +1,7 @@
 """Layers of a network for regions of the dataset: mapped, kept, and chosen without test images."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -112,6 +113,38 @@ def test_layers_that_had_no_room_are_said_and_tried_again(network, tiny_dataset)
     whole = map_layers(network, "IT", **options, engine=QUIET)
     assert "too_large" not in whole.facts
     assert "1" in whole.layers
+
+
+class Noise(torch.nn.Conv2d):
+    def forward(self, images):
+        return super().forward(images) + torch.rand(())
+
+
+class Overflow(torch.nn.Conv2d):
+    def forward(self, images):
+        return super().forward(images) * torch.tensor(float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [(Noise, "it answers otherwise when the same images are shown again"), (Overflow, "Features must be finite")],
+)
+def test_blocks_whose_numbers_are_of_no_use_are_said_to_be_left_out(tiny_dataset, kind, why):
+    """A network that diverged has its other blocks, and nobody looks at each of many checkpoints."""
+    torch.manual_seed(3)
+
+    def block(layer):
+        return torch.nn.Sequential(layer, torch.nn.ReLU(), torch.nn.AvgPool2d(4))
+
+    blocks = [block(torch.nn.Conv2d(3, 6, 5)), block(torch.nn.Conv2d(6, 6, 5)), block(kind(6, 6, 3))]
+    network = torch.nn.Sequential(*blocks).eval()
+    found = map_layers(network, "IT", dataset=tiny_dataset, engine=QUIET)
+    (left,) = found.facts["broken"]
+    assert left.startswith("2")
+    assert why in found.skipped[left]
+    ((_, score),) = score_all(network, ["LAION_fMRI.IT-tau-ridgecv"], dataset=tiny_dataset, engine=QUIET, layers="auto")
+    assert re.search(rf"; {left} had no say: .*{why}", score.attrs["layers_chosen"])
+    assert score.attrs["layers"]["IT"] in found.layers
 
 
 def test_a_kept_map_is_of_the_same_code(network, tiny_dataset):

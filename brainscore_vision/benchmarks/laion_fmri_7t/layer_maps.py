@@ -36,6 +36,8 @@ REGIONS = ("V1", "V2", "V4", "IT")
 
 TOO_LARGE = "too_large"
 NO_SAY = "; {} had no say, whose features need more disk than is free or allowed (--max-spool)"
+BROKEN = "broken"
+LEFT_OUT = "; {} had no say: {}"
 CHOICE_SPLIT = "tau"
 """Layers are chosen on the training images of this split of the shared pool."""
 
@@ -171,12 +173,12 @@ def with_best_layers(
         tasks = [task for tasks in of_region.values() for task in tasks]
         about = {"split": CHOICE_SPLIT, "pool": "shared"}
         found = _kept_map(network, tasks, layers, "ridgecv", dataset, engine, say, about)
-        best.update({(key, region): (layer, found.facts.get(TOO_LARGE, ())) for region, layer in found.best.items()})
+        best.update({(key, region): (layer, _no_say(found)) for region, layer in found.best.items()})
     names: dict[tuple[str, str], str] = {}  # region and layer to what the model calls them
     chosen = {}
     for plan in single:
         choice = choices[id(plan)]
-        layer, too_large = best[choice.shared_with, choice.region]
+        layer, no_say = best[choice.shared_with, choice.region]
         first = not any(region == choice.region for region, _ in names)
         name = names.setdefault((choice.region, layer), choice.region if first else f"{choice.region} ({layer})")
         chosen[id(plan)] = replace(
@@ -186,7 +188,7 @@ def with_best_layers(
                 **plan.facts,
                 "layers": {choice.region: layer},
                 "layer_choice": AUTO,
-                "layers_chosen": choice.says + (NO_SAY.format(", ".join(too_large)) if too_large else ""),
+                "layers_chosen": choice.says + no_say,
             },
         )
     model = network.commit({name: layer for (_, layer), name in names.items()}, AUTO)
@@ -240,6 +242,15 @@ class _Choice:
             )
             for task in self.tasks
         )
+
+
+def _no_say(found: LayerMap) -> str:
+    """Which layers could not be chosen, and why."""
+    too_large = found.facts.get(TOO_LARGE, ())
+    said = NO_SAY.format(", ".join(too_large)) if too_large else ""
+    return said + "".join(
+        LEFT_OUT.format(name, found.skipped[name].rstrip(".")) for name in found.facts.get(BROKEN, ())
+    )
 
 
 def _bare(network: Network):

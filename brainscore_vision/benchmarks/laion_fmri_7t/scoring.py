@@ -254,7 +254,7 @@ def prepare(
     benchmarks, found = list(benchmarks), find_model(model)
     regions = list(dict.fromkeys(one.region for one in benchmarks))
     found.check_layers(layers, regions)
-    check_region_names(layers, regions)
+    check_region_names(layers, regions, [one.cell.region for one in benchmarks])
     datasets = _datasets(benchmarks)
     plans = resolve_all(benchmarks, datasets)
     if layers == AUTO:

@@ -97,3 +97,14 @@ def test_layers_of_a_region_that_is_recorded_under_another_name(layers, said):
 def test_layers_of_other_regions_are_left_alone(layers):
     """One file may have those of all benchmarks of a paper."""
     check_region_names(layers, ["IT", "face"])
+
+
+@pytest.mark.parametrize("layers", [{"face": "5", "IT": "6"}, {"IT": "6", "face": ["5"], "V1": "2"}])
+def test_layers_of_a_region_that_is_scored_are_not_dropped_beside_those_that_it_is_recorded_as(layers):
+    """A map of IT and of face, saved and used to score face: IT's layer would be recorded."""
+    with pytest.raises(
+        ModelSourceError, match=r"layers of 'face', which models record as IT\. Write IT=5, or .*--record face"
+    ):
+        check_region_names(layers, ["IT"], ["face"])
+    check_region_names(layers, ["IT"], ["IT"])
+    check_region_names(layers, ["face", "IT"], ["face", "IT"])  # recorded under its own name

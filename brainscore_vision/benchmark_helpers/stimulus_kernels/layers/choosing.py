@@ -92,7 +92,8 @@ def choose(listed: Sequence[Layer], wanted: str | Sequence[str], model: str) -> 
 
 def blocks(listed: Sequence[Layer]) -> list[Layer]:
     """The layers by which a network is usually described: see the module's docstring."""
-    called = [layer for layer in listed if not layer.problem]
+    # those whose numbers are of no use are blocks as well: that they are left out is to be said
+    called = [layer for layer in listed if not layer.problem or layer.is_broken]
     may_be = [layer for layer in called if not _is_leaf(layer) and not _is_container(layer) and _has_weights(layer)]
     repeated = {kind for kind, n in Counter(type(module) for module in {b.module for b in may_be}).items() if n > 1}
     candidates = [layer for layer in may_be if type(layer.module) in repeated]

@@ -45,7 +45,7 @@ class Layer:
     kind : str
         Class of the module.
     shape : tuple of int or None
-        Of the answer to one image; None if it cannot be recorded.
+        Of the answer to one image; None if it has none.
     itemsize : int
         Bytes of a number in the answer.
     n_parameters : int
@@ -56,6 +56,8 @@ class Layer:
         A layer before it that answers alike; empty if there is none.
     digest : str
         Equal digests are equal answers.
+    is_broken : bool
+        Whether the problem is its numbers: nan, infinity, or others when the same images are shown again.
     started : int
         How many calls of other modules had begun before this one.
     module : torch.nn.Module
@@ -69,6 +71,7 @@ class Layer:
     problem: str
     same_as: str
     digest: str = field(repr=False)
+    is_broken: bool = field(repr=False)
     started: int = field(repr=False)
     module: object = field(repr=False, compare=False)
 
@@ -148,23 +151,27 @@ def list_layers(model) -> list[Layer]:
     for call in first:
         other = fewer.get(call.key)
         fingerprint, problem = call.fingerprint(None if other is None else other.shape)
+        is_broken = call.is_broken
         if not problem:
             repeated = second[call.key].at(call.axis) if call.key in second else None
             if not isinstance(repeated, Probe) or not fingerprint.agrees(repeated):
                 problem = "it answers otherwise when the same images are shown again (dropout or noise is on)"
+                is_broken = True
         last = call.key[1] == n_calls[call.module] - 1
         if not last and not reads_own:
             problem = "its wrapper records with hooks of its own, which know no single calls"
+            is_broken = False
         layers.append(
             Layer(
                 name=call.name if last else f"{call.name}{CALL_MARK}{call.key[1]}",
                 kind=type(call.module).__name__,
-                shape=None if problem else call.shape[: call.axis] + call.shape[call.axis + 1 :],
+                shape=None if problem and not is_broken else call.shape[: call.axis] + call.shape[call.axis + 1 :],
                 itemsize=call.itemsize,
                 n_parameters=_n_parameters(call.module),
                 problem=problem,
                 same_as="" if problem or not reads_own else same_as(call.digest),
-                digest="" if problem else call.digest,
+                digest="" if problem and not call.is_broken else call.digest,
+                is_broken=is_broken,
                 started=call.started,
                 module=call.module,
             )
@@ -174,7 +181,19 @@ def list_layers(model) -> list[Layer]:
             scripted = isinstance(module, torch.jit.ScriptModule)
             problem = "torch.jit.script lets nobody see its answers" if scripted else "it is never called in evaluation"
             layers.append(
-                Layer(name, type(module).__name__, None, 0, _n_parameters(module), problem, "", "", len(layers), module)
+                Layer(
+                    name,
+                    type(module).__name__,
+                    None,
+                    0,
+                    _n_parameters(module),
+                    problem,
+                    "",
+                    "",
+                    False,
+                    len(layers),
+                    module,
+                )
             )
     return layers
 
@@ -187,7 +206,7 @@ class _Call:
         self.key = name, number
         answer = LayerAnswer.of(output)
         self.shape, self.digest, self.itemsize, self.axis = None, "", 0, 0
-        self._problem, self._kept = "", {}
+        self._problem, self._kept, self.is_broken = "", {}, False
         if answer.tensor is None:
             self._problem = f"it answers with {answer.kind}{answer.problem}, and not with real numbers in a tensor"
             return
@@ -214,7 +233,8 @@ class _Call:
             return None, f"no axis of its answer holds one row per image ({_shape(self.shape)} to {N_IMAGES}{also})"
         self.axis = axes[0]
         found = self.at(self.axis)
-        return (None, found) if isinstance(found, str) else (found, "")
+        self.is_broken = isinstance(found, str)
+        return (None, found) if self.is_broken else (found, "")
 
     def at(self, axis: int) -> Probe | str | None:
         """Fingerprint of an answer whose rows lie along an axis, or what is wrong with them; None if it has no such rows."""

@@ -147,8 +147,10 @@ def map_layers(
     ]
     for region in regions:
         comparison.check_tasks([task for task in tasks if task.region == region])
-    choice = choose(list_layers(model), layers, model.identifier)
+    listed = list_layers(model)
+    choice = choose(listed, layers, model.identifier)
     skipped, scored = dict(choice.skipped), {}
+    usable = {layer.name for layer in choice.layers}
     order, best, too_large = [layer.name for layer in choice.layers], {}, []
     results: dict[str, dict[tuple[str, str], SubjectResult]] = defaultdict(dict)
     for pool in dict.fromkeys(task.pool for task in tasks):
@@ -172,6 +174,9 @@ def map_layers(
                     scored[name] = _summary(comparison, of_layer, regions, subjects)
     if too_large:
         facts["too_large"] = too_large
+    broken = [layer.name for layer in listed if layer.name in skipped and (layer.is_broken or layer.name in usable)]
+    if broken := [name for name in broken if name not in too_large]:
+        facts["broken"] = broken
     # layers are compared on training stimuli
     compared = [replace(task, test_ids=task.train_ids, train_ids=()) for task in tasks if task.region == regions[0]]
     notes = note_on_subjects(overlap_widening(compared))

@@ -45,6 +45,11 @@ ROUNDING = float(np.finfo(np.float32).eps)
 """Scores that differ by a smaller part of them differ by rounding alone: features are recorded in single precision."""
 
 
+SAME_VALUE = 1e-9
+"""Values that differ by less are one, computed in another order."""
+
+ONE_BY_ONE = "Compare model by model (seed by seed), and average the differences."
+
 RESPONSES_ROUNDING = 1e-6
 """Sketches and ceilings of the same responses differ by less."""
 
@@ -156,6 +161,8 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
     ComparisonError
         Another benchmark, normalisation, dataset, subjects, resampled stimuli or folds; or scores without draws.
     """
+    for score in (score_a, score_b):
+        _check_parts(score)
     for name, of in _SAME.items():
         values = of(score_a), of(score_b)
         if values[0] != values[1]:
@@ -163,6 +170,8 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
                 f"Two scores are compared on the same {name}; received {values[0]!r} and {values[1]!r}. Score both models "
                 f"with the same settings and data."
             )
+    for score in (score_a, score_b):
+        _check_value(score)
     _check_responses(score_a, score_b)
     pairs = [_paired(*folds) for folds in zip(_folds(score_a), _folds(score_b), strict=True)]
     overlaps = {subject: _overlap(score_a, score_b, subject) for subject in pairs[0]}
@@ -191,6 +200,31 @@ def compare(score_a: Score, score_b: Score) -> Comparison:
             *((UNIT_NOTE,) if any(map(_depends_on_unit, (score_a, score_b))) else ()),
         ),
     )
+
+
+def _check_parts(score) -> None:
+    """Refuse what is no Score, or has none of its subjects and folds, as a mean over models."""
+    if not isinstance(score, Score) or score.ndim:
+        found = f"an array of {score.size}" if isinstance(score, Score) else f"a {type(score).__name__}"
+        raise ComparisonError(f"Two Scores are compared, each of one model; received {found}. {ONE_BY_ONE}")
+    lacking = [] if "raw_folds" not in score.attrs else [name for name in _fold_names(score) if name not in score.attrs]
+    for fold in [] if lacking else _folds(score):
+        lacking += [subject for subject in _subjects(fold) if not isinstance(fold.attrs.get(subject), Score)]
+    if lacking:
+        raise ComparisonError(
+            f"A comparison goes subject by subject; received a Score without that of {lacking[0]} in its attrs, as what is "
+            f"computed from Scores is. {ONE_BY_ONE}"
+        )
+
+
+def _check_value(score: Score) -> None:
+    """Refuse a mean over models that has kept the attributes of one of them."""
+    mean = float(np.mean([np.mean([fold.attrs[s].item() for s in _subjects(fold)]) for fold in _folds(score)]))
+    if not np.isclose(score.item(), mean, rtol=SAME_VALUE, atol=SAME_VALUE):
+        raise ComparisonError(
+            f"Two Scores are compared, each of one model; received one whose value, {score.item():.6g}, is not the mean of its "
+            f"subjects', {mean:.6g}: it was computed from several, and its subjects are those of one. {ONE_BY_ONE}"
+        )
 
 
 def _check_responses(score_a: Score, score_b: Score) -> None:
@@ -341,7 +375,11 @@ def _folds(score: Score) -> list[Score]:
     """The score itself, or the scores of its folds."""
     if "raw_folds" not in score.attrs:
         return [score]
-    return [score.attrs[f"fold_{label}"] for label in score.attrs["raw_folds"]["fold"].values.tolist()]
+    return [score.attrs[name] for name in _fold_names(score)]
+
+
+def _fold_names(score: Score) -> list[str]:
+    return [f"fold_{label}" for label in score.attrs["raw_folds"]["fold"].values.tolist()]
 
 
 def _subjects(score: Score) -> list[str]:

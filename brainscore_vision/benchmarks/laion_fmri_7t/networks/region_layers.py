@@ -63,7 +63,7 @@ def layers_for(layers, model: str):
     return layers
 
 
-def check_region_names(layers, regions: Collection[str]) -> None:
+def check_region_names(layers, regions: Collection[str], measured: Collection[str] = ()) -> None:
     """Raise ModelSourceError for layers of a region of the responses that models record under another name.
 
     Layers that a model has for the other name would be recorded instead, without a word.
@@ -74,6 +74,8 @@ def check_region_names(layers, regions: Collection[str]) -> None:
         Of one model.
     regions : collection of str
         All that benchmarks record.
+    measured : collection of str
+        Regions of the responses that are scored.
     """
     for given in layers if isinstance(layers, Mapping) else ():
         plain = str(given).strip().casefold()
@@ -81,7 +83,10 @@ def check_region_names(layers, regions: Collection[str]) -> None:
         if given in regions or known is None:
             continue
         recorded = MODEL_REGIONS[known]
-        if known == given and (recorded not in regions or recorded in layers):  # of a benchmark that is not scored here
+        elsewhere = (
+            recorded not in regions or recorded in layers
+        )  # one file may have those of all benchmarks of a paper
+        if known == given and elsewhere and known not in measured:
             continue
         layer = ",".join(f"{recorded}={name}" for name in _as_list(layers[given]))
         also = "" if known == recorded else f", or let benchmarks record it under its own name (--record {known})"

@@ -131,7 +131,7 @@ def check_names(
     UnknownNamesError
         Names all that cannot be located. What goes wrong when a model is imported or made is not looked for.
     """
-    problems, located, identifiers, regions = [], {}, {}, {}
+    problems, located, identifiers, regions, measured = [], {}, {}, {}, set()
     for name in benchmarks:
         try:
             cell = parse(name, **settings)
@@ -139,12 +139,13 @@ def check_names(
             problems.append(str(error))
         else:
             identifiers[cell.identifier] = regions[cell.model_region] = None
+            measured.add(cell.region)
     given = models if isinstance(models, Mapping) else dict.fromkeys(models)
     for name, of_list in given.items():
         try:
             own = layers_for(layers, name) if of_list is None else of_list
             find_model(name).check_layers(own)
-            check_region_names(own, regions)
+            check_region_names(own, regions, measured)
         except ModelSourceError as error:
             problems.append(str(error))
             continue
