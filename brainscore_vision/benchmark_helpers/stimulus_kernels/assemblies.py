@@ -108,9 +108,10 @@ def _joined(name: str, parts: list):
             f"keep it as an assembly of its own."
         )
     first, *others = (np.asarray(values).item() for _, values in parts)
-    if any(other != first for other in others):
+    if any(other != first and not (other != other and first != first) for other in others):  # nan is nan, too
         raise ResponsesError(
             f"A scalar coordinate must be the same in all assemblies, or it would be lost; {name} is "
             f"{', '.join(map(repr, (first, *others)))}. Put it on {DIMS[0]} or {DIMS[1]}, or drop it."
         )
-    return first
+    # an array: xarray takes a tuple, such as the limits of a time bin that was selected, for dimensions and values
+    return parts[0]
