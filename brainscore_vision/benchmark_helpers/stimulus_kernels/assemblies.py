@@ -76,7 +76,7 @@ def to_assembly(responses: Responses) -> NeuroidAssembly:
     Raises
     ------
     ResponsesError
-        Columns of ``neuroids`` with the name of a coordinate of presentations.
+        Columns of ``neuroids`` with the name of a dimension, or of a coordinate of presentations.
     """
     n_stimuli, n_neuroids = responses.values.shape
     presentations = {
@@ -85,11 +85,11 @@ def to_assembly(responses: Responses) -> NeuroidAssembly:
         "subject_id_pres": np.full(n_stimuli, responses.subject, dtype=object),
     }
     neuroids = {"subject_id": np.full(n_neuroids, responses.subject, dtype=object)}
-    taken = sorted(presentations.keys() & set(responses.neuroids.columns))
+    taken = sorted((presentations.keys() | {*DIMS}) & set(responses.neuroids.columns))
     if taken:
         raise ResponsesError(
             f"An assembly's coordinates have a name each; neuroids of {responses.subject} have columns {', '.join(taken)}, "
-            f"which say something of stimuli in it. Rename them."
+            f"which are its dimensions, or say something of stimuli in it. Rename them."
         )
     neuroids |= {name: column.to_numpy() for name, column in responses.neuroids.items()}
     coords = {name: (DIMS[0], values) for name, values in presentations.items()}
