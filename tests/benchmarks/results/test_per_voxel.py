@@ -12,6 +12,7 @@ from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS
 from brainscore_vision.benchmarks.laion_fmri_7t.results import (
     ResultsDatabase,
     ResultsError,
+    export_voxels,
     score_to_frame,
     to_dataframe,
     to_xarray,
@@ -119,6 +120,28 @@ def test_a_subject_may_be_called_as_an_array_is(tmp_path, tiny_dataset):
     found = voxels.read(voxels.write(content, tmp_path, "result"), {})
     for name in ("correlation", "neuroids"):
         np.testing.assert_array_equal(found[name]["correlations"].values, root.children[0].correlations.values)
+
+
+def test_a_parquet_file_of_neuroids_with_numbers_and_words(tmp_path, tiny_dataset):
+    """One subject's sites have numbers and another's have names."""
+    score = scores(tiny_dataset)["one"][RIDGE]
+    named = with_columns(score, site=lambda n: np.array([f"site {i}" for i in range(n)]))
+    numbered = with_columns(score, site=np.arange)
+    named.attrs[DEFAULT_SUBJECTS[0]] = numbered.attrs[DEFAULT_SUBJECTS[0]]
+    database, path = ResultsDatabase(tmp_path / "r.sqlite"), tmp_path / "voxels.parquet"
+    database.add(named, facts(score))
+    export_voxels(database, database.results(), path)
+    assert pd.read_parquet(path)["site"].tolist() == database.voxels()["site"].map(str).tolist()
+    database.add(numbered, facts(score, 1, model="models.py:another"))
+    numbers_first = sorted(database.results(), key=lambda result: -result.id)
+    with pytest.raises(ResultsError, match="A column of Parquet has one type; in result 1, site is string, and int64"):
+        export_voxels(database, numbers_first, path)
+
+
+def test_a_table_of_results_is_not_made_of_nothing(database):
+    for make in (to_dataframe, to_xarray):
+        with pytest.raises(ResultsError, match="made of one result or more; received none.*no result matches"):
+            make(database.results(models=["none-*"]))
 
 
 def test_a_table_of_results_is_not_made_of_scores(tiny_dataset):
