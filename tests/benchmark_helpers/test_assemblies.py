@@ -56,6 +56,27 @@ def test_a_scalar_coordinate_is_kept_if_it_is_the_same_everywhere():
     assert block_diagonal_concat(parts)["scanner"].item() == "7T"
 
 
+def at_one_time_bin(name: str) -> NeuroidAssembly:
+    """As Brain-Score packages recordings of electrodes, at a time bin: its limits are a scalar coordinate, a tuple."""
+    of_images = {"stimulus_id": ("presentation", list("abcd")), "object_name": ("presentation", list("xxyy"))}
+    of_sites = {"neuroid_id": ("neuroid", [f"{name}{i}" for i in range(3)]), "region": ("neuroid", ["IT"] * 3)}
+    bins = {"time_bin_start": ("time_bin", [70]), "time_bin_end": ("time_bin", [170])}
+    dims = ("presentation", "neuroid", "time_bin")
+    return NeuroidAssembly(np.zeros((4, 3, 1)), dims=dims, coords={**of_images, **of_sites, **bins}).squeeze("time_bin")
+
+
+def test_assemblies_at_one_time_bin():
+    whole = block_diagonal_concat([at_one_time_bin("nano"), at_one_time_bin("magneto")])
+    assert whole.shape == (8, 6)
+    assert whole["time_bin"].item() == (70, 170)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.datetime64("2020-01-01", "ns")], ids=str)
+def test_scalar_coordinates_that_are_no_number_or_a_date(value):
+    whole = block_diagonal_concat([assembly(2, 2, name).assign_coords(day=value) for name in "ab"])
+    np.testing.assert_array_equal(whole["day"].values, np.asarray(value))
+
+
 def other_dimension(part):
     """The subject's name beside its images instead of its voxels."""
     coords = {name: (part[name].dims, part[name].values) for name in ("image_id", "shown", "voxel", "side")}

@@ -1,6 +1,7 @@
 """What people say of a dataset of their own: responses, and which stimuli are for training and for the test."""
 
 import dataclasses
+import re
 from collections import namedtuple
 
 import numpy as np
@@ -287,12 +288,22 @@ def test_lists_say_variances_and_groups(values):
         task(IDS[3:], table["stimulus_id"], bootstrap_groups=table["series"][::-1])
 
 
-def test_neuroids_do_not_take_the_names_of_presentations(values):
-    named = dataclasses.replace(responses(values), neuroids=pd.DataFrame({"n_repetitions": range(3)}))
-    with pytest.raises(
-        ResponsesError, match="neuroids of ann have columns n_repetitions, which say something of stimuli"
-    ):
+@pytest.mark.parametrize("name", ["n_repetitions", "presentation", "neuroid"])
+def test_neuroids_do_not_take_the_names_of_presentations_and_dimensions(values, name):
+    named = dataclasses.replace(responses(values), neuroids=pd.DataFrame({name: range(3)}))
+    with pytest.raises(ResponsesError, match=f"neuroids of ann have columns {name}, which .* say something of stimuli"):
         to_assembly(named)
+
+
+@pytest.mark.parametrize(
+    ("names", "wrong"),
+    [(["AP/ML"], "'AP/ML'"), (["."], "'.'"), (["x", "x"], "'x', 'x'"), ([3, "3"], "'3', '3'")],
+    ids=["slash", "dot", "twice", "twice as text"],
+)
+def test_columns_of_neuroids_that_no_file_can_hold(values, names, wrong):
+    """Refused before anything is scored: a result is kept whole."""
+    with pytest.raises(ResponsesError, match=f"without a slash.*those of ann have {re.escape(wrong)}. Rename them"):
+        dataclasses.replace(responses(values), neuroids=pd.DataFrame(np.zeros((3, len(names))), columns=names))
 
 
 def test_responses_of_another_subject_are_refused(tmp_path):

@@ -76,7 +76,7 @@ def to_assembly(responses: Responses) -> NeuroidAssembly:
     Raises
     ------
     ResponsesError
-        Columns of ``neuroids`` with the name of a coordinate of presentations.
+        Columns of ``neuroids`` with the name of a dimension, or of a coordinate of presentations.
     """
     n_stimuli, n_neuroids = responses.values.shape
     presentations = {
@@ -85,11 +85,11 @@ def to_assembly(responses: Responses) -> NeuroidAssembly:
         "subject_id_pres": np.full(n_stimuli, responses.subject, dtype=object),
     }
     neuroids = {"subject_id": np.full(n_neuroids, responses.subject, dtype=object)}
-    taken = sorted(presentations.keys() & set(responses.neuroids.columns))
+    taken = sorted((presentations.keys() | {*DIMS}) & set(responses.neuroids.columns))
     if taken:
         raise ResponsesError(
             f"An assembly's coordinates have a name each; neuroids of {responses.subject} have columns {', '.join(taken)}, "
-            f"which say something of stimuli in it. Rename them."
+            f"which are its dimensions, or say something of stimuli in it. Rename them."
         )
     neuroids |= {name: column.to_numpy() for name, column in responses.neuroids.items()}
     coords = {name: (DIMS[0], values) for name, values in presentations.items()}
@@ -108,9 +108,10 @@ def _joined(name: str, parts: list):
             f"keep it as an assembly of its own."
         )
     first, *others = (np.asarray(values).item() for _, values in parts)
-    if any(other != first for other in others):
+    if any(other != first and not (other != other and first != first) for other in others):  # nan is nan, too
         raise ResponsesError(
             f"A scalar coordinate must be the same in all assemblies, or it would be lost; {name} is "
             f"{', '.join(map(repr, (first, *others)))}. Put it on {DIMS[0]} or {DIMS[1]}, or drop it."
         )
-    return first
+    # an array: xarray takes a tuple, such as the limits of a time bin that was selected, for dimensions and values
+    return parts[0]

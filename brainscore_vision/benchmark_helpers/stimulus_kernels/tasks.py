@@ -52,7 +52,8 @@ class Responses:
         Averages over repetitions, finite. Kept as they are, and not copied: give each subject an array of its own.
     n_repetitions : numpy.ndarray of int, shape (n,)
     neuroids : pandas.DataFrame
-        One row per neuroid; columns become coordinates of per-neuroid results.
+        One row per neuroid; columns become coordinates of per-neuroid results, under their names as text: each once, and
+        without a slash.
     noise_ceiling : NoiseCeiling
         As published with the data, at the repetitions that it refers to.
     noise_variance : numpy.ndarray of float64, shape (neuroids,), optional
@@ -128,6 +129,13 @@ class Responses:
             raise ResponsesError(
                 f"neuroids is a DataFrame with a row for each neuroid; that of {self.subject} is a "
                 f"{type(self.neuroids).__name__}. Give a number to each: pd.DataFrame({{'neuroid_id': range(N)}})."
+            )
+        names = [str(name) for name in self.neuroids.columns]
+        wrong = [name for name in names if names.count(name) > 1 or "/" in name or name in ("", ".")]
+        if wrong:
+            raise ResponsesError(
+                f"Columns of neuroids are coordinates in tables and files of results: each has a name of its own, without a "
+                f"slash and more than a dot; those of {self.subject} have {', '.join(map(repr, wrong))}. Rename them."
             )
         if not isinstance(self.noise_ceiling, NoiseCeiling):
             raise ResponsesError(

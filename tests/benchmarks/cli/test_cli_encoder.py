@@ -129,6 +129,9 @@ def test_columns_of_a_table_are_chosen_and_its_encoder_is_asked_in_python(tiny_d
     code, _, err = run("encoder", "fit", "pixels", "--columns", "sem*", *arguments)
     assert code == 2
     assert "pixels is none" in err
+    code, _, err = run("encoder", "fit", tmp_path / "none.csv", "--columns", "sem*", *arguments)
+    assert code == 1
+    assert "there is none at" in err
 
 
 WITH_A_FORWARD = """

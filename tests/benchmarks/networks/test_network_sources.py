@@ -145,6 +145,9 @@ def test_functions_with_literals(file, call):
         ("{file}:make(width=)", "literals"),
         ("{file}:make(height=3)", "not called as in .*unexpected keyword argument 'height'"),
         ("{file}:makes(3)", "no function 'makes'.*Did you mean make"),
+        ("tables/none.npz", "there is no file tables/none.npz .paths begin in /.*the list's folder.*Check the path"),
+        ("none.CSV", "there is no file none.CSV "),
+        ("models.txt", "table of features or a list of models .* there is no file models.txt "),
     ],
 )
 def test_names_that_are_wrong_are_one_line(file, name, message):

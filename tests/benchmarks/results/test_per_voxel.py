@@ -1,17 +1,25 @@
 """Values per voxel and subject in one call."""
 
+import dataclasses
+
+import h5py
 import numpy as np
+import pandas as pd
 import pytest
-from plugin_testing.scored_cells import CELLS, FOLDS, RDM, RIDGE, copied, filled, scores
+from plugin_testing.scored_cells import CELLS, FOLDS, RDM, RIDGE, copied, facts, filled, scores
 
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS
 from brainscore_vision.benchmarks.laion_fmri_7t.results import (
+    ResultsDatabase,
     ResultsError,
+    export_voxels,
     score_to_frame,
     to_dataframe,
     to_xarray,
+    voxels,
     voxels_to_xarray,
 )
+from brainscore_vision.benchmarks.laion_fmri_7t.results.packing import pack
 
 
 @pytest.fixture
@@ -46,6 +54,94 @@ def test_neuroids_with_columns_of_the_tables_names(tiny_dataset):
     for name in expected:
         assert frame[name].equals(expected[name]), name
     assert {"neuroid_noise_ceiling", "neuroid_p_value", "neuroid_model"} < set(frame) - set(expected)
+
+
+def test_neuroids_with_columns_of_the_names_that_such_columns_get(tiny_dataset):
+    score = with_columns(scores(tiny_dataset)["one"][RIDGE], correlation=np.zeros, neuroid_correlation=np.ones)
+    frame = score_to_frame(score)
+    assert (frame["neuroid_correlation"] == 1).all()
+    assert (frame["neuroid_neuroid_correlation"] == 0).all()
+
+
+def with_columns(score, **columns):
+    """A Score whose neuroids have other columns too; each is made of the number of neuroids."""
+    score = copied(score)
+    folds = [score.attrs[f"fold_{k}"] for k in range(5)] if "fold_0" in score.attrs else [score]
+    for unit in (fold.attrs[subject] for fold in folds for subject in DEFAULT_SUBJECTS):
+        for part in ("raw", "ceiling"):
+            known = unit.attrs[part].attrs["raw"]
+            new = {name: ("neuroid", make(known.size)) for name, make in columns.items()}
+            unit.attrs[part].attrs["raw"] = known.assign_coords(new)
+    return score
+
+
+def first_of(*first, others):
+    """A column of objects that begins so."""
+    return lambda n: pd.Series([*first, *[others] * (n - len(first))], dtype=object).to_numpy()
+
+
+KEPT = {
+    "nan": ("depth", lambda n: np.r_[np.nan, np.ones(n - 1)], [np.nan, 1.0]),
+    "whole numbers with a gap": ("depth", first_of(pd.NA, 2, others=3), [np.nan, 2.0]),
+    "numbers as objects": ("depth", first_of(1, 2, others=3), [1, 2]),
+    "text with a gap": ("array", first_of(None, "M", others="P"), ["", "M"]),
+    "numbers and text": ("array", first_of(np.nan, 0, others="P"), ["", "0"]),
+    "yes or no with a gap": ("is_good", first_of(True, None, others=False), ["True", ""]),
+    "dates": ("day", lambda n: np.full(n, "2020-01-02", "M8[ns]"), ["2020-01-02 00:00:00"] * 2),
+    "tuples": ("place", first_of((0, 1), (0, 2), others=(1, 1)), ["(0, 1)", "(0, 2)"]),
+    **{name: (name, np.ones, [1.0, 1.0]) for name in ("correlation", "bootstrap", "neuroids", "position")},
+}
+
+
+@pytest.mark.parametrize(("name", "column", "expected"), KEPT.values(), ids=KEPT)
+def test_whatever_columns_of_neuroids_are_called_and_hold_is_kept(tmp_path, tiny_dataset, name, column, expected):
+    database, score = ResultsDatabase(tmp_path / "r.sqlite"), scores(tiny_dataset)["one"][RIDGE]
+    database.add(with_columns(score, **{name: column}), facts(score))
+    frame = database.voxels()
+    own = frame[f"neuroid_{name}" if name == "correlation" else name]
+    pd.testing.assert_series_equal(own[:2], pd.Series(expected), check_names=False)
+    np.testing.assert_array_equal(frame["correlation"], score_to_frame(score)["correlation"])
+    assert voxels_to_xarray(frame).sizes["neuroid"] == len(frame)
+
+
+def test_folds_share_the_columns_of_their_neuroids_where_some_are_missing(tmp_path, tiny_dataset):
+    database, score = ResultsDatabase(tmp_path / "r.sqlite"), scores(tiny_dataset)["one"][FOLDS]
+    database.add(with_columns(score, depth=lambda n: np.full(n, np.nan)), facts(score))
+    (path,) = database.voxel_directory.iterdir()
+    with h5py.File(path) as file:
+        assert np.isnan(file["fold_0/sub-01/neuroids/depth"]).all()
+        assert file["fold_0/sub-01/neuroids"] == file["fold_1/sub-01/neuroids"]
+
+
+def test_a_subject_may_be_called_as_an_array_is(tmp_path, tiny_dataset):
+    root = pack(scores(tiny_dataset)["one"][RIDGE])
+    named = [dataclasses.replace(root.children[0], label=name) for name in ("correlation", "neuroids")]
+    content = voxels.encode(dataclasses.replace(root, children=tuple(named)), {})
+    found = voxels.read(voxels.write(content, tmp_path, "result"), {})
+    for name in ("correlation", "neuroids"):
+        np.testing.assert_array_equal(found[name]["correlations"].values, root.children[0].correlations.values)
+
+
+def test_a_parquet_file_of_neuroids_with_numbers_and_words(tmp_path, tiny_dataset):
+    """One subject's sites have numbers and another's have names."""
+    score = scores(tiny_dataset)["one"][RIDGE]
+    named = with_columns(score, site=lambda n: np.array([f"site {i}" for i in range(n)]))
+    numbered = with_columns(score, site=np.arange)
+    named.attrs[DEFAULT_SUBJECTS[0]] = numbered.attrs[DEFAULT_SUBJECTS[0]]
+    database, path = ResultsDatabase(tmp_path / "r.sqlite"), tmp_path / "voxels.parquet"
+    database.add(named, facts(score))
+    export_voxels(database, database.results(), path)
+    assert pd.read_parquet(path)["site"].tolist() == database.voxels()["site"].map(str).tolist()
+    database.add(numbered, facts(score, 1, model="models.py:another"))
+    numbers_first = sorted(database.results(), key=lambda result: -result.id)
+    with pytest.raises(ResultsError, match="A column of Parquet has one type; in result 1, site is string, and int64"):
+        export_voxels(database, numbers_first, path)
+
+
+def test_a_table_of_results_is_not_made_of_nothing(database):
+    for make in (to_dataframe, to_xarray):
+        with pytest.raises(ResultsError, match="made of one result or more; received none.*no result matches"):
+            make(database.results(models=["none-*"]))
 
 
 def test_a_table_of_results_is_not_made_of_scores(tiny_dataset):

@@ -149,6 +149,13 @@ def test_properties_of_numbers_and_words_are_words(filled, tmp_path):
             assert (read[read["model"] == model]["property_top1"] == expected).all()
 
 
+def test_a_property_with_a_slash_in_a_file_of_netcdf(filled, tmp_path):
+    results = [replace(r, properties={"top1/5": 0.8}) for r in filled.results(models=["one"])]
+    with pytest.raises(ResultsError, match="have no slash; received 'property_top1/5'.*choose .csv"):
+        export(results, tmp_path / "results.nc")
+    export(results, tmp_path / "results.csv")
+
+
 def test_suffixes_that_are_not_known(filled, tmp_path):
     with pytest.raises(ResultsError, match=r"\.csv, \.parquet, \.json, \.nc; received 'scores\.xlsx'"):
         export(filled.results(), tmp_path / "scores.xlsx")

@@ -264,8 +264,11 @@ def _is_benchmark(name: str) -> bool:
 
 
 def _is_table(name: str) -> bool:
+    """Whether a name is that of a file with features; also of one that is not there, which whoever reads it says."""
+    from ..networks.sources import TABLE_SUFFIXES
+
     path = Path(name).expanduser()
-    return path.is_file() and path.suffix != ".py"
+    return path.suffix.lower() in TABLE_SUFFIXES or (path.is_file() and path.suffix != ".py")
 
 
 def _resolved(name: str, **options):

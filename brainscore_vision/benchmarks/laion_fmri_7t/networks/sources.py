@@ -70,6 +70,9 @@ NEVER_ASIDE = {"brainscore_core", "brainscore_vision", "torch", "torchvision", "
 TABLE_SUFFIXES = (".h5", ".hdf5", ".npz", ".npy", ".csv", ".tsv", ".parquet")
 """Of files with features."""
 
+LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".yaml", ".yml", ".json")
+"""Of lists of models, as people call them."""
+
 _TABLE = re.compile(
     rf"(?P<path>.+?(?:{'|'.join(map(re.escape, TABLE_SUFFIXES))}))(?: (?P<choices>--.+))?", re.IGNORECASE | re.DOTALL
 )
@@ -104,6 +107,12 @@ def locate_model(name: str) -> Callable:
     problem = _registration_problem(name)
     if problem is None:  # first: registered names may hold a colon too
         return functools.partial(_made, functools.partial(load_model, name), name, None)
+    file = Path(name).expanduser()
+    if file.suffix.lower() in (*TABLE_SUFFIXES, *LIST_SUFFIXES) and not file.is_file():
+        raise ModelSourceError(
+            f"A table of features or a list of models is named by its path; there is no file {name} (paths begin in "
+            f"{Path.cwd()}; in a list of models, in the list's folder too). Check the path."
+        )
     place, call = split_call(name)
     attribute, arguments, options = _literals(call, name)
     if name.endswith(".py"):

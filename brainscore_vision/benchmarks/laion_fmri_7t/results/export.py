@@ -13,7 +13,7 @@ import pandas as pd
 
 from .database import ResultsDatabase
 from .errors import ResultsError
-from .frames import to_dataframe, to_xarray
+from .frames import of_one_type, to_dataframe, to_xarray
 from .per_voxel import voxel_frames
 from .result import Result
 
@@ -54,6 +54,12 @@ def export(results: Sequence[Result], path: Path) -> None:
         raise ResultsError(f"There are no results to write to {path}: nothing matches.")
     if path.suffix == ".nc":
         arrays = to_xarray(results)
+        wrong = [str(name) for name in arrays.variables if "/" in str(name)]
+        if wrong:
+            raise ResultsError(
+                f"Names in a netCDF file have no slash; received {', '.join(map(repr, wrong))}. Call the property otherwise in "
+                f"the list of models, or choose .csv."
+            )
         _replace(path, lambda scratch: arrays.to_netcdf(scratch, engine="netcdf4"))
         return
     frame = to_dataframe(results)
@@ -120,10 +126,23 @@ def _parquet(scratch: Path, first: pd.DataFrame) -> Iterator[Callable[[pd.DataFr
 
     def table(frame: pd.DataFrame):
         text = frame.astype({"fold": "string"})  # empty for most benchmarks, which would be another type
+        text = text.assign(**{name: of_one_type(text[name]) for name in text.select_dtypes(object)})
         return pyarrow.Table.from_pandas(text, preserve_index=False).replace_schema_metadata()
 
+    def as_before(frame: pd.DataFrame):
+        new = table(frame)
+        try:
+            return new.cast(writer.schema)
+        except pyarrow.ArrowException as error:
+            kinds = zip(new.schema, writer.schema, strict=True)
+            other = "; ".join(f"{a.name} is {a.type}, and {b.type} before" for a, b in kinds if a.type != b.type)
+            raise ResultsError(
+                f"A column of Parquet has one type; in result {frame['result'].iloc[0]}, {other}. Choose .csv, or write "
+                f"results with other neuroids to a file of their own."
+            ) from error
+
     with pyarrow.parquet.ParquetWriter(scratch, table(first).schema) as writer:
-        yield lambda frame: writer.write_table(table(frame).cast(writer.schema))
+        yield lambda frame: writer.write_table(as_before(frame))
 
 
 def _replace(path: Path, write):

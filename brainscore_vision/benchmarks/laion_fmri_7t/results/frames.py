@@ -39,15 +39,18 @@ def to_dataframe(results: Iterable[Result]) -> pd.DataFrame:
         of each result's mean. What a row does not have is missing: subjects have an interval and no error.
         ``property_<name>`` are what a list of models says of the model.
         ``model`` is its name, with what tells networks of one name apart in brackets (:mod:`.names`).
+
+    Raises
+    ------
+    ResultsError
+        No results, or what is none.
     """
     rows = [row for result in tell_apart(_checked(results)) for row in _rows(result)]
     frame = pd.DataFrame(rows)
     for name in frame.columns.intersection(INTEGERS):
         frame[name] = frame[name].astype("Int64")
     for name in frame.columns[frame.columns.str.startswith(PROPERTY)]:
-        known = frame[name].dropna()
-        if known.map(type).nunique() > 1 and not all(type(value) in (int, float) for value in known):
-            frame[name] = known.map(str).reindex(frame.index)  # numbers and words: a column of Parquet has one type
+        frame[name] = of_one_type(frame[name])
     return frame
 
 
@@ -59,7 +62,20 @@ def _checked(results: Iterable[Result]) -> list[Result]:
             f"A table of results is made of those of ResultsDatabase(FILE).results(); received a {type(wrong).__name__}. "
             f"score_to_frame makes one of a Score."
         )
+    if not results:
+        raise ResultsError(
+            "A table of results is made of one result or more; received none. Check the names that results() was asked for: no "
+            "result matches, or the file has none yet."
+        )
     return results
+
+
+def of_one_type(column: pd.Series) -> pd.Series:
+    """A column as text if it has both numbers and words: a column of Parquet has one type."""
+    known = column.dropna()
+    if known.map(type).nunique() < 2 or all(type(value) in (int, float) for value in known):
+        return column
+    return known.map(str).reindex(column.index)
 
 
 def to_xarray(results: Sequence[Result]) -> xr.Dataset:
@@ -83,7 +99,7 @@ def to_xarray(results: Sequence[Result]) -> xr.Dataset:
     Raises
     ------
     ResultsError
-        Several results of one model on one benchmark: of several datasets, or earlier ones too.
+        No results; or several of one model on one benchmark: of several datasets, or earlier ones too.
     """
     results = tell_apart(_checked(results))
     models, benchmarks = _unique(r.model for r in results), _unique(r.benchmark for r in results)

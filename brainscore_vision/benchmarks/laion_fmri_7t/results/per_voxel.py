@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 
 import numpy as np
 import pandas as pd
@@ -35,8 +35,8 @@ def score_to_frame(score: Score, per: str = VOXEL) -> pd.DataFrame:
     pandas.DataFrame
         Columns ``model``, ``benchmark``, ``fold`` (missing where there are none) and ``subject``; per voxel ``correlation``,
         ``noise_ceiling``, ``p_value`` and the voxel's coordinates, as in :func:`voxel_frames` (a coordinate that is called as
-        one of these columns has ``neuroid_`` before its name); per subject ``score``, ``raw``,
-        ``ceiling`` and what else the Score says of each.
+        one of these columns has ``neuroid_`` before its name, twice where that is another coordinate's); per subject
+        ``score``, ``raw``, ``ceiling`` and what else the Score says of each.
 
     Raises
     ------
@@ -116,7 +116,8 @@ def voxels_to_xarray(frame: pd.DataFrame) -> xr.Dataset:
     own = [name for name in frame.columns if name not in (*ABOUT, "fold", *VALUES)]
     label = frame["benchmark"] + frame["fold"].map(lambda fold: "" if pd.isna(fold) else f" {fold}")
     voxels = frame[own].drop_duplicates(ignore_index=True)
-    positions = frame[own].merge(voxels.reset_index(names="position"), on=own, how="left")["position"].to_numpy()
+    numbered = voxels.reset_index(names="/")  # no coordinate has a slash in its name
+    positions = frame[own].merge(numbered, on=own, how="left")["/"].to_numpy()
     models, benchmarks = frame["model"].unique().tolist(), label.unique().tolist()
     place = (
         pd.Index(models).get_indexer(frame["model"]),
@@ -140,23 +141,30 @@ def voxels_to_xarray(frame: pd.DataFrame) -> xr.Dataset:
 
 
 def _voxels_below(root: Node, about: dict) -> pd.DataFrame | None:
-    parts = []
-    for place, node in root.walk():
-        if node.correlations is not None:
-            coords = {_own_name(str(name)): coord.values for name, coord in node.correlations.coords.items()}
-            p_values = np.full(len(node.correlations), np.nan) if node.p_values is None else node.p_values.values
-            values = (node.correlations.values, node.ceilings.values, p_values)
-            parts.append(pd.DataFrame({**dict(zip(VALUES, values, strict=True)), **coords}).assign(**_place(place)))
-    if not parts:
+    nodes = [(place, node) for place, node in root.walk() if node.correlations is not None]
+    if not nodes:
         return None
+    names = _names_in_table({str(name) for _, node in nodes for name in node.correlations.coords})
+    parts = []
+    for place, node in nodes:
+        coords = {names[str(name)]: coord.values for name, coord in node.correlations.coords.items()}
+        p_values = np.full(len(node.correlations), np.nan) if node.p_values is None else node.p_values.values
+        values = (node.correlations.values, node.ceilings.values, p_values)
+        parts.append(pd.DataFrame({**dict(zip(VALUES, values, strict=True)), **coords}).assign(**_place(place)))
     frame = pd.concat(parts, ignore_index=True)
     first = pd.DataFrame({**about, "fold": frame.pop("fold"), "subject": frame.pop("subject")})
     return pd.concat([first, frame], axis=1)
 
 
-def _own_name(coordinate: str) -> str:
-    """A neuroid's coordinate that is called as a column of the table gets a name of its own."""
-    return f"neuroid_{coordinate}" if coordinate in (*ABOUT, *VALUES, FOLD, SUBJECT_OF) else coordinate
+def _names_in_table(coordinates: Set[str]) -> dict[str, str]:
+    """Of each coordinate of neuroids the column; one that is called as a column of the table gets a name of its own."""
+    names = {}
+    for name in coordinates:
+        column = name
+        while column in (*ABOUT, *VALUES, FOLD, SUBJECT_OF) or (column != name and column in coordinates):
+            column = f"neuroid_{column}"
+        names[name] = column
+    return names
 
 
 def _place(place: str) -> dict[str, str | None]:

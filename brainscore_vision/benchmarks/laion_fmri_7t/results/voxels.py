@@ -1,8 +1,9 @@
 """Per-voxel values and bootstrap draws of one result: one HDF5 file.
 
 Groups are the places in the tree, ``sub-01`` or ``fold_0/sub-01``. Each may hold ``correlation``, ``noise_ceiling`` and
-``p_value`` (one value per voxel; the ceiling is a fraction of variance), ``neuroids/<coordinate>``, ``bootstrap``
-and ``bootstrap_median`` (per draw, the ceiled score and the median correlation that it squares). Checksums are HDF5's own.
+``p_value`` (one value per voxel; the ceiling is a fraction of variance), ``neuroids/<coordinate>`` (numbers or text),
+``bootstrap`` and ``bootstrap_median`` (per draw, the ceiled score and the median correlation that it squares). Checksums are
+HDF5's own.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import errno
 import io
 import os
 import uuid
+from collections.abc import Set
 from functools import lru_cache
+from numbers import Real
 from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.files import read_hdf5
@@ -132,8 +136,7 @@ def read(path: Path, about: dict[str, str]) -> dict[str, dict]:
                     f"were exchanged: restore the folder from a copy, or score again."
                 )
             found: dict[str, dict] = {}
-            file.visititems(lambda place, item: _read_group(place, item, found))
-            _read_group("", file, found)
+            _read_groups("", file, found)
             return found
     except FileNotFoundError as error:
         raise ResultsError(
@@ -144,34 +147,57 @@ def read(path: Path, about: dict[str, str]) -> dict[str, dict]:
         raise ResultsError(f"{path} is damaged ({error}). Restore it from a copy, or score again.") from error
 
 
-def _read_group(place: str, group, found: dict) -> None:
-    if not isinstance(group, h5py.Group) or not (CORRELATION in group or DRAWS in group):
-        return
+def _read_groups(place: str, group: h5py.Group, found: dict) -> None:
+    """Arrays of a group and of those below it; coordinates and subjects may be called as arrays are."""
+    kinds = {name: group.get(name, getclass=True) for name in group}
+    arrays = {name for name, kind in kinds.items() if kind is h5py.Dataset}
+    if arrays & {CORRELATION, DRAWS}:
+        found[place] = _read_arrays(group, arrays)
+    for name, kind in kinds.items():
+        if kind is h5py.Group and not (name == NEUROIDS and CORRELATION in arrays):
+            _read_groups(f"{place}/{name}" if place else name, group[name], found)
+
+
+def _read_arrays(group: h5py.Group, names: Set[str]) -> dict:
     arrays: dict = {}
-    if DRAWS in group:
+    if DRAWS in names:
         arrays["draws"] = group[DRAWS][()]
-    if MEDIAN_DRAWS in group:
+    if MEDIAN_DRAWS in names:
         arrays["median_draws"] = group[MEDIAN_DRAWS][()]
-    if CORRELATION in group:
+    if CORRELATION in names:
         coords = {}
         for name, dataset in group[NEUROIDS].items():
             is_text = h5py.check_string_dtype(dataset.dtype) is not None
             coords[name] = ("neuroid", dataset.asstr()[()] if is_text else dataset[()])
         for key, name in (("correlations", CORRELATION), ("ceilings", CEILING), ("p_values", P_VALUE)):
-            if name in group:  # p values are in files since they are made
+            if name in names:  # p values are in files since they are made
                 arrays[key] = xr.DataArray(group[name][()], dims=["neuroid"], coords=coords)
-    found[place] = arrays
+    return arrays
 
 
 def _write_neuroids(group: h5py.Group, coordinates: dict[str, np.ndarray]) -> h5py.Group:
     written = group.create_group(NEUROIDS, track_order=True)
     for name, array in coordinates.items():
-        if array.dtype.kind in "OU":
-            encoded = [str(item).encode() for item in array]
+        if array.dtype.kind not in "biufc":
+            array = _numbers_or_texts(array)
+        if array.dtype.kind == "O":
+            encoded = [text.encode() for text in array]
             width = max(1, *map(len, encoded))  # of fixed width, since HDF5 checks no other text
             array = np.array(encoded, dtype=h5py.string_dtype("utf-8", width))
         _write_array(written, name, array)
     return written
+
+
+def _numbers_or_texts(array: np.ndarray) -> np.ndarray:
+    """What HDF5 can hold of other columns: numbers, with nan in gaps; or anything as text, with the empty text in gaps."""
+    items, missing = list(pd.Series(array)), pd.isna(array)  # dates of a Series are written as people write them
+    if all(
+        gap or (isinstance(item, Real) and not isinstance(item, bool)) for item, gap in zip(items, missing, strict=True)
+    ):
+        numbers = np.array([np.nan if gap else item for item, gap in zip(items, missing, strict=True)])
+        if numbers.dtype.kind in "iuf":  # longer numbers than the machine's are text
+            return numbers
+    return np.array(["" if gap else str(item) for item, gap in zip(items, missing, strict=True)], dtype=object)
 
 
 def _coordinates(values: xr.DataArray) -> dict[str, np.ndarray]:
@@ -180,7 +206,12 @@ def _coordinates(values: xr.DataArray) -> dict[str, np.ndarray]:
 
 
 def _same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
-    return list(one) == list(other) and all(np.array_equal(array, other[name]) for name, array in one.items())
+    return list(one) == list(other) and all(_equal(array, other[name]) for name, array in one.items())
+
+
+def _equal(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two columns are the same; what is missing in both is the same, too."""
+    return pd.Series(one).equals(pd.Series(other))
 
 
 def _write_array(group: h5py.Group, name: str, array: np.ndarray, noise: bool = False) -> None:
@@ -204,7 +235,7 @@ def _layout(shape: tuple[int, ...], noise: bool) -> h5py.h5p.PropDCID:
 
 def _check_coordinates(place: str, node: Node, coordinates: dict[str, np.ndarray]) -> None:
     of_ceilings = {} if node.ceilings is None else _coordinates(node.ceilings)
-    if not all(name in of_ceilings and np.array_equal(of_ceilings[name], array) for name, array in coordinates.items()):
+    if not all(name in of_ceilings and _equal(of_ceilings[name], array) for name, array in coordinates.items()):
         raise ResultsError(
             f"Correlations and ceilings per voxel are of the same voxels in the same order; those of {place} are not."
         )
