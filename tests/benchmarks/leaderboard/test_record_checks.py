@@ -95,6 +95,8 @@ def test_names_of_models():
     assert model_name(RESULT) == "a model"
     assert model_name(replace(RESULT, requested_model="pixels")) == "pixels"
     assert model_name(replace(RESULT, requested_model="no-such-model")) == "a model"
+    assert model_name(replace(RESULT, properties={"name": "wide", "top1": 0.7})) == "wide"
+    assert model_name(replace(RESULT, requested_model="pixels", properties={"name": "wide"})) == "pixels"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,10 @@ def test_the_comment_names_the_network_and_says_the_notes(tmp_path):
     place = str(tmp_path / "scores.db")
     record([replace(RESULT, notes=("The layer answers a tuple.", "long " * 400))], open_database(place))
     (row,) = content(place)["score"]
-    assert "network 00aa; features 11bb; python 3.11; note: The layer answers a tuple.; note: long long" in row
+    assert (
+        "network 00aa; asked for as file.py:make; features 11bb; python 3.11; note: The layer answers a tuple.; note: long long"
+        in row
+    )
 
 
 def test_other_weights_under_a_recorded_name_are_refused(tmp_path):
@@ -149,6 +154,39 @@ def test_other_weights_under_a_recorded_name_are_refused(tmp_path):
     assert content(place) == before
     record([trained, replace(RESULT, network_digest="00ab")], open_database(place))  # takes the place of the other
     assert len(content(place)["score"]) == 2
+
+
+def test_models_of_a_list_stand_under_its_names(tmp_path):
+    """Tables of many models are often called alike, layer4.npz."""
+    place = str(tmp_path / "scores.db")
+    tables = [
+        named(
+            replace(RESULT, requested_model=f"{name}/layer4.npz", network_digest=digest, properties={"name": name}),
+            "features-layer4",
+        )
+        for name, digest in (("resnet", "00aa"), ("vit", "00ab"))
+    ]
+    for one in tables:
+        record([one], open_database(place))
+    assert [row.status for row in record(tables, open_database(place))] == ["unchanged"] * 2
+    assert len(content(place)["score"]) == 2
+
+
+def test_another_model_of_a_recorded_name_takes_no_place(tmp_path):
+    """Without names of a list, one row would be written over again and again."""
+    place = str(tmp_path / "scores.db")
+    first, second = (
+        named(replace(RESULT, requested_model=f"{folder}/layer4.npz", network_digest=digest), "features-layer4")
+        for folder, digest in (("resnet", "00aa"), ("vit; two", "00ab"))
+    )
+    record([first], open_database(place))
+    before = content(place)
+    said = "asked for as 'resnet/layer4.npz'.* comes from 'vit; two/layer4.npz'.*a name of its own in a list"
+    with pytest.raises(LeaderboardError, match=said):
+        record([second], open_database(place))
+    assert content(place) == before
+    record([replace(first, network_digest="00ac")], open_database(place))  # made anew
+    record([replace(first, network_digest="00ac", requested_model="moved/layer4.npz")], open_database(place))
 
 
 def test_other_code_under_a_recorded_name_is_refused(tmp_path):

@@ -207,6 +207,20 @@ def test_a_name_of_a_list_is_that_of_all_its_rows(database):
     assert of_results({"wide": {"top1": 71.2}}, rows) == {"wide": {"top1": 71.2}, "wide (layer 5)": {"top1": 71.2}}
 
 
+def test_a_row_of_properties_is_of_one_model(database):
+    """Tables that are called alike, and told apart by their folders."""
+    first, second = database.results()[:2]
+    rows = [
+        replace(one, model=f"features ({folder}/a.npz)", model_identifier="features", requested_model=f"{folder}/a.npz")
+        for one, folder in ((first, "resnet"), (second, "vit"))
+    ]
+    said = r"belongs to one model; 'features' is the name of 2: features \(resnet/a.npz\), features \(vit/a.npz\)\. Name each"
+    with pytest.raises(ReportError, match=said):
+        of_results({"features": {"top1": 80.0}}, rows)
+    expected = {"features (vit/a.npz)": {"top1": 80.0}}
+    assert of_results({"vit/a.npz": {"top1": 80.0}}, rows) == of_results(expected, rows) == expected
+
+
 def test_scores_against_a_number(database):
     sizes = {"small": 11e6, "large": 86e6, "middle": 25e6, "other": 600e6}
     study = read_study(database, properties={model: {"parameters": size} for model, size in sizes.items()})

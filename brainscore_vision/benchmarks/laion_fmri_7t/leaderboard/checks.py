@@ -14,6 +14,7 @@ from brainscore_vision.data.laion_fmri_7t.source import marked_as_simulated
 
 from ..identifiers import parse
 from ..results import Result, of_two_networks
+from ..results.names import NAME
 from .errors import LeaderboardError
 
 NETWORK = "network"
@@ -51,8 +52,8 @@ def check_recordable(results: Sequence[Result], allow_simulated: bool = False) -
         if of_two_networks(other, result):
             raise LeaderboardError(
                 f"A model of a leaderboard is one network; {model_name(result)} is two: {result_name(other)} comes from "
-                f"{source(other)}, {result_name(result)} from {source(result)}. Choose one of them (--model), or score both "
-                f"benchmarks with it."
+                f"{source(other)}, {result_name(result)} from {source(result)}. Choose one of them (--model), score both "
+                f"benchmarks with it, or give each a name of its own in a list of models."
             )
         other = seen.setdefault((model_name(result), result.benchmark), result)
         if other is not result:
@@ -71,8 +72,14 @@ def source(result: Result) -> str:
 
 
 def model_name(result: Result) -> str:
-    """A model's name on the leaderboard: the registered one, under which Brain-Score would score it, else its own."""
-    return result.requested_model if is_registered(result.requested_model) else result.model_identifier
+    """A model's name on the leaderboard.
+
+    The registered one, under which Brain-Score would score it; else the one that a list of models gives it, as in results; else
+    its own.
+    """
+    if is_registered(result.requested_model):
+        return result.requested_model
+    return str(result.properties.get(NAME) or result.model_identifier)
 
 
 def benchmark_name(result: Result) -> str:
@@ -93,7 +100,7 @@ def is_registered(name: str) -> bool:
 
 def result_name(result: Result) -> str:
     """A result in messages."""
-    return f"{result.model_identifier} on {result.benchmark}"
+    return f"{model_name(result)} on {result.benchmark}"
 
 
 def _check_length(what: str, name: str, column: peewee.CharField) -> None:

@@ -41,6 +41,7 @@ SAME_CEILING = 1e-6
 SIMULATED = "simulated data: says nothing about brains"
 _REVISION = re.compile(r"\bmodel revision ([^;]+)")
 _NETWORK = re.compile(rf"\b{NETWORK} ([0-9a-f]+)")
+_ASKED = re.compile(r"; asked for as ([^;]+)")
 
 
 @dataclass(frozen=True)
@@ -186,15 +187,33 @@ def _check_networks(results: Sequence[Result]) -> None:
     for entry in query:
         name, benchmark = entry.model.name, entry.benchmark.benchmark.identifier
         result, comment = own[name], entry.comment or ""
-        if (name, benchmark) in replaced or f"data {result.dataset_fingerprint}" not in comment:
+        if f"data {result.dataset_fingerprint}" not in comment:
             continue
         different = _another(comment, result)
-        if different:
+        if different and (name, benchmark) in replaced:
+            _check_same_model(comment, result, benchmark)
+        elif different:
             raise LeaderboardError(
                 f"A model of a leaderboard is one network; the database has {name} on {benchmark} with {different}, "
                 f"{result_name(result)} comes from {source(result)}. Score and record that benchmark too, or give the model "
                 f"another identifier."
             )
+
+
+def _check_same_model(comment: str, result: Result, benchmark: str) -> None:
+    """A score is replaced by that of the same model, as it is now; not by that of another one of its name."""
+    match = _ASKED.search(comment)
+    if match is not None and match[1] != _asked(result):
+        raise LeaderboardError(
+            f"A model of a leaderboard is one network; the database has {model_name(result)} on {benchmark}, asked for as "
+            f"{match[1]!r}, and {result_name(result)} comes from {source(result)}. Give each a name of its own in a list of "
+            f"models, or another identifier."
+        )
+
+
+def _asked(result: Result) -> str:
+    """What a model was asked for as, in a comment."""
+    return result.requested_model.replace(";", ",")
 
 
 def _another(comment: str, result: Result) -> str | None:
@@ -284,6 +303,8 @@ def _comment(result: Result) -> str:
         facts.append(f"model revision {result.model_revision}")
     if result.network_digest:
         facts.append(f"{NETWORK} {result.network_digest}")
+    if model_name(result) != result.requested_model:
+        facts.append(f"asked for as {_asked(result)}")
     if result.layers:
         facts.append(f"layer {result.layer}")
     if result.features_digest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from matplotlib.ticker import EngFormatter
 from brainscore_vision.data.laion_fmri_7t.errors import SchemaError
 from brainscore_vision.data.laion_fmri_7t.text_files import read_csv
 
-from ..results import Result
+from ..results import Result, of_two_networks
 from .errors import ReportError
 
 MODEL = "model"
@@ -68,6 +69,7 @@ def of_results(given: Properties, results: list[Result]) -> dict[str, dict[str, 
     """Properties by the names that models have in a report: what results hold, and ``given``, which may name a model as it was
     asked for and replaces what results hold."""
     found: dict[str, dict[str, float | str]] = {}
+    _check_names(given, results)
     for result in results:
         own = {name: value for name, value in result.properties.items() if name != NAME}
         for name in _names(result):
@@ -75,6 +77,22 @@ def of_results(given: Properties, results: list[Result]) -> dict[str, dict[str, 
         if own:
             found.setdefault(result.model, {}).update(own)
     return found
+
+
+def _check_names(given: Properties, results: list[Result]) -> None:
+    """Refuse a name that several networks have; layers of one network share it."""
+    called: dict[str, dict[str, Result]] = defaultdict(dict)
+    for result in results:
+        for name in _names(result):
+            if name in given:
+                called[name].setdefault(result.model, result)
+    for name, of_name in called.items():
+        first, *others = of_name.values()
+        if name not in of_name and any(of_two_networks(first, other) for other in others):
+            raise ReportError(
+                f"A row of properties belongs to one model; {name!r} is the name of {len(of_name)}: {', '.join(of_name)}. Name "
+                f"each as it is called here."
+            )
 
 
 def without_model(given: Properties, results: list[Result]) -> list[str]:
