@@ -596,6 +596,16 @@ def test_one_condition_or_subject_for_another_is_said(study, model):
     first, second, third = study.benchmark(METRICS["ridge"]).resolve().tasks
     tasks = first, dataclasses.replace(second, subject="ben", load_responses=lambda: copied), third
     (found,) = notes(Plan("x", tasks, "published"))
+    sparse = np.where(np.arange(len(copied.values))[:, None] % 5 == 0, copied.values, 0.5)
+    rates = dataclasses.replace(copied, values=sparse, noise_variance=None)
+    other = dataclasses.replace(rates, values=sparse.copy())
+    other.values[7] += 1.0  # and else the same, as rates of few units are by chance
+    tasks = (
+        dataclasses.replace(first, load_responses=lambda: dataclasses.replace(rates, subject="anna")),
+        dataclasses.replace(second, subject="ben", load_responses=lambda: other),
+        third,
+    )
+    assert notes(Plan("x", tasks, "published")) == [[]]
     assert found == [
         "Responses of anna in inferior temporal and of ben in inferior temporal are the same numbers: check what loads them, "
         "unless these are the same neuroids."

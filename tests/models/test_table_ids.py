@@ -190,8 +190,23 @@ def test_ids_given_beside_a_file_that_has_others(tmp_path, ending):
     path = write_ids(tmp_path / f"files.{ending}", [f"images/{name}.jpg" for name in NAMES[::-1]], "image_name")
     with pytest.raises(TableError, match="image_name: ids are in the file or elsewhere"):
         open_table(path, ids=NAMES)
+    path = write_ids(tmp_path / f"column.{ending}", [[name] for name in NAMES[::-1]])  # as MATLAB writes one
+    assert open_table(path).ids.tolist() == NAMES[::-1]
+    with pytest.raises(TableError, match="stimulus_ids: ids are in the file or elsewhere"):
+        open_table(path, ids=NAMES)
     path = write_ids(tmp_path / f"numbers.{ending}", ["0", "1", "2"], "image_ids")  # of rows
     assert open_table(path, ids=NAMES).ids.tolist() == NAMES
+
+
+def test_ids_in_a_group_above_the_features(tmp_path):
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file["net/image_ids"] = NAMES[::-1]
+        for layer in ("conv", "fc"):
+            file[f"net/layers/{layer}/features"] = np.arange(9.0).reshape(3, 3) ** 2
+    table = open_table(tmp_path / "t.h5", key="net/layers/fc/features")
+    assert table.ids.tolist() == NAMES[::-1]
+    with pytest.raises(TableError, match="net/image_ids: ids are in the file or elsewhere"):
+        open_table(tmp_path / "t.h5", key="net/layers/fc/features", ids=NAMES)
 
 
 def test_a_file_of_ids_of_another_length_is_named(tmp_path):

@@ -32,7 +32,7 @@ ROUNDING = 1e-13
 FEWEST_ROWS, SOME_ROWS = 20, 500
 """Stimuli whose responses tell something of their unit, and as many as are asked."""
 
-FAR_APART, CLEAR = 3.0, 0.05
+FAR_APART, CLEAR = 2.0, 0.05
 """Times that one noise variance is another where units differ, and how far from 0 and 1 ceilings are that tell it."""
 
 SKETCHED, SEED = 8, 20261127

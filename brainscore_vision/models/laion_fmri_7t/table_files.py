@@ -291,12 +291,18 @@ def _companions(path: Path, arrays: Mapping, chosen: str, choice: Choice) -> tup
 def _unwanted_ids(arrays: Mapping, chosen: str, choice: Choice) -> list[str]:
     """Arrays that are called as ids of the array ``chosen``, where the ids are elsewhere."""
     found = [] if choice.want_ids else _beside(arrays, chosen, ID_KEYS)
-    return [name for name in found if len(arrays[name].shape) == 1]
+    return [name for name in found if _is_one_column(arrays[name].shape)]
+
+
+def _is_one_column(shape: tuple[int, ...]) -> bool:
+    """Whether an array is a list, or a table of one column or row, as MATLAB and pandas write one."""
+    return len(shape) == 1 or (len(shape) == 2 and 1 in shape)
 
 
 def _beside(arrays: Mapping, chosen: str, names: Sequence[str]) -> list[str]:
-    """Arrays of these names beside the array ``chosen``, else at the top."""
-    folders = list(dict.fromkeys((f"{chosen.rpartition('/')[0]}/".lstrip("/"), "")))
+    """Arrays of these names beside the array ``chosen``, else in the next group above it."""
+    parents = PurePosixPath(chosen).parents
+    folders = ["" if folder == PurePosixPath() else f"{folder}/" for folder in parents]
     found = (next((folder + name for folder in folders if folder + name in arrays), None) for name in names)
     return [name for name in found if name is not None]
 
@@ -349,9 +355,9 @@ def listed(names) -> str:
 def texts(values: np.ndarray, name: str) -> list[str]:
     """Ids as HDF5 or numpy store them, as text."""
     array = np.asarray(values)
-    if array.ndim != 1:
+    if not _is_one_column(array.shape):
         raise TableError(f"{name}: ids are one column; received shape {array.shape}.")
     try:
-        return [value.decode("utf-8") if isinstance(value, bytes) else str(value) for value in array.tolist()]
+        return [value.decode("utf-8") if isinstance(value, bytes) else str(value) for value in array.ravel().tolist()]
     except UnicodeDecodeError as error:
         raise TableError(f"{name}: ids are text in UTF-8; decoding gave {error}. Write them again.") from error
