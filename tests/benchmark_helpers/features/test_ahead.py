@@ -525,8 +525,10 @@ def test_another_thread_may_draw_lots_meanwhile(stimuli, in_turn, batch_size):
     assert (recorder._reader.images.one_by_one, said, notes["V1"]) == (True if batch_size > 1 else None, [], [])
     np.testing.assert_array_equal(found["V1"], in_turn(prepared, stimuli, batch_size=batch_size))
     # and a preprocessing that draws, hardly ever with an effect, is found beside it
-    _, notes = record(recorder_of(drawing(random.random), said, batch_size=batch_size), stimuli)
-    assert [note for note in notes["V1"] if "draws random numbers: where they decide something" in note]
+    few = functools.partial(random.gauss, 0, 1e-9)  # keeps every second number for the next time
+    for draw in (random.random, functools.partial(random.randint, 0, 0), few):
+        _, notes = record(recorder_of(drawing(draw), said, batch_size=batch_size), stimuli)
+        assert [note for note in notes["V1"] if "draws random numbers: where they decide something" in note]
 
 
 def test_what_draws_lots_is_found_in_a_profiler(stimuli):

@@ -81,7 +81,7 @@ def test_by_model():
         ({"face": "5"}, r"received layers of 'face', which models record as IT\. Write IT=5, or .*--record face"),
         ({"V1": "2", "it": ["5", "6"]}, r"received layers of 'it', which models record as IT\. Write IT=5,IT=6\.$"),
         ({"IT": "3", "it": "5"}, r"received layers of 'it', which models record as IT"),
-        ({"V1d": "5"}, r"as V1\. Write V1=5, or let benchmarks record it under its own name \(--record V1d\)"),
+        ({"V1d": "5"}, r"as V1\. Write V1=5, or let its benchmarks record it under its own name \(NAME\[record=V1d\]"),
     ],
 )
 def test_layers_of_a_region_that_is_recorded_under_another_name(layers, said):
@@ -106,5 +106,9 @@ def test_layers_of_a_region_that_is_scored_are_not_dropped_beside_those_that_it_
         ModelSourceError, match=r"layers of 'face', which models record as IT\. Write IT=5, or .*--record face"
     ):
         check_region_names(layers, ["IT"], ["face"])
+    with pytest.raises(
+        ModelSourceError, match=r"layers of 'IT', whose benchmarks record another one \(--record\).*NAME\[record=face\]"
+    ):
+        check_region_names(layers, ["face"], ["IT", "face"])
     check_region_names(layers, ["IT"], ["IT"])
     check_region_names(layers, ["face", "IT"], ["face", "IT"])  # recorded under its own name

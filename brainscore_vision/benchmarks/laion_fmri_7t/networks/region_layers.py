@@ -89,10 +89,18 @@ def check_region_names(layers, regions: Collection[str], measured: Collection[st
         if known == given and elsewhere and known not in measured:
             continue
         layer = ",".join(f"{recorded}={name}" for name in _as_list(layers[given]))
-        also = "" if known == recorded else f", or let benchmarks record it under its own name (--record {known})"
+        if known == recorded == given:
+            raise ModelSourceError(
+                f"Layers are those of the regions that models record, {', '.join(regions)} here; received layers of {given!r}, "
+                f"whose benchmarks record another one (--record). Leave --record out, and put the region behind the "
+                f"benchmark that it is for: NAME[record={next(iter(regions))}]."
+            )
+        also = (
+            f", or let its benchmarks record it under its own name (NAME[record={known}], or --record {known} for all)"
+        )
         raise ModelSourceError(
             f"Layers are those of the regions that models record, {', '.join(regions)} here; received layers of {given!r}, "
-            f"which models record as {recorded}. Write {layer}{also}."
+            f"which models record as {recorded}. Write {layer}{'' if known == recorded else also}."
         )
 
 
