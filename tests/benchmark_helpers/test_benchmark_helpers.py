@@ -618,7 +618,7 @@ def test_a_noise_variance_in_another_unit_is_said(study, model, monkeypatch):
 
     def notes():
         ((_, score),) = score_plans(model, [plan], QUIET)
-        return [note for note in score.attrs.get("notes", ()) if "squared unit" in note]
+        return [note for note in score.attrs.get("notes", ()) if "of other trials, or in another unit" in note]
 
     assert notes() == []
     for unit in (0.1, 20.0):

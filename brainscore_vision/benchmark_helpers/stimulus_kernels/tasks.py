@@ -118,9 +118,10 @@ class Responses:
         if 1 / FAR_APART < ratio < FAR_APART:
             return ()
         return (
-            f"noise_variance is in the squared unit of the responses; that of {self.subject} in {region} is {ratio:.2g} times "
-            f"what the noise ceiling leaves of their variance, so explained_variance and correlation say little. Leave it out, "
-            f"or measure it on the same trials (Reliability's is a part of the variance of trials that are z-scored).",
+            f"The noise_variance of {self.subject} in {region} is {ratio:.2g} times what the noise ceiling leaves of the "
+            f"variance of its responses: one of the two is of other trials, or in another unit. published depends on the "
+            f"ceiling; explained_variance and correlation depend on noise_variance, which is of single trials, in the squared "
+            f"unit of the responses (Reliability's is a part of the variance of z-scored trials).",
         )
 
     def _check_values(self) -> None:
