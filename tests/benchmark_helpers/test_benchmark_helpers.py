@@ -625,9 +625,7 @@ def test_a_noise_variance_in_another_unit_is_said(study, model, monkeypatch):
         for subject, own in list(study.responses.items()):
             monkeypatch.setitem(study.responses, subject, dataclasses.replace(own, values=own.values * unit))
         assert len(notes()) == len(SITES)
-        assert re.match(
-            r"noise_variance is in .* of anna in inferior temporal is [0-9.e+]+ times what .* Leave it out", notes()[0]
-        )
+        assert re.match(r"The noise_variance of anna in inferior temporal is [0-9.e+]+ times what", notes()[0])
         for subject, own in list(study.responses.items()):
             monkeypatch.setitem(study.responses, subject, dataclasses.replace(own, noise_variance=None))
         assert notes() == []
