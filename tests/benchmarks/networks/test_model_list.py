@@ -1,5 +1,7 @@
 """Lists of models: text, CSV and YAML, with layers, names and properties."""
 
+import json
+
 import pytest
 import typer
 
@@ -46,6 +48,26 @@ def test_a_table_names_layers_and_properties(tmp_path):
     assert type(resnet.properties["parameters"]) is int  # though other rows have none
     assert wide == Listed(f"{tmp_path}/nets.py:make(width=64)", "auto", {"name": "wide"})  # files beside the list
     assert table == Listed(f"{tmp_path}/features, all.npz", None, {"parameters": 1000})
+
+
+@pytest.mark.parametrize("ending", ["yaml", "json", "csv"])
+def test_numbers_with_exponents_and_gaps_are_the_same_in_all_forms(tmp_path, ending):
+    """YAML 1.1 wants a sign and a point in them; json.dump writes neither."""
+    rows = [
+        {"source": "alexnet", "lr": 5e-05, "params": 61e6, "top1": "n/a"},
+        {"source": "pixels", "lr": 0.1, "params": 1e22, "top1": 30.5},
+    ]
+    text = {
+        "yaml": "- {source: alexnet, lr: 5e-05, params: 61e6, top1: n/a}\n"
+        "- {source: pixels, lr: .1, params: 1.E22, top1: 30.5}\n",
+        "json": json.dumps(rows),
+        "csv": "source,lr,params,top1\nalexnet,5e-05,61e6,n/a\npixels,.1,1e22,30.5\n",
+    }[ending]
+    alexnet, pixels = read_model_list(written(tmp_path, f"models.{ending}", text))
+    assert alexnet.properties == {"lr": 5e-05, "params": 61e6}
+    assert pixels.properties == {"lr": 0.1, "params": 1e22, "top1": 30.5}
+    quoted = written(tmp_path, "quoted.yaml", "- {source: alexnet, digest: '1e4', name: '5e5'}\n")
+    assert read_model_list(quoted)[0].properties == {"digest": "1e4", "name": "5e5"}
 
 
 def test_yaml_says_the_same(tmp_path):

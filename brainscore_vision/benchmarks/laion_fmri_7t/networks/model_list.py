@@ -19,6 +19,7 @@ TABLES = (".csv", ".tsv", ".yaml", ".yml", ".json")
 """JSON is YAML, too."""
 
 SOURCE, LAYERS, NAME = "source", "layers", "name"
+WORDS = (SOURCE, LAYERS, NAME)
 MEANT = {"layer": LAYERS, "sources": SOURCE, "names": NAME}
 """Columns that nobody means as properties."""
 
@@ -30,6 +31,8 @@ MISSING = ("", "NA", "N/A", "n/a", "nan", "NaN", "NULL", "null", "<NA>")
 
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*(,\d{1,2}|,\d{4,})?")
 """No number with a comma between thousands, which has three digits behind it."""
+
+_WITH_EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+$")
 
 _COMMENT = re.compile(r"(^|\s)#.*")
 _FORM = (
@@ -140,7 +143,7 @@ def _listed(row: Mapping, number: int, path: Path) -> Listed:
 
 
 def _csv_rows(path: Path) -> list[dict]:
-    words = dict.fromkeys((SOURCE, LAYERS, NAME), str)
+    words = dict.fromkeys(WORDS, str)
     missing = {name: [""] if name in words else MISSING for name in read_csv(path, nrows=0).columns}
     frame = read_csv(path, dtype=words, keep_default_na=False, na_values=missing)
     _check_columns(frame.columns, path)
@@ -160,7 +163,10 @@ def _yaml_rows(path: Path) -> list[dict]:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """Refuses what YAML forbids and PyYAML reads: a key that stands twice, of which the last would count."""
+        """Refuses what YAML forbids and PyYAML reads: a key that stands twice, of which the last would count.
+
+        Reads 1e-4 and 5.7e6 as numbers, as YAML 1.2 and JSON do, and tables.
+        """
 
         def construct_mapping(self, node, deep=False):
             keys = [key.value for key, _ in node.value]
@@ -169,6 +175,7 @@ def _yaml_rows(path: Path) -> list[dict]:
                 raise yaml.constructor.ConstructorError(None, None, f"{twice[0]} stands there twice", node.start_mark)
             return super().construct_mapping(node, deep)
 
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _WITH_EXPONENT, list("+-.0123456789"))
     try:
         rows = yaml.load(read_text(path), Loader)
     except yaml.YAMLError as error:
@@ -178,7 +185,9 @@ def _yaml_rows(path: Path) -> list[dict]:
     rows = [{SOURCE: row} if isinstance(row, str) else row for row in rows] if isinstance(rows, list) else rows
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ModelSourceError(f"{path}: {_FORM}; in YAML or JSON it is a list of mappings, - source: alexnet.")
-    return rows
+    return [
+        {name: None if name not in WORDS and value in MISSING else value for name, value in row.items()} for row in rows
+    ]
 
 
 def _plain(value):
