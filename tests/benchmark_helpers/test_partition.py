@@ -114,6 +114,12 @@ def test_what_a_score_would_note_a_partition_notes(tmp_path):
     )
     at_edge = [n for n in found[0].notes if n.startswith("The penalty of the fit of noise to A in V1 is ")]
     assert bool(at_edge) == (found[0].alphas[1] in (min(RELATIVE_ALPHAS), max(RELATIVE_ALPHAS)))
+    assert not any("same numbers" in note for note in found[0].notes)
+    first = task.load_responses()
+    same = dataclasses.replace(other, test_ids=task.test_ids, train_ids=task.train_ids, pool=task.pool)
+    same = dataclasses.replace(same, load_responses=lambda: dataclasses.replace(first, subject=other.subject))
+    for part in dict(partition(*models, [task, same], EngineOptions(store=False, progress=False))).values():
+        assert any(note.startswith(f"Responses of {task.subject} in V1 and of {other.subject}") for note in part.notes)
     assert set(MeanPartition.of(list(found.values())).notes) == {note for one in found.values() for note in one.notes}
 
 

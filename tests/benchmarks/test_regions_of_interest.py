@@ -177,6 +177,10 @@ def test_layers_are_chosen_for_the_region_itself(network, tiny_dataset):
     committed = as_brain_model(network, "own-layer", layers=blocks)
     own = score_model(committed, benchmark(FFA, record="FFA1", dataset=tiny_dataset))
     assert own.item() == pytest.approx(scores[FFA].item(), rel=1e-6)
+    # a model with layers for both would be recorded as IT, without a word
+    with pytest.raises(ModelSourceError, match=r"layers of 'FFA1', which models record as IT.*NAME\[record=FFA1\]"):
+        score_model(committed, benchmark(FFA, dataset=tiny_dataset))
+    score_model(committed, benchmark("LAION_fMRI.IT-ood-ridgecv", dataset=tiny_dataset))
     with pytest.raises(IdentifierError, match="Leave record out"):
         dict(score_all(network, [f"{FFA}[record=V4]"], dataset=tiny_dataset, engine=QUIET, layers="auto"))
     with pytest.raises(ModelSourceError, match=r"of a region of interest V1, V2, V4 or IT .*IT=LAYER"):

@@ -152,35 +152,21 @@ class Run:
                 self._notes_on_noise[task.load_responses] = responses.notes_on_noise(task.region)
             values = responses.values
             key = values.shape, values[:: max(1, len(values) // SOME_ROWS)].tobytes()
-            alike.setdefault(key, {}).setdefault((task.subject, task.region), []).append(task)
-        for of_responses in alike.values():
-            self._note_same_responses(of_responses)
-
-    def _note_same_responses(self, tasks: Mapping[tuple[str, str], Sequence[SubjectTask]]) -> None:
-        """Note tasks that compare the same numbers under different names, by (subject, region)."""
-        if len(tasks) > 1:
-            names = " and of ".join(f"{subject} in {region}" for subject, region in tasks)
-            for name in tasks:
-                self._same_responses[name] = (
-                    f"Responses of {names} are the same numbers: check what loads them, unless these are the same neuroids."
-                )
-        for (subject, region), of_name in tasks.items():
-            loaders: dict = defaultdict(set)
-            for task in of_name:
-                loaders[task.metric, task.model_region, task.pool, task.train_ids, task.test_ids].add(
-                    task.load_responses
-                )
-            if any(len(of_comparison) > 1 for of_comparison in loaders.values()):
-                self._same_responses.setdefault(
-                    (subject, region),
-                    f"Two functions load the same responses of {subject} in {region}, for the same comparison: one that is "
-                    f"made in a loop sees the variables of the loop's end. Check them, unless they are meant to be one.",
-                )
+            alike.setdefault(key, {})[task.subject, task.region] = None
+        for names in alike.values():
+            if len(names) > 1:
+                said = " and of ".join(f"{subject} in {region}" for subject, region in names)
+                note = f"Responses of {said} are the same numbers: check what loads them, unless these are the same neuroids."
+                self._same_responses.update(dict.fromkeys(names, note))
 
     def notes_on_responses(self, task: SubjectTask) -> tuple[str, ...]:
         """What Scores should say of a task's responses, by themselves and beside the others'."""
         note = self._same_responses.get((task.subject, task.region))
-        return (*(() if note is None else (note,)), *self._notes_on_noise.get(task.load_responses, ()))
+        of_noise = "explained_variance" in getattr(task.metric, "normalizations", ())
+        return (
+            *(() if note is None else (note,)),
+            *(self._notes_on_noise.get(task.load_responses, ()) if of_noise else ()),
+        )
 
     def work(self) -> list[KernelWork]:
         """The kernels that the jobs need, each once; those of a pool follow each other."""

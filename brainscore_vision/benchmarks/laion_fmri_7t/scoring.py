@@ -13,6 +13,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import FoldsPlan, Plan
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.lookup import LookupModel
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
+from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import committed_layers, mapped_regions
 from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import MeanPartition, Partition
 from brainscore_vision.benchmark_helpers.stimulus_kernels.partition import partition as partition_tasks
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.overlap import note_on_subjects, overlap_widening
@@ -271,6 +272,9 @@ def prepare(
             )
         return with_best_layers(found.network(), plans, *datasets.values(), engine)
     made = found.model(layers)
+    measured = [one.cell.region for one in benchmarks]
+    if layers is None:  # those that the model was committed with
+        check_region_names(committed_layers(made, mapped_regions(made, [*regions, *measured])), regions, measured)
     if isinstance(made, DatasetModel) and len(datasets) > 1:
         raise IdentifierError(
             f"The features of {made.identifier} come with a dataset, so it is scored on one at a time; received benchmarks "

@@ -98,6 +98,15 @@ def test_cells_that_share_a_decomposition_are_one_task(tiny_dataset):
     assert [set(group) for group in grouped(subjects)] == [set(subjects)]
     # small ones are joined up to so many subjects' scores, of which each of these cells has five
     assert grouped(cells, together=25.0) == [tuple(cells[:5]), tuple(cells[5:])]
+    # layers that are chosen are those of the measured region itself
+    regions = [region(name, "tau-ridgecv") for name in ("place", "face", "IT")]
+    labels.clear()
+    labels.update(place="conv", face="head")
+    assert [set(group) for group in grouped(regions[:2])] == [{name} for name in regions[:2]]
+    labels.update(IT="conv")
+    assert sorted(map(set, grouped(regions)), key=len) == [{regions[1]}, {regions[0], regions[2]}]
+    labels.clear()
+    labels.update({"V1": "conv", "V2": "conv", "IT": "head"})
     assert grouped(cells, together=14.0) == [tuple(cells[:3]), tuple(cells[3:5]), tuple(cells[5:])]
 
 

@@ -294,6 +294,12 @@ def committed_layers(model, regions: Sequence[str]) -> dict[str, str | list[str]
     return {region: names if isinstance(names, str) else list(names) for region, names in layers.items() if names}
 
 
+def mapped_regions(model, regions: Sequence[str]) -> list[str]:
+    """Those of some regions that a ModelCommitment's map has; asks for none, as some maps make what they are asked for."""
+    of_regions = region_layers(model) if isinstance(model, commitment()) else {}
+    return [region for region in dict.fromkeys(regions) if region in of_regions]
+
+
 def region_layers(model: ModelCommitment) -> dict:
     """Region to layers, as a ModelCommitment looks them up when it records."""
     return getattr(model.layer_model, "_layer_model", model.layer_model).region_layer_map

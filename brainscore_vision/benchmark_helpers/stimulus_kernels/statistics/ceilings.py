@@ -43,8 +43,8 @@ STANDARD_ERRORS = 2.0
 ENOUGH_STANDARD_ERRORS = 5.0
 """With fewer, even the true signal's own score is often off by a tenth and more (METHODS.md, Differences, item 8)."""
 
-ZSCORE_TOLERANCE, ZSCORE_ERRORS = 0.1, 5.0
-"""How far a neuroid's variance over all trials may be from 1, and over those of some stimuli: in standard errors."""
+ZSCORE_TOLERANCE = 0.1
+"""How far a neuroid's variance over all trials may be from 1."""
 
 NORMALIZATIONS = ("published", "explained_variance", "correlation")
 """Of metrics that compare neuroids."""
@@ -276,19 +276,18 @@ def reliability_from_sums(sums: np.ndarray, squares: np.ndarray, n_repetitions: 
     found = Reliability.of_sums(sums, squares, n_repetitions)
     n_trials = np.sum(n_repetitions)
     variance = np.asarray(squares) / n_trials - (np.asarray(sums).sum(axis=0) / n_trials) ** 2
-    # a few of many stimuli may vary more or less than all of them
-    _check_zscored(variance, max(ZSCORE_TOLERANCE, ZSCORE_ERRORS * np.sqrt(2 / len(n_repetitions))))
+    _check_zscored(variance, "; of some of the stimuli of trials that are, use Reliability.of_sums")
     return found
 
 
-def _check_zscored(variance: np.ndarray, tolerance: float) -> None:
+def _check_zscored(variance: np.ndarray, also: str = "") -> None:
     """Refuse trials with another variance than 1."""
-    off = np.flatnonzero(~(np.abs(variance - 1) < tolerance))
+    off = np.flatnonzero(~(np.abs(variance - 1) < ZSCORE_TOLERANCE))
     if len(off):
         raise ResponsesError(
             f"The signal's variance is what the noise leaves of 1, so trials must be z-scored; {len(off)} of "
             f"{len(variance)} neuroids have another variance (the first: {variance[off[0]]:.3g}). z-score within sessions, and "
-            f"count for each neuroid the trials that it has."
+            f"count for each neuroid the trials that it has{also}."
         )
 
 
@@ -382,7 +381,7 @@ def reliability_from_trials(trials: np.ndarray, stimulus_ids: np.ndarray) -> Rel
         raise ResponsesError(
             f"Trials are finite numbers; {n_missing} of {len(values)} hold nan or infinity. Leave these trials or neuroids out."
         )
-    _check_zscored(values.var(axis=0), ZSCORE_TOLERANCE)
+    _check_zscored(values.var(axis=0))
     sums = np.zeros((len(ids), values.shape[1]))
     for label, trial in zip(labels, values, strict=True):
         sums[label] += trial

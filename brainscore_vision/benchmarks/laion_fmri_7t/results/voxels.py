@@ -191,11 +191,9 @@ def _write_neuroids(group: h5py.Group, coordinates: dict[str, np.ndarray]) -> h5
 def _numbers_or_texts(array: np.ndarray) -> np.ndarray:
     """What HDF5 can hold of other columns: numbers, with nan in gaps; or anything as text, with the empty text in gaps."""
     items, missing = list(pd.Series(array)), pd.isna(array)  # dates of a Series are written as people write them
-    if all(
-        gap or (isinstance(item, Real) and not isinstance(item, bool)) for item, gap in zip(items, missing, strict=True)
-    ):
+    if all(gap or isinstance(item, Real | np.bool_) for item, gap in zip(items, missing, strict=True)):
         numbers = np.array([np.nan if gap else item for item, gap in zip(items, missing, strict=True)])
-        if numbers.dtype.kind in "iuf":  # longer numbers than the machine's are text
+        if numbers.dtype.kind in "biuf":  # longer numbers than the machine's are text
             return numbers
     return np.array(["" if gap else str(item) for item, gap in zip(items, missing, strict=True)], dtype=object)
 

@@ -47,7 +47,7 @@ from ..identifiers import parse
 from ..networks.finding import find_model
 from ..scoring import build_all, prepare, resolve_all
 from .cluster import LocalWorkers, offered_bytes
-from .plan import ModelPlan, SweepPlan, Target, shared_work
+from .plan import ModelPlan, SweepPlan, Target, label_of, shared_work
 from .tasks import Work, limited_threads
 
 MODEL_SECONDS = 2.0
@@ -516,7 +516,7 @@ def _cost(group: Sequence[tuple], rates: ModelRates, machine: MachineRates, comp
     """Seconds of one task of cells, its model made and the responses read."""
     seconds, loaded, decomposed = rates.group + _finding([task for _, task in group], rates, machine), set(), set()
     for kind, task in group:
-        label = rates.labels[task.model_region]
+        label = label_of(task, rates.labels)
         own = machine.of(kind, _way(task, rates.widths[label], compute))
         size = len(task.train_ids) / own.n_train if own.n_train else 1.0
         if (label, task.pool) not in loaded:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
+from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions, SubjectTask
 from brainscore_vision.benchmark_helpers.stimulus_kernels.benchmark import FoldsPlan, Plan
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network import network_digest
 from brainscore_vision.benchmark_helpers.stimulus_kernels.kernels.compute import Compute
@@ -267,6 +267,11 @@ def _key(result) -> tuple:
     )
 
 
+def label_of(task: SubjectTask, labels: Mapping[str, str]) -> str:
+    """What is recorded for a task; layers that are chosen (auto) are those of the measured region itself."""
+    return labels.get(task.region) or labels.get(task.model_region, task.region)
+
+
 def shared_work(
     identifiers: Sequence[str],
     plans: Sequence[Plan | FoldsPlan],
@@ -287,7 +292,7 @@ def shared_work(
     """
     groups: list[tuple[set, list[str], float]] = []
     for identifier, plan in zip(identifiers, plans, strict=True):
-        needs = {(labels[task.model_region], task.pool.stimulus_ids, task.train_ids) for task in plan.tasks}
+        needs = {(label_of(task, labels), task.pool.stimulus_ids, task.train_ids) for task in plan.tasks}
         size = sum(max(1.0, (len(task.pool.stimulus_ids) / SMALL) ** 3) for task in plan.tasks)
         sharing = [group for group in groups if group[0] & needs]
         groups = [group for group in groups if not group[0] & needs]
