@@ -210,7 +210,7 @@ def test_sums_of_trials_that_are_not_z_scored_or_lack_numbers():
     part = frame[few].groupby(stimulus[few]).sum() * 1.2, (frame[few] ** 2).sum() * 1.44, counts.iloc[:40]
     with pytest.raises(ResponsesError, match="of some of the stimuli of trials that are, use Reliability.of_sums"):
         reliability_from_sums(*part)
-    assert (Reliability.of_sums(*part).ncsnr > 0).all()
+    assert (Reliability.of_sums(*part).noise_variance > 0).all()
     np.testing.assert_allclose(of(frame).ncsnr, reliability_from_trials(frame, stimulus).ncsnr, rtol=1e-12)
     with pytest.raises(ResponsesError, match="must be z-scored; 6 of 6 neuroids have another variance"):
         of(frame * 3)
