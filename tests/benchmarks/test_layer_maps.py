@@ -147,6 +147,28 @@ def test_blocks_whose_numbers_are_of_no_use_are_said_to_be_left_out(tiny_dataset
     assert score.attrs["layers"]["IT"] in found.layers
 
 
+def test_a_layer_with_noise_takes_no_healthy_ones_place(tiny_dataset):
+    """Dropout that stays on behind each block of a network without blocks, as Bayesian networks have it."""
+
+    class Dropout(torch.nn.Dropout):
+        def forward(self, images):
+            return torch.nn.functional.dropout(images, self.p, training=True)
+
+    def network(*between):
+        torch.manual_seed(3)
+        convolutions = [torch.nn.Conv2d(3, 6, 9, 5), torch.nn.Conv2d(6, 6, 5, 2), torch.nn.Conv2d(6, 6, 3, 2)]
+        return torch.nn.Sequential(
+            *(layer for one in convolutions for layer in (one, torch.nn.ReLU(), *(make() for make in between)))
+        ).eval()
+
+    plain = map_layers(network(), "IT", dataset=tiny_dataset, engine=QUIET)
+    assert plain.layers == ("1", "3", "5")
+    noisy = network().append(Dropout()).eval()
+    found = map_layers(noisy, "IT", dataset=tiny_dataset, engine=QUIET)
+    assert (found.layers, found.facts["broken"]) == (plain.layers, ["6"])
+    assert map_layers(network(Dropout), "IT", dataset=tiny_dataset, engine=QUIET).layers == ("1",)
+
+
 def test_a_kept_map_is_of_the_same_code(network, tiny_dataset):
     """Weights, classes and names stay as they were: a function without weights, an attribute that is no buffer."""
     before = map_layers(network, ["IT"], layers="3", dataset=tiny_dataset, engine=QUIET)

@@ -111,4 +111,5 @@ def test_layers_of_a_region_that_is_scored_are_not_dropped_beside_those_that_it_
     ):
         check_region_names(layers, ["face"], ["IT", "face"])
     check_region_names(layers, ["IT"], ["IT"])
+    check_region_names({**layers, "face": layers["IT"]}, ["IT"], ["face"])  # one layer for both
     check_region_names(layers, ["face", "IT"], ["face", "IT"])  # recorded under its own name

@@ -67,7 +67,8 @@ def choose(listed: Sequence[Layer], wanted: str | Sequence[str], model: str) -> 
         A pattern that matches no layer, or no layer that can be recorded.
     """
     if isinstance(wanted, str) and wanted == BLOCKS:
-        named = blocks(listed)
+        # what would be a block, if its numbers were of use, is said to be left out; the others are chosen as without it
+        named = [*blocks(listed), *(layer for layer in _blocks(_called(listed, True)) if layer.is_broken)]
     elif isinstance(wanted, str) and wanted == ALL:
         named = list(listed)
     else:
@@ -92,8 +93,15 @@ def choose(listed: Sequence[Layer], wanted: str | Sequence[str], model: str) -> 
 
 def blocks(listed: Sequence[Layer]) -> list[Layer]:
     """The layers by which a network is usually described: see the module's docstring."""
-    # those whose numbers are of no use are blocks as well: that they are left out is to be said
-    called = [layer for layer in listed if not layer.problem or layer.is_broken]
+    return _blocks(_called(listed))
+
+
+def _called(listed: Sequence[Layer], with_broken: bool = False) -> list[Layer]:
+    """Layers that answer to images, perhaps with numbers that are of no use."""
+    return [layer for layer in listed if not layer.problem or (with_broken and layer.is_broken)]
+
+
+def _blocks(called: Sequence[Layer]) -> list[Layer]:
     may_be = [layer for layer in called if not _is_leaf(layer) and not _is_container(layer) and _has_weights(layer)]
     repeated = {kind for kind, n in Counter(type(module) for module in {b.module for b in may_be}).items() if n > 1}
     candidates = [layer for layer in may_be if type(layer.module) in repeated]

@@ -88,6 +88,8 @@ def check_region_names(layers, regions: Collection[str], measured: Collection[st
         )  # one file may have those of all benchmarks of a paper
         if known == given and elsewhere and known not in measured:
             continue
+        if recorded in regions and recorded != given and _as_list(layers[given]) == _as_list(layers.get(recorded)):
+            continue  # whichever is meant
         layer = ",".join(f"{recorded}={name}" for name in _as_list(layers[given]))
         if known == recorded == given:
             raise ModelSourceError(
