@@ -35,6 +35,7 @@ from measure import machine, run_measured, versions
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 STEPS = ("nothing", "stored", "cpu")
+TOLD_SECONDS = 1.0
 ALEXNET = "brainscore_vision.benchmarks.laion_fmri_7t.networks.sources:untrained_alexnet"
 
 
@@ -71,7 +72,7 @@ def time_stages(spent: Counter) -> None:
 
 
 def timed(function: Callable, stage: str, spent: Counter) -> Callable:
-    """The function, its seconds counted."""
+    """The function, its seconds counted; long ones are told, so that a run that is stopped has told them."""
 
     @functools.wraps(function)
     def counted(*arguments, **options):
@@ -79,7 +80,10 @@ def timed(function: Callable, stage: str, spent: Counter) -> Callable:
         try:
             return function(*arguments, **options)
         finally:
-            spent[stage] += time.monotonic() - start
+            seconds = time.monotonic() - start
+            spent[stage] += seconds
+            if seconds > TOLD_SECONDS:
+                sys.stderr.write(f"{stage}: {seconds:.1f} s\n")
 
     return counted
 

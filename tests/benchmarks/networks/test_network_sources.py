@@ -19,6 +19,7 @@ from brainscore_vision.benchmark_helpers.stimulus_kernels.features.network impor
 from brainscore_vision.benchmarks.laion_fmri_7t import as_brain_model, find_model, score_model
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.errors import ModelSourceError
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.libraries import find_library_network
+from brainscore_vision.benchmarks.laion_fmri_7t.networks.network import as_network
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 
 V1, IT = "LAION_fMRI.V1-ood-ridge", "LAION_fMRI.IT-ood-ridge"
@@ -412,6 +413,23 @@ def test_a_network_around_one_of_timm_is_shown_what_that_was_made_for(name, capl
     assert [note for note in score.attrs["notes"] if note.startswith(said)]
     assert sum(message.startswith(said) for message in caplog.messages) == 1
     assert not [note for note in expected.attrs.get("notes", ()) if "normalised" in note]
+
+
+@pytest.mark.parametrize(("name", "others"), [("swin_t", "swin_b, swin_s, swin_t and others"), ("resnet18", None)])
+def test_an_object_of_torchvision_that_may_be_made_for_another_input_says_so(name, others, caplog):
+    """By name it is shown what its library says; an object of it knows no name."""
+    module = torchvision.models.get_model(name, weights=None).eval()
+    shown = as_network(module, name).activations_model._extractor.preprocess.keywords
+    named = find_model(f"torchvision:{name}@none").network().activations_model._extractor.preprocess.keywords
+    assert (str(shown) == str(named)) == (others is None)
+    message = caplog.text
+    assert ("torchvision made" in message) == (others is not None)
+    if others:
+        assert f"torchvision made {others} for other ones, and a network does not know its name." in message
+        caplog.clear()
+        as_network(module, "with a size", image_size=224)
+        as_network(module, "with its own", preprocessing=torchvision.models.Swin_T_Weights.DEFAULT.transforms())
+        assert "torchvision made" not in caplog.text
 
 
 def test_networks_of_timm_that_were_made_for_other_inputs_each_are_shown_the_default(caplog):

@@ -12,7 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from .errors import ModelSourceError
-from .network import Network, as_network, settings_of_timm
+from .network import (
+    Network,
+    as_network,
+    settings_of_timm,
+    settings_of_torchvision,
+    torchvision_names,
+    untrained_settings_of_torchvision,
+)
 from .preparing import InputSettings
 
 TORCHVISION, TIMM = "torchvision", "timm"
@@ -77,9 +84,7 @@ def _of_torchvision(name: str, weights: str | None, source: str) -> LibraryNetwo
     seed = _seed(f"{TORCHVISION}:{name}", weights)
     if seed is not None:
         make = functools.partial(_untrained, seed, _torchvision_module, name, None)
-        # made without weights, a network is of its smallest size, which its best weights may exceed (vit_h_14)
-        settings = min(map(_torchvision_settings, (choices.DEFAULT, *choices)), key=lambda settings: settings.size)
-        return LibraryNetwork(f"{TORCHVISION}:{name}@{weights}", settings, make)
+        return LibraryNetwork(f"{TORCHVISION}:{name}@{weights}", untrained_settings_of_torchvision(name), make)
     named = {choice.name.casefold(): choice for choice in choices} | {"default": choices.DEFAULT}
     if weights is not None and weights.casefold() not in named:
         raise ModelSourceError(
@@ -89,7 +94,7 @@ def _of_torchvision(name: str, weights: str | None, source: str) -> LibraryNetwo
     chosen = choices.DEFAULT if weights is None else named[weights.casefold()]
     full = f"{TORCHVISION}:{name}@{chosen.name}"
     make = functools.partial(_with_weights, full, _torchvision_module, name, chosen)
-    return LibraryNetwork(full, _torchvision_settings(chosen), make)
+    return LibraryNetwork(full, settings_of_torchvision(chosen), make)
 
 
 def _torchvision_module(name: str, weights):
@@ -101,21 +106,6 @@ def _torchvision_module(name: str, weights):
     if weights is None and name in ("googlenet", "inception_v3"):
         options["init_weights"] = True  # what they do by default, with a warning that this will change
     return torchvision.models.get_model(name, weights=weights, **options).eval()
-
-
-def _torchvision_settings(weights) -> InputSettings:
-    transform = weights.transforms()
-    # classification resizes and cuts out the middle, segmentation only resizes
-    size = transform.crop_size[0] if hasattr(transform, "crop_size") else transform.resize_size[0]
-    return InputSettings((size, size), tuple(transform.mean), tuple(transform.std), transform.interpolation.value)
-
-
-@functools.cache
-def torchvision_names() -> tuple[str, ...]:
-    """Networks of torchvision for classification and segmentation: others see videos, pairs, or lists of images."""
-    from torchvision import models
-
-    return (*models.list_models(models), *models.list_models(models.segmentation))
 
 
 def _of_timm(name: str, weights: str | None, source: str) -> LibraryNetwork:

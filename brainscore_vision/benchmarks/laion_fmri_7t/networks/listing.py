@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from .errors import ModelSourceError
-from .libraries import LIBRARIES, TIMM, TORCHVISION, find_library_network, import_timm, timm_names, torchvision_names
+from .libraries import LIBRARIES, TIMM, TORCHVISION, find_library_network, import_timm, timm_names
+from .network import torchvision_names
 
 
 @dataclass(frozen=True)

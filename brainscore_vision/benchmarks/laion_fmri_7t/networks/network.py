@@ -290,11 +290,13 @@ def as_network(
         note = None
         prepare = functools.partial(transformed_images, transform=preprocessing)
     else:
-        held = {} if settings else _held_settings(module)
+        held, is_known = {} if settings else _held_settings(module), bool(settings) or image_size is not None
         settings = settings or _settings_of(held)
         if image_size is not None:
             settings = replace(settings, size=_size(image_size))
         prepare, note = settings.preprocessing(), _note(held, settings)
+        if not is_known:
+            note = note or _note_of_torchvision(module, settings)
     if identifier is None:
         digest = network_digest(SimpleNamespace(activations_model=SimpleNamespace(network=module)))
         identifier = f"{name or type(module).__name__}-{digest[:8]}"
@@ -415,6 +417,48 @@ def settings_of_timm(configuration: Mapping) -> InputSettings:
     _, height, width = configuration["input_size"]
     return InputSettings(
         (height, width), tuple(configuration["mean"]), tuple(configuration["std"]), configuration["interpolation"]
+    )
+
+
+@functools.cache
+def torchvision_names() -> tuple[str, ...]:
+    """Networks of torchvision for classification and segmentation: others see videos, pairs, or lists of images."""
+    from torchvision import models
+
+    return (*models.list_models(models), *models.list_models(models.segmentation))
+
+
+def settings_of_torchvision(weights) -> InputSettings:
+    """What some weights of torchvision's say of a network's input."""
+    transform = weights.transforms()
+    # classification resizes and cuts out the middle, segmentation only resizes
+    size = transform.crop_size[0] if hasattr(transform, "crop_size") else transform.resize_size[0]
+    return InputSettings((size, size), tuple(transform.mean), tuple(transform.std), transform.interpolation.value)
+
+
+def untrained_settings_of_torchvision(name: str) -> InputSettings:
+    """Of a network that is made without weights: of its smallest size, which its best weights may exceed (vit_h_14)."""
+    from torchvision import models
+
+    choices = models.get_model_weights(name)
+    return min(map(settings_of_torchvision, (choices.DEFAULT, *choices)), key=lambda settings: settings.size)
+
+
+def _note_of_torchvision(module, settings: InputSettings) -> str | None:
+    """What a Score says of a network of torchvision's that may have been made for another input: it does not know its name."""
+    home = type(module).__module__
+    if home.split(".")[:2] != ["torchvision", "models"]:
+        return None
+    from torchvision import models
+
+    alike = [name for name in torchvision_names() if models.get_model_builder(name).__module__ == home]
+    others = [name for name in alike if untrained_settings_of_torchvision(name) != settings]
+    if not others:
+        return None
+    named = f"{', '.join(others[:3])}{' and others' * (len(others) > 3)}"
+    return (
+        f"images are {settings}; torchvision made {named} for other ones, and a network does not know its name. If it is "
+        f"one of these, name it (torchvision:{others[0]}@WEIGHTS, say), or give preprocessing."
     )
 
 
