@@ -115,6 +115,9 @@ def test_what_a_score_would_note_a_partition_notes(tmp_path):
     at_edge = [n for n in found[0].notes if n.startswith("The penalty of the fit of noise to A in V1 is ")]
     assert bool(at_edge) == (found[0].alphas[1] in (min(RELATIVE_ALPHAS), max(RELATIVE_ALPHAS)))
     assert not any("same numbers" in note for note in found[0].notes)
+    turned = dataclasses.replace(task, test_ids=task.test_ids[::-1])
+    ((_, again),) = partition(*models, [turned], EngineOptions(store=False, progress=False))
+    np.testing.assert_allclose(again.draws["shared"], found[0].draws["shared"], rtol=1e-6, atol=1e-9)
     first = task.load_responses()
     same = dataclasses.replace(other, test_ids=task.test_ids, train_ids=task.train_ids, pool=task.pool)
     same = dataclasses.replace(same, load_responses=lambda: dataclasses.replace(first, subject=other.subject))

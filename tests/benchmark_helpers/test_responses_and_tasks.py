@@ -306,6 +306,13 @@ def test_columns_of_neuroids_that_no_file_can_hold(values, names, wrong):
         dataclasses.replace(responses(values), neuroids=pd.DataFrame(np.zeros((3, len(names))), columns=names))
 
 
+def test_columns_in_half_precision_are_kept(values):
+    neuroids = pd.DataFrame({"voxel": range(3), "depth": np.array([0.5, 1.5, 2.5], np.float16)})
+    found = dataclasses.replace(responses(values), neuroids=neuroids)
+    assert to_assembly(found)["depth"].values.tolist() == [0.5, 1.5, 2.5]
+    assert found.neuroids["depth"].dtype == np.float32
+
+
 def test_responses_of_another_subject_are_refused(tmp_path):
     folder = make_images(tmp_path / "images", N_IMAGES)
     benchmark = make_benchmark(folder)

@@ -34,7 +34,7 @@ from .ridge.banded import Target, WeightedFit, banded_fits
 from .ridge.fit import edge_of_grid
 from .statistics.bootstrap import BLOCK_BYTES, FEWEST_GROUPS, correlation_and_variance_draws, count_groups, interval_of
 from .statistics.ceilings import explained_part, ratio_draws
-from .tasks import Responses, SubjectTask, pearson_per_neuroid
+from .tasks import Responses, SubjectTask, pearson_per_neuroid, with_sorted_test
 from .wording import warn_once
 
 PARTS = ("total", "unique_a", "unique_b", "shared", "a", "b")
@@ -159,6 +159,7 @@ def partition(
         Metrics other than ridge or with penalties of their own, one model twice, or test stimuli without explainable variance
         or in too few groups.
     """
+    tasks = list(map(with_sorted_test, tasks))
     other = sorted({type(task.metric).__name__ for task in tasks if not isinstance(task.metric, RidgeMetric)})
     if other:
         raise StimulusKernelError(f"Variance is partitioned for ridge benchmarks; received {', '.join(other)}.")

@@ -138,6 +138,9 @@ class Responses:
                 f"Columns of neuroids are coordinates in tables and files of results: each has a name of its own, without a "
                 f"slash and more than a dot; those of {self.subject} have {', '.join(map(repr, wrong))}. Rename them."
             )
+        half = self.neuroids.columns[self.neuroids.dtypes == np.float16]
+        if len(half):  # which no index of pandas holds
+            object.__setattr__(self, "neuroids", self.neuroids.astype(dict.fromkeys(half, np.float32)))
         if not isinstance(self.noise_ceiling, NoiseCeiling):
             raise ResponsesError(
                 f"noise_ceiling is a NoiseCeiling; that of {self.subject} is a {type(self.noise_ceiling).__name__}. Give "
