@@ -8,32 +8,15 @@ import numpy as np
 import pytest
 import scipy.stats
 import xarray as xr
-from plugin_testing.models import CountingModel, FeatureModel, pixel_features
-from plugin_testing.second_dataset import DEGREES, SITES, Study
+from plugin_testing.models import FeatureModel, pixel_features
+from plugin_testing.second_dataset import DEGREES, METRICS, QUIET, SITES
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import (
-    CKAMetric,
-    EngineOptions,
-    RDMMetric,
-    RidgeMetric,
     compare,
     score_plans,
 )
 from brainscore_vision.benchmark_helpers.stimulus_kernels.plan import FoldsPlan
 from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import ComparisonError
-
-QUIET = EngineOptions(store=False, progress=False)
-METRICS = {"ridge": RidgeMetric((1.0,)), "ridgecv": RidgeMetric(), "rdm": RDMMetric(), "cka": CKAMetric()}
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    return Study(tmp_path_factory.mktemp("second"))
-
-
-@pytest.fixture
-def model():
-    return CountingModel(visual_degrees=DEGREES)
 
 
 def folds_of(plan, *parts, leaving_out=False):

@@ -12,9 +12,12 @@ from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from PIL import Image
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import (
+    CKAMetric,
+    EngineOptions,
     KFoldNeuralBenchmark,
     MultiSubjectNeuralBenchmark,
     NoiseCeiling,
+    RDMMetric,
     Responses,
     RidgeMetric,
     StimulusPart,
@@ -29,6 +32,9 @@ N_COMMON, N_OWN, N_FOLDS = 44, 12, 2
 SITES = {"anna": 18, "ben": 11, "cleo": 25}
 DEGREES = 5.0
 REFERENCE_REPETITIONS = 6
+
+QUIET = EngineOptions(store=False, progress=False)
+METRICS = {"ridge": RidgeMetric((1.0,)), "ridgecv": RidgeMetric(), "rdm": RDMMetric(), "cka": CKAMetric()}
 
 
 @dataclass(frozen=True)

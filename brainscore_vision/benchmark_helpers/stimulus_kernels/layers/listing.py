@@ -182,17 +182,17 @@ def list_layers(model) -> list[Layer]:
             problem = "torch.jit.script lets nobody see its answers" if scripted else "it is never called in evaluation"
             layers.append(
                 Layer(
-                    name,
-                    type(module).__name__,
-                    None,
-                    0,
-                    _n_parameters(module),
-                    problem,
-                    "",
-                    "",
-                    False,
-                    len(layers),
-                    module,
+                    name=name,
+                    kind=type(module).__name__,
+                    shape=None,
+                    itemsize=0,
+                    n_parameters=_n_parameters(module),
+                    problem=problem,
+                    same_as="",
+                    digest="",
+                    is_broken=False,
+                    started=len(layers),
+                    module=module,
                 )
             )
     return layers
