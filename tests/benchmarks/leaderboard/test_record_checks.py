@@ -137,7 +137,7 @@ def test_the_comment_names_the_network_and_says_the_notes(tmp_path):
     record([replace(RESULT, notes=("The layer answers a tuple.", "long " * 400))], open_database(place))
     (row,) = content(place)["score"]
     assert (
-        "network 00aa; asked for as file.py:make; features 11bb; python 3.11; note: The layer answers a tuple.; note: long long"
+        "network 00aa; request db038864; features 11bb; python 3.11; note: The layer answers a tuple.; note: long long"
         in row
     )
 
@@ -181,7 +181,8 @@ def test_another_model_of_a_recorded_name_takes_no_place(tmp_path):
     )
     record([first], open_database(place))
     before = content(place)
-    said = "asked for as 'resnet/layer4.npz'.* comes from 'vit; two/layer4.npz'.*a name of its own in a list"
+    assert "resnet/" not in before["score"][0]  # somebody's paths
+    said = "another one as features-layer4 on .* asked for otherwise than 'vit; two/layer4.npz'.*a name of its own in a list"
     with pytest.raises(LeaderboardError, match=said):
         record([second], open_database(place))
     assert content(place) == before

@@ -7,6 +7,7 @@ benchmark tree above the benchmarks, users, and one submission for each new mode
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Sequence
@@ -41,7 +42,7 @@ SAME_CEILING = 1e-6
 SIMULATED = "simulated data: says nothing about brains"
 _REVISION = re.compile(r"\bmodel revision ([^;]+)")
 _NETWORK = re.compile(rf"\b{NETWORK} ([0-9a-f]+)")
-_ASKED = re.compile(r"; asked for as ([^;]+)")
+_REQUEST = re.compile(r"\brequest ([0-9a-f]+)")
 
 
 @dataclass(frozen=True)
@@ -202,18 +203,18 @@ def _check_networks(results: Sequence[Result]) -> None:
 
 def _check_same_model(comment: str, result: Result, benchmark: str) -> None:
     """A score is replaced by that of the same model, as it is now; not by that of another one of its name."""
-    match = _ASKED.search(comment)
-    if match is not None and match[1] != _asked(result):
+    match = _REQUEST.search(comment)
+    if match is not None and match[1] != _request(result):
         raise LeaderboardError(
-            f"A model of a leaderboard is one network; the database has {model_name(result)} on {benchmark}, asked for as "
-            f"{match[1]!r}, and {result_name(result)} comes from {source(result)}. Give each a name of its own in a list of "
-            f"models, or another identifier."
+            f"A model of a leaderboard is one network; the database has another one as {model_name(result)} on {benchmark}, "
+            f"which was asked for otherwise than {source(result)}. Give each a name of its own in a list of models, or another "
+            f"identifier."
         )
 
 
-def _asked(result: Result) -> str:
-    """What a model was asked for as, in a comment."""
-    return result.requested_model.replace(";", ",")
+def _request(result: Result) -> str:
+    """A digest of what a model was asked for as: paths of somebody's machine are nobody's business."""
+    return hashlib.sha1(result.requested_model.encode()).hexdigest()[:8]
 
 
 def _another(comment: str, result: Result) -> str | None:
@@ -304,7 +305,7 @@ def _comment(result: Result) -> str:
     if result.network_digest:
         facts.append(f"{NETWORK} {result.network_digest}")
     if model_name(result) != result.requested_model:
-        facts.append(f"asked for as {_asked(result)}")
+        facts.append(f"request {_request(result)}")
     if result.layers:
         facts.append(f"layer {result.layer}")
     if result.features_digest:

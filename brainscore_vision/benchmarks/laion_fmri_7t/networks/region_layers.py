@@ -83,9 +83,8 @@ def check_region_names(layers, regions: Collection[str], measured: Collection[st
         if given in regions or known is None:
             continue
         recorded = MODEL_REGIONS[known]
-        elsewhere = (
-            recorded not in regions or recorded in layers
-        )  # one file may have those of all benchmarks of a paper
+        # one file may have those of all benchmarks of a paper
+        elsewhere = recorded not in regions or recorded in layers
         if known == given and elsewhere and known not in measured:
             continue
         if recorded in regions and recorded != given and _as_list(layers[given]) == _as_list(layers.get(recorded)):
