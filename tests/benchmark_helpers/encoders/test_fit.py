@@ -1,5 +1,6 @@
 """Encoders of any dataset and model: weights or training features, whatever is smaller, predict as scikit-learn does."""
 
+import dataclasses
 import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -85,6 +86,19 @@ def test_predictions_are_those_of_scikit_learn(folder, model, tmp_path, n_voxels
     one_hot = np.zeros(encoder.n_voxels)
     one_hot[[1, n_voxels]] = 1
     np.testing.assert_allclose(encoder.encode(stimuli, {"voxel_index": one_hot}), found[:, [1, n_voxels]], rtol=1e-5)
+
+
+def test_columns_of_neuroids_replace_nothing_that_an_encoder_says_of_itself(folder, model):
+    made = Made(3)()
+    neuroids = made.neuroids.assign(subject_id="monkey", n_voxels=[7, 8, 9], alpha=[-1.0, -2.0, -3.0], layer="granular")
+    task = dataclasses.replace(
+        task_of(folder, "V1", 3), load_responses=lambda: dataclasses.replace(made, neuroids=neuroids)
+    )
+    encoder = fit(model, [task], settings=EncoderSettings(alphas=(5.0,)), options=EngineOptions(progress=False))
+    assert (encoder.metadata["fmri"]["subject_id"], encoder.metadata["fmri"]["n_voxels"]) == ("A", 3)
+    assert encoder.voxels["alpha"].tolist() == [5.0] * 3
+    assert encoder.voxels["neuroid_alpha"].tolist() == [-1.0, -2.0, -3.0]
+    assert encoder.voxels["neuroid_layer"].tolist() == ["granular"] * 3
 
 
 @pytest.mark.parametrize("alpha", [1.0, 1e8, 1e11])

@@ -319,6 +319,8 @@ def test_untrained_networks_are_the_same_everywhere():
     torch.manual_seed(3)
     assert find_model(network_of_torchvision()).network().revision == seeded[3]
     assert (first.identifier, timms.identifier) == (SMALL, "timm:test_vit@none")
+    assert find_library_network(SMALL.replace("none", "None-3")).source == SMALL + "-3"
+    assert find_library_network("timm:test_vit@NONE").source == "timm:test_vit@none"
     assert not first.module.training
     assert find_model(f"{SMALL}-{SEED}").network().revision == first.revision
 

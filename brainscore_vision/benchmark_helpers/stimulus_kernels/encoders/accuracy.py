@@ -116,30 +116,30 @@ def nested_metadata(accuracies: list[Accuracy]) -> dict:
     """What an encoder says of itself, nested as people know it: ``fmri``, ``encoding_model`` and ``roi``.
 
     ``fmri`` describes voxels, ``encoding_model`` training, test and accuracy, ``roi`` has the positions of each region's voxels
-    in the responses.
+    in the responses. A column of neuroids that is called as something of these is ``neuroid_NAME``.
     """
     roi, start = {}, 0
     for accuracy in accuracies:
         roi[accuracy.task.region] = np.arange(start, start + len(accuracy.alphas))
         start += len(accuracy.alphas)
     neuroids = pd.concat([accuracy.neuroids for accuracy in accuracies], ignore_index=True)
-    columns = {str(name): column.to_numpy() for name, column in neuroids.items()}
     known = set.intersection(*(set(accuracy.values) for accuracy in accuracies))
     values = {
         name: np.concatenate([a.values[name] for a in accuracies]) for name in accuracies[0].values if name in known
     }
     first = accuracies[0]
-    return {
-        "fmri": {"subject_id": first.task.subject, "n_voxels": start, **columns},
-        "encoding_model": {
-            "train_stimuli": np.array(first.train_ids),
-            "accuracy_train_stimuli": np.array(first.task.train_ids),
-            "test_stimuli": np.array(first.task.test_ids),
-            "correlation_results": values.pop("correlation"),
-            **values,
-            "alpha": np.concatenate([accuracy.alphas for accuracy in accuracies]),
-            "penalty": np.concatenate([accuracy.alphas * accuracy.unit for accuracy in accuracies]),
-            "accuracy": {accuracy.task.region: accuracy.summary for accuracy in accuracies},
-        },
-        "roi": roi,
+    fmri = {"subject_id": first.task.subject, "n_voxels": start}
+    model = {
+        "train_stimuli": np.array(first.train_ids),
+        "accuracy_train_stimuli": np.array(first.task.train_ids),
+        "test_stimuli": np.array(first.task.test_ids),
+        "correlation_results": values.pop("correlation"),
+        **values,
+        "alpha": np.concatenate([accuracy.alphas for accuracy in accuracies]),
+        "penalty": np.concatenate([accuracy.alphas * accuracy.unit for accuracy in accuracies]),
+        "accuracy": {accuracy.task.region: accuracy.summary for accuracy in accuracies},
     }
+    taken = {*fmri, *model, "layer", "affine", "voxel_coords"}
+    for name, column in neuroids.items():
+        fmri[f"neuroid_{name}" if name in taken else str(name)] = column.to_numpy()
+    return {"fmri": fmri, "encoding_model": model, "roi": roi}

@@ -84,7 +84,9 @@ def _of_torchvision(name: str, weights: str | None, source: str) -> LibraryNetwo
     seed = _seed(f"{TORCHVISION}:{name}", weights)
     if seed is not None:
         make = functools.partial(_untrained, seed, _torchvision_module, name, None)
-        return LibraryNetwork(f"{TORCHVISION}:{name}@{weights}", untrained_settings_of_torchvision(name), make)
+        return LibraryNetwork(
+            f"{TORCHVISION}:{name}@{weights.casefold()}", untrained_settings_of_torchvision(name), make
+        )
     named = {choice.name.casefold(): choice for choice in choices} | {"default": choices.DEFAULT}
     if weights is not None and weights.casefold() not in named:
         raise ModelSourceError(
@@ -125,7 +127,7 @@ def _of_timm(name: str, weights: str | None, source: str) -> LibraryNetwork:
     settings = InputSettings() if configuration is None else settings_of_timm(configuration.to_dict())
     if seed is not None:
         make = functools.partial(_untrained, seed, _timm_module, name, False)
-        return LibraryNetwork(f"{TIMM}:{name}@{weights}", settings, make)
+        return LibraryNetwork(f"{TIMM}:{name}@{weights.casefold()}", settings, make)
     if configuration is None or not configuration.has_weights:
         raise ModelSourceError(
             f"timm has no weights of {name}; received {source!r}. {TIMM}:{name}@none is the untrained network."
