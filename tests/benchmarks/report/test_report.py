@@ -104,7 +104,11 @@ def figure_texts(folder, name, panel=None):
 def test_every_section_has_figures_and_no_remedy(report, page):
     names = {path.stem for path in (report[1] / "figures").iterdir()}
     assert names == {
-        *(f"scores-LAION_fMRI-{split}" for split in ("tau-ridgecv", "ood-ridgecv", "cluster_k5-ridgecv", "rdm-pearson", "cka")),
+        *(
+            f"{what}-LAION_fMRI-{split}"
+            for what in ("scores", "compared")
+            for split in ("tau-ridgecv", "ood-ridgecv", "cluster_k5-ridgecv", "rdm-pearson", "cka")
+        ),
         "scores-LAION_fMRI_persubject-tau-ridgecv",
         "profile",
         "brain-LAION_fMRI-tau-ridgecv",
@@ -113,7 +117,6 @@ def test_every_section_has_figures_and_no_remedy(report, page):
         "gap-LAION_fMRI-tau-ridgecv",
         "categories-LAION_fMRI-ood-ridge",
         "pools-LAION_fMRI-tau-ridgecv",
-        *(f"compared-LAION_fMRI-{split}" for split in ("tau-ridgecv", "ood-ridgecv", "cluster_k5-ridgecv", "rdm-pearson")),
         "compared-LAION_fMRI_persubject-tau-ridgecv",
         "alphas",
         "voxels",

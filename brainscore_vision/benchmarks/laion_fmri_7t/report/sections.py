@@ -190,7 +190,7 @@ def _pools(study: Study) -> Section:
 
 
 def _compared(study: Study, correction: Correction) -> Section:
-    compared = [compare_models(study, variant) for variant in study.main_variants if variant.cell.metric != "cka"]
+    compared = [compare_models(study, variant) for variant in study.main_variants]
     compared = correction.apply(compared)
     figures = tuple(comparison_figure(study, one) for one in compared if one.pairs)
     problems = tuple(dict.fromkeys(problem for one in compared for problem in one.problems))
