@@ -60,7 +60,7 @@ def stages() -> dict[str, list]:
         "kernels": [(making, "build_kernel")],
         "kernels to and from the disk": [(KernelStore, "save"), (KernelStore, "load")],
         "decompositions": [(fit, "decompose")],
-        "fits": [(fit, "select_alpha"), (fit, "predict")],
+        "fits": [(fit, "select_alpha"), (fit.TrainingResponses, "predict")],
     }
 
 

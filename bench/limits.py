@@ -97,16 +97,20 @@ def decomposition_rates(n: int) -> dict:
 def search_rates(n: int, n_neuroids: int) -> dict:
     """GFLOP/s of a general product, and of the search for alpha if all 21 penalties were computed in full."""
     from brainscore_vision.benchmark_helpers.stimulus_kernels import DEFAULT_ALPHAS
-    from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.fit import decompose, select_alpha
+    from brainscore_vision.benchmark_helpers.stimulus_kernels.ridge.fit import (
+        TrainingResponses,
+        decompose,
+        select_alpha,
+    )
 
     rng = np.random.default_rng(0)
     latent = rng.standard_normal((n, 50))
     features = latent @ rng.standard_normal((50, n + 200)) + rng.standard_normal((n, n + 200))
     decomposition = decompose(features @ features.T, np.arange(n))
     responses = latent @ rng.standard_normal((50, n_neuroids)) / 7 + 2 * rng.standard_normal((n, n_neuroids))
-    coordinates, _ = decomposition.coordinates(responses)
-    gemm = best(rng.standard_normal((n, n - 1)).dot, 3, coordinates)
-    search = seconds(select_alpha, decomposition, coordinates, DEFAULT_ALPHAS)
+    training = TrainingResponses(decomposition, responses)
+    gemm = best(rng.standard_normal((n, n - 1)).dot, 3, training.coordinates)
+    search = seconds(select_alpha, training, DEFAULT_ALPHAS)
     flops = 2 * n * n * n_neuroids
     return {"allowed": flops / gemm / 1e9, "reached": flops * len(DEFAULT_ALPHAS) / search / 1e9, "unit": "GFLOP/s"}
 

@@ -71,9 +71,10 @@ def predicted_by_kernels(model, task, wanted):
     with Run([model], [task], QUIET) as run:
         (kernel,) = [run.kernels(item)[0] for item in run.each_kernel()]
     decomposition = ridge.decompose(kernel.gram, kernel.positions(task.train_ids), Compute(), kernel.n_features)
-    coordinates, mean = decomposition.coordinates(task.load_responses().select(task.train_ids).values)
-    found = ridge.select_alpha(decomposition, coordinates, metric.grid, metric.unit(decomposition))
-    return ridge.predict(decomposition, kernel.block(wanted, task.train_ids), found.dual_coefficients, mean)
+    training = ridge.TrainingResponses(decomposition, task.load_responses().select(task.train_ids).values)
+    unit = metric.unit(decomposition)
+    alpha = ridge.select_alpha(training, metric.grid, unit).alpha
+    return training.predict(kernel.block(wanted, task.train_ids), alpha * unit) + training.mean
 
 
 def task_of(region, dataset, **options):

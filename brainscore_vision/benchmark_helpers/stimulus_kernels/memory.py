@@ -17,7 +17,7 @@ from .kernels.compute import BYTES, Compute
 from .kernels.kernel import COLUMN_BLOCK
 from .options import EngineOptions
 from .ridge.decomposition import BAND_WIDTH, way_to_decompose
-from .ridge.fit import MIXTURES, NEUROID_BLOCK
+from .ridge.fit import MIXTURES, NEUROID_BLOCK, PROBES, weighs_queries
 from .statistics.bootstrap import BLOCK_BYTES
 from .tasks import SubjectTask
 
@@ -195,7 +195,9 @@ def stage_bytes(task: SubjectTask, n_neuroids: int, compute: Compute, n_features
     # a band matrix takes one, but may turn out to be singular: eigenvectors are next
     decomposition = (3 if way != "low rank" and compute.eigh_driver(n_train - 1) == "evd" else 2) * square
     factors = 2 * len(task.metric.grid) * n_train * BAND_WIDTH * BYTES if way == "band" else 0
-    responses = n_train * n_neuroids * (4 + 2 * BYTES)
+    # of the fit: dual coefficients, or rows of test stimuli in three forms
+    fit = 3 * (n_test + PROBES) if weighs_queries(n_test, n_neuroids) else n_neuroids
+    responses = n_train * (n_neuroids * (4 + BYTES) + fit * BYTES)
     products = 2 * n_train * max(MIXTURES, min(n_neuroids, NEUROID_BLOCK)) * BYTES
     evaluation, workers = kernel + square + responses + max(products, factors), compute.beside
     if workers > 1:  # predictions and responses to test stimuli that wait, and what each thread makes of one

@@ -65,23 +65,25 @@ def test_features_that_are_not_finite_are_named(device):
         build_kernel([ArrayFeatures(features)], list(map(str, range(30))), Compute(device))
 
 
+@pytest.mark.parametrize("by_queries", [False, True])
 @pytest.mark.parametrize(("n", "p"), [(40, 300), (60, 20)])
-def test_the_decomposition_is_that_of_the_cpu(device, n, p):
+def test_the_decomposition_is_that_of_the_cpu(device, n, p, by_queries, monkeypatch):
     """Of many features, and of fewer than stimuli."""
     rng = np.random.default_rng(5)
     features = rng.standard_normal((n + 9, p)) + 5
     kernel, train = features @ features.T, rng.permutation(n + 9)[:n]
     responses, cross = rng.standard_normal((n, 7)), np.setdiff1d(np.arange(n + 9), train)
     predictions, errors = [], []
+    monkeypatch.setattr(ridge, "weighs_queries", lambda *_: by_queries)
     for compute in (Compute(exact=True), Compute(device)):
         decomposition = ridge.decompose(kernel, train, compute, p)
         assert decomposition.basis.shape == (n, n - 1)
-        coordinates, mean = decomposition.coordinates(responses)
-        selection = ridge.select_alpha(decomposition, coordinates, np.logspace(-3, 3, 7))
-        dual = selection.dual_coefficients
-        predictions.append(ridge.predict(decomposition, kernel[np.ix_(cross, train)], dual, mean))
-        errors.append(ridge.leave_one_out_errors(decomposition, coordinates, 0.5))
-        np.testing.assert_allclose(host(decomposition.expand(coordinates)), responses - mean, atol=1e-10)
+        training = ridge.TrainingResponses(decomposition, responses)
+        alpha = ridge.select_alpha(training, np.logspace(-3, 3, 7)).alpha
+        predictions.append(training.predict(kernel[np.ix_(cross, train)], alpha))
+        errors.append(ridge.leave_one_out_errors(decomposition, training.coordinates, 0.5))
+        back = host(decomposition.expand(training.coordinates))
+        np.testing.assert_allclose(back, responses - training.mean, atol=1e-10)
     np.testing.assert_allclose(*predictions, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(*errors, rtol=1e-8, atol=1e-10)
 

@@ -23,7 +23,7 @@ def fitted(features, responses):
     decomposition = ridge.decompose(
         kernel_from_features(features, list(map(str, range(len(features))))).gram, np.arange(len(features))
     )
-    return decomposition, decomposition.coordinates(responses)[0]
+    return ridge.TrainingResponses(decomposition, responses)
 
 
 def exact_errors(features, responses):
@@ -74,7 +74,8 @@ def test_rough_errors_are_nearly_the_errors(way, monkeypatch):
     features, responses = rng.standard_normal((300, 40 if way == "low rank" else 400)), rng.standard_normal((300, 16))
     features[:, 1:5] = 0  # that hardly a stimulus has: large errors of small penalties
     features[[3, 9, 50], 1:4] = [[0.5, 0.4, 0], [1e-3, 0, 0.3], [0, 1e-2, 1e-3]]
-    decomposition, coordinates = fitted(features, responses)
+    training = fitted(features, responses)
+    decomposition, coordinates = training.decomposition, training.coordinates
     rough = fit._rough_errors(decomposition, coordinates, ALPHAS, rng)
     diagonal = decomposition.weights(ALPHAS)
     exact = [
@@ -91,8 +92,8 @@ def test_the_stimuli_with_the_largest_errors_are_in_the_sample(few_stimuli):
     rng = np.random.default_rng(3)
     features, responses = one_stimulus_far_from_the_others(0)
     responses[11] *= 20
-    decomposition, coordinates = fitted(features, responses)
-    sample = fit._draw_stimuli(decomposition, coordinates[:, :128], ALPHAS, rng)
+    training = fitted(features, responses)
+    sample = fit._draw_stimuli(training.decomposition, training.coordinates[:, :128], ALPHAS, rng)
     assert {100, 11} <= set(sample.rows[: sample.n_certain])
     assert len(set(sample.rows)) == len(sample.rows) == 60
     assert sample.n_certain <= 21
@@ -112,8 +113,8 @@ def a_feature_of_two_stimuli(seed):
 def test_a_nearly_dead_feature_may_decide(seed, few_stimuli):
     """Stimuli that are large neither in their features nor in their responses, but in their error."""
     features, responses = a_feature_of_two_stimuli(seed)
-    decomposition, coordinates = fitted(features, responses)
-    found = ridge.select_alpha(decomposition, coordinates, ALPHAS)
+    training = fitted(features, responses)
+    found = ridge.select_alpha(training, ALPHAS)
     assert found.alpha == RidgeCV(alphas=ALPHAS).fit(features - features.mean(axis=0), responses).alpha_
     assert len(found.evaluated) < 10
 
@@ -122,20 +123,20 @@ def test_a_nearly_dead_feature_may_decide(seed, few_stimuli):
 def test_one_stimulus_may_decide(seed, few_stimuli):
     features, responses = one_stimulus_far_from_the_others(seed)
     expected = exact_errors(features, responses).argmin()
-    decomposition, coordinates = fitted(features, responses)
-    left = fit.promising_penalties(decomposition, coordinates, ALPHAS)
+    training = fitted(features, responses)
+    left = fit.promising_penalties(training, ALPHAS)
     assert expected in left
     assert len(left) < 5
-    assert ridge.select_alpha(decomposition, coordinates, ALPHAS).alpha == ALPHAS[expected]
+    assert ridge.select_alpha(training, ALPHAS).alpha == ALPHAS[expected]
 
 
 def test_without_that_stimulus_the_choice_would_be_another(few_stimuli, monkeypatch):
     """The test above can fail."""
     features, responses = one_stimulus_far_from_the_others(0)
-    decomposition, coordinates = fitted(features, responses)
+    training = fitted(features, responses)
     others = fit.Sample(np.arange(60), 0, 300)
     monkeypatch.setattr(fit, "_draw_stimuli", lambda *_: others)
-    left = fit.promising_penalties(decomposition, coordinates, ALPHAS)
+    left = fit.promising_penalties(training, ALPHAS)
     assert exact_errors(features, responses).argmin() not in left
 
 
@@ -143,11 +144,14 @@ def test_a_penalty_of_few_mixtures_predicts_as_well_as_the_best_one():
     rng = np.random.default_rng(12)
     features = rng.standard_normal((150, 60)) * np.linspace(0.1, 3, 60)
     responses = features @ rng.standard_normal((60, 400)) + 20 * rng.standard_normal((150, 400))
-    decomposition, coordinates = fitted(features, responses)
+    training = fitted(features, responses)
     alphas = np.logspace(-3, 6, 19)
-    best = ridge.select_alpha(decomposition, coordinates, alphas, 2.0).alpha
-    found = ridge.sampled_alpha(decomposition, coordinates, alphas, 2.0)
-    errors = [np.square(ridge.leave_one_out_errors(decomposition, coordinates, a * 2.0)).mean() for a in (best, found)]
+    best = ridge.select_alpha(training, alphas, 2.0).alpha
+    found = ridge.sampled_alpha(training, alphas, 2.0)
+    errors = [
+        np.square(ridge.leave_one_out_errors(training.decomposition, training.coordinates, a * 2.0)).mean()
+        for a in (best, found)
+    ]
     assert errors[1] < 1.001 * errors[0]
 
 
@@ -155,10 +159,7 @@ def test_a_penalty_of_few_neuroids_is_that_of_all_of_them():
     rng = np.random.default_rng(13)
     features = rng.standard_normal((50, 20))
     responses = features @ rng.standard_normal((20, 6)) + 5 * rng.standard_normal((50, 6))
-    decomposition, coordinates = fitted(features, responses)
-    assert (
-        ridge.sampled_alpha(decomposition, coordinates, ALPHAS)
-        == RidgeCV(alphas=ALPHAS).fit(features, responses).alpha_
-    )
-    errors = np.square(ridge.leave_one_out_errors(decomposition, coordinates, 10.0)).sum()
+    training = fitted(features, responses)
+    assert ridge.sampled_alpha(training, ALPHAS) == RidgeCV(alphas=ALPHAS).fit(features, responses).alpha_
+    errors = np.square(ridge.leave_one_out_errors(training.decomposition, training.coordinates, 10.0)).sum()
     np.testing.assert_allclose(errors, exact_errors(features, responses)[np.flatnonzero(ALPHAS == 10.0)[0]])

@@ -30,12 +30,11 @@ def test_the_grid_is_regular_and_fine_enough():
 def fitted(features, responses, train, query, exact=False):
     gram = (features - features.mean(axis=0)) @ (features - features.mean(axis=0)).T
     decomposition = ridge.decompose(gram, train, Compute(exact=exact), features.shape[1])
-    coordinates, mean = decomposition.coordinates(responses[train])
+    training = ridge.TrainingResponses(decomposition, responses[train])
     metric = RidgeMetric(alphas="relative")
     unit = metric.unit(decomposition)
-    selection = ridge.select_alpha(decomposition, coordinates, metric.grid, unit)
-    predicted = ridge.predict(decomposition, gram[np.ix_(query, train)], selection.dual_coefficients, mean)
-    return selection.alpha, unit, predicted
+    alpha = ridge.select_alpha(training, metric.grid, unit).alpha
+    return alpha, unit, training.predict(gram[np.ix_(query, train)], alpha * unit) + training.mean
 
 
 @pytest.mark.parametrize(("width", "way"), [(20, "low rank"), (60, "eigenvectors"), (300, "band")])

@@ -59,28 +59,33 @@ def data(request, shape):
 
 def fit(features, responses, train, alphas):
     kernel = kernel_from_features(features, list(map(str, range(len(features)))))
-    decomposition = ridge.decompose(kernel.gram, train)
-    coordinates, mean = decomposition.coordinates(responses[train])
-    return kernel, decomposition, mean, coordinates, ridge.select_alpha(decomposition, coordinates, alphas)
+    training = ridge.TrainingResponses(ridge.decompose(kernel.gram, train), responses[train])
+    return kernel, training, ridge.select_alpha(training, alphas)
 
 
-def test_fixed_alpha_equals_scikit_learn(data):
+@pytest.fixture(params=[False, True], ids=["of responses", "of query stimuli"])
+def side(request, monkeypatch):
+    """What the inverse is multiplied by."""
+    monkeypatch.setattr(ridge, "weighs_queries", lambda *_: request.param)
+
+
+def test_fixed_alpha_equals_scikit_learn(data, side):
     features, responses, train, query, tolerance = data
-    kernel, decomposition, mean, _, selection = fit(features, responses, train, [1.0])
+    kernel, training, selection = fit(features, responses, train, [1.0])
     assert selection.alpha == 1.0
-    predicted = ridge.predict(decomposition, kernel.gram[np.ix_(query, train)], selection.dual_coefficients, mean)
+    predicted = training.predict(kernel.gram[np.ix_(query, train)], 1.0) + training.mean
     expected = Ridge(alpha=1.0, solver="svd").fit(features[train], responses[train]).predict(features[query])
     np.testing.assert_allclose(predicted, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
 
 
-def test_cross_validated_alpha_equals_scikit_learn(data):
+def test_cross_validated_alpha_equals_scikit_learn(data, side):
     features, responses, train, query, tolerance = data
-    kernel, decomposition, mean, _, selection = fit(features, responses, train, DEFAULT_ALPHAS)
+    kernel, training, selection = fit(features, responses, train, DEFAULT_ALPHAS)
     # scikit-learn itself loses digits when features are far from their mean, so it gets the centred ones
     centre = features[train].mean(axis=0)
     reference = RidgeCV(alphas=DEFAULT_ALPHAS).fit(features[train] - centre, responses[train])
     assert selection.alpha == reference.alpha_
-    predicted = ridge.predict(decomposition, kernel.gram[np.ix_(query, train)], selection.dual_coefficients, mean)
+    predicted = training.predict(kernel.gram[np.ix_(query, train)], selection.alpha) + training.mean
     expected = reference.predict(features[query] - centre)
     np.testing.assert_allclose(predicted, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
 
@@ -95,11 +100,11 @@ def test_leave_one_out_errors_equal_brute_force(data):
             others = np.delete(train, i)
             model = Ridge(alpha=alpha, solver="svd").fit(centred[others], responses[others])
             expected[k, i] = responses[row] - model.predict(centred[[row]])[0]
-    _, decomposition, _, coordinates, selection = fit(features, responses, train, alphas)
+    _, training, selection = fit(features, responses, train, alphas)
     np.testing.assert_allclose(selection.errors, (expected**2).mean(axis=(1, 2)), rtol=tolerance)
     assert selection.alpha == alphas[np.argmin(selection.errors)]
     for j in range(responses.shape[1]):
-        one = ridge.select_alpha(decomposition, coordinates[:, [j]], alphas)
+        one = ridge.select_alpha(replace(training, values=responses[train][:, [j]]), alphas)
         np.testing.assert_allclose(one.errors, (expected[:, :, j] ** 2).mean(axis=1), rtol=tolerance)
 
 
@@ -112,12 +117,12 @@ def test_the_order_of_responses_in_memory_changes_nothing():
 
 
 @pytest.mark.parametrize("scale", [1e2, 1e5])
-def test_an_alpha_below_the_rounding_of_few_features_is_least_squares(scale):
+def test_an_alpha_below_the_rounding_of_few_features_is_least_squares(scale, side):
     rng = np.random.default_rng(3)
     features, responses = scale * rng.standard_normal((40, 3)), rng.standard_normal((40, 4))
     train, query = np.arange(30), np.arange(30, 40)
-    kernel, decomposition, mean, _, selection = fit(features, responses, train, [1e-10])
-    predicted = ridge.predict(decomposition, kernel.gram[np.ix_(query, train)], selection.dual_coefficients, mean)
+    kernel, training, _ = fit(features, responses, train, [1e-10])
+    predicted = training.predict(kernel.gram[np.ix_(query, train)], 1e-10) + training.mean
     expected = Ridge(alpha=1e-10, solver="svd").fit(features[train], responses[train]).predict(features[query])
     np.testing.assert_allclose(predicted, expected, atol=1e-9)
 
@@ -146,8 +151,9 @@ def test_sampled_search_chooses_what_the_full_search_chooses(way, stimuli, monke
                 common_noise = rng.standard_normal((n, 5)) @ rng.standard_normal((5, neuroids)) / 2
                 responses = latent @ rng.standard_normal((10, neuroids)) / 3
                 responses += noise * (common_noise + rng.standard_normal((n, neuroids)))
-                _, decomposition, _, coordinates, selection = fit(features, responses, np.arange(n), DEFAULT_ALPHAS)
-                full = ridge.select_alpha(replace(decomposition, exact=True), coordinates, DEFAULT_ALPHAS)
+                _, training, selection = fit(features, responses, np.arange(n), DEFAULT_ALPHAS)
+                exact = replace(training, decomposition=replace(training.decomposition, exact=True))
+                full = ridge.select_alpha(exact, DEFAULT_ALPHAS)
                 assert full.evaluated == DEFAULT_ALPHAS
                 assert selection.alpha == full.alpha == DEFAULT_ALPHAS[int(np.argmin(full.errors))]
                 evaluated.append(len(selection.evaluated))
@@ -200,7 +206,9 @@ def test_other_ways_to_compute_change_nothing(compute):
     np.testing.assert_allclose(kernel.gram, expected_kernel.gram, rtol=1e-12, atol=1e-10)
     expected, decomposition = ridge.decompose(expected_kernel.gram, train), ridge.decompose(kernel.gram, train, compute)
     np.testing.assert_allclose(decomposition.mean_eigenvalue, expected.mean_eigenvalue, rtol=1e-11)
-    choices = [ridge.select_alpha(d, d.coordinates(responses)[0], DEFAULT_ALPHAS) for d in (expected, decomposition)]
+    choices = [
+        ridge.select_alpha(ridge.TrainingResponses(d, responses), DEFAULT_ALPHAS) for d in (expected, decomposition)
+    ]
     assert choices[0].alpha == choices[1].alpha
     np.testing.assert_allclose(choices[0].errors, choices[1].errors, rtol=1e-9)
 
@@ -214,16 +222,14 @@ def test_a_budget_that_is_too_small_is_named():
         ridge.decompose(kernel.gram, np.arange(20), Compute(max_memory=100))
 
 
-def test_predictions_far_below_the_mean_keep_their_digits():
+def test_predictions_far_below_the_mean_keep_their_digits(side):
     rng = np.random.default_rng(10)
     features, responses = rng.standard_normal((30, 8)), rng.standard_normal((30, 4))
     kernels = [kernel_from_features(features * scale, list(map(str, range(30)))) for scale in (1.0, 1e-12)]
     predictions = []
     for kernel, alpha in zip(kernels, (1e14, 1e-10), strict=True):  # alpha scales with the square of the features
-        decomposition = ridge.decompose(kernel.gram, np.arange(20))
-        coordinates, _ = decomposition.coordinates(responses[:20])
-        dual = decomposition.dual_coefficients(coordinates, alpha)
-        predictions.append(ridge.predict(decomposition, kernel.gram[20:, :20], dual))
+        training = ridge.TrainingResponses(ridge.decompose(kernel.gram, np.arange(20)), responses[:20])
+        predictions.append(training.predict(kernel.gram[20:, :20], alpha))
     np.testing.assert_allclose(*predictions, rtol=1e-9)
     assert np.abs(predictions[0]).max() < 1e-10
 
@@ -263,10 +269,14 @@ def test_the_fast_ways_equal_the_exact_one(n, p, noise, monkeypatch):
     exact = ridge.decompose(gram, train, Compute(exact=True), p)
     assert isinstance(exact.middle, decompositions.Spectrum)
     assert exact.is_complete
-    selections = [ridge.select_alpha(d, d.coordinates(responses)[0], DEFAULT_ALPHAS) for d in (fast, exact)]
+    both = [ridge.TrainingResponses(d, responses) for d in (fast, exact)]
+    selections = [ridge.select_alpha(training, DEFAULT_ALPHAS) for training in both]
     assert selections[0].alpha == selections[1].alpha
     assert len(selections[0].evaluated) < len(selections[1].evaluated) == len(selections[1].errors) == 21
-    found, expected = (s.dual_coefficients for s in selections)
+    assert ridge.weighs_queries(n, 400)
+    found, expected = both[0].predict(gram, selections[0].alpha), gram @ both[1].dual_coefficients(selections[0].alpha)
+    np.testing.assert_allclose(found, expected - expected.mean(axis=0), atol=1e-9 * np.abs(expected).max())
+    found, expected = (training.dual_coefficients(s.alpha) for training, s in zip(both, selections, strict=True))
     np.testing.assert_allclose(gram @ found, gram @ expected, atol=1e-9 * np.abs(gram @ expected).max())
 
 

@@ -123,18 +123,17 @@ class RidgeMetric:
             if task.load_responses not in fitted:  # tasks that differ in their test stimuli alone share a fit
                 fitted.clear()
                 train = responses.select(train_ids)
-                coordinates, _ = decomposition.coordinates(train.values)
-                selection = ridge.select_alpha(decomposition, coordinates, self.grid, unit)
-                at_edge = self.at_edge(task, selection.alpha, unit)
+                training = ridge.TrainingResponses(decomposition, train.values)
+                alpha = ridge.select_alpha(training, self.grid, unit).alpha
+                at_edge = self.at_edge(task, alpha, unit)
                 edges += at_edge
-                fitted[task.load_responses] = selection, train.sketch(), (*unresolved, *at_edge)
-            selection, sketch, notes = fitted[task.load_responses]
-            cross = kernel.block(task.test_ids, train_ids)
-            prediction = ridge.predict(decomposition, cross, selection.dual_coefficients)
+                fitted[task.load_responses] = training, alpha, train.sketch(), (*unresolved, *at_edge)
+            training, alpha, sketch, notes = fitted[task.load_responses]
+            prediction = training.predict(kernel.block(task.test_ids, train_ids), alpha * unit)
             if resampled is None or not resampled.is_for(task.test_ids, task.bootstrap_groups):
                 resampled = Resampled.of(task.test_ids, task.bootstrap_groups, self.bootstrap_draws)
             own_unit = unit if self.is_relative else None
-            yield _Fit(task, test, prediction, selection.alpha, own_unit, kernel.n_features, resampled, sketch, notes)
+            yield _Fit(task, test, prediction, alpha, own_unit, kernel.n_features, resampled, sketch, notes)
         if edges:  # the Scores have all of them
             warn_of_model(
                 "edge of the grid",

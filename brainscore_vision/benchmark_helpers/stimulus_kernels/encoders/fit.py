@@ -130,12 +130,13 @@ def fit_regions(
         unit = metric.unit(decomposition)
         for task in group:
             train = task.load_responses().select(train_ids)
-            coordinates, mean = decomposition.coordinates(train.values)
+            training = ridge.TrainingResponses(decomposition, train.values)
+            coordinates, mean = training.coordinates, training.mean
             if settings.alpha_per_voxel:
-                alphas, dual = ridge.select_alphas(decomposition, coordinates, metric.grid, unit)
+                alphas, dual = ridge.select_alphas(training, metric.grid, unit)
             else:
-                found = ridge.select_alpha(decomposition, coordinates, metric.grid, unit)
-                alphas, dual = np.full(len(mean), found.alpha), found.dual_coefficients
+                alphas = np.full(len(mean), ridge.select_alpha(training, metric.grid, unit).alpha)
+                dual = training.dual_coefficients(float(alphas[0] * unit))
             held_out = np.empty(len(alphas))
             for alpha in np.unique(alphas):
                 chosen = alphas == alpha

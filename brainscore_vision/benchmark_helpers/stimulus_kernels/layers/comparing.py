@@ -48,9 +48,10 @@ class LayerRidge(RidgeMetric):
         unit, counts = self.unit(decomposition), resampled_counts(train_ids, self.bootstrap_draws)
         for task in tasks:
             train = task.load_responses().select(train_ids)
-            coordinates, mean = decomposition.coordinates(train.values)
-            alpha = ridge.sampled_alpha(decomposition, coordinates, self.grid, unit)
-            prediction = ridge.left_out_deviations(decomposition, coordinates, train.values - mean, alpha * unit)
+            training = ridge.TrainingResponses(decomposition, train.values)
+            alpha = ridge.sampled_alpha(training, self.grid, unit)
+            deviations = train.values - training.mean
+            prediction = ridge.left_out_deviations(decomposition, training.coordinates, deviations, alpha * unit)
             correlations, explainable = pearson_per_neuroid(prediction, train.values, task.subject), train.explainable()
             if not explainable.is_positive:
                 raise ResponsesError(

@@ -120,12 +120,14 @@ def _mixtures(grams, units: Sequence[float], weights: Iterable[float]) -> Iterat
 
 
 def _fit(decomposition, gram: np.ndarray, train: np.ndarray, target: Target, weight: float) -> WeightedFit:
-    coordinates, _ = decomposition.coordinates(target.load_responses())
+    training = ridge.TrainingResponses(decomposition, target.load_responses())
     unit = decomposition.mean_eigenvalue
-    selection = ridge.select_alpha(decomposition, coordinates, target.alphas, unit)
+    selection = ridge.select_alpha(training, target.alphas, unit)
     if selection.errors:
         error = min(selection.errors)
     else:
-        error = float(np.mean(ridge.leave_one_out_errors(decomposition, coordinates, selection.alpha * unit) ** 2))
-    prediction = ridge.predict(decomposition, gram[np.ix_(target.query, train)], selection.dual_coefficients)
+        error = float(
+            np.mean(ridge.leave_one_out_errors(decomposition, training.coordinates, selection.alpha * unit) ** 2)
+        )
+    prediction = training.predict(gram[np.ix_(target.query, train)], selection.alpha * unit)
     return WeightedFit(weight, selection.alpha, error, prediction.astype(np.float32))

@@ -11,6 +11,7 @@ Symbols, as in METHODS.md: T the n training stimuli, Q the query (test) stimuli,
 - For many stimuli Λ may be a band matrix instead (:mod:`.band`), or leave out its zeros (:mod:`.decomposition`): the
   formulas stay.
 - Ŷ_Q = Ȳ + (K_QT - 1rᵀ) V (Λ+α)⁻¹ Vᵀ (Y - Ȳ), with r the mean of K_TT over its rows (Vᵀ1 = 0 takes care of the rest).
+  V (Λ+α)⁻¹ Vᵀ is multiplied by what has fewer columns: the rows of query stimuli, or the responses.
 - Leave-one-out: e_i = c_i / d_i with c = V w Vᵀ(Y - Ȳ), d = diag(V w Vᵀ), w = (Λ+α)⁻¹
   (Golub, Heath & Wahba 1979; Rifkin & Lippert 2007).
 - One α for all neuroids: the smallest mean e², the first in the grid on a tie (scikit-learn's RidgeCV). A grid may count in
@@ -33,6 +34,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -42,6 +44,7 @@ from .decomposition import RidgeDecomposition, StimuliOfDecomposition, decompose
 __all__ = [
     "AlphaSelection",
     "RidgeDecomposition",
+    "TrainingResponses",
     "decompose",
     "leave_one_out_errors",
     "left_out_deviations",
@@ -77,8 +80,91 @@ ROUNDINGS = 8 * float(np.finfo(float).eps)
 
 SEED = 20260516
 
+ROWS = 512
+"""Training stimuli whose responses are mixed at once."""
+
 COLUMNS = 1024
 """Mixtures of several penalties that are expanded in one product."""
+
+PROBES = 32
+"""Random vectors behind the lengths of dual coefficients that are not made."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingResponses:
+    """Responses to the training stimuli of a decomposition, and what is made of them when something asks for it.
+
+    Attributes
+    ----------
+    decomposition : RidgeDecomposition
+    values : numpy.ndarray of float, shape (n, neuroids)
+        Y.
+    """
+
+    decomposition: RidgeDecomposition
+    values: np.ndarray
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """Ȳ, shape (neuroids,)."""
+        return self.values.mean(axis=0, dtype=float)
+
+    @cached_property
+    def coordinates(self) -> np.ndarray:
+        """Vᵀ (Y - Ȳ), as :meth:`RidgeDecomposition.coordinates` gives them: 2 n² × neuroids operations."""
+        return self.decomposition.coordinates(self.values)[0]
+
+    def mixtures(self, signs: np.ndarray) -> np.ndarray:
+        """Coordinates of mixtures of neuroids, for weights of shape (neuroids, mixtures)."""
+        if "coordinates" in self.__dict__:
+            return self.coordinates @ self.decomposition.compute.place(signs)
+        mixed = [(self.values[i : i + ROWS] - self.mean) @ signs for i in range(0, len(self.values), ROWS)]
+        return self.decomposition.coordinates(np.concatenate(mixed))[0]
+
+    def dual_coefficients(self, penalty: float) -> np.ndarray:
+        """V (Λ+α)⁻¹ Vᵀ (Y - Ȳ), shape (n, neuroids), for :func:`predict`; where the decomposition is."""
+        dual = self.decomposition.compute.empty(self.values.shape)
+        for columns in _blocks(self.coordinates):
+            dual[:, columns] = self.decomposition.dual_coefficients(self.coordinates[:, columns], penalty)
+        return dual
+
+    def predict(self, cross_kernel: np.ndarray, penalty: float) -> np.ndarray:
+        """Ŷ_Q - Ȳ for query stimuli, as :func:`predict` gives it.
+
+        Parameters
+        ----------
+        cross_kernel : numpy.ndarray of float64, shape (n_query, n)
+            K_QT.
+        penalty : float
+            α.
+
+        Returns
+        -------
+        numpy.ndarray of float64, shape (n_query, neuroids)
+        """
+        (n_query, n), n_neuroids, compute = cross_kernel.shape, self.values.shape[1], self.decomposition.compute
+        if not weighs_queries(n_query, n_neuroids):
+            return predict(self.decomposition, cross_kernel, self.dual_coefficients(penalty))
+        probes = np.random.default_rng(SEED).standard_normal((PROBES, n))
+        rows = np.concatenate([host(_centred(self.decomposition, cross_kernel)), probes])
+        weights = self.decomposition.dual_coefficients(self.decomposition.coordinates(rows.T)[0], penalty)
+        prediction, lengths = np.empty((n_query, n_neuroids)), np.empty(n_neuroids)
+        for columns in _blocks(self.values):
+            centred = compute.place(self.values[:, columns]) - compute.place(self.mean[columns])
+            found = host(weights.T @ centred)
+            prediction[:, columns] = found[:n_query]
+            # a random vector's product with dual coefficients has their squared length as the expectation of its square
+            lengths[columns] = np.mean(found[n_query:] ** 2, axis=0) ** 0.5
+        _round(prediction, ROUNDINGS * _size(self.decomposition, cross_kernel) * lengths)
+        return prediction
+
+
+def weighs_queries(n_query: int, n_neuroids: int) -> bool:
+    """Whether a prediction multiplies V (Λ+α)⁻¹ Vᵀ by the rows of query stimuli: half as many as neuroids, or fewer.
+
+    Coordinates of the responses may be there already, which would be half of the way.
+    """
+    return 2 * (n_query + PROBES) <= n_neuroids
 
 
 @dataclass(frozen=True)
@@ -89,8 +175,6 @@ class AlphaSelection:
     ----------
     alpha : float
         As the grid has it: the penalty is ``alpha`` times the unit of the grid.
-    dual_coefficients : numpy.ndarray or torch.Tensor of float64, shape (n, neuroids)
-        The fit with this penalty, for :func:`predict`; where the decomposition is.
     evaluated : tuple of float
         What samples left of the grid (see :func:`promising_penalties`), between which exact errors decided.
     errors : tuple of float
@@ -98,21 +182,16 @@ class AlphaSelection:
     """
 
     alpha: float
-    dual_coefficients: np.ndarray
     evaluated: tuple
     errors: tuple = ()
 
 
-def select_alpha(
-    decomposition: RidgeDecomposition, coordinates: np.ndarray, alphas: Sequence[float], unit: float = 1.0
-) -> AlphaSelection:
-    """The penalty with the smallest mean leave-one-out error over stimuli and neuroids, and the fit with it.
+def select_alpha(training: TrainingResponses, alphas: Sequence[float], unit: float = 1.0) -> AlphaSelection:
+    """The penalty with the smallest mean leave-one-out error over stimuli and neuroids.
 
     Parameters
     ----------
-    decomposition : RidgeDecomposition
-    coordinates : numpy.ndarray or torch.Tensor of float64, shape (rows, neuroids)
-        Vᵀ (Y - Ȳ), as :meth:`RidgeDecomposition.coordinates` gives them.
+    training : TrainingResponses
     alphas : sequence of float
         The grid, positive.
     unit : float
@@ -127,30 +206,27 @@ def select_alpha(
     An exact error costs 2 n² × neuroids operations per penalty and the weights of all stimuli, so samples sort out first
     which penalties cannot win (:func:`promising_penalties`), unless the decomposition is to be ``exact``.
     """
-    alphas = np.asarray(alphas, dtype=float)
+    alphas, decomposition = np.asarray(alphas, dtype=float), training.decomposition
     if not decomposition.exact:
-        alphas = alphas[promising_penalties(decomposition, coordinates, alphas * unit)]
+        alphas = alphas[promising_penalties(training, alphas * unit)]
     penalties, best, errors = alphas * unit, 0, []
     if len(penalties) > 1:
-        diagonal = decomposition.weights(penalties)
         errors = [
-            _mean_squared_error(decomposition, coordinates, a, d) for a, d in zip(penalties, diagonal.T, strict=True)
+            _mean_squared_error(decomposition, training.coordinates, a, d)
+            for a, d in zip(penalties, decomposition.weights(penalties).T, strict=True)
         ]
         best = int(np.argmin(errors))
-    dual = decomposition.compute.empty((decomposition.basis.shape[0], coordinates.shape[1]))
-    for columns in _blocks(coordinates):
-        dual[:, columns] = decomposition.dual_coefficients(coordinates[:, columns], float(penalties[best]))
-    return AlphaSelection(float(alphas[best]), dual, tuple(alphas.tolist()), tuple(errors))
+    return AlphaSelection(float(alphas[best]), tuple(alphas.tolist()), tuple(errors))
 
 
 def select_alphas(
-    decomposition: RidgeDecomposition, coordinates: np.ndarray, alphas: Sequence[float], unit: float = 1.0
+    training: TrainingResponses, alphas: Sequence[float], unit: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Each neuroid's own penalty, that with its smallest mean leave-one-out error, and the fit with it.
 
     Parameters
     ----------
-    decomposition, coordinates, alphas, unit
+    training, alphas, unit
         As for :func:`select_alpha`.
 
     Returns
@@ -160,7 +236,7 @@ def select_alphas(
     dual_coefficients : numpy.ndarray or torch.Tensor of float64, shape (n, neuroids)
         Where the decomposition is.
     """
-    alphas = np.asarray(alphas, dtype=float)
+    alphas, decomposition, coordinates = np.asarray(alphas, dtype=float), training.decomposition, training.coordinates
     diagonal = decomposition.weights(alphas * unit)
     squares = np.empty((len(alphas), coordinates.shape[1]))
     dual = decomposition.compute.empty((decomposition.basis.shape[0], coordinates.shape[1]))
@@ -175,9 +251,7 @@ def select_alphas(
     return alphas[best], dual
 
 
-def sampled_alpha(
-    decomposition: RidgeDecomposition, coordinates: np.ndarray, alphas: Sequence[float], unit: float = 1.0
-) -> float:
+def sampled_alpha(training: TrainingResponses, alphas: Sequence[float], unit: float = 1.0) -> float:
     """The penalty of the grid with the smallest leave-one-out error of ``FEW_MIXTURES`` random mixtures of neuroids.
 
     For comparisons of many fits: mixtures cost as much as few neuroids, and penalties between which they err have nearly the
@@ -185,7 +259,7 @@ def sampled_alpha(
 
     Parameters
     ----------
-    decomposition, coordinates, alphas, unit
+    training, alphas, unit
         As for :func:`select_alpha`.
 
     Returns
@@ -193,13 +267,18 @@ def sampled_alpha(
     float
         As the grid has it.
     """
-    alphas, n_neuroids = np.asarray(alphas, dtype=float), coordinates.shape[1]
+    alphas, decomposition, (n, n_neuroids) = (
+        np.asarray(alphas, dtype=float),
+        training.decomposition,
+        training.values.shape,
+    )
     if len(alphas) == 1:
         return float(alphas[0])
     if n_neuroids > FEW_MIXTURES and not decomposition.exact:
         signs = np.random.default_rng(SEED).choice(np.array([-1.0, 1.0]), size=(n_neuroids, FEW_MIXTURES))
-        coordinates = coordinates @ decomposition.compute.place(signs)
-    n = decomposition.basis.shape[0]
+        coordinates = training.mixtures(signs)
+    else:
+        coordinates = training.coordinates
     by_mixture, _ = _squared_errors(decomposition, decomposition, coordinates, alphas * unit, np.ones(n))
     return float(alphas[by_mixture.mean(axis=0).argmin()])
 
@@ -237,16 +316,26 @@ def predict(
         to do with those of the training stimuli.
     """
     compute = decomposition.compute
+    dual = compute.place(dual_coefficients)
+    prediction = host(_centred(decomposition, cross_kernel) @ dual)
+    lengths = host(compute.numerics.einsum("ij,ij->j", dual, dual)) ** 0.5
+    _round(prediction, ROUNDINGS * _size(decomposition, cross_kernel) * lengths)
+    prediction += response_mean
+    return prediction
+
+
+def _centred(decomposition: RidgeDecomposition, cross_kernel: np.ndarray) -> np.ndarray:
+    """K_QT - 1rᵀ where the decomposition is, less each row's mean."""
+    compute = decomposition.compute
     centred = compute.place(cross_kernel) - compute.place(decomposition.column_mean)
     # dual coefficients sum to zero: what all stimuli share only costs digits
     centred -= centred.mean(axis=1, keepdims=True)
-    dual = compute.place(dual_coefficients)
-    prediction = host(centred @ dual)
-    size = max(decomposition.size, float(cross_kernel.max(initial=0.0)), -float(cross_kernel.min(initial=0.0)))
-    lengths = host(compute.numerics.einsum("ij,ij->j", dual, dual)) ** 0.5
-    _round(prediction, ROUNDINGS * size * lengths)
-    prediction += response_mean
-    return prediction
+    return centred
+
+
+def _size(decomposition: RidgeDecomposition, cross_kernel: np.ndarray) -> float:
+    """What the rounding of kernels is a part of."""
+    return max(decomposition.size, float(cross_kernel.max(initial=0.0)), -float(cross_kernel.min(initial=0.0)))
 
 
 def _round(predictions: np.ndarray, rounding: np.ndarray) -> None:
@@ -325,7 +414,7 @@ def _blocks(coordinates: np.ndarray) -> Iterator[slice]:
         yield slice(start, start + NEUROID_BLOCK)
 
 
-def promising_penalties(decomposition: RidgeDecomposition, coordinates: np.ndarray, alphas: np.ndarray) -> np.ndarray:
+def promising_penalties(training: TrainingResponses, alphas: np.ndarray) -> np.ndarray:
     """Positions of the penalties that may be the best one.
 
     A penalty is dropped if its error exceeds that of the sample's best by more than ``MARGIN`` standard errors of the paired
@@ -334,8 +423,7 @@ def promising_penalties(decomposition: RidgeDecomposition, coordinates: np.ndarr
 
     Parameters
     ----------
-    decomposition : RidgeDecomposition
-    coordinates : numpy.ndarray of float64, shape (rows, neuroids)
+    training : TrainingResponses
     alphas : numpy.ndarray of float64
         Positive.
 
@@ -344,12 +432,12 @@ def promising_penalties(decomposition: RidgeDecomposition, coordinates: np.ndarr
     numpy.ndarray of int
         Ascending; all of few penalties or of few neuroids.
     """
-    left, n, n_neuroids = np.arange(len(alphas)), decomposition.basis.shape[0], coordinates.shape[1]
+    left, decomposition, (n, n_neuroids) = np.arange(len(alphas)), training.decomposition, training.values.shape
     if len(alphas) == 1 or n_neuroids <= 2 * MIXTURES:
         return left
     rng = np.random.default_rng(SEED)
     signs = rng.choice(np.array([-1.0, 1.0]), size=(n_neuroids, MIXTURES))
-    mixtures = coordinates @ decomposition.compute.place(signs)
+    mixtures = training.mixtures(signs)
     if n > 2 * STIMULI:
         left = _left(decomposition, mixtures, alphas, _draw_stimuli(decomposition, mixtures, alphas, rng))
     if len(left) > 1:
