@@ -159,6 +159,8 @@ def test_folds_have_subjects(database, tiny_dataset):
     assert means["sub-01"].raw == np.mean([unit.raw for unit in own])
     assert means["sub-01"].n_neuroids == own[0].n_neuroids
     assert means["sub-01"].interval is means["sub-01"].alpha is None
+    assert all(fold.subjects["sub-01"].n_significant_voxels is not None for fold in result.folds.values())
+    assert means["sub-01"].n_significant_voxels is None  # also where folds agree: mostly those without any
 
 
 def test_what_cannot_be_estimated_is_null(filled):

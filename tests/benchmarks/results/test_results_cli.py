@@ -1,6 +1,7 @@
 """``laion-score results`` and ``laion-score score --results``."""
 
 import csv
+import dataclasses
 import io
 import json
 import multiprocessing
@@ -241,6 +242,22 @@ def test_failures(run, file):
     code, out, err = run("results", file, "--failures", "--model", "one")
     assert (code, out) == (0, "")
     assert "Nothing failed" in err
+
+
+def test_failures_of_a_dataset(run, file, tiny_dataset):
+    """By all that its results are found by; those of another dataset, on which nothing was scored, by the fingerprint."""
+    database, score = ResultsDatabase(file), scores(tiny_dataset)["two"][ONE_SUBJECT]
+    elsewhere = dataclasses.replace(facts(score, model="far.py:make"), dataset_fingerprint="0123456789abcdef")
+    database.add_failure("far.py:make", RIDGE, elsewhere, "ValueError: far", "Traceback: there")
+    fingerprint = score.attrs["dataset"]["fingerprint"]
+    for name in (str(tiny_dataset), tiny_dataset.name, fingerprint, f"{fingerprint[:4]}*"):
+        _, out, err = run("results", file, "--failures", "--dataset", name)
+        assert out == "broken.py:make: ImportError: no\n"
+        assert "0123456789abcdef" in err
+        assert "1 could not be scored" in run("results", file, "--dataset", name)[2]
+    assert "ValueError: far" in run("results", file, "--failures", "--dataset", "0123*")[1]
+    assert "2 could not be scored" in run("results", file)[2]
+    assert "could not be scored" not in run("results", file, "--model", "one")[2]
 
 
 def test_history_and_datasets(run, file, tiny_dataset):

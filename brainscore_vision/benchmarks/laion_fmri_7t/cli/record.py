@@ -78,7 +78,7 @@ def record(
     from ..leaderboard.entries import Submitter, plant
     from ..leaderboard.entries import record as record_results
     from ..leaderboard.errors import LeaderboardError
-    from ..results import ResultsDatabase, matches
+    from ..results import ResultsDatabase, matches, names_of_dataset
 
     if tree == (results is not None) or (tree and db is None):
         raise typer.BadParameter("Give RESULTS to record, or --tree and --db without RESULTS.")
@@ -90,7 +90,7 @@ def record(
     chosen = [
         result
         for result in ResultsDatabase(results, create=False).results(model or (), benchmark or ())
-        if matches(dataset or (), str(result.dataset.get("name")), result.dataset_fingerprint)
+        if matches(dataset or (), *names_of_dataset(result.dataset), result.dataset_fingerprint)
     ]
     if not chosen:
         raise LeaderboardError(

@@ -44,7 +44,7 @@ def results(
         list[str] | None, typer.Option("--benchmark", help="Likewise for benchmarks ('*.IT-*'); may be repeated.")
     ] = None,
     dataset: Annotated[
-        list[str] | None, typer.Option("--dataset", help="Likewise for datasets, by name or fingerprint.")
+        list[str] | None, typer.Option("--dataset", help="Likewise for datasets, by name, folder or fingerprint.")
     ] = None,
     where: Annotated[
         list[str] | None,
@@ -125,12 +125,7 @@ def results(
     conditions = read_conditions(where or ())
     patterns = {"models": model or (), "benchmarks": benchmark or ()}
     if failures:
-        found = [
-            failure
-            for failure in database.failures(**patterns, latest=not every)
-            if store.matches(dataset or (), failure.dataset_fingerprint)
-        ]
-        _show_failures(found, long, as_json)
+        _show_failures(_failures(database, dataset, **patterns, latest=not every), long, as_json)
         return
     is_long = long or every
     kept = {**patterns, "latest": not every}
@@ -140,7 +135,7 @@ def results(
         found = database.summaries(**kept, intervals=is_long)
     gc.freeze()  # what was read is no garbage: to look for some in many results takes as long as to print them
     if dataset:
-        found = [r for r in found if store.matches(dataset, str(r.dataset.get("name")), r.dataset_fingerprint)]
+        found = [r for r in found if store.matches(dataset, *store.names_of_dataset(r.dataset), r.dataset_fingerprint)]
     if conditions:
         _say_uncompared(conditions, {result.model: result.properties for result in found})
         found = [result for result in found if all(holds(condition, result.properties) for condition in conditions)]
@@ -152,7 +147,7 @@ def results(
         _notes.print(f"{n_rows} rows in {voxels}")
     if export is None and voxels is None:
         show = _print_subjects if subjects else _print_results if is_long else _print_matrices
-        _show_results(database, found, show, sort, as_json)
+        _show_results(database, found, show, sort, as_json, len(_failures(database, dataset, **patterns)))
 
 
 def kept(path: Path, scores: Iterable, model: str, benchmarks: list[str], dataset: str | None) -> Iterator:
@@ -215,7 +210,22 @@ def _number(value) -> float | None:
         return None
 
 
-def _show_results(database, found: list, show, sort: str, as_json: bool) -> None:
+def _failures(database, dataset: list[str] | None, **patterns) -> list:
+    """Those on some datasets; one that came before its dataset was known may be of any."""
+    from ..results import matches
+
+    called = database.datasets() if dataset else {}
+    found = [(failure, failure.dataset_fingerprint) for failure in database.failures(**patterns)]
+    unnamed = dict.fromkeys(fingerprint for _, fingerprint in found if dataset and fingerprint not in ("", *called))
+    if unnamed:
+        _notes.print(
+            f"Some failed on datasets that have no results, of which the fingerprint alone is known: {', '.join(unnamed)}. "
+            f"--dataset FINGERPRINT shows them."
+        )
+    return [f for f, own in found if own == "" or matches(dataset or (), *called.get(own, ()), own)]
+
+
+def _show_results(database, found: list, show, sort: str, as_json: bool, n_failures: int) -> None:
     if as_json:
         for result in found:
             derived = {"hides_sign": result.hides_sign, "interval_over_subjects": result.interval_over_subjects}
@@ -227,7 +237,6 @@ def _show_results(database, found: list, show, sort: str, as_json: bool) -> None
         show(found, sort)
         if any(result.n_notes for result in found):
             _notes.print("Notes say what a reader of the number should know: --json shows them.")
-    n_failures = len(database.failures())
     if n_failures:
         _notes.print(f"{n_failures} could not be scored: see them with --failures.")
 

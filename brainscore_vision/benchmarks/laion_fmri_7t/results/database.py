@@ -265,6 +265,12 @@ class ResultsDatabase:
             successes = [(row.run, *_cell(names, row)[1:]) for row in result_rows(t)]
         return latest_failures(failures, successes)
 
+    def datasets(self) -> dict[str, list[str]]:
+        """Fingerprints of the datasets that there are results on, and what these are called."""
+        with reading(self.connection):
+            rows = read_names(self.tables).datasets.values()
+        return {row.fingerprint: names_of_dataset(row.description) for row in rows}
+
     def score(self, result_id: int) -> Score:
         """The Score of a result, as it was added; its benchmark's identifier without the dataset, which has its own place.
 
@@ -390,6 +396,12 @@ def matches(patterns: Sequence[str], *names: str) -> bool:
     """Whether one of ``names`` fits one of ``patterns``, or there are none. Brackets stand for themselves."""
     escaped = [pattern.replace("[", "[[]") for pattern in patterns]
     return not patterns or any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in escaped)
+
+
+def names_of_dataset(description: Mapping) -> list[str]:
+    """What people call a dataset: its name, its folder, and the last part of that."""
+    names = dict.fromkeys(str(description[key]) for key in ("name", "root") if description.get(key))
+    return [*names, *(Path(name).name for name in names)]
 
 
 def _make_folder(folder: Path) -> None:

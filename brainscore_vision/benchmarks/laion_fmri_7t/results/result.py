@@ -27,7 +27,7 @@ class UnitResult:
     mean_eigenvalue : float or None
         Of the centred training kernel, where ``alpha`` counts it: the penalty is their product.
     n_train, n_test, n_neuroids, n_features, n_significant_voxels : int or None
-        None where several folds differ; the last also where the Score does not say it.
+        None where several folds differ; the last of a mean over folds, and where the Score does not say it.
     normalizations : dict of str to float
     fold_hides_sign : bool
         Of a mean over folds, whether one of them :attr:`hides_sign`.
@@ -202,7 +202,7 @@ class Result:
     def significant_voxels(self) -> tuple[int, int] | None:
         """Voxels that are predicted (5 % of false discoveries per subject), and all that were scored; sums over subjects.
 
-        None where it is not known, or differs between folds.
+        None of a mean over folds, and where it is not known.
         """
         counts = [(unit.n_significant_voxels, unit.n_neuroids) for unit in self.by_subject().values()]
         if any(None in pair for pair in counts):
@@ -312,9 +312,9 @@ def _mean(units: list[UnitResult]) -> UnitResult:
         alpha=None,
         mean_eigenvalue=None,
         **{
-            name: _common(getattr(u, name) for u in units)
-            for name in ("n_train", "n_test", "n_neuroids", "n_features", "n_significant_voxels")
+            name: _common(getattr(u, name) for u in units) for name in ("n_train", "n_test", "n_neuroids", "n_features")
         },
+        n_significant_voxels=None,  # a result: folds in which it is the same would be a biased choice
         normalizations={  # a fold without explainable variance lacks some
             name: _average(u.normalizations[name] for u in units)
             for name in units[0].normalizations
