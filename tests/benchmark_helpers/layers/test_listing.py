@@ -5,6 +5,7 @@ import torch
 import torchvision
 from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 from plugin_testing.models import CountingModel, committed
+from torch.nn.utils import parametrizations
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.errors import ModelOutputError, UnmappedRegionError
 from brainscore_vision.benchmark_helpers.stimulus_kernels.features.recording import recorder_for
@@ -149,6 +150,22 @@ def test_blocks_of_a_chain_of_layers_end_where_the_next_weights_begin():
     found = block_names(torchvision.models.alexnet(weights=None).eval(), image_size=224)
     convolutions = ["features.2", "features.5", "features.7", "features.9", "features.12"]
     assert found == [*convolutions, "classifier.2", "classifier.5", "classifier.6"]
+
+
+@pytest.mark.parametrize(
+    "change", [parametrizations.spectral_norm, parametrizations.weight_norm, parametrizations.orthogonal]
+)
+def test_how_weights_are_made_changes_no_blocks(change):
+    """Torch gives each such module a class of its own, and modules that answer with weights."""
+    chain = torchvision.models.alexnet(weights=None).features.eval()
+    residual = torchvision.models.resnet18(weights=None).eval()
+    for network, size in ((chain, 64), (residual, 32)):
+        expected = block_names(network, image_size=size)
+        for module in list(network.modules()):
+            if isinstance(module, torch.nn.Conv2d):
+                change(module)
+        assert len(expected) > 4
+        assert block_names(network.eval(), image_size=size) == expected
 
 
 def test_blocks_of_a_transformer_are_its_encoder_layers():

@@ -103,17 +103,17 @@ def _called(listed: Sequence[Layer], with_broken: bool = False) -> list[Layer]:
 
 def _blocks(called: Sequence[Layer]) -> list[Layer]:
     may_be = [layer for layer in called if not _is_leaf(layer) and not _is_container(layer) and _has_weights(layer)]
-    repeated = {kind for kind, n in Counter(type(module) for module in {b.module for b in may_be}).items() if n > 1}
-    candidates = [layer for layer in may_be if type(layer.module) in repeated]
+    repeated = {kind for kind, n in Counter(_class(module) for module in {b.module for b in may_be}).items() if n > 1}
+    candidates = [layer for layer in may_be if _class(layer.module) in repeated]
     stages = {
         kind
         for kind in repeated
-        if all(_chains(layer, candidates) for layer in candidates if type(layer.module) is kind)
+        if all(_chains(layer, candidates) for layer in candidates if _class(layer.module) is kind)
     }
-    found = _outermost([layer for layer in candidates if type(layer.module) not in stages])
+    found = _outermost([layer for layer in candidates if _class(layer.module) not in stages])
     if not found:
         return _cut_after_weights(called)
-    singles = [layer for layer in may_be if type(layer.module) not in repeated and not _chains(layer, candidates)]
+    singles = [layer for layer in may_be if _class(layer.module) not in repeated and not _chains(layer, candidates)]
     found = _outermost([*found, *(layer for layer in singles if _is_one_of(layer, found, candidates))])
     found.sort(key=called.index)
     return [*_stem(called, found), *found]
@@ -129,14 +129,14 @@ def _chains(layer: Layer, candidates: Sequence[Layer]) -> bool:
     return any(
         inner.digest == layer.digest and layer.name in _outer_names(inner.name)
         for inner in candidates
-        if type(inner.module) is not type(layer.module)
+        if _class(inner.module) is not _class(layer.module)
     )
 
 
 def _is_one_of(layer: Layer, found: Sequence[Layer], candidates: Sequence[Layer]) -> bool:
     """Whether a class that occurs once stands among blocks: what is found in it occurs outside of it too."""
-    inside = {type(b.module) for b in found if layer.name in _outer_names(b.name)}
-    outside = {type(b.module) for b in candidates if layer.name not in _outer_names(b.name)}
+    inside = {_class(b.module) for b in found if layer.name in _outer_names(b.name)}
+    outside = {_class(b.module) for b in candidates if layer.name not in _outer_names(b.name)}
     return bool(inside) and inside <= outside
 
 
@@ -204,18 +204,26 @@ def _outer_names(name: str) -> list[str]:
     return [".".join(parts[:i]) for i in range(1, len(parts))]
 
 
+def _class(module) -> type:
+    """A module's class; where torch computes its weights of others, the one that it was made with."""
+    from torch.nn.utils import parametrize
+
+    return parametrize.type_before_parametrizations(module)
+
+
 def _is_leaf(layer: Layer) -> bool:
-    return next(layer.module.children(), None) is None
+    """Whether a module holds no others, but for those that torch computes its weights with."""
+    return not {name for name, _ in layer.module.named_children()} - {"parametrizations"}
 
 
 def _is_container(layer: Layer) -> bool:
     import torch
 
-    return type(layer.module) in (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)
+    return _class(layer.module) in (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)
 
 
 def _is_activation(layer: Layer) -> bool:
-    return type(layer.module).__module__ in ACTIVATIONS
+    return _class(layer.module).__module__ in ACTIVATIONS
 
 
 def _has_weights(layer: Layer) -> bool:
