@@ -152,6 +152,28 @@ def test_blocks_of_a_chain_of_layers_end_where_the_next_weights_begin():
     assert found == [*convolutions, "classifier.2", "classifier.5", "classifier.6"]
 
 
+class Dense(torch.nn.Module):
+    """A block of a head; nothing tells it from a block of a trunk."""
+
+    def __init__(self, n):
+        super().__init__()
+        self.linear, self.relu = torch.nn.Linear(n, 16), torch.nn.ReLU()
+
+    def forward(self, x):
+        return self.relu(self.linear(x))
+
+
+@pytest.mark.parametrize("in_blocks", [False, True])
+def test_what_comes_before_the_blocks_is_cut_as_a_network_without_blocks(in_blocks):
+    """A head of blocks makes no single stem of all convolutions."""
+    convolutions = [layer for n in (4, 6, 8) for layer in (torch.nn.LazyConv2d(n, 3), torch.nn.ReLU())]
+    pool = [torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten()]
+    head = [torch.nn.Linear(32, 16), torch.nn.ReLU(), torch.nn.Linear(16, 16), torch.nn.ReLU()]
+    network = torch.nn.Sequential(*convolutions, *pool, *([Dense(32), Dense(16)] if in_blocks else head)).eval()
+    network(torch.zeros(1, 3, 32, 32))
+    assert block_names(network) == ["1", "3", "6", *(["8", "9"] if in_blocks else ["9", "11"])]
+
+
 @pytest.mark.parametrize(
     "change", [parametrizations.spectral_norm, parametrizations.weight_norm, parametrizations.orthogonal]
 )

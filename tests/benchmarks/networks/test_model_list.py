@@ -8,6 +8,7 @@ import typer
 from brainscore_vision.benchmarks.laion_fmri_7t.cli.sweep import listed_models
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.errors import ModelSourceError
 from brainscore_vision.benchmarks.laion_fmri_7t.networks.model_list import Listed, is_model_list, read_model_list
+from brainscore_vision.benchmarks.laion_fmri_7t.report.properties import read_properties
 
 CSV = """source,layers,name,family,parameters,top1,training data
 torchvision:resnet18,"V1=layer1,IT=layer4",ResNet-18,resnet,11689512,69.758,ImageNet-1k
@@ -120,6 +121,24 @@ def test_cells_are_read_as_they_are_meant(tmp_path):
     # one thousand, or one and a bit: left as it is
     assert one.properties == {"name": "NA", "trained on": "None", "top1": 75.3, "parameters": "1,000"}
     assert other.properties == {"name": "007", "top1": 70, "parameters": "2"}
+
+
+COLUMNS = {
+    ("86,53", "80,858", ""): {"a": 86.53, "b": 80.858},  # Excel, in most of Europe
+    ("86.53", "74", "NA"): {"a": 86.53, "b": 74},  # R
+    ("25,557", "11,689", "1,000"): {"a": "25,557", "b": "11,689", "c": "1,000"},  # thousands, or not
+    ("1,5", "many", "3"): {"a": "1,5", "b": "many", "c": "3"},
+}
+
+
+@pytest.mark.parametrize("cells", COLUMNS)
+def test_lists_and_files_of_properties_read_cells_alike(tmp_path, cells):
+    rows = "".join(f"{i};{name};{cell}\n" for i, (name, cell) in enumerate(zip("abc", cells, strict=True)))
+    listed = read_model_list(written(tmp_path, "a.csv", ";source;top1\n" + rows))  # as pandas writes an index
+    assert {one.source: one.properties["top1"] for one in listed if one.properties} == COLUMNS[cells]
+    assert all(set(one.properties) <= {"top1"} for one in listed)
+    found = read_properties(written(tmp_path, "p.csv", ";model;top1\n" + rows))
+    assert {model: own["top1"] for model, own in found.items() if own} == COLUMNS[cells]
 
 
 def test_lists_do_not_contradict_each_other(tmp_path):

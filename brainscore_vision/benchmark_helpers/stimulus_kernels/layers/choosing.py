@@ -8,7 +8,8 @@ whatever their classes are called:
 - a class that occurs once is a block too if it stands among them: what it holds occurs outside of it as well;
 - a class that only chains others, so that each module of it answers as a block inside it does, is a stage and no block;
 - blocks inside blocks do not count;
-- what comes before the first block is a stem, and one layer more, if it computes something: if there is an activation in it.
+- what comes before the first block is a stem. It is cut as a network without blocks; of a stem with weights in one layer alone,
+  such as one that embeds patches, it matters whether it computes something: whether there is an activation in it.
 
 A network without blocks is cut after each layer with weights and what belongs to it (normalisation, activation, pooling, but
 for a pooling that leaves one place of the whole image).
@@ -22,6 +23,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ..errors import UnmappedRegionError
 from ..features.hooks import CALL_MARK
@@ -141,20 +143,26 @@ def _is_one_of(layer: Layer, found: Sequence[Layer], candidates: Sequence[Layer]
 
 
 def _stem(called: Sequence[Layer], found: Sequence[Layer]) -> list[Layer]:
-    before = [layer for layer in called if _is_leaf(layer) and layer.started < min(b.started for b in found)]
-    if not any(_is_activation(leaf) for leaf in before):
+    pieces = _pieces([layer for layer in called if layer.started < min(b.started for b in found)])
+    if len(pieces) == 1 and not any(map(_is_activation, pieces[0])):
         return []
-    last = _changing(before)[-1]
-    return [_spokesman([layer for layer in called if layer.digest == last.digest])]
+    ends = [_end(piece).digest for piece in pieces]
+    return [_spokesman([layer for layer in called if layer.digest == digest]) for digest in dict.fromkeys(ends)]
 
 
 def _cut_after_weights(called: Sequence[Layer]) -> list[Layer]:
-    leaves = [layer for layer in called if _is_leaf(layer)]
+    return [_end(piece) for piece in _pieces(called)] or list(called)
+
+
+def _pieces(layers: Sequence[Layer]) -> list[Sequence[Layer]]:
+    """Layers with weights that hold no others, each with what follows it before the next."""
+    leaves = [layer for layer in layers if _is_leaf(layer)]
     starts = [i for i, leaf in enumerate(leaves) if _has_weights(leaf)]
-    if not starts:
-        return list(called)
-    ends = [*starts[1:], len(leaves)]
-    return [_changing(_before_global_pooling(leaves[start:end]))[-1] for start, end in zip(starts, ends, strict=True)]
+    return [leaves[start:end] for start, end in pairwise([*starts, len(leaves)])]
+
+
+def _end(piece: Sequence[Layer]) -> Layer:
+    return _changing(_before_global_pooling(piece))[-1]
 
 
 def _before_global_pooling(leaves: Sequence[Layer]) -> Sequence[Layer]:

@@ -12,6 +12,7 @@ from brainscore_vision.data.laion_fmri_7t.errors import SchemaError
 from brainscore_vision.data.laion_fmri_7t.text_files import read_csv, read_lines, read_text
 
 from .errors import ModelSourceError
+from .property_table import MISSING, read_property_table
 from .region_layers import parse_layers
 from .sources import split_call, with_whole_path
 
@@ -25,12 +26,6 @@ MEANT = {"layer": LAYERS, "sources": SOURCE, "names": NAME}
 
 OF_TABLES = ("key", "columns", "ids")
 """Options of a table of features (``laion-score score --features``), which a list cannot say."""
-
-MISSING = ("", "NA", "N/A", "n/a", "nan", "NaN", "NULL", "null", "<NA>")
-"""Cells of a table that say nothing; None does: it may be what an untrained network was trained on."""
-
-_DECIMAL_COMMA = re.compile(r"[+-]?\d*(,\d{1,2}|,\d{4,})?")
-"""No number with a comma between thousands, which has three digits behind it."""
 
 _WITH_EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+$")
 
@@ -143,16 +138,8 @@ def _listed(row: Mapping, number: int, path: Path) -> Listed:
 
 
 def _csv_rows(path: Path) -> list[dict]:
-    words = dict.fromkeys(WORDS, str)
-    missing = {name: [""] if name in words else MISSING for name in read_csv(path, nrows=0).columns}
-    frame = read_csv(path, dtype=words, keep_default_na=False, na_values=missing)
+    frame = read_property_table(path, WORDS)
     _check_columns(frame.columns, path)
-    for name in frame.columns.difference([*words]):  # of Excel where 75.3 is written 75,3
-        cells = frame[name].dropna()
-        if frame[name].dtype == object and all(
-            isinstance(c, str) and _DECIMAL_COMMA.fullmatch(c.strip()) for c in cells
-        ):
-            frame[name] = frame[name].str.replace(",", ".").astype(float)
     if SOURCE not in frame.columns:
         raise ModelSourceError(f"{path}: {_FORM}; its columns are {', '.join(map(str, frame.columns))}.")
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")

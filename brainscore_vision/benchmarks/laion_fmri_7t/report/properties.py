@@ -11,8 +11,8 @@ import pandas as pd
 from matplotlib.ticker import EngFormatter
 
 from brainscore_vision.data.laion_fmri_7t.errors import SchemaError
-from brainscore_vision.data.laion_fmri_7t.text_files import read_csv
 
+from ..networks.property_table import read_property_table
 from ..results import Result, of_two_networks
 from .errors import ReportError
 
@@ -32,7 +32,7 @@ _LARGE = 1e4
 def read_properties(path: Path) -> dict[str, dict[str, float | str]]:
     """Properties from a CSV file: a column ``model``, and one per property.
 
-    A column of numbers alone is a number, all others are text; empty cells are not known.
+    Cells are read as those of a list of models (:func:`~..networks.property_table.read_property_table`).
 
     Raises
     ------
@@ -40,7 +40,7 @@ def read_properties(path: Path) -> dict[str, dict[str, float | str]]:
         No such file, no column ``model``, or a model with two rows.
     """
     try:
-        table = read_csv(path, keep_default_na=False, na_values=[""], dtype={MODEL: str}, skipinitialspace=True)
+        table = read_property_table(path, [MODEL])
     except (OSError, SchemaError) as error:
         raise ReportError(f"--properties names a CSV file with a column {MODEL!r}; {path} is none: {error}") from error
     if MODEL not in table.columns:
