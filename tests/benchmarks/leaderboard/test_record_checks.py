@@ -172,6 +172,17 @@ def test_models_of_a_list_stand_under_its_names(tmp_path):
     assert len(content(place)["score"]) == 2
 
 
+def test_layers_that_results_tell_apart_are_two_models(tmp_path):
+    """As results name them, in one command or in two, in any order."""
+    place = str(tmp_path / "scores.db")
+    main = replace(RESULT, layers={"V1": "3"})
+    tried = replace(RESULT, id=2, value=0.1, raw=0.2, layers={"V1": "1"}, model="a model (layer 1)", layer_in_name=True)
+    for results in ([main], [tried], [main], [tried, main]):
+        record(results, open_database(place))
+    names = "SELECT name, score_ceiled FROM brainscore_score JOIN brainscore_model ON brainscore_model.id = model_id"
+    assert sorted(query(place, names)) == [("a model", 0.3), ("a model (layer 1)", 0.1)]
+
+
 def test_another_model_of_a_recorded_name_takes_no_place(tmp_path):
     """Without names of a list, one row would be written over again and again."""
     place = str(tmp_path / "scores.db")

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -242,6 +243,16 @@ def test_failures(run, file):
     code, out, err = run("results", file, "--failures", "--model", "one")
     assert (code, out) == (0, "")
     assert "Nothing failed" in err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_letters_that_the_output_does_not_have(file, encoding):
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", "laion_score", "results", str(file), "--long"]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+    assert b"???" in done.stdout
+    assert RIDGE.encode() in done.stdout
 
 
 def test_failures_of_a_dataset(run, file, tiny_dataset):

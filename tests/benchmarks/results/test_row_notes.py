@@ -188,6 +188,15 @@ def test_a_layer_that_is_tried_on_one_benchmark_changes_no_other_row(layered):
     }
 
 
+def test_a_name_that_somebody_gave_is_made_for_no_other_model(layered):
+    layered({"net": {TAU: "2", OOD: "2"}})
+    results = layered({"net": {TAU: "0"}, "net (layer 0)": {TAU: "2", OOD: "2"}}).results()
+    models = {(r.model_identifier, r.layer): r.model for r in results}
+    assert models[("net (layer 0)", "2")] == "net (layer 0)"
+    assert len(set(models.values())) == 3
+    assert re.fullmatch(r"net \(.+, layer 0\)", models["net", "0"])
+
+
 def test_a_layer_beside_several_of_a_region_has_one_name_on_all_benchmarks(layered):
     layered({"net": {TAU: "2", OOD: "2"}})
     results = layered({"net": {TAU: "0", KINDS[0]: "0"}})

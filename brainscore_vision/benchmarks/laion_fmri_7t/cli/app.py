@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import io
 import json
 import platform
 import sys
@@ -370,6 +371,10 @@ for heading, commands in COMMANDS.items():
 
 def main() -> None:
     """Entry point: known errors are one clear message, unknown ones keep their traceback."""
+    if isinstance(
+        sys.stdout, io.TextIOWrapper
+    ):  # what a terminal of other letters cannot show is ?, and ends no command
+        sys.stdout.reconfigure(errors="replace")
     try:
         app(prog_name="laion-score")
     except Exception as error:

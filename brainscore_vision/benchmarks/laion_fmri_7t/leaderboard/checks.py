@@ -75,11 +75,11 @@ def model_name(result: Result) -> str:
     """A model's name on the leaderboard.
 
     The registered one, under which Brain-Score would score it; else the one that a list of models gives it, as in results; else
-    its own.
+    its own. Of a layer that results tell from another one of the model, the layer follows in brackets.
     """
-    if is_registered(result.requested_model):
-        return result.requested_model
-    return str(result.properties.get(NAME) or result.model_identifier)
+    registered = is_registered(result.requested_model)
+    name = result.requested_model if registered else str(result.properties.get(NAME) or result.model_identifier)
+    return f"{name} (layer {result.layer})" if result.layer_in_name else name
 
 
 def benchmark_name(result: Result) -> str:

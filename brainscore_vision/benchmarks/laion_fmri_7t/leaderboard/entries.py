@@ -273,7 +273,8 @@ def _model(result: Result, user: tables.User, public: bool) -> tables.Model:
         submission.status = "successful"
         submission.save()
     has_reference = entry is not None and entry.reference_id is not None
-    bibtex = None if has_reference or not is_registered(name) else load_model_bibtex(name)
+    requested = result.requested_model
+    bibtex = None if has_reference or not is_registered(requested) else load_model_bibtex(requested)
     return recorder.modelentry_from_model(
         name, public=public, competition=None, submission=submission, domain=DOMAIN, bibtex=bibtex
     )

@@ -68,9 +68,15 @@ def names_and_layers(
     def name(network: _Network, result: Result | Summary) -> tuple[str, bool]:
         in_name = getattr(result, "layer_in_name", False) or layers.are_told(network.code, result)
         parts = [*network.parts, f"layer {result.layer or 'unknown'}"] if in_name else network.parts
-        return f"{network.base} ({', '.join(parts)})" if parts else network.base, in_name
+        if parts and _in_brackets(network.base, parts) in asked:  # somebody gave this name to another one
+            parts = [network.requested, *parts]
+        return _in_brackets(network.base, parts) if parts else network.base, in_name
 
     return [name(networks[_facts(result)], result) for result in results]
+
+
+def _in_brackets(base: str, parts: Sequence[str]) -> str:
+    return f"{base} ({', '.join(parts)})"
 
 
 def _facts(result: Result | Summary) -> tuple:
