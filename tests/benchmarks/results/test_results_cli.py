@@ -255,6 +255,18 @@ def test_letters_that_the_output_does_not_have(file, encoding):
     assert RIDGE.encode() in done.stdout
 
 
+def test_files_are_named_from_where_the_user_is(run, file, tiny_dataset, tmp_path, monkeypatch):
+    folder, database, score = tmp_path / "tables", ResultsDatabase(file), scores(tiny_dataset)["one"][RIDGE]
+    folder.mkdir()
+    for name in ("table.npz", "net.py:make"):
+        (folder / name.partition(":")[0]).touch()
+        database.add(copied(score), facts(score, 7, model=str(folder / name)))
+    monkeypatch.chdir(folder)
+    for name in ("table.npz", "net.py:make", "../tables/net.py:make"):
+        (row,) = rows_of(run("results", file, "--model", name, "--json")[1])
+        assert row["requested_model"] == str((folder / name).resolve())
+
+
 def test_failures_of_a_dataset(run, file, tiny_dataset):
     """By all that its results are found by; those of another dataset, on which nothing was scored, by the fingerprint."""
     database, score = ResultsDatabase(file), scores(tiny_dataset)["two"][ONE_SUBJECT]

@@ -46,13 +46,12 @@ def compare(
     from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import ComparisonError
     from brainscore_vision.benchmark_helpers.stimulus_kernels.statistics.differences import compare as compare_scores
 
-    from ..networks.sources import with_whole_path
     from ..results import ResultsDatabase, ResultsError, matches, row_notes
 
     adjusted([], correct)  # a method that does not exist, before anything is read
     database, found = ResultsDatabase(results, create=False), []
     for model in (first, second):
-        own = database.results([model]) or database.results([with_whole_path(model)])
+        own = database.results([model])
         # a name may hold asterisks, as that of some columns of a table: it is itself first
         own = [result for result in own if model in (result.model, result.requested_model)] or own
         if len({result.model for result in own}) != 1:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 from brainscore_core.metrics import Score
 
+from ..networks.sources import with_whole_path
 from . import voxels
 from .entry import Entry, make_entry, without_dataset
 from .errors import ResultsError
@@ -205,7 +206,7 @@ class ResultsDatabase:
             The newest of each model, benchmark and dataset alone; two sources of a model of one name are two models, and so
             are two choices of layers for a model whose code is the same.
         """
-        models, benchmarks = _patterns(models), _patterns(benchmarks)
+        models, benchmarks = _of_models(models), _patterns(benchmarks)
         with reading(self.connection):
             found = read_results(self.tables, *self._rows(models, benchmarks, latest))
             named = self._named(found, models, benchmarks, latest)
@@ -219,7 +220,7 @@ class ResultsDatabase:
         intervals: bool = True,
     ) -> list[Summary]:
         """Of :meth:`results`, what a list shows, in a tenth of the time; without ``intervals`` over subjects faster still."""
-        models, benchmarks = _patterns(models), _patterns(benchmarks)
+        models, benchmarks = _of_models(models), _patterns(benchmarks)
         with reading(self.connection):
             found = read_summaries(self.tables, *self._rows(models, benchmarks, latest), intervals)
             named = self._named(found, models, benchmarks, latest)
@@ -250,7 +251,7 @@ class ResultsDatabase:
         Of several attempts at one model, benchmark and dataset, ``latest`` gives the last if it failed. That a model could not
         be made (``benchmark`` is None) concerns every benchmark, and is past once it was scored on any.
         """
-        models, benchmarks = _patterns(models), _patterns(benchmarks)
+        models, benchmarks = _of_models(models), _patterns(benchmarks)
         t = self.tables
         with reading(self.connection):
             failures = [
@@ -351,6 +352,12 @@ class ResultsDatabase:
 
 def _patterns(names: str | Iterable[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _of_models(names: str | Iterable[str]) -> tuple[str, ...]:
+    """Patterns of models; files, which may be named from where the user is, also with their whole path."""
+    given = _patterns(names)
+    return tuple(dict.fromkeys([*given, *map(with_whole_path, given)]))
 
 
 def _matching(names: Names, models: Sequence[str], benchmarks: Sequence[str]) -> dict[str, list[int]]:
