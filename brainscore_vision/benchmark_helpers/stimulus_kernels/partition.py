@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -77,8 +77,8 @@ class Partition:
     region: str
     models: tuple[str, str]
     values: Mapping[str, float]
-    draws: Mapping[str, np.ndarray]
-    per_neuroid: Mapping[str, np.ndarray]
+    draws: Mapping[str, np.ndarray] = field(repr=False)
+    per_neuroid: Mapping[str, np.ndarray] = field(repr=False)
     alphas: tuple[float, float, float]
     weight: float
     n_train: int
@@ -106,7 +106,7 @@ class MeanPartition:
     region: str
     models: tuple[str, str]
     values: Mapping[str, float]
-    draws: Mapping[str, np.ndarray]
+    draws: Mapping[str, np.ndarray] = field(repr=False)
     n_test: int
     n_groups: int
     dropped_stimuli: tuple[str, ...] = ()

@@ -128,16 +128,18 @@ COLUMNS = {
     ("86.53", "74", "NA"): {"a": 86.53, "b": 74},  # R
     ("25,557", "11,689", "1,000"): {"a": "25,557", "b": "11,689", "c": "1,000"},  # thousands, or not
     ("1,5", "many", "3"): {"a": "1,5", "b": "many", "c": "3"},
+    ("1,5", "-", "3"): {"a": "1,5", "b": "-", "c": "3"},
 }
 
 
 @pytest.mark.parametrize("cells", COLUMNS)
 def test_lists_and_files_of_properties_read_cells_alike(tmp_path, cells):
-    rows = "".join(f"{i};{name};{cell}\n" for i, (name, cell) in enumerate(zip("abc", cells, strict=True)))
-    listed = read_model_list(written(tmp_path, "a.csv", ";source;top1\n" + rows))  # as pandas writes an index
+    index = 1, 7, 4  # as R and pandas write one
+    rows = "".join(f"{i};{name}; {cell}\n" for i, name, cell in zip(index, "abc", cells, strict=True))
+    listed = read_model_list(written(tmp_path, "a.csv", ";source; top1\n" + rows))
     assert {one.source: one.properties["top1"] for one in listed if one.properties} == COLUMNS[cells]
     assert all(set(one.properties) <= {"top1"} for one in listed)
-    found = read_properties(written(tmp_path, "p.csv", ";model;top1\n" + rows))
+    found = read_properties(written(tmp_path, "p.csv", ";model; top1\n" + rows))
     assert {model: own["top1"] for model, own in found.items() if own} == COLUMNS[cells]
 
 

@@ -200,7 +200,10 @@ def _each_once(found: Sequence[Listed], path: Path) -> list[Listed]:
     for one in found:
         known = by_source.setdefault(with_whole_path(one.source), one)
         if (known.layers, known.properties) != (one.layers, one.properties):
-            raise ModelSourceError(f"{path}: a model stands in a list once; {one.source!r} stands there in two ways.")
+            raise ModelSourceError(
+                f"{path}: a model stands in a list once; {one.source!r} stands there in two ways. For another layer, or other "
+                f"properties, write a list of its own."
+            )
         name = one.properties.get(NAME)
         if name is not None and with_whole_path(names.setdefault(str(name), one.source)) != with_whole_path(one.source):
             raise ModelSourceError(

@@ -13,7 +13,7 @@ from brainscore_vision.data.laion_fmri_7t.text_files import read_csv
 MISSING = ("", "NA", "N/A", "n/a", "nan", "NaN", "NULL", "null", "<NA>")
 """Cells of a table that say nothing; None does: it may be what an untrained network was trained on."""
 
-_DECIMAL_COMMA = re.compile(r"[+-]?\d*(,\d+)?")
+_DECIMAL_COMMA = re.compile(r"[+-]?(\d+(,\d+)?|,\d+)")
 _NO_THOUSANDS = re.compile(r".*,(\d{1,2}|\d{4,})")
 """A comma that is none between thousands, which has three digits behind it."""
 
@@ -34,19 +34,20 @@ def read_property_table(path: Path, words: Collection[str]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         A column of numbers alone is of numbers, with a decimal comma or point; all others are of text. Cells of
-        :data:`MISSING` are missing. A column without a name that counts the rows is left out.
+        :data:`MISSING` are missing. A column without a name that numbers the rows, as programs write an index, is left out.
 
     Raises
     ------
     SchemaError
         See :func:`~brainscore_vision.data.laion_fmri_7t.text_files.read_csv`.
     """
-    missing = {name: [""] if name in words else MISSING for name in read_csv(path, nrows=0).columns}
+    names = read_csv(path, nrows=0, skipinitialspace=True).columns
+    missing = {name: [""] if name in words else MISSING for name in names}
     frame = read_csv(
         path, dtype=dict.fromkeys(words, str), keep_default_na=False, na_values=missing, skipinitialspace=True
     )
     for name in frame.columns.difference([*words]):
-        if _OF_PANDAS.fullmatch(name) and (frame[name] == range(len(frame))).all():
+        if _OF_PANDAS.fullmatch(name) and frame[name].dtype.kind == "i" and frame[name].is_unique:
             frame = frame.drop(columns=name)
         elif frame[name].dtype == object and _has_decimal_commas(frame[name].dropna()):
             frame[name] = frame[name].str.replace(",", ".").astype(float)
