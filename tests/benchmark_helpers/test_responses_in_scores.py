@@ -3,10 +3,11 @@
 import dataclasses
 import functools
 import re
+import shutil
 
 import numpy as np
 import pytest
-from plugin_testing.second_dataset import METRICS, QUIET, SITES
+from plugin_testing.second_dataset import METRICS, QUIET, SITES, Study
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import (
     NoiseCeiling,
@@ -127,6 +128,25 @@ def test_one_regions_responses_for_another_are_said(study, model):
         assert any(note.startswith(said) for note in score.attrs["notes"])
     ((_, alone),) = score_plans(model, plans[:1], QUIET)
     assert not any("same numbers" in note for note in alone.attrs.get("notes", ()))
+
+
+def test_copies_of_images_are_said(model, tmp_path):
+    """Under other names: of training images among test images, and of test images."""
+    study = Study(tmp_path)
+    plan = study.benchmark(METRICS["ridge"]).resolve()
+    train, test = plan.tasks[0].train_ids, plan.tasks[0].test_ids
+    for copy, name in ((test[1], train[2]), (test[4], test[3]), (train[5], train[4])):
+        shutil.copyfile(tmp_path / f"{name}.png", tmp_path / f"{copy}.png")
+    ((_, score),) = score_plans(model, [plan], QUIET)
+    said = [note for note in score.attrs["notes"] if "copies" in note]
+    assert said == [
+        f"1 of {len(test)} test images are copies of {kind} images under another name (the first: {copy} of {name}): {harm}. "
+        f"Leave them out."
+        for kind, copy, name, harm in (
+            ("training", test[1], train[2], "responses to them were fitted"),
+            ("other test", test[4], test[3], "they count as independent"),
+        )
+    ]
 
 
 def test_one_subjects_responses_for_anothers_are_said(study, model):

@@ -244,6 +244,22 @@ def test_nan_rows_are_dropped_as_those_that_are_not_valid(own_copy, cell):
     assert found.item() == expected.item()
 
 
+def test_a_matrix_of_pairs_is_said_to_be_compared_as_features():
+    features = np.random.default_rng(3).standard_normal((90, 20))
+    ids = [f"{i}.jpg" for i in range(90)]
+    notes = {
+        name: StimulusFeatureModel.from_arrays(values, ids, name).notes()
+        for name, values in {
+            "RDM": 1 - np.corrcoef(features),
+            "kernel": (features @ features.T).astype(np.float32),
+            "square": features @ features[:20].T @ np.ones((20, 90)) + np.arange(90.0)[:, None],
+            "features": features,
+        }.items()
+    }
+    assert {name: len(found) for name, found in notes.items()} == {"RDM": 1, "kernel": 1, "square": 0, "features": 0}
+    assert "each row as features of a stimulus" in notes["RDM"][0]
+
+
 def test_absent_invalid_and_nan_rows_are_counted_apart(own_copy):
     train, test = open_dataset(own_copy).split_ids("shared", "tau")
     with h5py.File(embedding_file(own_copy), "r+") as file:

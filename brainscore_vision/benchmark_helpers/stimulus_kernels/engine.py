@@ -100,6 +100,7 @@ class Run:
         self._stack = ExitStack()
         self._same_responses: dict[tuple[str, str], str] = {}
         self._notes_on_noise: dict[object, tuple[str, ...]] = {}
+        self._hashes: dict[StimulusPool, dict[str, str]] = {}  # of images, where a model sees some
 
     def __enter__(self) -> Run:
         for maker in self._makers:
@@ -122,7 +123,7 @@ class Run:
         """
         if any(recorder.needs_images for recorder in self._recorders):
             for pool in dict.fromkeys(job.task.pool for job in self.jobs):
-                pool.content_hashes(pool.stimulus_ids)
+                self._hashes[pool] = pool.content_hashes(pool.stimulus_ids)
                 if not getattr(pool.provider, "images_are_plain", False):
                     check_plain(pool.load_stimuli(pool.stimulus_ids), pool.name)
         alike: dict = {}
@@ -159,11 +160,12 @@ class Run:
                 note = f"Responses of {said} are the same numbers: check what loads them, unless these are the same neuroids."
                 self._same_responses.update(dict.fromkeys(names, note))
 
-    def notes_on_responses(self, task: SubjectTask) -> tuple[str, ...]:
-        """What Scores should say of a task's responses, by themselves and beside the others'."""
+    def notes_on_data(self, task: SubjectTask) -> tuple[str, ...]:
+        """What Scores should say of a task's images and responses, by themselves and beside the others'."""
         note = self._same_responses.get((task.subject, task.region))
         of_noise = "explained_variance" in getattr(task.metric, "normalizations", ())
         return (
+            *copied_images(self._hashes.get(task.pool, {}), task.train_ids, task.test_ids),
             *(() if note is None else (note,)),
             *(self._notes_on_noise.get(task.load_responses, ()) if of_noise else ()),
         )
@@ -288,6 +290,34 @@ def _for_others(recorder, regions: Sequence[str]) -> list[str]:
     return [label for label in dict.fromkeys(recorder.labels.values()) if label not in wanted]
 
 
+def copied_images(hashes: Mapping[str, str], train_ids: Sequence[str], test_ids: Sequence[str]) -> list[str]:
+    """Notes on test images that are training images, or other test images, under another name.
+
+    Parameters
+    ----------
+    hashes : mapping of str to str
+        Of the contents of images, as far as they are known.
+    train_ids, test_ids : sequence of str
+    """
+    notes = []
+    for kind, names, harm in (
+        ("training", train_ids, "responses to them were fitted"),
+        ("other test", test_ids, "they count as independent"),
+    ):
+        first: dict[str, str] = {}
+        for name in names:
+            if name in hashes:
+                first.setdefault(hashes[name], name)
+        copies = [(name, first.get(hashes.get(name), name)) for name in test_ids]
+        copies = [(name, other) for name, other in copies if name != other]
+        if copies:
+            notes.append(
+                f"{len(copies)} of {len(test_ids)} test images are copies of {kind} images under another name (the first: "
+                f"{copies[0][0]} of {copies[0][1]}): {harm}. Leave them out."
+            )
+    return notes
+
+
 def score_plans(
     model, plans: Sequence[Plan | FoldsPlan], options: EngineOptions | None = None
 ) -> Iterator[tuple[int, Score]]:
@@ -375,7 +405,7 @@ def evaluate(model, tasks: Sequence[SubjectTask], options: EngineOptions) -> Ite
             for job in item.jobs:
                 jobs[job.task].append(job)
             for task, result in _results(*run.kernels(item), list(jobs), run.compute):
-                notes = *run.notes(item), *fitted_to(model, task), *run.notes_on_responses(task), *result.notes
+                notes = *run.notes(item), *fitted_to(model, task), *run.notes_on_data(task), *result.notes
                 about = {"notes": notes, "features_digest": run.features_digest(item)}
                 for job in jobs[task]:
                     yield job.position, replace(result, dropped_stimuli=job.dropped, **about)

@@ -191,7 +191,7 @@ def partition(
             for job, found in _partitions(run.kernels(item), item.jobs, models, run.compute):
                 layers = tuple(own.get(job.task.model_region) for own in recorded)
                 fitted = (note for model in (model_a, model_b) for note in fitted_to(model, job.task))
-                of_task = *run.notes_on_responses(job.task), *of_data[job.position], *_at_edge(found, job.task)
+                of_task = *run.notes_on_data(job.task), *of_data[job.position], *_at_edge(found, job.task)
                 notes = (*run.notes(item), *fitted, *of_task)
                 yield job.position, replace(found, dropped_stimuli=job.dropped, layers=layers, notes=notes, **networks)
 

@@ -62,6 +62,10 @@ ROW_BLOCK = 4096
 """Rows of a file that are read at a time."""
 
 
+CORNER = 64
+"""Rows of a square table that tell whether it is symmetric."""
+
+
 @dataclass(frozen=True)
 class FeatureTable:
     """Features by stimulus id, read when they are asked for.
@@ -203,6 +207,17 @@ class FeatureTable:
                     f"first: {[str(stimulus_ids[i]) for i in bad[:3]]}. Mend them, or mark these rows as not valid."
                 )
         return features
+
+    @cached_property
+    def is_of_pairs(self) -> bool:
+        """Whether the table is square and symmetric, as far as its first rows show: stimuli × stimuli, perhaps."""
+        n = min(CORNER, len(self.ids))
+        if self.n_features != len(self.ids) or n < 3:
+            return False
+        corner = np.asarray(self.read(0, n))[:, :n]
+        return bool(
+            np.array_equal(corner, corner.T) or np.allclose(corner, corner.T, rtol=1e-5, atol=0.0, equal_nan=True)
+        )
 
     @cached_property
     def _rows_by_id(self) -> dict[str, int]:

@@ -111,8 +111,13 @@ class StimulusFeatureModel(LookupModel):
         return self.table.rows(stimulus_ids)
 
     def notes(self) -> list[str]:
-        """How the table was read, and how many of its ids are not spelled as the dataset's."""
+        """How the table was read, what it may be besides, and how many of its ids are not spelled as the dataset's."""
         notes = list(self.table.notes)
+        if self.table.is_of_pairs:
+            notes.append(
+                f"{self.table.name} has a row and a column for each stimulus and is symmetric: if it is a matrix of "
+                f"similarities or dissimilarities (an RDM), it is not compared as one, but each row as features of a stimulus."
+            )
         if self._renamed:
             stimulus_id, found = min(self._renamed.items())
             notes.append(
