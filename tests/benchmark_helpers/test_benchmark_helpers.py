@@ -235,7 +235,7 @@ def test_stimuli_of_one_name_are_other_ones_where_they_are_shown_otherwise(tmp_p
     ids = first.stimulus_ids
     part = StimulusPart("all", ids)
     if apart == "widths":
-        second = dataclasses.replace(first, visual_degrees=4.0)
+        second = dataclasses.replace(first, visual_degrees=np.float32(4))  # JSON knows no such number
     tasks = [
         dataclasses.replace(
             task,

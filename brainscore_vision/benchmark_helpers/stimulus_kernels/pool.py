@@ -82,6 +82,8 @@ class StimulusPool:
                 f"visual_degrees of a pool is how wide its stimuli were, in degrees, above 0 and below {WIDEST}; that of "
                 f"{self.name} is {degrees!r}. Give the width on the screen as people saw it."
             )
+        if not isinstance(degrees, int | float):  # keys of kernels hold plain numbers
+            object.__setattr__(self, "visual_degrees", float(degrees))
         parts = [self.parts] if isinstance(self.parts, StimulusPart) else self.parts
         parts = list(parts) if isinstance(parts, Iterable) else [parts]
         others = [part for part in parts if not isinstance(part, StimulusPart)]

@@ -105,6 +105,11 @@ class TestImages:
         image.unlink()
         assert image.name in failed(copy)[IMAGES]
 
+    def test_copies_under_other_names_are_counted(self, copy, image):
+        other = next(path for path in sorted(image.parent.iterdir()) if path.suffix == image.suffix and path != image)
+        shutil.copyfile(image, other)
+        assert "; 1 are the same picture as another one, first " in results(copy)[IMAGES].detail
+
     def test_not_square(self, copy, image):
         Image.new("RGB", (64, 32)).save(image)
         assert f"1 of 217 images are not square, first {image.name!r}" in failed(copy)[IMAGES]

@@ -297,7 +297,12 @@ def _images(dataset: Dataset, statistics: dict) -> str:
             f"people saw squares; {len(found.not_square)} of {len(found.hashes):,} images are not square, first "
             f"{found.not_square[0]!r}, and most models stretch them"
         )
-    return f"{len(found.hashes):,} images, {describe_sizes(found)}; {describe_copies(found)}"
+    first: dict[str, str] = {}
+    again = [
+        (name, first[content]) for name, content in found.hashes.items() if first.setdefault(content, name) != name
+    ]
+    twice = f"; {len(again)} are the same picture as another one, first {again[0][0]} as {again[0][1]}" if again else ""
+    return f"{len(found.hashes):,} images, {describe_sizes(found)}; {describe_copies(found)}{twice}"
 
 
 def _sealed(dataset: Dataset, statistics: dict) -> str:
