@@ -278,6 +278,15 @@ def test_failures_of_a_dataset(run, file, tiny_dataset):
         assert out == "broken.py:make: ImportError: no\n"
         assert "0123456789abcdef" in err
         assert "1 could not be scored" in run("results", file, "--dataset", name)[2]
+    moved = copied(score)
+    moved.attrs["dataset"]["name"] = "/elsewhere/moved"
+    database.add(moved, facts(moved, 9))
+    for name in (str(tiny_dataset), "moved"):
+        assert run("results", file, "--failures", "--dataset", name)[1] == "broken.py:make: ImportError: no\n"
+    assert (
+        "No dataset fits --dataset mved; there are results on "
+        in run("results", file, "--failures", "--dataset", "mved")[2]
+    )
     assert "ValueError: far" in run("results", file, "--failures", "--dataset", "0123*")[1]
     assert "2 could not be scored" in run("results", file)[2]
     assert "could not be scored" not in run("results", file, "--model", "one")[2]

@@ -216,6 +216,10 @@ def _failures(database, dataset: list[str] | None, **patterns) -> list:
 
     called = database.datasets() if dataset else {}
     found = [(failure, failure.dataset_fingerprint) for failure in database.failures(**patterns)]
+    known = [*called, *(name for names in called.values() for name in names), *(own for _, own in found)]
+    if dataset and not matches(dataset, *known):
+        names = ", ".join(dict.fromkeys(names[0] if names else own for own, names in called.items()))
+        _notes.print(f"No dataset fits --dataset {' or '.join(dataset)}; there are results on {names or 'none'}.")
     unnamed = dict.fromkeys(fingerprint for _, fingerprint in found if dataset and fingerprint not in ("", *called))
     if unnamed:
         _notes.print(

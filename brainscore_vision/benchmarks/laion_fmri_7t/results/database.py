@@ -270,7 +270,10 @@ class ResultsDatabase:
         """Fingerprints of the datasets that there are results on, and what these are called."""
         with reading(self.connection):
             rows = read_names(self.tables).datasets.values()
-        return {row.fingerprint: names_of_dataset(row.description) for row in rows}
+        found: dict[str, list[str]] = {}
+        for row in rows:  # a folder may be moved, or be on two machines
+            found.setdefault(row.fingerprint, []).extend(names_of_dataset(row.description))
+        return found
 
     def score(self, result_id: int) -> Score:
         """The Score of a result, as it was added; its benchmark's identifier without the dataset, which has its own place.
