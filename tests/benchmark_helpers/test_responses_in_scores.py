@@ -130,6 +130,23 @@ def test_one_regions_responses_for_another_are_said(study, model):
     assert not any("same numbers" in note for note in alone.attrs.get("notes", ()))
 
 
+@pytest.mark.parametrize(("noise", "is_known"), [(0.1, True), (1.6, False)])
+def test_an_agreement_that_may_be_zero_is_said(study, model, noise, is_known):
+    """CKA divides by it: of responses that are mostly noise, a small number of either sign."""
+    plan = study.benchmark(METRICS["cka"]).resolve()
+
+    def noisy(task, seed):
+        whole = task.load_responses()
+        values = whole.values + noise * np.random.default_rng(seed).standard_normal(whole.values.shape)
+        return dataclasses.replace(task, load_responses=lambda: dataclasses.replace(whole, values=values))
+
+    tasks = tuple(noisy(task, seed) for seed, task in enumerate(plan.tasks))
+    ((_, score),) = score_plans(model, [dataclasses.replace(plan, tasks=tasks)], QUIET)
+    said = [note for note in score.attrs.get("notes", ()) if "by which the score is divided" in note]
+    assert bool(said) != is_known
+    assert np.ptp([score.attrs[subject].item() for subject in SITES]) < 0.5 or not is_known
+
+
 def test_copies_of_images_are_said(model, tmp_path):
     """Under other names: of training images among test images, and of test images."""
     study = Study(tmp_path)

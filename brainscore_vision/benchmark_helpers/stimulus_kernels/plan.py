@@ -106,8 +106,8 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
         score.attrs["mean_eigenvalue"] = result.mean_eigenvalue
     if result.dropped_stimuli:
         score.attrs["dropped_stimuli"] = list(result.dropped_stimuli)
-    if result.notes:
-        score.attrs["notes"] = list(result.notes)
+    if result.notes or chosen.notes:
+        score.attrs["notes"] = [*result.notes, *chosen.notes]
     return score
 
 

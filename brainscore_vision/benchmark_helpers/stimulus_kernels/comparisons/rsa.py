@@ -17,7 +17,13 @@ from ..kernels.kernel import StimulusKernel
 from ..parallel import ordered_map
 from ..statistics import similarity
 from ..statistics.bootstrap import N_DRAWS, Resampled, check_draws, rank_classes, rdm_draws
-from ..statistics.ceilings import SIMILARITY_NORMALIZATIONS, NoiseCeiling, Normalized, scaled_similarity
+from ..statistics.ceilings import (
+    SIMILARITY_NORMALIZATIONS,
+    STANDARD_ERRORS,
+    NoiseCeiling,
+    Normalized,
+    scaled_similarity,
+)
 from ..statistics.rsa_ceilings import Halves, cka_reliability, nili_bounds, rdm_reliability, split_half_reliability
 from ..statistics.similarity import Estimate, mean_estimate
 from ..tasks import Responses, Results, SubjectResult, SubjectTask
@@ -344,6 +350,14 @@ class CKAMetric:
                 if ceiling is not None and ceiling.value > 0:
                     draws = None if counts is None else measured.score.times(ceiling.to(-1)).draws(counts)
                     of_subject[name] = scaled_similarity(result.similarity, ceiling.value, draws)
+            if "published" in of_subject and not agreement.is_known:
+                note = (
+                    f"The agreement of {result.subject} with the others on the {result.n_test} test stimuli, by which the "
+                    f"score is divided, may be 0 (it is no more than {STANDARD_ERRORS:g} standard errors above): published "
+                    f"says little there. Take more stimuli, or give halves of the trials and choose the normalization "
+                    f"reliability."
+                )
+                of_subject["published"] = replace(of_subject["published"], notes=(note,))
             if not of_subject:
                 raise ResponsesError(
                     f"A score of cka is divided by the subjects' agreement, which is {agreement.value:.2g} for "

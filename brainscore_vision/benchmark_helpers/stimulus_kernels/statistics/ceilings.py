@@ -402,12 +402,15 @@ class Normalized:
         The same aggregate of what is divided by.
     draws : numpy.ndarray of float64, shape (draws,), or None
         ``value`` over resampled stimuli, where the ceiling is known only now.
+    notes : tuple of str
+        What a reader of ``value`` should know.
     """
 
     value: float
     raw: float
     ceiling: float
     draws: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
 
 def check_normalization(name: str) -> str:
