@@ -9,6 +9,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import xarray as xr
+from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.benchmark_helpers.validate_error import assert_valid_uncertainty
 from brainscore_vision.metric_helpers.bootstrap_error import bootstrap_error
 from plugin_testing.models import CountingModel, FeatureModel, random_features, small_network
@@ -253,6 +254,24 @@ def test_stimuli_of_one_name_are_other_ones_where_they_are_shown_otherwise(tmp_p
         return {result.subject: float(result.correlations.mean()) for _, result in evaluate(model, chosen, options)}
 
     assert scores(tasks) == scores(tasks[1:]) | scores(tasks[:1])
+
+
+@pytest.mark.parametrize(
+    ("degrees", "problem"), [([DEGREES] * 2, None), ([DEGREES, 16.0], "1 of 2, the first: 16 of b")]
+)
+def test_images_of_other_widths_than_their_pool_are_refused(degrees, problem):
+    class Wide:
+        def load_stimuli(self, stimulus_ids):
+            stimuli = StimulusSet({"stimulus_id": list(stimulus_ids), "degrees": degrees})
+            stimuli.stimulus_paths, stimuli.identifier = dict.fromkeys(stimulus_ids, "image.png"), None
+            return stimuli
+
+    pool = StimulusPool("mine", (StimulusPart("all", ("a", "b")),), DEGREES, Wide())
+    if problem is None:
+        assert len(pool.load_stimuli(["a", "b"])) == 2
+        return
+    with pytest.raises(StimulusKernelError, match=f"Images of mine are 5 degrees wide.* {problem}"):
+        pool.load_stimuli(["a", "b"])
 
 
 def test_own_pools_hold_the_common_images_and_the_subjects(study, model):

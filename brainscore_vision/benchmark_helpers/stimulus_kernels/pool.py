@@ -10,6 +10,7 @@ from typing import Protocol
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 
 from .errors import StimulusKernelError
+from .features.image_files import check_degrees
 from .named_rows import ids_of
 
 WIDEST = 180
@@ -117,6 +118,7 @@ class StimulusPool:
                 f"load_stimuli of a provider returns a StimulusSet with a column stimulus_id; that of {self.name} has "
                 f"{', '.join(map(str, stimuli))}. Name its column so."
             )
+        check_degrees(stimuli, self.visual_degrees, self.name)
         return stimuli
 
     def content_hashes(self, stimulus_ids: Sequence[str]) -> dict[str, str]:

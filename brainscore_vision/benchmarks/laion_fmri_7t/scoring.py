@@ -58,6 +58,12 @@ def score_model(model, benchmark, dataset=None, *, layers=None) -> Score:
     else:
         _check_dataset(benchmark, dataset)
     if not isinstance(benchmark, LAIONBenchmark):
+        if layers == AUTO:
+            raise ModelSourceError(
+                f"layers={AUTO!r} chooses on the training images of LAION-fMRI; {benchmark.identifier} is a benchmark on other "
+                f"data. Name the layers of its regions, layers={{'IT': 'LAYER'}}, or let map_layers of "
+                f"brainscore_vision.benchmark_helpers.stimulus_kernels.layers.mapping compare some on its tasks."
+            )
         return benchmark(find_model(model).model(layers))
     candidate, plans = prepare(model, [benchmark], layers)
     ((_, score),) = score_plans(candidate, plans, benchmark.options)

@@ -12,6 +12,7 @@ from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper, 
 from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 from plugin_testing.models import CountingModel
 from plugin_testing.people import in_child
+from plugin_testing.small_benchmark import N_IMAGES, make_benchmark, make_images
 from torchvision.transforms.functional import InterpolationMode
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
@@ -465,3 +466,9 @@ def test_a_fork_beside_a_file_makes_one_model_whatever_was_loaded_before(tmp_pat
     assert len({one[own] for one in found}) == 1
     (tmp_path / "timm" / "__init__.py").write_text("def gain(x):\n    return 3 * x\n")
     assert in_child(lambda: revisions(theirs, own))[own] != found[0][own]
+
+
+def test_layers_of_a_benchmark_on_other_data_are_not_chosen(tmp_path):
+    own = make_benchmark(make_images(tmp_path, N_IMAGES, 0))
+    with pytest.raises(ModelSourceError, match="layers='auto' chooses on .*LAION-fMRI.*map_layers"):
+        score_model(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 7), torch.nn.ReLU()).eval(), own, layers="auto")

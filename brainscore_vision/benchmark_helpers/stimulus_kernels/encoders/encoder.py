@@ -21,6 +21,7 @@ from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from tqdm.auto import tqdm
 
 from ..errors import ModelOutputError, StimulusKernelError
+from ..features.image_files import check_degrees
 from ..features.network import network_digest, pytorch_wrapper, weights_state
 from ..features.preprocessing import noticing_changes, preprocessing_digest, same_code, structure_digest
 from ..features.recording import CPU_BATCH, answers_by_layers, library, recorder_for, recording_alone
@@ -416,6 +417,8 @@ def _show(first: Encoder, encoders, images, outputs, batch_size, progress: bool)
         first._recorders[key] = recorder_for(model, list(layers))
     recorder = first._recorders[key]
     degrees = first.about["source_degrees"], first.about["visual_degrees"]
+    if isinstance(images, StimulusSet):
+        check_degrees(images, degrees[0], f"the fit of {first.about['identifier']}")
 
     def sink(batch):
         for output in outputs:

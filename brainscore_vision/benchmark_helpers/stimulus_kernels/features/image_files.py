@@ -326,6 +326,21 @@ def same_degrees(width: float, other: float) -> bool:
     return math.isclose(width, other, rel_tol=1e-6)
 
 
+def check_degrees(stimuli: StimulusSet, degrees: float, of: str) -> None:
+    """Raise StimulusKernelError if a StimulusSet says other widths of its images, in Brain-Score's column ``degrees``."""
+    if "degrees" not in stimuli:
+        return
+    said = stimuli["degrees"].astype(float).to_numpy()
+    others = ~np.isclose(said, degrees, rtol=1e-6, atol=0.0)
+    if others.any():
+        first = int(others.argmax())
+        raise StimulusKernelError(
+            f"Images of {of} are {degrees:g} degrees wide; the StimulusSet's column degrees says otherwise of "
+            f"{others.sum()} of {len(said)}, the first: {said[first]:g} of {stimuli['stimulus_id'].iloc[first]}. Place them on "
+            f"one screen first (brainscore_vision.benchmark_helpers.screen.place_on_screen), or correct the column."
+        )
+
+
 def place_on_model_screen(
     stimuli: StimulusSet,
     content_hashes: dict,
