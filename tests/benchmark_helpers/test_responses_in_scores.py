@@ -6,6 +6,7 @@ import re
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from plugin_testing.second_dataset import METRICS, QUIET, SITES, Study
 
@@ -145,6 +146,27 @@ def test_an_agreement_that_may_be_zero_is_said(study, model, noise, is_known):
     said = [note for note in score.attrs.get("notes", ()) if "by which the score is divided" in note]
     assert bool(said) != is_known
     assert np.ptp([score.attrs[subject].item() for subject in SITES]) < 0.5 or not is_known
+
+
+def test_a_matrix_of_pairs_is_said_to_be_compared_as_responses(study, model):
+    plan = study.benchmark(METRICS["rdm"]).resolve()
+    whole = plan.tasks[0].load_responses()
+    n = len(whole.stimulus_ids)
+    for values, is_said in (
+        (1 - np.corrcoef(whole.values), True),
+        (np.random.default_rng(1).standard_normal((n, n)), False),
+    ):
+        pairs = dataclasses.replace(
+            whole,
+            values=values,
+            neuroids=pd.DataFrame({"voxel": range(n)}),
+            noise_ceiling=NoiseCeiling(np.full(n, 0.5), 0.5),
+            noise_variance=None,
+        )
+        tasks = (dataclasses.replace(plan.tasks[0], load_responses=lambda pairs=pairs: pairs),)
+        ((_, score),) = score_plans(model, [dataclasses.replace(plan, tasks=tasks)], QUIET)
+        said = [note for note in score.attrs.get("notes", ()) if "symmetric matrix of stimuli × stimuli" in note]
+        assert len(said) == is_said
 
 
 def test_copies_of_images_are_said(model, tmp_path):

@@ -22,6 +22,7 @@ from .features.recording import committed_layers
 from .kernels.compute import device_name
 from .kernels.kernel import StimulusKernel
 from .kernels.making import ModelKernels, recorder_of
+from .named_rows import is_symmetric
 from .options import EngineOptions
 from .plan import FoldsPlan, Plan
 from .pool import StimulusPart, StimulusPool
@@ -99,6 +100,7 @@ class Run:
         self.compute = self._makers[0].compute
         self._stack = ExitStack()
         self._same_responses: dict[tuple[str, str], str] = {}
+        self._of_pairs: dict[tuple[str, str], str] = {}
         self._notes_on_noise: dict[object, tuple[str, ...]] = {}
         self._hashes: dict[StimulusPool, dict[str, str]] = {}  # of images, where a model sees some
 
@@ -149,9 +151,14 @@ class Run:
                 )
             responses.check_stimuli(task.train_ids)
             responses.check_stimuli(task.test_ids)
+            if len(values := responses.values) == values.shape[1] and is_symmetric(values):
+                self._of_pairs[task.subject, task.region] = (
+                    f"Responses of {task.subject} in {task.region} are a symmetric matrix of stimuli × stimuli: if these are "
+                    f"similarities or dissimilarities (an RDM), they are not compared as one, but each row as responses to a "
+                    f"stimulus."
+                )
             if task.load_responses not in self._notes_on_noise:
                 self._notes_on_noise[task.load_responses] = responses.notes_on_noise(task.region)
-            values = responses.values
             key = values.shape, values[:: max(1, len(values) // SOME_ROWS)].tobytes()
             alike.setdefault(key, {})[task.subject, task.region] = None
         for names in alike.values():
@@ -162,11 +169,11 @@ class Run:
 
     def notes_on_data(self, task: SubjectTask) -> tuple[str, ...]:
         """What Scores should say of a task's images and responses, by themselves and beside the others'."""
-        note = self._same_responses.get((task.subject, task.region))
+        of_responses = (found.get((task.subject, task.region)) for found in (self._same_responses, self._of_pairs))
         of_noise = "explained_variance" in getattr(task.metric, "normalizations", ())
         return (
             *copied_images(self._hashes.get(task.pool, {}), task.train_ids, task.test_ids),
-            *(() if note is None else (note,)),
+            *filter(None, of_responses),
             *(self._notes_on_noise.get(task.load_responses, ()) if of_noise else ()),
         )
 

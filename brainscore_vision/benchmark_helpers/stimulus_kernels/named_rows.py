@@ -138,3 +138,8 @@ def in_another_order(index, other) -> bool:
     """Whether two indexes have the same names, and not in one order."""
     both = isinstance(index, pd.Index) and isinstance(other, pd.Index)
     return both and len(index) == len(other) and not index.equals(other) and set(index) == set(other)
+
+
+def is_symmetric(corner: np.ndarray) -> bool:
+    """Whether rows and columns of a square matrix say the same: of three or more things, similarities of each two, perhaps."""
+    return len(corner) > 2 and bool(np.allclose(corner, corner.T, rtol=1e-5, atol=0.0, equal_nan=True))

@@ -16,6 +16,7 @@ import pandas as pd
 
 from brainscore_vision.benchmark_helpers.stimulus_kernels.named_rows import (
     HOW_TO_SAY,
+    is_symmetric,
     misnamed_rows,
     row_indexes,
     rows_of_a_table_apart,
@@ -212,12 +213,7 @@ class FeatureTable:
     def is_of_pairs(self) -> bool:
         """Whether the table is square and symmetric, as far as its first rows show: stimuli × stimuli, perhaps."""
         n = min(CORNER, len(self.ids))
-        if self.n_features != len(self.ids) or n < 3:
-            return False
-        corner = np.asarray(self.read(0, n))[:, :n]
-        return bool(
-            np.array_equal(corner, corner.T) or np.allclose(corner, corner.T, rtol=1e-5, atol=0.0, equal_nan=True)
-        )
+        return self.n_features == len(self.ids) and is_symmetric(np.asarray(self.read(0, n))[:, :n])
 
     @cached_property
     def _rows_by_id(self) -> dict[str, int]:

@@ -30,6 +30,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.benchmark_helpers.screen import ImageConverter
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -330,7 +331,7 @@ def check_degrees(stimuli: StimulusSet, degrees: float, of: str) -> None:
     """Raise StimulusKernelError if a StimulusSet says other widths of its images, in Brain-Score's column ``degrees``."""
     if "degrees" not in stimuli:
         return
-    said = stimuli["degrees"].astype(float).to_numpy()
+    said = pd.to_numeric(stimuli["degrees"], errors="coerce").to_numpy(float)
     others = ~np.isclose(said, degrees, rtol=1e-6, atol=0.0)
     if others.any():
         first = int(others.argmax())
