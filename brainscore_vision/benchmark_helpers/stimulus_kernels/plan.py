@@ -106,8 +106,11 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
         score.attrs["mean_eigenvalue"] = result.mean_eigenvalue
     if result.dropped_stimuli:
         score.attrs["dropped_stimuli"] = list(result.dropped_stimuli)
-    if result.notes or chosen.notes:
-        score.attrs["notes"] = [*result.notes, *chosen.notes]
+    notes = [*result.notes, *chosen.notes]
+    if chosen.value > 0 > chosen.raw:
+        notes.append(f"The raw score of {result.subject} is negative; the {normalization} normalization squares it.")
+    if notes:
+        score.attrs["notes"] = notes
     return score
 
 

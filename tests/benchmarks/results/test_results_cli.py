@@ -273,7 +273,14 @@ def test_failures_of_a_dataset(run, file, tiny_dataset):
     elsewhere = dataclasses.replace(facts(score, model="far.py:make"), dataset_fingerprint="0123456789abcdef")
     database.add_failure("far.py:make", RIDGE, elsewhere, "ValueError: far", "Traceback: there")
     fingerprint = score.attrs["dataset"]["fingerprint"]
-    for name in (str(tiny_dataset), tiny_dataset.name, fingerprint, f"{fingerprint[:4]}*"):
+    for name in (
+        str(tiny_dataset),
+        f"{tiny_dataset}/",
+        tiny_dataset.name,
+        fingerprint,
+        fingerprint[:8],
+        f"{fingerprint[:4]}*",
+    ):
         _, out, err = run("results", file, "--failures", "--dataset", name)
         assert out == "broken.py:make: ImportError: no\n"
         assert "0123456789abcdef" in err

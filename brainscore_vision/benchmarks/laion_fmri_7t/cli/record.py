@@ -39,7 +39,7 @@ def record(
     ] = None,
     dataset: Annotated[
         list[str] | None,
-        typer.Option("--dataset", help="Only datasets whose name or fingerprint matches; may be repeated."),
+        typer.Option("--dataset", help="Only datasets whose name, folder or fingerprint matches; may be repeated."),
     ] = None,
     user: Annotated[
         str | None,
@@ -78,7 +78,7 @@ def record(
     from ..leaderboard.entries import Submitter, plant
     from ..leaderboard.entries import record as record_results
     from ..leaderboard.errors import LeaderboardError
-    from ..results import ResultsDatabase, matches, names_of_dataset
+    from ..results import ResultsDatabase, is_dataset, names_of_dataset
 
     if tree == (results is not None) or (tree and db is None):
         raise typer.BadParameter("Give RESULTS to record, or --tree and --db without RESULTS.")
@@ -90,7 +90,7 @@ def record(
     chosen = [
         result
         for result in ResultsDatabase(results, create=False).results(model or (), benchmark or ())
-        if matches(dataset or (), *names_of_dataset(result.dataset), result.dataset_fingerprint)
+        if is_dataset(dataset or (), names_of_dataset(result.dataset), result.dataset_fingerprint)
     ]
     if not chosen:
         raise LeaderboardError(

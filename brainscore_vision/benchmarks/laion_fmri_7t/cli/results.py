@@ -135,7 +135,9 @@ def results(
         found = database.summaries(**kept, intervals=is_long)
     gc.freeze()  # what was read is no garbage: to look for some in many results takes as long as to print them
     if dataset:
-        found = [r for r in found if store.matches(dataset, *store.names_of_dataset(r.dataset), r.dataset_fingerprint)]
+        found = [
+            r for r in found if store.is_dataset(dataset, store.names_of_dataset(r.dataset), r.dataset_fingerprint)
+        ]
     if conditions:
         _say_uncompared(conditions, {result.model: result.properties for result in found})
         found = [result for result in found if all(holds(condition, result.properties) for condition in conditions)]
@@ -212,12 +214,12 @@ def _number(value) -> float | None:
 
 def _failures(database, dataset: list[str] | None, **patterns) -> list:
     """Those on some datasets; one that came before its dataset was known may be of any."""
-    from ..results import matches
+    from ..results import is_dataset
 
     called = database.datasets() if dataset else {}
     found = [(failure, failure.dataset_fingerprint) for failure in database.failures(**patterns)]
-    known = [*called, *(name for names in called.values() for name in names), *(own for _, own in found)]
-    if dataset and not matches(dataset, *known):
+    known = {**{own: () for _, own in found}, **called}
+    if dataset and not any(is_dataset(dataset, names, own) for own, names in known.items()):
         names = ", ".join(dict.fromkeys(names[0] if names else own for own, names in called.items()))
         _notes.print(f"No dataset fits --dataset {' or '.join(dataset)}; there are results on {names or 'none'}.")
     unnamed = dict.fromkeys(fingerprint for _, fingerprint in found if dataset and fingerprint not in ("", *called))
@@ -226,7 +228,7 @@ def _failures(database, dataset: list[str] | None, **patterns) -> list:
             f"Some failed on datasets that have no results, of which the fingerprint alone is known: {', '.join(unnamed)}. "
             f"--dataset FINGERPRINT shows them."
         )
-    return [f for f, own in found if own == "" or matches(dataset or (), *called.get(own, ()), own)]
+    return [f for f, own in found if own == "" or is_dataset(dataset or (), called.get(own, ()), own)]
 
 
 def _show_results(database, found: list, show, sort: str, as_json: bool, n_failures: int) -> None:

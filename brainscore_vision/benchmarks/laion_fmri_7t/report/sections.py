@@ -206,7 +206,7 @@ def _compared(study: Study, correction: Correction) -> Section:
 
 def _second_model(study: Study, comparable: Set[Variant]) -> Remedy:
     """Another model of the study on what the best one was scored on; a new one where there is none."""
-    text = "A comparison needs two models with scores on one ridge or rdm-pearson benchmark. Score another one:"
+    text = "A comparison needs two models with scores on one benchmark. Score another one:"
     cells = {m: [(v, r) for own, v, r in study.cells if own == m and v in comparable] for m in study.models}
     first = next((model for model in study.models if cells[model]), None)
     if first is not None:

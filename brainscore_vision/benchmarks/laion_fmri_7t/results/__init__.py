@@ -5,7 +5,7 @@
 """
 
 from .adding import add_failures, add_scores, check_properties, set_properties
-from .database import ResultsDatabase, matches, names_of_dataset
+from .database import ResultsDatabase, is_dataset, matches, names_of_dataset
 from .entry import Entry, make_entry
 from .errors import ResultsError
 from .export import SUFFIXES, VOXEL_SUFFIXES, check_suffix, export, export_voxels
@@ -39,6 +39,7 @@ __all__ = [
     "check_suffix",
     "export",
     "export_voxels",
+    "is_dataset",
     "layers_text",
     "make_entry",
     "matches",

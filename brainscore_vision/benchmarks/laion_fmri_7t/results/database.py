@@ -17,7 +17,7 @@ from . import voxels
 from .entry import Entry, make_entry, without_dataset
 from .errors import ResultsError
 from .facts import RunFacts
-from .names import NAME, all_names, names_and_layers, tells_apart
+from .names import NAME, SHOWN_DIGITS, all_names, names_and_layers, tells_apart
 from .packing import NETWORK_FACTS, Node, unpack
 from .per_voxel import chosen_subjects, voxel_frames
 from .result import Failure, Result, Summary
@@ -406,6 +406,16 @@ def matches(patterns: Sequence[str], *names: str) -> bool:
     """Whether one of ``names`` fits one of ``patterns``, or there are none. Brackets stand for themselves."""
     escaped = [pattern.replace("[", "[[]") for pattern in patterns]
     return not patterns or any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in escaped)
+
+
+def is_dataset(patterns: Sequence[str], names: Sequence[str], fingerprint: str) -> bool:
+    """Whether one of the patterns is a dataset's: a name or folder, from where the user is, or digits of the fingerprint."""
+    for pattern in patterns:
+        folder = Path(pattern).expanduser()
+        forms = [pattern, str(folder.resolve())] if folder.is_dir() else [pattern]
+        if matches(forms, *names, fingerprint) or (len(pattern) >= SHOWN_DIGITS and fingerprint.startswith(pattern)):
+            return True
+    return not patterns
 
 
 def names_of_dataset(description: Mapping) -> list[str]:
