@@ -196,7 +196,8 @@ def stage_bytes(task: SubjectTask, n_neuroids: int, compute: Compute, n_features
     decomposition = (3 if way != "low rank" and compute.eigh_driver(n_train - 1) == "evd" else 2) * square
     factors = 2 * len(task.metric.grid) * n_train * BAND_WIDTH * BYTES if way == "band" else 0
     # of the fit: dual coefficients, or rows of test stimuli in three forms
-    fit = 3 * (n_test + PROBES) if weighs_queries(n_test, n_neuroids) else n_neuroids
+    of_queries, of_responses = (weighs_queries(n_test, n_neuroids, known) for known in (False, True))
+    fit = max(3 * (n_test + PROBES) if of_queries else 0, 0 if of_responses else n_neuroids)
     responses = n_train * (n_neuroids * (4 + BYTES) + fit * BYTES)
     products = 2 * n_train * max(MIXTURES, min(n_neuroids, NEUROID_BLOCK)) * BYTES
     evaluation, workers = kernel + square + responses + max(products, factors), compute.beside

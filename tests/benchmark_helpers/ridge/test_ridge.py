@@ -273,7 +273,7 @@ def test_the_fast_ways_equal_the_exact_one(n, p, noise, monkeypatch):
     selections = [ridge.select_alpha(training, DEFAULT_ALPHAS) for training in both]
     assert selections[0].alpha == selections[1].alpha
     assert len(selections[0].evaluated) < len(selections[1].evaluated) == len(selections[1].errors) == 21
-    assert ridge.weighs_queries(n, 400)
+    assert ridge.weighs_queries(n, 400, has_coordinates=True)
     found, expected = both[0].predict(gram, selections[0].alpha), gram @ both[1].dual_coefficients(selections[0].alpha)
     np.testing.assert_allclose(found, expected - expected.mean(axis=0), atol=1e-9 * np.abs(expected).max())
     found, expected = (training.dual_coefficients(s.alpha) for training, s in zip(both, selections, strict=True))

@@ -143,7 +143,7 @@ class TrainingResponses:
         numpy.ndarray of float64, shape (n_query, neuroids)
         """
         (n_query, n), n_neuroids, compute = cross_kernel.shape, self.values.shape[1], self.decomposition.compute
-        if not weighs_queries(n_query, n_neuroids):
+        if not weighs_queries(n_query, n_neuroids, "coordinates" in self.__dict__):
             return predict(self.decomposition, cross_kernel, self.dual_coefficients(penalty))
         probes = np.random.default_rng(SEED).standard_normal((PROBES, n))
         rows = np.concatenate([host(_centred(self.decomposition, cross_kernel)), probes])
@@ -159,12 +159,12 @@ class TrainingResponses:
         return prediction
 
 
-def weighs_queries(n_query: int, n_neuroids: int) -> bool:
-    """Whether a prediction multiplies V (Λ+α)⁻¹ Vᵀ by the rows of query stimuli: half as many as neuroids, or fewer.
+def weighs_queries(n_query: int, n_neuroids: int, has_coordinates: bool) -> bool:
+    """Whether a prediction multiplies V (Λ+α)⁻¹ Vᵀ by the rows of query stimuli, where these are fewer than neuroids.
 
-    Coordinates of the responses may be there already, which would be half of the way.
+    Coordinates of the responses that are there are half of the way.
     """
-    return 2 * (n_query + PROBES) <= n_neuroids
+    return (n_query + PROBES) * (2 if has_coordinates else 1) <= n_neuroids
 
 
 @dataclass(frozen=True)
