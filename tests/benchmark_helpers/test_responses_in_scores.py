@@ -169,6 +169,15 @@ def test_a_matrix_of_pairs_is_said_to_be_compared_as_responses(study, model):
         assert len(said) == is_said
 
 
+def test_rdms_of_neuroids_without_a_ceiling_are_refused(study, model):
+    plan = study.benchmark(METRICS["rdm"]).resolve()
+    whole = plan.tasks[0].load_responses()
+    nothing = dataclasses.replace(whole.noise_ceiling, fraction=np.zeros(len(whole.noise_ceiling.fraction)))
+    task = dataclasses.replace(plan.tasks[0], load_responses=lambda: dataclasses.replace(whole, noise_ceiling=nothing))
+    with pytest.raises(ResponsesError, match="mean √NC of neuroids, which is 0 for anna"):
+        list(score_plans(model, [dataclasses.replace(plan, tasks=(task,))], QUIET))
+
+
 def test_copies_of_images_are_said(model, tmp_path):
     """Under other names: of training images among test images, and of test images."""
     study = Study(tmp_path)

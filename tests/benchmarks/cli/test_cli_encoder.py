@@ -41,11 +41,14 @@ def test_an_encoder_is_fitted_asked_shown_and_listed(tiny_dataset, tmp_path, ima
     assert "The encoder takes about" in err
     assert "leave-one-out r" in out
     assert "simulated data" in out
+    for name in ("notes.txt", "Thumbs.db", ".DS_Store"):
+        (images / name).touch()
     found = {}
     for suffix in (".npy", ".nc", ".csv", ".parquet"):
         target = tmp_path / f"responses{suffix}"
         code, out, err = run("encoder", "run", path, images, "--out", target)
         assert code == 0, err
+        assert f"1 of 6 files in {images} are left out" in err
         found[suffix] = target
     responses, table = np.load(found[".npy"]), pd.read_csv(found[".csv"], index_col=0)
     with xr.open_dataarray(found[".nc"]) as array:

@@ -137,11 +137,17 @@ class RDMMetric:
 
     def normalize(self, results: Sequence[SubjectResult]) -> list[dict[str, Normalized]]:
         """Each subject's numbers by normalisation, in order."""
-        ceilings = (with_reliability(rdm_ceiling(r.published_ceiling), r.measured.reliability) for r in results)
-        return [
-            {name: scaled_similarity(result.similarity, ceiling) for name, ceiling in of_subject.items()}
-            for result, of_subject in zip(results, ceilings, strict=True)
-        ]
+        normalized = []
+        for result in results:
+            ceilings = with_reliability(rdm_ceiling(result.published_ceiling), result.measured.reliability)
+            normalized.append({n: scaled_similarity(result.similarity, c) for n, c in ceilings.items() if c > 0})
+            if not normalized[-1]:
+                raise ResponsesError(
+                    f"A score of RDMs is divided by the mean √NC of neuroids, which is 0 for {result.subject}: none of its "
+                    f"neuroids has a noise ceiling above 0. Check noise_ceiling, or give halves of the trials and choose the "
+                    f"normalization reliability."
+                )
+        return normalized
 
     def ceilings(self, tasks: Sequence[SubjectTask]) -> list[dict[str, float]]:
         """Each subject's ceiling by normalisation, in order; needs no model."""
@@ -206,7 +212,8 @@ def _result(one: _Compared) -> tuple[SubjectTask, SubjectResult]:
     measured, draws = _measured_rdm(one.task, ranks, one.halves), None
     if counts is not None:
         raw_draws = rdm_draws(one.model_classes, rank_classes(ranks), counts)
-        values = {"published": raw_draws / rdm_ceiling(one.responses.noise_ceiling)}
+        ceiling = rdm_ceiling(one.responses.noise_ceiling)
+        values = {"published": raw_draws / ceiling} if ceiling > 0 else {}
         if measured.reliability is not None:
             values["reliability"] = raw_draws / measured.reliability.draws(counts)
         draws = one.resampled.draws(values)

@@ -31,7 +31,27 @@ from .options import (
 from .tables import Column, interval, plain_console, print_table, value
 
 OUTPUTS = (".nc", ".csv", ".npy", ".parquet")
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".jp2", ".avif", ".tga")
+PICTURES = (
+    *(
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".webp",
+        ".gif",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".jp2",
+        ".avif",
+    ),
+    ".tga",
+)
+OF_SYSTEMS = ("thumbs.db", "desktop.ini")
+"""Files that systems write beside images; those of others begin with a dot."""
 
 app = typer.Typer(
     cls=Group, help="Predict responses to any image: fit, run, show, list encoders.", no_args_is_help=True
@@ -249,7 +269,15 @@ def list_encoders(
 
 
 def _pictures(folder: Path) -> list[Path]:
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    found = [path for path in files if path.suffix.lower() in PICTURES]
+    others = [path.name for path in files if path not in found]
+    others = [name for name in others if not name.startswith(".") and name.lower() not in OF_SYSTEMS]
+    if found and others:
+        errors.print(
+            f"{len(others)} of {len(files)} files in {folder} are left out, as their endings are not those of images, the "
+            f"first: {others[0]}. Name those that are images as well."
+        )
     if not found:
         raise typer.BadParameter(f"{folder} holds no image ({', '.join(PICTURES)}).")
     return found
