@@ -186,7 +186,14 @@ def test_copies_of_images_are_said(model, tmp_path):
     for copy, name in ((test[1], train[2]), (test[4], test[3]), (train[5], train[4])):
         shutil.copyfile(tmp_path / f"{name}.png", tmp_path / f"{copy}.png")
     ((_, score),) = score_plans(model, [plan], QUIET)
+    groups = tuple("two" if name in test[3:5] else name for name in test)
+    together = dataclasses.replace(plan, tasks=(dataclasses.replace(plan.tasks[0], bootstrap_groups=groups),))
+    ((_, in_groups),) = score_plans(model, [together], QUIET)
     said = [note for note in score.attrs["notes"] if "copies" in note]
+    assert [note for note in in_groups.attrs["notes"] if "copies" in note] == said[:1]
+    rdms = dataclasses.replace(plan, tasks=(dataclasses.replace(plan.tasks[0], metric=METRICS["rdm"]),))
+    ((_, of_rdms),) = score_plans(model, [dataclasses.replace(rdms, normalization="published")], QUIET)
+    assert [note for note in of_rdms.attrs["notes"] if "copies" in note] == said[1:]
     assert said == [
         f"1 of {len(test)} test images are copies of {kind} images under another name (the first: {copy} of {name}): {harm}. "
         f"Leave them out."

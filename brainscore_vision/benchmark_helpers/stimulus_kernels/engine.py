@@ -172,10 +172,14 @@ class Run:
         of_responses = (found.get((task.subject, task.region)) for found in (self._same_responses, self._of_pairs))
         of_noise = "explained_variance" in getattr(task.metric, "normalizations", ())
         return (
-            *copied_images(self._hashes.get(task.pool, {}), task.train_ids, task.test_ids),
+            *self._copies(task, fits=of_noise),
             *filter(None, of_responses),
             *(self._notes_on_noise.get(task.load_responses, ()) if of_noise else ()),
         )
+
+    def _copies(self, task: SubjectTask, fits: bool) -> list[str]:
+        groups = dict(zip(task.test_ids, task.bootstrap_groups or (), strict=False))
+        return copied_images(self._hashes.get(task.pool, {}), task.train_ids if fits else (), task.test_ids, groups)
 
     def work(self) -> list[KernelWork]:
         """The kernels that the jobs need, each once; those of a pool follow each other."""
@@ -297,7 +301,9 @@ def _for_others(recorder, regions: Sequence[str]) -> list[str]:
     return [label for label in dict.fromkeys(recorder.labels.values()) if label not in wanted]
 
 
-def copied_images(hashes: Mapping[str, str], train_ids: Sequence[str], test_ids: Sequence[str]) -> list[str]:
+def copied_images(
+    hashes: Mapping[str, str], train_ids: Sequence[str], test_ids: Sequence[str], groups: Mapping[str, str]
+) -> list[str]:
     """Notes on test images that are training images, or other test images, under another name.
 
     Parameters
@@ -305,6 +311,9 @@ def copied_images(hashes: Mapping[str, str], train_ids: Sequence[str], test_ids:
     hashes : mapping of str to str
         Of the contents of images, as far as they are known.
     train_ids, test_ids : sequence of str
+        Training images are those that responses are fitted to.
+    groups : mapping of str to str
+        Of test images that count together.
     """
     notes = []
     for kind, names, harm in (
@@ -316,7 +325,7 @@ def copied_images(hashes: Mapping[str, str], train_ids: Sequence[str], test_ids:
             if name in hashes:
                 first.setdefault(hashes[name], name)
         copies = [(name, first.get(hashes.get(name), name)) for name in test_ids]
-        copies = [(name, other) for name, other in copies if name != other]
+        copies = [(a, b) for a, b in copies if a != b and (a not in groups or groups[a] != groups.get(b))]
         if copies:
             notes.append(
                 f"{len(copies)} of {len(test_ids)} test images are copies of {kind} images under another name (the first: "

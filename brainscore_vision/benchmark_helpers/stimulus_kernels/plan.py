@@ -108,7 +108,10 @@ def subject_score(result: SubjectResult, normalized: Mapping[str, Normalized], n
         score.attrs["dropped_stimuli"] = list(result.dropped_stimuli)
     notes = [*result.notes, *chosen.notes]
     if chosen.value > 0 > chosen.raw:
-        notes.append(f"The raw score of {result.subject} is negative; the {normalization} normalization squares it.")
+        notes.append(
+            f"The raw score of {result.subject} in {result.region} on the {result.n_test} test stimuli is negative; the "
+            f"{normalization} normalization squares it."
+        )
     if notes:
         score.attrs["notes"] = notes
     return score

@@ -535,6 +535,8 @@ class SubjectResult:
         Label of the features that were used; see :attr:`.features.probe.Probe.digest`.
     notes : tuple of str
         Choices and doubts that a reader of the number should know of, one sentence each.
+    region : str
+        That was compared.
     """
 
     subject: str
@@ -556,6 +558,7 @@ class SubjectResult:
     training_sketch: np.ndarray | None = None
     features_digest: str = ""
     notes: tuple[str, ...] = ()
+    region: str = ""
 
 
 Results = Iterator[tuple[SubjectTask, SubjectResult]]

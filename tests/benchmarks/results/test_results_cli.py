@@ -289,6 +289,7 @@ def test_failures_of_a_dataset(run, file, tiny_dataset):
     moved.attrs["dataset"]["name"] = "/elsewhere/moved"
     database.add(moved, facts(moved, 9))
     for name in (str(tiny_dataset), "moved"):
+        assert len(rows_of(run("results", file, "--dataset", name, "--json")[1])) == 2 * len(CELLS)
         assert run("results", file, "--failures", "--dataset", name)[1] == "broken.py:make: ImportError: no\n"
     assert (
         "No dataset fits --dataset mved; there are results on "

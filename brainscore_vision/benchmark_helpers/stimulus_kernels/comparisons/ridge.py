@@ -151,6 +151,7 @@ class RidgeMetric:
             draws = resampled.draws(values, medians)
         return task, SubjectResult(
             subject=task.subject,
+            region=task.region,
             n_train=len(task.train_ids),
             n_test=len(task.test_ids),
             n_features=fit.n_features,

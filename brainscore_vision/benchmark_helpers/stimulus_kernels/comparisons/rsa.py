@@ -88,6 +88,7 @@ def unreliable(task: SubjectTask, reliability: Estimate | None, n_halved: int) -
 def similarity_result(task, kernel, responses, value: float) -> SubjectResult:
     return SubjectResult(
         subject=task.subject,
+        region=task.region,
         n_train=0,
         n_test=len(task.test_ids),
         n_features=kernel.n_features,
@@ -359,8 +360,8 @@ class CKAMetric:
                     of_subject[name] = scaled_similarity(result.similarity, ceiling.value, draws)
             if "published" in of_subject and not agreement.is_known:
                 note = (
-                    f"The agreement of {result.subject} with the others on the {result.n_test} test stimuli, by which the "
-                    f"score is divided, may be 0 (it is no more than {STANDARD_ERRORS:g} standard errors above): published "
+                    f"The agreement of {result.subject} with the others in {result.region} on {result.n_test} stimuli, by which "
+                    f"the score is divided, may be 0 (it is no more than {STANDARD_ERRORS:g} standard errors above): published "
                     f"says little there. Take more stimuli, or give halves of the trials and choose the normalization "
                     f"reliability."
                 )

@@ -263,12 +263,15 @@ def _write(model, tasks, path, checks, settings, options, describe, plain, say, 
                         losses[-1]["layer"] = layer.label
                         is_small = layer.n_projected is None and losses[-1]["rounding"] <= WORTH_A_WARNING
                         (say if is_small else warn)(f"{layer.label}: {losses[-1]['says']}.")
-                    for note in (note for task in tasks for note in fits[task].notes):
+                    of_fits = (note for task in tasks for note in fits[task].notes)
+                    of_data = (note for check in checks for note in run.notes_on_data(check))
+                    notes = list(dict.fromkeys([*of_fits, *of_data]))
+                    for note in notes:
                         warn(note)
                     accuracies = [
                         accuracy_of(fits[check], fits[task]) for task, check in zip(tasks, checks, strict=True)
                     ]
-                    write_tree(file.create_group("about"), _about(model, tasks, fits, losses))
+                    write_tree(file.create_group("about"), _about(model, tasks, fits, losses, notes))
                     write_tree(file.create_group("metadata", track_order=True), describe(accuracies))
                     seal(file)
                 if not isinstance(model, LookupModel):  # a later network has to predict the same
@@ -280,7 +283,7 @@ def _write(model, tasks, path, checks, settings, options, describe, plain, say, 
                         seal(file)
 
 
-def _about(model, tasks: Sequence[SubjectTask], fits: dict, losses: list) -> dict:
+def _about(model, tasks: Sequence[SubjectTask], fits: dict, losses: list, notes: list[str]) -> dict:
     return {
         "identifier": str(model.identifier),
         "source": getattr(model, "model_source", None),
@@ -296,7 +299,7 @@ def _about(model, tasks: Sequence[SubjectTask], fits: dict, losses: list) -> dic
         "layers": _layers_of(model, [task.model_region for task in tasks]),
         "n_voxels": sum(fits[task].dual.shape[1] for task in tasks),
         "loss": losses,
-        "notes": [note for task in tasks for note in fits[task].notes],
+        "notes": notes,
     }
 
 

@@ -64,6 +64,7 @@ class LayerRidge(RidgeMetric):
                 task,
                 SubjectResult(
                     subject=task.subject,
+                    region=task.region,
                     n_train=n,
                     n_test=0,
                     n_features=kernel.n_features,

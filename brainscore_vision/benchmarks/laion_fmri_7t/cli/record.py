@@ -78,7 +78,7 @@ def record(
     from ..leaderboard.entries import Submitter, plant
     from ..leaderboard.entries import record as record_results
     from ..leaderboard.errors import LeaderboardError
-    from ..results import ResultsDatabase, is_dataset, names_of_dataset
+    from ..results import ResultsDatabase, is_dataset
 
     if tree == (results is not None) or (tree and db is None):
         raise typer.BadParameter("Give RESULTS to record, or --tree and --db without RESULTS.")
@@ -87,10 +87,12 @@ def record(
         for place in plant(open_database(db, in_memory=dry_run), keep=not dry_run):
             print(json.dumps(list(place)) if as_json else " > ".join(place))
         return
+    database = ResultsDatabase(results, create=False)
+    called = database.datasets()
     chosen = [
         result
-        for result in ResultsDatabase(results, create=False).results(model or (), benchmark or ())
-        if is_dataset(dataset or (), names_of_dataset(result.dataset), result.dataset_fingerprint)
+        for result in database.results(model or (), benchmark or ())
+        if is_dataset(dataset or (), called[result.dataset_fingerprint], result.dataset_fingerprint)
     ]
     if not chosen:
         raise LeaderboardError(

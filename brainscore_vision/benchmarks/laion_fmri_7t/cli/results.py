@@ -135,9 +135,8 @@ def results(
         found = database.summaries(**kept, intervals=is_long)
     gc.freeze()  # what was read is no garbage: to look for some in many results takes as long as to print them
     if dataset:
-        found = [
-            r for r in found if store.is_dataset(dataset, store.names_of_dataset(r.dataset), r.dataset_fingerprint)
-        ]
+        called = database.datasets()
+        found = [r for r in found if store.is_dataset(dataset, called[r.dataset_fingerprint], r.dataset_fingerprint)]
     if conditions:
         _say_uncompared(conditions, {result.model: result.properties for result in found})
         found = [result for result in found if all(holds(condition, result.properties) for condition in conditions)]

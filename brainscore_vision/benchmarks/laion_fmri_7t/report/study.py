@@ -13,7 +13,16 @@ from pathlib import Path
 from brainscore_core.metrics import Score
 
 from ..identifiers import ALL_REGIONS, FAMILIES, IdentifierError, parse
-from ..results import Failure, Result, ResultsDatabase, RowLayers, row_layers, row_notes
+from ..results import (
+    Failure,
+    Result,
+    ResultsDatabase,
+    RowLayers,
+    is_dataset,
+    names_of_dataset,
+    row_layers,
+    row_notes,
+)
 from ..results.order import adjusted_means
 from .drawing import listing
 from .errors import ReportError
@@ -269,7 +278,10 @@ def _choose(found: Sequence[Result], dataset: str | None) -> str:
     counts = Counter(result.dataset_fingerprint for result in found)
     simulated = {result.dataset_fingerprint: result.is_simulated for result in found}
     if dataset is not None:
-        named = [r.dataset_fingerprint for r in found if dataset in (r.dataset.get("name"), r.dataset.get("root"))]
+        called: dict[str, list[str]] = {}
+        for result in found:
+            called.setdefault(result.dataset_fingerprint, []).extend(names_of_dataset(result.dataset))
+        named = [own for own, names in called.items() if is_dataset([dataset], names, own)]
         begun = [fingerprint for fingerprint in counts if dataset and fingerprint.startswith(dataset)]
         counts = Counter({fingerprint: counts[fingerprint] for fingerprint in {*named, *begun}})
         if len(counts) != 1:
