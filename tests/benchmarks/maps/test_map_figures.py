@@ -11,7 +11,7 @@ from plugin_testing.scored_cells import RIDGE, scores
 from brainscore_vision.benchmark_helpers.stimulus_kernels.layers.layer_map import LayerMap, NeuroidLayers
 from brainscore_vision.benchmarks.laion_fmri_7t import brain_maps
 from brainscore_vision.benchmarks.laion_fmri_7t.maps import MapError, layer_maps
-from brainscore_vision.benchmarks.laion_fmri_7t.maps.drawing import ColourScale, map_figure
+from brainscore_vision.benchmarks.laion_fmri_7t.maps.drawing import ColourScale, _cuts, map_figure
 
 
 @pytest.fixture
@@ -80,6 +80,17 @@ def test_a_difference_is_white_at_zero(tiny_dataset):
     assert scale.norm.vmin == -scale.norm.vmax
     assert min(to_rgb(scale.colours(scale.norm(0.0)))) > 0.95
     assert scale.label.startswith("difference in correlation")
+    limited = ColourScale.of(brain_maps(first, minus=second), (-0.3, 0.3))
+    assert limited.colours(limited.norm(0.0)) == scale.colours(scale.norm(0.0))
+    with pytest.raises(MapError, match="both sides of 0 alike, --range=-0.6,0.6; got --range 0,0.6"):
+        ColourScale.of(brain_maps(first, minus=second), (0.0, 0.6))
+
+
+def test_places_of_slices_are_rounded(maps):
+    """nilearn cuts what is behind the point: -0.9 and 0.9 would both be 0."""
+    texts = [text.get_text() for text in map_figure(maps[:1]).findobj(_is_text)]
+    shown = [float(text.removeprefix("z=")) for text in texts if text.startswith("z=")]
+    np.testing.assert_allclose(shown, _cuts(maps[0]), atol=0.051)
 
 
 def test_limits_of_the_scale_can_be_given_and_say_what_lies_beyond(maps):

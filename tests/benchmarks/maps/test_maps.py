@@ -13,6 +13,7 @@ from scipy.stats import false_discovery_control
 from brainscore_vision.benchmark_helpers.stimulus_kernels import EngineOptions
 from brainscore_vision.benchmarks.laion_fmri_7t import DEFAULT_SUBJECTS, brain_maps
 from brainscore_vision.benchmarks.laion_fmri_7t.maps import MapError
+from brainscore_vision.benchmarks.laion_fmri_7t.maps.drawing import map_caption
 from brainscore_vision.benchmarks.laion_fmri_7t.scoring import score_all
 from brainscore_vision.data.laion_fmri_7t import released
 from brainscore_vision.data.laion_fmri_7t.errors import DatasetError
@@ -174,6 +175,15 @@ def test_a_difference_of_two_models(tiny_dataset):
         assert one.is_difference
         assert one.about["Minus"] == "two"
         assert "Difference" in one.file_name
+
+
+def test_a_difference_names_the_layers_of_both(tiny_dataset):
+    first, second = (copied(scores(tiny_dataset)[name][RIDGE]) for name in ("one", "two"))
+    first.attrs.update(layers={"IT": "early"})
+    second.attrs.update(layers={"IT": "late"}, model_source="b.py:make")
+    one = brain_maps(first, minus=second)[0]
+    assert (one.about["MinusLayers"], one.about["MinusModelSource"]) == ({"IT": "late"}, "b.py:make")
+    assert "Layers: IT=early; of two: IT=late." in map_caption([one])
 
 
 def test_a_mean_over_folds(tiny_dataset):

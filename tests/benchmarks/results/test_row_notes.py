@@ -55,6 +55,18 @@ def test_layers_that_were_chosen_for_each_benchmark_are_no_mistake(layered):
     assert "again" not in note.text
 
 
+def test_layers_that_were_chosen_on_test_images_are_said(layered):
+    """RDMs fit nothing, and test on all images of the pool: also where the row has one layer."""
+    cells = {"LAION_fMRI.IT-rdm-pearson": "3", TAU: "3"}
+    (note,) = row_notes(layered({"net": cells}, choice="auto").results())
+    assert note.text == "--layers auto chose on images that LAION_fMRI.IT-rdm-pearson tests on as well."
+    assert note.benchmarks == ("LAION_fMRI.IT-rdm-pearson",)
+    several, said = row_notes(layered({"other": {**cells, OOD: "4"}}, choice="auto").results(["other"]))
+    assert "does not test on" not in several.text
+    assert said.text == note.text
+    assert row_notes(layered({"third": cells}).results(["third"])) == []
+
+
 def test_many_benchmarks_are_counted(layered):
     cells = {**dict.fromkeys((OWN, OOD, *KINDS), "4"), TAU: "0"}
     (note,) = row_notes(layered({"net": cells}).results())

@@ -360,10 +360,10 @@ class CKAMetric:
                     of_subject[name] = scaled_similarity(result.similarity, ceiling.value, draws)
             if "published" in of_subject and not agreement.is_known:
                 note = (
-                    f"The agreement of {result.subject} with the others in {result.region} on {result.n_test} stimuli, by which "
-                    f"the score is divided, may be 0 (it is no more than {STANDARD_ERRORS:g} standard errors above): published "
-                    f"says little there. Take more stimuli, or give halves of the trials and choose the normalization "
-                    f"reliability."
+                    f"The agreement of {result.subject} with the others in {result.region} on {result.n_test} stimuli, by "
+                    f"which the score is divided, may be 0 (it is no more than {STANDARD_ERRORS:g} standard errors above): "
+                    f"published says little there. Take more stimuli, or give halves of the trials and choose the "
+                    f"normalization reliability."
                 )
                 of_subject["published"] = replace(of_subject["published"], notes=(note,))
             if not of_subject:

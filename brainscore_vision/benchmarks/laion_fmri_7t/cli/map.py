@@ -65,7 +65,9 @@ def map_voxels(
     limits: Annotated[
         str | None,
         typer.Option(
-            "--range", help="Ends of the figure's colour scale, '0,0.6': to compare figures. Default: all values."
+            "--range",
+            help="Ends of the figure's colour scale, '0,0.6', of a difference '-0.3,0.3': to compare figures. Default: all "
+            "values.",
         ),
     ] = None,
     dataset: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -85,6 +85,11 @@ class ColourScale:
         beyond = (values < low).any(), (values > high).any()
         extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(beyond, "neither")
         if kind == AROUND_ZERO:
+            if not np.isclose(low, -high):
+                end = max(abs(low), abs(high))
+                raise MapError(
+                    f"A difference is drawn to both sides of 0 alike, --range=-{end:g},{end:g}; got --range {low:g},{high:g}."
+                )
             return cls(Normalize(low, high), colormaps["RdBu_r"], f"difference in {label}", extend=extend)
         if kind in (SMALL, DECADES):
             if not 0 < low < high:
@@ -144,7 +149,9 @@ def map_caption(maps: Sequence[BrainMap]) -> str:
     about = maps[0].about
     where = list(dict.fromkeys(name for one in maps for name in one.about.get("Benchmarks", ())))
     on = f"On {', '.join(where)}." if where else f"Chosen on training images of {about['TrainingImages']}."
-    layers = ", ".join(f"{region}={layer}" for region, layer in about.get("Layers", {}).items())
+    layers = _layers_text(about.get("Layers", {}))
+    if about.get("MinusLayers"):
+        layers = f"{layers or 'none'}; of {about['Minus']}: {_layers_text(about['MinusLayers'])}"
     background = {one.space.t1w is not None for one in maps}
     over = "the subject's T1 image" if background == {True} else "the brain mask (grey)"
     if len(background) > 1:
@@ -158,6 +165,10 @@ def map_caption(maps: Sequence[BrainMap]) -> str:
         "Simulated data: these numbers say nothing about brains." if about["Dataset"]["simulated"] else "",
     ]
     return " ".join(filter(None, words))
+
+
+def _layers_text(layers: Mapping) -> str:
+    return ", ".join(f"{region}={layer}" for region, layer in layers.items())
 
 
 def require_nilearn() -> None:
@@ -242,7 +253,9 @@ def _paint_slices(axes, one: BrainMap, scale: ColourScale, cuts: Sequence[float]
     for one_axes in (slices.frame_axes, *(of_cut.ax for of_cut in slices.axes.values())):
         for picture in one_axes.images:  # into an SVG go the voxels themselves, and no picture of them
             picture.set_interpolation("none")
-    slices.annotate(left_right=first, positions=True, size=7.5)
+    slices.annotate(
+        left_right=first, positions=True, size=7.5, decimals=1
+    )  # without decimals, nilearn cuts: -9.8 is -9
     if one.space.t1w is not None:  # letters on their own dark boxes: a page replaces black and white, and not these
         for of_cut in slices.axes.values():
             for text in of_cut.ax.texts:

@@ -435,13 +435,23 @@ def _about_scores(scores, minus, names: Sequence[str], value: str, benchmarks: l
     if value == "alpha":
         relative = any("mean_eigenvalue" in scores[0].attrs[s].attrs for s in subjects_of(scores[0]))
         about["Units"] = "mean eigenvalues of the training kernel" if relative else "squared units of the features"
-    layers = {region: layer for score in scores for region, layer in score.attrs.get("layers", {}).items()}
+    layers, minus_layers = (
+        {region: layer for score in of_model for region, layer in score.attrs.get("layers", {}).items()}
+        for of_model in (scores, minus)
+    )
     left_out = {
         name_of(score): len(score.attrs["dropped_stimuli"]) for score in scores if "dropped_stimuli" in score.attrs
     }
     notes = [note for score in (*scores, *minus) for note in score.attrs.get("notes", ())]
     notes = list(dict.fromkeys([*notes, *_notes_on_training(scores, minus)]))
-    extra = {"Layers": layers, "ModelSource": first.get("model_source"), "StimuliLeftOut": left_out, "Notes": notes}
+    extra = {
+        "Layers": layers,
+        "MinusLayers": minus_layers,
+        "ModelSource": first.get("model_source"),
+        "MinusModelSource": minus[0].attrs.get("model_source") if minus else None,
+        "StimuliLeftOut": left_out,
+        "Notes": notes,
+    }
     return about | {name: content for name, content in extra.items() if content} | _described_dataset(opened)
 
 

@@ -54,7 +54,9 @@ class RowLayers:
     def note(self) -> str:
         why = "Score them again with one --layers."
         if self.is_auto:
-            why = "Each was chosen by --layers auto, on training images that the benchmark, or the fold, does not test on."
+            why = "Each was chosen by --layers auto, on training images"
+            tested = any(map(_tests_on_training_images, (name for own in self.benchmarks.values() for name in own)))
+            why += "." if tested else " that the benchmark, or the fold, does not test on."
         return f"Scores of {self.region} are of several layers: {self}. Means and differences of them compare layers too. {why}"
 
 
@@ -100,6 +102,7 @@ def row_notes(results: Iterable[Result | Summary]) -> list[RowNote]:
         for one in row_layers(results)
         if one.are_several
     ]
+    notes += _chosen_on_test_images(results)
     notes += _fields_of_view(results)
     newest: dict[str, int] = {}
     left_out: dict[tuple[str, int], list[str]] = defaultdict(list)
@@ -117,6 +120,25 @@ def row_notes(results: Iterable[Result | Summary]) -> list[RowNote]:
             text = f"{result.benchmark} is version {result.benchmark_version} here, and {version} elsewhere. Score it again."
             notes.append(RowNote(result.model, (result.benchmark,), text))
     return notes
+
+
+def _chosen_on_test_images(results: list[Result | Summary]) -> Iterator[RowNote]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for result in results:
+        if result.layer_choice == AUTO and _tests_on_training_images(result.benchmark):
+            found[result.model].append(result.benchmark)
+    for model, names in found.items():
+        text = f"--layers auto chose on images that {_some(names)} {'tests' if len(names) == 1 else 'test'} on as well."
+        yield RowNote(model, tuple(names), text)
+
+
+@functools.cache
+def _tests_on_training_images(benchmark: str) -> bool:
+    """Whether a benchmark fits nothing, and tests on the images that layers are chosen on."""
+    try:
+        return parse(benchmark).split is None
+    except IdentifierError:  # of another dataset
+        return False
 
 
 def _fields_of_view(results: list[Result | Summary]) -> Iterator[RowNote]:
