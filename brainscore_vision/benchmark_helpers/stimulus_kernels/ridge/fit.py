@@ -114,9 +114,14 @@ class TrainingResponses:
         """Vᵀ (Y - Ȳ), as :meth:`RidgeDecomposition.coordinates` gives them: 2 n² × neuroids operations."""
         return self.decomposition.coordinates(self.values)[0]
 
+    @property
+    def has_coordinates(self) -> bool:
+        """Whether something has asked for :attr:`coordinates`."""
+        return "coordinates" in self.__dict__
+
     def mixtures(self, signs: np.ndarray) -> np.ndarray:
         """Coordinates of mixtures of neuroids, for weights of shape (neuroids, mixtures)."""
-        if "coordinates" in self.__dict__:
+        if self.has_coordinates:
             return self.coordinates @ self.decomposition.compute.place(signs)
         mixed = [(self.values[i : i + ROWS] - self.mean) @ signs for i in range(0, len(self.values), ROWS)]
         return self.decomposition.coordinates(np.concatenate(mixed))[0]
@@ -143,7 +148,7 @@ class TrainingResponses:
         numpy.ndarray of float64, shape (n_query, neuroids)
         """
         (n_query, n), n_neuroids, compute = cross_kernel.shape, self.values.shape[1], self.decomposition.compute
-        if not weighs_queries(n_query, n_neuroids, "coordinates" in self.__dict__):
+        if not weighs_queries(n_query, n_neuroids, self.has_coordinates):
             return predict(self.decomposition, cross_kernel, self.dual_coefficients(penalty))
         probes = np.random.default_rng(SEED).standard_normal((PROBES, n))
         rows = np.concatenate([host(_centred(self.decomposition, cross_kernel)), probes])

@@ -31,25 +31,7 @@ from .options import (
 from .tables import Column, interval, plain_console, print_table, value
 
 OUTPUTS = (".nc", ".csv", ".npy", ".parquet")
-PICTURES = (
-    *(
-        ".png",
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".webp",
-        ".gif",
-        ".bmp",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".jp2",
-        ".avif",
-    ),
-    ".tga",
-)
+PICTURES = tuple(".png .jpg .jpeg .jpe .jfif .webp .gif .bmp .tif .tiff .ppm .pgm .jp2 .avif .tga".split())
 OF_SYSTEMS = ("thumbs.db", "desktop.ini")
 """Files that systems write beside images; those of others begin with a dot."""
 

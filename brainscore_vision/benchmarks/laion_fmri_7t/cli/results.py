@@ -148,7 +148,8 @@ def results(
         _notes.print(f"{n_rows} rows in {voxels}")
     if export is None and voxels is None:
         show = _print_subjects if subjects else _print_results if is_long else _print_matrices
-        _show_results(database, found, show, sort, as_json, len(_failures(database, dataset, **patterns)))
+        n_failures = 0 if as_json else len(_failures(database, dataset, **patterns))  # which JSON does not tell
+        _show_results(database, found, show, sort, as_json, n_failures)
 
 
 def kept(path: Path, scores: Iterable, model: str, benchmarks: list[str], dataset: str | None) -> Iterator:

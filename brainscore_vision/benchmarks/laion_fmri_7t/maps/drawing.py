@@ -253,9 +253,8 @@ def _paint_slices(axes, one: BrainMap, scale: ColourScale, cuts: Sequence[float]
     for one_axes in (slices.frame_axes, *(of_cut.ax for of_cut in slices.axes.values())):
         for picture in one_axes.images:  # into an SVG go the voxels themselves, and no picture of them
             picture.set_interpolation("none")
-    slices.annotate(
-        left_right=first, positions=True, size=7.5, decimals=1
-    )  # without decimals, nilearn cuts: -9.8 is -9
+    # without decimals, nilearn cuts: -9.8 would be -9
+    slices.annotate(left_right=first, positions=True, size=7.5, decimals=1)
     if one.space.t1w is not None:  # letters on their own dark boxes: a page replaces black and white, and not these
         for of_cut in slices.axes.values():
             for text in of_cut.ax.texts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,6 @@ from ..results import (
     ResultsDatabase,
     RowLayers,
     is_dataset,
-    names_of_dataset,
     row_layers,
     row_notes,
 )
@@ -198,7 +197,7 @@ def read_study(
     failures = database.failures(models=models, benchmarks=benchmarks)
     if not found:
         raise ReportError(_nothing(database, models, benchmarks, len(failures)))
-    fingerprint = _choose(found, dataset)
+    fingerprint = _choose(found, dataset, database.datasets())
     own, outdated = _newest_versions([result for result in found if result.dataset_fingerprint == fingerprint])
     cells, unknown = {}, []
     for result in with_row_notes(sorted(own, key=lambda result: result.id)):
@@ -273,15 +272,12 @@ def _newest_versions(results: Sequence[Result]) -> tuple[list[Result], str]:
     )
 
 
-def _choose(found: Sequence[Result], dataset: str | None) -> str:
-    """Fingerprint of the dataset to report on."""
+def _choose(found: Sequence[Result], dataset: str | None, called: Mapping[str, list[str]]) -> str:
+    """Fingerprint of the dataset to report on; ``called`` are names by fingerprint."""
     counts = Counter(result.dataset_fingerprint for result in found)
     simulated = {result.dataset_fingerprint: result.is_simulated for result in found}
     if dataset is not None:
-        called: dict[str, list[str]] = {}
-        for result in found:
-            called.setdefault(result.dataset_fingerprint, []).extend(names_of_dataset(result.dataset))
-        named = [own for own, names in called.items() if is_dataset([dataset], names, own)]
+        named = [own for own in counts if is_dataset([dataset], called[own], own)]
         begun = [fingerprint for fingerprint in counts if dataset and fingerprint.startswith(dataset)]
         counts = Counter({fingerprint: counts[fingerprint] for fingerprint in {*named, *begun}})
         if len(counts) != 1:

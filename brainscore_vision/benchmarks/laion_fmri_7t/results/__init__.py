@@ -5,7 +5,7 @@
 """
 
 from .adding import add_failures, add_scores, check_properties, set_properties
-from .database import ResultsDatabase, is_dataset, matches, names_of_dataset
+from .database import ResultsDatabase, is_dataset, matches
 from .entry import Entry, make_entry
 from .errors import ResultsError
 from .export import SUFFIXES, VOXEL_SUFFIXES, check_suffix, export, export_voxels
@@ -43,7 +43,6 @@ __all__ = [
     "layers_text",
     "make_entry",
     "matches",
-    "names_of_dataset",
     "of_two_networks",
     "orphans",
     "read_partitions",
